@@ -1,0 +1,54 @@
+# Every door of the project; `make help` lists them.
+PYTHON ?= python3.11
+CONFIG ?= configs/demo.yaml
+SET ?=
+BIN := .venv/bin
+OPTIONS := $(foreach pair,$(SET),--set $(pair))
+.DEFAULT_GOAL := help
+.PHONY: help setup demo stage1 stage2 predict doctor check test test-all bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo "  CONFIG=configs/demo.yaml chooses the configuration, SET='a.b=c d=e' overrides settings, PYTHON=python3.12 the interpreter"
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+setup: .venv/installed  ## make .venv with the pinned packages
+
+demo: setup  ## phantom -> stage one -> stage two -> submission, score and report, in minutes on two cores
+	$(BIN)/python scripts/demo.py $(CONFIG) $(OPTIONS)
+
+stage1: setup  ## train stage one on every fold and predict out of fold
+	$(BIN)/python -m stage1_3d.train $(CONFIG) $(OPTIONS)
+
+stage2: setup  ## train stage two on stage one's out-of-fold stacks, then fit the ensemble
+	$(BIN)/python -m stage2_2d.train $(CONFIG) $(OPTIONS)
+	$(BIN)/python -m ensemble.calibrate $(CONFIG) $(OPTIONS)
+
+doctor: setup  ## look for what would go wrong: data, labels, folds, patches, disk
+	$(BIN)/python scripts/doctor.py $(CONFIG) $(OPTIONS)
+
+check: .venv/installed-dev  ## ruff, mypy and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: .venv/installed-dev  ## all tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: .venv/installed-dev  ## all tests, the slow ones too
+	$(BIN)/python -m pytest
+
+bench: .venv/installed-dev  ## speed next to what others do, as ratios of one run
+	$(BIN)/python scripts/bench.py all
+
+clean:  ## remove what was made: runs, data, environment
+	rm -rf runs data .venv

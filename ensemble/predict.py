@@ -1,0 +1,152 @@
+"""Predict fragments with a trained run: every member, stage two, the weighted ensemble, and the submission.
+
+python ensemble/predict.py configs/demo.yaml --input data/demo/test --output runs/demo/predict --submission submission.csv
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from scroll.command_line import run_door
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from scroll.config import Settings
+    from scroll.fragments import Fragment
+
+
+def main() -> None:
+    """Parse the command line and predict."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="YAML of the trained run")
+    parser.add_argument(
+        "--input", type=Path, required=True, help="folder of fragments, one fragment, or one volume file"
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for probabilities, pictures, score and report"
+    )
+    parser.add_argument("--submission", type=Path, help="also write submission.csv here")
+    parser.add_argument(
+        "--truth", type=Path, help="folder with <fragment>/inklabels.png: score against it and write the report"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    arguments = parser.parse_args()
+    from scroll.errors import MissingInputError
+    from stage1_3d.network import load_checked_settings
+
+    settings = load_checked_settings(arguments.config, arguments.set)
+    if arguments.truth and not arguments.truth.is_dir():
+        raise MissingInputError(
+            f"{arguments.truth}: no such folder; --truth takes one with <fragment>/inklabels.png in it"
+        )
+    masks = predict(settings, arguments.input, arguments.output)
+    if arguments.submission:
+        write_checked_submission(settings, arguments.submission, masks)
+    if arguments.truth:
+        from ensemble.score import print_table, score_run
+
+        print_table(score_run(settings, arguments.input, arguments.output, arguments.truth, sys.argv))
+        from scroll.report.page import write_report
+
+        print(f"report: {write_report(settings.run_dir, arguments.output)}")
+
+
+def predict(settings: "Settings", source: Path, output: Path) -> "dict[str, NDArray[np.bool_]]":
+    """Predict every fragment of `source` into `output`/<fragment>/; returns the ensemble's ink masks at full resolution.
+
+    Raises:
+        MissingInputError: the run lacks weights or its fit, or `source` holds no fragments.
+        InputError: a fragment is not as expected.
+    """
+    from ensemble.calibrate import read_fit
+
+    fit = read_fit(settings)
+    masks = {}
+    for fragment in input_fragments(settings, source):
+        predict_candidates(settings, fragment, output / fragment.id)
+        masks[fragment.id] = blend_fragment(settings, fragment, output / fragment.id, fit)
+    return masks
+
+
+def input_fragments(settings: "Settings", source: Path) -> "list[Fragment]":
+    """The fragments at `source`: a folder of them, a single one, or a bare volume of any readable kind."""
+    from scroll.errors import MissingInputError
+    from scroll.fragments import Fragment, find_fragments
+    from scroll.volumes import is_volume
+    from scroll.volumes.tiff_stack import STACK_NAMES
+
+    source = source.absolute()  # "." has no name
+    if not source.exists():
+        raise MissingInputError(f"{source}: not there; --input takes a folder of fragments, one fragment, or a volume")
+    if source.name in STACK_NAMES and source.is_dir():
+        source = source.parent  # the mask lies beside the layers
+    if is_volume(source):
+        is_stack = source.is_dir() and source.suffix != ".zarr"  # of a folder "7.91um" nothing is an ending
+        return [Fragment(source.name if is_stack else source.stem, source, settings.data)]
+    return find_fragments(source, settings.data)
+
+
+def predict_candidates(settings: "Settings", fragment: "Fragment", folder: Path) -> None:
+    """Stage one's members, flattened, then stage two on their stack; what is already there and current is left alone."""
+    from ensemble.candidates import STAGE2
+    from stage1_3d.predict import flatten_ct
+    from stage1_3d.predict import predict_new as predict_stage1
+    from stage2_2d.predict import predict_new as predict_stage2
+    from stage2_2d.stack import read_stack
+
+    for name in settings.stage1.members:
+        predict_stage1(settings, name, fragment, folder / name)
+    flatten_ct(settings, fragment, folder / "ct")
+    folders = {name: folder / name for name in settings.stage1.sources}
+    stack = read_stack(settings.stage1, fragment, folders, "run ensemble/predict.py again")
+    predict_stage2(settings, fragment, stack, folder / STAGE2)
+
+
+def blend_fragment(
+    settings: "Settings", fragment: "Fragment", folder: Path, fit: dict[str, Any]
+) -> "NDArray[np.bool_]":
+    """Weighted mean, threshold, small components dropped, inside the papyrus; writes ink_prob.tif/.png and ink_mask.png.
+
+    Memory: a few full-resolution (Y, X) arrays; the volume is not touched.
+    """
+    from ensemble.pictures import save_probability, write_mask_png
+    from ensemble.postprocess import drop_small
+
+    prob = blended(settings, fragment, folder, fit["weights"])[:]
+    prob[~fragment.full_mask] = 0
+    mask = drop_small(prob >= fit["thresholds"]["ensemble"], settings.ensemble.min_area_um2, fragment.pixel_um)
+    save_probability(prob, folder / "ensemble", fragment.pixel_um)
+    write_mask_png(folder / "ensemble" / "ink_mask.png", mask)
+    return mask
+
+
+def blended(settings: "Settings", fragment: "Fragment", folder: Path, weights: dict[str, float]) -> Any:
+    """The weighted mean of the candidates named in `weights`, seen at full resolution: an `ensemble.candidates.FullSize`."""
+    from ensemble.blend import blend
+    from ensemble.candidates import FullSize, flat_map
+
+    maps = [flat_map(folder / name, name, "run ensemble/predict.py again") for name in weights]
+    return FullSize(blend(maps, list(weights.values())), settings.data.bin_yx, fragment.shape_yx)
+
+
+def write_checked_submission(settings: "Settings", path: Path, masks: "dict[str, NDArray[np.bool_]]") -> None:
+    """Write the submission and read it back.
+
+    Raises:
+        InputError: a mask is empty and the settings refuse that, or the file read back differs.
+    """
+    from ensemble.submission import read_submission, write_submission
+
+    write_submission(path, masks, settings.ensemble.when_empty)
+    read_submission(path, {name: (mask.shape[0], mask.shape[1]) for name, mask in masks.items()})
+    print(f"submission: {path}, {len(masks)} fragments, read back and valid")
+
+
+if __name__ == "__main__":
+    run_door(main)

@@ -1,0 +1,118 @@
+"""Score a prediction against labels: every member, stage two and the ensemble, in one table."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.calibrate import read_fit
+from ensemble.candidates import STAGE2, candidate_names
+from ensemble.lift import lift_plane
+from ensemble.pictures import save_report_pictures
+from ensemble.postprocess import drop_small
+from ensemble.predict import blended, input_fragments
+from scroll.config import Settings
+from scroll.files import write_json
+from scroll.labels import read_mask_png
+from scroll.metrics.fbeta import ink_score, level_counts
+from scroll.metrics.surface_dice import surface_dice
+
+if TYPE_CHECKING:
+    from scroll.fragments import Fragment
+
+PHANTOM_NOTE = (
+    "Scored on a phantom: this shows that the pipeline works. It is no evidence about real scrolls, and no architecture "
+    "may be ranked by it."
+)
+ENSEMBLE = "ensemble"
+
+
+def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, command: list[str]) -> dict[str, Any]:
+    """Score everything that was predicted into `output`, write score.json and the pictures for the report.
+
+    Thresholds and weights come from out-of-fold data only. F0.5, precision and recall are of the mask after
+    post-processing for the ensemble, and of the bare threshold for everyone else.
+    """
+    fit = read_fit(settings)
+    fragments = input_fragments(settings, source)
+    truths = {f.id: read_mask_png(truth_dir / f.id / "inklabels.png", f.shape_yx) & f.full_mask for f in fragments}
+    rows = []
+    for name in [*candidate_names(settings), ENSEMBLE]:
+        rows.append(_row(settings, fragments, output, truths, fit, name))
+    score = {
+        "title": f"{settings.run_dir.name}: {len(fragments)} held-out fragment{'s' if len(fragments) > 1 else ''}",
+        "note": PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else "",
+        "fragments": [f.id for f in fragments],
+        "rows": rows,
+        "oof_f05": fit["oof_f05"],
+        "commands": [shlex.join(["python", *command])],
+    }
+    write_json(output / "score.json", score)
+    for fragment in fragments:
+        _save_pictures(settings, fragment, output / fragment.id, truths[fragment.id], fit)
+    return score
+
+
+def _row(
+    settings: Settings,
+    fragments: "list[Fragment]",
+    output: Path,
+    truths: dict[str, NDArray[np.bool_]],
+    fit: dict[str, Any],
+    name: str,
+) -> dict[str, Any]:
+    threshold = fit["thresholds"][name]
+    counts, decided, dice = {}, {}, []
+    for fragment in fragments:
+        truth, valid = truths[fragment.id], fragment.full_mask
+        prob = _map(settings, fragment, output / fragment.id, fit, name)
+        mask = _decided(settings, fragment, prob, threshold, name)
+        counts[fragment.id] = level_counts(prob, truth, valid)
+        decided[fragment.id] = level_counts(mask.astype(np.float32), truth, valid)
+        thickness = settings.ensemble.lift_thickness_vox
+        dice.append(surface_dice(lift_plane(mask, thickness), lift_plane(truth, thickness), tolerance_vox=2.0))
+    ranked, at_mask = ink_score(counts, threshold).as_row(), ink_score(decided, 0.5).as_row()
+    return {
+        "name": name,
+        "kind": name if name in (STAGE2, ENSEMBLE) else "member",
+        **{key: at_mask[key] for key in ("f05", "f05_mean", "precision", "recall")},
+        "ap": ranked["ap"],
+        "auc": ranked["auc"],
+        "surface_dice": float(np.mean(dice)),
+        "threshold": threshold,
+        "weight": fit["weights"].get(name),
+    }
+
+
+def _map(settings: Settings, fragment: "Fragment", folder: Path, fit: dict[str, Any], name: str) -> Any:
+    return blended(settings, fragment, folder, fit["weights"] if name == ENSEMBLE else {name: 1.0})
+
+
+def _decided(settings: Settings, fragment: "Fragment", prob: Any, threshold: float, name: str) -> NDArray[np.bool_]:
+    mask = (prob[:] >= threshold) & fragment.full_mask
+    return drop_small(mask, settings.ensemble.min_area_um2, fragment.pixel_um) if name == ENSEMBLE else mask
+
+
+def _save_pictures(
+    settings: Settings, fragment: "Fragment", folder: Path, truth: NDArray[np.bool_], fit: dict[str, Any]
+) -> None:
+    names = [*candidate_names(settings), ENSEMBLE]
+    maps = {name: _map(settings, fragment, folder, fit, name) for name in names}
+    mask = _decided(settings, fragment, maps[ENSEMBLE], fit["thresholds"][ENSEMBLE], ENSEMBLE)
+    save_report_pictures(settings, fragment, folder, maps, mask, truth)
+
+
+def print_table(score: dict[str, Any]) -> None:
+    """Print the rows of score.json, best F0.5 marked."""
+    columns = ["f05", "f05_mean", "precision", "recall", "ap", "auc", "surface_dice", "threshold", "weight"]
+    print(f"\n{score['title']}")
+    print(f"{'':<12}" + "".join(f"{column:>13}" for column in columns))
+    best = max(row["f05"] for row in score["rows"])
+    for row in score["rows"]:
+        cells = "".join(f"{'-' if row[c] is None else format(row[c], '.4f'):>13}" for c in columns)
+        print(f"{row['name']:<12}{cells}{'  <- best F0.5' if row['f05'] == best else ''}")
+    if score["note"]:
+        print(score["note"])
+    print()

@@ -1,0 +1,191 @@
+"""Random patches a second from each way to store a volume, beside a raw memory map of the same voxels."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Box = tuple[slice, ...]
+Read = Callable[[Box], "np.ndarray"]
+YARDSTICK = "raw memory map (np.memmap, copied)"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds a patch: wall clock (median, least, most) and processor time of all threads (mean), over `patches`."""
+
+    name: str
+    wall_s: float
+    least_s: float
+    most_s: float
+    cpu_s: float
+    patches: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `bench.py storage`."""
+    triple = {"type": int, "nargs": 3, "metavar": ("Z", "Y", "X")}
+    parser.add_argument("--shape", default=(128, 1024, 1024), help="voxels of the volume (uint8)", **triple)  # type: ignore[arg-type]
+    parser.add_argument("--patch", default=(72, 136, 136), help="voxels of a patch", **triple)  # type: ignore[arg-type]
+    parser.add_argument("--seconds", type=float, default=2.0, help="time for each store")
+    parser.add_argument("--folder", type=Path, help="where the temporary stores go (default: the system's place)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write every store, time random patches from each (page cache warm), check them, print the table.
+
+    Raises:
+        InputError: the patch is larger than the volume.
+    """
+    import numpy as np
+
+    from scroll.errors import InputError
+
+    shape, patch = tuple(arguments.shape), tuple(arguments.patch)
+    if any(part > whole or part < 1 for part, whole in zip(patch, shape, strict=True)):
+        raise InputError(f"--patch {patch}: expected 1 to --shape {shape} along each axis: make the patch smaller")
+    truth = _voxels(shape)
+    corners = np.random.default_rng(1).random((1000, 3)) * (np.array(shape) - patch + 1)
+    boxes = [
+        tuple(slice(int(at), int(at) + size) for at, size in zip(corner, patch, strict=True)) for corner in corners
+    ]
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        stores = write_stores(truth, Path(folder))
+        timings = [time_reads(name, read, boxes, truth, arguments.seconds) for name, read in stores.items()]
+    print(f"volume {shape} uint8, patches {patch}, one thread asking, page cache warm\n{table(timings)}")
+
+
+def _voxels(shape: tuple[int, ...]) -> np.ndarray:
+    """Sheets with noise of 8 grey levels: what CT looks like to a compressor."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    z, y, x = (np.arange(length, dtype=np.float32) for length in shape)
+    volume = np.empty(shape, np.uint8)
+    for layer in range(shape[0]):
+        sheets = 110 + 60 * np.sin((x[None, :] + 0.3 * y[:, None] + 0.1 * z[layer]) / 3.5)
+        volume[layer] = np.clip(sheets + rng.normal(0, 8, shape[1:]), 0, 255)
+    return volume
+
+
+def write_stores(truth: np.ndarray, folder: Path) -> dict[str, Read]:
+    """Every store of the same (Z, Y, X) voxels under `folder`: its name -> how a patch is read from it."""
+    import numpy as np
+
+    from scroll.volumes import open_volume
+
+    np.save(folder / "volume.npy", truth)
+    mapped = np.load(folder / "volume.npy", mmap_mode="r")
+    reads: dict[str, Read] = {YARDSTICK: lambda box: np.array(mapped[box])}
+    reads["open_volume: .npy"] = open_volume(folder / "volume.npy").__getitem__
+    for name, (path, read) in {**_zarrs(truth, folder), **_tiffs(truth, folder)}.items():
+        if read is not None:
+            reads[name] = read
+        volume = open_volume(path, voxel_um=1.0)
+        if "LZW" in name:  # as for a real fragment, whose decoded layers are some 25 times what the cache holds
+            volume.array._pieces.limit = truth.nbytes // 25  # type: ignore[attr-defined]
+        reads[f"open_volume: {name.split(',')[0]}"] = volume.__getitem__
+    reads["working copy of the LZW layers"] = _copied(folder / "lzw", folder)
+    return reads
+
+
+def _zarrs(truth: np.ndarray, folder: Path) -> dict[str, tuple[Path, Read | None]]:
+    import zarr
+
+    from scroll.volumes import ome_zarr
+
+    size = (64, 64, 64)
+    raw = zarr.create_array(folder / "raw.zarr", data=truth, chunks=size, compressors=None)
+    made: dict[str, tuple[Path, Read | None]] = {"zarr 64^3 raw, zarr alone": (folder / "raw.zarr", raw.__getitem__)}
+    for name, options in {"zstd": {}, "zstd sharded": {"version": "0.5", "shards": (128, 128, 128)}}.items():
+        path = folder / f"{name}.zarr"
+        array: Any = ome_zarr.create_ome_zarr(path, truth.shape, truth.dtype, size, 1.0, **options)  # type: ignore[arg-type]
+        array[:] = truth
+        made[f"zarr 64^3 {name}, zarr alone"] = (path, array.__getitem__)
+    return made
+
+
+def _tiffs(truth: np.ndarray, folder: Path) -> dict[str, tuple[Path, Read | None]]:
+    import numpy as np
+    import tifffile
+
+    made: dict[str, tuple[Path, Read | None]] = {}
+    for name, compression in {"raw": None, "lzw": "lzw"}.items():
+        stack = folder / name
+        stack.mkdir()
+        files = [stack / f"{layer:03d}.tif" for layer in range(len(truth))]
+        for file, layer in zip(files, truth, strict=True):
+            tifffile.imwrite(file, layer, compression=compression)
+
+        def whole(box: Box, files: list[Path] = files) -> np.ndarray:
+            return np.stack([tifffile.imread(file)[box[1:]] for file in files[box[0]]])
+
+        def mapped(box: Box, files: list[Path] = files) -> np.ndarray:
+            return np.stack([tifffile.memmap(file, mode="r")[box[1:]] for file in files[box[0]]])
+
+        if compression is None:
+            made["TIFF layers raw, mapped anew for each patch"] = (stack, mapped)
+            made["TIFF layers raw, read whole"] = (stack, whole)
+        else:
+            made["TIFF layers LZW, read whole"] = (stack, whole)
+    cube = folder / "cube.tif"
+    tifffile.imwrite(cube, truth, compression="lzw", photometric="minisblack")
+    made["TIFF cube LZW"] = (cube, None)
+    return made
+
+
+def _copied(stack: Path, folder: Path) -> Read:
+    from scroll.volumes import open_volume
+    from scroll.volumes.working_copy import working_copy
+
+    volume = open_volume(stack)
+    read: Read = working_copy(volume, folder / "copies", (0, volume.shape[0]), bin_yx=1).__getitem__
+    return read
+
+
+def time_reads(name: str, read: Read, boxes: list[Box], truth: np.ndarray, seconds: float) -> Timing:
+    """Read the boxes in order until the time is over, three at least; the first read of each store is not counted.
+
+    Raises:
+        RuntimeError: a patch differs from the truth.
+    """
+    import numpy as np
+
+    walls: list[float] = []
+    cpu_s = 0.0
+    if not np.array_equal(read(boxes[-1]), truth[boxes[-1]]):
+        raise RuntimeError(f"{name}: patch {boxes[-1]} is not what was written")
+    for box in boxes[:-1]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        patch = read(box)
+        walls.append(time.perf_counter() - wall)
+        cpu_s += time.process_time() - cpu
+        if not np.array_equal(patch, truth[box]):
+            raise RuntimeError(f"{name}: patch {box} is not what was written")
+        if sum(walls) > seconds and len(walls) >= 3:
+            break
+    return Timing(name, statistics.median(walls), min(walls), max(walls), cpu_s / len(walls), len(walls))
+
+
+def table(timings: list[Timing]) -> str:
+    """Lines of text; the ratios are to the yardstick, by wall clock and by processor time."""
+    yard = next(timing for timing in timings if timing.name == YARDSTICK)
+    spread, titles = "ms/patch [least..most]", f"{'x wall':>7} {'x cpu':>7} {'n':>5}"
+    head = f"{'store':<46} {'patches/s':>9} {spread:>24} {'cpu ms':>8} {titles}"
+    lines = [head, "-" * len(head)]
+    for one in timings:
+        spread = f"{one.wall_s * 1e3:.2f} [{one.least_s * 1e3:.2f}..{one.most_s * 1e3:.1f}]"
+        ratios = f"{one.wall_s / yard.wall_s:>7.1f} {one.cpu_s / yard.cpu_s:>7.1f}"
+        lines.append(
+            f"{one.name:<46} {1 / one.wall_s:>9.1f} {spread:>24} {one.cpu_s * 1e3:>8.2f} {ratios} {one.patches:>5}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,114 @@
+"""Sliding-window prediction beside the pure forward passes of the same windows, and beside MONAI's, same data, same run."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from scroll.window import Sweep
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `bench.py window`."""
+    triple = {"type": int, "nargs": 3, "metavar": ("Z", "Y", "X")}
+    parser.add_argument("--window-shape", default=(16, 512, 512), help="voxels of the volume", **triple)  # type: ignore[arg-type]
+    parser.add_argument("--window", default=(16, 96, 96), help="voxels of a window", **triple)  # type: ignore[arg-type]
+    parser.add_argument("--runs", type=int, default=5)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Time the three in turn and print medians and ratios to the pure forward passes."""
+    import numpy as np
+    import torch
+    from torch import nn
+
+    shape, patch = tuple(arguments.window_shape), tuple(arguments.window)
+    volume = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    small = nn.Sequential(
+        nn.Conv3d(1, 8, 3, padding=1, stride=2), nn.GELU(), nn.Conv3d(8, 1, 1), nn.Upsample(scale_factor=2.0)
+    )
+    for name, network in (
+        ("1x1x1 convolution (all overhead)", nn.Conv3d(1, 1, 1)),
+        ("small convolutional network", small),
+    ):
+        network.eval()
+        with torch.inference_mode():
+            _compare(name, network, volume, patch, arguments.runs)
+
+
+def _compare(name: str, network: nn.Module, volume: np.ndarray, patch: tuple[int, ...], runs: int) -> None:
+    from scroll.config import WindowSettings
+    from scroll.window import Sweep, count_windows
+
+    settings = WindowSettings(overlap=0.5, blend="gaussian", average="logits", batch_size=4)
+    sweep = Sweep(volume.shape, patch, settings, rows=(0, volume.shape[1]))
+    windows = count_windows(sweep, 0)
+    ways = {
+        "pure forward passes": lambda: _pure(sweep, network, volume),
+        "scroll.window": lambda: _ours(sweep, network, volume),
+        "monai sliding_window_inference": lambda: _monai(network, volume, patch),
+    }
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(runs):
+        for way, call in ways.items():
+            times[way].append(_cpu_s(call))
+    base = statistics.median(times["pure forward passes"])
+    print(f"\n{name}: volume {volume.shape}, window {patch}, overlap 0.5, {windows} windows, {runs} runs")
+    for way, each in times.items():
+        middle = statistics.median(each)
+        extra_ms = (middle - base) / windows * 1e3
+        print(
+            f"  {way:<32} {middle:7.3f} CPU s  x {middle / base:5.2f}  {extra_ms:+6.2f} ms a window  [{min(each):.3f}..{max(each):.3f}]"
+        )
+
+
+def _cpu_s(call: Callable[[], object]) -> float:
+    began = time.process_time()
+    call()
+    return time.process_time() - began
+
+
+def _read(volume: np.ndarray, patch: tuple[int, ...], corner: tuple[int, ...]) -> np.ndarray:
+    return volume[tuple(slice(c, c + p) for c, p in zip(corner, patch, strict=True))][None]
+
+
+def _pure(sweep: Sweep, network: nn.Module, volume: np.ndarray) -> None:
+    from itertools import product
+
+    import numpy as np
+    import torch
+
+    corners = list(product(*sweep.starts()))
+    size = sweep.settings.batch_size
+    for i in range(0, len(corners), size):
+        network(torch.from_numpy(np.stack([_read(volume, sweep.patch, c) for c in corners[i : i + size]])))
+
+
+def _ours(sweep: Sweep, network: nn.Module, volume: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    from scroll.window import predict
+
+    out = np.empty(volume.shape, np.float32)
+
+    def write(row: int, rows: np.ndarray) -> None:
+        out[:, row : row + rows.shape[2]] = rows[0]
+
+    predict(sweep, lambda corner: _read(volume, sweep.patch, corner), network, write)
+    return out
+
+
+def _monai(network: nn.Module, volume: np.ndarray, patch: tuple[int, ...]) -> Tensor:
+    import torch
+    from monai.inferers.utils import sliding_window_inference
+
+    whole = torch.from_numpy(volume)[None, None]
+    result: Tensor = torch.sigmoid(sliding_window_inference(whole, patch, 4, network, overlap=0.5, mode="gaussian"))
+    return result

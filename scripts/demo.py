@@ -1,0 +1,73 @@
+"""The whole pipeline on a phantom, one step after the other; each step leaves alone what is already done.
+
+python scripts/demo.py [configs/demo.yaml] [--set a.b=c]
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from scroll.command_line import run_door
+from scroll.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    """Draw the phantom, run the pipeline on it, and say where the results are."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, nargs="?", default=Path("configs/demo.yaml"))
+    parser.add_argument(
+        "--preset",
+        default="default",
+        choices=("easy", "default", "hard", "zero"),
+        help="how visible the phantom's ink is",
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    arguments = parser.parse_args()
+    from scroll.config import load_settings
+
+    settings = load_settings(arguments.config, arguments.set)
+    config = [str(arguments.config), *(part for pair in arguments.set for part in ("--set", pair))]
+    root, output = settings.data.root, settings.run_dir / "predict"
+    began = time.monotonic()
+    for name, command in (
+        ("phantom", ["scripts/make_phantom.py", "fragments", "--out", str(root), "--preset", arguments.preset, *PHANTOM]),
+        ("stage one", ["-m", "stage1_3d.train", *config]),
+        ("stage two", ["-m", "stage2_2d.train", *config]),
+        ("ensemble", ["-m", "ensemble.calibrate", *config]),
+        ("prediction", ["ensemble/predict.py", *config, "--input", str(root / "test"), "--output", str(output),
+                        "--submission", str(settings.run_dir / "submission.csv"), "--truth", str(root / "heldout")]),
+    ):  # fmt: skip
+        _step(name, command)
+    print(f"done in {(time.monotonic() - began) / 60:.1f} minutes")
+
+
+PHANTOM = ("--seed", "2026", "--size", "65", "1536", "1536", "--train", "4", "--test", "1")
+
+
+def _step(name: str, command: list[str]) -> None:
+    print(f"\n== {name}: python {' '.join(command)}", flush=True)
+    began = time.monotonic()
+    program = [str(ROOT / command[0]) if command[0].endswith(".py") else command[0], *command[1:]]
+    paths = os.pathsep.join(
+        [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )  # a bare clone, from any directory
+    status = subprocess.run([sys.executable, *program], env={**os.environ, "PYTHONPATH": paths}, check=False).returncode
+    if status == 130 or status < 0:
+        raise KeyboardInterrupt
+    if status:
+        raise InputError(
+            f"step '{name}' failed with exit code {status}; its message is above; mend that and run the same command again"
+        )
+    print(f"== {name}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    run_door(main)

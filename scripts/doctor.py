@@ -1,0 +1,152 @@
+"""Look for what would go wrong before hours are spent: data, labels, folds, patches, disk. One line per problem.
+
+    python scripts/doctor.py configs/demo.yaml [--set a.b=c]
+
+Exit code 0: nothing found; 2: at least one problem.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from scroll.command_line import run_door
+from scroll.errors import InputError
+
+if TYPE_CHECKING:
+    from scroll.config import Settings
+    from scroll.fragments import Fragment
+
+SPARE_GIB = 1.0
+
+
+def main() -> int:
+    """Print every problem and what was looked at; 2 if there is any problem."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    arguments = parser.parse_args()
+    problems = 0
+    for said in examine(arguments.config, arguments.set):
+        print(said)
+        problems += said.startswith("problem:")
+    print(f"{problems} problem{'' if problems == 1 else 's'}")
+    return 2 if problems else 0
+
+
+def examine(config: Path, overrides: list[str]) -> Iterator[str]:
+    """Lines that begin with "ok:" or "problem:"; heavy packages are never loaded."""
+    from scroll.config import load_settings
+    from scroll.fragments import training_fragments
+    from stage1_3d.network import check_member
+    from stage2_2d.model import check_stage2
+
+    try:
+        settings = load_settings(config, overrides)
+    except InputError as error:
+        yield f"problem: {error}"
+        return
+    depth = settings.data.depth[1] - settings.data.depth[0]
+    for name, member in settings.stage1.members.items():
+        yield from _asked(f"stage1.members.{name}: patch {member.patch_size}", lambda m=member: check_member(m, depth))  # type: ignore[misc]
+    yield from _asked(f"stage2: patch {settings.stage2.patch_size}", lambda: check_stage2(settings.stage2))
+    jitter = max(member.augment.depth_jitter for member in settings.stage1.members.values())
+    try:
+        fragments = training_fragments(settings.data, jitter)
+    except InputError as error:
+        yield f"problem: {error}"
+        return
+    is_sound = True
+    for fragment in fragments:
+        for said in _asked(_described(fragment), lambda f=fragment: _check_fragment(f)):  # type: ignore[misc]
+            is_sound &= said.startswith("ok:")
+            yield said
+    if not is_sound:
+        return  # folds and disk would say the same again
+    yield from _asked(
+        f"folds: {settings.folds.count} by {settings.folds.by}", lambda: _check_folds(settings, fragments)
+    )
+    yield from _asked("disk", lambda: _check_disk(settings, fragments))
+
+
+def _asked(what: str, check: Callable[[], object]) -> Iterator[str]:
+    try:
+        check()
+    except InputError as error:
+        yield f"problem: {error}"
+    else:
+        yield f"ok: {what}"
+
+
+def _described(fragment: "Fragment") -> str:
+    try:
+        return f"fragment '{fragment.id}': {fragment.volume.shape} {fragment.volume.dtype}, depth window layers {fragment.layers}"
+    except InputError:
+        return f"fragment '{fragment.id}'"
+
+
+def _check_fragment(fragment: "Fragment") -> None:
+    """Layers, depth window, mask and label, and that there is something to learn from."""
+    if fragment.volume.dtype.kind not in "u":
+        raise InputError(
+            f"{fragment.folder}: layers are {fragment.volume.dtype}, expected uint8 or uint16; convert them"
+        )
+    _ = fragment.layers
+    if not (fragment.folder / "mask.png").exists():
+        raise InputError(
+            f"{fragment.folder / 'mask.png'}: not there, so that all would count as papyrus; copy it beside the layers"
+        )
+    label = fragment.full_label
+    if label.ink_share == 0:
+        raise InputError(
+            f"{fragment.folder / 'inklabels.png'}: no ink inside the mask; a network learns nothing from it: "
+            "check that the label is this fragment's"
+        )
+    if label.ink_share > 0.6:
+        raise InputError(
+            f"{fragment.folder / 'inklabels.png'}: {label.ink_share:.0%} of the papyrus is ink; the label is probably inverted"
+        )
+
+
+def _check_folds(settings: "Settings", fragments: "list[Fragment]") -> None:
+    """Draw patches of every fold: they must fit into training and held-out rows, and none may look at held-out ones."""
+    from scroll.folds import check_no_leak, make_folds
+    from scroll.patches import draw
+
+    patches = {f"stage1.members.{name}": member.patch_size[1:] for name, member in settings.stage1.members.items()}
+    for fold in make_folds(fragments, settings.folds):
+        for name, patch in {**patches, "stage2": settings.stage2.patch_size}.items():
+            try:
+                fold.sampler(fragments, patch, 0.5, is_training=False)
+                sampler = fold.sampler(fragments, patch, 0.5, is_training=True)
+            except InputError as error:
+                raise InputError(f"fold {fold.number}, {name}: {error}") from None
+            for n in range(200):
+                place = sampler.place(draw(settings.seed, n))
+                check_no_leak(fold, fragments[place.source].id, place.y, place.y + patch[0])
+
+
+def _check_disk(settings: "Settings", fragments: "list[Fragment]") -> None:
+    """Room for the working copies and for every out-of-fold probability volume (float16)."""
+    copies = predictions = 0.0
+    for fragment in fragments:
+        pixels = fragment.shape_yx[0] * fragment.shape_yx[1] / settings.data.bin_yx**2
+        copies += (fragment.layers[1] - fragment.layers[0]) * pixels * fragment.volume.dtype.itemsize
+        predictions += (settings.data.depth[1] - settings.data.depth[0]) * pixels * 2 * len(settings.stage1.members)
+    for folder, needed in ((settings.data.cache_dir, copies), (settings.run_dir, predictions)):
+        there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        free_gib, needed_gib = shutil.disk_usage(there).free / 2**30, needed / 2**30 + SPARE_GIB
+        if free_gib < needed_gib:
+            raise InputError(
+                f"{folder}: {needed_gib:.1f} GiB will be needed there, {free_gib:.1f} GiB are free; "
+                "free some or point the setting elsewhere"
+            )
+
+
+if __name__ == "__main__":
+    run_door(main)

@@ -1,0 +1,81 @@
+"""Draw a synthetic scroll with known answers: fragments (ink layout), cubes (surface layout), surfaces (tifxyz)."""
+
+import argparse
+import sys
+from pathlib import Path
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from scroll.command_line import run_door
+from scroll.phantom.settings import PRESETS
+
+
+def main() -> None:
+    """Read the command line and draw what is asked for."""
+    arguments = read_arguments()
+    arguments.draw(arguments)
+
+
+def read_arguments() -> argparse.Namespace:
+    """The command line; `draw` is the function that serves the subcommand."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    kinds = parser.add_subparsers(required=True, metavar="fragments|cubes|surfaces")
+    fragments = kinds.add_parser("fragments", help="flattened fragments in the ink competition's layout")
+    fragments.add_argument(
+        "--size", type=int, nargs=3, default=[65, 1024, 1024], metavar=("Z", "Y", "X"), help="voxels"
+    )
+    fragments.add_argument("--train", type=int, default=3, help="number of training fragments")
+    fragments.add_argument("--test", type=int, default=2, help="number of test fragments; their truth goes to heldout/")
+    fragments.add_argument("--letter-height-px", type=float, help="default 190; strokes scale with it")
+    fragments.set_defaults(draw=draw_fragments)
+    cubes = kinds.add_parser("cubes", help="cubes with surface labels in the surface competition's layout")
+    cubes.add_argument("--size", type=int, default=320, help="edge in voxels")
+    cubes.add_argument("--train", type=int, default=6, help="number of training cubes")
+    cubes.add_argument("--test", type=int, default=2, help="number of test cubes; their truth goes to heldout/")
+    cubes.set_defaults(draw=draw_cubes)
+    surfaces = kinds.add_parser(
+        "surfaces", help="one cube and its wraps as tifxyz, with the ink that flattening must find"
+    )
+    surfaces.add_argument("--size", type=int, default=320, help="edge in voxels")
+    surfaces.add_argument("--step", type=float, default=4.0, help="voxels between grid points")
+    surfaces.set_defaults(draw=draw_surfaces)
+    for kind in (fragments, cubes, surfaces):
+        kind.add_argument("--out", type=Path, required=True, help="folder to write")
+        kind.add_argument("--preset", choices=PRESETS, default="default", help="how visible the ink is")
+        kind.add_argument("--seed", type=int, default=1, help="the same seed and parameters give the same bytes")
+        kind.add_argument("--crushed", action="store_true", help="wraps pressed onto one another")
+    for kind in (fragments, cubes):
+        kind.add_argument("--jobs", type=int, help="processes; default one per core")
+    return parser.parse_args()
+
+
+def draw_fragments(arguments: argparse.Namespace) -> None:
+    """Draw training and test fragments."""
+    from scroll.phantom.dataset import make_fragments
+    from scroll.phantom.settings import fragment_settings
+
+    settings = fragment_settings(arguments.preset, tuple(arguments.size), arguments.crushed, arguments.letter_height_px)
+    make_fragments(arguments.out, settings, arguments.seed, arguments.train, arguments.test, arguments.jobs)
+
+
+def draw_cubes(arguments: argparse.Namespace) -> None:
+    """Draw training and test cubes."""
+    from scroll.phantom.dataset import make_cubes
+    from scroll.phantom.settings import cube_settings
+
+    settings = cube_settings(arguments.preset, arguments.size, arguments.crushed)
+    make_cubes(arguments.out, settings, arguments.seed, arguments.train, arguments.test, arguments.jobs)
+
+
+def draw_surfaces(arguments: argparse.Namespace) -> None:
+    """Draw one cube and its wraps as surfaces."""
+    from scroll.phantom.dataset import make_surfaces
+    from scroll.phantom.settings import cube_settings
+
+    settings = cube_settings(arguments.preset, arguments.size, arguments.crushed)
+    make_surfaces(arguments.out, settings, arguments.seed, arguments.step)
+
+
+if __name__ == "__main__":
+    run_door(main)

@@ -1,0 +1,98 @@
+"""Weights and training state on disk: written aside, read without executing code."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from scroll.errors import InputError, MissingInputError
+from scroll.files import read_json, written_aside
+from scroll.receipt import NAME as RECEIPT
+from scroll.receipt import file_hash
+
+
+def save_weights(model: nn.Module, path: Path, about: dict[str, Any]) -> None:
+    """Write a model's parameters and buffers as safetensors; `about` says which network they fit."""
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    content = save(tensors, metadata={"about": json.dumps(about)})
+    with written_aside(path) as aside:
+        aside.write_bytes(content)  # not by safetensors: from it a full disk is an error of another kind
+
+
+def trained_weights(folder: Path, hint: str) -> Path:
+    """The weights of a finished training in `folder`.
+
+    Raises:
+        MissingInputError: there are none; `hint` names the command that makes them.
+        InputError: a training with other settings was begun since and is not finished, or the file was exchanged.
+    """
+    path = folder / "weights.safetensors"
+    if not path.exists():
+        raise MissingInputError(f"{path}: no weights there; {hint}")
+    if not (folder / RECEIPT).exists():
+        raise InputError(
+            f"{path}: a newer training in this folder is not finished, so these weights are of older settings; {hint}"
+        )
+    if read_json(folder / RECEIPT).get("weights") != file_hash(path):
+        raise InputError(f"{path}: is not the file that {RECEIPT} beside it speaks of; put that one back, or {hint}")
+    return path
+
+
+def load_weights(model: nn.Module, path: Path, about: dict[str, Any], hint: str) -> None:
+    """Fill `model` with weights saved for the same `about`.
+
+    Raises:
+        MissingInputError: no such file; `hint` names the command that makes it.
+        InputError: damaged file, or weights of another network.
+    """
+    if not path.exists():
+        raise MissingInputError(f"{path}: no weights there; {hint}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            saved_about = json.loads((file.metadata() or {}).get("about", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: damaged weights ({error}); delete the file and train again") from None
+    about = json.loads(json.dumps(about))  # as it was saved: a tuple is a list there
+    if saved_about != about:
+        raise InputError(f"{path}: weights of another architecture: {_difference(saved_about, about)}; {hint}")
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if expected != found:
+        odd = sorted(set(expected.items()) ^ set(found.items()))[0]
+        raise InputError(f"{path}: weights of another architecture, first at '{odd[0]}' {odd[1]}; {hint}")
+    model.load_state_dict(tensors)
+
+
+def _difference(saved: dict[str, Any], wanted: dict[str, Any]) -> str:
+    keys = [key for key in sorted({*saved, *wanted}) if saved.get(key) != wanted.get(key)]
+    return ", ".join(f"{key} is {saved.get(key)!r}, the settings say {wanted.get(key)!r}" for key in keys)
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write a training state of tensors, numbers and text."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    with written_aside(path) as aside:
+        aside.write_bytes(content.getbuffer())  # not by torch: from it a full disk is an error of another kind
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a training state; nothing in the file is executed.
+
+    Raises:
+        InputError: the file is damaged, or something else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - torch raises many kinds for a damaged archive
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(f"{path}: damaged training state ({reason}); delete it to train from the start") from None
+    if not isinstance(state, dict) or "key" not in state:
+        raise InputError(f"{path}: no training state of ours (it holds no key); delete it to train from the start")
+    return state

@@ -1,0 +1,24 @@
+"""What every command-line door shares: one-line errors, a clean stop on Ctrl-C."""
+
+import errno
+import sys
+from collections.abc import Callable
+
+from scroll.errors import InputError
+
+
+def run_door(main: Callable[[], int | None]) -> None:
+    """Run `main` and exit: 0 or what it returns, 2 after a mendable error told in one line, 130 after Ctrl-C."""
+    try:
+        sys.exit(main() or 0)
+    except InputError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"error: {error}; free some space, then run the same command again: it goes on", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; nothing is lost: the same command goes on where this one stopped", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,104 @@
+"""Which rows of which fragment each fold trains on, and which it holds out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.config import FoldSettings
+from scroll.errors import InputError
+from scroll.fragments import Fragment
+from scroll.patches import BalancedSampler
+
+Rows = tuple[int, int]  # first and end row at working resolution
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split: `held_out[id]` are the rows the fold predicts; `closed[id]` the rows no training patch may touch."""
+
+    number: int
+    held_out: dict[str, Rows]
+    closed: dict[str, Rows]
+
+    def open_rows(self, fragment: Fragment) -> NDArray[np.bool_]:
+        """(Y,) bool at working resolution: rows that training patches of this fold may touch."""
+        rows = np.ones(fragment.mask.shape[0], dtype=bool)
+        start, stop = self.closed.get(fragment.id, (0, 0))
+        rows[start:stop] = False
+        return rows
+
+    def held_out_rows(self, fragment: Fragment) -> NDArray[np.bool_]:
+        """(Y,) bool at working resolution: rows that this fold is validated on and predicts."""
+        rows = np.zeros(fragment.mask.shape[0], dtype=bool)
+        start, stop = self.held_out.get(fragment.id, (0, 0))
+        rows[start:stop] = True
+        return rows
+
+    def sampler(
+        self, fragments: list[Fragment], patch_yx: tuple[int, int], ink_share: float, is_training: bool
+    ) -> BalancedSampler:
+        """Places of training patches, which touch open rows only, or of validation patches, within the held-out rows.
+
+        Raises:
+            InputError: no patch of this size fits.
+        """
+        rows = [self.open_rows(f) if is_training else self.held_out_rows(f) for f in fragments]
+        opens = [f.mask & r[:, None] for f, r in zip(fragments, rows, strict=True)]
+        inks = [f.label.target & ~f.label.ignore for f in fragments]
+        return BalancedSampler(inks, opens, patch_yx, ink_share, rows)
+
+
+def make_folds(fragments: list[Fragment], settings: FoldSettings) -> list[Fold]:
+    """Split by whole fragments (round robin in order of id) or by bands of rows with a buffer.
+
+    Every row of every fragment is held out by exactly one fold.
+
+    Raises:
+        InputError: fewer fragments than folds, or bands whose buffers leave nothing to train on.
+    """
+    if settings.by == "fragment":
+        return _by_fragment(fragments, settings.count)
+    return [_band(fragments, number, settings) for number in range(settings.count)]
+
+
+def _by_fragment(fragments: list[Fragment], count: int) -> list[Fold]:
+    if len(fragments) < count:
+        raise InputError(
+            f"folds.count is {count} but there are {len(fragments)} training fragments; lower it or set folds.by: region"
+        )
+    folds = []
+    for number in range(count):
+        rows = {f.id: (0, f.mask.shape[0]) for f in fragments[number::count]}
+        folds.append(Fold(number, rows, rows))
+    return folds
+
+
+def _band(fragments: list[Fragment], number: int, settings: FoldSettings) -> Fold:
+    held_out, closed = {}, {}
+    for fragment in fragments:
+        height = fragment.mask.shape[0]
+        start, stop = height * number // settings.count, height * (number + 1) // settings.count
+        shut = (max(0, start - settings.buffer_px), min(height, stop + settings.buffer_px))
+        if shut == (0, height):
+            raise InputError(
+                f"{fragment.folder}: {height} rows in {settings.count} folds leave nothing to train on beside a buffer of "
+                f"{settings.buffer_px} rows; lower folds.buffer_px"
+            )
+        held_out[fragment.id] = (start, stop)
+        closed[fragment.id] = shut
+    return Fold(number, held_out, closed)
+
+
+def check_no_leak(fold: Fold, fragment_id: str, first_row: int, end_row: int) -> None:
+    """Refuse a training patch that can see a held-out pixel.
+
+    Raises:
+        InputError: rows [first_row, end_row) of `fragment_id` overlap the fold's held-out rows.
+    """
+    start, stop = fold.held_out.get(fragment_id, (0, 0))
+    if max(first_row, start) < min(end_row, stop):
+        raise InputError(
+            f"fold {fold.number}: a training patch at rows {first_row}-{end_row} of fragment '{fragment_id}' sees held-out rows "
+            f"{start}-{stop}; raise folds.buffer_px to at least the patch height"
+        )

@@ -1,0 +1,152 @@
+"""A fragment in the ink competition's layout: a layer stack, a papyrus mask and, for training, an ink label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.config import DataSettings
+from scroll.errors import InputError, MissingInputError
+from scroll.labels import Label, binned_label, read_mask_png, share_in_blocks
+from scroll.receipt import fingerprint, key_of
+from scroll.volumes import open_volume
+from scroll.volumes.volume import Volume
+from scroll.volumes.working_copy import working_copy
+
+SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # windows that the grey scale is measured on
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """Where a fragment lies and how it is looked at; everything is read when first asked for, and the CT lazily."""
+
+    id: str
+    folder: Path
+    data: DataSettings
+    margin: int = 0  # layers kept beyond the depth window on either side, for depth jitter
+
+    @cached_property
+    def volume(self) -> Volume:
+        """The whole stack, (Z, Y, X), as it lies on disk."""
+        return open_volume(self.folder, self.data.voxel_um)
+
+    @cached_property
+    def layers(self) -> tuple[int, int]:
+        """First and end layer of the depth window, the margin included.
+
+        Raises:
+            InputError: the stack is too thin for it.
+        """
+        centre = self.volume.shape[0] // 2
+        start, stop = centre + self.data.depth[0] - self.margin, centre + self.data.depth[1] + self.margin
+        if start < 0 or stop > self.volume.shape[0]:
+            widest = (self.margin - centre, self.volume.shape[0] - centre - self.margin)
+            raise InputError(
+                f"{self.folder}: {self.volume.shape[0]} layers, centre {centre}, do not hold data.depth {self.data.depth} "
+                f"with a depth_jitter of {self.margin}; the widest window is {widest}"
+            )
+        return start, stop
+
+    @cached_property
+    def ct(self) -> Volume:
+        """The depth window with its margin at working resolution, (layers, Y / bin, X / bin), fast to cut patches from."""
+        return working_copy(self.volume, self.data.cache_dir, self.layers, self.data.bin_yx)
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Full in-plane size in pixels."""
+        return self.volume.shape[1], self.volume.shape[2]
+
+    @property
+    def pixel_um(self) -> float:
+        """Edge of a full-resolution pixel in micrometres."""
+        return self.volume.voxel_um or self.data.voxel_um
+
+    @cached_property
+    def full_mask(self) -> NDArray[np.bool_]:
+        """Papyrus, (Y, X) bool at full resolution; all true where no mask.png lies beside a bare stack."""
+        path = self.folder / "mask.png"
+        return read_mask_png(path, self.shape_yx) if path.exists() else np.ones(self.shape_yx, dtype=bool)
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """Papyrus at working resolution."""
+        return share_in_blocks(self.full_mask, self.data.bin_yx) >= 0.5
+
+    @cached_property
+    def full_label(self) -> Label:
+        """The ink label at full resolution; outside the papyrus it is ignored."""
+        return Label(read_mask_png(self.folder / "inklabels.png", self.shape_yx), ~self.full_mask)
+
+    @cached_property
+    def label(self) -> Label:
+        """The ink label at working resolution."""
+        return binned_label(self.full_label, self.data.bin_yx)
+
+    @cached_property
+    def grey_scale(self) -> tuple[float, float]:
+        """Median and robust spread (half the 16-84 % range) of the papyrus' grey values, from a fixed sample of voxels."""
+        rows, cols = np.nonzero(self.mask)
+        if not len(rows):
+            raise InputError(
+                f"{self.folder / 'mask.png'}: marks no papyrus at all; nothing could be trained on or predicted"
+            )
+        picked = np.random.default_rng(0).choice(len(rows), size=SAMPLED_PLACES)
+        samples = []
+        depth = slice(self.margin, self.ct.shape[0] - self.margin)  # the same scale whatever margin a training asks for
+        for row, col in zip(rows[picked], cols[picked], strict=True):
+            window = (slice(row, row + SAMPLED_EDGE), slice(col, col + SAMPLED_EDGE))
+            samples.append(self.ct[(depth, *window)][:, self.mask[window]].ravel())
+        values = np.concatenate(samples).astype(np.float32)
+        low, middle, high = np.percentile(values, (16, 50, 84))
+        return float(middle), float(max((high - low) / 2, 1e-6))
+
+    def patch(self, z: int, y: int, x: int, size: tuple[int, int, int]) -> NDArray[np.float32]:
+        """CT at working resolution, normalised by `grey_scale`, float32 of shape `size`; (z, y, x) counts from the margin's start.
+
+        Raises:
+            InputError: not all values are finite.
+        """
+        middle, spread = self.grey_scale
+        raw = self.ct[z : z + size[0], y : y + size[1], x : x + size[2]]
+        values = (raw.astype(np.float32) - middle) / spread
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"{self.folder}: NaN or infinity in the CT near z {z}, y {y}, x {x} (working resolution); repair the volume"
+            )
+        return np.asarray(np.clip(values, -8, 8), dtype=np.float32)
+
+    @property
+    def key(self) -> str:
+        """Hash of the files and of how they are looked at."""
+        how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx"})
+        return key_of([fingerprint(self.folder), how])
+
+
+def find_fragments(folder: Path, data: DataSettings, ids: Sequence[str] = (), margin: int = 0) -> list[Fragment]:
+    """The fragments below `folder` (such as <root>/train), sorted by id; `ids` picks some.
+
+    Raises:
+        MissingInputError: the folder, or one of the ids, is not there.
+    """
+    if not folder.is_dir():
+        raise MissingInputError(
+            f"{folder}: no such folder; expected one folder per fragment in it (see README, 'your own data')"
+        )
+    there = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for wanted in ids:
+        if wanted not in there:
+            raise MissingInputError(f"{folder / wanted}: no such fragment; there are: {', '.join(there) or 'none'}")
+    if not there:
+        raise MissingInputError(
+            f"{folder}: holds no fragment folders; expected for example {folder / '1' / 'surface_volume'}"
+        )
+    return [Fragment(name, folder / name, data, margin) for name in sorted({*ids}) or there]
+
+
+def training_fragments(data: DataSettings, margin: int = 0) -> list[Fragment]:
+    """The labelled fragments of a run."""
+    return find_fragments(data.root / "train", data, data.train, margin)

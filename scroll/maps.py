@@ -1,0 +1,98 @@
+"""Probability maps on disk, written row by row so that a killed prediction goes on where it stopped."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.errors import MissingInputError
+from scroll.files import read_json, remove, write_json
+from scroll.volumes.ome_zarr import create_ome_zarr, open_array
+
+CHUNK = 128  # rows and columns; rows reach the disk in whole chunks, so that a kill never leaves half a one
+ROWS = -2  # the axis that is written in order
+
+
+def open_map(path: Path, hint: str) -> Any:
+    """A finished map as a `zarr.Array`, (Z, Y, X) or (C, Y, X).
+
+    Raises:
+        MissingInputError: it is not there; `hint` names the command that makes it.
+    """
+    if not path.exists():
+        raise MissingInputError(f"{path}: not there; {hint}")
+    return open_array(path)
+
+
+class RowWriter:
+    """Writes a float16 OME-Zarr of `shape` in order of rows; under its final name only when every row is there.
+
+    Started again with the same `key`, `done_rows` says how many rows an earlier run left; with another key it starts anew.
+    """
+
+    def __init__(
+        self, path: Path, key: str, shape: tuple[int, ...], voxel_um: float, axes: str, bin_yx: int = 1
+    ) -> None:
+        self.path, self.key, self.shape = path, key, shape
+        self._aside = path.with_name(f".{path.name}.part")
+        self._ledger = path.with_name(f".{path.name}.rows.part")
+        self._waiting: list[NDArray[np.floating]] = []
+        self._is_finished = path.exists() and open_array(path).attrs.get("made_with") == key
+        self.done_rows = shape[ROWS] if self._is_finished else self._rows_on_disk()
+        self._next_row = self.done_rows
+        if self._is_finished:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self.done_rows:
+            self._array = open_array(self._aside, mode="r+")
+            return
+        remove(self._aside)
+        remove(self._ledger)
+        chunks = (*shape[:ROWS], CHUNK, CHUNK)
+        self._array = create_ome_zarr(self._aside, shape, "float16", chunks, voxel_um, axes, bin_yx=bin_yx)
+        self._array.attrs["made_with"] = key
+
+    def _rows_on_disk(self) -> int:
+        if not (self._aside.exists() and self._ledger.exists()):
+            return 0
+        ledger = read_json(self._ledger)
+        return int(ledger["rows"]) if ledger.get("key") == self.key else 0
+
+    def write(self, row: int, rows: NDArray[np.floating]) -> None:
+        """Take rows [row, row + n), array of `shape` with n rows; they must follow the ones before.
+
+        Raises:
+            ValueError: rows out of order.
+        """
+        if row != self._next_row:
+            raise ValueError(f"{self.path}: rows must come in order, expected {self._next_row}, got {row}")
+        self._waiting.append(np.asarray(rows, dtype=np.float16))
+        self._next_row += rows.shape[ROWS]
+        self._flush(self._next_row if self._next_row == self.shape[ROWS] else self._next_row // CHUNK * CHUNK)
+
+    def _flush(self, end: int) -> None:
+        """Bring rows [done_rows, end) to disk, then say so in the ledger."""
+        if end <= self.done_rows:
+            return
+        rows = np.concatenate(self._waiting, axis=ROWS)
+        count = end - self.done_rows
+        self._array[..., self.done_rows : end, :] = rows[..., :count, :]
+        self._waiting = [rows[..., count:, :]]
+        self.done_rows = end
+        write_json(self._ledger, {"key": self.key, "rows": end})
+
+    def finish(self) -> None:
+        """Give the map its name.
+
+        Raises:
+            ValueError: rows are missing.
+        """
+        if self._is_finished:
+            return
+        if self.done_rows != self.shape[ROWS]:
+            raise ValueError(f"{self.path}: only {self.done_rows} of {self.shape[ROWS]} rows were written")
+        remove(self.path)
+        self._aside.rename(self.path)
+        remove(self._ledger)
+        self._is_finished = True

@@ -1,0 +1,1 @@
+"""How good a prediction is: surface Dice, the ink score and the counts under them; numpy and numba, no torch."""

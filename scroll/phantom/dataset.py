@@ -1,0 +1,158 @@
+"""Whole phantom data sets on disk: many pieces drawn in parallel, only what is missing, never mixed."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+from scroll.errors import InputError
+from scroll.files import read_json, write_json, write_text
+from scroll.phantom.cube import SMALLEST_VOX, draw_cube
+from scroll.phantom.fragment import SMALLEST_ZYX, draw_fragment
+from scroll.phantom.settings import CubeSettings, FragmentSettings
+from scroll.phantom.surface import draw_surfaces
+from scroll.phantom.write import write_cube, write_fragment, write_surface
+from scroll.progress import progress
+
+NOTE = "synthetic: shows that a pipeline works, says nothing about real scrolls, ranks no architecture"
+FIRST_CUBE_ID, FIRST_SCROLL_ID, SCROLLS = 1_000_000, 90_000, 3  # cubes are spread over three made-up scrolls
+Job = Callable[[], None]
+
+
+def make_fragments(
+    out: Path, settings: FragmentSettings, seed: int, train: int, test: int, jobs: int | None = None
+) -> None:
+    """Write <out>/train/1.., <out>/test/a.. and <out>/heldout/a../inklabels.png, and <out>/phantom.json.
+
+    Fragment n is drawn from (seed, n), so more fragments can be asked for later. What is there is kept.
+
+    Raises:
+        InputError: `out` holds something else, or the sizes or counts make no sense.
+    """
+    if any(n < least for n, least in zip(settings.size_zyx, SMALLEST_ZYX, strict=True)):
+        raise InputError(f"--size {settings.size_zyx}: too small for a fragment; expected at least {SMALLEST_ZYX}")
+    if train < 0 or not 0 <= test <= len(ascii_lowercase):
+        raise InputError(f"--train {train} --test {test}: expected 0 or more to train and 0 to 26 to test")
+    claim(out, {"kind": "fragments", "seed": seed, "voxel_um": settings.voxel_um, "parameters": asdict(settings)})
+    missing: list[Job] = []
+    for n in range(1, train + 1):
+        folder = out / "train" / str(n)
+        if not folder.is_dir():
+            missing.append(partial(_fragment, settings, (seed, n), folder, None))
+    for n, name in enumerate(ascii_lowercase[:test]):
+        folder, truth = out / "test" / name, out / "heldout" / name
+        if not (folder.is_dir() and truth.is_dir()):
+            missing.append(partial(_fragment, settings, (seed, 1000 + n), folder, truth))
+    run_jobs(missing, "phantom fragments", jobs)
+
+
+def _fragment(settings: FragmentSettings, seed: tuple[int, int], folder: Path, truth: Path | None) -> None:
+    write_fragment(draw_fragment(settings, seed), folder, truth)
+
+
+def make_cubes(out: Path, settings: CubeSettings, seed: int, train: int, test: int, jobs: int | None = None) -> None:
+    """Write train_images, train_labels and test_images/<id>.tif, train.csv, test.csv, and heldout/<id>.tif.
+
+    Raises:
+        InputError: `out` holds something else, or the size or counts make no sense.
+    """
+    _check_cube(settings)
+    if train < 0 or test < 0:
+        raise InputError(f"--train {train} --test {test}: expected 0 or more of each")
+    claim(out, {"kind": "cubes", "seed": seed, "voxel_um": settings.voxel_um, "parameters": asdict(settings)})
+    missing: list[Job] = []
+    for group, count, first_id, truths in (
+        ("train", train, FIRST_CUBE_ID, "train_labels"),
+        ("test", test, 2 * FIRST_CUBE_ID, "heldout"),
+    ):
+        rows = ["id,scroll_id"]
+        for n in range(first_id, first_id + count):
+            rows.append(f"{n},{FIRST_SCROLL_ID + n % SCROLLS}")
+            image, truth = out / f"{group}_images" / f"{n}.tif", out / truths / f"{n}.tif"
+            if not (image.exists() and truth.exists()):
+                missing.append(partial(_cube, settings, (seed, n), image, truth))
+        write_text(out / f"{group}.csv", "\n".join(rows) + "\n")
+    run_jobs(missing, "phantom cubes", jobs)
+
+
+def _cube(settings: CubeSettings, seed: tuple[int, int], image: Path, truth: Path) -> None:
+    cube = draw_cube(settings, seed)
+    write_cube(truth, cube.label)
+    write_cube(image, cube.volume)
+
+
+def make_surfaces(out: Path, settings: CubeSettings, seed: int, step_vox: float = 4.0) -> None:
+    """Write <out>/volume.tif, <out>/ink.tif (where the ink is, 0 to 255) and <out>/segments/wrap-07/ .. as tifxyz.
+
+    Raises:
+        InputError: `out` holds something else, or the size or step makes no sense.
+    """
+    _check_cube(settings)
+    if not 1 <= step_vox <= settings.size_vox / 8:
+        raise InputError(f"--step {step_vox:g}: expected 1 to {settings.size_vox / 8:g} voxels, an eighth of --size")
+    content = {"kind": "surfaces", "seed": seed, "step_vox": step_vox, "voxel_um": settings.voxel_um}
+    claim(out, {**content, "parameters": asdict(settings)})
+    if not (out / "volume.tif").exists():
+        run_jobs([partial(_surfaces, settings, seed, step_vox, out)], "phantom surfaces")
+
+
+def _surfaces(settings: CubeSettings, seed: int, step_vox: float, out: Path) -> None:
+    cube, surfaces = draw_surfaces(settings, seed, step_vox)
+    for surface in surfaces:
+        name = f"wrap-{surface.wrap:02d}"
+        write_surface(surface, out / "segments" / name, uuid=f"phantom-{seed}-{name}")
+    write_cube(out / "ink.tif", cube.ink)
+    write_cube(out / "volume.tif", cube.volume)  # last: it says that the rest is there
+
+
+def _check_cube(settings: CubeSettings) -> None:
+    if settings.size_vox < SMALLEST_VOX:
+        raise InputError(f"--size {settings.size_vox}: too small for a cube; expected at least {SMALLEST_VOX} voxels")
+
+
+def claim(out: Path, content: dict[str, Any]) -> None:
+    """Make `out` the home of this phantom: write its phantom.json, or check the one that is there.
+
+    Raises:
+        InputError: `out` holds another phantom, or files that are no phantom.
+    """
+    card = out / "phantom.json"
+    content = {"note": NOTE, **content}
+    if card.exists():
+        found = read_json(card)
+        if found != _as_json(content):
+            raise InputError(
+                f"{out}: holds a phantom with other parameters (see {card.name}); choose another --out or delete it"
+            )
+    elif out.is_dir() and any(out.iterdir()):
+        raise InputError(
+            f"{out}: not empty and no phantom.json in it; choose an empty --out, so that real data is never mixed in"
+        )
+    else:
+        write_json(card, content)
+
+
+def _as_json(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _as_json(value) for key, value in content.items()}
+    return [_as_json(value) for value in content] if isinstance(content, list | tuple) else content
+
+
+def run_jobs(missing: Sequence[Job], what: str, jobs: int | None = None) -> None:
+    """Run each piece in a process of its own, `jobs` at a time (default one per core), with progress."""
+    workers = min(len(missing), jobs or os.cpu_count() or 1)
+    with progress(what, len(missing), "piece") as advance:
+        if workers <= 1:
+            for job in missing:
+                job()
+                advance()
+            return
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            for done in as_completed([pool.submit(job) for job in missing]):
+                done.result()
+                advance()

@@ -1,0 +1,70 @@
+"""Write phantoms in the layouts of the real data, each file or folder aside first."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.files import write_json, written_aside
+from scroll.phantom.fragment import Fragment
+from scroll.phantom.surface import Surface
+
+
+def write_fragment(fragment: Fragment, folder: Path, ink_folder: Path | None = None) -> None:
+    """Write `surface_volume/00.tif..`, `mask.png` and `inklabels.png` as the ink competition has them.
+
+    With `ink_folder`, the label goes there instead: the truth of a test fragment is kept apart.
+    """
+    import tifffile
+
+    if ink_folder is not None:
+        with written_aside(ink_folder) as aside:
+            aside.mkdir(parents=True)
+            write_png(aside / "inklabels.png", fragment.ink)
+    with written_aside(folder) as aside:
+        layers = aside / "surface_volume"
+        layers.mkdir(parents=True)
+        for z, layer in enumerate(fragment.volume):
+            tifffile.imwrite(layers / f"{z:02d}.tif", layer, photometric="minisblack", metadata=None)
+        write_png(aside / "mask.png", fragment.mask)
+        if ink_folder is None:
+            write_png(aside / "inklabels.png", fragment.ink)
+
+
+def write_png(path: Path, image: NDArray[np.bool_]) -> None:
+    """Write a (Y, X) bool image as 8-bit grey, 0 and 255."""
+    from PIL import Image
+
+    Image.fromarray(image.astype(np.uint8) * 255).save(path)
+
+
+def write_cube(path: Path, cube: NDArray[np.uint8]) -> None:
+    """Write a (Z, Y, X) uint8 cube as a multi-page LZW TIFF, one page a layer, as the surface competition has it."""
+    import tifffile
+
+    with written_aside(path) as aside, tifffile.TiffWriter(aside) as tiff:
+        for layer in cube:
+            tiff.write(layer, photometric="minisblack", compression="lzw", metadata=None, contiguous=False)
+
+
+def write_surface(surface: Surface, folder: Path, uuid: str) -> None:
+    """Write a surface as a tifxyz folder, with normals as nx, ny, nz.tif and the ink as inklabels.png, grid sized."""
+    import tifffile
+
+    x_y_z = surface.points[surface.valid][:, ::-1].astype(float)
+    density = 1 / surface.step_vox  # tifxyz counts grid cells per voxel
+    meta = {
+        "format": "tifxyz",
+        "type": "seg",
+        "uuid": uuid,
+        "scale": [density, density],
+        "bbox": [x_y_z.min(axis=0).tolist(), x_y_z.max(axis=0).tolist()],
+    }
+    with written_aside(folder) as aside:
+        aside.mkdir(parents=True)
+        for axis, name in enumerate("zyx"):
+            for prefix, values in (("", surface.points), ("n", surface.normals)):
+                channel = np.ascontiguousarray(values[..., axis])
+                tifffile.imwrite(aside / f"{prefix}{name}.tif", channel, compression="lzw", metadata=None)
+        write_png(aside / "inklabels.png", surface.ink)
+        write_json(aside / "meta.json", meta)

@@ -1,0 +1,1 @@
+"""Run folders and predictions to one static HTML page, and the pictures on it."""

@@ -1,0 +1,88 @@
+"""Learning curves out of history.jsonl, drawn as SVG that is readable on a light and on a dark page."""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from scroll.errors import InputError
+
+MAX_POINTS = 400
+INK = "#808890"  # grey enough to be read on white and on black
+# Okabe and Ito without black and yellow, which one of the two pages would swallow
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+Curve = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class History:
+    """What one training wrote: its fold, and (step, value) of the training and of the validation loss."""
+
+    fold: str
+    loss: Curve
+    validation_loss: Curve
+
+
+def read_histories(run_dir: Path) -> dict[str, list[History]]:
+    """All histories of a run folder by what was trained ("stage1/unet3d", "stage2"), folds in order of their names."""
+    histories: dict[str, list[History]] = {}
+    for path in sorted(run_dir.glob("stage*/**/history.jsonl")):
+        trained = path.parent.parent.relative_to(run_dir).as_posix()
+        histories.setdefault(trained, []).append(_read(path))
+    return histories
+
+
+def _read(path: Path) -> History:
+    curves: dict[str, Curve] = {"loss": [], "validation_loss": []}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            if number == len(lines):  # the training was stopped in the middle of a line
+                break
+            raise InputError(f"{path}: line {number} is not JSON; delete the line and write the report again") from None
+        for key, curve in curves.items():
+            if isinstance(entry.get(key), int | float):
+                curve.append((float(entry["step"]), float(entry[key])))
+    return History(path.parent.name, **curves)
+
+
+def curve_svg(title: str, histories: list[History]) -> bytes:
+    """Loss over step of the folds of one model as an SVG file: training thin, validation bold with dots."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 2.9), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    for i, history in enumerate(histories):
+        colour = COLOURS[i % len(COLOURS)]
+        for curve, kind, style in (
+            (history.loss, "training", {"linewidth": 0.9, "alpha": 0.75}),
+            (history.validation_loss, "validation", {"linewidth": 2.0, "marker": "o", "markersize": 3.5}),
+        ):
+            if curve:
+                steps, values = zip(*_thinned(curve), strict=True)
+                axes.plot(steps, values, color=colour, label=f"{history.fold}, {kind}", **style)
+    axes.set_title(title, color=INK, fontsize=10)
+    axes.set_xlabel("step", color=INK)
+    axes.set_ylabel("loss", color=INK)
+    axes.tick_params(colors=INK, labelsize=8)
+    axes.grid(color=INK, alpha=0.25, linewidth=0.5)
+    axes.set_facecolor("none")
+    for spine in axes.spines.values():
+        spine.set_color(INK)
+    if axes.lines:
+        axes.legend(fontsize=7, labelcolor=INK, frameon=False)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
+    return drawn.getvalue()
+
+
+def _thinned(curve: Curve) -> Curve:
+    """At most MAX_POINTS points: the means of as many neighbours as that takes."""
+    step = -(-len(curve) // MAX_POINTS)
+    groups = [curve[i : i + step] for i in range(0, len(curve), step)]
+    return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]

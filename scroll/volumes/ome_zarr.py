@@ -1,0 +1,288 @@
+"""OME-Zarr 0.4 (Zarr v2) and 0.5 (Zarr v3, also sharded), and plain zarr arrays: reading, and making new ones."""
+
+import itertools
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from scroll.errors import InputError, MissingInputError
+from scroll.progress import progress
+from scroll.volumes.binning import block_mean
+from scroll.volumes.volume import Volume
+from scroll.volumes.voxel_size import length_um, recorded_voxel_um
+
+UNDERSTANDS = "a zarr folder (OME-Zarr 0.4 or 0.5, or one plain array)"
+METADATA = (".zgroup", ".zarray", ".zattrs", "zarr.json")
+SPACE = "zyx"
+UM = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
+
+
+def recognises(path: Path) -> bool:
+    """Whether `path` is a folder with zarr metadata, or is called .zarr."""
+    return path.is_dir() and (path.suffix == ".zarr" or any((path / name).is_file() for name in METADATA))
+
+
+def open(path: Path, voxel_um: float | None = None, level: int = 0) -> Volume:
+    """Open one level of a (Z, Y, X) zarr lazily; chunks that are absent read as the fill value.
+
+    `voxel_um` is the size at the level opened. Not given, it is taken from what is written beside the data, the name,
+    or a scale with a unit; the scales 1, 2, 4, ... that many writers put there are no sizes.
+
+    Raises:
+        MissingInputError: no such level.
+        InputError: broken metadata, axes in another order than z, y, x, or no 3D array.
+
+    Warns:
+        UserWarning: nothing tells the voxel size; it is None then.
+    """
+    group, array = _open_level(path, level)
+    _check_axes(path, group)
+    whole = path if level == 0 else path / array.basename
+    volume = Volume(array, whole, voxel_um)
+    if voxel_um is not None:
+        return volume
+    return replace(volume, voxel_um=_recorded_voxel_um(path, group, level, array))
+
+
+def open_array(path: Path, level: int = 0, mode: Literal["r", "r+"] = "r") -> Any:
+    """One level as a `zarr.Array` of whatever axes, such as (C, Y, X); mode "r+" to go on writing an unfinished one.
+
+    Raises:
+        MissingInputError: nothing there, or no such level.
+        InputError: broken metadata.
+    """
+    return _open_level(path, level, mode)[1]
+
+
+def create_ome_zarr(
+    path: Path,
+    shape: Sequence[int],
+    dtype: Any,
+    chunks: Sequence[int],
+    voxel_um: float | None,
+    axes: str = SPACE,
+    version: Literal["0.4", "0.5"] = "0.4",
+    shards: Sequence[int] | None = None,
+    fill_value: float = 0,
+    bin_yx: int = 1,
+) -> Any:
+    """Make an OME-Zarr with an empty level 0 and return its `zarr.Array`, to be written piece by piece.
+
+    `axes` names the axes of `shape`: letters of "tczyx" in that order, so (C, Y, X) is "cyx" and (C, N, Y, X) with N
+    offsets along the normal is "czyx". `voxel_um` is the edge along z; along y and x it is `bin_yx` times that. Chunks
+    that hold only `fill_value` are not stored. Two writers must never share a chunk (with `shards`, which need version
+    0.5: a shard). Chunks larger than the shape are cut to it.
+
+    Raises:
+        InputError: something is at `path` already.
+        ValueError: axes, shape and chunks do not fit together, or shards with version 0.4.
+    """
+    import zarr
+
+    in_order = "".join(axis for axis in "tczyx" if axis in axes)
+    if axes != in_order or not len(axes) == len(shape) == len(chunks):
+        raise ValueError(
+            f"axes {axes!r}, shape {tuple(shape)} and chunks {tuple(chunks)} must fit, axes in the order of 'tczyx'"
+        )
+    if shards is not None and version != "0.5":
+        raise ValueError(f"shards need version 0.5, got {version}")
+    if path.exists():
+        raise InputError(f"{path}: is there already; expected a new name: delete it, or give another one")
+    attributes: dict[str, Any] = {} if voxel_um is None else {"voxelsize": voxel_um}
+    if bin_yx != 1:
+        attributes["bin_yx"] = bin_yx
+    entry = _multiscales(path.name.removesuffix(".zarr"), axes, voxel_um, bin_yx, levels=1, version=version)
+    ome = {"version": version, "multiscales": [entry]}
+    attributes |= {"multiscales": ome["multiscales"]} if version == "0.4" else {"ome": ome}
+    group = zarr.create_group(path, zarr_format=2 if version == "0.4" else 3, attributes=attributes)
+    if shards is None:
+        chunks = [min(chunk, length) for chunk, length in zip(chunks, shape, strict=True)]
+    return _create_level(group, "0", shape, dtype, chunks, shards, fill_value, axes)
+
+
+def _create_level(
+    group: Any, name: str, shape: Sequence[int], dtype: Any, chunks: Any, shards: Any, fill_value: Any, axes: str
+) -> Any:
+    is_v2 = group.metadata.zarr_format == 2
+    return group.create_array(
+        name,
+        shape=tuple(shape),
+        dtype=dtype,
+        chunks=tuple(chunks),
+        shards=None if shards is None else tuple(shards),
+        compressors=_zstd(is_v2),
+        fill_value=fill_value,
+        chunk_key_encoding={"name": "v2" if is_v2 else "default", "separator": "/"},
+        dimension_names=None if is_v2 else [*axes],
+        config={"write_empty_chunks": False},
+    )
+
+
+def _zstd(is_v2: bool) -> Any:
+    """Level 1: CT noise does not pack, and emptiness packs at any level."""
+    if is_v2:
+        from numcodecs import Blosc  # type: ignore[import-untyped]
+
+        return Blosc(cname="zstd", clevel=1, shuffle=Blosc.SHUFFLE)
+    from zarr.codecs import BloscCodec
+
+    return BloscCodec(cname="zstd", clevel=1)
+
+
+def _multiscales(
+    name: str, axes: str, voxel_um: float | None, bin_yx: int, levels: int, version: str
+) -> dict[str, Any]:
+    """The `multiscales` entry: each level halves z, y and x by means, so its first voxel's centre moves inwards."""
+    unit = {} if voxel_um is None else {"unit": "micrometer"}
+    kinds = {"t": {"type": "time"}, "c": {"type": "channel"}}
+    datasets = []
+    for level in range(levels):
+        step = (voxel_um or 1.0) * 2**level
+        shift = (step - (voxel_um or 1.0)) / 2
+        bins = {"z": 1, "y": bin_yx, "x": bin_yx}
+        moves: list[dict[str, Any]] = [
+            {"type": "scale", "scale": [step * bins[axis] if axis in SPACE else 1.0 for axis in axes]}
+        ]
+        if level:
+            shifts = [shift * bins[axis] if axis in SPACE else 0.0 for axis in axes]
+            moves.append({"type": "translation", "translation": shifts})
+        datasets.append({"path": str(level), "coordinateTransformations": moves})
+    described = [{"name": axis, **kinds.get(axis, {"type": "space", **unit})} for axis in axes]
+    return {**({"version": version} if version == "0.4" else {}), "name": name, "axes": described, "datasets": datasets}
+
+
+def write_pyramid(path: Path, levels: int) -> None:
+    """Add levels 1 to `levels - 1` to an OME-Zarr made by `create_ome_zarr`: 2x2x2 means, channels kept apart.
+
+    Raises:
+        InputError: `path` has no level 0, or has more levels already.
+    """
+    group, finer = _open_level(path, 0, "r+")
+    entry = _entry(group)
+    if entry is None or len(entry["datasets"]) != 1:
+        raise InputError(f"{path}: has no multiscales with level 0 alone; expected one fresh from create_ome_zarr")
+    axes = "".join(axis["name"] for axis in entry["axes"])
+    factors = [2 if axis in SPACE else 1 for axis in axes]
+    for level in range(1, levels):
+        shape = [-(-length // factor) for length, factor in zip(finer.shape, factors, strict=True)]
+        shards = finer.shards
+        chunks = finer.chunks if shards else [min(pair) for pair in zip(finer.chunks, shape, strict=True)]
+        coarser = _create_level(group, str(level), shape, finer.dtype, chunks, shards, finer.fill_value, axes)
+        _fill(coarser, finer, factors, label=f"level {level}")
+        finer = coarser
+    attributes = group.attrs.asdict()
+    version = "0.4" if "multiscales" in attributes else "0.5"
+    entry = _multiscales(
+        entry.get("name", path.name), axes, attributes.get("voxelsize"), attributes.get("bin_yx", 1), levels, version
+    )
+    group.attrs.update(
+        {"multiscales": [entry]} if version == "0.4" else {"ome": {**attributes["ome"], "multiscales": [entry]}}
+    )
+
+
+def _fill(coarser: Any, finer: Any, factors: Sequence[int], label: str) -> None:
+    """Write the block means of `finer` to `coarser`, one stored piece (shard or chunk) at a time."""
+    pieces = coarser.shards or coarser.chunks
+    steps = [range(0, length, piece) for length, piece in zip(coarser.shape, pieces, strict=True)]
+    with progress(label, math.prod(map(len, steps)), "chunk") as advance:
+        for corner in itertools.product(*steps):
+            box = tuple(slice(at, at + piece) for at, piece in zip(corner, pieces, strict=True))
+            wide = tuple(slice(part.start * f, part.stop * f) for part, f in zip(box, factors, strict=True))
+            coarser[box] = block_mean(finer[wide], factors)
+            advance()
+
+
+def _open_level(path: Path, level: int, mode: Literal["r", "r+"] = "r") -> tuple[Any, Any]:
+    """(group or None for a plain array, array of one level)."""
+    import zarr
+
+    if not path.is_dir():
+        raise MissingInputError(f"{path}: not there; expected a zarr folder: check the spelling, or make it first")
+    try:
+        if not any((path / name).is_file() for name in METADATA if name != ".zattrs"):
+            raise ValueError("no .zgroup, .zarray or zarr.json in it")
+        opened = zarr.open(path, mode=mode)
+        if isinstance(opened, zarr.Array):
+            if level == 0:
+                return None, opened
+            raise MissingInputError(f"{path}: one plain array; expected level {level}: ask for level 0")
+        entry = _entry(opened)
+        names = [part["path"] for part in entry["datasets"]] if entry else sorted(name for name in opened.array_keys())
+        name = names[level] if level < len(names) else None
+        if name is None or not isinstance(opened.get(name), zarr.Array):
+            found = ", ".join(sorted(opened.array_keys())) or "none"
+            raise MissingInputError(
+                f"{path}: arrays in it: {found}; expected level {level}: ask for another, or copy it again"
+            )
+        return opened, opened[name]
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{path}: unreadable as zarr ({reason}); expected whole metadata: copy or write it again"
+        ) from error
+
+
+def _entry(group: Any) -> dict[str, Any] | None:
+    """The first multiscales entry of a group; version 0.5 keeps it under `ome`."""
+    if group is None:
+        return None
+    attributes = group.attrs.asdict()
+    entries = attributes.get("multiscales") or attributes.get("ome", {}).get("multiscales")
+    return dict(entries[0]) if entries else None
+
+
+def _check_axes(path: Path, group: Any) -> None:
+    entry = _entry(group) or {}
+    # version 0.3 gave plain letters, older ones nothing
+    names = [axis.get("name", "") if isinstance(axis, dict) else axis for axis in entry.get("axes", [])]
+    space = [str(name).lower() for name in names if str(name).lower() in [*SPACE]]
+    if space != sorted(space, key=SPACE.index):
+        raise InputError(f"{path}: axes are {', '.join(names)}; expected z, y, x: transpose the data, or mend its axes")
+
+
+def _recorded_voxel_um(path: Path, group: Any, level: int, array: Any) -> float | None:
+    attributes = {} if group is None else group.attrs.asdict()
+    finest = length_um(attributes.get("voxelsize")) or recorded_voxel_um((path,), path.name) or _scale_um(group)
+    if finest is not None:
+        return finest * _coarser(group, level, array)
+    warnings.warn(
+        f"{path}: nothing tells the voxel size (a scale of 1, 2, 4, ... is none); lengths will be in voxels: "
+        "give voxel_um, or write meta.json with 'voxelsize' into the folder",
+        stacklevel=3,
+    )
+    return None
+
+
+def _scale_um(group: Any) -> float | None:
+    """Level 0's scale in micrometres where it has a unit and is the same along z, y, x; None for 1, 1, 1."""
+    entry = _entry(group)
+    if entry is None:
+        return None
+    sizes = set()
+    for axis, step in zip(entry.get("axes", []), _scale(entry, 0) or [], strict=False):
+        if isinstance(axis, dict) and axis.get("name") in [*SPACE]:
+            sizes.add(step * UM.get(axis.get("unit", ""), 0.0))
+    size = sizes.pop() if len(sizes) == 1 else 0.0
+    return size if size > 0 and size != 1.0 else None
+
+
+def _scale(entry: dict[str, Any], level: int) -> list[float] | None:
+    moves = entry["datasets"][level].get("coordinateTransformations", [])
+    return next((move["scale"] for move in moves if move.get("type") == "scale"), None)
+
+
+def _coarser(group: Any, level: int, array: Any) -> float:
+    """How many level-0 voxels one voxel of `level` spans along z: flattened stacks halve y and x alone."""
+    if level == 0:
+        return 1.0
+    entry = _entry(group)
+    first, here = (_scale(entry, 0), _scale(entry, level)) if entry else (None, None)
+    if first and here:
+        return here[-3] / first[-3]
+    names = [part["path"] for part in entry["datasets"]] if entry else sorted(group.array_keys())
+    return float(round(group[names[0]].shape[0] / array.shape[0]))

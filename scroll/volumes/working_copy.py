@@ -1,0 +1,191 @@
+"""A raw copy of the layers one works with, made once and mapped ever after: random patches cost what memory costs."""
+
+import hashlib
+import itertools
+import json
+import math
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedWriter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scroll.errors import InputError
+from scroll.files import write_json, written_aside
+from scroll.progress import progress
+from scroll.volumes.binning import block_mean
+from scroll.volumes.tiff_pages import OPEN_FILES, TiffPages
+from scroll.volumes.volume import LazyArray, Volume, mapped_from
+
+STRIP_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which layers of the source, how many pixels to a block, and the shape (Z, Y, X) that this gives."""
+
+    layers: tuple[int, int]
+    bin_yx: int
+    shape: tuple[int, int, int]
+
+
+def working_copy(volume: Volume, folder: Path, layers: tuple[int, int], bin_yx: int = 1) -> Volume:
+    """Layers [start, stop) of `volume`, binned by `bin_yx` in y and x, as an uncompressed memory-mapped volume.
+
+    The result is (stop - start, ceil(Y / bin_yx), ceil(X / bin_yx)), of the source's type: means over blocks, rounded
+    to nearest; at the far edge over the pixels that are there. `voxel_um` stays, for it is the size along z: in the
+    plane a pixel is `bin_yx` times larger. The copy is kept in `folder` under a name made of the source's path,
+    sizes and times, the layers and the bin, so that asking again costs nothing and a changed source is copied anew.
+
+    With `bin_yx` 1 a .npy, or a stack of few uncompressed TIFF layers, is handed back cut to the layers, not copied: a
+    random patch from it costs 1 to 2 times what a raw memory map costs. From a zarr it costs 8 to 30 times that, from
+    packed TIFF hundreds of times (`scripts/bench.py storage`), so those are copied even then.
+
+    Raises:
+        InputError: no such layers, no room on the disk, or a NaN or infinite voxel in these layers.
+    """
+    start, stop = layers
+    if not 0 <= start < stop <= volume.shape[0]:
+        raise InputError(
+            f"{volume.path}: has layers 0 to {volume.shape[0]}; expected start < stop inside, not {start} to {stop}"
+        )
+    if bin_yx < 1:
+        raise InputError(f"{volume.path}: bin_yx is {bin_yx}; expected 1 (keep every pixel), 2, 4, ...")
+    plan = _Plan(layers, bin_yx, (stop - start, *(-(-length // bin_yx) for length in volume.shape[1:])))  # type: ignore[arg-type]
+    as_is = _cut(volume, plan) if bin_yx == 1 else None
+    if as_is is not None:
+        return Volume(as_is, volume.path, volume.voxel_um)
+    request = _request(volume, plan)
+    name = re.sub(r"\.(zarr|tiff?|np[yz])$", "", volume.path.name)  # no stem: "54keV_7.91um" has a dot and no ending
+    path = folder / f"{name}-{_digest(request)}.npy"
+    mapped = _kept(path)
+    if mapped is None:
+        _check_room(path, volume, plan)
+        _write(volume, plan, path)
+        write_json(path.with_suffix(".json"), request | {"axes": "zyx", "voxel_um": volume.voxel_um})
+        mapped = np.load(path, mmap_mode="r")
+    return Volume(mapped, path, volume.voxel_um)
+
+
+def _cut(volume: Volume, plan: _Plan) -> LazyArray | None:
+    """The layers of a source that is as quick as a copy of it would be; None for other sources."""
+    array, (start, stop) = volume.array, plan.layers
+    if isinstance(array, np.ndarray) and array.flags.c_contiguous and array.dtype.isnative:
+        for z, rows, _ in _strips(volume, plan) if array.dtype.kind == "f" else ():
+            _check_finite(volume, volume[z.start : z.stop, rows.start : rows.stop], z.start, rows.start)
+        return array[start:stop]
+    if isinstance(array, TiffPages) and array.is_raw and len(array.files) > 1 and stop - start <= OPEN_FILES:
+        return array.layers(start, stop)
+    return None
+
+
+def _request(volume: Volume, plan: _Plan) -> dict[str, Any]:
+    """All that the copy depends on, small enough to be read by a human beside it."""
+    root = volume.path.resolve()
+    pages = volume.array.files if isinstance(volume.array, TiffPages) else None
+    files = pages or sorted(file for file in (root, *root.rglob("*")) if file.is_file())
+    states = [(str(file.resolve()), (state := file.stat()).st_size, state.st_mtime_ns) for file in files]
+    return {
+        "source": str(root),
+        "source_files": len(files),
+        "source_state": _digest([states, _part(volume.array)]),
+        "source_shape": list(volume.shape),
+        "dtype": str(volume.dtype),
+        "layers": list(plan.layers),
+        "bin_yx": plan.bin_yx,
+    }
+
+
+def _part(array: Any) -> Any:
+    """Which part of its source an array is: two cuts of one file may have the same shape."""
+    if not isinstance(array, np.ndarray):
+        return None  # a zarr level has a path of its own, and layers are files
+    mapped = mapped_from(array)
+    return hashlib.sha256(array.tobytes()).hexdigest() if mapped is None else [mapped[1], array.strides]
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _kept(path: Path) -> np.ndarray | None:
+    """The copy made before; None where there is none, or one that something else cut off."""
+    try:
+        mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    return mapped
+
+
+def _check_room(path: Path, volume: Volume, plan: _Plan) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    needed = math.prod(plan.shape) * volume.dtype.itemsize
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise InputError(
+            f"{path.parent}: {free / 2**30:.1f} GiB free; expected {needed / 2**30:.1f} GiB for the working copy of "
+            f"{volume.path}: free some space, take fewer layers, a larger bin_yx, or a folder on another disk"
+        )
+
+
+def _write(volume: Volume, plan: _Plan, path: Path) -> None:
+    """Fill the file strip by strip with plain writes: a full disk is then an error, which under a mapping it is not."""
+    header = {"descr": np.lib.format.dtype_to_descr(volume.dtype), "fortran_order": False, "shape": plan.shape}
+    strips = list(_strips(volume, plan))
+    with (
+        written_aside(path) as aside,
+        aside.open("wb") as file,
+        progress("working copy", len(strips), "strip") as advance,
+    ):
+        np.lib.format.write_array_header_2_0(file, header)
+        first = file.tell()
+        for z, rows, out_row in strips:
+            block = volume[z.start : z.stop, rows.start : rows.stop]
+            _check_finite(volume, block, z.start, rows.start)
+            _place(
+                file, first, block_mean(block, (1, plan.bin_yx, plan.bin_yx)), (z.start - plan.layers[0], out_row), plan
+            )
+            advance(note=f"layer {z.stop - plan.layers[0]}/{plan.shape[0]}")
+
+
+def _place(file: BufferedWriter, first: int, block: np.ndarray, corner: tuple[int, int], plan: _Plan) -> None:
+    """Write full rows (Z, Y, X) at layer and row `corner` of the array that begins at byte `first`."""
+    _, height, width = plan.shape
+    for layer, plane in enumerate(block, start=corner[0]):
+        file.seek(first + (layer * height + corner[1]) * width * block.itemsize)
+        file.write(np.ascontiguousarray(plane).data)
+
+
+def _strips(volume: Volume, plan: _Plan) -> Iterator[tuple[range, range, int]]:
+    """(layers, rows, first row in the copy) of pieces of about STRIP_BYTES; no chunk or block is cut in rows."""
+    _, height, width = volume.shape
+    chunk_z, chunk_y = _chunks(volume.array)
+    step = math.lcm(chunk_y, plan.bin_yx)
+    step *= max(1, STRIP_BYTES // (chunk_z * step * width * volume.dtype.itemsize))
+    start, stop = plan.layers
+    edges = [start, *range((start // chunk_z + 1) * chunk_z, stop, chunk_z), stop]
+    for low, high in itertools.pairwise(edges):
+        for row in range(0, height, step):
+            yield range(low, high), range(row, min(row + step, height)), row // plan.bin_yx
+
+
+def _chunks(array: Any) -> tuple[int, int]:
+    """Layers and rows that the source stores, and so must read, together."""
+    chunks = getattr(array, "shards", None) or getattr(array, "chunks", None) or (1, 1, 1)
+    return int(chunks[0]), int(chunks[1])
+
+
+def _check_finite(volume: Volume, block: np.ndarray, layer: int, row: int) -> None:
+    if block.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(block)
+    if bad.any():
+        z, y, x = (int(place) for place in np.unravel_index(int(bad.argmax()), bad.shape))
+        raise InputError(
+            f"{volume.path}: voxel (z {z + layer}, y {y + row}, x {x}) is {block[z, y, x]}; expected finite numbers: "
+            "replace NaN and infinity in the source, for example by 0"
+        )

@@ -1,0 +1,193 @@
+"""Sliding-window prediction whose memory is bounded by one row of windows, not by the volume."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scroll.config import WindowSettings
+from scroll.errors import InputError
+from scroll.patches import window_starts
+
+Corner = tuple[int, ...]
+Read = Callable[[Corner], NDArray[np.float32]]  # corner of a window -> (C, *patch)
+Forward = Callable[[Tensor], Tensor]  # (B, C, *patch) -> logits (B, K, *patch)
+Advance = Callable[[int], None]  # called with the number of windows just done
+Write = Callable[[int, NDArray[np.float32]], None]  # first row, (K, *shape with fewer rows) probabilities
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The windows of one prediction.
+
+    Attributes:
+        shape: the predicted space, (Z, Y, X) or (Y, X); the second axis from the end is swept row by row.
+        patch: size of a window, as many axes.
+        rows: first and end row that are wanted; windows may look beyond them.
+        is_wanted: corner -> whether the window can hold anything; windows that cannot are skipped and count as 0.
+    """
+
+    shape: tuple[int, ...]
+    patch: tuple[int, ...]
+    settings: WindowSettings
+    rows: tuple[int, int]
+    is_wanted: Callable[[Corner], bool] = lambda corner: True
+
+    def starts(self) -> list[list[int]]:
+        """Where windows begin along each axis."""
+        return [
+            window_starts(length, patch, max(1, round(patch * (1 - self.settings.overlap))))
+            for length, patch in zip(self.shape, self.patch, strict=True)
+        ]
+
+    def row_starts(self, from_row: int) -> list[int]:
+        """First rows of the windows that touch rows [from_row, rows[1]); none where no row is left."""
+        if from_row >= self.rows[1]:
+            return []
+        return [y for y in self.starts()[-2] if y + self.patch[-2] > from_row and y < self.rows[1]]
+
+
+def predict(
+    sweep: Sweep,
+    read: Read,
+    forward: Forward,
+    write: Write,
+    from_row: int | None = None,
+    advance: Advance = lambda windows: None,
+) -> None:
+    """Blend overlapping windows into probabilities and hand finished rows to `write`, in order.
+
+    Started again at `from_row` (the first row not yet written), it writes the same values as an undisturbed run: windows
+    that reach into unwritten rows are simply computed again.
+
+    Memory: two float32 arrays of one row of windows, that is of `shape` with `patch` rows.
+    """
+    first = sweep.rows[0] if from_row is None else from_row
+    row_starts = sweep.row_starts(first)
+    if not row_starts:
+        return
+    band = _Band(sweep, row_starts[0])
+    for y, next_y in zip(row_starts, [*row_starts[1:], sweep.rows[1]], strict=True):
+        band.begin_at(y)
+        for corners in _batches(sweep, y):
+            windows = torch.from_numpy(np.stack([read(corner) for corner in corners]))
+            scores = symmetric_mean(forward, windows, sweep.settings)
+            band.add(corners, scores.cpu().numpy())
+            advance(len(corners))
+        rows = band.finished(max(y, first), next_y)
+        if rows is not None:
+            write(max(y, first), rows)
+
+
+def count_windows(sweep: Sweep, from_row: int) -> int:
+    """How many windows `predict` will run."""
+    return sum(len(corners) for y in sweep.row_starts(from_row) for corners in _batches(sweep, y))
+
+
+def _batches(sweep: Sweep, y: int) -> list[list[Corner]]:
+    starts = sweep.starts()
+    starts[-2] = [y]
+    corners = [corner for corner in product(*starts) if sweep.is_wanted(corner)]
+    size = sweep.settings.batch_size
+    return [corners[i : i + size] for i in range(0, len(corners), size)]
+
+
+class _Band:
+    """Weighted sums of the rows that windows are still being added to."""
+
+    def __init__(self, sweep: Sweep, first_row: int) -> None:
+        self.sweep = sweep
+        self.first_row = first_row
+        self.weight = blend_weights(sweep.patch, sweep.settings.blend)
+        band_shape = (*sweep.shape[:-2], sweep.patch[-2], sweep.shape[-1])
+        self.weights = np.zeros(band_shape, dtype=np.float32)
+        self.sums: NDArray[np.float32] | None = None  # (K, *band_shape), made when K is known
+
+    def begin_at(self, y: int) -> None:
+        """Forget the rows above `y`."""
+        gone = y - self.first_row
+        if gone:
+            for array in (self.weights, self.sums):
+                if array is not None:
+                    array[..., :-gone, :] = array[..., gone:, :]
+                    array[..., -gone:, :] = 0
+        self.first_row = y
+
+    def add(self, corners: Sequence[Corner], scores: NDArray[np.float32]) -> None:
+        """Add a batch of windows, (B, K, *patch)."""
+        if self.sums is None:
+            self.sums = np.zeros((scores.shape[1], *self.weights.shape), dtype=np.float32)
+        for corner, score in zip(corners, scores, strict=True):
+            if not np.isfinite(score).all():
+                raise InputError(
+                    f"the network gave NaN or infinity for the window at {corner}; predict with training.precision fp32 or bf16"
+                )
+            place = [slice(c, c + p) for c, p in zip(corner, self.sweep.patch, strict=True)]
+            place[-2] = slice(0, self.sweep.patch[-2])
+            self.sums[(slice(None), *place)] += score * self.weight
+            self.weights[tuple(place)] += self.weight
+
+    def finished(self, start: int, stop: int) -> NDArray[np.float32] | None:
+        """Probabilities of rows [start, stop), which no later window reaches; 0 where no window fell."""
+        if self.sums is None or stop <= start:
+            return (
+                None if stop <= start else np.zeros((1, *self.weights[..., : stop - start, :].shape), dtype=np.float32)
+            )
+        rows = slice(start - self.first_row, stop - self.first_row)
+        weights = self.weights[..., rows, :]
+        seen = weights > 0
+        mean = np.divide(self.sums[..., rows, :], weights, out=np.zeros_like(self.sums[..., rows, :]), where=seen)
+        if self.sweep.settings.average == "logits":
+            mean = 1 / (1 + np.exp(-np.clip(mean, -30, 30)))
+        return np.where(seen, mean, 0).astype(np.float32)
+
+
+def blend_weights(patch: tuple[int, ...], kind: str) -> NDArray[np.float32]:
+    """Weight of each voxel of a window, > 0 everywhere, highest in the middle: a product of one bell per axis.
+
+    Axes `hann` and `gaussian` (sigma = patch / 8) are floored at 1e-3 so that the outermost voxels, seen once, keep a weight.
+    """
+    weight = np.ones(patch, dtype=np.float32)
+    for axis, length in enumerate(patch):
+        middle = np.arange(length) + 0.5
+        if kind == "hann":
+            bell = np.sin(np.pi * middle / length) ** 2
+        elif kind == "gaussian":
+            bell = np.exp(-0.5 * ((middle - length / 2) / (length / 8)) ** 2)
+        else:
+            bell = np.ones(length)
+        shape = [1] * len(patch)
+        shape[axis] = length
+        weight = weight * np.maximum(bell, 1e-3).astype(np.float32).reshape(shape)
+    return weight
+
+
+@torch.inference_mode()
+def symmetric_mean(forward: Forward, windows: Tensor, settings: WindowSettings) -> Tensor:
+    """Mean score of the windows over the test-time symmetries of the (Y, X) plane: 1, 4 or 8 views; float32.
+
+    A window that is not square is seen through its 4 mirrors only.
+    """
+    is_square = windows.shape[-1] == windows.shape[-2]
+    total: Tensor | None = None
+    views = _views(settings.tta, is_square)
+    for turns, mirror in views:
+        seen = torch.rot90(windows.flip(-1) if mirror else windows, turns, (-2, -1))
+        scores = forward(seen).float()
+        if settings.average == "probabilities":
+            scores = torch.sigmoid(scores)
+        scores = torch.rot90(scores, -turns, (-2, -1))
+        scores = scores.flip(-1) if mirror else scores
+        total = scores if total is None else total + scores
+    return total / len(views) if total is not None else windows
+
+
+def _views(tta: str, is_square: bool) -> list[tuple[int, bool]]:
+    if tta == "none":
+        return [(0, False)]
+    turns = range(4) if tta == "dihedral" and is_square else (0, 2)
+    return [(turn, mirror) for turn, mirror in product(turns, (False, True))]

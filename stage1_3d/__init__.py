@@ -1,0 +1,1 @@
+"""CT volume to per-voxel probability to flattened stack."""

@@ -1,0 +1,125 @@
+"""From a member's settings to its network; refuses patches that the network cannot take before anything heavy is loaded."""
+
+import difflib
+from importlib import import_module
+from math import prod
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from scroll.config import MemberSettings, Settings, load_settings
+from scroll.errors import InputError
+from stage1_3d.models import NETWORKS
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Size = tuple[int, int, int]
+
+
+def load_checked_settings(path: Path, overrides: list[str]) -> Settings:
+    """`load_settings`, and every member's network, options and patch size checked.
+
+    Raises:
+        InputError: also for an unknown network or option, or a patch the network cannot take; names the nearest legal sizes.
+    """
+    settings = load_settings(path, overrides)
+    for name, member in settings.stage1.members.items():
+        try:
+            check_member(member, depth=settings.data.depth[1] - settings.data.depth[0])
+        except InputError as error:
+            raise InputError(f"{path}: stage1.members.{name}: {error}") from None
+    return settings
+
+
+def check_member(member: MemberSettings, depth: int) -> None:
+    """Refuse what could not be built.
+
+    Raises:
+        InputError: unknown network, unknown option, or an illegal patch.
+    """
+    module, options = _resolved(member)
+    divisor: Size = module.divisor(options)
+    if not member.auto_pad and legal_size(member.patch_size, divisor) != member.patch_size:
+        down, up = nearest_legal(member.patch_size, divisor)
+        raise InputError(
+            f"patch_size {member.patch_size} does not suit '{member.network}', which needs multiples of {_said(divisor)}; "
+            f"nearest: {down} or {up}; or set auto_pad: true"
+        )
+    if prod(legal_size(member.patch_size, divisor)) <= prod(divisor):
+        raise InputError(
+            f"patch_size {member.patch_size} leaves one voxel at the coarsest level of '{member.network}', and normalising "
+            "needs two; make patch_size larger"
+        )
+    if member.patch_size[0] > depth:
+        raise InputError(
+            f"patch_size {member.patch_size} is deeper than the {depth} layers of data.depth; widen data.depth or lower patch_size"
+        )
+
+
+def build_network(member: MemberSettings) -> "nn.Module":
+    """(B, 1, *patch_size) CT -> logits of the same shape, randomly initialised; padded inside where `auto_pad` asks for it."""
+    module, options = _resolved(member)
+    padded = legal_size(member.patch_size, module.divisor(options))
+    network: nn.Module = module.build(options, padded)
+    if padded == member.patch_size:
+        return network
+    from stage1_3d.models.padded import Padded
+
+    return Padded(network, padded)
+
+
+def about_network(member: MemberSettings) -> dict[str, Any]:
+    """What is stored with the weights: the network, its full options, and the patch where it matters."""
+    _, options = _resolved(member)
+    return {
+        "network": member.network,
+        "options": options.model_dump(mode="json"),
+        "patch_size": list(member.patch_size),
+    }
+
+
+def legal_size(size: Size, divisor: Size) -> Size:
+    """The smallest legal size that holds `size`.
+
+    >>> legal_size((72, 136, 136), (16, 16, 16))
+    (80, 144, 144)
+    """
+    z, y, x = (-(-s // d) * d for s, d in zip(size, divisor, strict=True))
+    return z, y, x
+
+
+def nearest_legal(size: Size, divisor: Size) -> tuple[Size, Size]:
+    """The legal sizes just below and just above.
+
+    >>> nearest_legal((72, 136, 136), (16, 16, 16))
+    ((64, 128, 128), (80, 144, 144))
+    """
+    z, y, x = (max(d, s // d * d) for s, d in zip(size, divisor, strict=True))
+    return (z, y, x), legal_size(size, divisor)
+
+
+def _resolved(member: MemberSettings) -> tuple[ModuleType, Any]:
+    if member.network not in NETWORKS:
+        near = difflib.get_close_matches(member.network, NETWORKS, n=1, cutoff=0.4)
+        raise InputError(
+            f"unknown network '{member.network}'; "
+            + (f"did you mean '{near[0]}'?" if near else f"there are {', '.join(NETWORKS)}")
+        )
+    module = import_module(NETWORKS[member.network])
+    try:
+        return module, module.Options.model_validate(member.options)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(("options", *(str(part) for part in problem["loc"])))
+        said = f"{where} for '{member.network}': {problem['msg'].removeprefix('Value error, ')}"
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(problem["loc"][-1]), module.Options.model_fields, n=1, cutoff=0.5)
+            said += f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(module.Options.model_fields)}"
+        raise InputError(said) from None
+
+
+def _said(divisor: Size) -> str:
+    return str(divisor[0]) if len(set(divisor)) == 1 else str(divisor)

@@ -1,0 +1,150 @@
+"""A member's networks over a fragment, window by window, and the result flattened; resumes row by row."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+
+from scroll.checkpoint import load_weights, trained_weights
+from scroll.config import MemberSettings, Settings
+from scroll.folds import Fold, Rows
+from scroll.fragments import Fragment
+from scroll.inference import device, mean_of
+from scroll.maps import RowWriter, open_map
+from scroll.progress import progress
+from scroll.receipt import file_hash, is_current, key_of, write_receipt
+from scroll.window import Sweep, count_windows, predict
+from stage1_3d.flatten import depth_window, flattened
+from stage1_3d.network import about_network, build_network
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+STRIP_ROWS = 256
+
+
+def predict_out_of_fold(settings: Settings, name: str, fragment: Fragment, folds: Sequence[Fold]) -> None:
+    """Predict each row of a training fragment by the fold that held it out, and flatten it, into <member>/oof/<fragment>/."""
+    folder = settings.run_dir / "stage1" / name / "oof" / fragment.id
+    parts = [(fold.held_out[fragment.id], [fold.number]) for fold in folds if fragment.id in fold.held_out]
+    predict_fragment(settings, name, fragment, folder, parts, f"out of fold, {name}, {fragment.id}")
+
+
+def predict_new(settings: Settings, name: str, fragment: Fragment, folder: Path) -> None:
+    """Predict a fragment that no fold was trained on by all folds together (mean of their scores), and flatten it."""
+    rows = (0, fragment.mask.shape[0])
+    parts = [(rows, list(range(settings.folds.count)))]
+    predict_fragment(settings, name, fragment, folder, parts, f"predict {name}, {fragment.id}")
+
+
+def predict_fragment(
+    settings: Settings, name: str, fragment: Fragment, folder: Path, parts: "list[tuple[Rows, list[int]]]", label: str
+) -> None:
+    """Write prob.zarr (Z, Y, X) and flat.zarr (C, Y, X), float16 at working resolution, and a receipt into `folder`.
+
+    `parts` says which rows are predicted by which folds.
+    """
+    weights = [_weights_path(settings, name, fold) for _, folds in parts for fold in folds]
+    prob_key = key_of([fragment.key, [file_hash(w) for w in weights], parts, settings.stage1.window.model_dump()])
+    key = key_of([prob_key, settings.stage1.flatten.model_dump(include={"reduce", "window"})])
+    if is_current(folder, key) and (folder / "flat.zarr").exists():
+        return
+    depth = settings.data.depth
+    shape = (depth[1] - depth[0], *fragment.mask.shape)
+    writer = RowWriter(folder / "prob.zarr", prob_key, shape, fragment.pixel_um, "zyx", settings.data.bin_yx)
+    for rows, folds in parts:
+        networks = [load_member(settings, name, fold) for fold in folds]
+        precision = settings.stage1.members[name].training.precision
+        forward = mean_of(networks, precision, settings.stage1.window.average)
+        _sweep(settings, settings.stage1.members[name], fragment, writer, rows, forward, label)
+    writer.finish()
+    flatten_volume(settings, folder, key, fragment)
+    write_receipt(
+        folder, key, fragment=fragment.id, member=name, parts=parts, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="zyx",
+        depth=depth, data=fragment.key, weights={str(w): file_hash(w) for w in weights},
+    )  # fmt: skip
+
+
+def load_member(settings: Settings, name: str, fold: int) -> nn.Module:
+    """A member's network of one fold, ready to predict, on the GPU if there is one."""
+    member = settings.stage1.members[name]
+    network = build_network(member)
+    load_weights(network, _weights_path(settings, name, fold), about_network(member), _hint(settings))
+    return network.to(device()).eval()
+
+
+def _weights_path(settings: Settings, name: str, fold: int) -> Path:
+    return trained_weights(settings.run_dir / "stage1" / name / f"fold{fold}", _hint(settings))
+
+
+def _hint(settings: Settings) -> str:
+    return f"run 'make stage1 CONFIG=...' for {settings.run_dir} first"
+
+
+def _sweep(
+    settings: Settings,
+    member: MemberSettings,
+    fragment: Fragment,
+    writer: RowWriter,
+    rows: "Rows",
+    forward: "Any",
+    label: str,
+) -> None:
+    def read(corner: tuple[int, ...]) -> "NDArray[np.float32]":
+        z, y, x = corner
+        ct = fragment.patch(z + fragment.margin, y, x, member.patch_size)
+        short = [(0, want - have) for want, have in zip(member.patch_size, ct.shape, strict=True)]
+        return np.pad(ct, short, mode="edge")[None]  # a fragment may be smaller than a patch
+
+    def is_wanted(corner: tuple[int, ...]) -> bool:
+        _, y, x = corner
+        return bool(fragment.mask[y : y + member.patch_size[1], x : x + member.patch_size[2]].any())
+
+    first = max(writer.done_rows, rows[0])
+    if first >= rows[1]:
+        return
+    _, height, width = writer.shape
+    padded = (writer.shape[0], max(height, member.patch_size[1]), max(width, member.patch_size[2]))
+    sweep = Sweep(padded, member.patch_size, settings.stage1.window, rows, is_wanted)
+    with progress(label, count_windows(sweep, first), "window") as advance:
+
+        def write(row: int, probabilities: "NDArray[np.float32]") -> None:
+            writer.write(row, probabilities[0, :, :, :width])
+
+        predict(sweep, read, forward, write, first, advance)
+
+
+def flatten_volume(settings: Settings, folder: Path, key: str, fragment: Fragment) -> None:
+    """Flatten folder/prob.zarr into folder/flat.zarr, strip by strip."""
+    volume = open_map(folder / "prob.zarr", "run stage one first")
+    layers = depth_window(settings.stage1.flatten, settings.data.depth)
+    how = settings.stage1.flatten.reduce
+    channels = layers.stop - layers.start if how == "layers" else 1
+    shape = (channels, *volume.shape[1:])
+    writer = RowWriter(folder / "flat.zarr", key, shape, fragment.pixel_um, "cyx", settings.data.bin_yx)
+    for row in range(writer.done_rows, volume.shape[1], STRIP_ROWS):
+        strip = np.asarray(volume[layers, row : row + STRIP_ROWS])
+        writer.write(row, flattened(strip, how))
+    writer.finish()
+
+
+def flatten_ct(settings: Settings, fragment: Fragment, folder: Path) -> None:
+    """Flatten the CT itself, in robust spreads of the fragment's grey values, into folder/flat.zarr (C, Y, X), with a receipt."""
+    flatten = settings.stage1.flatten
+    key = key_of([fragment.key, flatten.model_dump()])
+    if flatten.ct == "none" or (is_current(folder, key) and (folder / "flat.zarr").exists()):
+        return
+    layers = depth_window(flatten, settings.data.depth)
+    depth, (rows, columns) = layers.stop - layers.start, fragment.mask.shape
+    shape = (depth if flatten.ct == "layers" else 1, rows, columns)
+    writer = RowWriter(folder / "flat.zarr", key, shape, fragment.pixel_um, "cyx", settings.data.bin_yx)
+    for row in range(writer.done_rows, rows, STRIP_ROWS):
+        strip = fragment.patch(layers.start + fragment.margin, row, 0, (depth, min(STRIP_ROWS, rows - row), columns))
+        writer.write(row, flattened(strip, flatten.ct))
+    writer.finish()
+    write_receipt(
+        folder, key, fragment=fragment.id, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="cyx",
+        data=fragment.key, weights={},
+    )  # fmt: skip

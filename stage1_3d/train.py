@@ -1,0 +1,140 @@
+"""Stage one: train every member on every fold, then predict and flatten what each fold held out.
+
+python -m stage1_3d.train configs/demo.yaml [--only MEMBER] [--set a.b=c]
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scroll.command_line import run_door
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from scroll.config import MemberSettings, Settings
+    from scroll.fit import LossOf
+    from scroll.folds import Fold
+    from scroll.fragments import Fragment
+
+
+def main() -> None:
+    """Parse the command line and run stage one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="MEMBER", help="train only this member; may be repeated"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, such as data.bin_yx=2"
+    )
+    arguments = parser.parse_args()
+    from stage1_3d.network import load_checked_settings
+
+    train_stage1(load_checked_settings(arguments.config, arguments.set), arguments.only)
+
+
+def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ()) -> None:
+    """Train members x folds and leave weights, out-of-fold probabilities and flattened stacks in the run folder.
+
+    Raises:
+        InputError: a name in `only` is no member, or the data is not as expected.
+    """
+    from scroll.config import save_settings
+    from scroll.errors import InputError
+    from scroll.folds import make_folds
+    from scroll.fragments import training_fragments
+    from scroll.inference import is_main_process
+    from stage1_3d.predict import flatten_ct, predict_out_of_fold
+
+    unknown = set(only) - set(settings.stage1.members)
+    if unknown:
+        raise InputError(f"--only {sorted(unknown)[0]}: no such member; there are {', '.join(settings.stage1.members)}")
+    widest = max(member.augment.depth_jitter for member in settings.stage1.members.values())
+    for fragment in training_fragments(settings.data, widest):
+        _ = fragment.layers, fragment.label  # what is wrong with any of them is said before the first one is trained on
+    folds = make_folds(training_fragments(settings.data), settings.folds)
+    save_settings(settings, settings.run_dir / "settings.yaml")
+    chosen = {name: member for name, member in settings.stage1.members.items() if name in only or not only}
+    fragments = {
+        name: training_fragments(settings.data, member.augment.depth_jitter) for name, member in chosen.items()
+    }
+    for name in chosen:
+        for fold in folds:
+            train_member(settings, name, fragments[name], fold)
+    if not is_main_process():  # several processes train together; one predicts
+        return
+    for name in chosen:
+        for fragment in fragments[name]:
+            predict_out_of_fold(settings, name, fragment, folds)
+    for fragment in training_fragments(settings.data):
+        flatten_ct(settings, fragment, member_folder(settings, "ct") / "oof" / fragment.id)
+
+
+def train_member(settings: "Settings", name: str, fragments: "list[Fragment]", fold: "Fold") -> Path:
+    """Train one member on one fold; returns the path of its weights. Does nothing where that is already done."""
+    import torch
+
+    from scroll.fit import Task, fit
+    from stage1_3d.dataset import InkPatches
+    from stage1_3d.network import about_network, build_network
+
+    member = settings.stage1.members[name]
+    seed = settings.seed * 1000 + member.seed * 100 + fold.number
+    torch.manual_seed(seed)
+    task = Task(
+        label=f"stage 1, {name}, fold {fold.number}",
+        folder=member_folder(settings, name) / f"fold{fold.number}",
+        key=member_key(settings, member, fragments, fold),
+        seed=seed,
+        model=build_network(member),
+        loss_of=loss_of(member),
+        train=InkPatches(fragments, fold, member, seed, is_training=True, count=0),
+        validation=InkPatches(
+            fragments, fold, member, seed, is_training=False, count=member.training.validation_patches
+        ),
+        about=about_network(member),
+        made_with={
+            "member": name,
+            "fold": fold.number,
+            "held_out": fold.held_out,
+            "voxel_um": fragments[0].pixel_um,
+            "axes": "zyx",
+            "settings": member.model_dump(mode="json"),
+            "data": {fragment.id: fragment.key for fragment in fragments},
+        },
+    )
+    return fit(task, member.training)
+
+
+def loss_of(member: "MemberSettings") -> "LossOf":
+    """Dice + BCE of a member: on depth-pooled logits (B, Y, X), or voxel by voxel on (B, Z, Y, X)."""
+    from scroll.losses import dice_bce, pool_depth
+
+    def loss(model: "nn.Module", batch: "dict[str, Tensor]") -> "Tensor":
+        logits = model(batch["ct"]).squeeze(1)  # (B, Z, Y, X)
+        if member.supervision == "depth_pool":
+            logits = pool_depth(logits.float(), member.pool)  # (B, Y, X)
+        return dice_bce(logits, batch["target"], batch["ignore"])
+
+    return loss
+
+
+def member_folder(settings: "Settings", name: str) -> Path:
+    """Where a member's folds and out-of-fold predictions lie."""
+    return settings.run_dir / "stage1" / name
+
+
+def member_key(settings: "Settings", member: "MemberSettings", fragments: "list[Fragment]", fold: "Fold") -> str:
+    """Hash of all that decides a member's weights; loading speed and checkpoint rhythm do not."""
+    from scroll.receipt import key_of
+
+    harmless = {"training": {"loader", "checkpoint_every"}}
+    data = [fragment.key for fragment in fragments]
+    return key_of(
+        [settings.seed, member.model_dump(mode="json", exclude=harmless), data, fold.number, fold.held_out, fold.closed]
+    )
+
+
+if __name__ == "__main__":
+    run_door(main)

@@ -1,0 +1,1 @@
+"""Flattened stack to probability on the surface."""

@@ -1,0 +1,201 @@
+"""The 2D networks of stage two: a flattened stack of any number of channels -> logits of full size."""
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import Field, ValidationError
+
+from scroll.config import Frozen, Stage2Settings
+from scroll.errors import InputError, MissingInputError
+from scroll.files import read_json
+from stage2_2d.stack import LOG_ODDS_UNIT
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SMP_DECODERS = ("unet", "unetplusplus", "fpn", "pspnet", "linknet", "manet", "deeplabv3plus", "upernet", "segformer")
+
+
+class SegformerOptions(Frozen):
+    """What a YAML may set for segformer; the defaults are the MiT-b0 of the paper (Xie et al. 2021)."""
+
+    depths: tuple[int, int, int, int] = (2, 2, 2, 2)
+    hidden_sizes: tuple[int, int, int, int] = (32, 64, 160, 256)
+    decoder_hidden_size: int = Field(256, ge=1)
+    strides: tuple[int, int, int, int] = Field(
+        (4, 2, 2, 2), description="of the four stages; a first stride of 2 keeps finer detail"
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="of classifier and drop path")
+    pretrained_dir: Path | None = Field(
+        None, description="local folder with config.json and model.safetensors; never a hub name"
+    )
+
+
+class SmpOptions(Frozen):
+    """What a YAML may set for smp.<decoder>."""
+
+    encoder: str = "resnet18"
+    pretrained_file: Path | None = Field(None, description="local safetensors of the encoder; never a download")
+
+
+def check_stage2(stage2: Stage2Settings) -> SegformerOptions | SmpOptions:
+    """The network's options, checked without loading anything heavy.
+
+    Raises:
+        InputError: unknown network or option, or a patch the network cannot take.
+    """
+    kind, _, decoder = stage2.network.partition(".")
+    if (
+        kind not in ("segformer", "smp")
+        or (kind == "smp" and decoder not in SMP_DECODERS)
+        or (kind == "segformer" and decoder)
+    ):
+        known = ["segformer", *(f"smp.{name}" for name in SMP_DECODERS)]
+        near = difflib.get_close_matches(stage2.network, known, n=1)
+        raise InputError(
+            f"stage2.network '{stage2.network}' is unknown; "
+            + (f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}")
+        )
+    if any(edge % 32 for edge in stage2.patch_size):
+        y, x = (max(32, round(edge / 32) * 32) for edge in stage2.patch_size)
+        raise InputError(
+            f"stage2.patch_size {stage2.patch_size} does not suit '{stage2.network}', which needs multiples of 32; nearest: {(y, x)}"
+        )
+    try:
+        return (SegformerOptions if kind == "segformer" else SmpOptions).model_validate(stage2.options)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        known = sorted((SegformerOptions if kind == "segformer" else SmpOptions).model_fields)
+        raise InputError(
+            f"stage2.options.{'.'.join(map(str, problem['loc']))}: {problem['msg']}; there are {', '.join(known)}"
+        ) from None
+
+
+def build_network(stage2: Stage2Settings, channels: int) -> "nn.Module":
+    """(B, channels, Y, X) -> (B, 1, Y, X) logits; Y and X multiples of 32."""
+    from stage2_2d.torchvision_schemas import import_torchvision
+
+    import_torchvision()
+    options = check_stage2(stage2)
+    if isinstance(options, SegformerOptions):
+        network = _segformer(options, channels)
+    else:
+        network = _smp(stage2.network.partition(".")[2], options, channels)
+    return _with_skip(network, channels) if stage2.skip else network
+
+
+def about_network(stage2: Stage2Settings, channels: int) -> dict[str, Any]:
+    """What is stored with the weights; where pretrained weights came from does not matter to their shape."""
+    options = check_stage2(stage2).model_dump(mode="json", exclude={"pretrained_dir", "pretrained_file", "dropout"})
+    return {"network": stage2.network, "options": options, "skip": stage2.skip, "channels": channels}
+
+
+def _with_skip(network: "nn.Module", channels: int) -> "nn.Module":
+    import torch
+
+    class WithSkip(torch.nn.Module):
+        """The network's logits plus a weighted sum of its input, which starts as the channels' mean in log-odds."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.skip = torch.nn.Conv2d(channels, 1, kernel_size=1)
+            torch.nn.init.constant_(self.skip.weight, LOG_ODDS_UNIT / channels)
+            torch.nn.init.zeros_(self.skip.bias)  # type: ignore[arg-type]
+
+        def forward(self, stack: "Tensor") -> "Tensor":
+            logits: Tensor = self.network(stack) + self.skip(stack)
+            return logits
+
+    return WithSkip()
+
+
+def _segformer(options: SegformerOptions, channels: int) -> "nn.Module":
+    import torch
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    config = SegformerConfig(
+        num_channels=channels,
+        num_labels=1,
+        depths=list(options.depths),
+        hidden_sizes=list(options.hidden_sizes),
+        strides=list(options.strides),
+        decoder_hidden_size=options.decoder_hidden_size,
+        classifier_dropout_prob=options.dropout,
+        drop_path_rate=options.dropout,
+    )
+    if options.pretrained_dir is None:
+        network = SegformerForSemanticSegmentation(config)
+    else:  # the patch embedding and the head do not fit three colours and 150 classes: they start new
+        _check_pretrained(options.pretrained_dir, config.to_dict())
+        network = SegformerForSemanticSegmentation.from_pretrained(
+            options.pretrained_dir,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+        )
+
+    class FullSize(torch.nn.Module):
+        """SegFormer's logits, a quarter of the size, brought to full size."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.segformer = network
+
+        def forward(self, stack: "Tensor") -> "Tensor":
+            logits = self.segformer(pixel_values=stack).logits
+            return torch.nn.functional.interpolate(logits, size=stack.shape[-2:], mode="bilinear", align_corners=False)
+
+    return FullSize()
+
+
+def _check_pretrained(folder: Path, wanted: dict[str, Any]) -> None:
+    """Refuse a folder whose network has another size: its weights would be passed over, and what does not fit starts new.
+
+    Raises:
+        MissingInputError: a file is not there.
+        InputError: depths or widths differ from the settings'.
+    """
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).exists():
+            raise MissingInputError(
+                f"{folder / name}: not there; copy a SegFormer (config.json, model.safetensors) into that folder"
+            )
+    saved = read_json(folder / "config.json")
+    for key in ("depths", "hidden_sizes"):
+        if saved.get(key) != wanted[key]:
+            raise InputError(
+                f"{folder / 'config.json'}: {key} is {saved.get(key)}, the settings say {wanted[key]}; set stage2.options.{key}"
+            )
+
+
+def _smp(decoder: str, options: SmpOptions, channels: int) -> "nn.Module":
+    import segmentation_models_pytorch as smp
+
+    try:
+        network: nn.Module = smp.create_model(
+            arch=decoder, encoder_name=options.encoder, encoder_weights=None, in_channels=channels, classes=1
+        )
+    except (KeyError, ValueError) as error:  # no such encoder, or one that this decoder cannot take
+        near = difflib.get_close_matches(options.encoder, smp.encoders.get_encoder_names(), n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else str(error)[:120]
+        raise InputError(f"stage2.options.encoder '{options.encoder}' does not suit '{decoder}'; {hint}") from None
+    if options.pretrained_file is not None:
+        from safetensors.torch import load_file
+
+        if not options.pretrained_file.exists():
+            raise MissingInputError(
+                f"{options.pretrained_file}: not there; copy the encoder's safetensors to it, or remove stage2.options.pretrained_file"
+            )
+        saved = load_file(options.pretrained_file)
+        encoder = cast("nn.Module", network.encoder)
+        shapes = {name: tensor.shape for name, tensor in encoder.state_dict().items()}
+        fitting = {name: tensor for name, tensor in saved.items() if shapes.get(name) == tensor.shape}
+        if not fitting:
+            raise InputError(
+                f"{options.pretrained_file}: nothing of it fits the encoder '{options.encoder}'; copy that encoder's weights"
+            )
+        encoder.load_state_dict(fitting, strict=False)
+    return network

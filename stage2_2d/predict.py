@@ -1,0 +1,89 @@
+"""Stage two over a fragment's flattened stack, window by window; resumes row by row."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from scroll.checkpoint import load_weights, trained_weights
+from scroll.config import Settings
+from scroll.folds import Fold, Rows
+from scroll.fragments import Fragment
+from scroll.inference import device, mean_of
+from scroll.maps import RowWriter
+from scroll.progress import progress
+from scroll.receipt import file_hash, is_current, key_of, write_receipt
+from scroll.window import Sweep, count_windows, predict
+from stage2_2d.model import about_network, build_network
+from stage2_2d.stack import Stack
+
+
+def predict_out_of_fold(settings: Settings, fragment: Fragment, stack: Stack, folds: Sequence[Fold]) -> None:
+    """Predict each row of a training fragment by the fold that held it out, into stage2/oof/<fragment>/ink.zarr."""
+    folder = settings.run_dir / "stage2" / "oof" / fragment.id
+    parts = [(fold.held_out[fragment.id], [fold.number]) for fold in folds if fragment.id in fold.held_out]
+    predict_fragment(settings, fragment, stack, folder, parts, f"out of fold, stage 2, {fragment.id}")
+
+
+def predict_new(settings: Settings, fragment: Fragment, stack: Stack, folder: Path) -> None:
+    """Predict a fragment that no fold was trained on by all folds together (mean of their scores)."""
+    parts = [((0, fragment.mask.shape[0]), list(range(settings.folds.count)))]
+    predict_fragment(settings, fragment, stack, folder, parts, f"predict stage 2, {fragment.id}")
+
+
+def predict_fragment(
+    settings: Settings, fragment: Fragment, stack: Stack, folder: Path, parts: list[tuple[Rows, list[int]]], label: str
+) -> None:
+    """Write ink.zarr, (1, Y, X) float16 at working resolution, and a receipt into `folder`; `parts`: which folds predict which rows."""
+    window, patch = settings.stage2.window, settings.stage2.patch_size
+    weights = [_weights_path(settings, fold) for _, folds in parts for fold in folds]
+    key = key_of([stack.key, [file_hash(w) for w in weights], parts, window.model_dump(), patch])
+    if is_current(folder, key) and (folder / "ink.zarr").exists():
+        return
+    shape = (1, *fragment.mask.shape)
+    writer = RowWriter(folder / "ink.zarr", key, shape, fragment.pixel_um, "cyx", settings.data.bin_yx)
+    padded = pad_to(stack.channels, patch)
+
+    def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
+        y, x = corner
+        return np.ascontiguousarray(padded[:, y : y + patch[0], x : x + patch[1]])
+
+    def is_wanted(corner: tuple[int, ...]) -> bool:
+        y, x = corner
+        return bool(fragment.mask[y : y + patch[0], x : x + patch[1]].any())
+
+    width = fragment.mask.shape[1]
+    for rows, folds in parts:
+        first = max(writer.done_rows, rows[0])
+        sweep = Sweep(padded.shape[1:], patch, window, rows, is_wanted)
+        with progress(label, count_windows(sweep, first), "window") as advance:
+            networks = [_load(settings, fold, padded.shape[0]) for fold in folds]
+            forward = mean_of(networks, settings.stage2.training.precision, window.average)
+            predict(sweep, read, forward, lambda row, ink: writer.write(row, ink[:, :, :width]), first, advance)
+    writer.finish()
+    write_receipt(
+        folder, key, fragment=fragment.id, parts=parts, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="cyx",
+        data=fragment.key, weights={str(w): file_hash(w) for w in weights},
+    )  # fmt: skip
+
+
+def pad_to(channels: NDArray[np.float32], patch: tuple[int, int]) -> NDArray[np.float32]:
+    """(C, Y, X) with its edges repeated below and to the right until a patch fits; unchanged where one does."""
+    short = [max(0, edge - length) for edge, length in zip(patch, channels.shape[1:], strict=True)]
+    return np.pad(channels, ((0, 0), (0, short[0]), (0, short[1])), mode="edge") if any(short) else channels
+
+
+def _load(settings: Settings, fold: int, channels: int) -> nn.Module:
+    network = build_network(settings.stage2, channels)
+    load_weights(network, _weights_path(settings, fold), about_network(settings.stage2, channels), _hint(settings))
+    return network.to(device()).eval()
+
+
+def _weights_path(settings: Settings, fold: int) -> Path:
+    return trained_weights(settings.run_dir / "stage2" / f"fold{fold}", _hint(settings))
+
+
+def _hint(settings: Settings) -> str:
+    return f"run 'make stage2 CONFIG=...' for {settings.run_dir} first"

@@ -1,0 +1,143 @@
+"""Fitted weights: who is right gets the weight, equals share it, and nobody is worse off than with the mean."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ensemble.weights import best_f05, climb_f05, equal_weights, fit_weights, log_loss, sample_pixels
+from scroll.errors import InputError
+
+
+def members(seed: int, n: int = 2000, skill: tuple[float, ...] = (0.0, 0.5, 0.9)) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.random(n) < 0.3
+    return np.stack([s * truth * 0.8 + (1 - s) * rng.random(n) + s * 0.1 for s in skill]).astype(np.float32), truth
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_a_perfect_member_among_noise_gets_all_the_weight(place: int) -> None:
+    rng = np.random.default_rng(place)
+    truth = rng.random(3000) < 0.2
+    probs = rng.random((4, 3000))
+    probs[place] = truth
+    assert fit_weights(probs, truth)[place] > 0.99
+
+
+def test_two_equal_members_share() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random(20_000) < 0.5
+    probs = np.clip(0.25 + 0.5 * truth + 0.25 * rng.standard_normal((2, truth.size)), 0, 1)
+    assert fit_weights(probs, truth) == pytest.approx([0.5, 0.5], abs=0.05)
+    assert fit_weights(probs[[0, 0]], truth) == pytest.approx([0.5, 0.5])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.lists(st.floats(0, 1), min_size=2, max_size=6),
+    st.sampled_from([40, 10_000]),
+    st.booleans(),
+)
+def test_never_worse_than_the_equal_mean(seed: int, skill: list[float], max_pixels: int, is_weighted: bool) -> None:
+    probs, truth = members(seed, 300, tuple(skill))
+    sample_weight = np.random.default_rng(seed).random(300) if is_weighted else None
+    fitted = fit_weights(probs, truth, sample_weight, max_pixels)
+    assert fitted.sum() == pytest.approx(1)
+    assert (fitted >= 0).all()
+    equal = log_loss(probs, truth, equal_weights(len(skill)), sample_weight)
+    assert log_loss(probs, truth, fitted, sample_weight) <= equal
+
+
+def test_no_other_weights_are_better() -> None:
+    probs, truth = members(1, skill=(0.2, 0.4, 0.5))
+    best = log_loss(probs, truth, fit_weights(probs, truth))
+    grid = [(a, b, 1 - a - b) for a in np.linspace(0, 1, 41) for b in np.linspace(0, 1, 41) if a + b <= 1]
+    assert best <= min(log_loss(probs, truth, weights) for weights in grid) + 1e-9
+
+
+def test_a_pixel_of_weight_two_counts_as_two_pixels() -> None:
+    probs, truth = members(2, 200, (0.3, 0.6))
+    twice = np.r_[np.arange(200), np.arange(100)]
+    sample_weight = np.where(np.arange(200) < 100, 2.0, 1.0)
+    expected = fit_weights(probs[:, twice], truth[twice])
+    assert fit_weights(probs, truth, sample_weight) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_member_that_is_right_on_the_heavy_pixels_gets_the_weight() -> None:
+    truth = np.tile([True, False], 500)
+    is_first_half = np.arange(1000) < 500
+    probs = np.stack([np.where(half, np.where(truth, 0.9, 0.1), 0.5) for half in (is_first_half, ~is_first_half)])
+    for number, half in enumerate((is_first_half, ~is_first_half)):
+        assert fit_weights(probs, truth, np.where(half, 1.0, 0.01))[number] > 0.9
+
+
+def test_the_order_of_members_does_not_matter() -> None:
+    probs, truth = members(3)
+    assert fit_weights(probs[::-1], truth) == pytest.approx(fit_weights(probs, truth)[::-1], abs=1e-4)
+
+
+def test_a_subset_is_spread_over_all_pixels_and_always_the_same() -> None:
+    pixels = sample_pixels(10_000, 500, seed=3)
+    assert np.array_equal(pixels, sample_pixels(10_000, 500, seed=3))
+    assert not np.array_equal(pixels, sample_pixels(10_000, 500, seed=4))
+    assert np.array_equal(pixels // 20, np.arange(500))
+    probs, truth = members(4, 20_000)
+    assert np.array_equal(fit_weights(probs, truth, max_pixels=500), fit_weights(probs, truth, max_pixels=500))
+    assert fit_weights(probs, truth, max_pixels=5000) == pytest.approx(fit_weights(probs, truth), abs=0.1)
+
+
+def test_log_loss_by_hand() -> None:
+    probs, truth = np.array([[0.8, 0.4], [0.6, 0.2]]), np.array([1, 0])
+    assert log_loss(probs, truth, [0.5, 0.5]) == pytest.approx(-np.log(0.7))
+    assert log_loss(probs, truth, [1, 0], np.array([3.0, 1.0])) == pytest.approx(-(3 * np.log(0.8) + np.log(0.6)) / 4)
+
+
+def test_one_member_has_all_the_weight_and_none_is_an_error() -> None:
+    probs, truth = members(5)
+    assert fit_weights(probs[:1], truth).tolist() == [1.0]
+    with pytest.raises(InputError, match="no member"):
+        fit_weights(np.zeros((0, 5)), np.zeros(5))
+
+
+def test_what_cannot_be_fitted_on_is_refused() -> None:
+    probs, truth = members(6)
+    with pytest.raises(InputError, match="do not belong together"):
+        fit_weights(probs, truth[:-1])
+    with pytest.raises(InputError, match="member 1"):
+        fit_weights(np.stack([probs[0], probs[1] * np.nan]), truth)
+    with pytest.raises(InputError, match="member 0"):
+        fit_weights(probs * 8 - 4, truth)
+    with pytest.raises(InputError, match="pixel weights"):
+        fit_weights(probs, truth, np.zeros(truth.size))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.lists(st.floats(0, 1), min_size=2, max_size=4))
+def test_climbing_never_ends_below_its_start_and_stays_a_mean(seed: int, skill: list[float]) -> None:
+    probs, truth = members(seed, 3000, tuple(skill))
+    probs = np.clip(probs, 0, 1)
+    start = equal_weights(len(probs))
+    weights = climb_f05(probs, truth, start)
+    assert weights.min() >= 0 and weights.sum() == pytest.approx(1)
+    assert best_f05(probs, truth, weights) >= best_f05(probs, truth, start)
+
+
+def test_climbing_leaves_the_noise_behind() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.random(5000) < 0.2
+    probs = (
+        np.stack([rng.random(5000), np.where(truth, 0.6, 0.4) + 0.15 * rng.standard_normal(5000)])
+        .clip(0, 1)
+        .astype(np.float32)
+    )
+    weights = climb_f05(probs, truth, equal_weights(2))
+    assert weights[1] > 0.85
+    assert best_f05(probs, truth, weights) > best_f05(probs, truth, equal_weights(2)) + 0.05
+
+
+def test_best_f05_by_hand() -> None:
+    probs = np.array([[0.9, 0.8, 0.3, 0.1]], np.float32)
+    truth = np.array([True, False, True, False])
+    # the highest alone: precision 1, recall 1/2 -> 1.25 * 0.5 / (0.25 + 0.5)
+    assert best_f05(probs, truth, np.ones(1)) == pytest.approx(0.625 / 0.75)

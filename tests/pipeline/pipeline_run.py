@@ -1,0 +1,127 @@
+"""A run of the whole pipeline so small that it learns next to nothing, for the tests beside this file."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": ""}
+PHANTOM = ("--size", "24", "256", "256", "--seed", "3", "--letter-height-px", "90", "--jobs", "1")
+MEMBERS = ("cnn3d", "unet3d")
+Door = Callable[..., tuple[int, str, str]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where the whole run lies, and how long each of its steps took in seconds."""
+
+    root: Path
+    config: Path
+    seconds: dict[str, float]
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def run_dir(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def output(self) -> Path:
+        return self.root / "predict"
+
+
+def tiny_settings(root: Path, run_dir: Path) -> dict[str, object]:
+    """The demo's configuration, made so small that it learns next to nothing in seconds."""
+    training = {"steps": 12, "train_batch_size": 2, "validation_batch_size": 2, "validation_patches": 2}
+    training |= {"validate_every": 6, "checkpoint_every": 5, "warmup_steps": 2, "ema_decay": 0.5}
+    return {
+        "extends": os.path.relpath(REPOSITORY / "configs" / "demo.yaml", root),
+        "run_dir": str(run_dir),
+        "data": {"root": str(root / "data"), "cache_dir": str(root / "cache"), "bin_yx": 4, "depth": [-4, 4]},
+        "stage1": {
+            "flatten": {"reduce": "max"},
+            "defaults": {"patch_size": [8, 32, 32], "training": training},
+            "members": {
+                "cnn3d": {"options": {"channels": [4, 4], "stride_yx": 2, "dilations": [1, 2]}, "training": training},
+                "unet3d": {
+                    "options": {"channels": [4, 8, 8], "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2]]},
+                    "training": training,
+                },
+            },
+        },
+        "stage2": {
+            "patch_size": [32, 32],
+            "options": {
+                "depths": [1, 1, 1, 1],
+                "hidden_sizes": [8, 8, 10, 16],
+                "decoder_hidden_size": 8,
+            },
+            "training": training,
+        },
+        "ensemble": {"min_area_um2": 0},
+    }
+
+
+def step(*arguments: object, cwd: Path = REPOSITORY) -> tuple[subprocess.CompletedProcess[str], float]:
+    """Run one command as a user would; the result and the seconds it took."""
+    began = time.monotonic()
+    command = [sys.executable, *(str(part) for part in arguments)]
+    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    return done, time.monotonic() - began
+
+
+def copied(run: Run, to: Path) -> Run:
+    """The run and its predictions at another place, for tests that change them; the data stays where it is."""
+    shutil.copytree(run.run_dir, to / "run")
+    shutil.copytree(run.output, to / "predict")
+    (to / "data").symlink_to(run.data)
+    settings = yaml.safe_load((run.run_dir / "settings.yaml").read_text())
+    config = to / "tiny.yaml"
+    config.write_text(yaml.safe_dump(settings | {"run_dir": str(to / "run")}))
+    return Run(to, config, {})
+
+
+def states(run: Run) -> dict[str, int]:
+    """When each file of the results that cost time was last written; of the settings, which cost none, the content."""
+    names = {
+        "settings.yaml",
+        "weights.safetensors",
+        "history.jsonl",
+        "receipt.json",
+        "prob.zarr",
+        "flat.zarr",
+        "ink.zarr",
+    }
+    files = [f for top in (run.run_dir, run.output) for f in top.rglob("*") if f.is_file() and names & {*f.parts}]
+    return {
+        str(f.relative_to(run.root)): crc32(f.read_bytes()) if f.name == "settings.yaml" else f.stat().st_mtime_ns
+        for f in files
+    }
+
+
+def changed(before: dict[str, int], run: Run) -> set[str]:
+    """Which of those files were written since."""
+    return {name for name, time in states(run).items() if before.get(name) != time}
+
+
+def predict_arguments(run: Run) -> list[object]:
+    """For ensemble/predict.py: the test fragment, into the run's own output."""
+    return [
+        run.config,
+        "--input",
+        run.data / "test",
+        "--output",
+        run.output,
+        "--submission",
+        run.root / "submission.csv",
+    ]

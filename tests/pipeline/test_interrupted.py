@@ -1,0 +1,85 @@
+"""Killed at any moment, then run again: the result is the same to the bit."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pipeline_run import ENVIRONMENT, MEMBERS, REPOSITORY, Door, Run
+
+import stage1_3d.train
+from scroll.config import load_settings
+from scroll.files import read_json
+from scroll.fragments import Fragment
+from scroll.volumes.ome_zarr import open_array
+from stage1_3d.predict import predict_new
+
+
+def killed_when(is_time: Callable[[], bool], *command: object) -> None:
+    """Start a command and end it with SIGKILL as soon as `is_time`."""
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)], cwd=REPOSITORY, env=ENVIRONMENT, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 90
+    try:
+        while not is_time():
+            assert process.poll() is None, f"it ended by itself: {process.communicate()[1].decode()}"
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_training_killed_and_run_again_gives_the_same_weights(run: Run, door: Door, tmp_path: Path) -> None:
+    again = tmp_path / "run"
+    override = ["--set", f"run_dir={again}"]
+    state = again / "stage1" / MEMBERS[0] / "fold1" / "resume.pt"
+    killed_when(state.exists, "-m", "stage1_3d.train", run.config, *override)
+    assert not (state.parent / "weights.safetensors").exists(), "killed too late to prove anything"
+    code, said, error = door(stage1_3d.train.main, run.config, *override)
+    assert code == 0, error
+    assert "fold 0: already trained" in said and "fold 1: goes on at step" in said
+    for member in MEMBERS:
+        for fold in ("fold0", "fold1"):
+            weights = [top / "stage1" / member / fold / "weights.safetensors" for top in (run.run_dir, again)]
+            assert weights[0].read_bytes() == weights[1].read_bytes(), (member, fold)
+    losses = [
+        [line.split('"seconds"')[0] for line in (top / "stage1/cnn3d/fold1/history.jsonl").read_text().splitlines()]
+        for top in (run.run_dir, again)
+    ]
+    assert losses[0] == losses[1]
+
+
+PREDICT = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from scroll.config import load_settings
+from scroll.fragments import Fragment
+from stage1_3d.predict import predict_new
+settings = load_settings(Path(sys.argv[1]), ["data.bin_yx=1", "stage1.window.overlap=0.75"])
+predict_new(settings, "cnn3d", Fragment("a", Path(sys.argv[2]), settings.data), Path(sys.argv[3]))
+"""
+
+
+def test_a_prediction_killed_and_run_again_gives_the_same_volume(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(run.config, ["data.bin_yx=1", "stage1.window.overlap=0.75"])  # 256 rows: two of chunks
+    source, killed, whole = run.data / "test" / "a", tmp_path / "killed", tmp_path / "whole"
+    ledger = killed / ".prob.zarr.rows.part"
+    killed_when(ledger.exists, "-c", PREDICT, run.config, source, killed)
+    assert 0 < read_json(ledger)["rows"] < 256 and not (killed / "prob.zarr").exists()
+    for folder in (killed, whole):
+        predict_new(settings, "cnn3d", Fragment("a", source, settings.data), folder)
+    for name in ("prob.zarr", "flat.zarr"):
+        volumes = [open_array(folder / name)[:].astype(np.float32) for folder in (killed, whole)]
+        assert volumes[0].std() > 0 and np.array_equal(*volumes), name
+    assert not list(killed.rglob("*.part"))

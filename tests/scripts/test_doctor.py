@@ -1,0 +1,107 @@
+"""The doctor: silent on good data, and every problem at once, a line each, where there are several."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+from PIL import Image
+
+from scripts import doctor
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHAPE = (9, 96, 80)
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels.astype(np.uint8) * 255).save(path)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Two good fragments and settings that suit them."""
+    ink = np.zeros(SHAPE[1:], bool)
+    ink[20:60, 20:40] = True
+    for name in ("1", "2"):
+        folder = tmp_path / "data" / "train" / name
+        (folder / "surface_volume").mkdir(parents=True)
+        for layer in range(SHAPE[0]):
+            tifffile.imwrite(folder / "surface_volume" / f"{layer:02d}.tif", np.zeros(SHAPE[1:], np.uint16))
+        write_picture(folder / "mask.png", np.ones(SHAPE[1:], bool))
+        write_picture(folder / "inklabels.png", ink)
+    settings = {
+        "run_dir": str(tmp_path / "run"),
+        "data": {"root": str(tmp_path / "data"), "cache_dir": str(tmp_path / "cache"), "depth": [-2, 2]},
+        "stage1": {"members": {"a": {"network": "cnn3d", "patch_size": [4, 32, 32]}}},
+        "stage2": {"patch_size": [64, 64]},
+    }
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def problems(config: Path, *overrides: str) -> list[str]:
+    said = list(doctor.examine(config, list(overrides)))
+    assert all(line.startswith(("ok:", "problem:")) and "\n" not in line for line in said)
+    return [line for line in said if line.startswith("problem:")]
+
+
+def test_good_data_has_no_problem(config: Path) -> None:
+    assert problems(config) == []
+
+
+def test_the_command_tells_several_problems_at_once_and_leaves_with_2(config: Path) -> None:
+    first, second = (config.parent / "data" / "train" / name for name in ("1", "2"))
+    (first / "surface_volume" / "04.tif").unlink()
+    write_picture(second / "inklabels.png", np.zeros((10, 10), bool))
+    overrides = ["--set", "stage1.members.a.patch_size=[4, 31, 32]", "--set", "stage2.patch_size=[60, 64]"]
+    done = subprocess.run(
+        [sys.executable, "scripts/doctor.py", config, *overrides],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    told = [line for line in done.stdout.splitlines() if line.startswith("problem:")]
+    assert done.returncode == 2 and done.stderr == ""
+    assert len(told) == 4 and done.stdout.splitlines()[-1] == "4 problems"
+    for line, words in zip(told, ("multiples of", "multiples of 32", "04.tif missing", "(10, 10)"), strict=True):
+        assert words in line
+
+
+def test_each_planted_problem_is_found(config: Path) -> None:
+    folder = config.parent / "data" / "train" / "1"
+    full = np.ones(SHAPE[1:], bool)
+    (folder / "mask.png").unlink()
+    assert "mask.png: not there" in problems(config)[0]
+    write_picture(folder / "mask.png", ~full)
+    assert "no ink inside the mask" in problems(config)[0]
+    write_picture(folder / "mask.png", full)
+    write_picture(folder / "inklabels.png", full)
+    assert "probably inverted" in problems(config)[0]
+    (folder / "inklabels.png").unlink()
+    assert "inklabels.png: not there" in problems(config)[0]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("folds.count=3", "2 training fragments"),
+        ("data.depth=[-9, 9]", "do not hold data.depth"),
+        ("data.bin_yx=4", "no open place for a patch of (32, 32)"),
+        ("stage2.patch_size=[128, 128]", "stage2: no open place"),
+        ("folds={by: region, count: 4, buffer_px: 8}", "fold 0, stage1.members.a: no open place"),
+        ("stage2.network=segformr", "did you mean 'segformer'"),
+        ("data.root=nowhere", "nowhere/train: no such folder"),
+        ("data.typo=1", "unknown key 'data.typo'"),
+    ],
+)
+def test_settings_that_do_not_suit_the_data_are_found(config: Path, override: str, words: str) -> None:
+    told = problems(config, override)
+    assert told and all(words in line for line in told), told
+
+
+def test_a_disk_too_small_is_found(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "SPARE_GIB", 1e9)
+    (told,) = problems(config)
+    assert "GiB will be needed" in told

@@ -1,0 +1,122 @@
+"""Stage one's patches: number n is always the same one, and the label moves with the papyrus."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from scroll.config import AugmentSettings, DataSettings, FoldSettings, MemberSettings
+from scroll.folds import Fold, make_folds
+from scroll.fragments import Fragment, find_fragments
+from stage1_3d.dataset import InkPatches
+
+PLAIN = AugmentSettings(brightness=0, contrast=0, noise=0, layer_dropout=0, cutout=0, depth_jitter=2)
+DARK, INK_STEP, LAYER_STEP = 20_000, 100, 1000
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two fragments, 20 x 96 x 80, whose voxels tell their layer (thousands) and whether their column is ink (100)."""
+    root = tmp_path_factory.mktemp("talking")
+    rng = np.random.default_rng(0)
+    for name in ("1", "2"):
+        ink = np.kron(rng.random((12, 10)) < 0.3, np.ones((8, 8))).astype(bool)
+        mask = np.ones((96, 80), dtype=bool)
+        mask[:, :16] = False
+        folder = root / "train" / name
+        (folder / "surface_volume").mkdir(parents=True)
+        for layer in range(20):
+            grey = np.where(ink, INK_STEP, 0) + LAYER_STEP * layer + DARK
+            tifffile.imwrite(folder / "surface_volume" / f"{layer:02d}.tif", grey.astype(np.uint16))
+        for file, pixels in (("mask", mask), ("inklabels", ink)):
+            Image.fromarray(pixels.astype(np.uint8) * 255).save(folder / f"{file}.png")
+    return root
+
+
+def fragments_of(root: Path, margin: int = 2) -> list[Fragment]:
+    data = DataSettings(root=root, depth=(-4, 5), cache_dir=root / "cache")
+    return find_fragments(root / "train", data, margin=margin)
+
+
+def patches_of(root: Path, is_training: bool = True, seed: int = 1, **member: object) -> tuple[InkPatches, Fold]:
+    fragments = fragments_of(root)
+    fold = make_folds(fragments, FoldSettings(by="region", count=3, buffer_px=16))[1]
+    wanted = MemberSettings.model_validate({"network": "cnn3d", "patch_size": (5, 16, 16), "augment": PLAIN} | member)
+    return InkPatches(fragments, fold, wanted, seed, is_training, count=40), fold
+
+
+def grey_of(patch: dict[str, torch.Tensor], patches: InkPatches, source: int = 0) -> np.ndarray:
+    """The patch in the file's grey values again; both fragments are alike in grey."""
+    middle, spread = patches.fragments[source].grey_scale
+    return np.rint(patch["ct"][0].numpy().astype(np.float64) * spread + middle)
+
+
+def as_bytes(item: dict[str, torch.Tensor]) -> list[bytes]:
+    return [item[key].numpy().tobytes() for key in ("ct", "target", "ignore")]
+
+
+@pytest.mark.parametrize("supervision", ["depth_pool", "band"])
+def test_patch_n_is_the_same_whatever_was_asked_before(root: Path, supervision: str) -> None:
+    noisy = AugmentSettings(depth_jitter=2)
+    first, _ = patches_of(root, supervision=supervision, augment=noisy)
+    again, _ = patches_of(root, supervision=supervision, augment=noisy)
+    in_order = {n: as_bytes(first[n]) for n in range(8)}
+    assert {n: as_bytes(again[n]) for n in (5, 0, 7, 3, 1, 6, 2, 4)} == in_order
+    assert len({tuple(parts) for parts in in_order.values()}) == 8
+    other, _ = patches_of(root, supervision=supervision, augment=noisy, seed=2)
+    assert as_bytes(other[0]) != in_order[0]
+
+
+def test_the_label_is_the_papyrus_own_through_every_symmetry(root: Path) -> None:
+    patches, _ = patches_of(root)
+    seen = set()
+    for n in range(40):
+        item = patches[n]
+        column = grey_of(item, patches) % LAYER_STEP  # (Z, Y, X): 0 or INK_STEP, whichever layer
+        assert item["ct"].shape == (1, 5, 16, 16) and item["target"].shape == (16, 16)
+        assert (np.abs(column - INK_STEP * item["target"].numpy()) <= 3).all()
+        outside = item["ignore"].numpy()
+        if outside.any() and not outside.all():
+            seen.add((bool(outside[0, :].all()), bool(outside[-1, :].all()), bool(outside[:, 0].all())))
+    assert len(seen) > 2, "the ignore mask was never seen through different symmetries"
+
+
+def test_a_band_moves_with_the_ct_when_the_window_is_jittered(root: Path) -> None:
+    patches, _ = patches_of(root, supervision="band", ink_depth=(-1, 1))
+    first_layers = set()
+    for n in range(40):
+        item = patches[n]
+        layers = grey_of(item, patches)[:, 0, 0] // LAYER_STEP - DARK // LAYER_STEP
+        first_layers.add(int(layers[0]))
+        in_band = (layers >= 10 - 1) & (layers < 10 + 1)  # layer 10 of 20 is the sheet's centre
+        target, ignore = item["target"].numpy(), item["ignore"].numpy()
+        inked = target.any(axis=0)
+        assert (target[:, inked] == in_band[:, None]).all()
+        known = inked & ~ignore[in_band].any(axis=0)
+        assert (ignore[:, known] == ~in_band[:, None]).all()
+    assert first_layers == {6, 7, 8, 9, 10}  # 8 is the middle, jitter 2
+
+
+def test_training_patches_never_see_a_closed_row_and_validation_ones_see_only_held_out_rows(root: Path) -> None:
+    for is_training in (True, False):
+        patches, fold = patches_of(root, is_training)
+        rng = np.random.default_rng(0)
+        for _ in range(300):
+            place = patches.sampler.place(rng)
+            name = patches.fragments[place.source].id
+            rows = set(range(place.y, place.y + 16))
+            if is_training:
+                assert not rows & set(range(*fold.closed[name]))
+            else:
+                assert rows <= set(range(*fold.held_out[name]))
+
+
+def test_validation_patches_are_plain(root: Path) -> None:
+    patches, _ = patches_of(root, is_training=False)
+    for n in range(10):
+        greys = grey_of(patches[n], patches)
+        assert (greys[:, 0, 0] // LAYER_STEP == np.arange(8, 13) + DARK // LAYER_STEP).all()  # the middle, unshifted
+        assert (np.abs(greys % LAYER_STEP - INK_STEP * patches[n]["target"].numpy()) <= 3).all()
