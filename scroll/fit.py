@@ -1,5 +1,6 @@
 """The one training loop: any model, any loss, batches by number; resumes exactly; knows neither ink nor depth."""
 
+import atexit
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -79,6 +80,8 @@ def fit(task: Task, settings: TrainingSettings) -> Path:
         mixed_precision="no" if precision == "fp32" else precision,
         cpu=not torch.cuda.is_available(),  # unless told so it takes two processes on CPUs for two runs of one
     )
+    if accelerator.num_processes > 1:
+        atexit.register(_leave_the_group)
     remove(task.folder / RECEIPT)  # from here on the weights there, if any, are not what this task asks for
     run = _Run(task, settings, accelerator)
     with _stop_flag() as should_stop, progress(task.label, settings.steps, "step", start=run.step) as advance:
@@ -250,6 +253,12 @@ class _Run:
 
     def _on_device(self, batch: Batch) -> Batch:
         return {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def _leave_the_group() -> None:
+    """Left standing when Python ends, torch's process group now and then aborts a process that had done all its work."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
