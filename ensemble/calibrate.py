@@ -14,11 +14,13 @@ if not __package__:
 from scroll.command_line import run_door
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
     from scroll.config import Settings
-    from scroll.fragments import Fragment
+    from scroll.sheets import Sheet
 
 MAX_PIXELS = 1_000_000  # that the weights are fitted on, spread over all fragments
 HINT = "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...' first"
@@ -60,10 +62,10 @@ def calibrate(settings: "Settings") -> dict[str, Any]:
     from ensemble.candidates import candidate_names, flat_map, oof_folder
     from ensemble.weights import equal_weights
     from scroll.files import read_json, write_json
-    from scroll.fragments import training_fragments
+    from scroll.sheets import training_sheets
     from stage2_2d.stack import checked_receipt
 
-    fragments = training_fragments(settings.data)
+    fragments = training_sheets(settings.data)
     names = candidate_names(settings)
     for fragment in fragments:
         for name in names:
@@ -86,7 +88,7 @@ def calibrate(settings: "Settings") -> dict[str, Any]:
     return fit
 
 
-def _fit_weights(fragments: "list[Fragment]", maps: "dict[str, list[NDArray[np.float32]]]") -> "NDArray[np.float64]":
+def _fit_weights(fragments: "Sequence[Sheet]", maps: "dict[str, list[NDArray[np.float32]]]") -> "NDArray[np.float64]":
     """Weights on the labelled pixels of all fragments, at working resolution: for log loss first, then for F0.5."""
     import numpy as np
 
@@ -103,7 +105,7 @@ def _fit_weights(fragments: "list[Fragment]", maps: "dict[str, list[NDArray[np.f
 
 def _fit_thresholds(
     settings: "Settings",
-    fragments: "list[Fragment]",
+    fragments: "Sequence[Sheet]",
     maps: "dict[str, list[NDArray[np.float32]]]",
     blends: "dict[str, NDArray[np.float64]]",
 ) -> tuple[dict[str, float], dict[str, float]]:
@@ -136,7 +138,7 @@ def calibration_key(settings: "Settings") -> str:
     hashes = [
         file_hash(path / "weights.safetensors") if (path / "weights.safetensors").exists() else None for path in paths
     ]
-    data = settings.data.model_dump(include={"depth", "bin_yx", "voxel_um"})
+    data = settings.data.model_dump(include={"kind", "depth", "bin_yx", "voxel_um", "level", "normal_sign"})
     windows = [settings.stage1.window.model_dump(), settings.stage2.window.model_dump()]
     how = [settings.ensemble.weights, settings.ensemble.threshold, settings.stage1.flatten.model_dump()]
     return key_of([hashes, data, windows, how])

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from ensemble.candidates import candidate_names
 from scroll.config import Settings
 from scroll.files import remove, written_aside
-from scroll.fragments import Fragment
 from scroll.report.pictures import errors_png, grey_png, prob_png
+from scroll.sheets import Sheet
 
 
 def save_probability(prob: NDArray[np.float32], folder: Path, pixel_um: float) -> None:
@@ -44,7 +44,7 @@ def write_mask_png(path: Path, mask: NDArray[np.bool_]) -> None:
 
 def save_report_pictures(
     settings: Settings,
-    fragment: Fragment,
+    fragment: Sheet,
     folder: Path,
     maps: dict[str, Any],
     mask: NDArray[np.bool_],
@@ -56,8 +56,7 @@ def save_report_pictures(
     """
     pictures = folder / "pictures"
     remove(pictures)
-    centre = fragment.volume.shape[0] // 2
-    grey_png(pictures / f"1_ct_layer_{centre}.png", np.asarray(fragment.volume[centre]))
+    grey_png(pictures / "1_ct_at_the_centre.png", fragment.picture())
     prob_png(pictures / "2_label.png", truth.astype(np.float32))
     for number, name in enumerate([*candidate_names(settings), "ensemble"], start=3):
         prob_png(pictures / f"{number}_{name}.png", maps[name][:])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ensemble.calibrate import read_fit
 from ensemble.candidates import STAGE2, candidate_names
-from ensemble.lift import lift_plane
+from ensemble.lift import lifted
 from ensemble.pictures import save_report_pictures
 from ensemble.postprocess import drop_small
 from ensemble.predict import blended, input_fragments
@@ -20,7 +20,9 @@ from scroll.metrics.fbeta import ink_score, level_counts
 from scroll.metrics.surface_dice import surface_dice
 
 if TYPE_CHECKING:
-    from scroll.fragments import Fragment
+    from collections.abc import Sequence
+
+    from scroll.sheets import Sheet
 
 PHANTOM_NOTE = (
     "Scored on a phantom: this shows that the pipeline works. It is no evidence about real scrolls, and no architecture "
@@ -57,7 +59,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
 
 def _row(
     settings: Settings,
-    fragments: "list[Fragment]",
+    fragments: "Sequence[Sheet]",
     output: Path,
     truths: dict[str, NDArray[np.bool_]],
     fit: dict[str, Any],
@@ -71,8 +73,7 @@ def _row(
         mask = _decided(settings, fragment, prob, threshold, name)
         counts[fragment.id] = level_counts(prob, truth, valid)
         decided[fragment.id] = level_counts(mask.astype(np.float32), truth, valid)
-        thickness = settings.ensemble.lift_thickness_vox
-        dice.append(surface_dice(lift_plane(mask, thickness), lift_plane(truth, thickness), tolerance_vox=2.0))
+        dice.append(_lifted_dice(fragment, mask, truth, settings.ensemble.lift_thickness_vox))
     ranked, at_mask = ink_score(counts, threshold).as_row(), ink_score(decided, 0.5).as_row()
     return {
         "name": name,
@@ -86,17 +87,22 @@ def _row(
     }
 
 
-def _map(settings: Settings, fragment: "Fragment", folder: Path, fit: dict[str, Any], name: str) -> Any:
+def _lifted_dice(sheet: "Sheet", mask: NDArray[np.bool_], truth: NDArray[np.bool_], thickness_vox: int) -> float:
+    found, wanted = lifted(sheet, [mask, truth], thickness_vox)
+    return surface_dice(found, wanted, tolerance_vox=2.0)
+
+
+def _map(settings: Settings, fragment: "Sheet", folder: Path, fit: dict[str, Any], name: str) -> Any:
     return blended(settings, fragment, folder, fit["weights"] if name == ENSEMBLE else {name: 1.0})
 
 
-def _decided(settings: Settings, fragment: "Fragment", prob: Any, threshold: float, name: str) -> NDArray[np.bool_]:
+def _decided(settings: Settings, fragment: "Sheet", prob: Any, threshold: float, name: str) -> NDArray[np.bool_]:
     mask = (prob[:] >= threshold) & fragment.full_mask
     return drop_small(mask, settings.ensemble.min_area_um2, fragment.pixel_um) if name == ENSEMBLE else mask
 
 
 def _save_pictures(
-    settings: Settings, fragment: "Fragment", folder: Path, truth: NDArray[np.bool_], fit: dict[str, Any]
+    settings: Settings, fragment: "Sheet", folder: Path, truth: NDArray[np.bool_], fit: dict[str, Any]
 ) -> None:
     names = [*candidate_names(settings), ENSEMBLE]
     maps = {name: _map(settings, fragment, folder, fit, name) for name in names}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
+
+from scroll.processes import single_threaded_processes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,20 +48,9 @@ def run(arguments: argparse.Namespace) -> None:
 def _alone(function: Callable[..., Any], *arguments: Any, new_cache: bool = False) -> Any:
     """Run in a process of its own with one thread, so that compiling and peak memory are its own."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-        if new_cache:
-            settings["NUMBA_CACHE_DIR"] = folder
-        before = {name: os.environ.get(name) for name in settings}
-        os.environ.update(settings)
-        try:
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                return pool.submit(function, *arguments).result()
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
+        environment = {"NUMBA_CACHE_DIR": folder} if new_cache else {}
+        with single_threaded_processes(1, **environment) as pool:
+            return pool.submit(function, *arguments).result()
 
 
 def draw_pair(kind: str, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -25,9 +25,8 @@ def main() -> None:
     parser.add_argument("config", type=Path, nargs="?", default=Path("configs/demo.yaml"))
     parser.add_argument(
         "--preset",
-        default="default",
         choices=("easy", "default", "hard", "zero"),
-        help="how visible the phantom's ink is",
+        help="how visible the phantom's ink is; left out: default on fragments, easy in scrolls",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
@@ -35,10 +34,11 @@ def main() -> None:
 
     settings = load_settings(arguments.config, arguments.set)
     config = [str(arguments.config), *(part for pair in arguments.set for part in ("--set", pair))]
+    preset = ["--preset", arguments.preset] if arguments.preset else []
     root, output = settings.data.root, settings.run_dir / "predict"
     began = time.monotonic()
     for name, command in (
-        ("phantom", ["scripts/make_phantom.py", "fragments", "--out", str(root), "--preset", arguments.preset, *PHANTOM]),
+        ("phantom", ["scripts/make_phantom.py", *PHANTOM[settings.data.kind], "--out", str(root), *preset]),
         ("stage one", ["-m", "stage1_3d.train", *config]),
         ("stage two", ["-m", "stage2_2d.train", *config]),
         ("ensemble", ["-m", "ensemble.calibrate", *config]),
@@ -49,7 +49,10 @@ def main() -> None:
     print(f"done in {(time.monotonic() - began) / 60:.1f} minutes")
 
 
-PHANTOM = ("--seed", "2026", "--size", "65", "1536", "1536", "--train", "4", "--test", "1")
+PHANTOM = {
+    "fragments": ("fragments", "--seed", "2026", "--size", "65", "1536", "1536", "--train", "4", "--test", "1"),
+    "segments": ("scrolls", "--seed", "2026", "--size", "256", "--train", "2", "--test", "1"),
+}
 
 
 def _step(name: str, command: list[str]) -> None:

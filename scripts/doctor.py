@@ -9,8 +9,9 @@ import argparse
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -42,7 +43,6 @@ def main() -> int:
 def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     """Lines that begin with "ok:" or "problem:"; heavy packages are never loaded."""
     from scroll.config import load_settings
-    from scroll.fragments import training_fragments
     from stage1_3d.network import check_member
     from stage2_2d.model import check_stage2
 
@@ -51,27 +51,46 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     except InputError as error:
         yield f"problem: {error}"
         return
-    depth = settings.data.depth[1] - settings.data.depth[0]
     for name, member in settings.stage1.members.items():
-        yield from _asked(f"stage1.members.{name}: patch {member.patch_size}", lambda m=member: check_member(m, depth))  # type: ignore[misc]
+        yield from _asked(
+            f"stage1.members.{name}: patch {member.patch_size}", partial(check_member, member, settings.data)
+        )
     yield from _asked(f"stage2: patch {settings.stage2.patch_size}", lambda: check_stage2(settings.stage2))
-    jitter = max(member.augment.depth_jitter for member in settings.stage1.members.values())
+    yield from _examine_data(settings)
+
+
+def _examine_data(settings: "Settings") -> Iterator[str]:
+    from scroll.fragments import training_fragments
+
+    is_sound = True
     try:
-        fragments = training_fragments(settings.data, jitter)
+        if settings.data.kind == "segments":
+            from scripts import doctor_segments
+            from scroll.segments import find_segments
+
+            sheets: list[Any] = find_segments(settings.data.root / "train", settings.data, settings.data.train)
+            checks: tuple[Any, Any, Any] = (
+                doctor_segments.described,
+                doctor_segments.check_segment,
+                doctor_segments.check_folds,
+            )
+        else:
+            jitter = max(member.augment.depth_jitter for member in settings.stage1.members.values())
+            sheets = training_fragments(settings.data, jitter)
+            checks = _described, _check_fragment, _check_folds
     except InputError as error:
         yield f"problem: {error}"
         return
-    is_sound = True
-    for fragment in fragments:
-        for said in _asked(_described(fragment), lambda f=fragment: _check_fragment(f)):  # type: ignore[misc]
+    described, check, check_folds = checks
+    for sheet in sheets:
+        for said in _asked(described(sheet), partial(check, sheet)):
             is_sound &= said.startswith("ok:")
             yield said
     if not is_sound:
         return  # folds and disk would say the same again
-    yield from _asked(
-        f"folds: {settings.folds.count} by {settings.folds.by}", lambda: _check_folds(settings, fragments)
-    )
-    yield from _asked("disk", lambda: _check_disk(settings, fragments))
+    yield from _asked(f"folds: {settings.folds.count} by {settings.folds.by}", lambda: check_folds(settings, sheets))
+    if settings.data.kind == "fragments":
+        yield from _asked("disk", lambda: _check_disk(settings, sheets))
 
 
 def _asked(what: str, check: Callable[[], object]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Draw a synthetic scroll with known answers: fragments (ink layout), cubes (surface layout), surfaces (tifxyz)."""
+"""Draw a synthetic scroll with known answers: fragments (ink layout), cubes (surface layout), surfaces and scrolls (tifxyz)."""
 
 import argparse
 import sys
@@ -20,7 +20,7 @@ def main() -> None:
 def read_arguments() -> argparse.Namespace:
     """The command line; `draw` is the function that serves the subcommand."""
     parser = argparse.ArgumentParser(description=__doc__)
-    kinds = parser.add_subparsers(required=True, metavar="fragments|cubes|surfaces")
+    kinds = parser.add_subparsers(required=True, metavar="fragments|cubes|surfaces|scrolls")
     fragments = kinds.add_parser("fragments", help="flattened fragments in the ink competition's layout")
     fragments.add_argument(
         "--size", type=int, nargs=3, default=[65, 1024, 1024], metavar=("Z", "Y", "X"), help="voxels"
@@ -40,12 +40,20 @@ def read_arguments() -> argparse.Namespace:
     surfaces.add_argument("--size", type=int, default=320, help="edge in voxels")
     surfaces.add_argument("--step", type=float, default=4.0, help="voxels between grid points")
     surfaces.set_defaults(draw=draw_surfaces)
-    for kind in (fragments, cubes, surfaces):
+    scrolls = kinds.add_parser("scrolls", help="OME-Zarr volumes with traced wraps (tifxyz) and ink labels on them")
+    scrolls.add_argument("--size", type=int, default=256, help="edge of each volume in voxels")
+    scrolls.add_argument("--train", type=int, default=2, help="number of volumes to train on")
+    scrolls.add_argument("--test", type=int, default=1, help="number of test volumes; their truth goes to heldout/")
+    scrolls.add_argument("--letter-height-px", type=float, default=64.0, help="strokes scale with it")
+    scrolls.set_defaults(draw=draw_scrolls)
+    for kind in (fragments, cubes, surfaces, scrolls):
         kind.add_argument("--out", type=Path, required=True, help="folder to write")
-        kind.add_argument("--preset", choices=PRESETS, default="default", help="how visible the ink is")
+        default = "easy" if kind is scrolls else "default"
+        kind.add_argument("--preset", choices=PRESETS, default=default, help="how visible the ink is")
         kind.add_argument("--seed", type=int, default=1, help="the same seed and parameters give the same bytes")
+    for kind in (fragments, cubes, surfaces):
         kind.add_argument("--crushed", action="store_true", help="wraps pressed onto one another")
-    for kind in (fragments, cubes):
+    for kind in (fragments, cubes, scrolls):
         kind.add_argument("--jobs", type=int, help="processes; default one per core")
     return parser.parse_args()
 
@@ -75,6 +83,15 @@ def draw_surfaces(arguments: argparse.Namespace) -> None:
 
     settings = cube_settings(arguments.preset, arguments.size, arguments.crushed)
     make_surfaces(arguments.out, settings, arguments.seed, arguments.step)
+
+
+def draw_scrolls(arguments: argparse.Namespace) -> None:
+    """Draw volumes with traced, inked wraps."""
+    from scroll.phantom.scroll_dataset import make_scrolls
+    from scroll.phantom.settings import scroll_settings
+
+    settings = scroll_settings(arguments.preset, arguments.size, arguments.letter_height_px)
+    make_scrolls(arguments.out, settings, arguments.seed, arguments.train, arguments.test, jobs=arguments.jobs)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,8 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from scroll.command_line import run_door
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 TIFF_ENDINGS = (".tif", ".tiff")
 COLUMNS = ("score", "topo", "surface_dice", "voi_score", "voi")
-THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Pair(NamedTuple):
@@ -143,22 +141,10 @@ def score_all(pairs: Sequence[Pair], jobs: int) -> list[Scored]:
     return scored
 
 
-@contextmanager
-def _processes(jobs: int) -> Iterator[Executor | None]:
-    if jobs == 1:
-        yield None
-        return
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))  # the processes share the cores out, not their threads
-    try:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            yield pool
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def _processes(count: int) -> AbstractContextManager[Executor | None]:
+    from scroll.processes import single_threaded_processes
+
+    return nullcontext() if count == 1 else single_threaded_processes(count)
 
 
 def score_pair(pair: Pair) -> Scored:

@@ -32,6 +32,9 @@ class Frozen(BaseModel):
 class DataSettings(Frozen):
     """Where the CT lies and which part of it the networks see."""
 
+    kind: Literal["fragments", "segments"] = Field(
+        "fragments", description="flattened layer stacks, or surfaces traced in scroll volumes"
+    )
     root: Path = Field(
         Path("data/ink"), description="folder with train/<id>/ (and test/<id>/), in the competition's layout"
     )
@@ -40,12 +43,22 @@ class DataSettings(Frozen):
     depth: Layers = Field((-8, 8), description="layers seen, from (first, end) relative to the sheet's centre layer")
     bin_yx: int = Field(1, ge=1, le=16, description="in-plane block mean before anything else; 2 quarters the work")
     cache_dir: Path = Field(Path("data/cache"), description="where working copies of layer stacks are kept")
+    volume: str | None = Field(
+        None, description="segments: path or URL of the OME-Zarr they lie in, where no volume_source.txt says so"
+    )
+    level: int = Field(0, ge=0, le=8, description="segments: level of the volume's pyramid that the 3D networks see")
+    normal_sign: Literal[1, -1] = Field(
+        1, description="segments: which way depth grows; 1: along dP/dcolumn x dP/drow, out of the scroll"
+    )
+    cache_mb: int = Field(512, ge=1, description="segments: most decoded chunks kept in memory, per process")
 
 
 class FoldSettings(Frozen):
     """How the training data is split so that every prediction used for fitting is out of fold."""
 
-    by: Literal["fragment", "region"] = Field("fragment", description="whole fragments, or bands of rows within each")
+    by: Literal["fragment", "region", "volume"] = Field(
+        "fragment", description="whole fragments (or segments), bands of rows within each, or whole scroll volumes"
+    )
     count: int = Field(2, ge=2, le=20)
     buffer_px: int = Field(
         128, ge=0, description="region only: rows of working resolution between training and held-out band"

@@ -1,5 +1,6 @@
 """Which rows of which fragment each fold trains on, and which it holds out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,8 +8,8 @@ from numpy.typing import NDArray
 
 from scroll.config import FoldSettings
 from scroll.errors import InputError
-from scroll.fragments import Fragment
 from scroll.patches import BalancedSampler
+from scroll.sheets import Sheet
 
 Rows = tuple[int, int]  # first and end row at working resolution
 
@@ -21,14 +22,14 @@ class Fold:
     held_out: dict[str, Rows]
     closed: dict[str, Rows]
 
-    def open_rows(self, fragment: Fragment) -> NDArray[np.bool_]:
+    def open_rows(self, fragment: Sheet) -> NDArray[np.bool_]:
         """(Y,) bool at working resolution: rows that training patches of this fold may touch."""
         rows = np.ones(fragment.mask.shape[0], dtype=bool)
         start, stop = self.closed.get(fragment.id, (0, 0))
         rows[start:stop] = False
         return rows
 
-    def held_out_rows(self, fragment: Fragment) -> NDArray[np.bool_]:
+    def held_out_rows(self, fragment: Sheet) -> NDArray[np.bool_]:
         """(Y,) bool at working resolution: rows that this fold is validated on and predicts."""
         rows = np.zeros(fragment.mask.shape[0], dtype=bool)
         start, stop = self.held_out.get(fragment.id, (0, 0))
@@ -36,7 +37,7 @@ class Fold:
         return rows
 
     def sampler(
-        self, fragments: list[Fragment], patch_yx: tuple[int, int], ink_share: float, is_training: bool
+        self, fragments: Sequence[Sheet], patch_yx: tuple[int, int], ink_share: float, is_training: bool
     ) -> BalancedSampler:
         """Places of training patches, which touch open rows only, or of validation patches, within the held-out rows.
 
@@ -49,32 +50,37 @@ class Fold:
         return BalancedSampler(inks, opens, patch_yx, ink_share, rows)
 
 
-def make_folds(fragments: list[Fragment], settings: FoldSettings) -> list[Fold]:
-    """Split by whole fragments (round robin in order of id) or by bands of rows with a buffer.
+def make_folds(fragments: Sequence[Sheet], settings: FoldSettings) -> list[Fold]:
+    """Split by whole fragments or whole volumes (round robin in order of their names), or by bands of rows with a buffer.
 
     Every row of every fragment is held out by exactly one fold.
 
     Raises:
-        InputError: fewer fragments than folds, or bands whose buffers leave nothing to train on.
+        InputError: fewer fragments (or volumes) than folds, or bands whose buffers leave nothing to train on.
     """
     if settings.by == "fragment":
-        return _by_fragment(fragments, settings.count)
+        return _by_name(fragments, [f.id for f in fragments], settings)
+    if settings.by == "volume":
+        return _by_name(fragments, [f.volume_name for f in fragments], settings)
     return [_band(fragments, number, settings) for number in range(settings.count)]
 
 
-def _by_fragment(fragments: list[Fragment], count: int) -> list[Fold]:
-    if len(fragments) < count:
+def _by_name(fragments: Sequence[Sheet], names: list[str], settings: FoldSettings) -> list[Fold]:
+    """Fold n holds out every fragment whose name is the n-th, the (n + count)-th, ... of the different ones."""
+    different = sorted({*names})
+    if len(different) < settings.count:
         raise InputError(
-            f"folds.count is {count} but there are {len(fragments)} training fragments; lower it or set folds.by: region"
+            f"folds.count is {settings.count} but there are {len(different)} training {settings.by}s; lower it or set folds.by: region"
         )
     folds = []
-    for number in range(count):
-        rows = {f.id: (0, f.mask.shape[0]) for f in fragments[number::count]}
+    for number in range(settings.count):
+        chosen = different[number :: settings.count]
+        rows = {f.id: (0, f.mask.shape[0]) for f, name in zip(fragments, names, strict=True) if name in chosen}
         folds.append(Fold(number, rows, rows))
     return folds
 
 
-def _band(fragments: list[Fragment], number: int, settings: FoldSettings) -> Fold:
+def _band(fragments: Sequence[Sheet], number: int, settings: FoldSettings) -> Fold:
     held_out, closed = {}, {}
     for fragment in fragments:
         height = fragment.mask.shape[0]

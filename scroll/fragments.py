@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +121,15 @@ class Fragment:
         return np.asarray(np.clip(values, -8, 8), dtype=np.float32)
 
     @property
+    def volume_name(self) -> str:
+        """A fragment is a volume of its own."""
+        return self.id
+
+    def picture(self) -> NDArray[Any]:
+        """(Y, X) CT of the middle layer."""
+        return np.asarray(self.volume[self.volume.shape[0] // 2])
+
+    @property
     def key(self) -> str:
         """Hash of the files and of how they are looked at."""
         how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx"})
@@ -132,19 +142,31 @@ def find_fragments(folder: Path, data: DataSettings, ids: Sequence[str] = (), ma
     Raises:
         MissingInputError: the folder, or one of the ids, is not there.
     """
+    return [
+        Fragment(name, folder / name, data, margin)
+        for name in names_below(folder, ids, "fragment", "surface_volume")
+    ]
+
+
+def names_below(folder: Path, ids: Sequence[str], what: str, content: str) -> list[str]:
+    """Names of the folders below `folder`, sorted, or of those in `ids`; `content` is what one of them holds, for the message.
+
+    Raises:
+        MissingInputError: the folder, or one of the ids, is not there.
+    """
     if not folder.is_dir():
         raise MissingInputError(
-            f"{folder}: no such folder; expected one folder per fragment in it (see README, 'your own data')"
+            f"{folder}: no such folder; expected one folder per {what} in it (see README, 'your own data')"
         )
     there = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     for wanted in ids:
         if wanted not in there:
-            raise MissingInputError(f"{folder / wanted}: no such fragment; there are: {', '.join(there) or 'none'}")
+            raise MissingInputError(f"{folder / wanted}: no such {what}; there are: {', '.join(there) or 'none'}")
     if not there:
         raise MissingInputError(
-            f"{folder}: holds no fragment folders; expected for example {folder / '1' / 'surface_volume'}"
+            f"{folder}: holds no {what} folders; expected for example {folder / '1' / content}"
         )
-    return [Fragment(name, folder / name, data, margin) for name in sorted({*ids}) or there]
+    return sorted({*ids}) or there
 
 
 def training_fragments(data: DataSettings, margin: int = 0) -> list[Fragment]:

@@ -28,7 +28,8 @@ class Sweep:
         shape: the predicted space, (Z, Y, X) or (Y, X); the second axis from the end is swept row by row.
         patch: size of a window, as many axes.
         rows: first and end row that are wanted; windows may look beyond them.
-        is_wanted: corner -> whether the window can hold anything; windows that cannot are skipped and count as 0.
+        is_wanted: corner -> whether the window can hold anything; windows that cannot are skipped.
+        empty: the probability where no window fell.
     """
 
     shape: tuple[int, ...]
@@ -36,6 +37,7 @@ class Sweep:
     settings: WindowSettings
     rows: tuple[int, int]
     is_wanted: Callable[[Corner], bool] = lambda corner: True
+    empty: float = 0.0
 
     def starts(self) -> list[list[int]]:
         """Where windows begin along each axis."""
@@ -132,18 +134,18 @@ class _Band:
             self.weights[tuple(place)] += self.weight
 
     def finished(self, start: int, stop: int) -> NDArray[np.float32] | None:
-        """Probabilities of rows [start, stop), which no later window reaches; 0 where no window fell."""
-        if self.sums is None or stop <= start:
-            return (
-                None if stop <= start else np.zeros((1, *self.weights[..., : stop - start, :].shape), dtype=np.float32)
-            )
+        """Probabilities of rows [start, stop), which no later window reaches."""
+        if stop <= start:
+            return None
+        if self.sums is None:
+            return np.full((1, *self.weights[..., : stop - start, :].shape), self.sweep.empty, dtype=np.float32)
         rows = slice(start - self.first_row, stop - self.first_row)
         weights = self.weights[..., rows, :]
         seen = weights > 0
         mean = np.divide(self.sums[..., rows, :], weights, out=np.zeros_like(self.sums[..., rows, :]), where=seen)
         if self.sweep.settings.average == "logits":
             mean = 1 / (1 + np.exp(-np.clip(mean, -30, 30)))
-        return np.where(seen, mean, 0).astype(np.float32)
+        return np.where(seen, mean, self.sweep.empty).astype(np.float32)
 
 
 def blend_weights(patch: tuple[int, ...], kind: str) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from scroll.config import MemberSettings, Settings, load_settings
+from scroll.config import DataSettings, MemberSettings, Settings, load_settings
 from scroll.errors import InputError
 from stage1_3d.models import NETWORKS
 
@@ -28,17 +28,17 @@ def load_checked_settings(path: Path, overrides: list[str]) -> Settings:
     settings = load_settings(path, overrides)
     for name, member in settings.stage1.members.items():
         try:
-            check_member(member, depth=settings.data.depth[1] - settings.data.depth[0])
+            check_member(member, settings.data)
         except InputError as error:
             raise InputError(f"{path}: stage1.members.{name}: {error}") from None
     return settings
 
 
-def check_member(member: MemberSettings, depth: int) -> None:
-    """Refuse what could not be built.
+def check_member(member: MemberSettings, data: DataSettings) -> None:
+    """Refuse what could not be built, or not be trained on this kind of data.
 
     Raises:
-        InputError: unknown network, unknown option, or an illegal patch.
+        InputError: unknown network, unknown option, an illegal patch, or depth-pooled supervision in scroll space.
     """
     module, options = _resolved(member)
     divisor: Size = module.divisor(options)
@@ -53,6 +53,13 @@ def check_member(member: MemberSettings, depth: int) -> None:
             f"patch_size {member.patch_size} leaves one voxel at the coarsest level of '{member.network}', and normalising "
             "needs two; make patch_size larger"
         )
+    if data.kind == "segments":
+        if member.supervision != "band":
+            raise InputError(
+                f"supervision is {member.supervision}, but no axis of a patch is depth in scroll space (data.kind: segments); set it to band"
+            )
+        return
+    depth = data.depth[1] - data.depth[0]
     if member.patch_size[0] > depth:
         raise InputError(
             f"patch_size {member.patch_size} is deeper than the {depth} layers of data.depth; widen data.depth or lower patch_size"

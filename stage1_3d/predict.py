@@ -46,7 +46,7 @@ def predict_fragment(
 
     `parts` says which rows are predicted by which folds.
     """
-    weights = [_weights_path(settings, name, fold) for _, folds in parts for fold in folds]
+    weights = [weights_path(settings, name, fold) for _, folds in parts for fold in folds]
     prob_key = key_of([fragment.key, [file_hash(w) for w in weights], parts, settings.stage1.window.model_dump()])
     key = key_of([prob_key, settings.stage1.flatten.model_dump(include={"reduce", "window"})])
     if is_current(folder, key) and (folder / "flat.zarr").exists():
@@ -71,11 +71,16 @@ def load_member(settings: Settings, name: str, fold: int) -> nn.Module:
     """A member's network of one fold, ready to predict, on the GPU if there is one."""
     member = settings.stage1.members[name]
     network = build_network(member)
-    load_weights(network, _weights_path(settings, name, fold), about_network(member), _hint(settings))
+    load_weights(network, weights_path(settings, name, fold), about_network(member), _hint(settings))
     return network.to(device()).eval()
 
 
-def _weights_path(settings: Settings, name: str, fold: int) -> Path:
+def weights_path(settings: Settings, name: str, fold: int) -> Path:
+    """Where a member's weights of one fold lie.
+
+    Raises:
+        MissingInputError: they were not trained to the end.
+    """
     return trained_weights(settings.run_dir / "stage1" / name / f"fold{fold}", _hint(settings))
 
 

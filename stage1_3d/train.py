@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from scroll.config import MemberSettings, Settings
     from scroll.fit import LossOf
     from scroll.folds import Fold
-    from scroll.fragments import Fragment
+    from stage1_3d.fragment_data import FragmentData
+    from stage1_3d.segment_data import SegmentData
 
 
 def main() -> None:
@@ -43,65 +44,62 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     from scroll.config import save_settings
     from scroll.errors import InputError
     from scroll.folds import make_folds
-    from scroll.fragments import training_fragments
     from scroll.inference import is_main_process
-    from stage1_3d.predict import flatten_ct, predict_out_of_fold
 
     unknown = set(only) - set(settings.stage1.members)
     if unknown:
         raise InputError(f"--only {sorted(unknown)[0]}: no such member; there are {', '.join(settings.stage1.members)}")
-    widest = max(member.augment.depth_jitter for member in settings.stage1.members.values())
-    for fragment in training_fragments(settings.data, widest):
-        _ = fragment.layers, fragment.label  # what is wrong with any of them is said before the first one is trained on
-    folds = make_folds(training_fragments(settings.data), settings.folds)
+    data = training_data(settings)
+    folds = make_folds(data.sheets, settings.folds)
     save_settings(settings, settings.run_dir / "settings.yaml")
-    chosen = {name: member for name, member in settings.stage1.members.items() if name in only or not only}
-    fragments = {
-        name: training_fragments(settings.data, member.augment.depth_jitter) for name, member in chosen.items()
-    }
+    chosen = [name for name in settings.stage1.members if name in only or not only]
     for name in chosen:
         for fold in folds:
-            train_member(settings, name, fragments[name], fold)
-    if not is_main_process():  # several processes train together; one predicts
-        return
-    for name in chosen:
-        for fragment in fragments[name]:
-            predict_out_of_fold(settings, name, fragment, folds)
-    for fragment in training_fragments(settings.data):
-        flatten_ct(settings, fragment, member_folder(settings, "ct") / "oof" / fragment.id)
+            train_member(settings, name, data, fold)
+    if is_main_process():  # several processes train together; one predicts
+        data.predict_out_of_fold(chosen, folds)
 
 
-def train_member(settings: "Settings", name: str, fragments: "list[Fragment]", fold: "Fold") -> Path:
+def training_data(settings: "Settings") -> "FragmentData | SegmentData":
+    """What stage one trains on, by `data.kind`."""
+    if settings.data.kind == "segments":
+        from stage1_3d.segment_data import SegmentData
+
+        return SegmentData(settings)
+    from stage1_3d.fragment_data import FragmentData
+
+    return FragmentData(settings)
+
+
+def train_member(settings: "Settings", name: str, data: "FragmentData | SegmentData", fold: "Fold") -> Path:
     """Train one member on one fold; returns the path of its weights. Does nothing where that is already done."""
     import torch
 
     from scroll.fit import Task, fit
-    from stage1_3d.dataset import InkPatches
     from stage1_3d.network import about_network, build_network
 
     member = settings.stage1.members[name]
     seed = settings.seed * 1000 + member.seed * 100 + fold.number
     torch.manual_seed(seed)
+    keys = data.keys(name)
     task = Task(
         label=f"stage 1, {name}, fold {fold.number}",
-        folder=member_folder(settings, name) / f"fold{fold.number}",
-        key=member_key(settings, member, fragments, fold),
+        folder=settings.run_dir / "stage1" / name / f"fold{fold.number}",
+        key=member_key(settings, member, list(keys.values()), fold),
         seed=seed,
         model=build_network(member),
         loss_of=loss_of(member),
-        train=InkPatches(fragments, fold, member, seed, is_training=True, count=0),
-        validation=InkPatches(
-            fragments, fold, member, seed, is_training=False, count=member.training.validation_patches
-        ),
+        train=data.patches(name, fold, seed, is_training=True),
+        validation=data.patches(name, fold, seed, is_training=False),
         about=about_network(member),
         made_with={
             "member": name,
             "fold": fold.number,
             "held_out": fold.held_out,
-            "voxel_um": fragments[0].pixel_um,
+            "voxel_um": data.sheets[0].pixel_um,
             "axes": "zyx",
             "settings": member.model_dump(mode="json"),
-            "data": {fragment.id: fragment.key for fragment in fragments},
+            "data": keys,
         },
     )
     return fit(task, member.training)
@@ -120,17 +118,11 @@ def loss_of(member: "MemberSettings") -> "LossOf":
     return loss
 
 
-def member_folder(settings: "Settings", name: str) -> Path:
-    """Where a member's folds and out-of-fold predictions lie."""
-    return settings.run_dir / "stage1" / name
-
-
-def member_key(settings: "Settings", member: "MemberSettings", fragments: "list[Fragment]", fold: "Fold") -> str:
+def member_key(settings: "Settings", member: "MemberSettings", data: list[str], fold: "Fold") -> str:
     """Hash of all that decides a member's weights; loading speed and checkpoint rhythm do not."""
     from scroll.receipt import key_of
 
     harmless = {"training": {"loader", "checkpoint_every"}}
-    data = [fragment.key for fragment in fragments]
     return key_of(
         [settings.seed, member.model_dump(mode="json", exclude=harmless), data, fold.number, fold.held_out, fold.closed]
     )

@@ -1,5 +1,7 @@
 """Training patches of stage two: patch n is a pure function of (seed, n)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from torch.utils.data import Dataset
 from scroll.augment import change_image, draw_symmetry
 from scroll.config import Stage2Settings
 from scroll.folds import Fold, check_no_leak
-from scroll.fragments import Fragment
+from scroll.sheets import Sheet
 from scroll.patches import draw
 
 TRAINING, VALIDATION = 2, 3  # streams of random numbers, other than stage one's
@@ -24,7 +26,7 @@ class StackPatches(Dataset[dict[str, Tensor]]):
 
     def __init__(
         self,
-        fragments: list[Fragment],
+        fragments: Sequence[Sheet],
         stacks: list[NDArray[np.float32]],
         fold: Fold,
         stage2: Stage2Settings,

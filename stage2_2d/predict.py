@@ -10,7 +10,7 @@ from torch import nn
 from scroll.checkpoint import load_weights, trained_weights
 from scroll.config import Settings
 from scroll.folds import Fold, Rows
-from scroll.fragments import Fragment
+from scroll.sheets import Sheet
 from scroll.inference import device, mean_of
 from scroll.maps import RowWriter
 from scroll.progress import progress
@@ -20,21 +20,21 @@ from stage2_2d.model import about_network, build_network
 from stage2_2d.stack import Stack
 
 
-def predict_out_of_fold(settings: Settings, fragment: Fragment, stack: Stack, folds: Sequence[Fold]) -> None:
+def predict_out_of_fold(settings: Settings, fragment: Sheet, stack: Stack, folds: Sequence[Fold]) -> None:
     """Predict each row of a training fragment by the fold that held it out, into stage2/oof/<fragment>/ink.zarr."""
     folder = settings.run_dir / "stage2" / "oof" / fragment.id
     parts = [(fold.held_out[fragment.id], [fold.number]) for fold in folds if fragment.id in fold.held_out]
     predict_fragment(settings, fragment, stack, folder, parts, f"out of fold, stage 2, {fragment.id}")
 
 
-def predict_new(settings: Settings, fragment: Fragment, stack: Stack, folder: Path) -> None:
+def predict_new(settings: Settings, fragment: Sheet, stack: Stack, folder: Path) -> None:
     """Predict a fragment that no fold was trained on by all folds together (mean of their scores)."""
     parts = [((0, fragment.mask.shape[0]), list(range(settings.folds.count)))]
     predict_fragment(settings, fragment, stack, folder, parts, f"predict stage 2, {fragment.id}")
 
 
 def predict_fragment(
-    settings: Settings, fragment: Fragment, stack: Stack, folder: Path, parts: list[tuple[Rows, list[int]]], label: str
+    settings: Settings, fragment: Sheet, stack: Stack, folder: Path, parts: list[tuple[Rows, list[int]]], label: str
 ) -> None:
     """Write ink.zarr, (1, Y, X) float16 at working resolution, and a receipt into `folder`; `parts`: which folds predict which rows."""
     window, patch = settings.stage2.window, settings.stage2.patch_size

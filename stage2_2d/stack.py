@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scroll.config import Stage1Settings
 from scroll.errors import InputError
-from scroll.fragments import Fragment
+from scroll.sheets import Sheet
 from scroll.maps import open_map
 from scroll.receipt import file_hash, key_of, read_receipt
 
@@ -24,7 +24,7 @@ class Stack:
     key: str
 
 
-def read_stack(stage1: Stage1Settings, fragment: Fragment, folders: dict[str, Path], hint: str) -> Stack:
+def read_stack(stage1: Stage1Settings, fragment: Sheet, folders: dict[str, Path], hint: str) -> Stack:
     """Put together the flattened predictions in `folders` (source -> folder with flat.zarr), in the order of the settings.
 
     Memory: the whole stack, 4 bytes per channel and working pixel; a flattened fragment is a hundredth of its CT.
@@ -51,7 +51,7 @@ def log_odds(prob: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.clip(np.log(inside / (1 - inside)) / LOG_ODDS_UNIT, -2, 2), dtype=np.float32)
 
 
-def checked_receipt(folder: Path, fragment: Fragment, hint: str) -> dict[str, Any]:
+def checked_receipt(folder: Path, fragment: Sheet, hint: str) -> dict[str, Any]:
     """The receipt of a prediction, once it is sure that it speaks of today's data and weights.
 
     Raises:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from scroll.command_line import run_door
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor, nn
 
     from scroll.config import Settings
     from scroll.folds import Fold
-    from scroll.fragments import Fragment
+    from scroll.sheets import Sheet
     from stage2_2d.stack import Stack
 
 
@@ -43,14 +45,14 @@ def train_stage2(settings: "Settings") -> None:
     """
     from scroll.config import save_settings
     from scroll.folds import make_folds
-    from scroll.fragments import training_fragments
+    from scroll.sheets import training_sheets
     from scroll.inference import is_main_process
     from stage2_2d.model import check_stage2
     from stage2_2d.predict import predict_out_of_fold
     from stage2_2d.stack import read_stack
 
     check_stage2(settings.stage2)
-    fragments = training_fragments(settings.data)
+    fragments = training_sheets(settings.data)
     stacks = [
         read_stack(settings.stage1, fragment, oof_folders(settings, fragment.id), _hint(settings))
         for fragment in fragments
@@ -65,7 +67,7 @@ def train_stage2(settings: "Settings") -> None:
         predict_out_of_fold(settings, fragment, stack, folds)
 
 
-def train_fold(settings: "Settings", fragments: "list[Fragment]", stacks: "list[Stack]", fold: "Fold") -> Path:
+def train_fold(settings: "Settings", fragments: "Sequence[Sheet]", stacks: "list[Stack]", fold: "Fold") -> Path:
     """Train one fold; returns the path of its weights. Does nothing where that is already done."""
     import torch
 

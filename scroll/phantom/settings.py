@@ -141,6 +141,14 @@ def fragment_settings(
     return FragmentSettings(size_zyx=size_zyx, sheet=SheetSettings(crushed=crushed), ink=ink, ct=preset_ct(preset))
 
 
+def scroll_settings(preset: str = "easy", size_vox: int = 256, letter_height_px: float = 64.0) -> CubeSettings:
+    """Settings of a cube that is read for its ink: letters small enough that a wrap holds several, and every wrap traced."""
+    cube = cube_settings(preset, size_vox)
+    stroke = cube.ink.stroke_px * letter_height_px / cube.ink.letter_height_px
+    ink = replace(cube.ink, letter_height_px=letter_height_px, stroke_px=stroke)
+    return replace(cube, ink=ink, label=replace(cube.label, labelled_share=(1.0, 1.0)))
+
+
 def cube_settings(preset: str = "default", size_vox: int = 320, crushed: bool = False) -> CubeSettings:
     """Settings of a preset for cubes of one size."""
     cube = CubeSettings(size_vox=size_vox, ink=preset_ink(preset), ct=preset_ct(preset))

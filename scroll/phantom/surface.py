@@ -22,6 +22,7 @@ class Surface:
 
     `points` (H, W, 3) are z, y, x in voxels of the cube, -1 where `valid` is false. `normals` (H, W, 3) are unit
     vectors z, y, x that point out of the papyrus into the air before the recto, 0 where invalid. `ink` (H, W) bool.
+    `corner_vox` is where grid point (0, 0) lies on the unrolled wrap: z, and the arc from the spiral's `arc_start`.
     """
 
     wrap: int
@@ -30,6 +31,7 @@ class Surface:
     normals: FloatArray
     ink: NDArray[np.bool_]
     valid: NDArray[np.bool_]
+    corner_vox: tuple[float, float]
 
 
 def draw_surfaces(settings: CubeSettings, seed: Seed, step_vox: float = 4.0) -> tuple[Cube, list[Surface]]:
@@ -77,7 +79,18 @@ def trace_surface(scroll: Scroll, wrap: int, step_vox: float = 4.0) -> Surface:
         normals[rows, columns].astype(np.float32),
         ink[rows, columns],
         valid[rows, columns],
+        (float(z_line[rows.start]), float(arc_line[columns.start])) if valid.any() else (0.0, 0.0),
     )
+
+
+def canvas_ink(scroll: Scroll, surface: Surface) -> NDArray[np.bool_]:
+    """The ink of a traced wrap with one pixel a voxel, (H * step, W * step) bool: what a person would draw on the canvas."""
+    letters = scroll.wraps.letters[surface.wrap]
+    lines = []
+    for axis, (count, corner) in enumerate(zip(surface.valid.shape, surface.corner_vox, strict=True)):
+        pixels = np.rint(corner + np.arange(round(count * surface.step_vox))).astype(int)
+        lines.append(np.minimum(pixels, letters.shape[axis] - 1))
+    return np.asarray(letters[np.ix_(*lines)])
 
 
 def effective_radius(spiral: Spiral, points: NDArray) -> NDArray:

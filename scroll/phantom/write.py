@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.files import write_json, written_aside
+from scroll.files import written_aside
 from scroll.phantom.fragment import Fragment
 from scroll.phantom.surface import Surface
+from scroll.surfaces.surface import Surface as TracedSurface
+from scroll.surfaces.tifxyz import write_tifxyz
 
 
 def write_fragment(fragment: Fragment, folder: Path, ink_folder: Path | None = None) -> None:
@@ -35,7 +37,7 @@ def write_png(path: Path, image: NDArray[np.bool_]) -> None:
     """Write a (Y, X) bool image as 8-bit grey, 0 and 255."""
     from PIL import Image
 
-    Image.fromarray(image.astype(np.uint8) * 255).save(path)
+    Image.fromarray(image.astype(np.uint8) * 255).save(path, format="PNG")
 
 
 def write_cube(path: Path, cube: NDArray[np.uint8]) -> None:
@@ -47,24 +49,11 @@ def write_cube(path: Path, cube: NDArray[np.uint8]) -> None:
             tiff.write(layer, photometric="minisblack", compression="lzw", metadata=None, contiguous=False)
 
 
-def write_surface(surface: Surface, folder: Path, uuid: str) -> None:
-    """Write a surface as a tifxyz folder, with normals as nx, ny, nz.tif and the ink as inklabels.png, grid sized."""
-    import tifffile
-
-    x_y_z = surface.points[surface.valid][:, ::-1].astype(float)
-    density = 1 / surface.step_vox  # tifxyz counts grid cells per voxel
-    meta = {
-        "format": "tifxyz",
-        "type": "seg",
-        "uuid": uuid,
-        "scale": [density, density],
-        "bbox": [x_y_z.min(axis=0).tolist(), x_y_z.max(axis=0).tolist()],
-    }
+def write_surface(surface: Surface, folder: Path, uuid: str, has_ink: bool = True) -> None:
+    """Write a surface as a tifxyz folder with normals as nx, ny, nz.tif and, if asked, the ink as inklabels.png, grid sized."""
+    grid = TracedSurface(surface.points, surface.normals, surface.valid, (surface.step_vox,) * 2, folder)
+    normals = {f"n{name}": surface.normals[..., axis] for axis, name in enumerate("zyx")}
     with written_aside(folder) as aside:
-        aside.mkdir(parents=True)
-        for axis, name in enumerate("zyx"):
-            for prefix, values in (("", surface.points), ("n", surface.normals)):
-                channel = np.ascontiguousarray(values[..., axis])
-                tifffile.imwrite(aside / f"{prefix}{name}.tif", channel, compression="lzw", metadata=None)
-        write_png(aside / "inklabels.png", surface.ink)
-        write_json(aside / "meta.json", meta)
+        write_tifxyz(grid, aside, uuid, normals)
+        if has_ink:
+            write_png(aside / "inklabels.png", surface.ink)

@@ -6,55 +6,72 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from scroll.errors import InputError, MissingInputError
 from scroll.progress import progress
 from scroll.volumes.binning import block_mean
+from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
 from scroll.volumes.voxel_size import length_um, recorded_voxel_um
 
-UNDERSTANDS = "a zarr folder (OME-Zarr 0.4 or 0.5, or one plain array)"
+if TYPE_CHECKING:
+    from scroll.volumes.remote import RemoteSettings
+
+UNDERSTANDS = (
+    "a zarr folder (OME-Zarr 0.4 or 0.5, or one plain array), or the http://, https:// or s3:// address of one"
+)
 METADATA = (".zgroup", ".zarray", ".zattrs", "zarr.json")
 SPACE = "zyx"
 UM = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
 
 
-def recognises(path: Path) -> bool:
-    """Whether `path` is a folder with zarr metadata, or is called .zarr."""
+def recognises(path: Path | Url) -> bool:
+    """Whether `path` is a folder with zarr metadata, or is called .zarr, or is an address; asks no server."""
+    if isinstance(path, Url):
+        return True
     return path.is_dir() and (path.suffix == ".zarr" or any((path / name).is_file() for name in METADATA))
 
 
-def open(path: Path, voxel_um: float | None = None, level: int = 0) -> Volume:
+def open(
+    path: str | Path, voxel_um: float | None = None, level: int = 0, remote: "RemoteSettings | None" = None
+) -> Volume:
     """Open one level of a (Z, Y, X) zarr lazily; chunks that are absent read as the fill value.
 
     `voxel_um` is the size at the level opened. Not given, it is taken from what is written beside the data, the name,
-    or a scale with a unit; the scales 1, 2, 4, ... that many writers put there are no sizes.
+    or a scale with a unit; the scales 1, 2, 4, ... that many writers put there are no sizes. A `path` that begins with
+    http://, https:// or s3:// is read over the network as `remote` says, a chunk at a time through a cache bounded in
+    bytes.
 
     Raises:
         MissingInputError: no such level.
-        InputError: broken metadata, axes in another order than z, y, x, or no 3D array.
+        InputError: broken metadata, axes in another order than z, y, x, or no 3D array; no answer from the server.
 
     Warns:
         UserWarning: nothing tells the voxel size; it is None then.
     """
-    group, array = _open_level(path, level)
+    path = path_or_url(path)
+    group, array = _open_level(path, level, remote=remote)
     _check_axes(path, group)
     whole = path if level == 0 else path / array.basename
-    volume = Volume(array, whole, voxel_um)
+    volume = Volume(_kept_in_memory(array) if isinstance(path, Url) else array, whole, voxel_um)
     if voxel_um is not None:
         return volume
     return replace(volume, voxel_um=_recorded_voxel_um(path, group, level, array))
 
 
-def open_array(path: Path, level: int = 0, mode: Literal["r", "r+"] = "r") -> Any:
+def open_array(
+    path: str | Path, level: int = 0, mode: Literal["r", "r+"] = "r", remote: "RemoteSettings | None" = None
+) -> Any:
     """One level as a `zarr.Array` of whatever axes, such as (C, Y, X); mode "r+" to go on writing an unfinished one.
+
+    What is read over the network this way is read anew each time; `open` keeps what it read.
 
     Raises:
         MissingInputError: nothing there, or no such level.
-        InputError: broken metadata.
+        InputError: broken metadata, mode "r+" for an address, or no answer from the server.
     """
-    return _open_level(path, level, mode)[1]
+    return _open_level(path_or_url(path), level, mode, remote)[1]
 
 
 def create_ome_zarr(
@@ -195,36 +212,74 @@ def _fill(coarser: Any, finer: Any, factors: Sequence[int], label: str) -> None:
             advance()
 
 
-def _open_level(path: Path, level: int, mode: Literal["r", "r+"] = "r") -> tuple[Any, Any]:
+def _open_level(
+    path: Path | Url, level: int, mode: Literal["r", "r+"] = "r", remote: "RemoteSettings | None" = None
+) -> tuple[Any, Any]:
     """(group or None for a plain array, array of one level)."""
     import zarr
 
-    if not path.is_dir():
+    store = _remote_store(path, mode, remote) if isinstance(path, Url) else path
+    if isinstance(store, Path) and not store.is_dir():
         raise MissingInputError(f"{path}: not there; expected a zarr folder: check the spelling, or make it first")
     try:
-        if not any((path / name).is_file() for name in METADATA if name != ".zattrs"):
+        if isinstance(store, Path) and not any((store / name).is_file() for name in METADATA if name != ".zattrs"):
             raise ValueError("no .zgroup, .zarray or zarr.json in it")
-        opened = zarr.open(path, mode=mode)
-        if isinstance(opened, zarr.Array):
-            if level == 0:
-                return None, opened
-            raise MissingInputError(f"{path}: one plain array; expected level {level}: ask for level 0")
-        entry = _entry(opened)
-        names = [part["path"] for part in entry["datasets"]] if entry else sorted(name for name in opened.array_keys())
-        name = names[level] if level < len(names) else None
-        if name is None or not isinstance(opened.get(name), zarr.Array):
-            found = ", ".join(sorted(opened.array_keys())) or "none"
-            raise MissingInputError(
-                f"{path}: arrays in it: {found}; expected level {level}: ask for another, or copy it again"
-            )
-        return opened, opened[name]
+        opened = zarr.open(store, mode=mode)
+        return _pick(path, opened, level)
     except InputError:
         raise
+    except FileNotFoundError as error:  # zarr's, of a store that it cannot look into beforehand
+        raise MissingInputError(
+            f"{path}: no .zgroup, .zarray or zarr.json there; expected a zarr: check the spelling"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{path}: unreadable as zarr ({reason}); expected whole metadata: copy or write it again"
         ) from error
+
+
+def _pick(path: Path | Url, opened: Any, level: int) -> tuple[Any, Any]:
+    """(group or None for a plain array, array of one level) of what zarr opened."""
+    if hasattr(opened, "shape"):
+        if level == 0:
+            return None, opened
+        raise MissingInputError(f"{path}: one plain array; expected level {level}: ask for level 0")
+    names = _level_names(opened)
+    array = opened.get(names[level]) if level < len(names) else None
+    if not hasattr(array, "shape"):
+        found = ", ".join(_array_names(opened)) or "none"
+        raise MissingInputError(
+            f"{path}: arrays in it: {found}; expected level {level}: ask for another, or copy it again"
+        )
+    return opened, array
+
+
+def _level_names(group: Any) -> list[str]:
+    entry = _entry(group)
+    return [part["path"] for part in entry["datasets"]] if entry else _array_names(group)
+
+
+def _array_names(group: Any) -> list[str]:
+    """The arrays of a group; where a server cannot list them, those called 0, 1, 2, ... without a gap."""
+    if group.store.supports_listing:
+        return sorted(group.array_keys())
+    return list(itertools.takewhile(lambda name: hasattr(group.get(name), "shape"), map(str, itertools.count())))
+
+
+def _remote_store(url: Url, mode: str, settings: "RemoteSettings | None") -> Any:
+    from scroll.volumes.remote import RemoteSettings, RemoteStore
+
+    if mode != "r":
+        raise InputError(f"{url}: is remote; expected a folder on this machine to write to: copy it first")
+    return RemoteStore(url, settings or RemoteSettings())
+
+
+def _kept_in_memory(array: Any) -> Any:
+    """A remote array behind a cache of its decoded chunks, as large as its store's settings say."""
+    from scroll.volumes.chunk_cache import CachedChunks
+
+    return CachedChunks(array, array.store.settings.cache_bytes)
 
 
 def _entry(group: Any) -> dict[str, Any] | None:
@@ -236,7 +291,7 @@ def _entry(group: Any) -> dict[str, Any] | None:
     return dict(entries[0]) if entries else None
 
 
-def _check_axes(path: Path, group: Any) -> None:
+def _check_axes(path: Path | Url, group: Any) -> None:
     entry = _entry(group) or {}
     # version 0.3 gave plain letters, older ones nothing
     names = [axis.get("name", "") if isinstance(axis, dict) else axis for axis in entry.get("axes", [])]
@@ -245,9 +300,9 @@ def _check_axes(path: Path, group: Any) -> None:
         raise InputError(f"{path}: axes are {', '.join(names)}; expected z, y, x: transpose the data, or mend its axes")
 
 
-def _recorded_voxel_um(path: Path, group: Any, level: int, array: Any) -> float | None:
+def _recorded_voxel_um(path: Path | Url, group: Any, level: int, array: Any) -> float | None:
     attributes = {} if group is None else group.attrs.asdict()
-    finest = length_um(attributes.get("voxelsize")) or recorded_voxel_um((path,), path.name) or _scale_um(group)
+    finest = length_um(attributes.get("voxelsize")) or _written_um(path, array) or _scale_um(group)
     if finest is not None:
         return finest * _coarser(group, level, array)
     warnings.warn(
@@ -256,6 +311,16 @@ def _recorded_voxel_um(path: Path, group: Any, level: int, array: Any) -> float 
         stacklevel=3,
     )
     return None
+
+
+def _written_um(path: Path | Url, array: Any) -> float | None:
+    """The size in the JSON beside the data or in the name."""
+    if not isinstance(path, Url):
+        return recorded_voxel_um((path,), path.name)
+    from scroll.volumes.remote import RemoteStore, json_at
+
+    store = RemoteStore(path, array.store.settings)
+    return recorded_voxel_um((path,), path.name, lambda _, name: json_at(store, name))
 
 
 def _scale_um(group: Any) -> float | None:
@@ -284,5 +349,4 @@ def _coarser(group: Any, level: int, array: Any) -> float:
     first, here = (_scale(entry, 0), _scale(entry, level)) if entry else (None, None)
     if first and here:
         return here[-3] / first[-3]
-    names = [part["path"] for part in entry["datasets"]] if entry else sorted(group.array_keys())
-    return float(round(group[names[0]].shape[0] / array.shape[0]))
+    return float(round(group[_level_names(group)[0]].shape[0] / array.shape[0]))

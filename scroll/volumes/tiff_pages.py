@@ -2,7 +2,8 @@
 
 import logging
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from scroll.volumes.lru import LruCache
 OPEN_FILES = 256  # a mapped file costs a file descriptor, and 1024 of them is a common limit for a process
 CACHE_BYTES = 256 * 2**20
 MEND = "copy or download the file again"
+DAMAGED = (ValueError, IndexError, KeyError, TypeError, struct.error, RuntimeError, ArithmeticError, MemoryError)
 
 
 class TiffFilePages:
@@ -40,7 +42,7 @@ class TiffFilePages:
             )
         self.page_shape = (int(shape[0]), int(shape[1]))
         self.dtype = np.dtype(dtype)
-        _check_whole(path, self.pages)
+        check_whole(path, self.pages)
 
     @property
     def is_raw(self) -> bool:
@@ -88,6 +90,20 @@ class TiffFilePages:
 
 
 def _headers(path: Path) -> list[Any]:
+    with opened_tiff(path) as tiff:
+        pages = list(tiff.pages)
+        if not pages or _next_page_at(tiff, pages[-1]) != 0:
+            raise ValueError(f"the header of page {len(pages)} is not there")
+        return pages
+
+
+@contextmanager
+def opened_tiff(path: Path) -> Iterator[Any]:
+    """Yield tifffile's view of a file; whatever it finds wrong in the block comes out as one line.
+
+    Raises:
+        InputError: not a TIFF, or one that cannot be decoded.
+    """
     import tifffile
 
     log = logging.getLogger("tifffile")
@@ -95,12 +111,12 @@ def _headers(path: Path) -> list[Any]:
     log.setLevel(logging.CRITICAL)  # it complains of a cut file line by line; the one line raised here says it all
     try:
         with tifffile.TiffFile(path) as tiff:
-            pages = list(tiff.pages)
-            if not pages or _next_page_at(tiff, pages[-1]) != 0:
-                raise ValueError(f"the header of page {len(pages)} is not there")
-            return pages
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, struct.error) as error:
-        found = f"{path.stat().st_size} bytes, unreadable as TIFF ({error})"
+            yield tiff
+    except InputError:
+        raise
+    except DAMAGED as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        found = f"{path.stat().st_size} bytes, unreadable as TIFF ({reason})"
         raise InputError(f"{path}: {found}; expected a whole TIFF: {MEND}") from error
     finally:
         log.setLevel(usual_level)
@@ -115,12 +131,17 @@ def _next_page_at(tiff: Any, page: Any) -> int:
     return int(struct.unpack(layout.offsetformat, file.read(layout.offsetsize))[0])
 
 
-def _check_whole(path: Path, pages: list[Any]) -> None:
+def check_whole(path: Path, pages: list[Any]) -> None:
+    """Refuse a file that ends before its pages do.
+
+    Raises:
+        InputError: it is cut off.
+    """
     size = path.stat().st_size
     for number, page in enumerate(pages):
         offsets, counts = page.dataoffsets, page.databytecounts
         ends = max((offset + count for offset, count in zip(offsets, counts, strict=False)), default=0)
-        height, width = page.shape
+        height, width = page.imagelength, page.imagewidth
         rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, height), width)
         pieces = -(-height // rows) * -(-width // columns)
         missing = len(offsets) < pieces or len(counts) < pieces or (page.is_final and sum(counts) < page.nbytes)

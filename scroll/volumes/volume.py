@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from scroll.errors import InputError
+from scroll.volumes.url import Url
 
 Slices = tuple[slice, ...]
 FLIPPED = slice(None, None, -1)
@@ -36,7 +37,7 @@ class LazyArray(Protocol):
 class Volume:
     """A CT volume or a flattened stack, read piece by piece: `volume[z0:z1, y0:y1, x0:x1]`.
 
-    `array` is (Z, Y, X), of any integer or float type, and may lie on disk; `path` is where, so that
+    `array` is (Z, Y, X), of any integer or float type, and may lie on disk or on a server; `path` is where, so that
     `open_volume(path)` opens the same voxels; `voxel_um` is the edge of a voxel along z in micrometres, None where
     nothing tells it.
 
@@ -45,7 +46,7 @@ class Volume:
     """
 
     array: LazyArray
-    path: Path
+    path: Path | Url
     voxel_um: float | None = None
 
     def __post_init__(self) -> None:
@@ -108,7 +109,9 @@ def mapped_from(array: Any) -> tuple[Path, int] | None:
     return Path(root.filename), int(root.offset + array.ctypes.data - root.ctypes.data)
 
 
-def _mapped(file: Path, offset: int, dtype: Any, shape: tuple[int, ...], path: Path, voxel_um: float | None) -> Volume:
+def _mapped(
+    file: Path, offset: int, dtype: Any, shape: tuple[int, ...], path: Path | Url, voxel_um: float | None
+) -> Volume:
     return Volume(np.memmap(file, dtype, "r", offset, shape), path, voxel_um)
 
 

@@ -19,6 +19,7 @@ from scroll.files import write_json, written_aside
 from scroll.progress import progress
 from scroll.volumes.binning import block_mean
 from scroll.volumes.tiff_pages import OPEN_FILES, TiffPages
+from scroll.volumes.url import Url
 from scroll.volumes.volume import LazyArray, Volume, mapped_from
 
 STRIP_BYTES = 64 * 2**20
@@ -85,19 +86,32 @@ def _cut(volume: Volume, plan: _Plan) -> LazyArray | None:
 
 def _request(volume: Volume, plan: _Plan) -> dict[str, Any]:
     """All that the copy depends on, small enough to be read by a human beside it."""
-    root = volume.path.resolve()
-    pages = volume.array.files if isinstance(volume.array, TiffPages) else None
-    files = pages or sorted(file for file in (root, *root.rglob("*")) if file.is_file())
-    states = [(str(file.resolve()), (state := file.stat()).st_size, state.st_mtime_ns) for file in files]
+    source, files, states = _remote_source(volume.path) if isinstance(volume.path, Url) else _source(volume)
     return {
-        "source": str(root),
-        "source_files": len(files),
+        "source": source,
+        "source_files": files,
         "source_state": _digest([states, _part(volume.array)]),
         "source_shape": list(volume.shape),
         "dtype": str(volume.dtype),
         "layers": list(plan.layers),
         "bin_yx": plan.bin_yx,
     }
+
+
+def _source(volume: Volume) -> tuple[str, int, list[Any]]:
+    """Where the source lies, its number of files, and their names, sizes and times."""
+    root = Path(volume.path).resolve()
+    pages = volume.array.files if isinstance(volume.array, TiffPages) else None
+    files = pages or sorted(file for file in (root, *root.rglob("*")) if file.is_file())
+    states = [(str(file.resolve()), (state := file.stat()).st_size, state.st_mtime_ns) for file in files]
+    return str(root), len(files), states
+
+
+def _remote_source(url: Url) -> tuple[str, int, list[Any]]:
+    """A server's files are not looked through: its metadata stands for them."""
+    from scroll.volumes.remote import state
+
+    return str(url), 0, [state(url)]
 
 
 def _part(array: Any) -> Any:

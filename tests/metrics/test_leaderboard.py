@@ -1,20 +1,17 @@
 """The leaderboard's score: the reference's 126 answers, the edge cases, and what must hold for any volumes."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from reference_cases import SCORES, pair_of
 
 from scroll.errors import InputError
 from scroll.metrics.leaderboard import IGNORE, leaderboard_score, mean_score
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "surface_score"
-SCORES = json.loads((GOLDEN / "scores.json").read_text())
 PARTS = ("score", "topo", "surface_dice", "voi_score", "voi")
 
 values = st.sampled_from([0, 0, 1, 1, IGNORE])
@@ -23,15 +20,9 @@ volume_pairs = array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=8).flat
 )
 
 
-@pytest.fixture(scope="module")
-def cases() -> Iterator[dict[str, np.ndarray]]:
-    with np.load(GOLDEN / "cases.npz") as archive:
-        yield {name: archive[name] for name in archive.files}
-
-
 @pytest.mark.parametrize("case", SCORES)
-def test_agrees_with_the_reference(case: str, cases: dict[str, np.ndarray]) -> None:
-    ours, expected = leaderboard_score(cases[f"{case}_pred"], cases[f"{case}_label"]), SCORES[case]
+def test_agrees_with_the_reference(case: str) -> None:
+    ours, expected = leaderboard_score(*pair_of(case)), SCORES[case]
     assert [[list(triple) for triple in octant] for octant in ours.octant_counts] == expected["tiles"]
     assert [list(triple) for triple in ours.counts] == expected["counts"]
     for part in PARTS:

@@ -1,33 +1,22 @@
 """Surface Dice: the reference's answers, a slow clear version of it, and what must hold for any masks."""
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from reference_cases import SCORES, pair_of
 from scipy.ndimage import correlate, distance_transform_edt
 
 from scroll.errors import InputError
 from scroll.metrics.surface_dice import corner_areas, matched_histograms, surface_dice
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "surface_score"
-SCORES = json.loads((GOLDEN / "scores.json").read_text())
 WEIGHTS = np.array([[[128, 64], [32, 16]], [[8, 4], [2, 1]]])
 
 
-@pytest.fixture(scope="module")
-def cases() -> Iterator[dict[str, np.ndarray]]:
-    with np.load(GOLDEN / "cases.npz") as archive:
-        yield {name: archive[name] for name in archive.files}
-
-
 @pytest.mark.parametrize("case", SCORES)
-def test_agrees_with_the_reference(case: str, cases: dict[str, np.ndarray]) -> None:
-    pred, label = cases[f"{case}_pred"], cases[f"{case}_label"]
+def test_agrees_with_the_reference(case: str) -> None:
+    pred, label = pair_of(case)
     known = label != 2
     ours = surface_dice((pred != 0) & known, (label != 0) & known, tolerance_vox=2.0)
     assert ours == pytest.approx(SCORES[case]["surface_dice"], abs=1e-9)

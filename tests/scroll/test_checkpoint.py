@@ -55,13 +55,27 @@ def test_weights_and_buffers_come_back_bit_by_bit(tmp_path):
 def test_tied_weights_are_saved(tmp_path):
     model = nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
     model["b"].weight = model["a"].weight
+    saved_state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     save_weights(model, tmp_path / "w.safetensors", {})
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
     load_weights(model, tmp_path / "w.safetensors", {}, "")
+    assert {"a.weight", "b.weight"} < set(saved_state)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, saved_state[name]), name
+    assert model["a"].weight is model["b"].weight
 
 
 def test_a_tuple_in_the_description_is_as_good_as_a_list(tmp_path):
-    save_weights(network(), tmp_path / "w.safetensors", {"patch": (1, 2)})
-    load_weights(network(), tmp_path / "w.safetensors", {"patch": (1, 2)}, "")
+    saved_model, other = network(seed=1), network(seed=2)
+    save_weights(saved_model, tmp_path / "w.safetensors", {"patch": (1, 2)})
+    for patch in ((1, 2), [1, 2]):
+        load_weights(other, tmp_path / "w.safetensors", {"patch": patch}, "")
+        assert torch.equal(other[0].weight, saved_model[0].weight)
+        nn.init.zeros_(other[0].weight)
+    for patch in ((2, 1), [1, 2, 3]):
+        assert "patch is [1, 2]" in refusal(tmp_path / "w.safetensors", other, {"patch": patch})
 
 
 def test_weights_of_another_network_are_refused_naming_what_differs(tmp_path):

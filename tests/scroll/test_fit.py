@@ -290,8 +290,15 @@ def test_a_damaged_state_is_one_line_that_says_what_to_do(tmp_path, content):
 
 
 def test_runs_of_different_precision_follow_one_another(tmp_path):
-    for precision in ("fp32", "bf16", "fp32"):
-        fit(tiny_task(tmp_path / precision), training(steps=1, precision=precision))
+    """Each in the precision it asks for, whatever ran in this process before it."""
+    settings = {"steps": 6, "gradient_clip": 1e9, "ema_decay": 0.0, "weight_decay": 0.0}
+    for place, precision in enumerate(("fp32", "bf16", "fp32")):
+        fit(tiny_task(tmp_path / str(place)), training(precision=precision, **settings))
+    first, rounded, last = (weights_of(tmp_path / str(place)) for place in range(3))
+    assert_same(first, by_hand(6), atol=1e-6)
+    assert_same(last, first)
+    assert_same(rounded, first, atol=1e-3)
+    assert max(float((rounded[name] - first[name]).abs().max()) for name in first) > 1e-6
 
 
 def test_the_receipt_says_what_was_made(tmp_path):

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from scroll.checkpoint import load_weights, save_weights
-from scroll.config import MemberSettings
+from scroll.config import DataSettings, MemberSettings
 from scroll.errors import InputError
 from stage1_3d.models import NETWORKS
 from stage1_3d.network import about_network, build_network, check_member, legal_size, nearest_legal
 
-DEPTH = 64
+DEPTH = DataSettings(depth=(0, 64))
 SMALL = {
     "cnn3d": MemberSettings(
         network="cnn3d", options={"channels": [2, 3], "dilations": [1, 2], "stride_yx": 4}, patch_size=(5, 8, 12)
@@ -110,12 +110,12 @@ def test_an_unknown_network_asks_what_was_meant(typed: str, meant: str | None) -
 def test_the_house_styles_example_reads_as_promised() -> None:
     member = MemberSettings(network="unetr", patch_size=(72, 136, 136))
     with pytest.raises(InputError, match=r"multiples of 16; nearest: \(64, 128, 128\) or \(80, 144, 144\)"):
-        check_member(member, 128)
+        check_member(member, DataSettings(depth=(0, 128)))
 
 
 def test_a_patch_deeper_than_the_window_is_refused() -> None:
     with pytest.raises(InputError, match="deeper than the 4 layers"):
-        check_member(SMALL["cnn3d"], depth=4)
+        check_member(SMALL["cnn3d"], DataSettings(depth=(0, 4)))
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ def test_a_patch_that_leaves_one_voxel_to_normalise_is_refused(auto_pad: bool) -
 
 def test_checking_settings_loads_no_torch() -> None:
     program = (
-        "import sys; from scroll.config import MemberSettings; from stage1_3d.network import check_member;"
-        "[check_member(MemberSettings(network=n, patch_size=(16, 64, 64)), 16) for n in ('cnn3d', 'unet3d', 'unetr')];"
+        "import sys; from scroll.config import DataSettings, MemberSettings; from stage1_3d.network import check_member;"
+        "[check_member(MemberSettings(network=n, patch_size=(16, 64, 64)), DataSettings()) for n in ('cnn3d', 'unet3d', 'unetr')];"
         "print(sorted({'torch', 'monai'} & set(sys.modules)))"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,95 @@
+"""What the doctor looks at where sheets are traced in scroll volumes: geometry, CT on the sheet, labels, folds."""
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scroll.errors import InputError
+
+if TYPE_CHECKING:
+    from scroll.config import Settings
+    from scroll.segments import Segment
+
+SAMPLES = 1024
+LEAST_ON_CT = 0.95  # share of sampled places on the sheet with CT that is not 0
+
+
+def described(segment: "Segment") -> str:
+    """One line about a segment, as far as it can be read."""
+    try:
+        area_cm2 = np.count_nonzero(segment.full_mask) * segment.pixel_um**2 / 1e8
+        return (
+            f"segment '{segment.id}': canvas {segment.shape_yx}, {area_cm2:.2f} cm2, cell {segment.surface.cell_vox} voxels, "
+            f"in volume '{segment.volume_name}' {segment.volume.shape} {segment.volume.dtype}"
+        )
+    except InputError:
+        return f"segment '{segment.id}'"
+
+
+def check_segment(segment: "Segment") -> None:
+    """The surface, the volume around it, and the label.
+
+    Raises:
+        InputError: the first thing that is wrong.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        _ = segment.surface
+    if said:
+        raise InputError(str(said[0].message))
+    _check_ct(segment)
+    label = segment.full_label
+    if label.ink_share == 0:
+        raise InputError(
+            f"{segment.folder}: no ink on the traced sheet; a network learns nothing from it: check its inklabels.png"
+        )
+    if label.ink_share > 0.6:
+        raise InputError(f"{segment.folder}: {label.ink_share:.0%} of the sheet is ink; the label is probably inverted")
+
+
+def _check_ct(segment: "Segment") -> None:
+    """Most of the sheet must lie where there is CT: a masked volume is 0 outside the scroll, and so is another scroll's."""
+    rows, columns = np.nonzero(segment.mask)
+    if not len(rows):
+        raise InputError(
+            f"{segment.folder}: no traced point lies inside the volume {segment.volume.shape}; is it another scroll's?"
+        )
+    picked = np.random.default_rng(0).choice(len(rows), size=min(SAMPLES, len(rows)), replace=False)
+    full, scale = 2**segment.data.level, segment.data.bin_yx
+    found = 0
+    for row, column in zip(rows[picked], columns[picked], strict=True):
+        tile = segment.surface.tile(slice(row, row + 1), slice(column, column + 1), scale)
+        z, y, x = (int(c) for c in np.clip(tile.points[0, 0] // full, 0, np.array(segment.volume.shape) - 1))
+        found += bool(segment.volume[z, y, x] != 0)
+    if found < LEAST_ON_CT * len(picked):
+        raise InputError(
+            f"{segment.folder}: CT is 0 at {len(picked) - found} of {len(picked)} places on the sheet, expected at most "
+            f"{1 - LEAST_ON_CT:.0%}; is it traced in another volume than '{segment.volume_name}', or at another resolution?"
+        )
+
+
+def check_folds(settings: "Settings", segments: "list[Segment]") -> None:
+    """Draw boxes of every fold: there must be some that touch no held-out sheet, and stage two's patches must fit.
+
+    Raises:
+        InputError: naming the fold and what does not fit.
+    """
+    from scroll.folds import make_folds
+    from scroll.patches import draw
+    from stage1_3d.segment_boxes import Boxes, volumes_of
+
+    volumes = volumes_of(segments)
+    for fold in make_folds(segments, settings.folds):
+        try:
+            for is_training in (True, False):
+                fold.sampler(segments, settings.stage2.patch_size, 0.5, is_training)
+        except InputError as error:
+            raise InputError(f"fold {fold.number}, stage2: {error}") from None
+        for name, member in settings.stage1.members.items():
+            try:
+                boxes = Boxes(volumes, fold, member, is_training=True)
+                for n in range(20):
+                    boxes.place(draw(settings.seed, n))
+            except InputError as error:
+                raise InputError(f"fold {fold.number}, stage1.members.{name}: {error}") from None

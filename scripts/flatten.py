@@ -1,0 +1,111 @@
+"""Flatten a scroll, and predictions in its space, along a traced surface: (C, N, H, W) OME-Zarr with its coverage.
+
+python scripts/flatten.py segments/20230827161847 volumes/scroll.zarr --prob unet=prob.zarr --out flat --window -32 33
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from scroll.command_line import run_door
+from scroll.errors import InputError
+
+if TYPE_CHECKING:
+    from scroll.surfaces.sample import Source
+
+CACHE_BYTES = 512 * 2**20
+WAYS = ("layers", "max", "mean", "logsumexp", "topk")
+
+
+def main() -> None:
+    """Read the command line and flatten."""
+    arguments = read_arguments()
+    from dataclasses import replace
+
+    import numpy as np
+    from scroll.surfaces.geometry import check_surface
+
+    from scroll.surfaces import open_surface
+    from scroll.surfaces.sample import Offsets
+    from stage1_3d.flatten_surface import Flattening, flatten_surface
+
+    surface = open_surface(arguments.surface)
+    sources, voxel_um = opened_sources(arguments)
+    first = next(iter(sources.values()))
+    check_surface(surface, tuple(n * 2**first.level for n in first.volume.shape))
+    if arguments.flip_normals:
+        surface = replace(surface, normals=-np.asarray(surface.normals))
+    start, stop = arguments.window
+    if not (start < stop and arguments.step > 0):
+        raise InputError(
+            f"--window {start:g} {stop:g} --step {arguments.step:g}: expected first < end and a step above 0"
+        )
+    how = Flattening(Offsets(start, stop, arguments.step), arguments.order, arguments.reduce, arguments.pixel)
+    flatten_surface(surface, sources, how, arguments.out, voxel_um)
+    print(f"{arguments.out / 'flat.zarr'}: channels {', '.join(sources)}; coverage beside it")
+
+
+def read_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("surface", type=Path, help="tifxyz folder, .ppm or .obj")
+    parser.add_argument("volume", help="the scroll: path or URL of an OME-Zarr")
+    parser.add_argument(
+        "--prob",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="a prediction in its space; may be repeated",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder to write flat.zarr, coverage.zarr and receipt.json to"
+    )
+    parser.add_argument(
+        "--window",
+        type=float,
+        nargs=2,
+        default=(-32, 33),
+        metavar=("FIRST", "END"),
+        help="depths in voxels of level 0",
+    )
+    parser.add_argument("--step", type=float, default=1.0, help="voxels of level 0 between depths")
+    parser.add_argument("--level", type=int, default=0, help="level of the scroll's pyramid to read")
+    parser.add_argument("--pixel", type=int, default=1, help="edge of a pixel of the result in voxels of level 0")
+    parser.add_argument("--order", type=int, choices=(0, 1), default=1, help="0 nearest, 1 trilinear")
+    parser.add_argument("--reduce", choices=WAYS, default="layers", help="keep all depths, or pool them")
+    parser.add_argument("--flip-normals", action="store_true", help="let depth grow against dP/dcolumn x dP/drow")
+    return parser.parse_args()
+
+
+def opened_sources(arguments: argparse.Namespace) -> "tuple[dict[str, Source], float | None]":
+    """The scroll as "ct" and every prediction by its name, and the voxel size of level 0.
+
+    Raises:
+        InputError: a prediction without a name, or a name given twice.
+    """
+    from scroll.receipt import NAME, read_receipt
+    from scroll.segments import open_level
+    from scroll.surfaces.sample import Source
+
+    ct = open_level(arguments.volume, arguments.level, CACHE_BYTES // 2**20)
+    sources = {"ct": Source(ct, arguments.level)}
+    for given in arguments.prob:
+        name, equals, path = given.partition("=")
+        if not (name and equals and path) or name in sources:
+            raise InputError(
+                f"--prob {given}: expected NAME=PATH with a name of its own, such as unet=runs/a/prob.zarr"
+            )
+        level, origin = 0, (0, 0, 0)
+        if (Path(path).parent / NAME).exists():  # one of ours: a cut-out
+            receipt = read_receipt(Path(path).parent, "")
+            level, origin = receipt.get("level", 0), tuple(receipt.get("origin_zyx", origin))
+        sources[name] = Source(open_level(path, 0, CACHE_BYTES // 2**20), level, origin)
+    return sources, None if ct.voxel_um is None else ct.voxel_um / 2**arguments.level
+
+
+if __name__ == "__main__":
+    run_door(main)

@@ -1,0 +1,30 @@
+"""Processes that share the cores out instead of each taking all of them."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@contextmanager
+def single_threaded_processes(count: int, **environment: str) -> Iterator[ProcessPoolExecutor]:
+    """`count` fresh processes of one thread each, with `environment` on top of this process's own.
+
+    They are spawned, for libraries read these variables when they are imported; afterwards this process has its own
+    variables back.
+    """
+    settings = dict.fromkeys(THREADS, "1") | environment
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+            yield pool
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,269 @@
+"""A segment: a surface traced in a scroll volume, with its ink label; and all segments of one volume together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.config import DataSettings
+from scroll.errors import InputError, MissingInputError
+from scroll.fragments import names_below
+from scroll.labels import Label, binned_label, read_mask_png, share_in_blocks
+from scroll.receipt import file_hash, fingerprint, key_of
+from scroll.surfaces import open_surface
+from scroll.surfaces.geometry import check_surface
+from scroll.surfaces.sample import Offsets, Source, sample_along_normals
+from scroll.surfaces.surface import Surface
+from scroll.volumes import ome_zarr, open_volume
+from scroll.volumes.chunk_cache import cached
+from scroll.volumes.url import Url, path_or_url
+from scroll.volumes.volume import Volume
+
+SOURCE_FILE = "volume_source.txt"
+STRIP_ROWS = 256
+SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey scale is measured on
+METADATA = (".zattrs", ".zgroup", "0/.zarray", "zarr.json", "0/zarr.json", "meta.json", "metadata.json")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Where a segment lies and how it is looked at; everything is read when first asked for, and the CT lazily."""
+
+    id: str
+    folder: Path
+    data: DataSettings
+
+    @cached_property
+    def source(self) -> str:
+        """Path or URL of the volume: what `volume_source.txt` says (relative to the segment), else `data.volume`.
+
+        Raises:
+            MissingInputError: neither says.
+        """
+        file = self.folder / SOURCE_FILE
+        if file.exists():
+            said = file.read_text(encoding="utf-8").strip()
+            return said if "://" in said else str((self.folder / said).resolve())
+        if self.data.volume is None:
+            raise MissingInputError(
+                f"{file}: not there, and data.volume is not set; write the path or URL of the segment's OME-Zarr into either"
+            )
+        return self.data.volume
+
+    @property
+    def volume_name(self) -> str:
+        """The last part of the volume's path."""
+        return self.source.rstrip("/").split("/")[-1].removesuffix(".zarr")
+
+    @cached_property
+    def volume(self) -> Volume:
+        """The scroll at `data.level`, its chunks kept in memory up to `data.cache_mb`; one for all its segments."""
+        return open_level(self.source, self.data.level, self.data.cache_mb)
+
+    @cached_property
+    def surface(self) -> Surface:
+        """The traced sheet in voxels of level 0, depth growing along its normals.
+
+        Raises:
+            InputError: its geometry contradicts itself or the volume.
+        """
+        surface = open_surface(self.folder)
+        check_surface(surface, tuple(n * 2**self.data.level for n in self.volume.shape))
+        return surface if self.data.normal_sign == 1 else replace(surface, normals=-np.asarray(surface.normals))
+
+    @cached_property
+    def shape_yx(self) -> tuple[int, int]:
+        """The canvas: one pixel a voxel of level 0."""
+        return self.surface.canvas_shape()
+
+    @property
+    def pixel_um(self) -> float:
+        """Edge of a voxel of level 0 in micrometres."""
+        voxel_um = self.volume.voxel_um
+        return self.data.voxel_um if voxel_um is None else voxel_um / 2**self.data.level
+
+    @cached_property
+    def full_mask(self) -> NDArray[np.bool_]:
+        """(Y, X) where the sheet was traced, inside the volume, and mask.png (if it is there) says papyrus."""
+        path = self.folder / "mask.png"
+        mask = read_mask_png(path, self.shape_yx) if path.exists() else np.ones(self.shape_yx, dtype=bool)
+        top = np.array(self.volume.shape) * 2**self.data.level - 1
+        for row in range(0, self.shape_yx[0], STRIP_ROWS):
+            rows = slice(row, row + STRIP_ROWS)
+            tile = self.surface.tile(rows, slice(None))
+            mask[rows] &= tile.valid & ((tile.points >= 0) & (tile.points <= top)).all(axis=-1)
+        return mask
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """The same at working resolution."""
+        return share_in_blocks(self.full_mask, self.data.bin_yx) >= 0.5
+
+    @cached_property
+    def full_label(self) -> Label:
+        """Ink on the canvas; unknown off the sheet and outside a supervision mask.
+
+        Raises:
+            MissingInputError: no label there.
+            InputError: it has another size than the canvas.
+        """
+        ink = read_mask_png(self._named("inklabels.png"), self.shape_yx)
+        known = self.full_mask
+        supervised = self._named("supervision_mask.png")
+        if supervised.exists():
+            known = known & read_mask_png(supervised, self.shape_yx)
+        return Label(ink, ~known)
+
+    def _named(self, name: str) -> Path:
+        """<segment>/<name>, or <segment>/<segment>_<name> as the public segments have it."""
+        own = self.folder / f"{self.id}_{name}"
+        return own if own.exists() else self.folder / name
+
+    @cached_property
+    def label(self) -> Label:
+        """Ink at working resolution."""
+        return binned_label(self.full_label, self.data.bin_yx)
+
+    def picture(self) -> NDArray[np.float32]:
+        """(Y, X) CT on the traced sheet; 0 where there is none."""
+        source, middle = Source(self.volume, self.data.level), Offsets(0, 1)
+        picture = np.zeros(self.shape_yx, np.float32)
+        for row in range(0, self.shape_yx[0], STRIP_ROWS):
+            rows = slice(row, row + STRIP_ROWS)
+            picture[rows] = np.nan_to_num(
+                sample_along_normals(self.surface.tile(rows, slice(None)), middle, [source])[0, 0]
+            )
+        return picture
+
+    @property
+    def key(self) -> str:
+        """Hash of the segment's files, of its volume's metadata, and of how they are looked at."""
+        how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx", "level", "normal_sign"})
+        return key_of([fingerprint(self.folder), volume_key(self.source), how])
+
+
+@lru_cache(maxsize=16)
+def open_level(source: str, level: int, cache_mb: int) -> Volume:
+    """One level of the volume at a path or URL, its decoded chunks kept in memory up to `cache_mb`.
+
+    Raises:
+        MissingInputError: nothing there, or no such level.
+        InputError: not a volume, or level above 0 of what has no levels.
+    """
+    limit = cache_mb * 2**20
+    place = path_or_url(source)
+    if isinstance(place, Url):
+        from scroll.volumes.remote import RemoteSettings
+
+        return ome_zarr.open(place, level=level, remote=RemoteSettings(cache_bytes=limit))
+    return cached(open_volume(place) if level == 0 else ome_zarr.open(place, level=level), limit)
+
+
+def volume_key(source: str) -> str:
+    """Hash of a volume's place and metadata: its voxels, which may be terabytes, are taken not to change under them."""
+    place = path_or_url(source)
+    if isinstance(place, Url):
+        from scroll.volumes.remote import state
+
+        return key_of([source, state(place)])
+    return key_of([source, {name: file_hash(place / name) for name in METADATA if (place / name).is_file()}])
+
+
+def find_segments(folder: Path, data: DataSettings, ids: Sequence[str] = ()) -> list[Segment]:
+    """The segments below `folder` (such as <root>/train), sorted by id; `ids` picks some.
+
+    Raises:
+        MissingInputError: the folder, or one of the ids, is not there.
+    """
+    return [Segment(name, folder / name, data) for name in names_below(folder, ids, "segment", "meta.json")]
+
+
+@dataclass(frozen=True)
+class TracedVolume:
+    """A scroll volume and the segments in it that a run knows of."""
+
+    segments: tuple[Segment, ...]
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.segments[0].volume_name
+
+    @property
+    def data(self) -> DataSettings:
+        """How it is looked at."""
+        return self.segments[0].data
+
+    @property
+    def volume(self) -> Volume:
+        """The CT at `data.level`."""
+        return self.segments[0].volume
+
+    @cached_property
+    def grey_scale(self) -> tuple[float, float]:
+        """Median and robust spread (half the 16-84 % range) of the grey values about the sheets, from a fixed sample of cubes.
+
+        Raises:
+            InputError: no segment has a valid point.
+        """
+        rng = np.random.default_rng(0)
+        samples = []
+        for n in range(SAMPLED_PLACES):
+            surface = self.segments[n % len(self.segments)].surface
+            rows, columns = np.nonzero(np.asarray(surface.valid))
+            if not len(rows):
+                continue
+            picked = rng.integers(len(rows))
+            point = np.asarray(surface.points[rows[picked], columns[picked]], np.float64)
+            corner = self.inside(at_level(point, self.data.level) - SAMPLED_EDGE // 2, (SAMPLED_EDGE,) * 3)
+            samples.append(self.volume[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)].ravel())
+        if not samples:
+            raise InputError(f"{self.segments[0].folder}: no valid point in any segment of {self.name}; trace it again")
+        low, middle, high = np.percentile(np.concatenate(samples).astype(np.float32), (16, 50, 84))
+        return float(middle), float(max((high - low) / 2, 1e-6))
+
+    def inside(self, corner: NDArray[np.floating], size: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The corner of a box of that size, moved so that the box lies inside the volume where it can."""
+        z, y, x = (
+            int(np.clip(round(float(c)), 0, max(0, n - s)))
+            for c, n, s in zip(corner, self.volume.shape, size, strict=True)
+        )
+        return z, y, x
+
+    def patch(self, corner: tuple[int, ...], size: tuple[int, int, int]) -> NDArray[np.float32]:
+        """CT at `data.level` in spreads of the grey scale, (Z, Y, X) float32 of `size`; beyond the volume its edge is repeated.
+
+        Raises:
+            InputError: not all values are finite.
+        """
+        middle, spread = self.grey_scale
+        raw = self.volume[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
+        values = np.clip((raw.astype(np.float32) - middle) / spread, -8, 8)
+        if not np.isfinite(values).all():
+            raise InputError(f"{self.volume.path}: NaN or infinity near {corner} (z, y, x); repair the volume")
+        short = [(0, want - have) for want, have in zip(size, values.shape, strict=True)]
+        return np.pad(values, short, mode="edge").astype(np.float32)
+
+    @property
+    def key(self) -> str:
+        """Hash of the volume's metadata, its segments and how they are looked at."""
+        return key_of([segment.key for segment in self.segments])
+
+
+def at_level(place: NDArray[Any], level: int) -> NDArray[Any]:
+    """Level-0 voxels as voxels of `level`, whose centres are half a coarse voxel further in.
+
+    >>> at_level(np.array([0.5]), 1)
+    array([0.])
+    """
+    return (place + 0.5) / 2**level - 0.5
+
+
+def by_volume(segments: Sequence[Segment]) -> list[TracedVolume]:
+    """The segments put together by the volume they lie in, in order of its name."""
+    sources = sorted({segment.source for segment in segments})
+    return [TracedVolume(tuple(s for s in segments if s.source == source)) for source in sources]

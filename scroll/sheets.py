@@ -1,0 +1,84 @@
+"""What a run reads, whatever carries it: fragments that someone flattened, or segments traced in a scroll."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.config import DataSettings
+from scroll.fragments import find_fragments
+from scroll.labels import Label
+
+
+class Sheet(Protocol):
+    """A sheet of papyrus as the 2D half of the pipeline sees it: its size, where there is papyrus, and what is written on it.
+
+    "Full" is one pixel a voxel; working resolution is `data.bin_yx` times coarser.
+    """
+
+    @property
+    def id(self) -> str:
+        """Its name, as in the submission."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+
+    @property
+    def data(self) -> DataSettings:
+        """How it is looked at."""
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Full size in pixels."""
+
+    @property
+    def pixel_um(self) -> float:
+        """Edge of a full-resolution pixel in micrometres."""
+
+    @property
+    def full_mask(self) -> NDArray[np.bool_]:
+        """(Y, X) papyrus at full resolution."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(Y, X) papyrus at working resolution."""
+
+    @property
+    def full_label(self) -> Label:
+        """(Y, X) ink at full resolution."""
+
+    @property
+    def label(self) -> Label:
+        """(Y, X) ink at working resolution."""
+
+    @property
+    def volume_name(self) -> str:
+        """Which volume it was scanned in; sheets of one volume may see each other."""
+
+    @property
+    def key(self) -> str:
+        """Hash of its files and of how they are looked at."""
+
+    def picture(self) -> NDArray[Any]:
+        """(Y, X) CT at the sheet's centre, full resolution."""
+
+
+def find_sheets(folder: Path, data: DataSettings, ids: Sequence[str] = ()) -> Sequence[Sheet]:
+    """The sheets below `folder`, sorted by id; `ids` picks some.
+
+    Raises:
+        MissingInputError: the folder, or one of the ids, is not there.
+    """
+    if data.kind == "segments":
+        from scroll.segments import find_segments
+
+        return find_segments(folder, data, ids)
+    return find_fragments(folder, data, ids)
+
+
+def training_sheets(data: DataSettings) -> Sequence[Sheet]:
+    """The labelled sheets of a run."""
+    return find_sheets(data.root / "train", data, data.train)

@@ -1,0 +1,131 @@
+"""The lines of a Wavefront .obj that matter here, as arrays: vertices, UV, normals, and faces cut into triangles."""
+
+import itertools
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.errors import InputError
+
+NONE = -1
+LARGEST = 1e9  # of a coordinate or a UV; products of larger ones lose their meaning
+WIDTHS = {b"v": 3, b"vt": 2, b"vn": 3}
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """Triangles that lie both in space and in UV.
+
+    Attributes:
+        path: where it was read.
+        vertices: (n, 3) z, y, x.
+        uv: (m, 2), origin at the bottom left.
+        normals: (k, 3) z, y, x, of any length.
+        corners: (T, 3, 3) indices of the vertex, the UV and the normal of each corner; the normal's is -1 where it has none.
+    """
+
+    path: Path
+    vertices: NDArray[np.float64]
+    uv: NDArray[np.float64]
+    normals: NDArray[np.float64]
+    corners: NDArray[np.int64]
+
+
+def read_mesh(path: Path) -> Mesh:
+    """Read a .obj; a polygon becomes a fan of triangles, and lines of other kinds are passed over.
+
+    Raises:
+        InputError: a line that cannot be read (with its number), no face, a face without UV, an index beyond the
+            lists, or a coordinate that is not finite or above 1e9.
+    """
+    lists = {kind: array("d") for kind in WIDTHS}
+    corners = array("q")
+    for number, line in _lines(path):
+        words = line.split()
+        kind = words[0] if words else b""
+        try:
+            if kind in WIDTHS:
+                _add_numbers(lists[kind], words[1:], WIDTHS[kind])
+            elif kind == b"f":
+                counts = [len(lists[k]) // width for k, width in WIDTHS.items()]
+                _add_fan(corners, words[1:], counts)
+        except (ValueError, OverflowError) as error:
+            found = line.strip()[:40].decode("latin-1")
+            raise InputError(f"{path}: line {number}, {found!r}: {error}; mend it or export the mesh again") from None
+    vertices, uv, normals = (np.array(lists[kind]).reshape(-1, width) for kind, width in WIDTHS.items())
+    mesh = Mesh(path, vertices[:, ::-1].copy(), uv, normals[:, ::-1].copy(), np.array(corners).reshape(-1, 3, 3))
+    _check(mesh)
+    return mesh
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Lines with their numbers; a backslash at the end of one joins the next to it."""
+    begun = b""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            whole = begun + line.rstrip()
+            if whole.endswith(b"\\"):
+                begun = whole[:-1] + b" "
+            else:
+                begun = b""
+                yield number, whole
+    yield 0, begun
+
+
+def _add_numbers(into: Any, words: list[bytes], width: int) -> None:
+    if len(words) < width:
+        raise ValueError(f"expected {width} numbers")
+    into.extend([float(word) for word in words[:width]])
+
+
+def _add_fan(into: Any, words: list[bytes], counts: list[int]) -> None:
+    if len(words) < 3:
+        raise ValueError("expected a face of three corners or more")
+    first, *others = [_corner(word, counts) for word in words]
+    for second, third in itertools.pairwise(others):
+        into.extend(first + second + third)
+
+
+def _corner(word: bytes, counts: list[int]) -> list[int]:
+    """`v`, `v/vt`, `v//vn` or `v/vt/vn` as three indices from 0, -1 where there is none; negative ones count from the last."""
+    parts = word.split(b"/")
+    if len(parts) > 3 or not parts[0]:
+        raise ValueError("expected corners such as 7/7/7")
+    found = [NONE, NONE, NONE]
+    for k, part in enumerate(parts):
+        if part:
+            index = int(part)
+            index = index - 1 if index > 0 else index + counts[k]
+            if index < 0 or int(part) == 0:
+                raise ValueError("expected indices from 1, or from -1 backwards to the first")
+            found[k] = index
+    return found
+
+
+def _check(mesh: Mesh) -> None:
+    if not len(mesh.corners):
+        raise InputError(f"{mesh.path}: holds no face; expected a .obj mesh: export the surface again")
+    bare = int((mesh.corners[..., 1] == NONE).any(axis=1).sum())
+    if bare:
+        raise InputError(
+            f"{mesh.path}: {bare} of {len(mesh.corners)} triangles have no UV (vt); expected a flattened mesh: "
+            "flatten it first, or export it with its texture coordinates"
+        )
+    for k, (kind, values) in enumerate({"v": mesh.vertices, "vt": mesh.uv, "vn": mesh.normals}.items()):
+        used = mesh.corners[..., k][mesh.corners[..., k] != NONE]
+        if used.size and used.max() >= len(values):
+            raise InputError(
+                f"{mesh.path}: a face names {kind} {used.max() + 1} of {len(values)}; expected no more than there are: "
+                "the file may be cut off, copy it again"
+            )
+        if not (np.abs(values[used]) <= LARGEST).all():
+            wrong = int(used[~(np.abs(values[used]) <= LARGEST).all(axis=-1)][0])
+            raise InputError(
+                f"{mesh.path}: {kind} {wrong + 1} is {values[wrong].tolist()}; expected finite numbers up to {LARGEST:g}: "
+                "export the mesh again"
+            )

@@ -1,0 +1,200 @@
+"""Wavefront .obj meshes with UV: flattened by someone else, here drawn onto a grid; and grids written as meshes.
+
+Vertices are x, y, z in voxels of level 0; UV has its origin at the bottom left (`OBJWriter.cpp` in
+educelab/volume-cartographer), so that rows of the grid run against v.
+"""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.errors import InputError
+from scroll.files import written_aside
+from scroll.surfaces.mesh import NONE, Mesh, read_mesh
+from scroll.surfaces.raster import draw_triangles
+from scroll.surfaces.surface import INVALID, Surface, normals_of
+
+UNDERSTANDS = "a .obj mesh with UV"
+CELL_VOX = 4.0
+MOST_CELLS = 2**26  # 1.7 GB of points and normals
+ROUNDING = 1e-6  # a UV may leave 0 to 1 by so much and still be a share of a picture
+STRIP_ROWS = 256
+
+
+class Triangles(NamedTuple):
+    """Of each triangle: dP/du and dP/dv (2, T, 3), twice its area in UV with its sign (T,), the cross of its edges (T, 3)."""
+
+    slopes: NDArray[np.float64]
+    area_uv: NDArray[np.float64]
+    across: NDArray[np.float64]
+
+
+def recognises(path: Path) -> bool:
+    """Whether `path` is a file called .obj."""
+    return path.is_file() and path.suffix.lower() == ".obj"
+
+
+def open(path: Path, cell_vox: float = CELL_VOX) -> Surface:
+    """Read a mesh with UV and draw it onto a grid with a point about every `cell_vox` voxels; in memory, points float32.
+
+    UV may be shares of a picture (0 to 1: the grid is then the whole picture), pixels or anything else (the grid is then
+    their bounding box); how many voxels a unit of u and of v spans is measured on the mesh. A cell is fitted so that the
+    edges of the picture are rows and columns of the grid. A grid point is valid where a triangle covers it; where several
+    do, the first holds. Normals are dP/dcolumn x dP/drow, whatever the winding of the faces and the normals of the file.
+
+    Raises:
+        InputError: damaged, no face, no UV, UV without area, or a grid of more than 2**26 points.
+
+    Warns:
+        UserWarning: the file's normals point the other way, triangles are mirrored in UV, or overlap there.
+    """
+    if not (np.isfinite(cell_vox) and cell_vox > 0):
+        raise InputError(f"{path}: cell_vox is {cell_vox}; expected voxels between grid points above 0: for example 4")
+    mesh = read_mesh(path)
+    triangles = _triangles(mesh)
+    (low, high), vox_per_unit = _extent(mesh), _vox_per_unit(path, triangles)
+    size_vox = ((high - low) * vox_per_unit)[::-1]  # rows, columns
+    shape = _shape(path, size_vox, cell_vox)
+    cells_per_unit = (np.array(shape[::-1]) - 1) / (high - low)
+    at = ((mesh.uv - low) * cells_per_unit)[:, ::-1]  # column first, row last, turned about
+    at[:, 0] = shape[0] - 1 - at[:, 0]
+    points, valid = np.full((*shape, 3), INVALID, np.float32), np.zeros(shape, bool)
+    again = draw_triangles(np.ascontiguousarray(at), mesh.vertices, mesh.corners[..., :2], points, valid)
+    _warn(mesh, triangles, int(again), int(valid.sum()))
+    cell = size_vox / (np.array(shape) - 1)
+    return Surface(points, normals_of(points, valid), valid, (float(cell[0]), float(cell[1])), path)
+
+
+def _shape(path: Path, size_vox: NDArray[np.float64], cell_vox: float) -> tuple[int, int]:
+    rows, columns = (float(n) for n in size_vox / cell_vox)
+    if not (rows + 2) * (columns + 2) <= MOST_CELLS:
+        raise InputError(
+            f"{path}: a point every {cell_vox:g} voxels would make a grid of {rows:.4g} x {columns:.4g}; expected at most "
+            f"{MOST_CELLS} points: open it with a larger cell_vox, or mend its UV"
+        )
+    return max(2, round(rows) + 1), max(2, round(columns) + 1)
+
+
+def _extent(mesh: Mesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lowest and highest u, v that the grid spans."""
+    used = mesh.uv[mesh.corners[..., 1]].reshape(-1, 2)
+    low, high = used.min(axis=0), used.max(axis=0)
+    if (low >= -ROUNDING).all() and (high <= 1 + ROUNDING).all():
+        return np.minimum(low, 0.0), np.maximum(high, 1.0)
+    return low, high
+
+
+def _triangles(mesh: Mesh) -> Triangles:
+    places, uv = mesh.vertices[mesh.corners[..., 0]], mesh.uv[mesh.corners[..., 1]]
+    b, c = places[:, 1] - places[:, 0], places[:, 2] - places[:, 0]
+    (b_u, b_v), (c_u, c_v) = (uv[:, 1] - uv[:, 0]).T, (uv[:, 2] - uv[:, 0]).T
+    area_uv = b_u * c_v - c_u * b_v
+    usable = np.where(area_uv == 0, np.inf, area_uv)[:, None]
+    with np.errstate(over="ignore"):
+        slopes = np.stack([b * c_v[:, None] - c * b_v[:, None], c * b_u[:, None] - b * c_u[:, None]]) / usable
+    return Triangles(slopes, area_uv, np.cross(b, c))
+
+
+def _vox_per_unit(path: Path, triangles: Triangles) -> NDArray[np.float64]:
+    """Voxels that a unit of u and of v spans: the medians of |dP/du| and |dP/dv| over the area of the sheet.
+
+    Raises:
+        InputError: no triangle has an area both in UV and in space.
+    """
+    area = np.linalg.norm(triangles.across, axis=-1) * (triangles.area_uv != 0)
+    lengths = [_median(np.linalg.norm(slope, axis=-1), area) for slope in triangles.slopes]
+    if not (area.sum() > 0 and min(lengths) > 0 and np.isfinite(lengths).all()):
+        raise InputError(
+            f"{path}: no triangle has an area both in UV and in space; expected a flattened mesh: make its UV anew"
+        )
+    return np.array(lengths)
+
+
+def _median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][min(np.searchsorted(total, total[-1] / 2), len(values) - 1)])
+
+
+def _warn(mesh: Mesh, triangles: Triangles, again: int, covered: int) -> None:
+    area_uv = triangles.area_uv
+    mirrored = int(min((area_uv > 0).sum(), (area_uv < 0).sum()))
+    if mirrored:
+        _say(f"{mesh.path}: {mirrored} of {len(area_uv)} triangles are mirrored in UV; there the sheet is folded: flatten it again")
+    if again:
+        _say(f"{mesh.path}: triangles overlap in UV {again} times on {covered} grid points; the first holds: flatten it again")
+    corners = mesh.corners[..., 2]
+    given = (corners != NONE).all(axis=1) & (area_uv != 0)
+    if given.any():
+        # dP/dcolumn x dP/drow in x, y, z is dP/du x dP/dv in z, y, x, as v runs against the rows
+        ours = triangles.across[given] * np.sign(area_uv[given])[:, None]
+        against = float(((mesh.normals[corners[given]].sum(axis=1) * ours).sum(axis=-1) < 0).mean())
+        if against > 0.5:
+            _say(
+                f"{mesh.path}: the file's normals point against dP/dcolumn x dP/drow on {against:.1%} of its triangles; "
+                "the latter is used: flip the normals if the file's are meant"
+            )
+
+
+def _say(message: str) -> None:
+    warnings.warn(message, stacklevel=4)
+
+
+def write_obj(surface: Surface, path: Path) -> None:
+    """Write a surface as a mesh, aside first: valid grid points with UV from 0 to 1 and normals, two triangles a whole quad.
+
+    Faces are wound so that they look along the normals dP/dcolumn x dP/drow. Made and written strip by strip.
+
+    Raises:
+        InputError: `path` does not end in .obj, by which it is known, or the surface has no whole quad.
+    """
+    if path.suffix.lower() != ".obj":
+        raise InputError(f"{path}: a mesh is known by its name; expected one that ends in .obj: rename it")
+    has_face = False
+    with written_aside(path) as aside, aside.open("w", encoding="ascii") as file:
+        for lines in _vertex_lines(surface):
+            file.writelines(lines)
+        for lines in _face_lines(surface):
+            has_face |= bool(lines)
+            file.writelines(lines)
+        if not has_face:
+            raise InputError(f"{surface.path}: no four neighbouring points are valid; expected a sheet: trace it again")
+
+
+def _strips(surface: Surface, more: int) -> Iterator[slice]:
+    for row in range(0, surface.shape[0], STRIP_ROWS):
+        yield slice(row, min(row + STRIP_ROWS + more, surface.shape[0]))
+
+
+def _vertex_lines(surface: Surface) -> Iterator[list[str]]:
+    """Lines v, vt and vn of the valid points, row by row."""
+    height, width = surface.shape
+    for rows in _strips(surface, 0):
+        points, normals, valid = (np.asarray(part[rows]) for part in (surface.points, surface.normals, surface.valid))
+        i, j = np.nonzero(valid)
+        uv = np.stack([j / max(width - 1, 1), 1 - (i + rows.start) / max(height - 1, 1)], axis=-1)
+        number = "%.9g" if points.dtype == np.float32 else "%.17g"
+        for kind, values, form in (
+            ("v", points[valid][:, ::-1], number), ("vt", uv, "%.17g"), ("vn", normals[valid][:, ::-1], "%.9g"),
+        ):  # fmt: skip
+            line = " ".join([kind, *[form] * values.shape[1]]) + "\n"
+            yield [line % tuple(row) for row in values.tolist()]
+
+
+def _face_lines(surface: Surface) -> Iterator[list[str]]:
+    before = 0
+    for rows in _strips(surface, 1):
+        valid = np.asarray(surface.valid[rows])
+        number = before + np.cumsum(valid).reshape(valid.shape)  # from 1
+        before += int(valid[:STRIP_ROWS].sum())
+        whole = valid[1:, 1:] & valid[1:, :-1] & valid[:-1, 1:] & valid[:-1, :-1]
+        a, b, c, d = (part[whole] for part in (number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]))
+        yield [_face(*corners) for corners in np.concatenate([np.stack(t, -1) for t in ((a, b, c), (b, d, c))]).tolist()]
+
+
+def _face(*corners: Any) -> str:
+    return "f " + " ".join(f"{n}/{n}/{n}" for n in corners) + "\n"

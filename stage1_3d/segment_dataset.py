@@ -1,0 +1,83 @@
+"""Training patches of stage one in scroll space: boxes of CT about traced sheets, with the ink label lifted into them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from scroll.augment import change_image, draw_symmetry
+from scroll.config import MemberSettings
+from scroll.folds import Fold
+from scroll.labels import Label
+from scroll.patches import draw
+from scroll.segments import TracedVolume
+from stage1_3d.dataset import TRAINING, VALIDATION
+from stage1_3d.lifted_labels import INK, UNKNOWN, open_lifted
+from stage1_3d.segment_boxes import Box, Boxes
+
+
+@dataclass(frozen=True)
+class LabelledVolume:
+    """A volume, and where its lifted label lies on disk: (Z, Y, X) uint8, 0 unknown, 1 no ink, 2 ink."""
+
+    traced: TracedVolume
+    label_path: Path
+
+    @cached_property
+    def lifted(self) -> Any:
+        """The lifted label, opened when first asked for."""
+        return open_lifted(self.label_path, self.traced.data.cache_mb)
+
+    def label(self, corner: Box, size: Box) -> Label:
+        """The label of a box; what lies beyond the volume is unknown."""
+        values = self.lifted[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
+        short = [(0, want - have) for want, have in zip(size, values.shape, strict=True)]
+        values = np.pad(values, short, constant_values=UNKNOWN)
+        return Label(values == INK, values == UNKNOWN)
+
+
+class SegmentPatches(Dataset[dict[str, Tensor]]):
+    """Boxes of CT around points of the sheets.
+
+    Item n is {"ct": (1, Z, Y, X) float32, "target" and "ignore": (Z, Y, X) bool}. A training box is drawn around an open
+    row and holds no voxel of a closed row's band, whichever segment of the volume that belongs to; it is augmented.
+    A validation box is drawn around a held-out row, and is plain.
+    """
+
+    def __init__(
+        self,
+        volumes: Sequence[LabelledVolume],
+        fold: Fold,
+        member: MemberSettings,
+        seed: int,
+        is_training: bool,
+        count: int,
+    ) -> None:
+        self.member, self.seed, self.is_training, self.count = member, seed, is_training, count
+        self.labelled = {one.traced.name: one for one in volumes}
+        self.boxes = Boxes([one.traced for one in volumes], fold, member, is_training)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, n: int) -> dict[str, Tensor]:
+        """Patch number n."""
+        rng = draw(self.seed, n, TRAINING if self.is_training else VALIDATION)
+        volume, corner = self.boxes.place(rng)
+        ct = volume.patch(corner, self.member.patch_size)
+        label = self.labelled[volume.name].label(corner, self.member.patch_size)
+        if self.is_training:
+            symmetry = draw_symmetry(rng, self.member.augment, is_square=ct.shape[-1] == ct.shape[-2])
+            ct = change_image(rng, symmetry.apply(ct), self.member.augment)
+            label = Label(symmetry.apply(label.target), symmetry.apply(label.ignore))
+        return {
+            "ct": torch.from_numpy(ct)[None],
+            "target": torch.from_numpy(label.target),
+            "ignore": torch.from_numpy(label.ignore),
+        }

@@ -1,0 +1,117 @@
+"""A segment is a sheet with a canvas of one pixel a voxel, in a volume that it names itself."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from scroll.config import FoldSettings
+from scroll.errors import InputError, MissingInputError
+from scroll.folds import make_folds
+from scroll.labels import read_mask_png
+from scroll.segments import TracedVolume, by_volume, find_segments
+from scroll.volumes import open_volume
+
+
+def test_the_segments_of_a_folder_are_put_together_by_volume(data):
+    segments = find_segments(data.root / "train", data)
+    volumes = by_volume(segments)
+    assert [volume.name for volume in volumes] == ["1", "2"]
+    for volume in volumes:
+        assert {segment.id.split("-")[0] for segment in volume.segments} == {volume.name}
+        assert volume.volume.shape == open_volume(data.root / "volumes" / f"{volume.name}.zarr").shape
+        assert volume.volume.voxel_um == pytest.approx(7.91)
+
+
+def test_the_canvas_has_one_pixel_a_voxel_and_the_working_one_fewer(data):
+    for segment in find_segments(data.root / "train", data):
+        rows, columns = segment.surface.shape
+        assert segment.shape_yx == (rows * 4, columns * 4)
+        assert segment.full_label.target.shape == segment.shape_yx
+        assert segment.mask.shape == segment.label.target.shape == (rows * 2, columns * 2)
+        assert not (segment.full_label.target & ~segment.full_label.ignore & ~segment.full_mask).any()
+
+
+def test_the_ct_on_the_ink_is_brighter_than_on_bare_papyrus(data):
+    inked, bare = [], []
+    for segment in find_segments(data.root / "train", data):
+        picture, label = segment.picture(), segment.full_label
+        inked.append(picture[label.target & ~label.ignore])
+        bare.append(picture[~label.target & ~label.ignore])
+    assert np.concatenate(inked).mean() > np.concatenate(bare).mean() + 10  # grey values of 255, easy ink
+
+
+def test_a_segment_without_a_volume_says_where_to_write_it(data, tmp_path):
+    source = next((data.root / "train").iterdir())
+    shutil.copytree(source, tmp_path / "seg" / "a")
+    (tmp_path / "seg" / "a" / "volume_source.txt").unlink()
+    (segment,) = find_segments(tmp_path / "seg", data)
+    with pytest.raises(MissingInputError, match=r"volume_source\.txt.*data\.volume"):
+        _ = segment.volume
+    volume = data.root / "volumes" / "1.zarr"
+    (segment,) = find_segments(tmp_path / "seg", data.model_copy(update={"volume": str(volume)}))
+    assert segment.volume.shape == open_volume(volume).shape
+
+
+def test_a_label_of_another_size_is_refused_with_both_sizes(data, tmp_path):
+    source = next((data.root / "train").iterdir())
+    shutil.copytree(source, tmp_path / "seg" / "a")
+    (tmp_path / "seg" / "a" / "volume_source.txt").unlink()
+    ink = read_mask_png(source / "inklabels.png")
+    from PIL import Image
+
+    Image.fromarray(ink[:-3].astype(np.uint8) * 255).save(tmp_path / "seg" / "a" / "inklabels.png")
+    (segment,) = find_segments(
+        tmp_path / "seg", data.model_copy(update={"volume": str(data.root / "volumes" / "1.zarr")})
+    )
+    with pytest.raises(InputError, match=rf"{ink.shape[0] - 3}.*{ink.shape[0]}"):
+        _ = segment.full_label
+
+
+def test_a_supervision_mask_makes_the_rest_unknown(data, tmp_path):
+    source = next((data.root / "train").iterdir())
+    shutil.copytree(source, tmp_path / "seg" / "a")
+    given = data.model_copy(update={"volume": str(data.root / "volumes" / "1.zarr")})
+    (tmp_path / "seg" / "a" / "volume_source.txt").unlink()
+    (segment,) = find_segments(tmp_path / "seg", given)
+    from PIL import Image
+
+    mask = np.zeros(segment.shape_yx, np.uint8)
+    mask[:20] = 255
+    Image.fromarray(mask).save(tmp_path / "seg" / "a" / "a_supervision_mask.png")
+    (segment,) = find_segments(tmp_path / "seg", given)
+    assert segment.full_label.ignore[20:].all()
+    assert (segment.full_label.ignore[:20] == ~segment.full_mask[:20]).all()
+
+
+def test_flipped_normals_are_the_other_way_round(data):
+    ahead = find_segments(data.root / "train", data)[0]
+    behind = find_segments(data.root / "train", data.model_copy(update={"normal_sign": -1}))[0]
+    np.testing.assert_array_equal(ahead.surface.normals, -behind.surface.normals)
+    assert ahead.key != behind.key
+
+
+def test_folds_by_volume_hold_out_whole_volumes(data):
+    segments = find_segments(data.root / "train", data)
+    folds = make_folds(segments, FoldSettings(by="volume", count=2))
+    assert [{i.split("-")[0] for i in fold.held_out} for fold in folds] == [{"1"}, {"2"}]
+    assert all(fold.held_out[s.id] == (0, s.mask.shape[0]) for fold in folds for s in segments if s.id in fold.held_out)
+    with pytest.raises(InputError, match="2 training volumes"):
+        make_folds(segments, FoldSettings(by="volume", count=3))
+
+
+def test_a_coarser_level_sees_the_same_place(data):
+    fine = by_volume(find_segments(data.root / "train", data))[0]
+    coarse = by_volume(find_segments(data.root / "train", data.model_copy(update={"level": 1})))[0]
+    assert coarse.volume.shape == tuple(n // 2 for n in fine.volume.shape)
+    a, b = fine.segments[0], coarse.segments[0]
+    assert a.pixel_um == pytest.approx(b.pixel_um) and a.shape_yx == b.shape_yx
+    both = a.full_mask & b.full_mask
+    assert np.corrcoef(a.picture()[both], b.picture()[both])[0, 1] > 0.9
+
+
+def test_a_patch_at_the_rim_repeats_the_edge(data):
+    volume: TracedVolume = by_volume(find_segments(data.root / "train", data))[0]
+    patch = volume.patch((100, 100, 100), (32, 32, 32))
+    assert patch.shape == (32, 32, 32) and np.isfinite(patch).all()
+    np.testing.assert_array_equal(patch[12:], np.broadcast_to(patch[11:12], (20, 32, 32)))
