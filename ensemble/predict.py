@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from scroll.config import Settings
     from scroll.fragments import Fragment
+    from scroll.sheets import Sheet
 
 
 def main() -> None:
@@ -68,22 +69,40 @@ def predict(settings: "Settings", source: Path, output: Path) -> "dict[str, NDAr
 
     fit = read_fit(settings)
     masks = {}
-    for fragment in input_fragments(settings, source):
-        predict_candidates(settings, fragment, output / fragment.id)
-        masks[fragment.id] = blend_fragment(settings, fragment, output / fragment.id, fit)
+    sheets = input_sheets(settings, source)
+    if settings.data.kind == "segments":
+        from stage1_3d.segment_data import predict_new_segments
+
+        predict_new_segments(settings, sheets, output)  # volume by volume: several sheets lie in each
+    for sheet in sheets:
+        predict_candidates(settings, sheet, output / sheet.id)
+        masks[sheet.id] = blend_sheet(settings, sheet, output / sheet.id, fit)
     return masks
 
 
-def input_fragments(settings: "Settings", source: Path) -> "list[Fragment]":
-    """The fragments at `source`: a folder of them, a single one, or a bare volume of any readable kind."""
+def input_sheets(settings: "Settings", source: Path) -> "list[Any]":
+    """The fragments (or traced segments, by `data.kind`) at `source`: a folder of them, a single one, or a bare layer stack."""
     from scroll.errors import MissingInputError
-    from scroll.fragments import Fragment, find_fragments
-    from scroll.volumes import is_volume
-    from scroll.volumes.tiff_stack import STACK_NAMES
 
     source = source.absolute()  # "." has no name
     if not source.exists():
         raise MissingInputError(f"{source}: not there; --input takes a folder of fragments, one fragment, or a volume")
+    if settings.data.kind == "segments":
+        from scroll.segments import Segment, find_segments, is_segment
+
+        return (
+            [Segment(source.name, source, settings.data)]
+            if is_segment(source)
+            else find_segments(source, settings.data)
+        )
+    return _input_fragments(settings, source)
+
+
+def _input_fragments(settings: "Settings", source: Path) -> "list[Fragment]":
+    from scroll.fragments import Fragment, find_fragments
+    from scroll.volumes import is_volume
+    from scroll.volumes.tiff_stack import STACK_NAMES
+
     if source.name in STACK_NAMES and source.is_dir():
         source = source.parent  # the mask lies beside the layers
     if is_volume(source):
@@ -92,25 +111,24 @@ def input_fragments(settings: "Settings", source: Path) -> "list[Fragment]":
     return find_fragments(source, settings.data)
 
 
-def predict_candidates(settings: "Settings", fragment: "Fragment", folder: Path) -> None:
-    """Stage one's members, flattened, then stage two on their stack; what is already there and current is left alone."""
+def predict_candidates(settings: "Settings", fragment: "Any", folder: Path) -> None:
+    """Stage one's members, flattened (of a segment they are already), then stage two on their stack; what is current is left alone."""
     from ensemble.candidates import STAGE2
     from stage1_3d.predict import flatten_ct
     from stage1_3d.predict import predict_new as predict_stage1
     from stage2_2d.predict import predict_new as predict_stage2
     from stage2_2d.stack import read_stack
 
-    for name in settings.stage1.members:
-        predict_stage1(settings, name, fragment, folder / name)
-    flatten_ct(settings, fragment, folder / "ct")
+    if settings.data.kind == "fragments":
+        for name in settings.stage1.members:
+            predict_stage1(settings, name, fragment, folder / name)
+        flatten_ct(settings, fragment, folder / "ct")
     folders = {name: folder / name for name in settings.stage1.sources}
     stack = read_stack(settings.stage1, fragment, folders, "run ensemble/predict.py again")
     predict_stage2(settings, fragment, stack, folder / STAGE2)
 
 
-def blend_fragment(
-    settings: "Settings", fragment: "Fragment", folder: Path, fit: dict[str, Any]
-) -> "NDArray[np.bool_]":
+def blend_sheet(settings: "Settings", fragment: "Sheet", folder: Path, fit: dict[str, Any]) -> "NDArray[np.bool_]":
     """Weighted mean, threshold, small components dropped, inside the papyrus; writes ink_prob.tif/.png and ink_mask.png.
 
     Memory: a few full-resolution (Y, X) arrays; the volume is not touched.
@@ -126,7 +144,7 @@ def blend_fragment(
     return mask
 
 
-def blended(settings: "Settings", fragment: "Fragment", folder: Path, weights: dict[str, float]) -> Any:
+def blended(settings: "Settings", fragment: "Sheet", folder: Path, weights: dict[str, float]) -> Any:
     """The weighted mean of the candidates named in `weights`, seen at full resolution: an `ensemble.candidates.FullSize`."""
     from ensemble.blend import blend
     from ensemble.candidates import FullSize, flat_map

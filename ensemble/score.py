@@ -12,7 +12,7 @@ from ensemble.candidates import STAGE2, candidate_names
 from ensemble.lift import lifted
 from ensemble.pictures import save_report_pictures
 from ensemble.postprocess import drop_small
-from ensemble.predict import blended, input_fragments
+from ensemble.predict import blended, input_sheets
 from scroll.config import Settings
 from scroll.files import write_json
 from scroll.labels import read_mask_png
@@ -38,7 +38,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     post-processing for the ensemble, and of the bare threshold for everyone else.
     """
     fit = read_fit(settings)
-    fragments = input_fragments(settings, source)
+    fragments = input_sheets(settings, source)
     truths = {f.id: read_mask_png(truth_dir / f.id / "inklabels.png", f.shape_yx) & f.full_mask for f in fragments}
     rows = []
     for name in [*candidate_names(settings), ENSEMBLE]:

@@ -12,7 +12,12 @@ from importlib import import_module
 from scroll.command_line import run_door
 
 # name -> the module that measures it, with `add_arguments(parser)` and `run(arguments)`
-BENCHES = {"storage": "scripts.bench_storage", "window": "scripts.bench_window", "score": "scripts.bench_score"}
+BENCHES = {
+    "storage": "scripts.bench_storage",
+    "flatten": "scripts.bench_flatten",
+    "window": "scripts.bench_window",
+    "score": "scripts.bench_score",
+}
 
 
 def main() -> None:

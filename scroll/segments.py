@@ -14,7 +14,7 @@ from scroll.errors import InputError, MissingInputError
 from scroll.fragments import names_below
 from scroll.labels import Label, binned_label, read_mask_png, share_in_blocks
 from scroll.receipt import file_hash, fingerprint, key_of
-from scroll.surfaces import open_surface
+from scroll.surfaces import open_surface, tifxyz
 from scroll.surfaces.geometry import check_surface
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
@@ -71,7 +71,7 @@ class Segment:
         Raises:
             InputError: its geometry contradicts itself or the volume.
         """
-        surface = open_surface(self.folder)
+        surface = open_surface(surface_path(self.folder))
         check_surface(surface, tuple(n * 2**self.data.level for n in self.volume.shape))
         return surface if self.data.normal_sign == 1 else replace(surface, normals=-np.asarray(surface.normals))
 
@@ -171,6 +171,28 @@ def volume_key(source: str) -> str:
 
         return key_of([source, state(place)])
     return key_of([source, {name: file_hash(place / name) for name in METADATA if (place / name).is_file()}])
+
+
+def surface_path(folder: Path) -> Path:
+    """What holds the surface of a segment: the folder itself as a tifxyz, else the one .ppm or .obj in it.
+
+    Raises:
+        MissingInputError: none of them, or several to choose from.
+    """
+    if tifxyz.recognises(folder):
+        return folder
+    found = sorted(folder.glob("*.ppm")) or sorted(folder.glob("*.obj"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise MissingInputError(
+            f"{folder}: expected x.tif, y.tif, z.tif and meta.json, or one .ppm or .obj; found: {names}"
+        )
+    return found[0]
+
+
+def is_segment(folder: Path) -> bool:
+    """Whether a folder is a segment rather than a folder of segments."""
+    return tifxyz.recognises(folder) or any(folder.glob("*.ppm")) or any(folder.glob("*.obj"))
 
 
 def find_segments(folder: Path, data: DataSettings, ids: Sequence[str] = ()) -> list[Segment]:

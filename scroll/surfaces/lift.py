@@ -15,7 +15,7 @@ from scroll.surfaces.surface import Surface
 
 UNKNOWN, NO_INK, INK = 0, 1, 2
 BLOCK_VOX = 128
-TILE_VOX = 64  # of a sheet, looked up and painted together
+TILE_VOX = 128  # of a sheet, looked up and painted together
 Band = tuple[float, float]
 Triple = tuple[int, int, int]
 
@@ -110,7 +110,7 @@ def lifted_blocks(
 ) -> Iterator[tuple[tuple[slice, ...], NDArray[np.uint8]]]:
     """(box, voxels) of each block of `block` voxels that anything was painted in; the rest of the shape is 0.
 
-    In memory lie one block at a time, and for each piece of a sheet (64 voxels a side) the list of blocks it reaches.
+    In memory lie one block at a time, and for each piece of a sheet (128 voxels a side) the list of blocks it reaches.
     """
     tiles = [(number, tile) for number, one in enumerate(painted) for tile in _tiles(one.surface)]
     reached: dict[tuple[int, ...], list[int]] = {}

@@ -1,6 +1,7 @@
 """The lines of a Wavefront .obj that matter here, as arrays: vertices, UV, normals, and faces cut into triangles."""
 
 import itertools
+import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +14,19 @@ from numpy.typing import NDArray
 from scroll.errors import InputError
 
 NONE = -1
+SLASH = ord("/")
 LARGEST = 1e9  # of a coordinate or a UV; products of larger ones lose their meaning
 WIDTHS = {b"v": 3, b"vt": 2, b"vn": 3}
+GRID_LINE = "# scroll surface: {} rows, {} columns, cells of {!r} x {!r} voxels\n"
+GRID_WORDS = re.compile(rb"# scroll surface: (\d{1,9}) rows, (\d{1,9}) columns, cells of ([\d.e+]{1,30}) x ([\d.e+]{1,30}) voxels")
+
+
+@dataclass(frozen=True)
+class GridNote:
+    """What a comment tells of the grid that a mesh was made of: points, and voxels a cell, along rows and columns."""
+
+    shape: tuple[int, int]
+    cell_vox: tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +39,7 @@ class Mesh:
         uv: (m, 2), origin at the bottom left.
         normals: (k, 3) z, y, x, of any length.
         corners: (T, 3, 3) indices of the vertex, the UV and the normal of each corner; the normal's is -1 where it has none.
+        grid: what it was made of, if our own writer made it.
     """
 
     path: Path
@@ -34,6 +47,7 @@ class Mesh:
     uv: NDArray[np.float64]
     normals: NDArray[np.float64]
     corners: NDArray[np.int64]
+    grid: GridNote | None = None
 
 
 def read_mesh(path: Path) -> Mesh:
@@ -45,6 +59,7 @@ def read_mesh(path: Path) -> Mesh:
     """
     lists = {kind: array("d") for kind in WIDTHS}
     corners = array("q")
+    grid = None
     for number, line in _lines(path):
         words = line.split()
         kind = words[0] if words else b""
@@ -52,13 +67,15 @@ def read_mesh(path: Path) -> Mesh:
             if kind in WIDTHS:
                 _add_numbers(lists[kind], words[1:], WIDTHS[kind])
             elif kind == b"f":
-                counts = [len(lists[k]) // width for k, width in WIDTHS.items()]
-                _add_fan(corners, words[1:], counts)
+                corners.extend(_plain(words) or _fan(words[1:], [len(lists[k]) // n for k, n in WIDTHS.items()]))
+            elif kind == b"#" and grid is None:
+                grid = _grid_note(line)
         except (ValueError, OverflowError) as error:
             found = line.strip()[:40].decode("latin-1")
             raise InputError(f"{path}: line {number}, {found!r}: {error}; mend it or export the mesh again") from None
     vertices, uv, normals = (np.array(lists[kind]).reshape(-1, width) for kind, width in WIDTHS.items())
-    mesh = Mesh(path, vertices[:, ::-1].copy(), uv, normals[:, ::-1].copy(), np.array(corners).reshape(-1, 3, 3))
+    triangles = np.array(corners).reshape(-1, 3, 3)
+    mesh = Mesh(path, vertices[:, ::-1].copy(), uv, normals[:, ::-1].copy(), triangles, grid)
     _check(mesh)
     return mesh
 
@@ -77,18 +94,35 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     yield 0, begun
 
 
+def _grid_note(line: bytes) -> GridNote | None:
+    found = GRID_WORDS.fullmatch(line)
+    if found is None:
+        return None
+    rows, columns, down, right = found.groups()
+    note = GridNote((int(rows), int(columns)), (float(down), float(right)))
+    return note if min(note.shape) > 1 and all(0 < cell < LARGEST for cell in note.cell_vox) else None
+
+
 def _add_numbers(into: Any, words: list[bytes], width: int) -> None:
     if len(words) < width:
         raise ValueError(f"expected {width} numbers")
     into.extend([float(word) for word in words[:width]])
 
 
-def _add_fan(into: Any, words: list[bytes], counts: list[int]) -> None:
+def _plain(words: list[bytes]) -> list[int]:
+    """Indices from 0 of the usual `f 1/1/1 2/2/2 3/3/3`, in one go as there are millions; empty if it is any other face."""
+    if len(words) != 4 or any(word.count(b"/") != 2 or b"//" in word or word[-1] == SLASH for word in words[1:]):
+        return []
+    found = [int(number) - 1 for number in b"/".join(words[1:]).split(b"/")]
+    return found if min(found) >= 0 else []
+
+
+def _fan(words: list[bytes], counts: list[int]) -> list[int]:
+    """Indices from 0 of the triangles of a face, three a corner; `counts` are the vertices, UVs and normals so far."""
     if len(words) < 3:
         raise ValueError("expected a face of three corners or more")
     first, *others = [_corner(word, counts) for word in words]
-    for second, third in itertools.pairwise(others):
-        into.extend(first + second + third)
+    return [index for second, third in itertools.pairwise(others) for index in first + second + third]
 
 
 def _corner(word: bytes, counts: list[int]) -> list[int]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scroll.errors import InputError
 from scroll.files import written_aside
-from scroll.surfaces.mesh import NONE, Mesh, read_mesh
+from scroll.surfaces.mesh import GRID_LINE, NONE, GridNote, Mesh, read_mesh
 from scroll.surfaces.raster import draw_triangles
 from scroll.surfaces.surface import INVALID, Surface, normals_of
 
@@ -38,13 +38,14 @@ def recognises(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() == ".obj"
 
 
-def open(path: Path, cell_vox: float = CELL_VOX) -> Surface:
+def open(path: Path, cell_vox: float | None = None) -> Surface:
     """Read a mesh with UV and draw it onto a grid with a point about every `cell_vox` voxels; in memory, points float32.
 
     UV may be shares of a picture (0 to 1: the grid is then the whole picture), pixels or anything else (the grid is then
     their bounding box); how many voxels a unit of u and of v spans is measured on the mesh. A cell is fitted so that the
-    edges of the picture are rows and columns of the grid. A grid point is valid where a triangle covers it; where several
-    do, the first holds. Normals are dP/dcolumn x dP/drow, whatever the winding of the faces and the normals of the file.
+    edges of the picture are rows and columns of the grid. `cell_vox` not given: the grid that `write_obj` noted in the
+    file, else 4. A grid point is valid where a triangle covers it; where several do, the first holds. Normals are
+    dP/dcolumn x dP/drow, whatever the winding of the faces and the normals of the file.
 
     Raises:
         InputError: damaged, no face, no UV, UV without area, or a grid of more than 2**26 points.
@@ -52,31 +53,37 @@ def open(path: Path, cell_vox: float = CELL_VOX) -> Surface:
     Warns:
         UserWarning: the file's normals point the other way, triangles are mirrored in UV, or overlap there.
     """
-    if not (np.isfinite(cell_vox) and cell_vox > 0):
+    if cell_vox is not None and not (np.isfinite(cell_vox) and cell_vox > 0):
         raise InputError(f"{path}: cell_vox is {cell_vox}; expected voxels between grid points above 0: for example 4")
     mesh = read_mesh(path)
     triangles = _triangles(mesh)
-    (low, high), vox_per_unit = _extent(mesh), _vox_per_unit(path, triangles)
-    size_vox = ((high - low) * vox_per_unit)[::-1]  # rows, columns
-    shape = _shape(path, size_vox, cell_vox)
-    cells_per_unit = (np.array(shape[::-1]) - 1) / (high - low)
-    at = ((mesh.uv - low) * cells_per_unit)[:, ::-1]  # column first, row last, turned about
-    at[:, 0] = shape[0] - 1 - at[:, 0]
-    points, valid = np.full((*shape, 3), INVALID, np.float32), np.zeros(shape, bool)
+    low, high = _extent(mesh)
+    grid = _grid(mesh, (high - low) * _vox_per_unit(path, triangles), cell_vox)
+    at = ((mesh.uv - low) / (high - low) * (np.array(grid.shape[::-1]) - 1))[:, ::-1]  # row from the bottom, column
+    at[:, 0] = grid.shape[0] - 1 - at[:, 0]
+    points, valid = np.full((*grid.shape, 3), INVALID, np.float32), np.zeros(grid.shape, bool)
     again = draw_triangles(np.ascontiguousarray(at), mesh.vertices, mesh.corners[..., :2], points, valid)
     _warn(mesh, triangles, int(again), int(valid.sum()))
-    cell = size_vox / (np.array(shape) - 1)
-    return Surface(points, normals_of(points, valid), valid, (float(cell[0]), float(cell[1])), path)
+    return Surface(points, normals_of(points, valid), valid, grid.cell_vox, path)
 
 
-def _shape(path: Path, size_vox: NDArray[np.float64], cell_vox: float) -> tuple[int, int]:
-    rows, columns = (float(n) for n in size_vox / cell_vox)
-    if not (rows + 2) * (columns + 2) <= MOST_CELLS:
+def _grid(mesh: Mesh, size_vox: NDArray[np.float64], cell_vox: float | None) -> GridNote:
+    """The grid to draw on: as noted in the file, or whole cells near `cell_vox` over `size_vox` (columns, rows).
+
+    Raises:
+        InputError: too many points.
+    """
+    noted = mesh.grid if cell_vox is None else None
+    columns, rows = (float(n) + 1 for n in size_vox / (cell_vox or CELL_VOX)) if noted is None else noted.shape[::-1]
+    if not rows * columns <= MOST_CELLS:
         raise InputError(
-            f"{path}: a point every {cell_vox:g} voxels would make a grid of {rows:.4g} x {columns:.4g}; expected at most "
-            f"{MOST_CELLS} points: open it with a larger cell_vox, or mend its UV"
+            f"{mesh.path}: a point every {cell_vox or CELL_VOX:g} voxels would make a grid of {rows:.4g} x {columns:.4g}; "
+            f"expected at most {MOST_CELLS} points: open it with a larger cell_vox, or mend its UV"
         )
-    return max(2, round(rows) + 1), max(2, round(columns) + 1)
+    if noted is not None:
+        return noted
+    shape = max(2, round(rows)), max(2, round(columns))
+    return GridNote(shape, (float(size_vox[1]) / (shape[0] - 1), float(size_vox[0]) / (shape[1] - 1)))
 
 
 def _extent(mesh: Mesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -147,7 +154,7 @@ def _say(message: str) -> None:
 def write_obj(surface: Surface, path: Path) -> None:
     """Write a surface as a mesh, aside first: valid grid points with UV from 0 to 1 and normals, two triangles a whole quad.
 
-    Faces are wound so that they look along the normals dP/dcolumn x dP/drow. Made and written strip by strip.
+    A comment notes the grid and its cells, so that it is read back as it was. Faces are wound so that they look along the normals dP/dcolumn x dP/drow. Made and written strip by strip.
 
     Raises:
         InputError: `path` does not end in .obj, by which it is known, or the surface has no whole quad.
@@ -156,6 +163,7 @@ def write_obj(surface: Surface, path: Path) -> None:
         raise InputError(f"{path}: a mesh is known by its name; expected one that ends in .obj: rename it")
     has_face = False
     with written_aside(path) as aside, aside.open("w", encoding="ascii") as file:
+        file.write(GRID_LINE.format(*surface.shape, *map(float, surface.cell_vox)))
         for lines in _vertex_lines(surface):
             file.writelines(lines)
         for lines in _face_lines(surface):

@@ -11,7 +11,7 @@ import pytest
 from pipeline_run import ENVIRONMENT, REPOSITORY, Door, Run, changed, copied, predict_arguments, states, step
 
 import ensemble.predict
-from ensemble.predict import input_fragments
+from ensemble.predict import input_sheets
 from scroll.config import load_settings
 from scroll.volumes.ome_zarr import open_array
 
@@ -96,7 +96,7 @@ def test_a_fragment_is_the_same_however_it_is_pointed_at(run: Run, monkeypatch: 
     settings, folder = load_settings(run.config), run.data / "test" / "a"
     monkeypatch.chdir(folder)
     for source in (folder.parent, folder, folder / "surface_volume", Path()):
-        (fragment,) = input_fragments(settings, source)
+        (fragment,) = input_sheets(settings, source)
         assert fragment.id == "a" and not fragment.full_mask.all()
 
 

@@ -43,8 +43,9 @@ def test_a_tilted_plane_becomes_the_voxels_whose_distance_is_in_the_band(seed, c
     rows, columns = np.meshgrid(*[np.arange(count) * cell] * 2, indexing="ij")
     points = np.array([30.0, 30, 30]) + (rows - 20)[..., None] * turn[0] + (columns - 20)[..., None] * turn[1]
     surface = surface_of(points, (cell, cell))
-    band = np.sort(rng.uniform(-7, 7, 2)) + (0, 0.5)
-    voxels = lift([image_band(surface, full(surface), tuple(band))], (61, 60, 59))
+    start = rng.uniform(-7, 6)
+    band = (start, start + rng.uniform(0.5, 8))
+    voxels = lift([image_band(surface, full(surface), band)], (61, 60, 59))
     away = np.stack(np.indices(voxels.shape), axis=-1) - surface.points[0, 0].astype(np.float64)
     depth, row, column = away @ surface.normals[1, 1].astype(np.float64), away @ turn[0], away @ turn[1]
     edges = [depth - band[0], band[1] - depth, row, (count - 1) * cell - row, column, (count - 1) * cell - column]
@@ -217,7 +218,11 @@ def test_a_whole_scroll_is_filled_chunk_by_chunk_only_where_the_sheet_is(tmp_pat
     truth = lift([image_band(one, full(one), (-4, 5))], (100, 100, 100))
     np.testing.assert_array_equal(array[5000:5100, 3000:3100, 6000:6100], truth)
     touched = {tuple(np.array(v) // 64) for v in np.argwhere(truth) + corner.astype(int)}
-    stored = {tuple(map(int, file.parts[-3:])) for file in (tmp_path / "label.zarr/0").rglob("*") if file.name.isdigit() and file.is_file()}
+    stored = {
+        tuple(map(int, file.parts[-3:]))
+        for file in (tmp_path / "label.zarr/0").rglob("*")
+        if file.name.isdigit() and file.is_file()
+    }
     assert stored == touched
     assert peak < 16 * 2**20
 
@@ -237,7 +242,9 @@ def test_a_larger_sheet_costs_no_more_memory_than_its_grid():
 
 def test_into_an_array_in_shards_each_is_written_once(tmp_path):
     sheet = [image_band(spiral(), full(spiral()), (-4, 5))]
-    array = create_ome_zarr(tmp_path / "s.zarr", (100, 100, 100), "u1", (16,) * 3, 7.91, version="0.5", shards=(32,) * 3)
+    array = create_ome_zarr(
+        tmp_path / "s.zarr", (100, 100, 100), "u1", (16,) * 3, 7.91, version="0.5", shards=(32,) * 3
+    )
     lift_into(array, sheet)
     np.testing.assert_array_equal(array[...], lift(sheet, (100, 100, 100)))
 

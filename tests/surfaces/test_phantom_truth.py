@@ -100,7 +100,8 @@ def test_the_profile_along_the_normals_tells_when_they_are_flipped(scroll):
         for sign in (1, -1):
             tile = replace(surface, normals=sign * surface.normals).tile(WHOLE, WHOLE)
             before, behind = (
-                np.nanmean(sample_along_normals(tile, Offsets(*span), [Source(cube.volume)])) for span in ((-6, -2), (2, 6))
+                np.nanmean(sample_along_normals(tile, Offsets(*span), [Source(cube.volume)]))
+                for span in ((-6, -2), (2, 6))
             )
             assert sign * (behind - before) > 30  # grey levels: papyrus behind the face, air before it
 
@@ -179,7 +180,9 @@ def test_a_band_on_a_curve_drawn_here_survives_flattening_and_lifting(curve, ban
     near, number = cKDTree(line).query(across, distance_upper_bound=8)
     number = np.minimum(number, len(line) - 1)
     along = np.gradient(line, arc, axis=0)[number]
-    out_of_curve = np.cross(turn[0], along @ turn[1:])  # z, y, x, and so the other way round than in x, y, z: dP/drow x dP/dcolumn
+    out_of_curve = np.cross(
+        turn[0], along @ turn[1:]
+    )  # z, y, x, and so the other way round than in x, y, z: dP/drow x dP/dcolumn
     depth = np.einsum("ij,ij->i", (across - line[number]) @ turn[1:], out_of_curve)
     truth = np.isfinite(near) & (depth >= band[0]) & (depth < band[1])
     truth &= at(picture, places @ turn[0] + height / 2, arc[number])

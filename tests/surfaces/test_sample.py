@@ -46,7 +46,11 @@ def straight_tile(start, shape, axis=0):
     rows, columns = np.indices(shape, dtype=np.float32)
     others = [a for a in range(3) if a != axis]
     points = np.empty((*shape, 3), np.float32)
-    points[..., axis], points[..., others[0]], points[..., others[1]] = start[axis], rows + start[others[0]], columns + start[others[1]]
+    points[..., axis], points[..., others[0]], points[..., others[1]] = (
+        start[axis],
+        rows + start[others[0]],
+        columns + start[others[1]],
+    )
     normals = np.zeros_like(points)
     normals[..., axis] = 1
     return Tile(points, normals, np.ones(shape, bool))
@@ -167,7 +171,14 @@ def test_sources_sampled_together_are_as_sampled_alone(order):
     probs = [rng.random((20, 30, 25)).astype(kind) for kind in (np.float16, np.float32)]
     chunked = zarr.create_array(MemoryStore(), data=probs[0], chunks=(7, 8, 9))
     coarse = rng.integers(0, 65535, (9, 9, 9), dtype=np.uint16)
-    sources = [Source(ct), Source(probs[0]), Source(probs[1]), Source(chunked), Source(coarse, 1, (1, 2, 3)), Source(ct[::2], 0, (4, 0, 0))]
+    sources = [
+        Source(ct),
+        Source(probs[0]),
+        Source(probs[1]),
+        Source(chunked),
+        Source(coarse, 1, (1, 2, 3)),
+        Source(ct[::2], 0, (4, 0, 0)),
+    ]
     tile, offsets = random_tile(rng, ct.shape, (9, 8)), Offsets(-5, 5, 0.5)
     together = sample_along_normals(tile, offsets, sources, order)
     assert together.shape == (6, 20, 9, 8)
@@ -196,7 +207,12 @@ def test_an_array_may_lie_in_memory_any_way(kind):
     spread[::2, ::2, ::2] = volume
     tile, offsets = random_tile(rng, volume.shape, (8, 9)), Offsets(-3, 4, 0.5)
     truth = sample_along_normals(tile, offsets, [Source(volume)])
-    ways = [spread[::2, ::2, ::2], np.asfortranarray(volume), volume[::-1].copy()[::-1], volume.astype(np.dtype(kind).newbyteorder(">"))]
+    ways = [
+        spread[::2, ::2, ::2],
+        np.asfortranarray(volume),
+        volume[::-1].copy()[::-1],
+        volume.astype(np.dtype(kind).newbyteorder(">")),
+    ]
     for way in ways:
         np.testing.assert_array_equal(sample_along_normals(tile, offsets, [Source(way)]), truth)
 
@@ -321,13 +337,21 @@ def test_a_tile_wholly_outside_reads_nothing():
 
 @pytest.mark.parametrize(
     ("start", "stop", "step", "values"),
-    [(-1, 2, 1, [-1, 0, 1]), (0, 1, 0.4, [0, 0.4, 0.8]), (0, 0.6, 0.2, [0, 0.2, 0.4]), (0, 0.3, 0.1, [0, 0.1, 0.2]), (0, 1, 5, [0])],
+    [
+        (-1, 2, 1, [-1, 0, 1]),
+        (0, 1, 0.4, [0, 0.4, 0.8]),
+        (0, 0.6, 0.2, [0, 0.2, 0.4]),
+        (0, 0.3, 0.1, [0, 0.1, 0.2]),
+        (0, 1, 5, [0]),
+    ],
 )
 def test_offsets_stop_before_the_stop(start, stop, step, values):
     np.testing.assert_allclose(Offsets(start, stop, step).values, values, atol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [(0, 0, 1), (3, 1, 1), (0, 1, 0), (0, 1, -1), (0, float("inf"), 1), (float("nan"), 1, 1)])
+@pytest.mark.parametrize(
+    "wrong", [(0, 0, 1), (3, 1, 1), (0, 1, 0), (0, 1, -1), (0, float("inf"), 1), (float("nan"), 1, 1)]
+)
 def test_offsets_that_are_none_are_refused_with_their_numbers(wrong):
     with pytest.raises(InputError, match=f"from {wrong[0]} to {wrong[1]} in steps of {wrong[2]}"):
         Offsets(*wrong)

@@ -1,0 +1,172 @@
+"""What a flattened stack looks like layer by layer: brightness, and texture by wavelength and direction of the fibres."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.errors import InputError
+from scroll.volumes.binning import block_mean
+
+FloatArray = NDArray[np.floating[Any]]
+EDGE_PX = 128  # windows are squares of this edge, in pixels of the stack
+PER_OCTAVE = 8  # steps of frequency in a doubling: a step is 9 % of in-plane scale
+FREQUENCIES = 1.5 / EDGE_PX * 2 ** (np.arange(43) / PER_OCTAVE)  # (K,) cycles per pixel, 0.012 to 0.45
+MIDDLE = slice(14, 30)  # 0.04 to 0.15 cycles per pixel, where papyrus has most over noise
+BLOCK_PX = 16  # windows begin at multiples of this
+QUIET_SHARE = 0.15  # of all layers of all windows, those with the least texture show the scanner's noise
+
+
+@dataclass(frozen=True)
+class DepthProfile:
+    """Mean over windows of what each of Z layers looks like; free of the stack's grey scale.
+
+    `brightness` (Z,) runs from about 0, the darkest layers, to 1, the brightest. `log_power` (Z, 2, K) is the log of
+    the power spectral density at `FREQUENCIES`, of changes along y and along x, over the squared range of brightness.
+    `noise` (K,) is that of the layers with the least texture, not in logs. The spreads, (Z,) and (Z, K), are standard
+    deviations between windows.
+    """
+
+    brightness: FloatArray
+    log_power: FloatArray
+    noise: FloatArray
+    brightness_spread: FloatArray
+    power_spread: FloatArray
+    windows: int
+
+    def reversed(self) -> "DepthProfile":
+        """The same stack with its layers in the opposite order."""
+        return DepthProfile(
+            self.brightness[::-1],
+            self.log_power[::-1],
+            self.noise,
+            self.brightness_spread[::-1],
+            self.power_spread[::-1],
+            self.windows,
+        )
+
+    def turned(self) -> "DepthProfile":
+        """The same stack turned by a quarter in the plane."""
+        return DepthProfile(
+            self.brightness,
+            self.log_power[:, ::-1],
+            self.noise,
+            self.brightness_spread,
+            self.power_spread,
+            self.windows,
+        )
+
+
+def depth_profile(stack: Any, mask: NDArray[np.bool_], windows: int = 24, where: str = "stack") -> DepthProfile:
+    """Profile of a stack, (Z, Y, X) array or `Volume`, from windows of papyrus, the same ones every time; reads only those.
+
+    Raises:
+        InputError: no window of papyrus fits in, a voxel is not finite, or all layers are alike.
+    """
+    corners = draw_windows(mask, windows)
+    if not corners:
+        raise InputError(f"{where}: no {EDGE_PX} x {EDGE_PX} pixels of papyrus in {mask.shape} to look at")
+    brightness, power = [], []
+    for y, x in corners:
+        block = np.asarray(stack[:, y : y + EDGE_PX, x : x + EDGE_PX], dtype=np.float32)
+        if not np.isfinite(block).all():
+            raise InputError(f"{where}: NaN or infinity in the CT near y {y}, x {x}; repair the volume")
+        brightness.append(block.mean(axis=(1, 2), dtype=np.float64))
+        power.append(log_spectra(block))
+    return profile_of(np.stack(brightness), np.stack(power), where)
+
+
+def draw_windows(mask: NDArray[np.bool_], count: int) -> list[tuple[int, int]]:
+    """Corners (y, x) of at most `count` windows inside the papyrus (Y, X), each as far from the others as can be."""
+    share = np.asarray(block_mean(mask.astype(np.float32), (BLOCK_PX, BLOCK_PX)))
+    share = share[: mask.shape[0] // BLOCK_PX, : mask.shape[1] // BLOCK_PX]  # whole blocks only
+    wide = EDGE_PX // BLOCK_PX
+    if min(share.shape) < wide:
+        return []
+    inside = np.lib.stride_tricks.sliding_window_view(share, (wide, wide)).mean(axis=(2, 3))
+    least = max(0.5, min(0.9, float(inside.max())))
+    places = np.argwhere(inside >= least)
+    if not len(places):
+        return []
+    chosen = [int(np.random.default_rng(0).integers(len(places)))]
+    distance = np.abs(places - places[chosen[0]]).max(axis=1)
+    while len(chosen) < count and distance.max() > 0:
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, np.abs(places - places[chosen[-1]]).max(axis=1))
+    return [(int(y), int(x)) for y, x in places[chosen] * BLOCK_PX]
+
+
+def log_spectra(block: FloatArray) -> FloatArray:
+    """Log power of a window (Z, EDGE_PX, EDGE_PX) at `FREQUENCIES`, (Z, 2, K): changes along y, then along x."""
+    line = np.hanning(EDGE_PX + 2)[1:-1]
+    taper = (line[:, None] * line).astype(np.float32)
+    level = (block * taper).sum(axis=(1, 2), keepdims=True) / taper.sum()
+    power = np.abs(np.fft.rfft2((block - level) * taper)) ** 2  # (Z, EDGE_PX, EDGE_PX / 2 + 1)
+    bands = power.reshape(len(block), -1) @ _BANDS.reshape(-1, power[0].size).T
+    return np.log(bands.reshape(len(block), 2, -1).astype(np.float64) + 1e-12)
+
+
+def _bands() -> FloatArray:
+    """Weights (2, K, EDGE_PX, EDGE_PX / 2 + 1), each of sum 1: triangles about a frequency within 30 degrees of an axis."""
+    fy, fx = np.fft.fftfreq(EDGE_PX)[:, None], np.fft.rfftfreq(EDGE_PX)[None]
+    twice = np.where((fx == 0) | (fx == 0.5), 1.0, 2.0)  # the other half of the plane is not stored
+    radius = np.hypot(fy, fx)
+    bands = []
+    for along in (np.abs(fy) > 1.7 * np.abs(fx), np.abs(fx) > 1.7 * np.abs(fy)):
+        for frequency in FREQUENCIES:
+            width = max(frequency * (2 ** (0.5 / PER_OCTAVE) - 2 ** (-0.5 / PER_OCTAVE)), 1.2 / EDGE_PX)
+            weights = np.clip(1 - np.abs(radius - frequency) / width, 0, None) * along * twice
+            bands.append(weights / weights.sum())
+    return np.stack(bands).reshape(2, len(FREQUENCIES), *radius.shape).astype(np.float32)
+
+
+_BANDS = _bands()
+
+
+def profile_of(brightness: FloatArray, power: FloatArray, where: str = "stack") -> DepthProfile:
+    """The profile of W windows, from their mean grey values (W, Z) and log power (W, Z, 2, K).
+
+    Raises:
+        InputError: all layers are equally bright, or have no texture at all.
+    """
+    dark, bright = np.percentile(brightness, (5, 95))
+    quiet = power[..., MIDDLE].mean(axis=(2, 3))  # (W, Z)
+    if not bright - dark > 1e-6 * max(abs(bright), 1e-30) or np.exp(power).max() < 1e-9:
+        raise InputError(f"{where}: all layers are equally bright; there is no sheet to be seen")
+    power = power - 2 * np.log(bright - dark)
+    is_quiet = quiet <= np.quantile(quiet, QUIET_SHARE)
+    level = (brightness - dark) / (bright - dark)
+    return DepthProfile(
+        brightness=level.mean(axis=0),
+        log_power=power.mean(axis=0),
+        noise=np.exp(power[is_quiet]).mean(axis=(0, 1)),
+        brightness_spread=level.std(axis=0),
+        power_spread=power.std(axis=0).mean(axis=1),
+        windows=len(brightness),
+    )
+
+
+def mean_profile(profiles: Sequence[DepthProfile], shifts: Sequence[float]) -> DepthProfile:
+    """Mean of profiles of equally many layers, the sheet of each lying `shifts` layers too deep; edges are held."""
+    depth = len(profiles[0].brightness)
+    rows = np.arange(depth)
+
+    def moved(values: FloatArray, shift: float) -> FloatArray:
+        flat = values.reshape(depth, -1)
+        moved_rows = np.stack([np.interp(rows + shift, rows, column) for column in flat.T], axis=1)
+        return moved_rows.reshape(values.shape)
+
+    def mean(name: str) -> FloatArray:
+        return np.mean([moved(getattr(p, name), s) for p, s in zip(profiles, shifts, strict=True)], axis=0)
+
+    between = np.std([moved(p.brightness, s) for p, s in zip(profiles, shifts, strict=True)], axis=0)
+    return DepthProfile(
+        brightness=mean("brightness"),
+        log_power=mean("log_power"),
+        noise=np.exp(np.mean([np.log(p.noise) for p in profiles], axis=0)),
+        brightness_spread=np.hypot(mean("brightness_spread"), between),
+        power_spread=mean("power_spread"),
+        windows=sum(p.windows for p in profiles),
+    )

@@ -1,0 +1,145 @@
+"""The whole pipeline on scrolls: OME-Zarr volumes and traced surfaces in, a score on the sheet and in the volume out."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from pipeline_run import REPOSITORY, Run, changed, states, step
+from scipy.ndimage import binary_erosion
+
+from ensemble.submission import read_submission
+from scroll.checkpoint import trained_weights
+from scroll.config import load_settings
+from scroll.maps import open_map
+from scroll.receipt import file_hash, read_receipt
+from scroll.segments import find_segments
+from scripts import doctor
+
+SCROLLS = ("--size", "112", "--letter-height-px", "56", "--seed", "7", "--train", "2", "--test", "1", "--jobs", "2")
+
+
+def commands(run: Run):
+    return (
+        ("stage1", REPOSITORY, "-m", "stage1_3d.train", run.config),
+        ("stage2", REPOSITORY, "-m", "stage2_2d.train", run.config),
+        ("calibrate", REPOSITORY, "-m", "ensemble.calibrate", run.config),
+        ("predict", run.root, REPOSITORY / "ensemble" / "predict.py", run.config, "--input", run.data / "test",
+         "--output", run.output, "--submission", run.root / "submission.csv", "--truth", run.data / "heldout"),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scroll_run(tmp_path_factory) -> Run:
+    root = tmp_path_factory.mktemp("scroll-pipeline")
+    training = {"steps": 8, "train_batch_size": 2, "validation_batch_size": 2, "validation_patches": 2}
+    training |= {"validate_every": 4, "checkpoint_every": 4, "warmup_steps": 2, "ema_decay": 0.5}
+    settings = {
+        "extends": os.path.relpath(REPOSITORY / "configs" / "demo_scroll.yaml", root),
+        "run_dir": str(root / "run"),
+        "data": {"root": str(root / "data"), "cache_dir": str(root / "cache")},
+        "stage1": {
+            "flatten": {"ct": "mean"},
+            "defaults": {"patch_size": [32, 32, 32], "training": training},
+            "members": {
+                "cnn3d": {"options": {"channels": [4, 4], "stride_yx": 2, "dilations": [1, 2]}, "training": training},
+                "unet3d": {"options": {"channels": [4, 8, 8]}, "patch_size": [32, 32, 32], "training": training},
+            },
+        },
+        "stage2": {
+            "patch_size": [32, 32],
+            "options": {"hidden_sizes": [8, 8, 10, 16], "decoder_hidden_size": 8},
+            "training": training,
+        },
+        "ensemble": {"min_area_um2": 0, "threshold": 0.5, "when_empty": "one_pixel"},
+    }
+    config = root / "tiny.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    made = Run(root, config, {})
+    phantom = ("phantom", root, REPOSITORY / "scripts" / "make_phantom.py", "scrolls", "--out", made.data, *SCROLLS)
+    for name, cwd, *arguments in (phantom, *commands(made)):
+        done, made.seconds[name] = step(*arguments, cwd=cwd)
+        assert done.returncode == 0, f"{name}: {done.stdout}\n{done.stderr}"
+    return made
+
+
+def test_every_segment_is_scored_on_the_sheet_and_in_the_volume(scroll_run):
+    score = json.loads((scroll_run.output / "score.json").read_text())
+    assert [row["name"] for row in score["rows"]] == ["cnn3d", "unet3d", "stage2", "ensemble"]
+    assert score["fragments"] == sorted(p.name for p in (scroll_run.data / "test").iterdir())
+    for row in score["rows"]:
+        assert 0 <= row["f05"] <= 1 and 0 <= row["surface_dice"] <= 1 and 0 <= row["auc"] <= 1
+    assert (scroll_run.output / "report.html").stat().st_size > 10_000
+
+
+def test_the_submission_has_every_segment_at_the_size_of_its_canvas(scroll_run):
+    data = load_settings(scroll_run.config).data
+    shapes = {s.id: s.shape_yx for s in find_segments(data.root / "test", data)}
+    masks = read_submission(scroll_run.root / "submission.csv", shapes)
+    assert {name: mask.shape for name, mask in masks.items()} == shapes
+
+
+def test_each_volume_is_predicted_by_the_fold_that_held_it_out(scroll_run):
+    settings = load_settings(scroll_run.config)
+    weights = {k: str(trained_weights(settings.run_dir / "stage1" / "unet3d" / f"fold{k}", "")) for k in (0, 1)}
+    for segment in find_segments(settings.data.root / "train", settings.data):
+        receipt = read_receipt(settings.run_dir / "stage1" / "unet3d" / "oof" / segment.id, "")
+        own = weights[0 if segment.volume_name == "1" else 1]
+        assert receipt["weights"] == {own: file_hash(Path(own))}
+        trained_on = read_receipt(settings.run_dir / "stage1" / "unet3d" / f"fold{int('1' != segment.volume_name)}", "")
+        assert segment.id in trained_on["held_out"]
+
+
+def test_predictions_cover_the_sheet_and_nothing_far_from_it(scroll_run):
+    settings = load_settings(scroll_run.config)
+    for segment in find_segments(settings.data.root / "train", settings.data):
+        folder = settings.run_dir / "stage1" / "unet3d" / "oof" / segment.id
+        coverage = open_map(folder / "coverage.zarr", "")[0]
+        flat = open_map(folder / "flat.zarr", "")[:]
+        assert flat.shape == (1, *segment.mask.shape) and np.isfinite(flat).all()
+        inner = binary_erosion(segment.mask, np.ones((3, 3)))  # at the rim a working pixel's middle may lie off the sheet
+        assert (coverage[inner] > 0).all() and (coverage[segment.mask] > 0).mean() > 0.9
+        assert (coverage[segment.mask] == 1).mean() > 0.6  # elsewhere the band leaves the volume
+        assert (flat[0][coverage == 0] == 0).all()
+    volume = open_map(settings.run_dir / "stage1" / "unet3d" / "oof" / "volumes" / "1-fold0" / "prob.zarr", "")[:]
+    seen = volume[np.isfinite(volume)]
+    assert 0 <= seen.min() and seen.max() <= 1 and seen.size > 0.1 * volume.size
+
+
+def test_a_second_run_makes_nothing_again(scroll_run):
+    before = states(scroll_run)
+    for _, cwd, *arguments in commands(scroll_run):
+        done, _ = step(*arguments, cwd=cwd)
+        assert done.returncode == 0, done.stderr
+    assert changed(before, scroll_run) == set()
+
+
+def test_the_doctor_finds_nothing_wrong(scroll_run):
+    said = list(doctor.examine(scroll_run.config, []))
+    assert said and all(line.startswith("ok:") for line in said), said
+
+
+def test_the_doctor_tells_a_scale_that_the_points_contradict(scroll_run, tmp_path):
+    settings = load_settings(scroll_run.config)
+    segment = find_segments(settings.data.root / "train", settings.data)[0]
+    (tmp_path / "train").mkdir()
+    for other in (settings.data.root / "train").iterdir():
+        (tmp_path / "train" / other.name).symlink_to(other)
+    moved = tmp_path / "train" / segment.id
+    moved.unlink()
+    moved.mkdir()
+    for file in segment.folder.iterdir():
+        (moved / file.name).write_bytes(file.read_bytes())
+    (moved / "meta.json").write_text(json.dumps({"format": "tifxyz", "scale": [0.05, 0.05]}))
+    (moved / "volume_source.txt").write_text(str(settings.data.root / "volumes" / "1.zarr"))
+    said = list(doctor.examine(scroll_run.config, [f"data.root={tmp_path}"]))
+    problem = next(line for line in said if line.startswith("problem:"))
+    assert segment.id in problem and "4.0" in problem and "its cell says 20" in problem
+
+
+def test_depth_pooled_supervision_is_refused_in_scroll_space(scroll_run):
+    override = "stage1.members.cnn3d.supervision=depth_pool"
+    done, _ = step("-m", "stage1_3d.train", scroll_run.config, "--set", override)
+    assert done.returncode == 2 and "set it to band" in done.stderr and done.stderr.count("\n") == 1
