@@ -44,7 +44,7 @@ def read_arguments() -> argparse.Namespace:
     scrolls.add_argument("--size", type=int, default=256, help="edge of each volume in voxels")
     scrolls.add_argument("--train", type=int, default=2, help="number of volumes to train on")
     scrolls.add_argument("--test", type=int, default=1, help="number of test volumes; their truth goes to heldout/")
-    scrolls.add_argument("--letter-height-px", type=float, default=64.0, help="strokes scale with it")
+    scrolls.add_argument("--letter-height-px", type=float, default=112.0, help="strokes scale with it")
     scrolls.set_defaults(draw=draw_scrolls)
     for kind in (fragments, cubes, surfaces, scrolls):
         kind.add_argument("--out", type=Path, required=True, help="folder to write")

@@ -10,7 +10,7 @@ from scroll.depth_profile import EDGE_PX, FREQUENCIES, PER_OCTAVE, DepthProfile,
 
 SCALE_STEPS = np.arange(-11, 12)  # of 1 / PER_OCTAVE octave: in-plane scales from 0.39 to 2.6
 REACH_LAYERS = 14  # offsets looked at; the next wrap lies some 20 layers away and looks much the same
-SHEET_LAYERS = 6.0  # rows count as a Gaussian of this sd about the sheet's centre: neighbours lie differently everywhere
+SHEET_LAYERS = 4.0  # rows count as a Gaussian of this sd about the sheet's centre: neighbours lie differently everywhere
 FAR_SHARE = 0.03  # ... and at least this
 LEAST_SHARE = 0.6  # of the rows' weight that must lie inside the stack
 GAINS = np.arange(-1.2, 1.3, 0.3)  # log power of the papyrus texture over the training's, with a price on departing from it
@@ -98,8 +98,9 @@ def _expected(
 
 def _stretch(bands: NDArray[np.int_], step: int) -> FloatArray:
     """Power per pixel of a stack of another scale over that of the training; coarser pixels are means over finer ones."""
-    blur = np.sinc(FREQUENCIES[bands]) ** 2 if step < 0 else np.ones(len(bands))
-    return blur * 4.0 ** (step / PER_OCTAVE)
+    scale = 2.0 ** (step / PER_OCTAVE)
+    blur = np.sinc(FREQUENCIES[bands]) / np.sinc(FREQUENCIES[bands] * scale) if step < 0 else np.ones(len(bands))
+    return blur**2 * scale**2
 
 
 def _noise_cost(noise: FloatArray, trained_noise: FloatArray, step: int) -> float:

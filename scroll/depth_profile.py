@@ -16,6 +16,7 @@ PER_OCTAVE = 8  # steps of frequency in a doubling: a step is 9 % of in-plane sc
 FREQUENCIES = 1.5 / EDGE_PX * 2 ** (np.arange(43) / PER_OCTAVE)  # (K,) cycles per pixel, 0.012 to 0.45
 MIDDLE = slice(14, 30)  # 0.04 to 0.15 cycles per pixel, where papyrus has most over noise
 BLOCK_PX = 16  # windows begin at multiples of this
+LEAST_PAPYRUS = 0.5  # of a window, where none with 0.9 is to be had
 QUIET_SHARE = 0.15  # of all layers of all windows, those with the least texture show the scanner's noise
 
 
@@ -79,23 +80,20 @@ def depth_profile(stack: Any, mask: NDArray[np.bool_], windows: int = 24, where:
 
 
 def draw_windows(mask: NDArray[np.bool_], count: int) -> list[tuple[int, int]]:
-    """Corners (y, x) of at most `count` windows inside the papyrus (Y, X), each as far from the others as can be."""
+    """Corners (y, x) of at most `count` windows inside the papyrus (Y, X), spread evenly over it."""
     share = np.asarray(block_mean(mask.astype(np.float32), (BLOCK_PX, BLOCK_PX)))
     share = share[: mask.shape[0] // BLOCK_PX, : mask.shape[1] // BLOCK_PX]  # whole blocks only
     wide = EDGE_PX // BLOCK_PX
     if min(share.shape) < wide:
         return []
     inside = np.lib.stride_tricks.sliding_window_view(share, (wide, wide)).mean(axis=(2, 3))
-    least = max(0.5, min(0.9, float(inside.max())))
+    least = max(LEAST_PAPYRUS, min(0.9, float(inside.max())))
     places = np.argwhere(inside >= least)
-    if not len(places):
-        return []
-    chosen = [int(np.random.default_rng(0).integers(len(places)))]
-    distance = np.abs(places - places[chosen[0]]).max(axis=1)
-    while len(chosen) < count and distance.max() > 0:
-        chosen.append(int(distance.argmax()))
-        distance = np.minimum(distance, np.abs(places - places[chosen[-1]]).max(axis=1))
-    return [(int(y), int(x)) for y, x in places[chosen] * BLOCK_PX]
+    strip = places[:, 0] // max(1, round(np.sqrt(len(places) / count)))
+    along = np.where(strip % 2, -places[:, 1], places[:, 1])  # to and fro, strip by strip
+    places = places[np.lexsort((places[:, 0], along, strip))]
+    picked = np.unique(((np.arange(count) + 0.5) * len(places) / count).astype(int)) if len(places) else []
+    return [(int(y), int(x)) for y, x in places[picked] * BLOCK_PX]
 
 
 def log_spectra(block: FloatArray) -> FloatArray:

@@ -24,7 +24,7 @@ from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
 
 SOURCE_FILE = "volume_source.txt"
-STRIP_ROWS = 256
+STRIP_ROWS = 64
 SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey scale is measured on
 METADATA = (".zattrs", ".zgroup", "0/.zarray", "zarr.json", "0/zarr.json", "meta.json", "metadata.json")
 

@@ -141,7 +141,7 @@ def fragment_settings(
     return FragmentSettings(size_zyx=size_zyx, sheet=SheetSettings(crushed=crushed), ink=ink, ct=preset_ct(preset))
 
 
-def scroll_settings(preset: str = "easy", size_vox: int = 256, letter_height_px: float = 64.0) -> CubeSettings:
+def scroll_settings(preset: str = "easy", size_vox: int = 256, letter_height_px: float = 112.0) -> CubeSettings:
     """Settings of a cube that is read for its ink: letters small enough that a wrap holds several, and every wrap traced."""
     cube = cube_settings(preset, size_vox)
     stroke = cube.ink.stroke_px * letter_height_px / cube.ink.letter_height_px

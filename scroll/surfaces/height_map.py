@@ -13,6 +13,9 @@ from scroll.surfaces.surface import INVALID, Surface, normals_of
 NOWHERE = -1
 
 
+NAME = Path("height map")
+
+
 class Ridge(NamedTuple):
     """How a ridge is found: the least probability on it, and the most voxels it may climb from a column to the next."""
 
@@ -26,7 +29,6 @@ def height_map_surface(
     min_prob: float = 0.5,
     max_step_vox: int = 2,
     seed_zyx: tuple[int, int, int] | None = None,
-    path: Path | str = "height map",
 ) -> Surface:
     """The ridge of a probability volume (Z, Y, X) as a surface with one point a column along `axis`; NaN counts as 0.
 
@@ -34,22 +36,22 @@ def height_map_surface(
     to column to the highest probability within `max_step_vox` of the neighbour's height, as long as that is `min_prob` or
     more: one sheet is followed, others are left out, and where its parts meet at different heights both sides are cut. It
     begins in the column of `seed_zyx` at the ridge nearest to it, or else on the largest patch without jumps of the highest
-    probability of each column. Heights are the mean, weighted by probability, of the run of voxels about the maximum that
-    reach half of it. Normals are dP/dcolumn x dP/drow: +z for axis 0, -y for axis 1, +x for axis 2, tilted with the sheet.
+    probability of each column. Heights are the mean of the run of voxels about the maximum that reach half of it, weighted
+    by what they have above that half. Normals are dP/dcolumn x dP/drow: +z for axis 0, -y for axis 1, +x for axis 2, tilted
+    with the sheet. All in memory.
 
     Raises:
         InputError: not three axes, not floating numbers, no column with such a ridge, or none in the seed's column.
     """
     if prob.ndim != 3 or 0 in prob.shape or prob.dtype.kind != "f" or axis not in (0, 1, 2):
         raise InputError(
-            f"{path}: {prob.shape} {prob.dtype} along axis {axis}; expected a full (Z, Y, X) volume of floating probabilities, 0 to "
-            "1, and axis 0, 1 or 2: convert it"
+            f"{NAME}: {prob.shape} {prob.dtype} along axis {axis}; expected a full (Z, Y, X) volume of floating probabilities, "
+            "0 to 1, and axis 0, 1 or 2: convert it"
         )
     columns = np.ascontiguousarray(np.moveaxis(prob, axis, -1), np.float32)
     columns = np.where(np.isfinite(columns), columns, np.float32(0))
     ridge = Ridge(float(min_prob), int(max_step_vox))
-    peaks = np.full(columns.shape[:2], NOWHERE, np.int64)
-    _begin(columns, ridge, seed_zyx, axis, peaks, path)
+    peaks = _largest_patch(columns, ridge) if seed_zyx is None else _seeded(columns, ridge, seed_zyx, axis)
     _grow(columns, ridge.min_prob, ridge.max_step_vox, peaks)
     heights = np.full(peaks.shape, np.nan, np.float32)
     _refine(columns, peaks, heights)
@@ -58,43 +60,37 @@ def height_map_surface(
     points = np.stack([*np.indices(valid.shape, np.float32)], axis=-1)
     points = np.insert(points, axis, heights, axis=-1)
     points[~valid] = INVALID
-    return Surface(points, normals_of(points, valid), valid, (1.0, 1.0), Path(path))
+    return Surface(points, normals_of(points, valid), valid, (1.0, 1.0), NAME)
 
 
-def _begin(
-    columns: NDArray[np.float32], ridge: Ridge, seed_zyx: tuple[int, int, int] | None, axis: int,
-    peaks: NDArray[np.int64], path: Path | str,
-) -> None:  # fmt: skip
-    """Set the peaks (H, W) that the sheet grows from."""
-    if seed_zyx is None:
-        peaks[...] = _largest_patch(columns, ridge)
-        if (peaks == NOWHERE).all():
-            raise InputError(
-                f"{path}: the highest probability is {columns.max():.3g}; expected {ridge.min_prob:g} somewhere: lower min_prob"
-            )
-        return
-    place = list(seed_zyx)
-    height = place.pop(axis)
-    if not all(0 <= k < n for k, n in zip(place, columns.shape[:2], strict=True)):
-        raise InputError(f"{path}: seed {seed_zyx} lies outside the volume; expected z, y, x inside it")
-    column = columns[place[0], place[1]]
-    padded = np.pad(column, 1, constant_values=-1)
-    is_peak = (column >= ridge.min_prob) & (column >= padded[:-2]) & (column >= padded[2:])
-    if not is_peak.any():
+def _seeded(columns: NDArray[np.float32], ridge: Ridge, seed_zyx: tuple[int, int, int], axis: int) -> NDArray[np.int64]:
+    """(H, W) the peak nearest to the seed in its column, -1 elsewhere."""
+    row, column = (k for n, k in enumerate(seed_zyx) if n != axis)
+    if not all(0 <= k < n for k, n in zip((row, column), columns.shape[:2], strict=True)):
+        raise InputError(f"{NAME}: seed {seed_zyx} lies outside the volume; expected z, y, x inside it: move it")
+    values = columns[row, column]
+    around = np.pad(values, 1, constant_values=-1)
+    found = np.flatnonzero((values >= ridge.min_prob) & (values >= around[:-2]) & (values >= around[2:]))
+    if not found.size:
         raise InputError(
-            f"{path}: the column of seed {seed_zyx} reaches {column.max():.3g}; expected {ridge.min_prob:g}: move the seed"
+            f"{NAME}: the column of seed {seed_zyx} reaches {values.max():.3g}; expected {ridge.min_prob:g}: move the seed"
         )
-    found = np.flatnonzero(is_peak)
-    peaks[place[0], place[1]] = found[np.abs(found - height).argmin()]
+    peaks = np.full(columns.shape[:2], NOWHERE, np.int64)
+    peaks[row, column] = found[np.abs(found - seed_zyx[axis]).argmin()]
+    return peaks
 
 
 def _largest_patch(columns: NDArray[np.float32], ridge: Ridge) -> NDArray[np.int64]:
     """(H, W) where each column is highest, on the largest patch of columns whose neighbours are within a step; -1 elsewhere."""
     highest = columns.argmax(axis=-1)
     strong = np.take_along_axis(columns, highest[..., None], -1)[..., 0] >= ridge.min_prob
+    if not strong.any():
+        raise InputError(
+            f"{NAME}: the highest probability is {columns.max():.3g}; expected {ridge.min_prob:g} somewhere: lower min_prob"
+        )
     labels = np.zeros(highest.shape, np.int64)
     sizes = _label_patches(highest, strong, ridge.max_step_vox, labels)
-    return np.where(strong & (labels == 1 + np.argmax(sizes)), highest, NOWHERE) if sizes.size else np.full_like(highest, NOWHERE)
+    return np.where(labels == 1 + np.argmax(sizes), highest, NOWHERE)
 
 
 @njit(cache=True)
@@ -177,6 +173,7 @@ def _refine(columns: NDArray[np.float32], peaks: NDArray[np.int64], heights: NDA
                 high += 1
             total, moment = 0.0, 0.0
             for k in range(low, high):
-                total += column[k]
-                moment += column[k] * (k - peak)
+                weight = column[k] - half  # 0 where the run ends, so that a voxel more or less makes no jump
+                total += weight
+                moment += weight * (k - peak)
             heights[i, j] = peak + moment / total

@@ -264,8 +264,8 @@ def _mark_line(feet, steps, offsets, span, where, out):  # type: ignore[no-untyp
     while n < span[1]:
         if _is_inside(feet, steps, 0, np.float64(offsets[n]), grid.shape):
             _chunks_of(feet, steps, np.float64(offsets[n]), grid, chunks, box)
-            if _set(out[1], box, out[0]) == 1:
-                n = _last_in_chunk(feet, steps, offsets, (n, span[1]), chunks, box[0])
+            _set(out[1], box, out[0])
+            n = _last_in_chunk(feet, steps, offsets, (n, span[1]), chunks, box[0])
         n += 1
 
 
@@ -292,14 +292,10 @@ def _widen(feet, steps, ends, where, out, boxes):  # type: ignore[no-untyped-def
 
 @njit(cache=True, nogil=True)
 def _set(touched, box, first):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Set a box of chunks, and tell how many those are."""
-    count = 0
     for z in range(box[0, 0], box[1, 0] + 1):
         for y in range(box[0, 1], box[1, 1] + 1):
             for x in range(box[0, 2], box[1, 2] + 1):
                 touched[z - first[0], y - first[1], x - first[2]] = True
-                count += 1
-    return count
 
 
 @njit(cache=True, nogil=True)

@@ -131,9 +131,13 @@ def _warn(mesh: Mesh, triangles: Triangles, again: int, covered: int) -> None:
     area_uv = triangles.area_uv
     mirrored = int(min((area_uv > 0).sum(), (area_uv < 0).sum()))
     if mirrored:
-        _say(f"{mesh.path}: {mirrored} of {len(area_uv)} triangles are mirrored in UV; there the sheet is folded: flatten it again")
+        _say(
+            f"{mesh.path}: {mirrored} of {len(area_uv)} triangles are mirrored in UV; there the sheet is folded: flatten it again"
+        )
     if again:
-        _say(f"{mesh.path}: triangles overlap in UV {again} times on {covered} grid points; the first holds: flatten it again")
+        _say(
+            f"{mesh.path}: triangles overlap in UV {again} times on {covered} grid points; the first holds: flatten it again"
+        )
     corners = mesh.corners[..., 2]
     given = (corners != NONE).all(axis=1) & (area_uv != 0)
     if given.any():
@@ -154,7 +158,8 @@ def _say(message: str) -> None:
 def write_obj(surface: Surface, path: Path) -> None:
     """Write a surface as a mesh, aside first: valid grid points with UV from 0 to 1 and normals, two triangles a whole quad.
 
-    A comment notes the grid and its cells, so that it is read back as it was. Faces are wound so that they look along the normals dP/dcolumn x dP/drow. Made and written strip by strip.
+    A comment notes the grid and its cells, so that it is read back as it was. Faces are wound so that they look along the
+    normals dP/dcolumn x dP/drow. Made and written strip by strip.
 
     Raises:
         InputError: `path` does not end in .obj, by which it is known, or the surface has no whole quad.
@@ -201,7 +206,9 @@ def _face_lines(surface: Surface) -> Iterator[list[str]]:
         before += int(valid[:STRIP_ROWS].sum())
         whole = valid[1:, 1:] & valid[1:, :-1] & valid[:-1, 1:] & valid[:-1, :-1]
         a, b, c, d = (part[whole] for part in (number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]))
-        yield [_face(*corners) for corners in np.concatenate([np.stack(t, -1) for t in ((a, b, c), (b, d, c))]).tolist()]
+        yield [
+            _face(*corners) for corners in np.concatenate([np.stack(t, -1) for t in ((a, b, c), (b, d, c))]).tolist()
+        ]
 
 
 def _face(*corners: Any) -> str:

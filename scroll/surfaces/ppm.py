@@ -66,7 +66,9 @@ def _header(path: Path) -> tuple[int, int, int]:
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
     if head[:1] == b"P" and head[1:2].isdigit():
-        raise InputError(f"{path}: a Netpbm picture; expected a per-pixel map of Volume Cartographer: point at the other .ppm")
+        raise InputError(
+            f"{path}: a Netpbm picture; expected a per-pixel map of Volume Cartographer: point at the other .ppm"
+        )
     said: dict[str, str] = {}
     start = 0
     for line in head.splitlines(keepends=True):
@@ -87,7 +89,9 @@ def _checked(path: Path, said: dict[str, str], start: int) -> int:
     for key, expected in EXPECTED.items():
         found = said.get(key, expected if key in OPTIONAL else "not given")
         if found.lower() != expected:
-            raise InputError(f"{path}: {key} is {found:.60}; expected {expected}: export it as an ordered map of doubles")
+            raise InputError(
+                f"{path}: {key} is {found:.60}; expected {expected}: export it as an ordered map of doubles"
+            )
     return start
 
 
@@ -139,7 +143,9 @@ def _normals(pixels: PpmPixels, rows: slice, columns: slice) -> NDArray[np.float
     valid = pixels.valid(rows, columns)
     normals = np.where(valid[..., None], pixels.values(rows, columns)[..., :2:-1], 0)
     longest = np.abs(normals).max(axis=-1, keepdims=True)
-    normals = np.divide(normals, longest, out=np.zeros_like(normals), where=longest > 0)  # squares of 1e200 are infinite
+    normals = np.divide(
+        normals, longest, out=np.zeros_like(normals), where=longest > 0
+    )  # squares of 1e200 are infinite
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     return np.divide(normals, length, out=normals, where=length > 0)
 
@@ -159,7 +165,9 @@ def write_ppm(surface: Surface, path: Path) -> None:
     height, width = surface.shape if is_canvas else surface.canvas_shape()
     mask = np.zeros((height, width), bool)
     with ExitStack() as stack:
-        aside, mask_aside = (stack.enter_context(written_aside(p)) for p in (path, path.with_name(f"{path.stem}_mask.png")))
+        aside, mask_aside = (
+            stack.enter_context(written_aside(p)) for p in (path, path.with_name(f"{path.stem}_mask.png"))
+        )
         with aside.open("wb") as file:
             file.write(_header_text(height, width))
             for row in range(0, height, STRIP_ROWS):

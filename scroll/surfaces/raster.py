@@ -1,4 +1,4 @@
-"""Triangles drawn onto a grid: what lies at each grid point, bilinear in no sense but exact within a triangle."""
+"""Triangles drawn onto a grid: the place in space of each grid point, linear within a triangle (barycentric)."""
 
 import math
 

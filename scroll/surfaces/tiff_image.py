@@ -11,7 +11,9 @@ from scroll.errors import InputError
 from scroll.volumes.tiff_pages import MEND, check_whole, opened_tiff
 
 TILE = 1024
-MOST_PACKED = 2**16  # pixels that a byte may stand for: a header that promises more is damaged, and no memory is lost on it
+MOST_PACKED = (
+    2**16
+)  # pixels that a byte may stand for: a header that promises more is damaged, and no memory is lost on it
 
 
 def read_image(path: Path) -> NDArray[Any]:

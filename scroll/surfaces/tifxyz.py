@@ -62,7 +62,9 @@ def _meta(path: Path) -> dict[str, Any]:
         raise InputError(f"{file}: nested too deeply for a meta.json; copy the folder again") from None
     if not isinstance(meta, dict) or meta.get("format") != "tifxyz":
         found = f"format {meta.get('format')!r:.60}" if isinstance(meta, dict) else f"a {type(meta).__name__}"
-        raise InputError(f'{file}: holds {found}; expected "format": "tifxyz": point at a tifxyz folder, or mend the file')
+        raise InputError(
+            f'{file}: holds {found}; expected "format": "tifxyz": point at a tifxyz folder, or mend the file'
+        )
     return meta
 
 
@@ -95,7 +97,9 @@ def _points(path: Path) -> NDArray[np.float32]:
     for axis in AXES:
         file = path / f"{axis}.tif"
         if not file.is_file():
-            raise MissingInputError(f"{file}: not there; expected x.tif, y.tif and z.tif in {path}: copy the folder again")
+            raise MissingInputError(
+                f"{file}: not there; expected x.tif, y.tif and z.tif in {path}: copy the folder again"
+            )
         channels[axis] = read_image(file)
     if len({channel.shape for channel in channels.values()}) > 1:
         sizes = ", ".join(f"{axis}.tif {'x'.join(map(str, channels[axis].shape))}" for axis in reversed(AXES))
@@ -112,10 +116,14 @@ def _mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     times = [size // n for size, n in zip(mask.shape, shape, strict=True)]
     if 0 in times or any(size % n for size, n in zip(mask.shape, shape, strict=True)):
         found, grid = (" x ".join(map(str, size)) for size in (mask.shape, shape))
-        raise InputError(f"{file}: is {found} for a grid of {grid}; expected that, or a whole multiple: export it again")
+        raise InputError(
+            f"{file}: is {found} for a grid of {grid}; expected that, or a whole multiple: export it again"
+        )
     highest = mask.max()
     if 0 < highest < KEPT:
-        raise InputError(f"{file}: its highest value is {highest:g}, so nothing is kept; expected 255 where valid: rescale it")
+        raise InputError(
+            f"{file}: its highest value is {highest:g}, so nothing is kept; expected 255 where valid: rescale it"
+        )
     blocks = (mask >= KEPT).reshape(shape[0], times[0], shape[1], times[1])
     return np.asarray(blocks.all(axis=(1, 3)))
 

@@ -23,6 +23,7 @@ DOORS = {
     "demo": [str(REPOSITORY / "scripts" / "demo.py")],
     "doctor": [str(REPOSITORY / "scripts" / "doctor.py")],
     "phantom": [str(REPOSITORY / "scripts" / "make_phantom.py")],
+    "flatten": [str(REPOSITORY / "scripts" / "flatten.py")],
     "bench": [str(REPOSITORY / "scripts" / "bench.py")],
 }
 HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transformers", "accelerate", "scipy")

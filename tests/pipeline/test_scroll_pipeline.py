@@ -143,3 +143,29 @@ def test_depth_pooled_supervision_is_refused_in_scroll_space(scroll_run):
     override = "stage1.members.cnn3d.supervision=depth_pool"
     done, _ = step("-m", "stage1_3d.train", scroll_run.config, "--set", override)
     assert done.returncode == 2 and "set it to band" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_flatten_door_gives_what_the_pipeline_made(scroll_run, tmp_path):
+    settings = load_settings(scroll_run.config)
+    segment = find_segments(settings.data.root / "train", settings.data)[0]
+    member = settings.run_dir / "stage1" / "unet3d" / "oof"
+    done, _ = step(
+        REPOSITORY / "scripts" / "flatten.py", segment.folder, segment.source, "--out", tmp_path / "flat", "--pixel", 2,
+        "--prob", f"unet={member / 'volumes' / '1-fold0' / 'prob.zarr'}", "--window", *settings.stage1.flatten.window,
+        "--reduce", "max",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    both, covered = open_map(tmp_path / "flat" / "flat.zarr", "")[:], open_map(tmp_path / "flat" / "coverage.zarr", "")[:]
+    assert both.shape == (2, 1, *segment.mask.shape)
+    np.testing.assert_array_equal(both[1], open_map(member / segment.id / "flat.zarr", "")[:])
+    np.testing.assert_array_equal(covered[1:], open_map(member / segment.id / "coverage.zarr", "")[:])
+    receipt = read_receipt(tmp_path / "flat", "")
+    assert receipt["channels"] == ["ct", "unet"] and receipt["voxel_um"] == pytest.approx(7.91)
+
+
+def test_the_flatten_door_refuses_a_window_that_is_none(scroll_run, tmp_path):
+    segment = next((scroll_run.data / "train").iterdir())
+    volume = scroll_run.data / "volumes" / "1.zarr"
+    done, _ = step(REPOSITORY / "scripts" / "flatten.py", segment, volume, "--out", tmp_path / "o", "--window", 4, 4)
+    assert done.returncode == 2 and "--window 4 4" in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "o").exists()

@@ -1,10 +1,23 @@
 """Sheets whose points and normals are known, for the tests beside this file."""
 
+import json
 from pathlib import Path
 
 import numpy as np
+import tifffile
 
 from scroll.surfaces.surface import Surface, normals_of
+
+META = {"format": "tifxyz", "type": "seg", "uuid": "hand", "scale": [0.2, 0.25]}
+
+
+def tifxyz_by_hand(folder, points, meta=None, dtype=np.float32, **options):
+    """A tifxyz folder straight from its description, without our writer."""
+    folder.mkdir(parents=True)
+    for axis, name in enumerate("zyx"):
+        tifffile.imwrite(folder / f"{name}.tif", points[..., axis].astype(dtype), **options)
+    (folder / "meta.json").write_text(json.dumps(META if meta is None else meta))
+    return folder
 
 
 def traced(points, cell_vox, valid=None, path="known sheet"):

@@ -106,6 +106,31 @@ def bilinear(grid, places):
     return total
 
 
+def test_a_voxel_over_a_point_of_a_strongly_bent_sheet_is_painted_to_the_hundredth_of_its_depth():
+    """Foot and depth are drawn; the sheet is then moved so that what lies there is a voxel's centre."""
+    angle, z = np.meshgrid(np.arange(-0.2, 1.8, 0.4), np.arange(0, 20, 4.0), indexing="xy")
+    bent = surface_of(np.stack([z, 10 * np.sin(angle), 10 * np.cos(angle)], axis=-1), (4.0, 4.0))
+    image = np.random.default_rng(0).integers(1, 255, bent.canvas_shape(), dtype=np.uint8)
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        row, column = rng.integers(0, 16), rng.choice([2, rng.integers(0, 16)])  # over column 2 the sheet faces along x
+        foot = np.clip([row + rng.uniform(-0.4, 0.4), column + rng.uniform(-0.4, 0.4)], 0, 16) / 4
+        depth = rng.choice(
+            [rng.uniform(0.02, 5.98), rng.uniform(5.9, 5.98), rng.uniform(6.02, 6.1), rng.uniform(-0.1, -0.02)]
+        )
+        point, normal = (bilinear(grid.astype(np.float64), foot[None])[0] for grid in (bent.points, bent.normals))
+        place = point + depth * normal / np.linalg.norm(normal)
+        moved = replace(bent, points=bent.points - place.astype(np.float32))
+        (value,) = lift([image_band(moved, image, (0, 6))], (1, 1, 1)).ravel()
+        assert value == (image[row, column] if 0 < depth < 6 else 0), (foot, depth)
+
+
+def test_a_sheet_a_hair_beyond_a_voxel_still_begins_with_it():
+    surface = flat(depth=10 + 4e-4)
+    voxels = lift([image_band(surface, full(surface), (0, 3))], (20, 40, 45))
+    assert np.flatnonzero(voxels[:, 10, 10]).tolist() == [10, 11, 12]
+
+
 def test_each_column_bears_its_own_pixels_value():
     surface = flat()
     image = np.random.default_rng(0).integers(1, 255, surface.canvas_shape(), dtype=np.uint8)
@@ -139,6 +164,16 @@ def test_there_is_nothing_above_an_invalid_point():
     voxels = lift([image_band(surface, full(surface), (0, 1))], (20, 40, 45))[10] > 0
     assert not voxels[3 + 9 : 3 + 16, 5 + 13 : 5 + 20].any()  # the four cells about it
     assert voxels.sum() == 29 * 33 - 7 * 7
+
+
+def test_a_valid_point_without_a_normal_is_as_good_as_invalid():
+    surface = flat()
+    surface.normals[3, 4] = 0
+    without = replace(surface, valid=surface.valid.copy())
+    without.valid[3, 4] = False
+    np.testing.assert_array_equal(
+        *(lift([image_band(sheet, full(sheet), (-1, 2))], (20, 40, 45)) for sheet in (surface, without))
+    )
 
 
 def test_of_two_sheets_that_claim_a_voxel_the_nearer_has_it_whatever_their_order():
@@ -185,6 +220,13 @@ def test_a_training_label_tells_ink_from_papyrus_and_both_from_what_nobody_knows
     assert voxels[:, 3 + 5, 5 + 20].tolist() == [UNKNOWN] * 9 + [INK] * 4 + [UNKNOWN] * 12
     assert voxels[:, 3 + 5, 5 + 2].tolist() == [UNKNOWN] * 9 + [NO_INK] * 10 + [UNKNOWN] * 6
     assert not voxels[:, 3 + 22].any()
+
+
+def test_at_a_coarser_level_ink_is_as_deep_as_at_the_finest():
+    surface = flat(depth=10.5)
+    ink = np.ones(surface.canvas_shape(), bool)
+    voxels = lift([label_bands(surface, ink, ink, ink_band=(0, 4), papyrus_band=(0, 10))], (12, 20, 20), level=1)
+    assert np.flatnonzero(voxels[:, 8, 10] == INK).tolist() == [5, 6]  # centres 10.5 and 12.5
 
 
 def test_ink_may_lie_above_the_papyrus():

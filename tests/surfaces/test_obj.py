@@ -79,7 +79,9 @@ def mesh_text(points, uv, faces, normals=()):
     lines = [f"v {x!r} {y!r} {z!r}" for z, y, x in points.reshape(-1, 3).astype(float).tolist()]
     lines += [f"vt {u!r} {v!r}" for u, v in uv.reshape(-1, 2).astype(float).tolist()]
     lines += [f"vn {x!r} {y!r} {z!r}" for z, y, x in np.array(normals).tolist()]
-    lines += ["f " + " ".join(f"{k + 1}/{k + 1}" + (f"/{k + 1}" if len(normals) else "") for k in face) for face in faces]
+    lines += [
+        "f " + " ".join(f"{k + 1}/{k + 1}" + (f"/{k + 1}" if len(normals) else "") for k in face) for face in faces
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -118,7 +120,9 @@ def test_a_cell_is_measured_in_voxels_whatever_the_units_of_uv(tmp_path, units):
 
 def test_a_picture_larger_than_its_sheet_keeps_its_edges(tmp_path):
     shape = (11, 31)
-    (tmp_path / "s.obj").write_text(mesh_text(plane(shape), 0.5 * picture_uv(shape), quads(shape)))  # the lower left quarter
+    (tmp_path / "s.obj").write_text(
+        mesh_text(plane(shape), 0.5 * picture_uv(shape), quads(shape))
+    )  # the lower left quarter
     surface = quiet(tmp_path / "s.obj")
     assert surface.shape == (21, 61)
     expected = np.zeros((21, 61), bool)
@@ -202,7 +206,10 @@ def test_a_hole_in_the_mesh_is_a_hole_in_the_grid(tmp_path):
         (CORNER.replace("18 20", "1e30 20") + "f 1/1 2/2 3/3\n", r"v 2 is .*up to 1e\+09"),
         (CORNER.replace("vt 1 1", "vt inf 1") + "f 1/1 2/2 3/3\n", r"vt 2 is .*expected finite numbers"),
         (CORNER.replace("vt 1 1", "vt 0 1") + "f 1/1 2/2 3/3\n", r"no triangle has an area both in UV and in space"),
-        (CORNER.replace("v 18 20 5", "v 10 20 5") + "f 1/1 2/2 3/3\n", r"no triangle has an area both in UV and in space"),
+        (
+            CORNER.replace("v 18 20 5", "v 10 20 5") + "f 1/1 2/2 3/3\n",
+            r"no triangle has an area both in UV and in space",
+        ),
         (CORNER.replace("v 18 20 5", "v 90000000 20 5") + "f 1/1 2/2 3/3\n", r"grid of .*larger cell_vox"),
         (CORNER.replace("vt 1 1", "vt 1e-9 1") + "f 1/1 2/2 3/3\n", r"grid of 3 x 2e\+09; .*larger cell_vox"),
     ],
@@ -303,7 +310,11 @@ def test_an_even_grid_is_found_again_without_the_note(tmp_path_factory, shape, s
     valid = np.random.default_rng(seed).random(shape) < share
     if not whole_quads(valid).any():
         valid[:2, :2] = True
-    points = plane(shape, (cell, cell), slope=0.4, dtype=dtype) if kind == "plane" else cylinder(shape, cell, 60.0, dtype=dtype)
+    points = (
+        plane(shape, (cell, cell), slope=0.4, dtype=dtype)
+        if kind == "plane"
+        else cylinder(shape, cell, 60.0, dtype=dtype)
+    )
     surface = traced(points, cell, valid)
     path = tmp_path_factory.mktemp("o") / "s.obj"
     write_obj(surface, path)

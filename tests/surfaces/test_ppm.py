@@ -128,7 +128,11 @@ def test_a_map_of_terabytes_opens_at_once_and_gives_a_tile_for_its_bytes(tmp_pat
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 2e6
-    assert tile.valid.sum() == 1 and tile.points[10, 10].tolist() == [3, 2, 1] and tile.normals[10, 10].tolist() == [1, 0, 0]
+    assert (
+        tile.valid.sum() == 1
+        and tile.points[10, 10].tolist() == [3, 2, 1]
+        and tile.normals[10, 10].tolist() == [1, 0, 0]
+    )
 
 
 def test_a_surface_travels_to_another_process_without_its_values(tmp_path):

@@ -74,7 +74,9 @@ def test_the_last_row_of_a_grid_is_not_lost_to_rounding():
 def test_normals_of_a_plane_stand_on_it():
     for slope, expected in ((0.0, (1, 0, 0)), (1.0, (0.5**0.5, 0, -(0.5**0.5))), (-0.75, (0.8, 0, 0.6))):
         points = plane((5, 6), (3.0, 2.0), slope=slope)
-        np.testing.assert_allclose(normals_of(points, np.ones((5, 6), bool)), np.broadcast_to(expected, (5, 6, 3)), atol=1e-5)
+        np.testing.assert_allclose(
+            normals_of(points, np.ones((5, 6), bool)), np.broadcast_to(expected, (5, 6, 3)), atol=1e-5
+        )
 
 
 def test_normals_point_out_of_a_cylinder_whose_columns_run_anticlockwise():
