@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 MARGIN_VOX = 48  # between the sheet and the volume's faces
 TILE = 128  # pixels a side of the pieces for which a peer's coordinates are built
-OURS = "ours, uint8 in memory"
+OURS, STORED = "ours, uint8 in memory", "ours, zarr 64^3 zstd, nothing cached"
 
 
 @dataclass(frozen=True)
@@ -100,17 +101,34 @@ def measure(
         OURS: lambda: sample_along_normals(tile, offsets, [Source(volume)])[0],
         "ours, nearest voxel": lambda: sample_along_normals(tile, offsets, [Source(volume)], order=0),
         "ours, 4 such volumes together": lambda: sample_along_normals(tile, offsets, [Source(volume)] * 4),
-        "ours, zarr 64^3 zstd, nothing cached": lambda: sample_along_normals(
-            tile, offsets, [Source(CachedChunks(stored))]
-        )[0],
+        STORED: lambda: sample_along_normals(tile, offsets, [Source(CachedChunks(stored))])[0],
     }
     kept = CachedChunks(stored, limit_bytes=2 * volume.nbytes)
     calls["ours, zarr 64^3 zstd, all cached"] = lambda: sample_along_normals(tile, offsets, [Source(kept)])
-    ours = {name: _timed(name, call, runs) for name, call in calls.items()}
-    if not np.array_equal(calls[OURS](), calls["ours, zarr 64^3 zstd, nothing cached"]()):
+    ours = calls[OURS]()
+    if not np.array_equal(ours, calls[STORED]()):
         raise RuntimeError("the store gives other values than memory")
-    peers, differences = _peers(volume, tile, offsets.values, runs, calls[OURS]())
-    return [*ours.values(), *peers], differences, (len(kept._kept), stored.nchunks)
+    differences = {}
+    for name, (prepare, sample, taken) in _peers(volume).items():
+        at = prepare(volume, places(tile, offsets.values))
+        differences[name] = float(np.abs(sample(taken, at) - ours).max())
+        calls[f"{name}, coordinates at hand"] = partial(sample, taken, at)
+        calls[f"{name}, coordinates built"] = partial(
+            _tile_by_tile, volume, tile, offsets.values, (prepare, sample, taken)
+        )
+    return time_in_turns(calls, runs), differences, (len(kept._kept), stored.nchunks)
+
+
+def time_in_turns(calls: dict[str, Callable[[], Any]], runs: int) -> list[Timing]:
+    """Every call once per round, after one that is not counted: a busy minute of the machine then meets all of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(runs + 1):
+        for name, call in calls.items():
+            began = time.process_time()
+            call()
+            if turn:
+                seconds[name].append(time.process_time() - began)
+    return [Timing(name, statistics.median(found), min(found), max(found)) for name, found in seconds.items()]
 
 
 def _stored(volume: np.ndarray, folder: Path) -> Any:
@@ -121,22 +139,14 @@ def _stored(volume: np.ndarray, folder: Path) -> Any:
     return array
 
 
-def _peers(
-    volume: np.ndarray, tile: Tile, offsets: Floats, runs: int, ours: Floats
-) -> tuple[list[Timing], dict[str, float]]:
-    """scipy and torch, each with its coordinates at hand, and building them tile by tile as a user must."""
-    import numpy as np
+def _peers(volume: np.ndarray) -> dict[str, tuple[Any, Any, Any]]:
+    """Name -> how coordinates are made ready, how it samples, and the volume as it takes it (made once, not timed)."""
+    import torch
 
-    timings, differences = [], {}
-    for name, prepare, sample in (("scipy", _as_they_are, _scipy), ("torch", _for_torch, _torch)):
-        at = prepare(volume, places(tile, offsets))
-        taken = volume if name == "scipy" else _as_tensor(volume)
-        timings.append(_timed(f"{PEERS[name]}, coordinates at hand", lambda t=taken, a=at, s=sample: s(t, a), runs))  # type: ignore[misc]
-        differences[PEERS[name]] = float(np.abs(sample(taken, at) - ours).max())
-        del at
-        built = lambda t=taken, p=prepare, s=sample: _tile_by_tile(volume, tile, offsets, (t, p, s))  # noqa: E731
-        timings.append(_timed(f"{PEERS[name]}, coordinates built", built, runs))
-    return timings, differences
+    return {
+        "scipy map_coordinates(order=1)": (_as_they_are, _scipy, volume),
+        "torch grid_sample": (_for_torch, _torch, torch.from_numpy(volume).float()[None, None]),
+    }
 
 
 def places(tile: Tile, offsets: Floats) -> np.ndarray:
@@ -150,7 +160,7 @@ def places(tile: Tile, offsets: Floats) -> np.ndarray:
 def _tile_by_tile(volume: np.ndarray, tile: Tile, offsets: Floats, peer: tuple[Any, Any, Any]) -> None:
     from scroll.surfaces.surface import Tile
 
-    taken, prepare, sample = peer
+    prepare, sample, taken = peer
     height, width = tile.valid.shape
     for row in range(0, height, TILE):
         for column in range(0, width, TILE):
@@ -170,13 +180,6 @@ def _scipy(volume: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.asarray(map_coordinates(volume, at, output=np.float32, order=1))
 
 
-def _as_tensor(volume: np.ndarray) -> Any:
-    """As grid_sample takes it: float32, once for all runs and not timed."""
-    import torch
-
-    return torch.from_numpy(volume).float()[None, None]
-
-
 def _for_torch(volume: np.ndarray, at: np.ndarray) -> Any:
     """Coordinates from -1 to 1 in the order x, y, z, (1, N, H, W, 3) float32."""
     import numpy as np
@@ -190,19 +193,6 @@ def _torch(volume: Any, at: Any) -> np.ndarray:
     from torch.nn.functional import grid_sample
 
     return grid_sample(volume, at, mode="bilinear", align_corners=True)[0, 0].numpy()
-
-
-PEERS = {"scipy": "scipy map_coordinates(order=1)", "torch": "torch grid_sample"}
-
-
-def _timed(name: str, call: Callable[[], Any], runs: int) -> Timing:
-    call()  # compiles, and warms what is warm in use
-    times = []
-    for _ in range(runs):
-        began = time.process_time()
-        call()
-        times.append(time.process_time() - began)
-    return Timing(name, statistics.median(times), min(times), max(times))
 
 
 def table(timings: list[Timing], samples: int) -> str:

@@ -18,7 +18,8 @@ GAIN_PRICE = 0.05
 POWER_SD, BRIGHTNESS_SD = 0.3, 0.1  # what two stacks of the same papyrus differ by at least
 INDEPENDENT_WINDOWS = 3.0  # windows overlap, and neighbours are alike
 CLIP_SD = 4.0
-NOISE_SD, NOISE_CLIP_SD, NOISE_SHARE = 0.3, 3.0, 0.15
+NOISE_SD, NOISE_CLIP_SD, NOISE_SHARE = 0.3, 3.0, 0.3
+NOISE_MOST = 2.0  # a noise that fits at no scale is another scanner's and tells nothing
 _USED = np.flatnonzero((FREQUENCIES >= 0.04) & (FREQUENCIES <= 0.4))  # below: the window's own shape; above: resampling
 
 
@@ -108,7 +109,7 @@ def _noise_cost(noise: FloatArray, trained_noise: FloatArray, step: int) -> floa
     bands = _USED[(_USED + step >= 0) & (_USED + step < len(FREQUENCIES))]
     over = np.log(noise[bands]) - np.log(trained_noise[bands + step] * _stretch(bands, step))
     squares = np.minimum(((over - np.median(over)) / NOISE_SD) ** 2, NOISE_CLIP_SD**2)
-    return float((squares.sum() + len(_USED) - len(bands)) / len(_USED))
+    return min(float(squares.sum() + len(_USED) - len(bands)) / len(_USED), NOISE_MOST)
 
 
 def _depth_cost(

@@ -129,7 +129,7 @@ def _piece(
     tile = segment.surface.tile(*box, settings.data.bin_yx)
     depths = offsets(settings.stage1.flatten, settings.data.depth, settings.data.level)
     values = sample_along_normals(tile, depths, [sources.of(folder) for folder in at.values()])
-    return {name: pooled(found, wanted[name].how) for name, found in zip(at, values, strict=True)}
+    return {name: pooled(sources.scaled(name, found), wanted[name].how) for name, found in zip(at, values, strict=True)}
 
 
 class _Sources:
@@ -138,6 +138,13 @@ class _Sources:
     def __init__(self, traced: TracedVolume, level: int) -> None:
         self.traced, self.level = traced, level
         self._open: dict[Path, Source] = {}
+
+    def scaled(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """CT in spreads of the volume's grey scale, as networks see it; probabilities as they are."""
+        if name != CT:
+            return values
+        middle, spread = self.traced.grey_scale
+        return np.clip((values - np.float32(middle)) / np.float32(spread), -8, 8)  # NaN stays
 
     def of(self, folder: Path | None) -> Source:
         if folder is None:

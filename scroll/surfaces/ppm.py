@@ -24,6 +24,7 @@ END = b"<>"
 VALUES = 6
 PIXEL_BYTES = 8 * VALUES
 STRIP_ROWS = 64
+LARGEST_VOX = 1e9  # what lies further out is damage: no volume is so large
 EXPECTED = {"dim": "6", "ordered": "true", "type": "double", "version": "1"}
 OPTIONAL = {"version"}
 
@@ -37,7 +38,8 @@ def open(path: Path) -> Surface:
     """Open a per-pixel map lazily: only the header is read, and of the values what is sliced; a cell is one voxel.
 
     Points and normals are float64, the normals those of the file, made unit vectors. A pixel is valid where <stem>_mask.png
-    beside the file is 255, or, without it, where the six values are not all 0 or all -1; and where they are finite.
+    beside the file is 255, or, without it, where the six values are not all 0 or all -1; and where they are finite, the
+    place within 1e9 voxels.
 
     Raises:
         InputError: a Netpbm picture, no header, other values than six doubles in rows, a file longer or shorter than it says,
@@ -127,7 +129,7 @@ class PpmPixels:
     def valid(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
         """(h, w) of a box of pixels."""
         values = self.values(rows, columns)
-        is_finite = np.isfinite(values).all(axis=-1)
+        is_finite = np.isfinite(values).all(axis=-1) & (np.abs(values[..., :3]) < LARGEST_VOX).all(axis=-1)
         if self.mask is not None:
             return np.asarray(is_finite & self.mask[rows, columns])
         is_empty = (values == 0).all(axis=-1) | (values == INVALID).all(axis=-1)

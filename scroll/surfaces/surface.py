@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 INVALID = -1.0
+STRIP_POINTS = 2**20  # whose slopes are held at once: 25 numbers a point, against 3 that are kept
 ON_A_POINT = 1e-9  # cells; a rounding error must not make a pixel on the last row ask for the one after it
 
 
@@ -126,12 +127,22 @@ def normals_of(points: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArra
     Slopes are central where both neighbours are valid and one-sided where one is; a point with no valid neighbour in a
     row or in a column, or whose neighbours fall together, has normal 0.
     """
+    normals = np.empty(points.shape, np.float32)
+    step = max(1, STRIP_POINTS // max(1, points.shape[1]))
+    for row in range(0, points.shape[0], step):
+        low, high = max(0, row - 1), row + step + 1
+        strip = _strip_normals(points[low:high], valid[low:high])
+        normals[row : row + step] = strip[row - low :][:step]
+    return normals
+
+
+def _strip_normals(points: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
     along_row, along_column = _slope(points, valid, 0), _slope(points, valid, 1)
     # a cross product changes its sign when x, y, z are read backwards
     normals = np.cross(along_row, along_column)
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     usable = valid[..., None] & (length > 1e-12)
-    return np.where(usable, normals / np.where(usable, length, 1), 0).astype(np.float32)
+    return np.where(usable, normals / np.where(usable, length, 1), 0)
 
 
 def _slope(points: NDArray[np.floating], valid: NDArray[np.bool_], axis: int) -> NDArray[np.float64]:

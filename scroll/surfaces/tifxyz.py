@@ -114,7 +114,7 @@ def _mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         return np.ones(shape, bool)
     mask = read_image(file)
     times = [size // n for size, n in zip(mask.shape, shape, strict=True)]
-    if 0 in times or any(size % n for size, n in zip(mask.shape, shape, strict=True)):
+    if any(size % n for size, n in zip(mask.shape, shape, strict=True)):
         found, grid = (" x ".join(map(str, size)) for size in (mask.shape, shape))
         raise InputError(
             f"{file}: is {found} for a grid of {grid}; expected that, or a whole multiple: export it again"

@@ -108,6 +108,14 @@ def test_predictions_cover_the_sheet_and_nothing_far_from_it(scroll_run):
     assert 0 <= seen.min() and seen.max() <= 1 and seen.size > 0.1 * volume.size
 
 
+def test_the_flattened_ct_is_in_spreads_of_the_grey_scale(scroll_run):
+    settings = load_settings(scroll_run.config)
+    for segment in find_segments(settings.data.root / "train", settings.data):
+        flat = open_map(settings.run_dir / "stage1" / "ct" / "oof" / segment.id / "flat.zarr", "")[0]
+        assert np.abs(np.median(flat[segment.mask])) < 2 and np.abs(flat).max() <= 8
+        assert flat[segment.mask].std() > 0.1
+
+
 def test_a_second_run_makes_nothing_again(scroll_run):
     before = states(scroll_run)
     for _, cwd, *arguments in commands(scroll_run):
@@ -152,7 +160,7 @@ def test_the_flatten_door_gives_what_the_pipeline_made(scroll_run, tmp_path):
     done, _ = step(
         REPOSITORY / "scripts" / "flatten.py", segment.folder, segment.source, "--out", tmp_path / "flat", "--pixel", 2,
         "--prob", f"unet={member / 'volumes' / '1-fold0' / 'prob.zarr'}", "--window", *settings.stage1.flatten.window,
-        "--reduce", "max",
+        "--reduce", settings.stage1.flatten.reduce,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     both, covered = open_map(tmp_path / "flat" / "flat.zarr", "")[:], open_map(tmp_path / "flat" / "coverage.zarr", "")[:]

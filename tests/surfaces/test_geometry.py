@@ -134,11 +134,13 @@ def test_a_fold_shows_in_neighbouring_quads_that_face_opposite_sides():
         assert check_surface(traced(points, 4.0)).folded == 9 / (9 * 19 + 8 * 20)  # along one column of nine quads
 
 
-def test_a_tear_shows_in_neighbours_far_apart():
-    points = plane((10, 21))
-    points[:, 11:, 0] += 100
+def test_a_tear_shows_in_neighbours_more_than_four_cells_apart():
+    points = plane((10, 21), (9.0, 4.0))
+    points[:, 11:, 0] += 15.4  # 15.9 voxels to the next column
+    assert silent(traced(points, (9.0, 4.0))).torn == 0
+    points[:, 11:, 0] += 0.2
     with pytest.warns(UserWarning, match=r"2\.6% of neighbours are more than 4 cells apart"):
-        assert check_surface(traced(points, 4.0)).torn == pytest.approx(10 / (10 * 20 + 9 * 21))
+        assert check_surface(traced(points, (9.0, 4.0))).torn == 10 / (10 * 20 + 9 * 21)
 
 
 def test_on_a_large_surface_strips_find_what_the_whole_would():

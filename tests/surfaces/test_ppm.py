@@ -317,7 +317,7 @@ def test_reading_and_writing_say_nothing(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         values = some()
-        values[0, 0], values[1, 1] = np.nan, 1e300
+        values[0, 0], values[1, 1, 2] = np.nan, 1e300
         surface = open_surface(by_hand(tmp_path / "s.ppm", values))
         write_ppm(surface, tmp_path / "t.ppm")
-        assert np.asarray(open_surface(tmp_path / "t.ppm").valid).sum() == 19
+        assert np.asarray(open_surface(tmp_path / "t.ppm").valid).sum() == 18

@@ -318,7 +318,7 @@ def test_a_larger_surface_costs_no_more_memory(tmp_path):
     for columns in (60, 120, 490):
         volume = cached(open_volume(tmp_path / "s.zarr"), limit_bytes=2**20)
         peaks[columns] = peak_bytes(curved_surface(36, columns), volume)
-    assert peaks[490] < peaks[120] + 2**18
+    assert peaks[490] < peaks[120] + 2**20  # chunks on their way; all its samples are 19 MiB
 
 
 def test_an_empty_tile_and_no_sources_give_empty_answers():

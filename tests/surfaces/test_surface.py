@@ -90,6 +90,18 @@ def test_normals_point_out_of_a_cylinder_whose_columns_run_anticlockwise():
     np.testing.assert_allclose(normals_of(points[:, ::-1], valid), -normals[:, ::-1], atol=1e-4)
 
 
+def test_normals_of_a_large_grid_are_those_of_its_pieces():
+    shape = (2200, 1000)  # more than is worked on at once
+    points = plane(shape) + np.random.default_rng(0).normal(0, 0.5, (*shape, 3)).astype(np.float32)
+    valid = masks(shape, 1, 0.9)
+    normals = normals_of(points, valid)
+    for rows in (slice(0, 5), slice(1000, 1100), slice(2050, 2110), slice(2195, 2200)):
+        around = slice(max(0, rows.start - 1), rows.stop + 1)
+        expected = normals_of(points[around], valid[around])[rows.start - around.start :][: rows.stop - rows.start]
+        np.testing.assert_array_equal(normals[rows], expected)
+    assert (normals[valid] != 0).any(axis=-1).mean() > 0.95 and (normals[~valid] == 0).all()
+
+
 def test_normals_are_unit_vectors_again_after_upsampling():
     surface = traced(cylinder(radius=9.0, cell_vox=6.0, shape=(4, 9)), 6.0)  # 39 degrees between neighbours
     tile = surface.tile(slice(None), slice(None))

@@ -1,6 +1,7 @@
 """A damaged tifxyz, whatever the damage, is one line that says what to do: never a crash, never a hang."""
 
 import shutil
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -75,3 +76,28 @@ def test_any_bytes_for_a_tiff_are_one_line(tmp_path_factory, whole, rubbish, sta
     shutil.copytree(whole, folder)
     (folder / "z.tif").write_bytes(start + rubbish)
     opens_or_says_why(folder)
+
+
+def test_a_header_that_promises_gigabytes_is_refused_before_they_are_asked_for(tmp_path):
+    folder = tifxyz_by_hand(tmp_path / "s", plane((5, 7)), compression="zlib", rowsperstrip=5)
+    with tifffile.TiffFile(folder / "z.tif", mode="r+b") as tiff:
+        for tag in ("ImageLength", "ImageWidth", "RowsPerStrip"):
+            tiff.pages[0].tags[tag].overwrite(60_000)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"z\.tif: says \(60000, 60000\) in \d+ bytes; expected a whole TIFF"):
+        open_surface(folder)
+    assert tracemalloc.get_traced_memory()[1] < 1e7
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"rowsperstrip": 2}, {"tile": (16, 16)}, {"tile": (16, 16), "compression": "lzw"}, {"compression": "zstd"}],
+)
+@pytest.mark.parametrize("lost", [1, 40])
+def test_a_tiff_that_lost_its_end_is_told_so_however_it_is_packed(tmp_path, options, lost):
+    folder = tifxyz_by_hand(tmp_path / "s", cylinder((40, 50)), **options)
+    content = (folder / "y.tif").read_bytes()
+    (folder / "y.tif").write_bytes(content[:-lost])
+    with pytest.raises(InputError, match=rf"y\.tif: cut off at {len(content) - lost} bytes"):
+        open_surface(folder)
