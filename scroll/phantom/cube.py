@@ -183,7 +183,8 @@ def _roll(out, where, maps, flags, textures, labelled, numbers):  # type: ignore
                         depth, top, thickness[n, z, column] / slope, gap[n, z, column] / slope,
                         fray[n, z, column], recto[:, row, along], verso[:, row, along],
                     )  # fmt: skip
-                    inked = film[n, z, column] * _cover(depth, top, top + film_vox)
+                    written = film[n, z, min(int(arc[y, x] + 0.5), wide - 1)]  # a letter's pixel is centred on its arc
+                    inked = written * _cover(depth, top, top + film_vox)
                     density[z, y, x] += grain + film_density * inked
                     paper[z, y, x] = min(255, paper[z, y, x] + int(255 * share))
                     ink[z, y, x] = min(255, ink[z, y, x] + int(255 * min(1.0, inked)))

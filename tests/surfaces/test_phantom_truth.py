@@ -3,8 +3,7 @@
 The phantom's ink lies in a film from the recto face to 2.5 voxels below it, raised a little by its own relief and by
 the fibres, so it is looked for at depths 0 to 2 and found where any of them is mostly film. What was drawn
 is `canvas_ink`: the letters without their cracks. The film has cracks, so the pixels where a letter bears no film
-are left out of the comparison, of both sides alike. Column k of the phantom's maps is laid over arcs k to k + 1, where
-`canvas_ink` has it at arc k: so the film is sampled half a voxel further along the columns.
+are left out of the comparison, of both sides alike.
 """
 
 from dataclasses import replace
@@ -59,10 +58,7 @@ def dice(one, other):
 def ink_dice(drawn, cube, wrap, surface):
     """How well what is sampled from the cube's ink along a surface agrees with what was drawn on the wrap."""
     tile = surface.tile(WHOLE, WHOLE)
-    along = np.gradient(tile.points, axis=1)
-    along /= np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-6)
-    centred = replace(tile, points=tile.points + 0.5 * along)
-    found = np.nan_to_num(sample_along_normals(centred, FILM, [Source(cube.ink)])[0]).max(axis=0) > 127
+    found = np.nan_to_num(sample_along_normals(tile, FILM, [Source(cube.ink)])[0]).max(axis=0) > 127
     letters = canvas_ink(drawn, wrap)
     compared = binary_erosion(as_surface(wrap).tile(WHOLE, WHOLE).valid, iterations=2)
     compared &= ~(letters & (film_on_canvas(drawn, wrap) < 0.5))
