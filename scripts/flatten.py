@@ -24,12 +24,8 @@ WAYS = ("layers", "max", "mean", "logsumexp", "topk")
 def main() -> None:
     """Read the command line and flatten."""
     arguments = read_arguments()
-    from dataclasses import replace
-
-    import numpy as np
-    from scroll.surfaces.geometry import check_surface
-
     from scroll.surfaces import open_surface
+    from scroll.surfaces.geometry import check_surface
     from scroll.surfaces.sample import Offsets
     from stage1_3d.flatten_surface import Flattening, flatten_surface
 
@@ -38,7 +34,7 @@ def main() -> None:
     first = next(iter(sources.values()))
     check_surface(surface, tuple(n * 2**first.level for n in first.volume.shape))
     if arguments.flip_normals:
-        surface = replace(surface, normals=-np.asarray(surface.normals))
+        surface = surface.flipped()
     start, stop = arguments.window
     if not (start < stop and arguments.step > 0):
         raise InputError(

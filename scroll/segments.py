@@ -1,7 +1,7 @@
 """A segment: a surface traced in a scroll volume, with its ink label; and all segments of one volume together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ class Segment:
         """
         surface = open_surface(surface_path(self.folder))
         check_surface(surface, tuple(n * 2**self.data.level for n in self.volume.shape))
-        return surface if self.data.normal_sign == 1 else replace(surface, normals=-np.asarray(surface.normals))
+        return surface if self.data.normal_sign == 1 else surface.flipped()
 
     @cached_property
     def shape_yx(self) -> tuple[int, int]:

@@ -56,7 +56,7 @@ def check_member(member: MemberSettings, data: DataSettings) -> None:
     if data.kind == "segments":
         if member.supervision != "band":
             raise InputError(
-                f"supervision is {member.supervision}, but no axis of a patch is depth in scroll space (data.kind: segments); set it to band"
+                f"supervision is {member.supervision}, but in scroll space (data.kind: segments) no axis is depth; set it to band"
             )
         return
     depth = data.depth[1] - data.depth[0]

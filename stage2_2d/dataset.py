@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 from scroll.augment import change_image, draw_symmetry
 from scroll.config import Stage2Settings
 from scroll.folds import Fold, check_no_leak
-from scroll.sheets import Sheet
 from scroll.patches import draw
+from scroll.sheets import Sheet
 
 TRAINING, VALIDATION = 2, 3  # streams of random numbers, other than stage one's
 

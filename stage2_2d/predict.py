@@ -10,11 +10,11 @@ from torch import nn
 from scroll.checkpoint import load_weights, trained_weights
 from scroll.config import Settings
 from scroll.folds import Fold, Rows
-from scroll.sheets import Sheet
 from scroll.inference import device, mean_of
 from scroll.maps import RowWriter
 from scroll.progress import progress
 from scroll.receipt import file_hash, is_current, key_of, write_receipt
+from scroll.sheets import Sheet
 from scroll.window import Sweep, count_windows, predict
 from stage2_2d.model import about_network, build_network
 from stage2_2d.stack import Stack

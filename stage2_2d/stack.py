@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from scroll.config import Stage1Settings
 from scroll.errors import InputError
-from scroll.sheets import Sheet
 from scroll.maps import open_map
 from scroll.receipt import file_hash, key_of, read_receipt
+from scroll.sheets import Sheet
 
 LOG_ODDS_UNIT = 3.0
 

@@ -45,8 +45,8 @@ def train_stage2(settings: "Settings") -> None:
     """
     from scroll.config import save_settings
     from scroll.folds import make_folds
-    from scroll.sheets import training_sheets
     from scroll.inference import is_main_process
+    from scroll.sheets import training_sheets
     from stage2_2d.model import check_stage2
     from stage2_2d.predict import predict_out_of_fold
     from stage2_2d.stack import read_stack

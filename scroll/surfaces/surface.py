@@ -1,6 +1,6 @@
 """The one type that every reader gives: a grid of points on a sheet, and any tile of it at any resolution."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,10 @@ class Surface:
         """Rows and columns of the grid."""
         return int(self.points.shape[0]), int(self.points.shape[1])
 
+    def flipped(self) -> "Surface":
+        """The same sheet with its normals, and so the direction of depth, turned round."""
+        return replace(self, normals=_Negated(self.normals))
+
     def canvas_shape(self, pixel_vox: int = 1) -> tuple[int, int]:
         """Rows and columns of the canvas in pixels of `pixel_vox` voxels; a cut pixel at the far edge counts."""
         full = [max(1, round(n * cell)) for n, cell in zip(self.shape, self.cell_vox, strict=True)]
@@ -62,6 +66,20 @@ class Surface:
         grid = _Grid(*(np.asarray(part[box]) for part in (self.points, self.normals, self.valid)))
         at = (first_row - box[0].start, first_column - box[1].start)
         return _interpolated(grid, at, (row_share.astype(np.float32), column_share.astype(np.float32)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Negated:
+    """Normals turned round as they are sliced: those of a large map stay on the disk."""
+
+    normals: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.normals.shape)
+
+    def __getitem__(self, key: Any) -> Any:
+        return -np.asarray(self.normals[key])
 
 
 @dataclass(frozen=True)

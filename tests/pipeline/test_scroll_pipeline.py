@@ -11,12 +11,12 @@ from pipeline_run import REPOSITORY, Run, changed, states, step
 from scipy.ndimage import binary_erosion
 
 from ensemble.submission import read_submission
+from scripts import doctor
 from scroll.checkpoint import trained_weights
 from scroll.config import load_settings
 from scroll.maps import open_map
 from scroll.receipt import file_hash, read_receipt
 from scroll.segments import find_segments
-from scripts import doctor
 
 SCROLLS = ("--size", "112", "--letter-height-px", "56", "--seed", "7", "--train", "2", "--test", "1", "--jobs", "2")
 
@@ -88,7 +88,7 @@ def test_each_volume_is_predicted_by_the_fold_that_held_it_out(scroll_run):
         receipt = read_receipt(settings.run_dir / "stage1" / "unet3d" / "oof" / segment.id, "")
         own = weights[0 if segment.volume_name == "1" else 1]
         assert receipt["weights"] == {own: file_hash(Path(own))}
-        trained_on = read_receipt(settings.run_dir / "stage1" / "unet3d" / f"fold{int('1' != segment.volume_name)}", "")
+        trained_on = read_receipt(settings.run_dir / "stage1" / "unet3d" / f"fold{int(segment.volume_name != '1')}", "")
         assert segment.id in trained_on["held_out"]
 
 
@@ -99,13 +99,15 @@ def test_predictions_cover_the_sheet_and_nothing_far_from_it(scroll_run):
         coverage = open_map(folder / "coverage.zarr", "")[0]
         flat = open_map(folder / "flat.zarr", "")[:]
         assert flat.shape == (1, *segment.mask.shape) and np.isfinite(flat).all()
-        inner = binary_erosion(segment.mask, np.ones((3, 3)))  # at the rim a working pixel's middle may lie off the sheet
+        inner = binary_erosion(
+            segment.mask, np.ones((3, 3))
+        )  # at the rim a working pixel's middle may lie off the sheet
         assert (coverage[inner] > 0).all() and (coverage[segment.mask] > 0).mean() > 0.9
         assert (coverage[segment.mask] == 1).mean() > 0.6  # elsewhere the band leaves the volume
         assert (flat[0][coverage == 0] == 0).all()
     volume = open_map(settings.run_dir / "stage1" / "unet3d" / "oof" / "volumes" / "1-fold0" / "prob.zarr", "")[:]
     seen = volume[np.isfinite(volume)]
-    assert 0 <= seen.min() and seen.max() <= 1 and seen.size > 0.1 * volume.size
+    assert seen.min() >= 0 and seen.max() <= 1 and seen.size > 0.1 * volume.size
 
 
 def test_the_flattened_ct_is_in_spreads_of_the_grey_scale(scroll_run):
@@ -163,7 +165,10 @@ def test_the_flatten_door_gives_what_the_pipeline_made(scroll_run, tmp_path):
         "--reduce", settings.stage1.flatten.reduce,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    both, covered = open_map(tmp_path / "flat" / "flat.zarr", "")[:], open_map(tmp_path / "flat" / "coverage.zarr", "")[:]
+    both, covered = (
+        open_map(tmp_path / "flat" / "flat.zarr", "")[:],
+        open_map(tmp_path / "flat" / "coverage.zarr", "")[:],
+    )
     assert both.shape == (2, 1, *segment.mask.shape)
     np.testing.assert_array_equal(both[1], open_map(member / segment.id / "flat.zarr", "")[:])
     np.testing.assert_array_equal(covered[1:], open_map(member / segment.id / "coverage.zarr", "")[:])

@@ -130,6 +130,6 @@ def test_ink_and_bare_papyrus_are_both_drawn(data):
     volumes = [LabelledVolume(v, lifted_label(v, MEMBER.ink_depth)) for v in volumes_of(segments)]
     patches = SegmentPatches(volumes, fold, MEMBER, 0, is_training=True, count=0)
     inked = [bool((patches[n]["target"] & ~patches[n]["ignore"]).any()) for n in range(30)]
-    assert 8 <= sum(inked)
+    assert sum(inked) >= 8
     known = np.mean([float((~patches[n]["ignore"]).float().mean()) for n in range(10)])
     assert known > 0.2
