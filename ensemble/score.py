@@ -15,7 +15,7 @@ from ensemble.postprocess import drop_small
 from ensemble.predict import blended, input_sheets
 from scroll.config import Settings
 from scroll.files import write_json
-from scroll.labels import read_mask_png
+from scroll.labels import Label, named, read_mask_png
 from scroll.metrics.fbeta import ink_score, level_counts
 from scroll.metrics.surface_dice import surface_dice
 
@@ -39,7 +39,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     """
     fit = read_fit(settings)
     fragments = input_sheets(settings, source)
-    truths = {f.id: read_mask_png(truth_dir / f.id / "inklabels.png", f.shape_yx) & f.full_mask for f in fragments}
+    truths = {sheet.id: read_truth(sheet, truth_dir / sheet.id) for sheet in fragments}
     rows = []
     for name in [*candidate_names(settings), ENSEMBLE]:
         rows.append(_row(settings, fragments, output, truths, fit, name))
@@ -53,27 +53,42 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     }
     write_json(output / "score.json", score)
     for fragment in fragments:
-        _save_pictures(settings, fragment, output / fragment.id, truths[fragment.id], fit)
+        _save_pictures(settings, fragment, output / fragment.id, truths[fragment.id].target, fit)
     return score
+
+
+def read_truth(sheet: "Sheet", folder: Path) -> Label:
+    """What is written on a sheet: `inklabels.png` in `folder`, known inside the papyrus and, if it is there, `supervision_mask.png`.
+
+    Both may also be called <sheet>_inklabels.png and <sheet>_supervision_mask.png, as those of public segments are.
+
+    Raises:
+        MissingInputError: no label there.
+        InputError: it has another size than the sheet.
+    """
+    ink = read_mask_png(named(folder, sheet.id, "inklabels.png"), sheet.shape_yx)
+    supervised = named(folder, sheet.id, "supervision_mask.png")
+    known = sheet.full_mask & read_mask_png(supervised, sheet.shape_yx) if supervised.exists() else sheet.full_mask
+    return Label(ink & known, ~known)
 
 
 def _row(
     settings: Settings,
     fragments: "Sequence[Sheet]",
     output: Path,
-    truths: dict[str, NDArray[np.bool_]],
+    truths: dict[str, Label],
     fit: dict[str, Any],
     name: str,
 ) -> dict[str, Any]:
     threshold = fit["thresholds"][name]
     counts, decided, dice = {}, {}, []
     for fragment in fragments:
-        truth, valid = truths[fragment.id], fragment.full_mask
+        truth, valid = truths[fragment.id].target, ~truths[fragment.id].ignore
         prob = _map(settings, fragment, output / fragment.id, fit, name)
         mask = _decided(settings, fragment, prob, threshold, name)
         counts[fragment.id] = level_counts(prob, truth, valid)
         decided[fragment.id] = level_counts(mask.astype(np.float32), truth, valid)
-        dice.append(_lifted_dice(fragment, mask, truth, settings.ensemble.lift_thickness_vox))
+        dice.append(_lifted_dice(fragment, mask & valid, truth & valid, settings.ensemble.lift_thickness_vox))
     ranked, at_mask = ink_score(counts, threshold).as_row(), ink_score(decided, 0.5).as_row()
     return {
         "name": name,

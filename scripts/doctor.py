@@ -83,7 +83,7 @@ def _examine_data(settings: "Settings") -> Iterator[str]:
         return
     described, check, check_folds = checks
     for sheet in sheets:
-        for said in _asked(described(sheet), partial(check, sheet)):
+        for said in _asked(partial(described, sheet), partial(check, sheet)):
             is_sound &= said.startswith("ok:")
             yield said
     if not is_sound:
@@ -93,13 +93,14 @@ def _examine_data(settings: "Settings") -> Iterator[str]:
         yield from _asked("disk", lambda: _check_disk(settings, sheets))
 
 
-def _asked(what: str, check: Callable[[], object]) -> Iterator[str]:
+def _asked(what: str | Callable[[], str], check: Callable[[], object]) -> Iterator[str]:
+    """Check first, then say what was looked at: to describe a thing reads it."""
     try:
         check()
     except InputError as error:
         yield f"problem: {error}"
     else:
-        yield f"ok: {what}"
+        yield f"ok: {what if isinstance(what, str) else what()}"
 
 
 def _described(fragment: "Fragment") -> str:

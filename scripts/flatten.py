@@ -24,6 +24,10 @@ WAYS = ("layers", "max", "mean", "logsumexp", "topk")
 def main() -> None:
     """Read the command line and flatten."""
     arguments = read_arguments()
+    if arguments.pixel < 1 or arguments.level < 0:
+        raise InputError(
+            f"--pixel {arguments.pixel} --level {arguments.level}: expected a pixel of 1 voxel or more, and a level of 0 or more"
+        )
     from scroll.surfaces import open_surface
     from scroll.surfaces.geometry import check_surface
     from scroll.surfaces.sample import Offsets

@@ -50,7 +50,7 @@ class DataSettings(Frozen):
     normal_sign: Literal[1, -1] = Field(
         1, description="segments: which way depth grows; 1: along dP/dcolumn x dP/drow, out of the scroll"
     )
-    cache_mb: int = Field(512, ge=1, description="segments: most decoded chunks kept in memory, per process")
+    cache_mb: int = Field(512, ge=1, description="segments: decoded chunks kept in memory, for each volume that is open in a process")
 
 
 class FoldSettings(Frozen):

@@ -1,12 +1,11 @@
 """Which way, how deep and at which scale a stack must lie for its depth profile to look like that of the training data."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.depth_profile import EDGE_PX, FREQUENCIES, PER_OCTAVE, DepthProfile, FloatArray, mean_profile
+from scroll.depth_profile import FREQUENCIES, PER_OCTAVE, DepthProfile, FloatArray, Windows
 
 SCALE_STEPS = np.arange(-11, 12)  # of 1 / PER_OCTAVE octave: in-plane scales from 0.39 to 2.6
 REACH_LAYERS = 14  # offsets looked at; the next wrap lies some 20 layers away and looks much the same
@@ -17,7 +16,8 @@ GAINS = np.arange(-1.2, 1.3, 0.3)  # log power of the papyrus texture over the t
 GAIN_PRICE = 0.05
 POWER_SD, BRIGHTNESS_SD = 0.3, 0.1  # what two stacks of the same papyrus differ by at least
 INDEPENDENT_WINDOWS = 3.0  # windows overlap, and neighbours are alike
-CLIP_SD = 4.0
+CLIP_SD = 6.0
+MOST_WANDER, WANDER_PRICE = 7, 0.05  # layers that the sheet of a window may lie off the mean; price per layer squared
 NOISE_SD, NOISE_CLIP_SD, NOISE_SHARE = 0.3, 3.0, 0.3
 NOISE_MOST = 2.0  # a noise that fits at no scale is another scanner's and tells nothing
 _USED = np.flatnonzero((FREQUENCIES >= 0.04) & (FREQUENCIES <= 0.4))  # below: the window's own shape; above: resampling
@@ -66,21 +66,47 @@ def _vertex(costs: FloatArray, at: int) -> float:
     return float(0.5 * (before - after) / bend) if np.isfinite(bend) and bend > 0 else 0.0
 
 
-def match(profile: DepthProfile, reference: DepthProfile) -> Match:
+def match(windows: Windows, reference: DepthProfile) -> Match:
     """Compare a stack with the training data under every hypothesis of direction, offset and in-plane scale.
 
     The texture expected at a frequency is the training's papyrus texture there, stretched by the scale, plus the noise
     of the stack itself: a noisier scan is no other scale. How the noise itself is stretched counts for little.
+    A sheet is seldom flat: under either direction the windows are first put in line with one another.
     """
-    costs = np.full((2, 2 * REACH_LAYERS + 1, len(SCALE_STEPS)), np.inf)
+    costs = []
+    for facing in (windows, windows.reversed()):
+        rough = Match(_costs(facing.mean(), reference)[None])
+        _, offset, scale = rough.best
+        shifts = window_shifts(facing, reference, int(SCALE_STEPS[scale]), int(rough.offsets[offset]))
+        costs.append(_costs(facing.mean(shifts - shifts.mean()), reference))
+    return Match(np.stack(costs))
+
+
+def window_shifts(windows: Windows, reference: DepthProfile, step: int = 0, offset: int = 0) -> FloatArray:
+    """Layers by which the sheet of each window (W,) lies deeper than in training, near `offset`, at a scale of `step`."""
+    bands, expected, spread = _expected(windows.noise, reference, step)
+    power = windows.log_power[..., bands]
+    nearby = np.arange(-MOST_WANDER, MOST_WANDER + 1)
+    shifts = []
+    for brightness, own in zip(windows.brightness, power, strict=True):
+        costs = [_depth_cost(brightness, own, reference, expected, spread, offset + int(d)) for d in nearby]
+        costs = np.array(costs) + WANDER_PRICE * nearby**2
+        least = int(np.argmin(costs))
+        shifts.append(offset + nearby[least] + _vertex(costs, least) if np.isfinite(costs[least]) else offset)
+    return np.array(shifts, dtype=float)
+
+
+def _costs(profile: DepthProfile, reference: DepthProfile) -> FloatArray:
+    """Cost of every (offset, scale) of a stack taken to lie in the direction of the training."""
+    offsets = range(-REACH_LAYERS, REACH_LAYERS + 1)
+    costs = np.empty((len(offsets), len(SCALE_STEPS)))
     for at, step in enumerate(SCALE_STEPS):
         bands, expected, spread = _expected(profile.noise, reference, int(step))
         noise = NOISE_SHARE * _noise_cost(profile.noise, reference.noise, int(step))
-        for flip, stack in enumerate((profile, profile.reversed())):
-            power = stack.log_power[..., bands]
-            for row, offset in enumerate(range(-REACH_LAYERS, REACH_LAYERS + 1)):
-                costs[flip, row, at] = noise + _depth_cost(stack.brightness, power, reference, expected, spread, offset)
-    return Match(costs)
+        power = profile.log_power[..., bands]
+        for row, offset in enumerate(offsets):
+            costs[row, at] = noise + _depth_cost(profile.brightness, power, reference, expected, spread, offset)
+    return costs
 
 
 def _expected(

@@ -22,7 +22,7 @@ QUIET_SHARE = 0.15  # of all layers of all windows, those with the least texture
 
 @dataclass(frozen=True)
 class DepthProfile:
-    """Mean over windows of what each of Z layers looks like; free of the stack's grey scale.
+    """What each of Z layers looks like on the mean of some windows; free of the stack's grey scale.
 
     `brightness` (Z,) runs from about 0, the darkest layers, to 1, the brightest. `log_power` (Z, 2, K) is the log of
     the power spectral density at `FREQUENCIES`, of changes along y and along x, over the squared range of brightness.
@@ -35,33 +35,40 @@ class DepthProfile:
     noise: FloatArray
     brightness_spread: FloatArray
     power_spread: FloatArray
-    windows: int
 
-    def reversed(self) -> "DepthProfile":
+
+@dataclass(frozen=True)
+class Windows:
+    """The same of each of W windows: `brightness` (W, Z), `log_power` (W, Z, 2, K), and of all together `noise` (K,)."""
+
+    brightness: FloatArray
+    log_power: FloatArray
+    noise: FloatArray
+
+    def reversed(self) -> "Windows":
         """The same stack with its layers in the opposite order."""
-        return DepthProfile(
-            self.brightness[::-1],
-            self.log_power[::-1],
-            self.noise,
-            self.brightness_spread[::-1],
-            self.power_spread[::-1],
-            self.windows,
-        )
+        return Windows(self.brightness[:, ::-1], self.log_power[:, ::-1], self.noise)
 
-    def turned(self) -> "DepthProfile":
+    def turned(self) -> "Windows":
         """The same stack turned by a quarter in the plane."""
+        return Windows(self.brightness, self.log_power[:, :, ::-1], self.noise)
+
+    def mean(self, shifts: FloatArray | None = None) -> DepthProfile:
+        """The mean over the windows once that which lies `shifts` (W,) layers too deep in each is put in place."""
+        brightness, power = self.brightness, self.log_power
+        if shifts is not None:
+            brightness, power = _moved(brightness, shifts), _moved(power, shifts)
         return DepthProfile(
-            self.brightness,
-            self.log_power[:, ::-1],
-            self.noise,
-            self.brightness_spread,
-            self.power_spread,
-            self.windows,
+            brightness=brightness.mean(axis=0),
+            log_power=power.mean(axis=0),
+            noise=self.noise,
+            brightness_spread=brightness.std(axis=0),
+            power_spread=power.std(axis=0).mean(axis=1),
         )
 
 
-def depth_profile(stack: Any, mask: NDArray[np.bool_], windows: int = 24, where: str = "stack") -> DepthProfile:
-    """Profile of a stack, (Z, Y, X) array or `Volume`, from windows of papyrus, the same ones every time; reads only those.
+def look(stack: Any, mask: NDArray[np.bool_], windows: int = 24, where: str = "stack") -> Windows:
+    """Look at a stack, (Z, Y, X) array or `Volume`, from windows of papyrus, the same ones every time; reads only those.
 
     Raises:
         InputError: no window of papyrus fits in, a voxel is not finite, or all layers are alike.
@@ -76,7 +83,7 @@ def depth_profile(stack: Any, mask: NDArray[np.bool_], windows: int = 24, where:
             raise InputError(f"{where}: NaN or infinity in the CT near y {y}, x {x}; repair the volume")
         brightness.append(block.mean(axis=(1, 2), dtype=np.float64))
         power.append(log_spectra(block))
-    return profile_of(np.stack(brightness), np.stack(power), where)
+    return windows_of(np.stack(brightness), np.stack(power), where)
 
 
 def draw_windows(mask: NDArray[np.bool_], count: int) -> list[tuple[int, int]]:
@@ -123,48 +130,42 @@ def _bands() -> FloatArray:
 _BANDS = _bands()
 
 
-def profile_of(brightness: FloatArray, power: FloatArray, where: str = "stack") -> DepthProfile:
-    """The profile of W windows, from their mean grey values (W, Z) and log power (W, Z, 2, K).
+def windows_of(brightness: FloatArray, power: FloatArray, where: str = "stack") -> Windows:
+    """Windows from their mean grey values (W, Z) and log power (W, Z, 2, K), both freed of the grey scale.
 
     Raises:
         InputError: all layers are equally bright, or have no texture at all.
     """
     dark, bright = np.percentile(brightness, (5, 95))
-    quiet = power[..., MIDDLE].mean(axis=(2, 3))  # (W, Z)
-    if not bright - dark > 1e-6 * max(abs(bright), 1e-30) or np.exp(power).max() < 1e-9:
+    if not bright - dark > 1e-6 * max(abs(bright), 1e-30) or power.max() < -20:
         raise InputError(f"{where}: all layers are equally bright; there is no sheet to be seen")
     power = power - 2 * np.log(bright - dark)
-    is_quiet = quiet <= np.quantile(quiet, QUIET_SHARE)
-    level = (brightness - dark) / (bright - dark)
-    return DepthProfile(
-        brightness=level.mean(axis=0),
-        log_power=power.mean(axis=0),
-        noise=np.exp(power[is_quiet]).mean(axis=(0, 1)),
-        brightness_spread=level.std(axis=0),
-        power_spread=power.std(axis=0).mean(axis=1),
-        windows=len(brightness),
-    )
+    texture = power[..., MIDDLE].mean(axis=(2, 3))  # (W, Z)
+    quiet = texture <= np.quantile(texture, QUIET_SHARE)
+    return Windows((brightness - dark) / (bright - dark), power, np.exp(power[quiet]).mean(axis=(0, 1)))
 
 
 def mean_profile(profiles: Sequence[DepthProfile], shifts: Sequence[float]) -> DepthProfile:
     """Mean of profiles of equally many layers, the sheet of each lying `shifts` layers too deep; edges are held."""
-    depth = len(profiles[0].brightness)
-    rows = np.arange(depth)
-
-    def moved(values: FloatArray, shift: float) -> FloatArray:
-        flat = values.reshape(depth, -1)
-        moved_rows = np.stack([np.interp(rows + shift, rows, column) for column in flat.T], axis=1)
-        return moved_rows.reshape(values.shape)
 
     def mean(name: str) -> FloatArray:
-        return np.mean([moved(getattr(p, name), s) for p, s in zip(profiles, shifts, strict=True)], axis=0)
+        return _moved(np.stack([getattr(profile, name) for profile in profiles]), np.asarray(shifts)).mean(axis=0)
 
-    between = np.std([moved(p.brightness, s) for p, s in zip(profiles, shifts, strict=True)], axis=0)
+    between = _moved(np.stack([profile.brightness for profile in profiles]), np.asarray(shifts)).std(axis=0)
     return DepthProfile(
         brightness=mean("brightness"),
         log_power=mean("log_power"),
-        noise=np.exp(np.mean([np.log(p.noise) for p in profiles], axis=0)),
+        noise=np.exp(np.mean([np.log(profile.noise) for profile in profiles], axis=0)),
         brightness_spread=np.hypot(mean("brightness_spread"), between),
         power_spread=mean("power_spread"),
-        windows=sum(p.windows for p in profiles),
     )
+
+
+def _moved(values: FloatArray, shifts: FloatArray) -> FloatArray:
+    """Each of (W, Z, any...) moved up by its number of layers, in parts of layers too; the edges are held."""
+    last = values.shape[1] - 1
+    place = np.clip(np.arange(last + 1) + shifts[:, None], 0, last)  # (W, Z)
+    below = np.minimum(place.astype(int), last - 1) if last else place.astype(int)
+    part = (place - below).reshape(*place.shape, *([1] * (values.ndim - 2)))
+    which = np.arange(len(values))[:, None]
+    return values[which, below] * (1 - part) + values[which, np.minimum(below + 1, last)] * part

@@ -33,6 +33,12 @@ class Label:
         return float(np.count_nonzero(self.target & ~self.ignore) / known) if known else 0.0
 
 
+def named(folder: Path, sheet_id: str, name: str) -> Path:
+    """<folder>/<sheet_id>_<name> where that is there, as public segments have it, else <folder>/<name>."""
+    own = folder / f"{sheet_id}_{name}"
+    return own if own.exists() else folder / name
+
+
 def read_mask_png(path: Path, shape_yx: tuple[int, int] | None = None) -> NDArray[np.bool_]:
     """Read a 0/255 (or 0/1) picture as (Y, X) bool.
 
@@ -45,7 +51,9 @@ def read_mask_png(path: Path, shape_yx: tuple[int, int] | None = None) -> NDArra
 
     Image.MAX_IMAGE_PIXELS = None  # a scroll's segment may be larger than what Pillow takes for an attack
     if not path.exists():
-        raise MissingInputError(f"{path}: not there; a fragment needs it beside its layers")
+        raise MissingInputError(
+            f"{path}: not there; labels and masks lie beside the layers, or in the segment's folder: copy it there"
+        )
     try:
         image = imread(path)
     except Exception as error:  # noqa: BLE001 - Pillow raises many kinds for a damaged picture

@@ -32,7 +32,7 @@ class RowWriter:
     """
 
     def __init__(
-        self, path: Path, key: str, shape: tuple[int, ...], voxel_um: float, axes: str, bin_yx: int = 1
+        self, path: Path, key: str, shape: tuple[int, ...], voxel_um: float | None, axes: str, bin_yx: int = 1
     ) -> None:
         self.path, self.key, self.shape = path, key, shape
         self._aside = path.with_name(f".{path.name}.part")
@@ -49,7 +49,7 @@ class RowWriter:
             return
         remove(self._aside)
         remove(self._ledger)
-        chunks = (*shape[:ROWS], CHUNK, CHUNK)
+        chunks = (*(min(length, CHUNK) for length in shape[:ROWS]), CHUNK, CHUNK)
         self._array = create_ome_zarr(self._aside, shape, "float16", chunks, voxel_um, axes, bin_yx=bin_yx)
         self._array.attrs["made_with"] = key
 

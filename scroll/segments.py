@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scroll.config import DataSettings
 from scroll.errors import InputError, MissingInputError
 from scroll.fragments import names_below
-from scroll.labels import Label, binned_label, read_mask_png, share_in_blocks
+from scroll.labels import Label, binned_label, named, read_mask_png, share_in_blocks
 from scroll.receipt import file_hash, fingerprint, key_of
 from scroll.surfaces import open_surface, tifxyz
 from scroll.surfaces.geometry import check_surface
@@ -26,7 +26,7 @@ from scroll.volumes.volume import Volume
 SOURCE_FILE = "volume_source.txt"
 STRIP_ROWS = 64
 SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey scale is measured on
-METADATA = (".zattrs", ".zgroup", "0/.zarray", "zarr.json", "0/zarr.json", "meta.json", "metadata.json")
+METADATA = (".zattrs", ".zgroup", ".zarray", "0/.zarray", "zarr.json", "0/zarr.json", "meta.json", "metadata.json")
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,23 @@ class Segment:
     def source(self) -> str:
         """Path or URL of the volume: what `volume_source.txt` says (relative to the segment), else `data.volume`.
 
+        The same volume is always spelled the same: folds and predictions go by it.
+
         Raises:
             MissingInputError: neither says.
         """
         file = self.folder / SOURCE_FILE
         if file.exists():
-            said = file.read_text(encoding="utf-8").strip()
-            return said if "://" in said else str((self.folder / said).resolve())
-        if self.data.volume is None:
+            said, beside = file.read_text(encoding="utf-8").strip(), self.folder
+            if not said:
+                raise MissingInputError(f"{file}: empty; write the path or URL of the segment's OME-Zarr into it")
+        elif self.data.volume is not None:
+            said, beside = self.data.volume, Path()
+        else:
             raise MissingInputError(
                 f"{file}: not there, and data.volume is not set; write the path or URL of the segment's OME-Zarr into either"
             )
-        return self.data.volume
+        return said.rstrip("/") if "://" in said else str((beside / said).resolve())
 
     @property
     def volume_name(self) -> str:
@@ -111,17 +116,12 @@ class Segment:
             MissingInputError: no label there.
             InputError: it has another size than the canvas.
         """
-        ink = read_mask_png(self._named("inklabels.png"), self.shape_yx)
+        ink = read_mask_png(named(self.folder, self.id, "inklabels.png"), self.shape_yx)
         known = self.full_mask
-        supervised = self._named("supervision_mask.png")
+        supervised = named(self.folder, self.id, "supervision_mask.png")
         if supervised.exists():
             known = known & read_mask_png(supervised, self.shape_yx)
         return Label(ink, ~known)
-
-    def _named(self, name: str) -> Path:
-        """<segment>/<name>, or <segment>/<segment>_<name> as the public segments have it."""
-        own = self.folder / f"{self.id}_{name}"
-        return own if own.exists() else self.folder / name
 
     @cached_property
     def label(self) -> Label:
@@ -160,7 +160,11 @@ def open_level(source: str, level: int, cache_mb: int) -> Volume:
         from scroll.volumes.remote import RemoteSettings
 
         return ome_zarr.open(place, level=level, remote=RemoteSettings(cache_bytes=limit))
-    return cached(open_volume(place) if level == 0 else ome_zarr.open(place, level=level), limit)
+    if level == 0 or not place.exists():
+        return cached(open_volume(place), limit)
+    if not ome_zarr.recognises(place):
+        raise InputError(f"{place}: no zarr, so it has no level {level}; ask for level 0, or convert it to OME-Zarr")
+    return cached(ome_zarr.open(place, level=level), limit)
 
 
 def volume_key(source: str) -> str:
@@ -170,6 +174,8 @@ def volume_key(source: str) -> str:
         from scroll.volumes.remote import state
 
         return key_of([source, state(place)])
+    if not ome_zarr.recognises(place):
+        return key_of([source, fingerprint(place)])  # a file, or a folder of layers
     return key_of([source, {name: file_hash(place / name) for name in METADATA if (place / name).is_file()}])
 
 
@@ -233,14 +239,17 @@ class TracedVolume:
             InputError: no segment has a valid point.
         """
         rng = np.random.default_rng(0)
+        valid_below = [_valid_below_rows(segment.surface) for segment in self.segments]
         samples = []
         for n in range(SAMPLED_PLACES):
             surface = self.segments[n % len(self.segments)].surface
-            rows, columns = np.nonzero(np.asarray(surface.valid))
-            if not len(rows):
+            below = valid_below[n % len(self.segments)]
+            if not below[-1]:
                 continue
-            picked = rng.integers(len(rows))
-            point = np.asarray(surface.points[rows[picked], columns[picked]], np.float64)
+            picked = rng.integers(below[-1])
+            row = int(np.searchsorted(below, picked, side="right")) - 1
+            column = np.flatnonzero(np.asarray(surface.valid[row : row + 1]))[picked - below[row]]
+            point = np.asarray(surface.points[row, column], np.float64)
             corner = self.inside(at_level(point, self.data.level) - SAMPLED_EDGE // 2, (SAMPLED_EDGE,) * 3)
             samples.append(self.volume[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)].ravel())
         if not samples:
@@ -274,6 +283,13 @@ class TracedVolume:
     def key(self) -> str:
         """Hash of the volume's metadata, its segments and how they are looked at."""
         return key_of([segment.key for segment in self.segments])
+
+
+def _valid_below_rows(surface: Surface) -> NDArray[np.int64]:
+    """(H + 1,) how many valid points lie in the rows before each; a strip at a time, for a .ppm holds a point per pixel."""
+    starts = range(0, surface.shape[0], STRIP_ROWS)
+    counts = [np.count_nonzero(np.asarray(surface.valid[row : row + STRIP_ROWS]), axis=1) for row in starts]
+    return np.concatenate([[0], np.cumsum(np.concatenate(counts))])
 
 
 def at_level(place: NDArray[Any], level: int) -> NDArray[Any]:

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from scroll.maps import RowWriter
 from scroll.progress import progress
-from scroll.receipt import is_current, key_of, write_receipt
+from scroll.receipt import NAME, fingerprint, is_current, key_of, read_receipt, write_receipt
+from scroll.segments import volume_key
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
 from stage1_3d.flatten import flattened
 
 STRIP_ROWS, TILE_COLUMNS = 128, 256
+LARGEST = float(np.finfo(np.float16).max)  # white in a 16-bit scan is 65535, and would be infinite
+PROBES = 16  # rows and columns of normals that tell one direction of depth from the other
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,17 @@ def flatten_surface(
     """Write <folder>/flat.zarr (C, N, H, W) float16, coverage.zarr (C, H, W) and a receipt; goes on where it was stopped.
 
     Channels are in the order of `sources`. Coverage is the share of the depths that lie inside the volume and were
-    predicted (0 to 1); values that are not covered are 0 in flat.zarr. Memory: a strip of 128 rows of the result, whatever the surface.
+    predicted (0 to 1); values that are not covered are 0 in flat.zarr, and what float16 cannot hold (above 65504) becomes the
+    most it can. Memory: a strip of 128 rows of the result, whatever the surface.
     """
-    key = key_of(
-        [str(surface.path), {n: [_where(s), s.level, s.origin_zyx] for n, s in sources.items()}, how_as_json(how)]
-    )
+    made_from = {name: [_where(s), s.level, s.origin_zyx, _state(s)] for name, s in sources.items()}
+    key = key_of([str(surface.path), _state_of_surface(surface), made_from, how_as_json(how), voxel_um])
     if is_current(folder, key) and (folder / "flat.zarr").exists():
         return
     shape = surface.canvas_shape(how.pixel_vox)
     writers = (
-        RowWriter(folder / "flat.zarr", key, (len(sources), how.depth, *shape), voxel_um or 1.0, "czyx", how.pixel_vox),
-        RowWriter(folder / "coverage.zarr", key, (len(sources), *shape), voxel_um or 1.0, "cyx", how.pixel_vox),
+        RowWriter(folder / "flat.zarr", key, (len(sources), how.depth, *shape), voxel_um, "czyx", how.pixel_vox),
+        RowWriter(folder / "coverage.zarr", key, (len(sources), *shape), voxel_um, "cyx", how.pixel_vox),
     )
     first = min(writer.done_rows for writer in writers)
     with progress(f"flatten {surface.path.name}", shape[0] - first, "row") as advance:
@@ -76,7 +79,9 @@ def _tile(
     tile = surface.tile(*box, how.pixel_vox)
     values = sample_along_normals(tile, how.offsets, list(sources.values()), how.order)  # (C, N, h, w)
     pairs = [pooled(one, how.reduce) for one in values]
-    return np.stack([flat for flat, _ in pairs]), np.concatenate([coverage for _, coverage in pairs])
+    return np.stack([flat for flat, _ in pairs]).clip(-LARGEST, LARGEST), np.concatenate(
+        [coverage for _, coverage in pairs]
+    )
 
 
 def pooled(values: NDArray[np.float32], how: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -94,6 +99,24 @@ def how_as_json(how: Flattening) -> dict[str, Any]:
     """For keys and receipts."""
     offsets = {"start": how.offsets.start, "stop": how.offsets.stop, "step": how.offsets.step}
     return {"offsets_vox": offsets, "order": how.order, "reduce": how.reduce, "pixel_vox": how.pixel_vox}
+
+
+def _state_of_surface(surface: Surface) -> list[Any]:
+    """What tells a surface from another one at the same path, and from itself with its normals turned round."""
+    step = [max(1, n // PROBES) for n in surface.shape]
+    probes = np.asarray(surface.normals[:: step[0], :: step[1]])
+    files = [surface.path] if surface.path.is_file() else sorted(p for p in surface.path.glob("*.*") if p.is_file())
+    return [np.round(probes, 3).tolist(), [fingerprint(file) for file in files]]
+
+
+def _state(source: Source) -> str | None:
+    """The receipt's key of a prediction of ours, else the state of the volume's metadata; None of what lies in memory."""
+    path = getattr(source.volume, "path", None)
+    if path is None:
+        return None
+    receipt = Path(path).parent / NAME
+    made_with = str(read_receipt(receipt.parent, "")["key"]) if receipt.exists() else ""
+    return key_of([made_with, volume_key(str(path))])
 
 
 def _where(source: Source) -> str:

@@ -45,8 +45,11 @@ class Boxes:
             segment = self.segments[place.source]
             if not segment.mask[place.y, place.x]:
                 continue
+            middle = segment.surface.tile(slice(place.y, place.y + 1), slice(place.x, place.x + 1), segment.data.bin_yx)
+            if not middle.valid[0, 0]:  # at the rim half a working pixel is papyrus, but not its middle
+                continue
             volume = self.volumes[segment.volume_name]
-            corner = volume.inside(self._around(rng, segment, place.y, place.x), self.size)
+            corner = volume.inside(self._around(rng, middle.points[0, 0], segment.data.level), self.size)
             if volume.name not in self.closed or not self.closed[volume.name].touches(corner, self.size):
                 return volume, corner
         raise InputError(
@@ -54,12 +57,11 @@ class Boxes:
             "(folds.by: volume) or bands of rows (folds.by: region), or make patch_size smaller"
         )
 
-    def _around(self, rng: np.random.Generator, segment: Segment, y: int, x: int) -> np.ndarray:
-        """Corner of a box about the middle of a working pixel, moved by up to a quarter of its size."""
-        tile = segment.surface.tile(slice(y, y + 1), slice(x, x + 1), segment.data.bin_yx)
+    def _around(self, rng: np.random.Generator, point: np.ndarray, level: int) -> np.ndarray:
+        """Corner of a box about a point on a sheet (voxels of level 0), moved by up to a quarter of its size."""
         size = np.array(self.size)
         away = rng.uniform(-0.25, 0.25, 3) * size
-        return np.asarray(at_level(tile.points[0, 0].astype(np.float64), segment.data.level) - size / 2 + away)
+        return np.asarray(at_level(point.astype(np.float64), level) - size / 2 + away)
 
 
 def closed_blocks(traced: TracedVolume, fold: Fold) -> Blocks:

@@ -66,7 +66,8 @@ def predict_volume(
     Memory: one row of windows over the cut-out's depth and width.
     """
     weights = [weights_path(settings, name, fold) for fold in folds]
-    how = [settings.stage1.window.model_dump(), settings.data.depth, rows, folds]
+    precision = settings.stage1.members[name].training.precision
+    how = [settings.stage1.window.model_dump(), settings.data.depth, rows, folds, precision]
     key = key_of([traced.key, [file_hash(path) for path in weights], how])
     if is_current(folder, key) and (folder / "prob.zarr").exists():
         return

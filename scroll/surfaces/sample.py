@@ -169,7 +169,7 @@ def _slabs(part: Part) -> Iterator[Part]:
 
 def _sample_in_boxes(lines: Lines, grid: Grid, part: Part, arrays: list[Any], outs: list[NDArray[np.float32]]) -> None:
     """Lay out what a part needs of each array in a box in memory and sample that; halve the part if the boxes are too large."""
-    box = tuple(slice(int(first), int(end)) for first, end in extent(lines, grid, part).T)
+    box = tuple(slice(int(first), int(end), 1) for first, end in extent(lines, grid, part).T)
     size = [along.stop - along.start for along in box]
     types = [np.dtype(np.float32 if array.dtype == np.float16 else array.dtype).newbyteorder("=") for array in arrays]
     halves = _halves(part)

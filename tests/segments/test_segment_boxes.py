@@ -133,3 +133,18 @@ def test_ink_and_bare_papyrus_are_both_drawn(data):
     assert sum(inked) >= 8
     known = np.mean([float((~patches[n]["ignore"]).float().mean()) for n in range(10)])
     assert known > 0.2
+
+
+def test_no_box_is_drawn_about_a_working_pixel_whose_middle_is_off_the_sheet(data):
+    data = data.model_copy(update={"bin_yx": 8})
+    segments = [
+        s
+        for s in find_segments(data.root / "train", data)
+        if np.linalg.norm(s.surface.points[s.surface.valid], axis=-1).min() > 16  # far from the volume's first corner
+    ]
+    fold = make_folds(segments, FoldSettings(by="volume", count=2))[0]
+    small = MEMBER.model_copy(update={"patch_size": (8, 8, 8)})
+    boxes = Boxes(volumes_of(segments), fold, small, is_training=True)
+    rims = [s.mask & ~s.surface.tile(slice(None), slice(None), 8).valid for s in segments]
+    assert sum(rim.sum() for rim in rims) > 10  # such pixels there are, and their point is (-1, -1, -1)
+    assert (0, 0, 0) not in {boxes.place(draw(1, n))[1] for n in range(300)}

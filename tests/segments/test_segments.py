@@ -119,3 +119,55 @@ def test_a_patch_at_the_rim_repeats_the_edge(data):
     patch = volume.patch((100, 100, 100), (32, 32, 32))
     assert patch.shape == (32, 32, 32) and np.isfinite(patch).all()
     np.testing.assert_array_equal(patch[12:], np.broadcast_to(patch[11:12], (20, 32, 32)))
+
+
+def copied(data, tmp_path, source: str):
+    """A segment of the phantom on its own, with what `volume_source.txt` says."""
+    shutil.copytree(next((data.root / "train").iterdir()), tmp_path / "seg" / "a")
+    (tmp_path / "seg" / "a" / "volume_source.txt").write_text(source)
+    (segment,) = find_segments(tmp_path / "seg", data)
+    return segment
+
+
+def test_an_empty_volume_source_is_told_and_not_taken_for_the_segment_itself(data, tmp_path):
+    with pytest.raises(MissingInputError, match=r"volume_source\.txt: empty"):
+        _ = copied(data, tmp_path, "\n").source
+
+
+def test_one_volume_is_one_however_it_is_spelled(data, tmp_path, monkeypatch):
+    (tmp_path / "link.zarr").symlink_to(data.root / "volumes" / "1.zarr")
+    monkeypatch.chdir(tmp_path)
+    in_file = copied(data, tmp_path, str(data.root / "volumes" / "1.zarr") + "/\n")
+    shutil.copytree(in_file.folder, tmp_path / "seg" / "b")
+    (tmp_path / "seg" / "b" / "volume_source.txt").unlink()
+    both = find_segments(tmp_path / "seg", data.model_copy(update={"volume": "link.zarr"}))
+    assert [volume.name for volume in by_volume(both)] == ["1"]  # else a fold by volume trains on what it holds out
+
+
+def test_another_file_under_the_same_name_is_another_volume(data, tmp_path):
+    np.save(tmp_path / "cube.npy", np.ones((40, 40, 40), np.uint8))
+    segment = copied(data, tmp_path, "../../cube.npy")
+    before = segment.key
+    np.save(tmp_path / "cube.npy", np.ones((40, 40, 41), np.uint8))
+    assert segment.key != before
+
+
+def test_a_level_of_what_has_no_levels_is_refused_in_words(data, tmp_path):
+    np.save(tmp_path / "cube.npy", np.ones((40, 40, 40), np.uint8))
+    copied(data, tmp_path, "../../cube.npy")
+    (segment,) = find_segments(tmp_path / "seg", data.model_copy(update={"level": 1}))
+    with pytest.raises(InputError, match=r"cube\.npy: no zarr, so it has no level 1"):
+        _ = segment.volume
+
+
+def test_the_grey_scale_is_that_of_cubes_about_valid_points(data):
+    volume = by_volume(find_segments(data.root / "train", data))[0]
+    rng, found = np.random.default_rng(0), []
+    for n in range(200):
+        surface = volume.segments[n % len(volume.segments)].surface
+        rows, columns = np.nonzero(surface.valid)
+        picked = rng.integers(len(rows))
+        corner = volume.inside(surface.points[rows[picked], columns[picked]].astype(np.float64) - 6, (12, 12, 12))
+        found.append(volume.volume[tuple(slice(c, c + 12) for c in corner)].ravel())
+    low, middle, high = np.percentile(np.concatenate(found).astype(np.float32), (16, 50, 84))
+    assert volume.grey_scale == pytest.approx((middle, (high - low) / 2))

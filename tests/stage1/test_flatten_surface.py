@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scroll.files import remove
 from scroll.maps import open_map
-from scroll.receipt import read_receipt
+from scroll.receipt import read_receipt, write_receipt
 from scroll.surfaces.sample import Offsets, Source
 from scroll.surfaces.surface import Surface, normals_of
+from scroll.volumes import open_volume
+from scroll.volumes.ome_zarr import create_ome_zarr
 from stage1_3d.flatten_surface import Flattening, flatten_surface, pooled
 
 CELL = 4.0
@@ -94,3 +97,29 @@ def test_pooling_passes_over_what_is_not_there():
     np.testing.assert_allclose(coverage[0, 0], [1, 0.5, 0])
     flat, _ = pooled(values, "mean")
     np.testing.assert_allclose(flat[0, 0], [0.4, 0.4, 0])
+
+
+def test_normals_turned_round_are_flattened_anew_into_the_same_folder(plane, ramp, tmp_path):
+    ahead, behind = [], []
+    for surface, found in ((plane, ahead), (plane.flipped(), behind)):
+        flatten_surface(surface, {"ct": Source(ramp)}, Flattening(Offsets(-3, 4)), tmp_path, 7.91)
+        found.append(open_map(tmp_path / "flat.zarr", "")[:])
+    np.testing.assert_array_equal(behind[0], ahead[0][:, ::-1])
+    assert (behind[0] != ahead[0]).any()
+
+
+def test_a_prediction_made_again_is_flattened_anew(plane, ramp, tmp_path):
+    for key, value in (("first", 0.25), ("second", 0.75)):
+        folder = tmp_path / "prob"
+        remove(folder / "prob.zarr")
+        create_ome_zarr(folder / "prob.zarr", ramp.shape, "float32", (64,) * 3, 7.91)[:] = value
+        write_receipt(folder, key)
+        prob = {"p": Source(open_volume(folder / "prob.zarr"))}
+        flatten_surface(plane, prob, Flattening(Offsets(-1, 2), reduce="mean"), tmp_path / "flat", 7.91)
+        assert open_map(tmp_path / "flat" / "flat.zarr", "")[0, 0, 50, 5] == pytest.approx(value)
+
+
+def test_white_in_a_16_bit_scan_is_not_infinite(plane, ramp, tmp_path):
+    white = np.full(ramp.shape, 65535, np.uint16)
+    flatten_surface(plane, {"ct": Source(white)}, Flattening(Offsets(-1, 2)), tmp_path, 7.91)
+    assert open_map(tmp_path / "flat.zarr", "")[0, 1, 50, 5] == 65504
