@@ -2,10 +2,11 @@
 PYTHON ?= python3.11
 CONFIG ?= configs/demo.yaml
 SET ?=
+INPUT ?= data/demo/test
 BIN := .venv/bin
 OPTIONS := $(foreach pair,$(SET),--set $(pair))
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stage1 stage2 predict doctor check test test-all bench clean
+.PHONY: help setup demo stage1 stage2 predict preflight doctor check test test-all bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +32,9 @@ stage1: setup  ## train stage one on every fold and predict out of fold
 stage2: setup  ## train stage two on stage one's out-of-fold stacks, then fit the ensemble
 	$(BIN)/python -m stage2_2d.train $(CONFIG) $(OPTIONS)
 	$(BIN)/python -m ensemble.calibrate $(CONFIG) $(OPTIONS)
+
+preflight: setup  ## INPUT=folder: do its layers lie as in training? direction, depth, scale
+	$(BIN)/python scripts/preflight.py $(CONFIG) --input $(INPUT) $(OPTIONS)
 
 doctor: setup  ## look for what would go wrong: data, labels, folds, patches, disk
 	$(BIN)/python scripts/doctor.py $(CONFIG) $(OPTIONS)

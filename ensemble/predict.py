@@ -66,10 +66,11 @@ def predict(settings: "Settings", source: Path, output: Path) -> "dict[str, NDAr
         InputError: a fragment is not as expected.
     """
     from ensemble.calibrate import read_fit
+    from ensemble.preflight import preflighted
 
     fit = read_fit(settings)
     masks = {}
-    sheets = input_sheets(settings, source)
+    sheets = preflighted(settings, input_sheets(settings, source), output)
     if settings.data.kind == "segments":
         from stage1_3d.segment_data import predict_new_segments
 

@@ -50,7 +50,9 @@ class DataSettings(Frozen):
     normal_sign: Literal[1, -1] = Field(
         1, description="segments: which way depth grows; 1: along dP/dcolumn x dP/drow, out of the scroll"
     )
-    cache_mb: int = Field(512, ge=1, description="segments: decoded chunks kept in memory, for each volume that is open in a process")
+    cache_mb: int = Field(
+        512, ge=1, description="segments: decoded chunks kept in memory, for each volume that is open in a process"
+    )
 
 
 class FoldSettings(Frozen):
@@ -192,6 +194,16 @@ class EnsembleSettings(Frozen):
     )
 
 
+class PreflightSettings(Frozen):
+    """What is done before a prediction with a stack that does not lie as in training."""
+
+    mode: Literal["correct", "refuse", "warn", "off"] = Field(
+        "correct",
+        description="turn and shift what clearly needs it and refuse the rest, refuse both, only say so, or do not look",
+    )
+    windows: int = Field(24, ge=1, le=1000, description="squares of 128 pixels that are looked at in each stack")
+
+
 class Settings(Frozen):
     """Everything a run needs; saved resolved in the run folder."""
 
@@ -202,6 +214,7 @@ class Settings(Frozen):
     stage1: Stage1Settings
     stage2: Stage2Settings = Stage2Settings()
     ensemble: EnsembleSettings = EnsembleSettings()
+    preflight: PreflightSettings = PreflightSettings()
 
 
 def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:

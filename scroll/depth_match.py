@@ -9,10 +9,14 @@ from scroll.depth_profile import FREQUENCIES, PER_OCTAVE, DepthProfile, FloatArr
 
 SCALE_STEPS = np.arange(-11, 12)  # of 1 / PER_OCTAVE octave: in-plane scales from 0.39 to 2.6
 REACH_LAYERS = 14  # offsets looked at; the next wrap lies some 20 layers away and looks much the same
-SHEET_LAYERS = 4.0  # rows count as a Gaussian of this sd about the sheet's centre: neighbours lie differently everywhere
+SHEET_LAYERS = (
+    4.0  # rows count as a Gaussian of this sd about the sheet's centre: neighbours lie differently everywhere
+)
 FAR_SHARE = 0.03  # ... and at least this
 LEAST_SHARE = 0.6  # of the rows' weight that must lie inside the stack
-GAINS = np.arange(-1.2, 1.3, 0.3)  # log power of the papyrus texture over the training's, with a price on departing from it
+GAINS = np.arange(
+    -1.2, 1.3, 0.3
+)  # log power of the papyrus texture over the training's, with a price on departing from it
 GAIN_PRICE = 0.05
 POWER_SD, BRIGHTNESS_SD = 0.3, 0.1  # what two stacks of the same papyrus differ by at least
 INDEPENDENT_WINDOWS = 3.0  # windows overlap, and neighbours are alike
@@ -31,6 +35,7 @@ class Match:
     """
 
     costs: FloatArray
+    steps: NDArray[np.int_]  # of scale, what the third axis stands for
 
     @property
     def offsets(self) -> NDArray[np.int_]:
@@ -53,7 +58,7 @@ class Match:
     def scale(self) -> float:
         """Pixels per millimetre of the sheet, over those of the training."""
         flip, offset, scale = self.best
-        step = SCALE_STEPS[0] + scale + _vertex(self.costs[flip, offset], scale)
+        step = self.steps[scale] + _vertex(self.costs[flip, offset], scale)
         return float(2 ** (step / PER_OCTAVE))
 
 
@@ -66,7 +71,7 @@ def _vertex(costs: FloatArray, at: int) -> float:
     return float(0.5 * (before - after) / bend) if np.isfinite(bend) and bend > 0 else 0.0
 
 
-def match(windows: Windows, reference: DepthProfile) -> Match:
+def match(windows: Windows, reference: DepthProfile, steps: NDArray[np.int_] = SCALE_STEPS) -> Match:
     """Compare a stack with the training data under every hypothesis of direction, offset and in-plane scale.
 
     The texture expected at a frequency is the training's papyrus texture there, stretched by the scale, plus the noise
@@ -75,11 +80,11 @@ def match(windows: Windows, reference: DepthProfile) -> Match:
     """
     costs = []
     for facing in (windows, windows.reversed()):
-        rough = Match(_costs(facing.mean(), reference)[None])
+        rough = Match(_costs(facing.mean(), reference, steps)[None], steps)
         _, offset, scale = rough.best
-        shifts = window_shifts(facing, reference, int(SCALE_STEPS[scale]), int(rough.offsets[offset]))
-        costs.append(_costs(facing.mean(shifts - shifts.mean()), reference))
-    return Match(np.stack(costs))
+        shifts = window_shifts(facing, reference, int(steps[scale]), int(rough.offsets[offset]))
+        costs.append(_costs(facing.mean(shifts - shifts.mean()), reference, steps))
+    return Match(np.stack(costs), steps)
 
 
 def window_shifts(windows: Windows, reference: DepthProfile, step: int = 0, offset: int = 0) -> FloatArray:
@@ -96,11 +101,11 @@ def window_shifts(windows: Windows, reference: DepthProfile, step: int = 0, offs
     return np.array(shifts, dtype=float)
 
 
-def _costs(profile: DepthProfile, reference: DepthProfile) -> FloatArray:
+def _costs(profile: DepthProfile, reference: DepthProfile, steps: NDArray[np.int_]) -> FloatArray:
     """Cost of every (offset, scale) of a stack taken to lie in the direction of the training."""
     offsets = range(-REACH_LAYERS, REACH_LAYERS + 1)
-    costs = np.empty((len(offsets), len(SCALE_STEPS)))
-    for at, step in enumerate(SCALE_STEPS):
+    costs = np.empty((len(offsets), len(steps)))
+    for at, step in enumerate(steps):
         bands, expected, spread = _expected(profile.noise, reference, int(step))
         noise = NOISE_SHARE * _noise_cost(profile.noise, reference.noise, int(step))
         power = profile.log_power[..., bands]
@@ -109,9 +114,7 @@ def _costs(profile: DepthProfile, reference: DepthProfile) -> FloatArray:
     return costs
 
 
-def _expected(
-    noise: FloatArray, reference: DepthProfile, step: int
-) -> tuple[NDArray[np.int_], FloatArray, FloatArray]:
+def _expected(noise: FloatArray, reference: DepthProfile, step: int) -> tuple[NDArray[np.int_], FloatArray, FloatArray]:
     """Bands of the stack, and for them log power (gain, Z, 2, band) and its spread (Z, 2, band) at a scale of `step`."""
     bands = _USED[_USED + step >= 0]
     trained = np.minimum(bands + step, len(FREQUENCIES) - 1)

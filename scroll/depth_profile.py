@@ -53,6 +53,13 @@ class Windows:
         """The same stack turned by a quarter in the plane."""
         return Windows(self.brightness, self.log_power[:, :, ::-1], self.noise)
 
+    def respaced(self, factor: float) -> "Windows":
+        """The same stack read at every `factor`-th layer about its middle one, between layers too."""
+        depth = self.brightness.shape[1]
+        half = int((depth - 1 - depth // 2) / factor)
+        rows = depth // 2 + np.arange(-half, half + 1) * factor
+        return Windows(_at(self.brightness, rows), _at(self.log_power, rows), self.noise)
+
     def mean(self, shifts: FloatArray | None = None) -> DepthProfile:
         """The mean over the windows once that which lies `shifts` (W,) layers too deep in each is put in place."""
         brightness, power = self.brightness, self.log_power
@@ -99,7 +106,7 @@ def draw_windows(mask: NDArray[np.bool_], count: int) -> list[tuple[int, int]]:
     strip = places[:, 0] // max(1, round(np.sqrt(len(places) / count)))
     along = np.where(strip % 2, -places[:, 1], places[:, 1])  # to and fro, strip by strip
     places = places[np.lexsort((places[:, 0], along, strip))]
-    picked = np.unique(((np.arange(count) + 0.5) * len(places) / count).astype(int)) if len(places) else []
+    picked: Any = np.unique(((np.arange(count) + 0.5) * len(places) / count).astype(int)) if len(places) else []
     return [(int(y), int(x)) for y, x in places[picked] * BLOCK_PX]
 
 
@@ -163,9 +170,14 @@ def mean_profile(profiles: Sequence[DepthProfile], shifts: Sequence[float]) -> D
 
 def _moved(values: FloatArray, shifts: FloatArray) -> FloatArray:
     """Each of (W, Z, any...) moved up by its number of layers, in parts of layers too; the edges are held."""
+    return _at(values, np.arange(values.shape[1]) + shifts[:, None])
+
+
+def _at(values: FloatArray, rows: FloatArray) -> FloatArray:
+    """Values (W, Z, any...) interpolated at `rows`, (W, rows) or the same for all; the edges are held."""
     last = values.shape[1] - 1
-    place = np.clip(np.arange(last + 1) + shifts[:, None], 0, last)  # (W, Z)
-    below = np.minimum(place.astype(int), last - 1) if last else place.astype(int)
+    place = np.clip(np.broadcast_to(rows, (len(values), rows.shape[-1])), 0, last)
+    below = np.minimum(place.astype(int), max(last - 1, 0))
     part = (place - below).reshape(*place.shape, *([1] * (values.ndim - 2)))
     which = np.arange(len(values))[:, None]
     return values[which, below] * (1 - part) + values[which, np.minimum(below + 1, last)] * part

@@ -14,6 +14,7 @@ from scroll.errors import InputError, MissingInputError
 from scroll.labels import Label, binned_label, read_mask_png, share_in_blocks
 from scroll.receipt import fingerprint, key_of
 from scroll.volumes import open_volume
+from scroll.volumes.reversed_layers import reversed_layers
 from scroll.volumes.volume import Volume
 from scroll.volumes.working_copy import working_copy
 
@@ -22,16 +23,27 @@ SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # windows that the grey scale is measure
 
 @dataclass(frozen=True)
 class Fragment:
-    """Where a fragment lies and how it is looked at; everything is read when first asked for, and the CT lazily."""
+    """Where a fragment lies and how it is looked at; everything is read when first asked for, and the CT lazily.
+
+    A preflight may have found that its layers run the other way than in training (`is_flipped`), or that its sheet lies
+    `shift_layers` deeper (in the direction of the training); then it is shown turned round and shifted.
+    """
 
     id: str
     folder: Path
     data: DataSettings
     margin: int = 0  # layers kept beyond the depth window on either side, for depth jitter
+    is_flipped: bool = False
+    shift_layers: int = 0
 
     @cached_property
     def volume(self) -> Volume:
-        """The whole stack, (Z, Y, X), as it lies on disk."""
+        """The whole stack, (Z, Y, X), in the direction of the training."""
+        return reversed_layers(self.stored) if self.is_flipped else self.stored
+
+    @cached_property
+    def stored(self) -> Volume:
+        """The whole stack as it lies on disk."""
         return open_volume(self.folder, self.data.voxel_um)
 
     @cached_property
@@ -41,7 +53,7 @@ class Fragment:
         Raises:
             InputError: the stack is too thin for it.
         """
-        centre = self.volume.shape[0] // 2
+        centre = self.volume.shape[0] // 2 + self.shift_layers
         start, stop = centre + self.data.depth[0] - self.margin, centre + self.data.depth[1] + self.margin
         if start < 0 or stop > self.volume.shape[0]:
             widest = (self.margin - centre, self.volume.shape[0] - centre - self.margin)
@@ -54,7 +66,13 @@ class Fragment:
     @cached_property
     def ct(self) -> Volume:
         """The depth window with its margin at working resolution, (layers, Y / bin, X / bin), fast to cut patches from."""
-        return working_copy(self.volume, self.data.cache_dir, self.layers, self.data.bin_yx)
+        start, stop = self.layers
+        if not self.is_flipped:
+            return working_copy(self.stored, self.data.cache_dir, (start, stop), self.data.bin_yx)
+        depth = self.stored.shape[0]
+        return reversed_layers(
+            working_copy(self.stored, self.data.cache_dir, (depth - stop, depth - start), self.data.bin_yx)
+        )
 
     @property
     def shape_yx(self) -> tuple[int, int]:
@@ -127,13 +145,19 @@ class Fragment:
 
     def picture(self) -> NDArray[Any]:
         """(Y, X) CT of the middle layer."""
-        return np.asarray(self.volume[self.volume.shape[0] // 2])
+        return np.asarray(self.volume[self.volume.shape[0] // 2 + self.shift_layers])
+
+    @property
+    def stack(self) -> Volume:
+        """The layers that a preflight looks at."""
+        return self.volume
 
     @property
     def key(self) -> str:
         """Hash of the files and of how they are looked at."""
         how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx"})
-        return key_of([fingerprint(self.folder), how])
+        turned = [self.is_flipped, self.shift_layers] if self.is_flipped or self.shift_layers else []
+        return key_of([fingerprint(self.folder), how, *turned])
 
 
 def find_fragments(folder: Path, data: DataSettings, ids: Sequence[str] = (), margin: int = 0) -> list[Fragment]:
@@ -143,8 +167,7 @@ def find_fragments(folder: Path, data: DataSettings, ids: Sequence[str] = (), ma
         MissingInputError: the folder, or one of the ids, is not there.
     """
     return [
-        Fragment(name, folder / name, data, margin)
-        for name in names_below(folder, ids, "fragment", "surface_volume")
+        Fragment(name, folder / name, data, margin) for name in names_below(folder, ids, "fragment", "surface_volume")
     ]
 
 
@@ -163,9 +186,7 @@ def names_below(folder: Path, ids: Sequence[str], what: str, content: str) -> li
         if wanted not in there:
             raise MissingInputError(f"{folder / wanted}: no such {what}; there are: {', '.join(there) or 'none'}")
     if not there:
-        raise MissingInputError(
-            f"{folder}: holds no {what} folders; expected for example {folder / '1' / content}"
-        )
+        raise MissingInputError(f"{folder}: holds no {what} folders; expected for example {folder / '1' / content}")
     return sorted({*ids}) or there
 
 

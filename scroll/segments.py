@@ -15,6 +15,7 @@ from scroll.fragments import names_below
 from scroll.labels import Label, binned_label, named, read_mask_png, share_in_blocks
 from scroll.receipt import file_hash, fingerprint, key_of
 from scroll.surfaces import open_surface, tifxyz
+from scroll.surfaces.flat_view import FlatView
 from scroll.surfaces.geometry import check_surface
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
@@ -25,6 +26,7 @@ from scroll.volumes.volume import Volume
 
 SOURCE_FILE = "volume_source.txt"
 STRIP_ROWS = 64
+STACK_LAYERS = 65  # as the ink competition's stacks have
 SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey scale is measured on
 METADATA = (".zattrs", ".zgroup", ".zarray", "0/.zarray", "zarr.json", "0/zarr.json", "meta.json", "metadata.json")
 
@@ -138,6 +140,14 @@ class Segment:
                 sample_along_normals(self.surface.tile(rows, slice(None)), middle, [source])[0, 0]
             )
         return picture
+
+    @property
+    def stack(self) -> FlatView:
+        """The layers that a preflight looks at: the CT flattened along the surface, sampled as it is read."""
+        step = 2**self.data.level
+        return FlatView(
+            self.surface, Source(self.volume, self.data.level), -(STACK_LAYERS // 2) * step, STACK_LAYERS, step
+        )
 
     @property
     def key(self) -> str:

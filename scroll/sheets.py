@@ -62,6 +62,10 @@ class Sheet(Protocol):
     def key(self) -> str:
         """Hash of its files and of how they are looked at."""
 
+    @property
+    def stack(self) -> Any:
+        """Layers (Z, Y, X) about the sheet at full resolution, read piece by piece; the sheet's centre is layer Z // 2."""
+
     def picture(self) -> NDArray[Any]:
         """(Y, X) CT at the sheet's centre, full resolution."""
 

@@ -52,12 +52,44 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     data = training_data(settings)
     folds = make_folds(data.sheets, settings.folds)
     save_settings(settings, settings.run_dir / "settings.yaml")
+    if is_main_process():
+        write_reference(settings, data)
     chosen = [name for name in settings.stage1.members if name in only or not only]
     for name in chosen:
         for fold in folds:
             train_member(settings, name, data, fold)
     if is_main_process():  # several processes train together; one predicts
         data.predict_out_of_fold(chosen, folds)
+
+
+def reference_path(settings: "Settings") -> Path:
+    """Where it is kept what the training stacks look like."""
+    return settings.run_dir / "stage1" / "preflight.json"
+
+
+def write_reference(settings: "Settings", data: "FragmentData | SegmentData") -> None:
+    """Keep what the training stacks look like layer by layer, so that a prediction can tell one that lies otherwise.
+
+    Nothing is kept where the stacks are too small to be looked at; a prediction then says that it was not checked.
+    """
+    from scroll.errors import InputError
+    from scroll.files import read_json, remove, write_json
+    from scroll.preflight import training_reference
+    from scroll.receipt import key_of
+
+    path, windows = reference_path(settings), settings.preflight.windows
+    key = key_of([[sheet.key for sheet in data.sheets], windows])
+    if path.exists() and read_json(path).get("key") == key:
+        return
+    try:
+        found = training_reference(
+            [(sheet.stack, sheet.full_mask, str(sheet.folder)) for sheet in data.sheets], windows
+        )
+    except InputError as error:
+        remove(path)
+        print(f"preflight: {error}")
+        return
+    write_json(path, {"key": key, "voxel_um": data.sheets[0].pixel_um, "depth": settings.data.depth, **found})
 
 
 def training_data(settings: "Settings") -> "FragmentData | SegmentData":

@@ -24,6 +24,7 @@ DOORS = {
     "doctor": [str(REPOSITORY / "scripts" / "doctor.py")],
     "phantom": [str(REPOSITORY / "scripts" / "make_phantom.py")],
     "flatten": [str(REPOSITORY / "scripts" / "flatten.py")],
+    "preflight": [str(REPOSITORY / "scripts" / "preflight.py")],
     "bench": [str(REPOSITORY / "scripts" / "bench.py")],
 }
 HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transformers", "accelerate", "scipy")

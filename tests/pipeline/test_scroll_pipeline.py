@@ -53,6 +53,7 @@ def scroll_run(tmp_path_factory) -> Run:
             "options": {"hidden_sizes": [8, 8, 10, 16], "decoder_hidden_size": 8},
             "training": training,
         },
+        "preflight": {"mode": "warn"},
         "ensemble": {"min_area_um2": 0, "threshold": 0.5, "when_empty": "one_pixel"},
     }
     config = root / "tiny.yaml"

@@ -1,0 +1,86 @@
+"""Look at sheets before they are predicted, beside what the run was trained on; turn them round, shift them, or refuse them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scroll.config import Settings
+from scroll.errors import InputError
+from scroll.files import read_json, write_json
+from scroll.fragments import Fragment
+from scroll.preflight import NAME, Preflight, decide, estimate, read_reference
+from scroll.segments import Segment
+from scroll.sheets import Sheet
+from stage1_3d.train import reference_path
+
+
+def preflighted(settings: Settings, sheets: Sequence[Any], output: Path) -> list[Any]:
+    """The sheets as they are to be predicted; what was found is printed and left in <output>/<sheet>/preflight.json.
+
+    Raises:
+        InputError: a sheet does not lie as in training, and that cannot, or by the settings must not, be corrected.
+    """
+    if settings.preflight.mode == "off":
+        return list(sheets)
+    path = reference_path(settings)
+    if not path.exists():
+        print(
+            f"preflight: {path} is not there (trained before there was one); direction and depth of the layers are not checked"
+        )
+        return list(sheets)
+    reference = read_json(path)
+    return [checked(settings, sheet, reference, output) for sheet in sheets]
+
+
+def checked(settings: Settings, sheet: Any, reference: dict[str, Any], output: Path | None) -> Any:
+    """One sheet, turned and shifted as it was found to need; `reference` is what `scroll.preflight.training_reference` gave.
+
+    Raises:
+        InputError: refused; <output>/<sheet>/preflight.json then holds why.
+    """
+    try:
+        result = _judged(settings, sheet, reference)
+        corrected = _corrected(sheet, result)
+    except InputError as error:
+        _record(output, sheet, {"verdict": "refused", "why": str(error)})
+        raise
+    print(f"preflight {sheet.id}: {result.verdict}: {result.why}")
+    _record(output, sheet, result.record() | {"reference": reference.get("key")})
+    return corrected
+
+
+def _record(output: Path | None, sheet: Sheet, content: dict[str, Any]) -> None:
+    if output is not None:
+        write_json(output / sheet.id / NAME, content)
+
+
+def _judged(settings: Settings, sheet: Sheet, reference: dict[str, Any]) -> Preflight:
+    try:
+        finding = estimate(
+            sheet.stack, sheet.full_mask, read_reference(reference), settings.preflight.windows, str(sheet.folder)
+        )
+    except InputError as error:
+        if settings.preflight.mode != "warn":
+            raise InputError(f"{error}; --set preflight.mode=warn goes on without this check") from None
+        return Preflight("not looked at", str(error))
+    return decide(finding, settings.preflight.mode, str(sheet.folder))
+
+
+def _corrected(sheet: Sheet, result: Preflight) -> Sheet:
+    """The sheet turned and shifted as found.
+
+    Raises:
+        InputError: a traced segment lies off its sheet; only tracing it again helps.
+    """
+    if isinstance(sheet, Fragment):
+        return replace(sheet, is_flipped=result.is_flipped, shift_layers=result.shift_layers)
+    if isinstance(sheet, Segment) and result.verdict == "corrected":
+        if result.shift_layers:
+            raise InputError(
+                f"{sheet.folder}: its sheet lies {result.shift_layers} voxels along the normals from where training's segments lie: "
+                f"{result.why}; move the surface, or --set preflight.mode=warn predicts it all the same"
+            )
+        sign = -sheet.data.normal_sign if result.is_flipped else sheet.data.normal_sign
+        return replace(sheet, data=sheet.data.model_copy(update={"normal_sign": sign}))
+    return sheet

@@ -1,0 +1,49 @@
+"""Does a stack lie as the networks were trained: which way its layers run, how deep its sheet lies, at which scale?
+
+    python scripts/preflight.py configs/demo.yaml --input data/demo/test [--output runs/demo/preflight]
+
+Looks only; `ensemble/predict.py` does the same before it predicts, and corrects. Exit code 2 where a sheet would be refused.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from scroll.command_line import run_door
+from scroll.errors import InputError, MissingInputError
+
+
+def main() -> int:
+    """Print one line a sheet; 2 if any of them would be refused."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="YAML of the trained run")
+    parser.add_argument("--input", type=Path, required=True, help="folder of fragments or segments, or one of them")
+    parser.add_argument("--output", type=Path, help="also leave <sheet>/preflight.json here")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    arguments = parser.parse_args()
+    from ensemble.predict import input_sheets
+    from ensemble.preflight import checked
+    from scroll.config import load_settings
+    from scroll.files import read_json
+    from stage1_3d.train import reference_path
+
+    settings = load_settings(arguments.config, arguments.set)
+    if not reference_path(settings).exists():
+        raise MissingInputError(
+            f"{reference_path(settings)}: not there; run 'make stage1 CONFIG={arguments.config}' first"
+        )
+    reference, refused = read_json(reference_path(settings)), 0
+    for sheet in input_sheets(settings, arguments.input):
+        try:
+            checked(settings, sheet, reference, arguments.output)
+        except InputError as error:
+            print(f"preflight {sheet.id}: refused: {error}")
+            refused += 1
+    return 2 if refused else 0
+
+
+if __name__ == "__main__":
+    run_door(main)
