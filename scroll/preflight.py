@@ -23,6 +23,7 @@ MOST_SCALE = 1.12  # or its inverse: counts as none
 RISE = 0.5  # added to costs before they are compared: of two near 0 neither is far better
 LEAST_FLIP, LEAST_OFFSET, LEAST_SCALE = 0.12, 0.08, 0.01  # fitted on phantoms other than those of the tests ...
 MOST_COST = 6.5  # ... as is this
+HALF_PITCH_LAYERS = 10.0  # wraps are some 22 voxels of 7.91 um apart: beyond half of that the nearest sheet is another one
 FAR_LAYERS, FAR_STEPS = 4, 2  # from where on another offset or scale is another answer
 
 
@@ -48,6 +49,7 @@ class Finding:
         """Whether the evidence is clear."""
         return (
             self.cost <= MOST_COST
+            and abs(self.offset_layers) <= HALF_PITCH_LAYERS
             and self.flip_margin >= LEAST_FLIP
             and self.offset_margin >= LEAST_OFFSET
             and self.scale_margin >= LEAST_SCALE

@@ -38,7 +38,7 @@ def reference():
 @pytest.fixture(scope="module")
 def fragments():
     """Others than those the thresholds were fitted on, and than those of the reference."""
-    return [draw(seed) for seed in range(301, 309)]
+    return [draw(seed) for seed in range(321, 329)]
 
 
 def changed(fragment, rng):
@@ -78,7 +78,7 @@ def test_of_40_windows_turned_shifted_and_scaled_at_random_38_are_right_and_none
     right = refused = 0
     wrong = []
     for n in range(40):
-        rng = np.random.default_rng((n, 99))
+        rng = np.random.default_rng((n, 2026))
         fragment = fragments[n % len(fragments)]
         window, mask, is_flipped, shift, scale, (y, x, edge) = changed(fragment, rng)
         cut = (slice(None), slice(y, y + edge), slice(x, x + edge))
@@ -184,6 +184,7 @@ def test_what_is_clear_is_corrected_and_what_is_well_is_left(change, verdict):
     ("change", "mode", "said"),
     [
         ({"is_flipped": True, "flip_margin": 0.01}, "correct", "not clearly enough"),
+        ({"offset_layers": 12.0}, "correct", "not clearly enough"),
         ({"scale": 2.0}, "correct", "resample by 0.50"),
         ({"is_flipped": True}, "refuse", "preflight.mode to correct"),
     ],
