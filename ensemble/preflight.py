@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scroll.config import Settings
+from scroll.depth_match import REACH_LAYERS
 from scroll.errors import InputError
 from scroll.files import read_json, write_json
 from scroll.fragments import Fragment
@@ -13,6 +14,8 @@ from scroll.preflight import NAME, Preflight, decide, estimate, read_reference
 from scroll.segments import Segment
 from scroll.sheets import Sheet
 from stage1_3d.train import reference_path
+
+TRACED_WITHIN_VOX = 5  # a traced surface lies on its sheet; further away is a neighbouring one
 
 
 def preflighted(settings: Settings, sheets: Sequence[Any], output: Path) -> list[Any]:
@@ -57,9 +60,9 @@ def _record(output: Path | None, sheet: Sheet, content: dict[str, Any]) -> None:
 
 def _judged(settings: Settings, sheet: Sheet, reference: dict[str, Any]) -> Preflight:
     try:
-        finding = estimate(
-            sheet.stack, sheet.full_mask, read_reference(reference), settings.preflight.windows, str(sheet.folder)
-        )
+        reach = TRACED_WITHIN_VOX if isinstance(sheet, Segment) else REACH_LAYERS
+        profile, windows = read_reference(reference), settings.preflight.windows
+        finding = estimate(sheet.stack, sheet.full_mask, profile, windows, str(sheet.folder), reach)
     except InputError as error:
         if settings.preflight.mode != "warn":
             raise InputError(f"{error}; --set preflight.mode=warn goes on without this check") from None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.depth_match import SCALE_STEPS, Match, match, window_shifts
+from scroll.depth_match import REACH_LAYERS, SCALE_STEPS, Match, match, window_shifts
 from scroll.depth_profile import DepthProfile, look, mean_profile
 from scroll.errors import InputError
 
@@ -23,7 +23,9 @@ MOST_SCALE = 1.12  # or its inverse: counts as none
 RISE = 0.5  # added to costs before they are compared: of two near 0 neither is far better
 LEAST_FLIP, LEAST_OFFSET, LEAST_SCALE = 0.12, 0.08, 0.01  # fitted on phantoms other than those of the tests ...
 MOST_COST = 6.5  # ... as is this
-HALF_PITCH_LAYERS = 10.0  # wraps are some 22 voxels of 7.91 um apart: beyond half of that the nearest sheet is another one
+HALF_PITCH_LAYERS = (
+    10.0  # wraps are some 22 voxels of 7.91 um apart: beyond half of that the nearest sheet is another one
+)
 FAR_LAYERS, FAR_STEPS = 4, 2  # from where on another offset or scale is another answer
 
 
@@ -117,9 +119,16 @@ def read_reference(content: dict[str, Any]) -> DepthProfile:
 
 
 def estimate(
-    stack: Any, mask: NDArray[np.bool_], reference: DepthProfile, windows: int = 24, where: str = "stack"
+    stack: Any,
+    mask: NDArray[np.bool_],
+    reference: DepthProfile,
+    windows: int = 24,
+    where: str = "stack",
+    reach_layers: int = REACH_LAYERS,
 ) -> Finding:
     """How a stack (Z, Y, X) with papyrus (Y, X) lies beside the training's; reads at most `windows` windows of 128 x 128.
+
+    Offsets up to `reach_layers` are thought of: fewer where the sheet is known to be near, as it is on a traced surface.
 
     Raises:
         InputError: no window of papyrus, a voxel that is not finite, layers all alike, or too few of them.
@@ -129,7 +138,8 @@ def estimate(
         raise InputError(
             f"{where}: too few layers ({stack.shape[0]}) to be compared with the training's; give more of the stack"
         )
-    return _finding(found)
+    far = np.abs(found.offsets) > reach_layers
+    return _finding(Match(np.where(far[None, :, None], np.inf, found.costs)))
 
 
 def _finding(found: Match) -> Finding:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from stage1_3d.fragment_data import FragmentData
     from stage1_3d.segment_data import SegmentData
 
+REFERENCE_SHEETS = 6  # at most, that a preflight's reference is made of, spread over all of them
+
 
 def main() -> None:
     """Parse the command line and run stage one."""
@@ -82,9 +84,8 @@ def write_reference(settings: "Settings", data: "FragmentData | SegmentData") ->
     if path.exists() and read_json(path).get("key") == key:
         return
     try:
-        found = training_reference(
-            [(sheet.stack, sheet.full_mask, str(sheet.folder)) for sheet in data.sheets], windows
-        )
+        some = data.sheets[:: -(-len(data.sheets) // REFERENCE_SHEETS)]
+        found = training_reference([(sheet.stack, sheet.full_mask, str(sheet.folder)) for sheet in some], windows)
     except InputError as error:
         remove(path)
         print(f"preflight: {error}")
