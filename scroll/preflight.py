@@ -6,13 +6,13 @@ clear; where it is not, or where only resampling would help, it is refused with 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.depth_match import REACH_LAYERS, SCALE_STEPS, Match, match, window_shifts
+from scroll.depth_match import REACH_LAYERS, Match, match, window_shifts
 from scroll.depth_profile import DepthProfile, look, mean_profile
 from scroll.errors import InputError
 
@@ -139,7 +139,7 @@ def estimate(
             f"{where}: too few layers ({stack.shape[0]}) to be compared with the training's; give more of the stack"
         )
     far = np.abs(found.offsets) > reach_layers
-    return _finding(Match(np.where(far[None, :, None], np.inf, found.costs)))
+    return _finding(replace(found, costs=np.where(far[None, :, None], np.inf, found.costs)))
 
 
 def _finding(found: Match) -> Finding:
@@ -148,7 +148,7 @@ def _finding(found: Match) -> Finding:
     least = float(costs[flip, offset, scale])
     by_offset, by_scale = costs[flip].min(axis=1), costs[flip].min(axis=0)
     far_offset = np.abs(np.arange(len(by_offset)) - offset) >= FAR_LAYERS
-    far_scale = np.abs(SCALE_STEPS - SCALE_STEPS[scale]) >= FAR_STEPS
+    far_scale = np.abs(found.steps - found.steps[scale]) >= FAR_STEPS
 
     def margin(others: NDArray[Any]) -> float:
         finite = others[np.isfinite(others)]
