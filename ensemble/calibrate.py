@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
-    from scroll.config import load_settings
+    from scroll.config_file import load_settings
 
     fit = calibrate(load_settings(arguments.config, arguments.set))
     for name, weight in fit["weights"].items():

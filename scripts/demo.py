@@ -30,7 +30,7 @@ def main() -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
-    from scroll.config import load_settings
+    from scroll.config_file import load_settings
 
     settings = load_settings(arguments.config, arguments.set)
     config = [str(arguments.config), *(part for pair in arguments.set for part in ("--set", pair))]

@@ -42,7 +42,7 @@ def main() -> int:
 
 def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     """Lines that begin with "ok:" or "problem:"; heavy packages are never loaded."""
-    from scroll.config import load_settings
+    from scroll.config_file import load_settings
     from stage1_3d.network import check_member
     from stage2_2d.model import check_stage2
 

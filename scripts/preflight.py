@@ -26,7 +26,7 @@ def main() -> int:
     arguments = parser.parse_args()
     from ensemble.predict import input_sheets
     from ensemble.preflight import checked
-    from scroll.config import load_settings
+    from scroll.config_file import load_settings
     from scroll.files import read_json
     from stage1_3d.train import reference_path
 

@@ -1,16 +1,9 @@
-"""One YAML per run -> frozen settings; unknown keys are errors that say what was probably meant."""
+"""Every setting of a run: its type, its default, its unit or a sentence; frozen, and no key beyond those declared."""
 
-import difflib
-from collections.abc import Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
-
-from scroll.errors import InputError, MissingInputError
-from scroll.files import write_text
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 
 def _first_before_end(span: tuple[int, int]) -> tuple[int, int]:
@@ -32,11 +25,13 @@ class Frozen(BaseModel):
 class DataSettings(Frozen):
     """Where the CT lies and which part of it the networks see."""
 
-    kind: Literal["fragments", "segments"] = Field(
-        "fragments", description="flattened layer stacks, or surfaces traced in scroll volumes"
+    kind: Literal["fragments", "segments", "cubes"] = Field(
+        "fragments",
+        description="flattened layer stacks, surfaces traced in scroll volumes, or cubes of CT with labelled surfaces",
     )
     root: Path = Field(
-        Path("data/ink"), description="folder with train/<id>/ (and test/<id>/), in the competition's layout"
+        Path("data/ink"),
+        description="folder with train/<id>/ (and test/<id>/), or with train_images/<id>.tif: the competition's layout",
     )
     train: tuple[Name, ...] = Field((), description="ids under train/ to use; empty: all of them")
     voxel_um: float = Field(7.91, gt=0, description="edge of a voxel, for areas and scale bars")
@@ -58,20 +53,27 @@ class DataSettings(Frozen):
 class FoldSettings(Frozen):
     """How the training data is split so that every prediction used for fitting is out of fold."""
 
-    by: Literal["fragment", "region", "volume"] = Field(
-        "fragment", description="whole fragments (or segments), bands of rows within each, or whole scroll volumes"
+    by: Literal["fragment", "region", "volume", "scroll"] = Field(
+        "fragment",
+        description="whole fragments (or segments), bands of rows within each, whole volumes, or whole scrolls (cubes)",
     )
     count: int = Field(2, ge=2, le=20)
     buffer_px: int = Field(
-        128, ge=0, description="region only: rows of working resolution between training and held-out band"
+        128,
+        ge=0,
+        description="region only: rows of working resolution between training and held-out band; at least a patch",
     )
 
 
 class AugmentSettings(Frozen):
     """Random changes of a training patch; the same draw moves image, label and ignore mask."""
 
-    flips: bool = True
+    flips: bool = Field(True, description="mirror along the axes that the label allows")
     quarter_turns: bool = True
+    across_sheets: bool = Field(
+        False,
+        description="scroll space and cubes: also mirror and turn what exchanges recto and verso, though labels lie on one face",
+    )
     brightness: float = Field(0.2, ge=0, description="largest shift, in standard deviations of the fragment")
     contrast: float = Field(0.2, ge=0, lt=1, description="largest relative change of contrast")
     noise: float = Field(0.1, ge=0, description="largest standard deviation of added noise")
@@ -82,12 +84,45 @@ class AugmentSettings(Frozen):
     cutout: float = Field(
         0.25, ge=0, le=1, description="chance that a rectangle of the image, at most a quarter wide, is blanked"
     )
+    blur: float = Field(0.0, ge=0, description="largest sigma of a Gaussian blur, in voxels")
+    turn_degrees: float = Field(
+        0.0, ge=0, le=180, description="largest turn in the plane (of cubes: about the scroll axis)"
+    )
+    zoom: float = Field(0.0, ge=0, lt=1, description="largest relative change of size")
+    elastic_vox: float = Field(0.0, ge=0, description="standard deviation of a smooth displacement, in voxels")
+    mixup: float = Field(0.0, ge=0, le=1, description="chance that a second patch is mixed in, image and label alike")
+    cutmix: float = Field(0.0, ge=0, le=1, description="chance that a box of a second patch replaces that of the first")
+    depth_cut_paste: float = Field(
+        0.0, ge=0, le=1, description="chance that a run of layers is moved to another depth and the rest blanked"
+    )
+
+
+class LossSettings(Frozen):
+    """Shares of the terms that are added up; all of them respect the ignore mask. A share of 0 costs nothing."""
+
+    bce: float = Field(0.5, ge=0)
+    dice: float = Field(0.5, ge=0)
+    fbeta: float = Field(0.0, ge=0, description="1 - soft F0.5: false ink costs more than missed ink")
+    cldice: float = Field(0.0, ge=0, description="1 - soft centreline Dice (Shit et al. 2021)")
+    skeleton_recall: float = Field(
+        0.0, ge=0, description="1 - share of the label's skeleton that is found (Kirchhoff et al. 2024)"
+    )
+    topology: float = Field(
+        0.0, ge=0, description="BCE on those mistakes alone that split, merge, pierce or invent a component"
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="labels become s / 2 and 1 - s / 2, in BCE only")
+
+    @model_validator(mode="after")
+    def _something_is_learnt(self) -> "LossSettings":
+        if not any((self.bce, self.dice, self.fbeta, self.cldice, self.skeleton_recall, self.topology)):
+            raise ValueError("every share of the loss is 0; set one above 0, such as bce: 1")
+        return self
 
 
 class LoaderSettings(Frozen):
     """How patches reach the model; changes the speed, never the result."""
 
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, description="processes that cut patches; 0: the training process itself")
     prefetch_factor: int = Field(2, ge=1)
     pin_memory: bool = False
     persistent_workers: bool = True
@@ -101,6 +136,10 @@ class TrainingSettings(Frozen):
     train_batch_size: int = Field(2, ge=1, description="patches per forward pass on one device")
     validation_batch_size: int = Field(2, ge=1)
     accumulate_steps: int = Field(1, ge=1, description="forward passes per optimiser step")
+    optimiser: Literal["adamw", "muon", "sgd"] = Field(
+        "adamw", description="muon: weights of two or more axes by Muon, the rest by AdamW; sgd: with Nesterov momentum"
+    )
+    momentum: float = Field(0.95, ge=0, lt=1, description="of sgd and muon")
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0, description="on weights of two or more axes only, not on norms and biases")
     warmup_steps: int = Field(50, ge=0)
@@ -109,6 +148,12 @@ class TrainingSettings(Frozen):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: on a GPU bf16 where it computes in it, else fp16; on a CPU fp32"
     )
+    channels_last: bool = Field(False, description="memory layout that speeds convolutions up in bf16 and fp16")
+    compile: bool = Field(False, description="torch.compile, tried on one patch first and left alone where it fails")
+    early_stopping: int = Field(
+        0, ge=0, description="stop after so many validations without a lower loss; 0: train all steps"
+    )
+    skip_share: float = Field(0.01, ge=0, le=1, description="share of unreadable patches above which the run stops")
     validate_every: int = Field(100, ge=1)
     validation_patches: int = Field(16, ge=1)
     checkpoint_every: int = Field(100, ge=1)
@@ -130,6 +175,7 @@ class MemberSettings(Frozen):
     ink_share: float = Field(0.5, ge=0, le=1, description="share of patches drawn around ink")
     seed: int = Field(0, ge=0)
     training: TrainingSettings = TrainingSettings()
+    loss: LossSettings = LossSettings()
     augment: AugmentSettings = AugmentSettings()
 
 
@@ -176,8 +222,18 @@ class Stage2Settings(Frozen):
     ink_share: float = Field(0.5, ge=0, le=1)
     seed: int = Field(0, ge=0)
     training: TrainingSettings = TrainingSettings()
+    loss: LossSettings = LossSettings()
     augment: AugmentSettings = AugmentSettings(depth_jitter=0)
     window: WindowSettings = WindowSettings()
+
+
+class JointSettings(Frozen):
+    """One stage-one network, its flattening and stage two trained on end to end, from the weights of the two passes."""
+
+    member: str = Field(description="the member of stage one that is trained on; the others' channels stay as they are")
+    patch_size_yx: tuple[PositiveInt, PositiveInt] = (256, 256)
+    seed: int = Field(0, ge=0)
+    training: TrainingSettings = TrainingSettings(learning_rate=1e-4)
 
 
 class EnsembleSettings(Frozen):
@@ -213,140 +269,10 @@ class Settings(Frozen):
     folds: FoldSettings = FoldSettings()
     stage1: Stage1Settings
     stage2: Stage2Settings = Stage2Settings()
+    joint: JointSettings | None = Field(None, description="`make joint` after stage two; none: left out")
     ensemble: EnsembleSettings = EnsembleSettings()
     preflight: PreflightSettings = PreflightSettings()
-
-
-def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
-    """Read a configuration, its parents (`extends:`) and `a.b=c` overrides into checked settings.
-
-    Relative paths inside mean: relative to the working directory.
-
-    Raises:
-        InputError: unreadable YAML, unknown key, or a value of the wrong type; one line, naming the file and the key.
-    """
-    raw = _read_with_parents(path, seen=())
-    for override in overrides:
-        raw = merged(raw, _parsed_override(override))
-    return _validated(_with_member_defaults(raw, path), path)
-
-
-def save_settings(settings: Settings, path: Path) -> None:
-    """Write the resolved settings as YAML that `load_settings` reads back to the same."""
-    write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
-
-
-def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` laid on `under`, mapping by mapping; lists are replaced whole.
-
-    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
-    {'a': {'b': 3, 'c': 2}}
-    """
-    result = dict(under)
-    for key, value in over.items():
-        both_mappings = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both_mappings else value
-    return result
-
-
-def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path.resolve() in seen:
-        raise InputError(f"{path}: extends itself by way of {' -> '.join(p.name for p in seen)}; remove one 'extends:'")
-    raw = _read_yaml(path)
-    parent = raw.pop("extends", None)
-    if parent is None:
-        return raw
-    return merged(_read_with_parents(path.parent / str(parent), (*seen, path.resolve())), raw)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        raise MissingInputError(
-            f"{path}: no such configuration; there are: {', '.join(near) or 'none beside it'}"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise InputError(f"{path}: expected a mapping of settings, found {type(raw).__name__}")
-    return raw
-
-
-def _parsed_override(override: str) -> dict[str, Any]:
-    dotted, equals, value = override.partition("=")
-    if not equals or not dotted:
-        raise InputError(f"--set {override}: expected a.b=value, for example --set data.bin_yx=2")
-    try:
-        nested: Any = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise InputError(
-            f"--set {override}: the value is not readable as YAML; quote it or close its brackets"
-        ) from None
-    for key in reversed(dotted.split(".")):
-        nested = {key: nested}
-    return dict(nested)
-
-
-def _with_member_defaults(raw: dict[str, Any], path: Path) -> dict[str, Any]:
-    stage1 = raw.get("stage1")
-    if not isinstance(stage1, dict) or "defaults" not in stage1:
-        return raw
-    defaults, members = stage1["defaults"] or {}, stage1.get("members") or {}
-    for where, group in (("defaults", defaults), ("members", members)):
-        if not isinstance(group, dict):
-            raise InputError(f"{path}: 'stage1.{where}' is {group!r}: expected a mapping")
-    try:
-        MemberSettings.model_validate({"network": "any", **defaults})
-    except ValidationError as error:
-        raise InputError(_one_line(error, path, MemberSettings, prefix=("stage1", "defaults"))) from None
-    members = {
-        name: merged(defaults, member) if isinstance(member, dict) else member for name, member in members.items()
-    }
-    return {**raw, "stage1": {key: value for key, value in stage1.items() if key != "defaults"} | {"members": members}}
-
-
-def _validated(raw: dict[str, Any], path: Path) -> Settings:
-    try:
-        return Settings.model_validate(raw)
-    except ValidationError as error:
-        raise InputError(_one_line(error, path, Settings)) from None
-
-
-def _one_line(error: ValidationError, path: Path, model: type[BaseModel], prefix: tuple[str, ...] = ()) -> str:
-    said = []
-    for problem in error.errors()[:3]:
-        where = ".".join((*prefix, *(str(part) for part in problem["loc"])))
-        if problem["type"] == "extra_forbidden":
-            known = _keys_beside(model, problem["loc"])
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
-            said.append(f"unknown key '{where}'; {hint}")
-        elif problem["type"] == "missing":
-            said.append(f"'{where}' is missing; add it")
-        else:
-            said.append(f"'{where}' is {problem['input']!r}: {problem['msg']}")
-    return f"{path}: " + "; ".join(said)
-
-
-def _keys_beside(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """The keys that are legal where the last part of `loc` stands."""
-    here: Any = model
-    for part in loc[:-1]:
-        here = _below(here, str(part))
-    if not (isinstance(here, type) and issubclass(here, BaseModel)):
-        return []
-    only_in_yaml = {Settings: ["extends"], Stage1Settings: ["defaults"]}.get(here, [])
-    return sorted([*here.model_fields, *only_in_yaml])
-
-
-def _below(annotation: Any, key: str) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        field = annotation.model_fields.get(key)
-        return field.annotation if field else None
-    if get_origin(annotation) is dict:
-        return get_args(annotation)[1]
-    if get_origin(annotation) in (Union, UnionType):
-        return next((arg for arg in get_args(annotation) if isinstance(arg, type)), None)
-    return None
+    trackers: tuple[Literal["wandb", "mlflow"], ...] = Field(
+        (),
+        description="where curves go besides history.jsonl and TensorBoard; offline unless their own variables say so",
+    )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from scroll.config import DataSettings, MemberSettings, Settings, load_settings
+from scroll.config import DataSettings, MemberSettings, Settings
+from scroll.config_file import load_settings
 from scroll.errors import InputError
 from stage1_3d.models import NETWORKS
 

@@ -43,7 +43,7 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     Raises:
         InputError: a name in `only` is no member, or the data is not as expected.
     """
-    from scroll.config import save_settings
+    from scroll.config_file import save_settings
     from scroll.errors import InputError
     from scroll.folds import make_folds
     from scroll.inference import is_main_process

@@ -32,7 +32,7 @@ def main() -> None:
         help="override a setting, such as stage2.training.steps=200",
     )
     arguments = parser.parse_args()
-    from scroll.config import load_settings
+    from scroll.config_file import load_settings
 
     train_stage2(load_settings(arguments.config, arguments.set))
 
@@ -43,7 +43,7 @@ def train_stage2(settings: "Settings") -> None:
     Raises:
         MissingInputError: a member's out-of-fold prediction is not there; the line names `make stage1`.
     """
-    from scroll.config import save_settings
+    from scroll.config_file import save_settings
     from scroll.folds import make_folds
     from scroll.inference import is_main_process
     from scroll.sheets import training_sheets

@@ -12,7 +12,7 @@ from pipeline_run import ENVIRONMENT, REPOSITORY, Door, Run, changed, copied, pr
 
 import ensemble.predict
 from ensemble.predict import input_sheets
-from scroll.config import load_settings
+from scroll.config_file import load_settings
 from scroll.volumes.ome_zarr import open_array
 
 DOORS = {

@@ -12,7 +12,7 @@ import pytest
 from pipeline_run import ENVIRONMENT, MEMBERS, REPOSITORY, Door, Run
 
 import stage1_3d.train
-from scroll.config import load_settings
+from scroll.config_file import load_settings
 from scroll.files import read_json
 from scroll.fragments import Fragment
 from scroll.volumes.ome_zarr import open_array
@@ -61,7 +61,7 @@ import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from scroll.config import load_settings
+from scroll.config_file import load_settings
 from scroll.fragments import Fragment
 from stage1_3d.predict import predict_new
 settings = load_settings(Path(sys.argv[1]), ["data.bin_yx=1", "stage1.window.overlap=0.75"])

@@ -17,7 +17,7 @@ import ensemble.predict
 import stage1_3d.train
 import stage2_2d.train
 from ensemble.submission import read_submission
-from scroll.config import load_settings
+from scroll.config_file import load_settings
 from scroll.files import read_json
 from scroll.metrics.fbeta import fbeta
 from scroll.volumes.ome_zarr import open_array

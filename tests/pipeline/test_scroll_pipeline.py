@@ -13,7 +13,7 @@ from scipy.ndimage import binary_erosion
 from ensemble.submission import read_submission
 from scripts import doctor
 from scroll.checkpoint import trained_weights
-from scroll.config import load_settings
+from scroll.config_file import load_settings
 from scroll.maps import open_map
 from scroll.receipt import file_hash, read_receipt
 from scroll.segments import find_segments

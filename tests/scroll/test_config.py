@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from scroll.config import Settings, load_settings, merged, save_settings
+from scroll.config import Settings
+from scroll.config_file import load_settings, merged, save_settings
 from scroll.errors import InputError, MissingInputError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))

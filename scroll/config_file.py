@@ -1,0 +1,149 @@
+"""One YAML per run -> frozen settings; unknown keys are errors that say what was probably meant."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from scroll.config import MemberSettings, Settings, Stage1Settings
+from scroll.errors import InputError, MissingInputError
+from scroll.files import write_text
+
+
+def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
+    """Read a configuration, its parents (`extends:`) and `a.b=c` overrides into checked settings.
+
+    Relative paths inside mean: relative to the working directory.
+
+    Raises:
+        InputError: unreadable YAML, unknown key, or a value of the wrong type; one line, naming the file and the key.
+    """
+    raw = _read_with_parents(path, seen=())
+    for override in overrides:
+        raw = merged(raw, _parsed_override(override))
+    return _validated(_with_member_defaults(raw, path), path)
+
+
+def save_settings(settings: Settings, path: Path) -> None:
+    """Write the resolved settings as YAML that `load_settings` reads back to the same."""
+    write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+
+
+def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` laid on `under`, mapping by mapping; lists are replaced whole.
+
+    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    result = dict(under)
+    for key, value in over.items():
+        both_mappings = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both_mappings else value
+    return result
+
+
+def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise InputError(f"{path}: extends itself by way of {' -> '.join(p.name for p in seen)}; remove one 'extends:'")
+    raw = _read_yaml(path)
+    parent = raw.pop("extends", None)
+    if parent is None:
+        return raw
+    return merged(_read_with_parents(path.parent / str(parent), (*seen, path.resolve())), raw)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        raise MissingInputError(
+            f"{path}: no such configuration; there are: {', '.join(near) or 'none beside it'}"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: expected a mapping of settings, found {type(raw).__name__}")
+    return raw
+
+
+def _parsed_override(override: str) -> dict[str, Any]:
+    dotted, equals, value = override.partition("=")
+    if not equals or not dotted:
+        raise InputError(f"--set {override}: expected a.b=value, for example --set data.bin_yx=2")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise InputError(
+            f"--set {override}: the value is not readable as YAML; quote it or close its brackets"
+        ) from None
+    for key in reversed(dotted.split(".")):
+        nested = {key: nested}
+    return dict(nested)
+
+
+def _with_member_defaults(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    stage1 = raw.get("stage1")
+    if not isinstance(stage1, dict) or "defaults" not in stage1:
+        return raw
+    defaults, members = stage1["defaults"] or {}, stage1.get("members") or {}
+    for where, group in (("defaults", defaults), ("members", members)):
+        if not isinstance(group, dict):
+            raise InputError(f"{path}: 'stage1.{where}' is {group!r}: expected a mapping")
+    try:
+        MemberSettings.model_validate({"network": "any", **defaults})
+    except ValidationError as error:
+        raise InputError(_one_line(error, path, MemberSettings, prefix=("stage1", "defaults"))) from None
+    members = {
+        name: merged(defaults, member) if isinstance(member, dict) else member for name, member in members.items()
+    }
+    return {**raw, "stage1": {key: value for key, value in stage1.items() if key != "defaults"} | {"members": members}}
+
+
+def _validated(raw: dict[str, Any], path: Path) -> Settings:
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(_one_line(error, path, Settings)) from None
+
+
+def _one_line(error: ValidationError, path: Path, model: type[BaseModel], prefix: tuple[str, ...] = ()) -> str:
+    said = []
+    for problem in error.errors()[:3]:
+        where = ".".join((*prefix, *(str(part) for part in problem["loc"])))
+        if problem["type"] == "extra_forbidden":
+            known = _keys_beside(model, problem["loc"])
+            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+            said.append(f"unknown key '{where}'; {hint}")
+        elif problem["type"] == "missing":
+            said.append(f"'{where}' is missing; add it")
+        else:
+            said.append(f"'{where}' is {problem['input']!r}: {problem['msg']}")
+    return f"{path}: " + "; ".join(said)
+
+
+def _keys_beside(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """The keys that are legal where the last part of `loc` stands."""
+    here: Any = model
+    for part in loc[:-1]:
+        here = _below(here, str(part))
+    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        return []
+    only_in_yaml = {Settings: ["extends"], Stage1Settings: ["defaults"]}.get(here, [])
+    return sorted([*here.model_fields, *only_in_yaml])
+
+
+def _below(annotation: Any, key: str) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(key)
+        return field.annotation if field else None
+    if get_origin(annotation) is dict:
+        return get_args(annotation)[1]
+    if get_origin(annotation) in (Union, UnionType):
+        return next((arg for arg in get_args(annotation) if isinstance(arg, type)), None)
+    return None
