@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class MissingInputError(InputError, FileNotFoundError):
     """A file, folder or earlier result is not there; the message names the path and how to make it."""
+
+
+class UnreadableError(InputError):
+    """A piece of the data cannot be read or is no number; a training passes over the patch and counts it."""

@@ -1,11 +1,11 @@
 """The one training loop: any model, any loss, batches by number; resumes exactly; knows neither ink nor depth."""
 
 import atexit
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,25 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from scroll.checkpoint import load_state, save_state, save_weights
 from scroll.config import TrainingSettings
 from scroll.errors import InputError
-from scroll.files import remove, write_text
+from scroll.files import remove
 from scroll.inference import resolved_precision
+from scroll.interrupts import stop_flag
+from scroll.loading import SKIPPED, Batch, told_of_dead_workers, training_batches, validation_batches
+from scroll.optimisers import ema, make_optimiser
 from scroll.progress import progress
 from scroll.receipt import NAME as RECEIPT
 from scroll.receipt import file_hash, is_current, write_receipt
+from scroll.records import Curves, Line, numbers_of, open_curves, write_history
 from scroll.schedule import learning_rate_factor
+from scroll.step_clock import WAIT_IS_LOUD, StepClock, Timed, forward_flop
+from scroll.tuned import compiled_if_it_works, in_layout
 
-Batch = dict[str, Tensor]
+OVERFLOWS = 50  # steps in a row that fp16 may overflow in before the run stops
 LossOf = Callable[[nn.Module, Batch], Tensor]
 
 
@@ -44,6 +50,7 @@ class Task:
         validation: a fixed number of patches; empty for none.
         about: which network the weights fit, stored with them.
         made_with: further lines for the receipt.
+        trackers: where curves go besides TensorBoard.
     """
 
     label: str
@@ -56,6 +63,7 @@ class Task:
     validation: "Dataset[Batch]"
     about: dict[str, Any]
     made_with: dict[str, Any]
+    trackers: tuple[str, ...] = ()
 
 
 def fit(task: Task, settings: TrainingSettings) -> Path:
@@ -67,7 +75,7 @@ def fit(task: Task, settings: TrainingSettings) -> Path:
     that fold's out-of-fold predictions look better than they are.
 
     Raises:
-        InputError: the loss or its gradient is not finite; the line names the step.
+        InputError: the loss or its gradient is not finite, too many patches are unreadable, a loading process died; one line.
         KeyboardInterrupt: stopped by SIGINT or SIGTERM, after the state was saved.
     """
     weights = task.folder / "weights.safetensors"
@@ -84,19 +92,33 @@ def fit(task: Task, settings: TrainingSettings) -> Path:
         atexit.register(_leave_the_group)
     remove(task.folder / RECEIPT)  # from here on the weights there, if any, are not what this task asks for
     run = _Run(task, settings, accelerator)
-    with _stop_flag() as should_stop, progress(task.label, settings.steps, "step", start=run.step) as advance:
+    try:
+        with told_of_dead_workers(settings.loader):
+            _train(run)
+    finally:
+        run.close()
+    run.finish(weights)
+    return weights
+
+
+def _train(run: "_Run") -> None:
+    settings = run.settings
+    with stop_flag() as should_stop, progress(run.task.label, settings.steps, "step", start=run.step) as advance:
         for batches in run.batches():
             note = run.train_step(batches)
             advance(note=note)
             if run.step % settings.validate_every == 0 or run.step == settings.steps:
                 run.validate()
+                if run.agreed(run.has_stalled):
+                    print(
+                        f"{run.task.label}: {settings.early_stopping} validations without a lower loss; stopped at step {run.step}"
+                    )
+                    return
             is_last = run.agreed(should_stop())
             if run.step % settings.checkpoint_every == 0 or is_last:
                 run.save()
             if is_last:
                 raise KeyboardInterrupt
-    run.finish(weights)
-    return weights
 
 
 class _Run:
@@ -105,15 +127,49 @@ class _Run:
     def __init__(self, task: Task, settings: TrainingSettings, accelerator: Accelerator) -> None:
         self.task, self.settings, self.accelerator = task, settings, accelerator
         self.step = 0
-        self.history: list[dict[str, Any]] = []
-        optimiser = torch.optim.AdamW(decay_groups(task.model, settings.weight_decay), lr=settings.learning_rate)
-        self.model, self.optimiser = accelerator.prepare(task.model, optimiser)
+        self.overflows = 0
+        self.flop: float | None = None
+        self.has_complained = False
+        self.history: list[Line] = []
+        model = in_layout(task.model, settings.channels_last)
+        if settings.compile:
+            compiled_if_it_works(model, self._probe, task.label)
+        self.model, self.optimiser = accelerator.prepare(model, make_optimiser(model, settings))
         self.average = AveragedModel(
-            accelerator.unwrap_model(self.model), multi_avg_fn=_ema(settings.ema_decay), use_buffers=True
+            accelerator.unwrap_model(self.model), multi_avg_fn=ema(settings.ema_decay), use_buffers=True
         )
+        self.clock = StepClock(accelerator.device)
+        self.timed = Timed(self.model, self.clock)
         self.resume_path = task.folder / "resume.pt"
         if self.resume_path.exists():
             self._resume()
+
+    def _probe(self, model: nn.Module) -> None:
+        """One forward and backward pass of the first batch, as the training will run them."""
+        numbers = self._numbers()[0]
+        model.to(self.accelerator.device)
+        batch = self._on_device(next(training_batches(self.task.train, [numbers], _alone(self.settings))))
+        with self.accelerator.autocast():
+            loss = self.task.loss_of(model, batch)
+        loss.backward()
+
+    @cached_property
+    def curves(self) -> list[Curves]:
+        """Where the history is shown while it grows; opened at the first step, by the first process alone."""
+        if not self.accelerator.is_main_process:
+            return []
+        return open_curves(self.task.folder, self.task.label, self.step, self.task.trackers)
+
+    def close(self) -> None:
+        """Let the curves be written to the end."""
+        for curves in self.curves if "curves" in self.__dict__ else []:
+            curves.close()
+
+    def record(self, line: Line) -> None:
+        """Add a line to the history, and its numbers to the curves."""
+        self.history.append(line)
+        for one in self.curves:
+            one.add(line["step"], numbers_of(line))
 
     def _resume(self) -> None:
         state = load_state(self.resume_path)
@@ -157,9 +213,11 @@ class _Run:
     def batches(self) -> Iterator[list[Batch]]:
         """For every step left, its `accumulate_steps` batches; patch numbers depend on the step alone."""
         per_step = self.settings.accumulate_steps
-        loader = iter(_loader(self.task.train, self._numbers(), self.settings))
+        loader = training_batches(self.task.train, self._numbers(), self.settings)
         for _ in range(self.settings.steps - self.step):
-            yield [next(loader) for _ in range(per_step)]
+            with self.clock.part("wait"):
+                batches = [next(loader) for _ in range(per_step)]
+            yield batches
 
     def _numbers(self) -> list[list[int]]:
         size, world, rank = (
@@ -177,31 +235,84 @@ class _Run:
         torch.manual_seed(
             hash((self.task.seed, self.step, self.accelerator.process_index)) & 0x7FFFFFFF
         )  # dropout, so that resuming is exact
-        self.model.train()
+        self.timed.train()
         rate = self.settings.learning_rate * learning_rate_factor(
             self.step, self.settings.steps, self.settings.warmup_steps
         )
         for group in self.optimiser.param_groups:
             group["lr"] = rate
+        line: Line = {"step": self.step + 1, "lr": rate}
+        skipped = self._skipped(batches)
+        line["loss"] = round(self._backward(batches), 5)
+        norm = self._clipped_norm()
+        with self.clock.part("optimiser"):
+            self.optimiser.step()
+            self.optimiser.zero_grad()
+            self.average.update_parameters(self.accelerator.unwrap_model(self.model))
+        self.step += 1
+        line |= {"gradient_norm": float(f"{norm:.4g}"), "seconds": round(time.monotonic() - began, 4)}
+        if skipped:
+            line["skipped"] = skipped
+        if self.clock.end_step():
+            line["breakdown"] = self._breakdown()
+        self.record(line)
+        return f"loss {line['loss']:.3f}"
+
+    def _backward(self, batches: list[Batch]) -> float:
+        """Add up the gradients of the batches; returns their mean loss."""
         total = 0.0
         for i, batch in enumerate(batches):
             is_last = i == len(batches) - 1
-            with self.accelerator.autocast(), _no_sync(self.accelerator, self.model, not is_last):
-                loss = self.task.loss_of(self.model, self._on_device(batch)) / len(batches)
-            self._check_finite(loss, "loss")
-            self.accelerator.backward(loss)
+            with _no_sync(self.accelerator, self.model, not is_last):
+                with self.accelerator.autocast(), self.clock.part("loss"):
+                    loss = self.task.loss_of(self.timed, self._on_device(batch)) / len(batches)
+                self._check_finite(loss, "loss")
+                with self.clock.part("backward"):
+                    self.accelerator.backward(loss)
             total += float(loss.detach())
+        return total
+
+    def _clipped_norm(self) -> float:
+        """Clip the gradient; its norm before. An overflow of fp16 makes the scaler skip the step, but not for ever."""
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
-        if norm is not None and self.accelerator.scaler is None:  # a scaler skips such a step by itself
+        norm = torch.zeros(()) if norm is None else norm
+        self.overflows = 0 if torch.isfinite(norm) else self.overflows + 1
+        if self.accelerator.scaler is None or self.overflows > OVERFLOWS:
             self._check_finite(norm, "gradient's norm")
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        self.average.update_parameters(self.accelerator.unwrap_model(self.model))
-        self.step += 1
-        self.history.append(
-            {"step": self.step, "loss": round(total, 5), "lr": rate, "seconds": round(time.monotonic() - began, 4)}
-        )
-        return f"loss {total:.3f}"
+        return float(norm)
+
+    def _skipped(self, batches: list[Batch]) -> int:
+        """How many patches of these batches stand in for unreadable ones.
+
+        Raises:
+            InputError: there were more of those in this run than `skip_share` allows.
+        """
+        now = sum(int(batch.pop(SKIPPED).sum()) for batch in batches)
+        settings = self.settings
+        total = now + sum(line.get("skipped", 0) for line in self.history) if now else 0
+        allowed = settings.skip_share * settings.steps * settings.accumulate_steps * settings.train_batch_size
+        if total > max(allowed, 1.0 if settings.skip_share else 0.0):
+            raise InputError(
+                f"{self.task.label}: {total} patches could not be read by step {self.step + 1}, more than skip_share "
+                f"{settings.skip_share} of the whole run; repair the data named above, or raise training.skip_share"
+            )
+        return now
+
+    def _breakdown(self) -> dict[str, Any]:
+        """Where the time of the last steps went; says so aloud, once, where a fifth of it was waiting for patches."""
+        if self.flop is None and self.timed.inputs is not None:
+            with self.accelerator.autocast():
+                forward = forward_flop(self.accelerator.unwrap_model(self.model), self.timed.inputs)
+            # a backward pass costs two forward passes
+            self.flop = 3 * self.settings.accumulate_steps * forward if forward else 0.0
+        said = self.clock.report(self.flop)
+        if said["wait_share"] > WAIT_IS_LOUD and not self.has_complained and self.accelerator.is_main_process:
+            self.has_complained = True
+            print(
+                f"{self.task.label}: {said['wait_share']:.0%} of a step of {said['step_s']:.3f} s is spent waiting for patches; "
+                f"raise training.loader.workers (now {self.settings.loader.workers})"
+            )
+        return said
 
     def _check_finite(self, value: Tensor, what: str) -> None:
         if not torch.isfinite(value):
@@ -222,15 +333,21 @@ class _Run:
     @torch.no_grad()
     def validate(self) -> None:
         """Mean loss of the averaged weights over the validation patches, into the history."""
-        loader = _loader(self.task.validation, None, self.settings)
         self.average.eval()
         losses = []
-        for batch in loader:
+        for batch in validation_batches(self.task.validation, self.settings):
             with self.accelerator.autocast():
                 losses.append(float(self.task.loss_of(self.average.module, self._on_device(batch))))
         if losses:
-            self.history.append({"step": self.step, "validation_loss": round(sum(losses) / len(losses), 5)})
+            self.record({"step": self.step, "validation_loss": round(sum(losses) / len(losses), 5)})
             self._write_history()
+
+    @property
+    def has_stalled(self) -> bool:
+        """Whether the last `early_stopping` validations all failed to better the best one before them."""
+        losses = [line["validation_loss"] for line in self.history if "validation_loss" in line]
+        patience = self.settings.early_stopping
+        return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])
 
     def finish(self, weights: Path) -> None:
         """Save the averaged weights and the receipt; the resume state is no longer needed."""
@@ -246,66 +363,26 @@ class _Run:
 
     def _write_history(self) -> None:
         if self.accelerator.is_main_process:
-            import json
-
-            lines = "".join(json.dumps(line) + "\n" for line in self.history)
-            write_text(self.task.folder / "history.jsonl", lines)
+            write_history(self.task.folder, self.history)
 
     def _on_device(self, batch: Batch) -> Batch:
-        return {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+        moved = {
+            name: tensor.to(self.accelerator.device, non_blocking=True)
+            for name, tensor in batch.items()
+            if name != SKIPPED
+        }
+        return {name: in_layout(tensor, self.settings.channels_last) for name, tensor in moved.items()}
+
+
+def _alone(settings: TrainingSettings) -> TrainingSettings:
+    """The same settings without loading processes."""
+    return settings.model_copy(update={"loader": settings.loader.model_copy(update={"workers": 0})})
 
 
 def _leave_the_group() -> None:
     """Left standing when Python ends, torch's process group now and then aborts a process that had done all its work."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two AdamW groups: weights of two or more axes decay; biases, norms and position tables of one axis do not."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
-    free = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-
-
-def _ema(decay: float) -> Callable[..., None]:
-    """Exponential average whose memory grows with the steps at first, so that the random start is soon forgotten."""
-
-    @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
-        steps = int(count)
-        weight = min(decay, (1 + steps) / (10 + steps))
-        for mean, now in zip(averaged, current, strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, 1 - weight)
-            else:
-                mean.copy_(now)
-
-    return update
-
-
-def _loader(
-    patches: "Dataset[Batch]", numbers: list[list[int]] | None, settings: TrainingSettings
-) -> "DataLoader[Batch]":
-    loading = settings.loader
-    options: dict[str, Any] = {"num_workers": 0}
-    if loading.workers and numbers is not None:
-        options = {
-            "num_workers": loading.workers,
-            "prefetch_factor": loading.prefetch_factor,
-            "persistent_workers": loading.persistent_workers,
-            "multiprocessing_context": loading.start_method,
-            "worker_init_fn": _leave_signals_to_parent,
-        }
-    if numbers is None:
-        return DataLoader(patches, batch_size=settings.validation_batch_size, **options)
-    return DataLoader(patches, batch_sampler=numbers, pin_memory=loading.pin_memory, **options)
-
-
-def _leave_signals_to_parent(_worker: int) -> None:
-    """Ctrl-C reaches the workers too; were they to die of it, the last step would wait for them in vain."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
@@ -315,20 +392,3 @@ def _no_sync(accelerator: Accelerator, model: nn.Module, is_open: bool) -> Itera
             yield
     else:
         yield
-
-
-@contextmanager
-def _stop_flag() -> Iterator[Callable[[], bool]]:
-    """Turn SIGINT and SIGTERM into a question asked between two steps, so that the saved state is never half a step."""
-    asked: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM)
-    try:
-        before = {s: signal.signal(s, lambda number, _frame: asked.append(number)) for s in signals}
-    except ValueError:  # not the main thread: signals stay as they are
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)

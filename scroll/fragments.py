@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config import DataSettings
-from scroll.errors import InputError, MissingInputError
+from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.labels import Label, binned_label, read_mask_png, share_in_blocks
 from scroll.receipt import fingerprint, key_of
 from scroll.volumes import open_volume
@@ -127,13 +127,13 @@ class Fragment:
         """CT at working resolution, normalised by `grey_scale`, float32 of shape `size`; (z, y, x) counts from the margin's start.
 
         Raises:
-            InputError: not all values are finite.
+            UnreadableError: not all values are finite.
         """
         middle, spread = self.grey_scale
         raw = self.ct[z : z + size[0], y : y + size[1], x : x + size[2]]
         values = (raw.astype(np.float32) - middle) / spread
         if not np.isfinite(values).all():
-            raise InputError(
+            raise UnreadableError(
                 f"{self.folder}: NaN or infinity in the CT near z {z}, y {y}, x {x} (working resolution); repair the volume"
             )
         return np.asarray(np.clip(values, -8, 8), dtype=np.float32)

@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,10 @@ from scroll.errors import InputError
 from scroll.files import read_json, write_json
 
 NAME = "receipt.json"
+PACKAGES = (
+    "torch", "monai", "dynamic-network-architectures", "transformers", "segmentation-models-pytorch", "timm", "accelerate",
+    "numpy", "scipy", "scikit-image", "zarr", "connected-components-3d", "numba",
+)  # fmt: skip
 
 
 def key_of(content: Any) -> str:
@@ -34,8 +42,42 @@ def fingerprint(folder: Path) -> str:
 
 
 def write_receipt(folder: Path, key: str, **content: Any) -> None:
-    """Leave a receipt in `folder`: the key of its inputs and settings, and whatever else the next reader wants to know."""
-    write_json(folder / NAME, {"key": key, **content})
+    """Leave a receipt in `folder`: the key of its inputs and settings, the code and packages, and what else the next reader wants."""
+    write_json(folder / NAME, {"key": key, **content, "made_by": made_by()})
+
+
+@cache
+def made_by() -> dict[str, Any]:
+    """Version and commit of this code, Python, machine, and the packages whose arithmetic decides a result."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {"code": _code(), "python": platform.python_version(), "machine": platform.machine(), "packages": packages}
+
+
+def _code() -> dict[str, Any]:
+    """The package's version; the commit too, and whether files differ from it, where the code lies in a git checkout."""
+    try:
+        number = version("scroll-ensemble")
+    except PackageNotFoundError:
+        number = "not installed"
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return {"version": number}
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        is_changed = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):  # no git here, or a checkout of another user
+        return {"version": number}
+    return {"version": number, "commit": commit, "is_changed": is_changed}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=20)
+    return done.stdout.strip()
 
 
 def is_current(folder: Path, key: str) -> bool:

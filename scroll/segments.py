@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config import DataSettings
-from scroll.errors import InputError, MissingInputError
+from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.fragments import names_below
 from scroll.labels import Label, binned_label, named, read_mask_png, share_in_blocks
 from scroll.receipt import file_hash, fingerprint, key_of
@@ -279,13 +279,13 @@ class TracedVolume:
         """CT at `data.level` in spreads of the grey scale, (Z, Y, X) float32 of `size`; beyond the volume its edge is repeated.
 
         Raises:
-            InputError: not all values are finite.
+            UnreadableError: not all values are finite.
         """
         middle, spread = self.grey_scale
         raw = self.volume[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
         values = np.clip((raw.astype(np.float32) - middle) / spread, -8, 8)
         if not np.isfinite(values).all():
-            raise InputError(f"{self.volume.path}: NaN or infinity near {corner} (z, y, x); repair the volume")
+            raise UnreadableError(f"{self.volume.path}: NaN or infinity near {corner} (z, y, x); repair the volume")
         short = [(0, want - have) for want, have in zip(size, values.shape, strict=True)]
         return np.pad(values, short, mode="edge").astype(np.float32)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scroll.errors import InputError
+from scroll.errors import InputError, UnreadableError
 from scroll.volumes.lru import LruCache
 
 OPEN_FILES = 256  # a mapped file costs a file descriptor, and 1024 of them is a common limit for a process
@@ -75,7 +75,7 @@ class TiffFilePages:
         """Decode one strip or tile, numbered row by row; (Y, X), cut off at the page's edge.
 
         Raises:
-            InputError: it cannot be decoded.
+            UnreadableError: it cannot be decoded.
         """
         header = self.pages[page]
         offset, count = header.dataoffsets[number], header.databytecounts[number]
@@ -83,7 +83,7 @@ class TiffFilePages:
         try:
             decoded, _, shape = header.decode(encoded, number)
         except (ValueError, RuntimeError, NotImplementedError, struct.error) as error:
-            raise InputError(
+            raise UnreadableError(
                 f"{self.path}: page {page} cannot be decoded ({error}); expected a whole TIFF: {MEND}"
             ) from error
         return np.zeros(shape[1:3], self.dtype) if decoded is None else decoded[0, :, :, 0]  # an absent tile is empty

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from scroll.errors import InputError
+from scroll.errors import InputError, UnreadableError
 from scroll.volumes.url import Url
 
 Slices = tuple[slice, ...]
@@ -82,14 +82,25 @@ class Volume:
 
         Raises:
             IndexError: an int outside the shape, more than three axes, or an index that is not basic.
+            UnreadableError: what is stored there is damaged.
         """
         box, rest = read_box(key, self.shape)
         if any(part.start == part.stop for part in box):
             lengths = [len(range(part.start, part.stop, part.step)) for part in box]
             return np.empty(lengths, self.dtype)[rest]
-        picked = np.asarray(self.array[box])[rest]
+        picked = self._read(box)[rest]
         is_view = isinstance(self.array, np.ndarray) or not picked.flags.writeable
         return np.array(picked, dtype=self.dtype, order="C", copy=True if is_view else None)[()]
+
+    def _read(self, box: tuple[slice, ...]) -> np.ndarray:
+        try:
+            return np.asarray(self.array[box])
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            spans = ", ".join(f"{axis} {part.start}-{part.stop}" for axis, part in zip("zyx", box, strict=True))
+            raise UnreadableError(f"{self.path}: {spans} cannot be read ({reason}); copy that part again") from error
 
     def __reduce__(self) -> Any:
         """A volume mapped from a file travels to another process as the file's name, never as its voxels."""

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from tiny_task import Points, squared_error, tiny_task, training
 
 from scroll.errors import InputError
-from scroll.fit import decay_groups, fit
+from scroll.fit import fit
+from scroll.optimisers import decay_groups
 from scroll.schedule import learning_rate_factor
 
 SCRIPT = Path(__file__).with_name("tiny_task.py")
@@ -60,7 +61,7 @@ def test_a_linear_model_learns_the_line(tmp_path):
 def test_a_finished_run_is_left_alone(tmp_path, capsys):
     path = fit(tiny_task(tmp_path), training())
     written = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
-    assert set(written) == {"weights.safetensors", "history.jsonl", "receipt.json"}
+    assert set(written) == {"weights.safetensors", "history.jsonl", "receipt.json", "tensorboard"}
     assert fit(tiny_task(tmp_path, broken_from=0), training()) == path
     assert {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == written
     assert "already trained" in capsys.readouterr().out

@@ -17,25 +17,35 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from scroll.config import TrainingSettings
+from scroll.errors import UnreadableError
 from scroll.fit import Task
 
 
 class Points(Dataset[dict[str, Tensor]]):
-    """Item n is a point that depends on n alone; from `broken_from` on its value is `broken`."""
+    """Item n is a point that depends on n alone; from `broken_from` on its value is `broken`, those in `corrupt` cannot be read."""
 
     def __init__(
-        self, count: int = 0, wait_s: float = 0.0, broken_from: int = 10**9, broken: float = float("nan")
+        self,
+        count: int = 0,
+        wait_s: float = 0.0,
+        broken_from: int = 10**9,
+        broken: float = float("nan"),
+        corrupt: tuple[int, ...] = (),
     ) -> None:
         self.count, self.wait_s, self.broken_from, self.broken = count, wait_s, broken_from, broken
+        self.corrupt = corrupt
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         time.sleep(self.wait_s)
+        if n in self.corrupt:
+            raise UnreadableError(f"ct.zarr: patch {n} cannot be read; copy it again")
         x = np.random.default_rng(n).standard_normal(3).astype(np.float32)
         y = np.float32(x @ np.array([1.0, -2.0, 0.5]) + 0.1)
-        return {"x": torch.from_numpy(x), "y": torch.tensor(self.broken if n >= self.broken_from else y)}
+        is_broken = self.broken_from <= n < 10**9
+        return {"x": torch.from_numpy(x), "y": torch.tensor(self.broken if is_broken else y)}
 
 
 def squared_error(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
