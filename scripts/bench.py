@@ -17,6 +17,7 @@ BENCHES = {
     "flatten": "scripts.bench_flatten",
     "window": "scripts.bench_window",
     "score": "scripts.bench_score",
+    "training": "scripts.bench_training",
 }
 
 

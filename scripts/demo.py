@@ -45,7 +45,7 @@ def main() -> None:
         ("prediction", ["ensemble/predict.py", *config, "--input", str(root / "test"), "--output", str(output),
                         "--submission", str(settings.run_dir / "submission.csv"), "--truth", str(root / "heldout")]),
     ):  # fmt: skip
-        _step(name, command)
+        run_step(name, command)
     print(f"done in {(time.monotonic() - began) / 60:.1f} minutes")
 
 
@@ -55,7 +55,7 @@ PHANTOM = {
 }
 
 
-def _step(name: str, command: list[str]) -> None:
+def run_step(name: str, command: list[str]) -> None:
     print(f"\n== {name}: python {' '.join(command)}", flush=True)
     began = time.monotonic()
     program = [str(ROOT / command[0]) if command[0].endswith(".py") else command[0], *command[1:]]
