@@ -18,7 +18,7 @@ SMP_DECODERS = ("unet", "unetplusplus", "fpn", "pspnet", "linknet", "manet", "de
 
 
 NOT_STORED = {"variant", "pretrained_dir", "pretrained_file", "dropout"}  # these change no shape
-VARIANTS: dict[str, dict[str, Any]] = {  # Xie et al. 2021, "SegFormer", tables 6 and 7
+VARIANTS: dict[str, dict[str, Any]] = {  # Xie et al. 2021, "SegFormer", appendix
     "b0": {"depths": (2, 2, 2, 2), "hidden_sizes": (32, 64, 160, 256), "decoder_hidden_size": 256},
     "b1": {"depths": (2, 2, 2, 2), "hidden_sizes": (64, 128, 320, 512), "decoder_hidden_size": 256},
     "b2": {"depths": (3, 4, 6, 3), "hidden_sizes": (64, 128, 320, 512), "decoder_hidden_size": 768},
@@ -49,7 +49,7 @@ class SegformerOptions(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _sizes_of_the_variant(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or given.get("variant") not in VARIANTS:
+        if not isinstance(given, dict) or str(given.get("variant")) not in VARIANTS:
             return given
         sizes = VARIANTS[given["variant"]]
         twice = [key for key in sizes if key in given]
