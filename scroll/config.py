@@ -199,7 +199,8 @@ class WindowSettings(Frozen):
     """Sliding-window prediction."""
 
     overlap: Overlap = Field(
-        0.5, description="share of a window that the next one sees again: one number, or one for each axis, (z, y, x) or (y, x)"
+        0.5,
+        description="share of a window that the next one sees again: one number, or one for each axis, (z, y, x) or (y, x)",
     )
     blend: Literal["hann", "gaussian", "uniform"] = "hann"
     tta: Literal["none", "flips", "dihedral"] = Field("none", description="test-time symmetries: 1, 4 or 8 views")
