@@ -12,6 +12,14 @@ def _first_before_end(span: tuple[int, int]) -> tuple[int, int]:
     return span
 
 
+def _below_one(overlap: float | tuple[float, ...]) -> float | tuple[float, ...]:
+    for share in overlap if isinstance(overlap, tuple) else (overlap,):
+        if not 0 <= share < 1:
+            raise ValueError(f"expected 0 <= overlap < 1, found {share}")
+    return overlap
+
+
+Overlap = Annotated[float | tuple[float, ...], AfterValidator(_below_one)]
 Layers = Annotated[tuple[int, int], AfterValidator(_first_before_end)]
 Name = Annotated[str, Field(coerce_numbers_to_str=True)]  # YAML reads the fragments 1, 2, 3 as numbers
 
@@ -190,11 +198,34 @@ class FlattenSettings(Frozen):
 class WindowSettings(Frozen):
     """Sliding-window prediction."""
 
-    overlap: float = Field(0.5, ge=0, lt=1)
+    overlap: Overlap = Field(
+        0.5,
+        description="share of a window that the next one sees again: one number, or one for each axis, (z, y, x) or (y, x)",
+    )
     blend: Literal["hann", "gaussian", "uniform"] = "hann"
     tta: Literal["none", "flips", "dihedral"] = Field("none", description="test-time symmetries: 1, 4 or 8 views")
     average: Literal["logits", "probabilities"] = "logits"
     batch_size: int = Field(4, ge=1)
+
+    def overlap_along(self, axes: int) -> tuple[float, ...]:
+        """The overlap along each of so many axes.
+
+        Raises:
+            ValueError: it has numbers for another number of axes.
+        """
+        shares = self.overlap if isinstance(self.overlap, tuple) else (self.overlap,) * axes
+        if len(shares) != axes:
+            names = ("z", "y", "x")[-axes:]
+            raise ValueError(f"overlap has {len(shares)} numbers; give one, or one for each of {', '.join(names)}")
+        return shares
+
+
+def _for_axes(axes: int) -> AfterValidator:
+    def check(window: WindowSettings) -> WindowSettings:
+        window.overlap_along(axes)
+        return window
+
+    return AfterValidator(check)
 
 
 class Stage1Settings(Frozen):
@@ -202,7 +233,7 @@ class Stage1Settings(Frozen):
 
     members: dict[str, MemberSettings] = Field(min_length=1)
     flatten: FlattenSettings = FlattenSettings()
-    window: WindowSettings = WindowSettings()
+    window: Annotated[WindowSettings, _for_axes(3)] = WindowSettings()
 
     @property
     def sources(self) -> list[str]:
@@ -224,7 +255,7 @@ class Stage2Settings(Frozen):
     training: TrainingSettings = TrainingSettings()
     loss: LossSettings = LossSettings()
     augment: AugmentSettings = AugmentSettings(depth_jitter=0)
-    window: WindowSettings = WindowSettings()
+    window: Annotated[WindowSettings, _for_axes(2)] = WindowSettings()
 
 
 class JointSettings(Frozen):

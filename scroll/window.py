@@ -41,9 +41,10 @@ class Sweep:
 
     def starts(self) -> list[list[int]]:
         """Where windows begin along each axis."""
+        overlaps = self.settings.overlap_along(len(self.shape))
         return [
-            window_starts(length, patch, max(1, round(patch * (1 - self.settings.overlap))))
-            for length, patch in zip(self.shape, self.patch, strict=True)
+            window_starts(length, patch, max(1, round(patch * (1 - overlap))))
+            for length, patch, overlap in zip(self.shape, self.patch, overlaps, strict=True)
         ]
 
     def row_starts(self, from_row: int) -> list[int]:

@@ -2,9 +2,9 @@
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from scroll.config import Frozen, Stage2Settings
 from scroll.errors import InputError, MissingInputError
@@ -17,9 +17,24 @@ if TYPE_CHECKING:
 SMP_DECODERS = ("unet", "unetplusplus", "fpn", "pspnet", "linknet", "manet", "deeplabv3plus", "upernet", "segformer")
 
 
+NOT_STORED = {"variant", "pretrained_dir", "pretrained_file", "dropout"}  # these change no shape
+VARIANTS: dict[str, dict[str, Any]] = {  # Xie et al. 2021, "SegFormer", appendix
+    "b0": {"depths": (2, 2, 2, 2), "hidden_sizes": (32, 64, 160, 256), "decoder_hidden_size": 256},
+    "b1": {"depths": (2, 2, 2, 2), "hidden_sizes": (64, 128, 320, 512), "decoder_hidden_size": 256},
+    "b2": {"depths": (3, 4, 6, 3), "hidden_sizes": (64, 128, 320, 512), "decoder_hidden_size": 768},
+    "b3": {"depths": (3, 4, 18, 3), "hidden_sizes": (64, 128, 320, 512), "decoder_hidden_size": 768},
+    "b4": {"depths": (3, 8, 27, 3), "hidden_sizes": (64, 128, 320, 512), "decoder_hidden_size": 768},
+    "b5": {"depths": (3, 6, 40, 3), "hidden_sizes": (64, 128, 320, 512), "decoder_hidden_size": 768},
+}
+
+
 class SegformerOptions(Frozen):
     """What a YAML may set for segformer; the defaults are the MiT-b0 of the paper (Xie et al. 2021)."""
 
+    variant: Literal["b0", "b1", "b2", "b3", "b4", "b5"] | None = Field(
+        None,
+        description="a size of the paper: sets depths, hidden_sizes and decoder_hidden_size, which are then left out",
+    )
     depths: tuple[int, int, int, int] = (2, 2, 2, 2)
     hidden_sizes: tuple[int, int, int, int] = (32, 64, 160, 256)
     decoder_hidden_size: int = Field(256, ge=1)
@@ -30,6 +45,17 @@ class SegformerOptions(Frozen):
     pretrained_dir: Path | None = Field(
         None, description="local folder with config.json and model.safetensors; never a hub name"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sizes_of_the_variant(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or str(given.get("variant")) not in VARIANTS:
+            return given
+        sizes = VARIANTS[given["variant"]]
+        twice = [key for key in sizes if key in given]
+        if twice:
+            raise ValueError(f"variant {given['variant']} sets {twice[0]} already; remove {twice[0]} or variant")
+        return given | sizes
 
 
 class SmpOptions(Frozen):
@@ -67,8 +93,10 @@ def check_stage2(stage2: Stage2Settings) -> SegformerOptions | SmpOptions:
     except ValidationError as error:
         problem = error.errors()[0]
         known = sorted((SegformerOptions if kind == "segformer" else SmpOptions).model_fields)
+        where = ".".join(("stage2", "options", *map(str, problem["loc"])))
+        said = f"{where}: {problem['msg'].removeprefix('Value error, ')}"
         raise InputError(
-            f"stage2.options.{'.'.join(map(str, problem['loc']))}: {problem['msg']}; there are {', '.join(known)}"
+            f"{said}; there are {', '.join(known)}" if problem["type"] == "extra_forbidden" else said
         ) from None
 
 
@@ -86,8 +114,8 @@ def build_network(stage2: Stage2Settings, channels: int) -> "nn.Module":
 
 
 def about_network(stage2: Stage2Settings, channels: int) -> dict[str, Any]:
-    """What is stored with the weights; where pretrained weights came from does not matter to their shape."""
-    options = check_stage2(stage2).model_dump(mode="json", exclude={"pretrained_dir", "pretrained_file", "dropout"})
+    """What is stored with the weights: the options that decide their shapes, a variant in its own numbers."""
+    options = check_stage2(stage2).model_dump(mode="json", exclude=NOT_STORED)
     return {"network": stage2.network, "options": options, "skip": stage2.skip, "channels": channels}
 
 

@@ -1,4 +1,9 @@
-"""A plain stack of convolutions, normalised and non-linear; keeps full depth resolution and sees context by dilation."""
+"""A plain stack of convolutions: keeps full depth resolution and sees context by dilation.
+
+By default normalised and non-linear. The winner of the 2023 ink competition had a linear one, and so can a YAML:
+`{channels: [4, 8, 16, 32], dilations: [1, 1, 1, 1], stride_yx: 1, norm: none, activation: none}`. There the 32 channels
+went on to a SegFormer, after a maximum over depth; here the final convolution of kernel 1 makes logits per voxel of them.
+"""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -19,9 +24,10 @@ class Options(Frozen):
     stride_yx: int = Field(
         2, ge=1, description="in-plane stride of the first convolution, undone by interpolation at the end"
     )
-    norm: Literal["instance", "batch"] = Field(
-        "instance", description="batch keeps the patch's overall brightness in sight"
+    norm: Literal["instance", "batch", "none"] = Field(
+        "instance", description="batch and none keep the patch's overall brightness in sight"
     )
+    activation: Literal["gelu", "none"] = Field("gelu", description="none: the whole network is one linear filter")
     dilations: tuple[PositiveInt, ...] = Field(
         (1, 1, 2), description="in-plane dilation of each convolution, as many as channels"
     )
@@ -45,22 +51,27 @@ def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
     from torch import nn
 
     s = options.stride_yx
+    edge = max(3, 2 * s - 1)  # leaves no pixel unseen between two steps of s
     layers: list[nn.Module] = [
-        # a kernel of 2 s - 1 leaves no pixel unseen between two steps of s
-        nn.Conv3d(1, options.channels[0], (3, 2 * s - 1, 2 * s - 1), stride=(1, s, s), padding=(1, s - 1, s - 1)),
-        *_norm_and_gelu(options.channels[0], options.norm),
+        nn.Conv3d(1, options.channels[0], (3, edge, edge), stride=(1, s, s), padding=(1, edge // 2, edge // 2)),
+        *_norm_and_activation(options.channels[0], options),
     ]
     for inside, outside, reach in zip(options.channels, options.channels[1:], options.dilations[1:], strict=False):
         layers.append(nn.Conv3d(inside, outside, kernel_size=3, padding=(1, reach, reach), dilation=(1, reach, reach)))
-        layers += _norm_and_gelu(outside, options.norm)
+        layers += _norm_and_activation(outside, options)
     layers.append(nn.Conv3d(options.channels[-1], 1, kernel_size=1))
     if s > 1:
         layers.append(nn.Upsample(scale_factor=(1.0, float(s), float(s)), mode="trilinear", align_corners=False))
     return nn.Sequential(*layers)
 
 
-def _norm_and_gelu(channels: int, norm: str) -> "list[nn.Module]":
+def _norm_and_activation(channels: int, options: Options) -> "list[nn.Module]":
     from torch import nn
 
-    kind = nn.BatchNorm3d if norm == "batch" else nn.InstanceNorm3d
-    return [kind(channels, affine=True), nn.GELU()]
+    layers: list[nn.Module] = []
+    if options.norm != "none":
+        kind = nn.BatchNorm3d if options.norm == "batch" else nn.InstanceNorm3d
+        layers.append(kind(channels, affine=True))
+    if options.activation == "gelu":
+        layers.append(nn.GELU())
+    return layers

@@ -1,48 +1,28 @@
 """A U-Net in the manner of nnU-Net: two convolutions per level, instance norm, strided downsampling; MONAI's DynUNet."""
 
-from math import prod
 from typing import TYPE_CHECKING
 
-from pydantic import Field, PositiveInt, model_validator
-
-from scroll.config import Frozen
+from stage1_3d.models.levels import LevelOptions, divisor
 
 if TYPE_CHECKING:
     from torch import nn
 
-Stride = tuple[PositiveInt, PositiveInt, PositiveInt]
+__all__ = ["Options", "build", "divisor"]
 
 
-class Options(Frozen):
+class Options(LevelOptions):
     """What a YAML may set for unet3d."""
-
-    channels: tuple[PositiveInt, ...] = Field((32, 64, 128, 256), min_length=3, description="channels of each level")
-    strides: tuple[Stride, ...] = Field(
-        ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2)),
-        description="downsampling on the way into each level (z, y, x), as many as channels; a first one above 1 saves most "
-        "of the work and memory and is undone by interpolation at the end",
-    )
-    dropout: float = Field(0.0, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _as_many_strides_as_channels(self) -> "Options":
-        if len(self.strides) != len(self.channels):
-            raise ValueError(
-                f"{len(self.strides)} strides for {len(self.channels)} channels; give as many of one as of the other"
-            )
-        return self
-
-
-def divisor(options: Options) -> tuple[int, int, int]:
-    """Multiples that a patch must be of, (z, y, x)."""
-    z, y, x = (prod(stride[axis] for stride in options.strides) for axis in range(3))
-    return z, y, x
 
 
 def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
-    """(B, 1, Z, Y, X) -> (B, 1, Z, Y, X) logits; works for any legal patch, whatever `patch_size`."""
+    """(B, 1, Z, Y, X) -> (B, 1, Z, Y, X) logits; works for any legal patch, whatever `patch_size`.
+
+    With `deep_supervision` a list of them while training, finest first.
+    """
     from monai.networks.nets.dynunet import DynUNet
     from torch import nn
+
+    from stage1_3d.models.deep_supervision import DynUNetLevels, FullSize
 
     network = DynUNet(
         spatial_dims=3,
@@ -54,7 +34,11 @@ def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
         filters=options.channels,
         norm_name=("INSTANCE", {"affine": True}),
         dropout=options.dropout or None,
+        deep_supervision=options.deep_supervision > 0,
+        deep_supr_num=max(1, options.deep_supervision),
     )
+    if options.deep_supervision:
+        return FullSize(DynUNetLevels(network), 1 + options.deep_supervision)
     if options.strides[0] == (1, 1, 1):
         return network
     scale = tuple(float(stride) for stride in options.strides[0])

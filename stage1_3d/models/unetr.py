@@ -17,6 +17,7 @@ class Options(Frozen):
     hidden_size: int = Field(768, ge=1)
     mlp_dim: int = Field(3072, ge=1)
     num_heads: int = Field(12, ge=1)
+    conv_block: bool = Field(True, description="a convolution after each upsampling between tokens and decoder")
     dropout: float = Field(0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -47,6 +48,7 @@ def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
         mlp_dim=options.mlp_dim,
         num_heads=options.num_heads,
         norm_name="instance",
+        conv_block=options.conv_block,
         dropout_rate=options.dropout,
     )
     for block in network.vit.blocks:

@@ -173,6 +173,17 @@ def test_ids_that_yaml_reads_as_numbers_are_ids(tmp_path):
     assert settings.data.train == ("1", "20231005123336", "a")
 
 
+def test_an_overlap_may_have_a_number_for_each_axis(tmp_path):
+    overrides = ["stage1.window.overlap=[0.5, 0.2, 0.1]", "stage2.window.overlap=[0.5, 0]"]
+    settings = load_settings(written(tmp_path, MINIMAL), overrides)
+    assert settings.stage1.window.overlap_along(3) == (0.5, 0.2, 0.1)
+    assert settings.stage2.window.overlap_along(2) == (0.5, 0.0)
+    save_settings(settings, tmp_path / "saved.yaml")
+    assert load_settings(tmp_path / "saved.yaml") == settings
+    with pytest.raises(InputError, match="overlap has 2 numbers; give one, or one for each of z, y, x"):
+        load_settings(written(tmp_path, MINIMAL), ["stage1.window.overlap=[0.5, 0]"])
+
+
 @pytest.mark.parametrize("word", ["off", "no", "yes", "on"])
 @pytest.mark.parametrize("key", ["stage2.window.tta", "ensemble.when_empty", "stage1.flatten.ct", "data.root"])
 def test_a_boolean_where_a_word_is_expected_is_refused(tmp_path, key, word):
@@ -189,6 +200,9 @@ def test_a_boolean_where_a_word_is_expected_is_refused(tmp_path, key, word):
         ("stage1.members.a.patch_size=[16, 0, 96]", "stage1.members.a.patch_size.1"),
         ("stage2.training.learning_rate=fast", "stage2.training.learning_rate"),
         ("stage2.window.overlap=1", "stage2.window.overlap"),
+        ("stage1.window.overlap=[0.5, 0.2, 1]", "stage1.window.overlap"),
+        ("stage1.window.overlap=[0.5, 0.2]", "stage1.window"),
+        ("stage2.window.overlap=[0.5, 0.2, 0.2]", "stage2.window"),
         ("stage1.members=null", "stage1.members"),
         ("data=3", "data"),
     ],

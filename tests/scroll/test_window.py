@@ -14,9 +14,10 @@ from scroll.errors import InputError
 from scroll.window import Corner, Sweep, blend_weights, count_windows, predict, symmetric_mean
 
 BLENDS, TTAS, AVERAGES = ["hann", "gaussian", "uniform"], ["none", "flips", "dihedral"], ["logits", "probabilities"]
+overlaps = st.sampled_from([0.0, 0.25, 0.5, 0.8])
 window_settings = st.builds(
     WindowSettings,
-    overlap=st.sampled_from([0.0, 0.25, 0.5, 0.8]),
+    overlap=overlaps,
     blend=st.sampled_from(BLENDS),
     tta=st.sampled_from(TTAS),
     average=st.sampled_from(AVERAGES),
@@ -29,7 +30,16 @@ def sweeps(draw, axes: int | None = None) -> Sweep:
     axes = axes or draw(st.integers(2, 3))
     patch = tuple(draw(st.integers(1, 6)) for _ in range(axes))
     shape = tuple(p + draw(st.integers(0, 12)) for p in patch)
-    return Sweep(shape, patch, draw(window_settings), (0, shape[-2]))
+    chosen = draw(window_settings)
+    if draw(st.booleans()):
+        chosen = chosen.model_copy(update={"overlap": draw(st.tuples(*[overlaps] * axes))})
+    return Sweep(shape, patch, chosen, (0, shape[-2]))
+
+
+def test_an_overlap_for_each_axis_is_a_stride_for_each_axis():
+    settings = WindowSettings(overlap=(0.5, 0.235, 0.235))
+    z, y, x = Sweep((144, 344, 448), (72, 136, 136), settings, (0, 344)).starts()
+    assert (z, y, x) == ([0, 36, 72], [0, 104, 208], [0, 104, 208, 312])
 
 
 def predicted(sweep: Sweep, scores: np.ndarray, forward, from_row: int | None = None) -> np.ndarray:

@@ -54,6 +54,35 @@ def test_every_smp_decoder_of_the_list_gives_full_size_logits(decoder: str) -> N
         assert network(torch.randn(1, 2, 64, 96)).shape == (1, 1, 64, 96)
 
 
+@pytest.mark.parametrize(
+    ("network", "encoder"), [("smp.unet", "resnet18"), ("smp.upernet", "resnet18"), ("smp.segformer", "mit_b0")]
+)
+def test_of_an_smp_decoder_every_parameter_learns(network: str, encoder: str) -> None:
+    built = build_network(Stage2Settings(network=network, options={"encoder": encoder}), 3)
+    logits = built(torch.randn(2, 3, 64, 64))
+    (logits * torch.randn_like(logits)).sum().backward()
+    assert not [name for name, p in built.named_parameters() if p.grad is None]
+    assert all(p.grad.isfinite().all() for p in built.parameters())
+
+
+MILLIONS = {"b0": 3.8, "b1": 13.7, "b2": 27.5, "b3": 47.3, "b4": 64.1, "b5": 84.7}  # Xie et al. 2021, with 150 classes
+
+
+@pytest.mark.parametrize("variant", MILLIONS)
+def test_a_variant_has_as_many_parameters_as_in_the_paper(variant: str) -> None:
+    stage2 = Stage2Settings(options={"variant": variant}, skip=False)
+    with torch.device("meta"):
+        network = build_network(stage2, 3)
+    more_classes = 149 * (1 + network.segformer.decode_head.classifier.in_channels)
+    assert round((sum(p.numel() for p in network.parameters()) + more_classes) / 1e6, 1) == MILLIONS[variant]
+
+
+def test_with_the_weights_a_variant_is_stored_in_its_numbers() -> None:
+    named = Stage2Settings(options={"variant": "b1"})
+    spelt = Stage2Settings(options={"hidden_sizes": [64, 128, 320, 512]})  # b1 is the default's depths, and wider
+    assert about_network(named, 3) == about_network(spelt, 3) != about_network(Stage2Settings(), 3)
+
+
 def test_an_unknown_encoder_is_told_in_one_line() -> None:
     with pytest.raises(InputError, match="resnet19") as told:
         build_network(Stage2Settings(network="smp.unet", options={"encoder": "resnet19"}), 1)
@@ -117,6 +146,9 @@ def test_an_smp_encoder_takes_a_local_file(tmp_path: Path) -> None:
         ({"network": "smp"}, "unknown"),
         ({"patch_size": (100, 96)}, r"multiples of 32; nearest: \(96, 96\)"),
         ({"options": {"depth": [1, 1, 1, 1]}}, r"stage2\.options\.depth.*depths"),
+        ({"options": {"variant": "b6"}}, r"stage2\.options\.variant.*'b5'"),
+        ({"options": {"variant": ["b1"]}}, r"stage2\.options\.variant"),
+        ({"options": {"variant": "b3", "depths": [2, 2, 2, 2]}}, "stage2.options: variant b3 sets depths.*remove"),
         ({"network": "smp.unet", "options": {"encoders": "resnet34"}}, r"stage2\.options\.encoders.*encoder"),
     ],
 )
@@ -129,7 +161,7 @@ def test_what_cannot_be_built_is_refused_in_one_line(changes: dict[str, object],
 def test_where_weights_came_from_does_not_change_which_network_they_fit(tmp_path: Path) -> None:
     plain, pretrained = (about_network(segformer(**more), 3) for more in ({}, {"pretrained_dir": tmp_path}))
     assert plain == pretrained != about_network(segformer(), 4)
-    assert set(plain["options"]) == set(SegformerOptions.model_fields) - {"pretrained_dir", "dropout"}
+    assert set(plain["options"]) == set(SegformerOptions.model_fields) - {"variant", "pretrained_dir", "dropout"}
 
 
 class TestTorchvision:

@@ -1,0 +1,97 @@
+"""nnU-Net's U-Net with a residual encoder (ResEnc M and L): deep residual stages down, one convolution per level up.
+
+The defaults are what nnU-Net plans for patches of about 128 voxels (Isensee et al. 2024, "nnU-Net Revisited"); its M and L
+differ in patch and batch, not in depth. The network itself is dynamic_network_architectures' ResidualEncoderUNet.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, PositiveInt, model_validator
+
+from stage1_3d.models.levels import LevelOptions, Stride, divisor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Options", "build", "divisor"]
+
+STRIDES: tuple[Stride, ...] = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2))
+
+
+class Options(LevelOptions):
+    """What a YAML may set for resenc_unet."""
+
+    channels: tuple[PositiveInt, ...] = Field(
+        (32, 64, 128, 256, 320, 320), min_length=3, description="channels of each level"
+    )
+    strides: tuple[Stride, ...] = Field(
+        STRIDES,
+        description="downsampling on the way into each level (z, y, x), as many as channels; a first one above 1 is undone "
+        "by interpolation at the end, but saves less than in unet3d: the stem still runs at full size",
+    )
+    blocks: tuple[PositiveInt, ...] = Field(
+        (1, 3, 4, 6, 6, 6), description="residual blocks of two convolutions in each level, as many as channels"
+    )
+
+    @model_validator(mode="after")
+    def _as_many_blocks_as_channels(self) -> "Options":
+        if len(self.blocks) != len(self.channels):
+            raise ValueError(
+                f"{len(self.blocks)} blocks for {len(self.channels)} channels; give as many of one as of the other"
+            )
+        return self
+
+
+def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
+    """(B, 1, Z, Y, X) -> (B, 1, Z, Y, X) logits; works for any legal patch, whatever `patch_size`.
+
+    With `deep_supervision` a list of them while training, finest first.
+    """
+    from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
+    from torch import nn
+
+    from stage1_3d.models.deep_supervision import FullSize
+
+    network = ResidualEncoderUNet(
+        input_channels=1,
+        n_stages=len(options.channels),
+        features_per_stage=options.channels,
+        conv_op=nn.Conv3d,
+        kernel_sizes=3,
+        strides=options.strides,
+        n_blocks_per_stage=options.blocks,
+        num_classes=1,
+        n_conv_per_stage_decoder=1,
+        conv_bias=True,
+        norm_op=nn.InstanceNorm3d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        dropout_op=nn.Dropout3d if options.dropout else None,
+        dropout_op_kwargs={"p": options.dropout} if options.dropout else None,
+        nonlin=nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True},
+        deep_supervision=options.deep_supervision > 0,
+    )
+    network.apply(network.initialize)
+    _drop_idle_heads(network, options.deep_supervision)
+    _drop_second_names(network)
+    return FullSize(network, 1 + options.deep_supervision)
+
+
+def _drop_idle_heads(network: Any, wanted: int) -> None:
+    """Leave the finest head and `wanted` more: several GPUs wait for ever on a parameter without gradient."""
+    from torch import nn
+
+    heads = network.decoder.seg_layers  # coarsest first
+    for number in range(len(heads) - 1 - wanted):
+        heads[number] = nn.Identity()
+
+
+def _drop_second_names(network: Any) -> None:
+    """Leave each layer one name: the library gives it up to four, and weights are saved once for every name."""
+    from dynamic_network_architectures.building_blocks.simple_conv_blocks import ConvDropoutNormReLU
+
+    del network.decoder.encoder
+    for block in network.modules():
+        if isinstance(block, ConvDropoutNormReLU):
+            for name in [name for name, _ in block.named_children() if name != "all_modules"]:
+                delattr(block, name)
