@@ -21,8 +21,8 @@ def cldice(voxels: Voxels) -> Tensor:
     from monai.losses.cldice import soft_skel  # many seconds when cold, and most runs need it not
 
     erosions = EROSIONS[voxels.logits.ndim - 1]
-    found_line = soft_skel(voxels.prob[:, None], erosions)[:, 0] * voxels.known  # (B, 1, ...) -> (B, ...)
-    wanted_line = soft_skel(voxels.wanted[:, None], erosions)[:, 0] * voxels.known
+    found_line = soft_skel(voxels.prob[:, None], erosions)[:, 0]  # (B, 1, ...) -> (B, ...); 0 where the probability is
+    wanted_line = soft_skel(voxels.wanted[:, None], erosions)[:, 0]
     precision = ((found_line * voxels.wanted).sum() + 1) / (found_line.sum() + 1)
     recall = ((wanted_line * voxels.prob).sum() + 1) / (wanted_line.sum() + 1)
     return 1 - 2 * precision * recall / (precision + recall)
