@@ -1,34 +1,60 @@
 """Losses under an ignore mask, and the depth pooling that lets a 2D label teach a 3D network."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from scroll.config import LossSettings
 from scroll.errors import InputError
+from scroll.loss_terms.bce import bce
+from scroll.loss_terms.cldice import cldice
+from scroll.loss_terms.overlap import dice, fbeta
+from scroll.loss_terms.skeleton_recall import skeleton_recall
+from scroll.loss_terms.topology import topology
+from scroll.loss_terms.voxels import Voxels, seen
 
 TOPK_SHARE = 0.25
+Terms = dict[str, Callable[[Voxels], Tensor]]
+OF_VOXELS: Terms = {"bce": bce, "dice": dice, "fbeta": fbeta}
+OF_SHAPE: Terms = {"cldice": cldice, "skeleton_recall": skeleton_recall, "topology": topology}
 
 
-def dice_bce(logits: Tensor, target: Tensor, ignore: Tensor, dice_share: float = 0.5) -> Tensor:
-    """`(1 - dice_share) * BCE + dice_share * (1 - Dice)` over the known voxels of the batch.
+def loss_terms(logits: Tensor, batch: Mapping[str, Tensor], settings: LossSettings) -> Tensor:
+    """The terms of the loss times their shares, added up; a term whose share is 0 is not computed.
 
     Args:
-        logits, target, ignore: one shape, any number of axes; target 0 to 1, ignore true where nothing is known.
+        logits: (B, Y, X) or (B, Z, Y, X), any float type; all is computed in float32.
+        batch: "target" (bool, or float 0 to 1) and "ignore" (bool, true where nothing is known) in the shape of the logits;
+            where `settings.skeleton_recall` is above 0 also "skeleton" (bool).
 
-    Nothing known: 0, with zero gradient. Dice is summed over the whole batch, so that a patch without ink is no division by zero.
+    What the logits are where `ignore` is true changes neither the loss nor its gradient. Nothing known: 0, with zero gradient.
     """
-    logits = logits.float()
-    known = (~ignore).float()
-    count = known.sum()
-    bce = functional.binary_cross_entropy_with_logits(
-        logits, target.float(), weight=known, reduction="sum"
-    ) / count.clamp(min=1)
-    prob = torch.sigmoid(logits) * known
-    wanted = target.float() * known
-    dice = (2 * (prob * wanted).sum() + 1) / (prob.sum() + wanted.sum() + 1)
-    return (1 - dice_share) * bce + dice_share * (1 - dice)  # nothing known: 0 and a Dice of 1
+    return loss_of_heads([logits], batch, settings)
+
+
+def loss_of_heads(heads: Sequence[Tensor], batch: Mapping[str, Tensor], settings: LossSettings) -> Tensor:
+    """The loss of a network with several outputs, finest first, each as the logits of `loss_terms`.
+
+    BCE, Dice and F-beta are means over the heads with weights 1, 1/2, 1/4, ..., normalised to one. The terms that look at
+    shape see the finest head alone, with their whole share: they cost the most, and a coarse head has no fine shape.
+
+    Source: Lee et al. 2015, "Deeply-supervised nets"; the weights are those of nnU-Net (Isensee et al. 2021).
+    """
+    views = [seen(logits, batch, settings.label_smoothing) for logits in heads]
+    weights = [0.5**i for i in range(len(views))]
+    values = _weighed(OF_SHAPE, views[0], settings, 1.0)
+    for weight, view in zip(weights, views, strict=True):
+        of_head = _weighed(OF_VOXELS, view, settings, weight / sum(weights))
+        # processes that train together wait for the gradient of every weight, also of a head that nothing asks for
+        values += of_head or [0 * view.prob.sum()]
+    return torch.stack(values).sum()
+
+
+def _weighed(terms: Terms, voxels: Voxels, settings: LossSettings, weight: float) -> list[Tensor]:
+    shares = {name: float(getattr(settings, name)) for name in terms}
+    return [weight * shares[name] * term(voxels) for name, term in terms.items() if shares[name]]
 
 
 def pool_depth(values: Tensor, how: str, dim: int = -3) -> Tensor:

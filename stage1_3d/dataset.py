@@ -11,6 +11,7 @@ from scroll.folds import Fold, check_no_leak
 from scroll.fragments import Fragment
 from scroll.labels import Label, ink_band
 from scroll.patches import Place, draw
+from scroll.skeleton import skeleton_tube
 
 TRAINING, VALIDATION = 0, 1  # streams of random numbers
 
@@ -19,8 +20,8 @@ class InkPatches(Dataset[dict[str, Tensor]]):
     """Patches of CT with their ink label.
 
     Item n is {"ct": (1, Z, Y, X) float32, "target" and "ignore": bool, (Y, X) for depth-pooled supervision or (Z, Y, X) for a
-    band}. Training patches are augmented and never touch the fold's closed rows; validation patches are plain and lie within
-    the held-out rows.
+    band, and like them "skeleton" where the loss asks for it}. Training patches are augmented and never touch the fold's
+    closed rows; validation patches are plain and lie within the held-out rows.
     """
 
     def __init__(
@@ -44,11 +45,10 @@ class InkPatches(Dataset[dict[str, Tensor]]):
         if self.is_training:
             check_no_leak(self.fold, fragment.id, place.y, place.y + self.member.patch_size[1])
             ct, label = self._augmented(rng, ct, label)
-        return {
-            "ct": torch.from_numpy(ct)[None],
-            "target": torch.from_numpy(label.target),
-            "ignore": torch.from_numpy(label.ignore),
-        }
+        arrays = {"ct": ct[None], "target": label.target, "ignore": label.ignore}
+        if self.member.loss.skeleton_recall:
+            arrays["skeleton"] = skeleton_tube(label.target, label.ignore)
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def _first_layer(self, fragment: Fragment) -> int:
         """The patch's first layer in the working copy: the middle of the depth window, where the patch is thinner than it."""

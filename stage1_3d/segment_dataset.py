@@ -17,6 +17,7 @@ from scroll.folds import Fold
 from scroll.labels import Label
 from scroll.patches import draw
 from scroll.segments import TracedVolume
+from scroll.skeleton import skeleton_tube
 from stage1_3d.dataset import TRAINING, VALIDATION
 from stage1_3d.lifted_labels import INK, UNKNOWN, open_lifted
 from stage1_3d.segment_boxes import Box, Boxes
@@ -45,7 +46,8 @@ class LabelledVolume:
 class SegmentPatches(Dataset[dict[str, Tensor]]):
     """Boxes of CT around points of the sheets.
 
-    Item n is {"ct": (1, Z, Y, X) float32, "target" and "ignore": (Z, Y, X) bool}. A training box is drawn around an open
+    Item n is {"ct": (1, Z, Y, X) float32, "target" and "ignore": (Z, Y, X) bool, and like them "skeleton" where
+    the loss asks for it}. A training box is drawn around an open
     row and holds no voxel of a closed row's band, whichever segment of the volume that belongs to; it is augmented.
     A validation box is drawn around a held-out row, and is plain.
     """
@@ -76,8 +78,7 @@ class SegmentPatches(Dataset[dict[str, Tensor]]):
             symmetry = draw_symmetry(rng, self.member.augment, is_square=ct.shape[-1] == ct.shape[-2])
             ct = change_image(rng, symmetry.apply(ct), self.member.augment)
             label = Label(symmetry.apply(label.target), symmetry.apply(label.ignore))
-        return {
-            "ct": torch.from_numpy(ct)[None],
-            "target": torch.from_numpy(label.target),
-            "ignore": torch.from_numpy(label.ignore),
-        }
+        arrays = {"ct": ct[None], "target": label.target, "ignore": label.ignore}
+        if self.member.loss.skeleton_recall:
+            arrays["skeleton"] = skeleton_tube(label.target, label.ignore)
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -139,14 +139,18 @@ def train_member(settings: "Settings", name: str, data: "FragmentData | SegmentD
 
 
 def loss_of(member: "MemberSettings") -> "LossOf":
-    """Dice + BCE of a member: on depth-pooled logits (B, Y, X), or voxel by voxel on (B, Z, Y, X)."""
-    from scroll.losses import dice_bce, pool_depth
+    """The loss of a member: on depth-pooled logits (B, Y, X), or voxel by voxel on (B, Z, Y, X).
+
+    A network that is supervised deeply gives in training a list of logits (B, 1, Z, Y, X), finest first; each is pooled alike.
+    """
+    from scroll.losses import loss_of_heads, pool_depth
 
     def loss(model: "nn.Module", batch: "dict[str, Tensor]") -> "Tensor":
-        logits = model(batch["ct"]).squeeze(1)  # (B, Z, Y, X)
+        output = model(batch["ct"])
+        heads = [logits.squeeze(1) for logits in (output if isinstance(output, list) else [output])]  # (B, Z, Y, X)
         if member.supervision == "depth_pool":
-            logits = pool_depth(logits.float(), member.pool)  # (B, Y, X)
-        return dice_bce(logits, batch["target"], batch["ignore"])
+            heads = [pool_depth(logits.float(), member.pool) for logits in heads]  # (B, Y, X)
+        return loss_of_heads(heads, batch, member.loss)
 
     return loss
 

@@ -13,6 +13,7 @@ from scroll.config import Stage2Settings
 from scroll.folds import Fold, check_no_leak
 from scroll.patches import draw
 from scroll.sheets import Sheet
+from scroll.skeleton import skeleton_tube
 
 TRAINING, VALIDATION = 2, 3  # streams of random numbers, other than stage one's
 
@@ -20,7 +21,8 @@ TRAINING, VALIDATION = 2, 3  # streams of random numbers, other than stage one's
 class StackPatches(Dataset[dict[str, Tensor]]):
     """Patches of flattened stacks with their ink label.
 
-    Item n is {"stack": (C, Y, X) float32, "target" and "ignore": (Y, X) bool}; training patches are augmented and never
+    Item n is {"stack": (C, Y, X) float32, "target" and "ignore": (Y, X) bool, and like them "skeleton" where the
+    loss asks for it}; training patches are augmented and never
     touch the fold's closed rows, validation patches are plain and lie within the held-out rows.
     """
 
@@ -55,4 +57,6 @@ class StackPatches(Dataset[dict[str, Tensor]]):
             stack, target, ignore = symmetry.apply(stack), symmetry.apply(target), symmetry.apply(ignore)
             stack = change_image(rng, stack, self.stage2.augment)
         arrays = {"stack": np.ascontiguousarray(stack, np.float32), "target": target, "ignore": ignore}
+        if self.stage2.loss.skeleton_recall:
+            arrays["skeleton"] = skeleton_tube(target, ignore)
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from scroll.config import Settings
+    from scroll.config import Settings, Stage2Settings
+    from scroll.fit import LossOf
     from scroll.folds import Fold
     from scroll.sheets import Sheet
     from stage2_2d.stack import Stack
@@ -88,7 +89,7 @@ def train_fold(settings: "Settings", fragments: "Sequence[Sheet]", stacks: "list
         key=key_of([seed, stage2.model_dump(mode="json", exclude=harmless), made_from, fold.held_out, fold.closed]),
         seed=seed,
         model=build_network(stage2, channels),
-        loss_of=loss,
+        loss_of=loss_of(stage2),
         train=StackPatches(fragments, arrays, fold, stage2, seed, is_training=True),
         validation=StackPatches(fragments, arrays, fold, stage2, seed, is_training=False),
         about=about_network(stage2, channels),
@@ -105,11 +106,14 @@ def train_fold(settings: "Settings", fragments: "Sequence[Sheet]", stacks: "list
     return fit(task, stage2.training)
 
 
-def loss(model: "nn.Module", batch: "dict[str, Tensor]") -> "Tensor":
-    """Dice + BCE on the logits (B, Y, X)."""
-    from scroll.losses import dice_bce
+def loss_of(stage2: "Stage2Settings") -> "LossOf":
+    """The loss of stage two, on logits (B, Y, X)."""
+    from scroll.losses import loss_terms
 
-    return dice_bce(model(batch["stack"]).squeeze(1), batch["target"], batch["ignore"])
+    def loss(model: "nn.Module", batch: "dict[str, Tensor]") -> "Tensor":
+        return loss_terms(model(batch["stack"]).squeeze(1), batch, stage2.loss)
+
+    return loss
 
 
 def oof_folders(settings: "Settings", fragment_id: str) -> dict[str, Path]:

@@ -1,93 +1,189 @@
 """Losses: hand-worked values, no gradient from what nobody knows, and pooling that leaves a constant alone."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from scroll import losses
+from scroll.config import LossSettings
 from scroll.errors import InputError
-from scroll.losses import dice_bce, pool_depth
+from scroll.losses import loss_of_heads, loss_terms, pool_depth
 
 HOWS = ["max", "mean", "logsumexp", "topk"]
+NAMES = ["bce", "dice", "fbeta", "cldice", "skeleton_recall", "topology"]
+NOTHING = dict.fromkeys(NAMES, 0.0)
 finite = st.floats(-20, 20, width=32)
+some = settings(max_examples=40, deadline=None)  # the first clDice waits for MONAI, the first topology for numba
+
+
+def only(name: str, share: float = 1.0, **others: float) -> LossSettings:
+    return LossSettings.model_validate({**NOTHING, name: share, **others})
+
+
+def batch_of(target: torch.Tensor, ignore: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+    ignore = torch.zeros_like(target, dtype=torch.bool) if ignore is None else ignore
+    return {"target": target, "ignore": ignore, "skeleton": target > 0.5}
+
+
+def old_dice_bce(logits, target, ignore, dice_share):
+    """What the losses were before they had terms; runs and figures of the documentation rest on it."""
+    known = (~ignore).float()
+    bce = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, target.float(), weight=known, reduction="sum"
+    ) / known.sum().clamp(min=1)
+    prob, wanted = torch.sigmoid(logits) * known, target.float() * known
+    dice = (2 * (prob * wanted).sum() + 1) / (prob.sum() + wanted.sum() + 1)
+    return (1 - dice_share) * bce + dice_share * (1 - dice)
 
 
 @st.composite
-def batches(draw):
-    shape = draw(st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4)))
+def batches(draw, is_soft=True):
+    """Logits and a batch, (B, Y, X) or (B, Z, Y, X), the target bool or float."""
+    shape = draw(st.lists(st.integers(1, 4), min_size=3, max_size=4).map(tuple))
     logits = torch.from_numpy(draw(arrays(np.float32, shape, elements=finite)))
-    target, ignore = (torch.from_numpy(draw(arrays(bool, shape))) for _ in range(2))
-    return logits, target, ignore
-
-
-def none_ignored(tensor: torch.Tensor) -> torch.Tensor:
-    return torch.zeros_like(tensor, dtype=torch.bool)
-
-
-def test_a_loss_worked_by_hand():
-    """Logits 0, 0 are probabilities 1/2, 1/2; one of the two voxels is ink."""
-    logits, target = torch.zeros(1, 2), torch.tensor([[True, False]])
-    bce, dice = math.log(2), (2 * 0.5 + 1) / (1 + 1 + 1)
-    for share in (0.0, 0.25, 0.5, 1.0):
-        loss = dice_bce(logits, target, none_ignored(logits), share)
-        assert float(loss) == pytest.approx((1 - share) * bce + share * (1 - dice), abs=1e-6)
-
-
-def test_a_third_voxel_that_nobody_knows_changes_nothing():
-    logits, target = torch.tensor([[0.0, 0.0, 9.0]]), torch.tensor([[True, False, False]])
-    ignore = torch.tensor([[False, False, True]])
-    assert dice_bce(logits, target, ignore) == dice_bce(logits[:, :2], target[:, :2], ignore[:, :2])
-
-
-def test_dice_is_summed_over_the_whole_batch():
-    """A patch without ink, rightly predicted, must not count as a perfect half of the batch's Dice."""
-    logits = torch.tensor([[30.0, 30.0], [-30.0, -30.0]])
-    target = torch.tensor([[True, False], [False, False]])
-    assert float(dice_bce(logits, target, none_ignored(logits), 1.0)) == pytest.approx(1 - 3 / 4, abs=1e-6)
+    soft = arrays(np.float32, shape, elements=st.floats(0, 1, width=32))
+    target = torch.from_numpy(draw(soft if is_soft and draw(st.booleans()) else arrays(bool, shape)))
+    return logits, batch_of(target, torch.from_numpy(draw(arrays(bool, shape))))
 
 
 @given(batches())
-def test_the_loss_is_finite_positive_and_small_for_the_truth(batch):
-    logits, target, ignore = batch
-    assert math.isfinite(dice_bce(logits, target, ignore)) and dice_bce(logits, target, ignore) >= 0
-    assert float(dice_bce(torch.where(target, 20.0, -20.0), target, ignore)) < 1e-6
-
-
-@given(batches())
-def test_what_is_ignored_gets_a_gradient_of_exactly_zero_and_all_else_some(batch):
-    logits, target, ignore = batch
-    logits.requires_grad_()
-    dice_bce(logits, target, ignore).backward()
-    assert torch.isfinite(logits.grad).all()
-    assert (logits.grad[ignore] == 0).all()
-    steep = ~ignore & (logits.detach().abs() < 5)
-    assert (logits.grad[steep] != 0).all()
-
-
-@given(batches(), st.floats(-1e4, 1e4))
-def test_the_loss_does_not_look_at_what_is_ignored(batch, other):
-    logits, target, ignore = batch
-    changed = torch.where(ignore, torch.full_like(logits, other), logits)
-    assert dice_bce(logits, target, ignore) == dice_bce(changed, target ^ ignore, ignore)
-
-
-def test_nothing_known_is_no_loss_and_no_gradient():
-    logits = torch.randn(2, 3, 3, requires_grad=True)
-    everything = torch.ones(2, 3, 3, dtype=torch.bool)
-    loss = dice_bce(logits, everything, everything)
+def test_the_default_loss_and_its_gradient_are_those_of_old_bit_for_bit(made):
+    logits, batch = made
+    ours, old = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    for share in (0.5, 1.0, 0.25):
+        loss = loss_terms(ours, batch, only("bce", 1 - share, dice=share))
+        before = old_dice_bce(old, batch["target"], batch["ignore"], share)
+        assert loss.item() == before.item()
     loss.backward()
-    assert float(loss.detach()) == 0 and (logits.grad == 0).all()
+    before.backward()
+    torch.testing.assert_close(ours.grad, old.grad, atol=1e-7, rtol=1e-6)
+    assert LossSettings() == only("bce", 0.5, dice=0.5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@some
+@given(batches())
+def test_what_is_ignored_gets_a_gradient_of_exactly_zero(name, made):
+    logits, batch = made
+    loss = loss_terms(logits.requires_grad_(), batch, only(name))
+    loss.backward()
+    assert math.isfinite(loss.item()) and loss.item() >= -1e-6
+    assert torch.isfinite(logits.grad).all()
+    assert (logits.grad[batch["ignore"]] == 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@some
+@given(batches(), st.sampled_from([-math.inf, -1e4, 0.0, 3.0, math.inf, math.nan]))
+def test_no_term_looks_at_what_is_ignored(name, made, other):
+    logits, batch = made
+    ignore, target = batch["ignore"], batch["target"].float()
+    changed = torch.where(ignore, other, logits)
+    upside_down = {**batch_of(torch.where(ignore, 1 - target, target), ignore), "skeleton": batch["skeleton"] ^ ignore}
+    values, gradients = [], []
+    for seen_logits, seen_batch in ((logits, batch), (changed, upside_down)):
+        leaf = seen_logits.clone().requires_grad_()
+        values.append(loss_terms(leaf, seen_batch, only(name, label_smoothing=0.1)))
+        values[-1].backward()
+        gradients.append(leaf.grad)
+    assert values[0].item() == values[1].item()
+    assert torch.equal(*gradients)
+
+
+@pytest.mark.parametrize("name", ["bce", "dice", "fbeta"])
+@given(batches(is_soft=False))
+def test_every_known_voxel_that_is_not_yet_right_is_pulled(name, made):
+    logits, batch = made
+    batch["target"][..., :1] = True  # without any ink Dice pulls at nothing that is certain in float32
+    loss_terms(logits.requires_grad_(), batch, only(name)).backward()
+    unsure = ~batch["ignore"] & (logits.detach().abs() < 5)
+    wrong_way = torch.where(batch["target"], logits.grad, -logits.grad)
+    assert (wrong_way[unsure] < 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@some
+@given(batches(is_soft=False))
+def test_the_truth_costs_next_to_nothing(name, made):
+    _, batch = made
+    assert float(loss_terms(torch.where(batch["target"], 20.0, -20.0), batch, only(name))) < 1e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(2, 3, 3), (2, 4, 3, 3)])
+def test_nothing_known_is_no_loss_and_no_gradient(name, shape):
+    logits = torch.randn(shape, requires_grad=True)
+    everything = torch.ones(shape, dtype=torch.bool)
+    loss = loss_terms(logits, batch_of(everything, everything), only(name))
+    loss.backward()
+    assert loss.item() == 0 and (logits.grad == 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@some
+@given(batches())
+def test_a_picture_is_a_volume_of_one_layer(name, made):
+    """But for clDice, whose centrelines are found by more erosions in a picture, and have nothing else to differ by here."""
+    logits, batch = made
+    if logits.ndim == 3:
+        as_volume = {key: part[:, None] for key, part in batch.items()}
+        flat, deep = loss_terms(logits, batch, only(name)), loss_terms(logits[:, None], as_volume, only(name))
+        assert float(flat) == pytest.approx(float(deep), abs=1e-6)
+
+
+@given(batches(), st.lists(st.floats(0, 3), min_size=6, max_size=6).filter(any))
+def test_the_loss_is_the_sum_of_its_terms_times_their_shares(made, shares):
+    logits, batch = made
+    together = loss_terms(logits, batch, LossSettings(**dict(zip(NAMES, shares, strict=True))))
+    apart = sum(s * float(loss_terms(logits, batch, only(name))) for name, s in zip(NAMES, shares, strict=True))
+    assert float(together) == pytest.approx(apart, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_share_of_zero_computes_nothing(name, monkeypatch):
+    """Each term refuses to run here; only the one that is asked for is heard."""
+
+    def refusal(_voxels, term):
+        raise ZeroDivisionError(term)
+
+    for terms in (losses.OF_VOXELS, losses.OF_SHAPE):
+        for term in terms:
+            monkeypatch.setitem(terms, term, partial(refusal, term=term))
+    with pytest.raises(ZeroDivisionError, match=name):
+        loss_terms(torch.zeros(1, 2, 2), batch_of(torch.ones(1, 2, 2)), only(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_logits_are_summed_in_full_precision(dtype):
-    logits = torch.zeros(70_000, dtype=dtype)  # more than float16 can count to
-    loss = dice_bce(logits, logits.bool(), none_ignored(logits), 0.0)
-    assert loss.dtype == torch.float32 and float(loss) == pytest.approx(math.log(2), rel=1e-5)
+def test_half_precision_logits_are_summed_in_full_precision(name, dtype):
+    logits = torch.full((1, 300, 300), 0.5, dtype=dtype)  # more pixels than float16 can count to
+    batch = batch_of(torch.zeros(1, 300, 300))
+    batch["target"][:, 100:200] = batch["skeleton"][:, 150] = 1
+    loss = loss_terms(logits, batch, only(name))
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(float(loss_terms(logits.float(), batch, only(name))), rel=1e-6)
+
+
+def test_heads_count_one_half_a_quarter_and_shape_is_asked_of_the_finest_alone():
+    """BCE at logits 0, 2, -2 against ink: ln 2, ln(1 + e^-2), ln(1 + e^2); weights 4/7, 2/7, 1/7; the mistake at 0 is a lost piece."""
+    heads = [torch.full((1, 3, 3), value) for value in (0.0, 2.0, -2.0)]
+    batch = batch_of(torch.ones(1, 3, 3, dtype=torch.bool))
+    by_hand = (4 * math.log(2) + 2 * math.log(1 + math.exp(-2)) + math.log(1 + math.exp(2))) / 7
+    assert float(loss_of_heads(heads, batch, only("bce"))) == pytest.approx(by_hand, rel=1e-6)
+    with_shape = loss_of_heads(heads, batch, only("bce", topology=2.0))
+    assert float(with_shape) == pytest.approx(by_hand + 2 * math.log(2), rel=1e-6)
+
+
+def test_a_head_that_nothing_is_asked_of_still_has_a_gradient_for_those_who_wait_for_it():
+    heads = [torch.zeros(1, 3, 3, requires_grad=True) for _ in range(2)]
+    loss_of_heads(heads, batch_of(torch.ones(1, 3, 3)), only("topology")).backward()
+    assert (heads[0].grad < 0).all() and (heads[1].grad == 0).all()
 
 
 @pytest.mark.parametrize("how", HOWS)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from scroll.config import AugmentSettings, FoldSettings, MemberSettings
+from scroll.config import AugmentSettings, FoldSettings, LossSettings, MemberSettings
 from scroll.errors import InputError
 from scroll.folds import make_folds
 from scroll.patches import draw
 from scroll.segments import at_level, find_segments
+from scroll.skeleton import skeleton_tube
 from stage1_3d.lifted_labels import INK, UNKNOWN, lifted_label, open_lifted
 from stage1_3d.segment_boxes import Boxes, closed_blocks, volumes_of
 from stage1_3d.segment_dataset import LabelledVolume, SegmentPatches
@@ -122,6 +123,21 @@ def test_a_patch_depends_on_seed_and_number_alone(data):
             assert (first[n][key] == again[n][key]).all()
     assert any((first[n]["ct"] != other[n]["ct"]).any() for n in range(3))
     assert first[0]["ct"].shape == (1, 24, 24, 24) and first[0]["target"].shape == (24, 24, 24)
+
+
+def test_a_patch_carries_its_skeleton_where_the_loss_asks_for_it(data):
+    segments = find_segments(data.root / "train", data)
+    fold = make_folds(segments, FoldSettings(by="volume", count=2))[0]
+    volumes = [LabelledVolume(v, lifted_label(v, MEMBER.ink_depth)) for v in volumes_of(segments)]
+    asking = MEMBER.model_copy(update={"loss": LossSettings(skeleton_recall=1), "augment": AugmentSettings()})
+    found = 0
+    for is_training in (True, False):
+        patches = SegmentPatches(volumes, fold, asking, 0, is_training, count=0)
+        for patch in (patches[n] for n in range(6)):
+            skeleton = patch["skeleton"].numpy()
+            assert (skeleton == skeleton_tube(patch["target"].numpy(), patch["ignore"].numpy())).all()
+            found += skeleton.sum()
+    assert found
 
 
 def test_ink_and_bare_papyrus_are_both_drawn(data):

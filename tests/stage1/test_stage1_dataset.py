@@ -11,6 +11,7 @@ from PIL import Image
 from scroll.config import AugmentSettings, DataSettings, FoldSettings, MemberSettings
 from scroll.folds import Fold, make_folds
 from scroll.fragments import Fragment, find_fragments
+from scroll.skeleton import skeleton_tube
 from stage1_3d.dataset import InkPatches
 
 PLAIN = AugmentSettings(brightness=0, contrast=0, noise=0, layer_dropout=0, cutout=0, depth_jitter=2)
@@ -120,3 +121,19 @@ def test_validation_patches_are_plain(root: Path) -> None:
         greys = grey_of(patches[n], patches)
         assert (greys[:, 0, 0] // LAYER_STEP == np.arange(8, 13) + DARK // LAYER_STEP).all()  # the middle, unshifted
         assert (np.abs(greys % LAYER_STEP - INK_STEP * patches[n]["target"].numpy()) <= 3).all()
+
+
+@pytest.mark.parametrize("supervision", ["depth_pool", "band"])
+def test_the_skeleton_is_of_the_augmented_label_and_there_only_where_the_loss_asks_for_it(
+    root: Path, supervision: str
+) -> None:
+    asked, _ = patches_of(root, supervision=supervision, loss={"skeleton_recall": 1})
+    plain, _ = patches_of(root, supervision=supervision)
+    found = 0
+    for n in range(20):
+        item = asked[n]
+        skeleton = item.pop("skeleton").numpy()
+        assert as_bytes(item) == as_bytes(plain[n]) and plain[n].keys() == item.keys()
+        assert (skeleton == skeleton_tube(item["target"].numpy(), item["ignore"].numpy())).all()
+        found += skeleton.sum()
+    assert found
