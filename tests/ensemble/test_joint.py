@@ -58,7 +58,7 @@ def both_networks(settings: Settings, channels: int) -> tuple[nn.Module, nn.Modu
     torch.manual_seed(0)
     stage1 = build_stage1(settings.stage1.members["second"])
     with torch.no_grad():
-        for parameter in stage1.parameters():  # scores far from 0, so that both ends of the clipping are met
+        for parameter in stage1.parameters():  # scores far from 0, so that some are clipped
             parameter.mul_(1.7)
     return stage1.eval(), build_stage2(settings.stage2, channels).eval()
 
