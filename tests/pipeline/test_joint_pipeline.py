@@ -30,7 +30,13 @@ from stage1_3d.predict import load_member
 from stage2_2d.predict import load_fold
 from stage2_2d.stack import log_odds, read_stack
 
-TRAINING = {"steps": 6, "train_batch_size": 2, "validation_batch_size": 2, "validation_patches": 2, "learning_rate": 1e-3}
+TRAINING = {
+    "steps": 6,
+    "train_batch_size": 2,
+    "validation_batch_size": 2,
+    "validation_patches": 2,
+    "learning_rate": 1e-3,
+}
 TRAINING |= {"validate_every": 3, "checkpoint_every": 1, "warmup_steps": 2, "ema_decay": 0.5}
 JOINT = {"member": "unet3d", "patch_size_yx": [32, 32], "training": TRAINING}
 
@@ -58,7 +64,10 @@ def trained(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def scored(trained: Run, door: Door) -> Run:
     """Calibrated, predicted and scored; a second time nothing is done."""
-    for main, arguments in ((ensemble.calibrate.main, [trained.config]), (ensemble.predict.main, predict_and_score(trained))):
+    for main, arguments in (
+        (ensemble.calibrate.main, [trained.config]),
+        (ensemble.predict.main, predict_and_score(trained)),
+    ):
         code, _, error = door(main, *arguments)
         assert code == 0, error
     return trained
@@ -70,7 +79,11 @@ def test_the_joint_network_is_one_more_candidate_with_its_own_weight_threshold_m
     assert list(fit["weights"]) == names and set(fit["thresholds"]) >= {*names} and set(fit["oof_f05"]) >= {*names}
     assert [row["name"] for row in score["rows"]] == [*names, "ensemble"]
     assert score["rows"][3]["kind"] == "joint" and 0 <= score["rows"][3]["f05"] <= 1
-    for folder in (scored.run_dir / "joint" / "oof" / "1", scored.run_dir / "joint" / "oof" / "2", scored.output / "a" / "joint"):
+    for folder in (
+        scored.run_dir / "joint" / "oof" / "1",
+        scored.run_dir / "joint" / "oof" / "2",
+        scored.output / "a" / "joint",
+    ):
         ink, two_passes = open_array(folder / "ink.zarr")[:], open_array(scored.output / "a" / "stage2" / "ink.zarr")[:]
         assert ink.shape == two_passes.shape and ink.dtype == np.float16 and ink.std() > 0
         assert not np.array_equal(ink, two_passes)
@@ -88,7 +101,9 @@ def test_each_row_is_predicted_by_the_fold_that_held_it_out(trained: Run) -> Non
         for name, rows in fold.held_out.items():
             receipt = read_json(trained.run_dir / "joint" / "oof" / name / "receipt.json")
             assert receipt["parts"] == [[list(rows), [fold.number]]]
-            assert [*receipt["weights"]] == [str(trained.run_dir / "joint" / f"fold{fold.number}" / "weights.safetensors")]
+            assert [*receipt["weights"]] == [
+                str(trained.run_dir / "joint" / f"fold{fold.number}" / "weights.safetensors")
+            ]
 
 
 def test_it_starts_with_the_answer_of_the_two_passes(trained: Run) -> None:
@@ -223,4 +238,6 @@ def test_the_doctor_looks_at_the_joint_patches_too(trained: Run) -> None:
     said = list(doctor.examine(trained.config, []))
     assert "ok: joint: patch (32, 32)" in said and all(line.startswith("ok:") for line in said), said
     too_large = list(doctor.examine(trained.config, ["joint.patch_size_yx=[96, 96]"]))
-    assert any(line.startswith("problem:") and "joint" in line and "no open place" in line for line in too_large), too_large
+    assert any(line.startswith("problem:") and "joint" in line and "no open place" in line for line in too_large), (
+        too_large
+    )
