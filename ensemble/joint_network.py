@@ -68,7 +68,9 @@ class JointNetwork(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """(B, Z + C, Y, X), normalised CT and then stage two's channels -> logits (B, 1, Y, X)."""
         ct, stack = windows[:, : self.layout.depth], windows[:, self.layout.depth :]
-        prob = torch.sigmoid(self.stage1(ct[:, None]).squeeze(1).float())  # (B, Z, Y, X)
+        scores: Tensor | list[Tensor] = self.stage1(ct[:, None])
+        finest = scores if isinstance(scores, Tensor) else scores[0]  # a network under deep supervision gives several
+        prob = torch.sigmoid(finest.squeeze(1).float())  # (B, Z, Y, X)
         own = log_odds(flattened(prob[:, self.layout.flattened], self.layout.reduce))
         before, after = stack[:, : self.layout.replaced.start], stack[:, self.layout.replaced.stop :]
         logits: Tensor = self.stage2(torch.cat([before, own.to(stack.dtype), after], dim=1))

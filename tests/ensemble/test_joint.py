@@ -125,6 +125,28 @@ def test_gradients_reach_every_parameter_of_both_networks(reduce: str) -> None:
     assert {name.partition(".")[0] for name, _ in model.named_parameters()} == {"stage1", "stage2"}
 
 
+class TwoLevels(nn.Module):
+    """A network under deep supervision: the finest level's logits, and while training those of a coarser one too."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, ct: Tensor) -> Tensor | list[Tensor]:
+        finest = self.network(ct)
+        return [finest, torch.zeros_like(finest)] if self.training else finest
+
+
+def test_of_several_levels_the_finest_is_flattened() -> None:
+    settings = settings_of()
+    batch = batch_of(settings)
+    stage1, stage2 = both_networks(settings, batch["stack"].shape[1] - DEPTH)
+    plain = JointNetwork(stage1, stage2, layout_of(settings))(batch["stack"])
+    levels = TwoLevels(stage1)
+    levels.training = True
+    assert torch.equal(JointNetwork(levels, stage2, layout_of(settings))(batch["stack"]), plain)
+
+
 def test_a_few_steps_lower_the_loss_and_move_both_networks() -> None:
     settings = settings_of("logsumexp")
     batch = batch_of(settings)

@@ -77,7 +77,7 @@ def test_the_joint_network_is_one_more_candidate_with_its_own_weight_threshold_m
     fit, score = read_json(scored.run_dir / "ensemble" / "fit.json"), read_json(scored.output / "score.json")
     names = [*MEMBERS, "stage2", "joint"]
     assert list(fit["weights"]) == names and set(fit["thresholds"]) >= {*names} and set(fit["oof_f05"]) >= {*names}
-    assert [row["name"] for row in score["rows"]] == [*names, "ensemble"]
+    assert [row["name"] for row in score["rows"]][:4] == names and score["rows"][-1]["name"] == "ensemble"
     assert score["rows"][3]["kind"] == "joint" and 0 <= score["rows"][3]["f05"] <= 1
     for folder in (
         scored.run_dir / "joint" / "oof" / "1",
