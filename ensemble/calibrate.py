@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 1_000_000  # that the weights are fitted on, spread over all fragments
 HINT = "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...' first"
+JOINT_HINT = "run 'make joint CONFIG=...' first, or remove joint from the settings"
 
 
 def main() -> None:
@@ -34,7 +35,11 @@ def main() -> None:
     arguments = parser.parse_args()
     from scroll.config_file import load_settings
 
-    fit = calibrate(load_settings(arguments.config, arguments.set))
+    settings = load_settings(arguments.config, arguments.set)
+    if settings.joint is not None and not (settings.run_dir / "joint").exists():  # stage two is done, joint comes next
+        print("weights and thresholds are fitted after the joint fine-tuning: run 'make joint CONFIG=...'")
+        return
+    fit = calibrate(settings)
     for name, weight in fit["weights"].items():
         print(
             f"{name:<16} weight {weight:.3f}  threshold {fit['thresholds'][name]:.3f}  out-of-fold F0.5 {fit['oof_f05'][name]:.4f}"
@@ -59,7 +64,7 @@ def calibrate(settings: "Settings") -> dict[str, Any]:
     """
     import numpy as np
 
-    from ensemble.candidates import candidate_names, flat_map, oof_folder
+    from ensemble.candidates import JOINT, candidate_names, flat_map, oof_folder
     from ensemble.weights import equal_weights
     from scroll.files import read_json, write_json
     from scroll.sheets import training_sheets
@@ -69,7 +74,8 @@ def calibrate(settings: "Settings") -> dict[str, Any]:
     names = candidate_names(settings)
     for fragment in fragments:
         for name in names:
-            checked_receipt(oof_folder(settings, name, fragment.id), fragment, HINT)
+            folder = oof_folder(settings, name, fragment.id)
+            checked_receipt(folder, fragment, JOINT_HINT if name == JOINT else HINT)
     if fit_path(settings).exists() and read_json(fit_path(settings)).get("made_from") == calibration_key(settings):
         return read_fit(settings)
     maps = {f.id: [flat_map(oof_folder(settings, name, f.id), name, HINT) for name in names] for f in fragments}
@@ -130,11 +136,11 @@ def _fit_thresholds(
 
 def calibration_key(settings: "Settings") -> str:
     """Hash of the weights files that the fit speaks of, and of the settings that shape it."""
+    from ensemble.candidates import candidate_folder, candidate_names
     from scroll.receipt import file_hash, key_of
 
     folds = range(settings.folds.count)
-    paths = [settings.run_dir / "stage1" / name / f"fold{k}" for name in settings.stage1.members for k in folds]
-    paths += [settings.run_dir / "stage2" / f"fold{k}" for k in folds]
+    paths = [candidate_folder(settings, name) / f"fold{k}" for name in candidate_names(settings) for k in folds]
     hashes = [
         file_hash(path / "weights.safetensors") if (path / "weights.safetensors").exists() else None for path in paths
     ]
@@ -155,7 +161,8 @@ def read_fit(settings: "Settings") -> dict[str, Any]:
     from scroll.files import read_json
 
     path = fit_path(settings)
-    command = "run 'make stage2 CONFIG=...' (or python -m ensemble.calibrate CONFIG)"
+    last = "stage2" if settings.joint is None else "joint"
+    command = f"run 'make {last} CONFIG=...' (or python -m ensemble.calibrate CONFIG)"
     fit = read_json(path, f"weights and thresholds are fitted on out-of-fold predictions: {command}")
     if fit.get("made_from") != calibration_key(settings):
         raise InputError(

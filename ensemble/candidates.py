@@ -10,18 +10,22 @@ from numpy.typing import NDArray
 from scroll.config import Settings
 from scroll.maps import open_map
 
-STAGE2 = "stage2"
+STAGE2, JOINT = "stage2", "joint"
 
 
 def candidate_names(settings: Settings) -> list[str]:
-    """Every member of stage one, in the order of the settings, then stage two."""
-    return [*settings.stage1.members, STAGE2]
+    """Every member of stage one, in the order of the settings, then stage two, then the jointly trained network if asked for."""
+    return [*settings.stage1.members, STAGE2, *([JOINT] if settings.joint is not None else [])]
+
+
+def candidate_folder(settings: Settings, name: str) -> Path:
+    """Where a candidate's folds and its out-of-fold predictions lie."""
+    return settings.run_dir / name if name in (STAGE2, JOINT) else settings.run_dir / "stage1" / name
 
 
 def oof_folder(settings: Settings, name: str, fragment_id: str) -> Path:
     """Where a candidate's out-of-fold prediction of a training fragment lies."""
-    stage = settings.run_dir / STAGE2 if name == STAGE2 else settings.run_dir / "stage1" / name
-    return stage / "oof" / fragment_id
+    return candidate_folder(settings, name) / "oof" / fragment_id
 
 
 def flat_map(folder: Path, name: str, hint: str) -> NDArray[np.float32]:
@@ -30,7 +34,7 @@ def flat_map(folder: Path, name: str, hint: str) -> NDArray[np.float32]:
     Raises:
         MissingInputError: it is not there; `hint` names the command that makes it.
     """
-    channels = open_map(folder / ("ink.zarr" if name == STAGE2 else "flat.zarr"), hint)
+    channels = open_map(folder / ("ink.zarr" if name in (STAGE2, JOINT) else "flat.zarr"), hint)
     return np.asarray(channels[:], dtype=np.float32).max(axis=0)
 
 

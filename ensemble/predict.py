@@ -1,4 +1,4 @@
-"""Predict fragments with a trained run: every member, stage two, the weighted ensemble, and the submission.
+"""Predict fragments with a trained run: every member, stage two, the joint network, the weighted ensemble, the submission.
 
 python ensemble/predict.py configs/demo.yaml --input data/demo/test --output runs/demo/predict --submission submission.csv
 """
@@ -113,8 +113,10 @@ def _input_fragments(settings: "Settings", source: Path) -> "list[Fragment]":
 
 
 def predict_candidates(settings: "Settings", fragment: "Any", folder: Path) -> None:
-    """Stage one's members, flattened (of a segment they are already), then stage two on their stack; what is current is left alone."""
-    from ensemble.candidates import STAGE2
+    """Stage one's members, flattened (of a segment they are already), then stage two (and the jointly trained network) on
+    their stack; what is current is left alone.
+    """
+    from ensemble.candidates import JOINT, STAGE2
     from stage1_3d.predict import flatten_ct
     from stage1_3d.predict import predict_new as predict_stage1
     from stage2_2d.predict import predict_new as predict_stage2
@@ -127,6 +129,10 @@ def predict_candidates(settings: "Settings", fragment: "Any", folder: Path) -> N
     folders = {name: folder / name for name in settings.stage1.sources}
     stack = read_stack(settings.stage1, fragment, folders, "run ensemble/predict.py again")
     predict_stage2(settings, fragment, stack, folder / STAGE2)
+    if settings.joint is not None:
+        from ensemble.joint_predict import predict_new as predict_joint
+
+        predict_joint(settings, fragment, stack, folder / JOINT)
 
 
 def blend_sheet(settings: "Settings", fragment: "Sheet", folder: Path, fit: dict[str, Any]) -> "NDArray[np.bool_]":

@@ -1,4 +1,4 @@
-"""Score a prediction against labels: every member, stage two and the ensemble, in one table."""
+"""Score a prediction against labels: every member, stage two, the joint network and the ensemble, in one table."""
 
 import shlex
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.calibrate import read_fit
-from ensemble.candidates import STAGE2, candidate_names
+from ensemble.candidates import JOINT, STAGE2, candidate_names
 from ensemble.lift import lifted
 from ensemble.pictures import save_report_pictures
 from ensemble.postprocess import drop_small
@@ -92,7 +92,7 @@ def _row(
     ranked, at_mask = ink_score(counts, threshold).as_row(), ink_score(decided, 0.5).as_row()
     return {
         "name": name,
-        "kind": name if name in (STAGE2, ENSEMBLE) else "member",
+        "kind": name if name in (STAGE2, JOINT, ENSEMBLE) else "member",
         **{key: at_mask[key] for key in ("f05", "f05_mean", "precision", "recall")},
         "ap": ranked["ap"],
         "auc": ranked["auc"],

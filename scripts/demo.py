@@ -41,6 +41,7 @@ def main() -> None:
         ("phantom", ["scripts/make_phantom.py", *PHANTOM[settings.data.kind], "--out", str(root), *preset]),
         ("stage one", ["-m", "stage1_3d.train", *config]),
         ("stage two", ["-m", "stage2_2d.train", *config]),
+        *([("joint fine-tuning", ["-m", "ensemble.joint", *config])] if settings.joint is not None else []),
         ("ensemble", ["-m", "ensemble.calibrate", *config]),
         ("prediction", ["ensemble/predict.py", *config, "--input", str(root / "test"), "--output", str(output),
                         "--submission", str(settings.run_dir / "submission.csv"), "--truth", str(root / "heldout")]),

@@ -42,6 +42,7 @@ def main() -> int:
 
 def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     """Lines that begin with "ok:" or "problem:"; heavy packages are never loaded."""
+    from ensemble.joint_settings import check_joint
     from scroll.config_file import load_settings
     from stage1_3d.network import check_member
     from stage2_2d.model import check_stage2
@@ -56,6 +57,8 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
             f"stage1.members.{name}: patch {member.patch_size}", partial(check_member, member, settings.data)
         )
     yield from _asked(f"stage2: patch {settings.stage2.patch_size}", lambda: check_stage2(settings.stage2))
+    if settings.joint is not None:
+        yield from _asked(f"joint: patch {settings.joint.patch_size_yx}", lambda: check_joint(settings))
     yield from _examine_data(settings)
 
 
@@ -139,8 +142,11 @@ def _check_folds(settings: "Settings", fragments: "list[Fragment]") -> None:
     from scroll.patches import draw
 
     patches = {f"stage1.members.{name}": member.patch_size[1:] for name, member in settings.stage1.members.items()}
+    patches["stage2"] = settings.stage2.patch_size
+    if settings.joint is not None:
+        patches["joint"] = settings.joint.patch_size_yx
     for fold in make_folds(fragments, settings.folds):
-        for name, patch in {**patches, "stage2": settings.stage2.patch_size}.items():
+        for name, patch in patches.items():
             try:
                 fold.sampler(fragments, patch, 0.5, is_training=False)
                 sampler = fold.sampler(fragments, patch, 0.5, is_training=True)

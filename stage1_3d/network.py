@@ -89,6 +89,13 @@ def about_network(member: MemberSettings) -> dict[str, Any]:
     }
 
 
+def divisor_of(member: MemberSettings) -> Size:
+    """Multiples that a patch of the member's network must be of, (z, y, x)."""
+    module, options = _resolved(member)
+    divisor: Size = module.divisor(options)
+    return divisor
+
+
 def legal_size(size: Size, divisor: Size) -> Size:
     """The smallest legal size that holds `size`.
 

@@ -1,6 +1,8 @@
 """Stage two over a fragment's flattened stack, window by window; resumes row by row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from scroll.maps import RowWriter
 from scroll.progress import progress
 from scroll.receipt import file_hash, is_current, key_of, write_receipt
 from scroll.sheets import Sheet
-from scroll.window import Sweep, count_windows, predict
+from scroll.window import Read, Sweep, count_windows, predict
 from stage2_2d.model import about_network, build_network
 from stage2_2d.stack import Stack
 
@@ -36,37 +38,81 @@ def predict_new(settings: Settings, fragment: Sheet, stack: Stack, folder: Path)
 def predict_fragment(
     settings: Settings, fragment: Sheet, stack: Stack, folder: Path, parts: list[tuple[Rows, list[int]]], label: str
 ) -> None:
-    """Write ink.zarr, (1, Y, X) float16 at working resolution, and a receipt into `folder`; `parts`: which folds predict which rows."""
-    window, patch = settings.stage2.window, settings.stage2.patch_size
-    weights = [_weights_path(settings, fold) for _, folds in parts for fold in folds]
-    key = key_of([stack.key, [file_hash(w) for w in weights], parts, window.model_dump(), patch])
-    if is_current(folder, key) and (folder / "ink.zarr").exists():
-        return
-    shape = (1, *fragment.mask.shape)
-    writer = RowWriter(folder / "ink.zarr", key, shape, fragment.pixel_um, "cyx", settings.data.bin_yx)
+    """Predict a fragment from its stack, as `predict_sheet` does; `parts`: which folds predict which rows."""
+    patch = settings.stage2.patch_size
     padded = pad_to(stack.channels, patch)
 
     def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
         y, x = corner
         return np.ascontiguousarray(padded[:, y : y + patch[0], x : x + patch[1]])
 
+    predictor = Predictor(
+        label=label,
+        patch=patch,
+        key=stack.key,
+        read=read,
+        weights=lambda fold: weights_path(settings, fold),
+        load=lambda fold: load_fold(settings, fold, padded.shape[0]),
+        precision=settings.stage2.training.precision,
+    )
+    predict_sheet(settings, fragment, predictor, folder, parts)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Trained networks, one a fold, and what they look at.
+
+    Attributes:
+        label: what the progress bar says.
+        patch: size of a window, (Y, X).
+        key: hash of what the windows are cut from.
+        read: upper left corner -> window (C, *patch); a fragment that is smaller than a patch is padded.
+        weights: fold -> where its weights lie.
+        load: fold -> its network, from (B, C, *patch) to logits (B, 1, *patch), ready to predict.
+        precision: as in the training's settings.
+    """
+
+    label: str
+    patch: tuple[int, int]
+    key: str
+    read: Read
+    weights: Callable[[int], Path]
+    load: Callable[[int], nn.Module]
+    precision: str
+
+
+def predict_sheet(
+    settings: Settings, fragment: Sheet, predictor: Predictor, folder: Path, parts: list[tuple[Rows, list[int]]]
+) -> None:
+    """Write ink.zarr, (1, Y, X) float16 at working resolution, and a receipt into `folder`; `parts`: which folds predict which rows."""
+    window, patch = settings.stage2.window, predictor.patch
+    weights = [predictor.weights(fold) for _, folds in parts for fold in folds]
+    key = key_of([predictor.key, [file_hash(w) for w in weights], parts, window.model_dump(), patch])
+    if is_current(folder, key) and (folder / "ink.zarr").exists():
+        return
+    height, width = fragment.mask.shape
+    writer = RowWriter(folder / "ink.zarr", key, (1, height, width), fragment.pixel_um, "cyx", settings.data.bin_yx)
+
     def is_wanted(corner: tuple[int, ...]) -> bool:
         y, x = corner
         return bool(fragment.mask[y : y + patch[0], x : x + patch[1]].any())
 
-    width = fragment.mask.shape[1]
     for rows, folds in parts:
         first = max(writer.done_rows, rows[0])
-        sweep = Sweep(padded.shape[1:], patch, window, rows, is_wanted)
-        with progress(label, count_windows(sweep, first), "window") as advance:
-            networks = [_load(settings, fold, padded.shape[0]) for fold in folds]
-            forward = mean_of(networks, settings.stage2.training.precision, window.average)
-            predict(sweep, read, forward, lambda row, ink: writer.write(row, ink[:, :, :width]), first, advance)
+        sweep = Sweep((max(height, patch[0]), max(width, patch[1])), patch, window, rows, is_wanted)
+        with progress(predictor.label, count_windows(sweep, first), "window") as advance:
+            forward = mean_of([predictor.load(fold) for fold in folds], predictor.precision, window.average)
+            write = partial(_write_within, writer, width)
+            predict(sweep, predictor.read, forward, write, first, advance)
     writer.finish()
     write_receipt(
         folder, key, fragment=fragment.id, parts=parts, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="cyx",
         data=fragment.key, weights={str(w): file_hash(w) for w in weights},
     )  # fmt: skip
+
+
+def _write_within(writer: RowWriter, width: int, row: int, ink: NDArray[np.float32]) -> None:
+    writer.write(row, ink[:, :, :width])
 
 
 def pad_to(channels: NDArray[np.float32], patch: tuple[int, int]) -> NDArray[np.float32]:
@@ -75,13 +121,19 @@ def pad_to(channels: NDArray[np.float32], patch: tuple[int, int]) -> NDArray[np.
     return np.pad(channels, ((0, 0), (0, short[0]), (0, short[1])), mode="edge") if any(short) else channels
 
 
-def _load(settings: Settings, fold: int, channels: int) -> nn.Module:
+def load_fold(settings: Settings, fold: int, channels: int) -> nn.Module:
+    """Stage two's network of one fold, ready to predict, on the GPU if there is one."""
     network = build_network(settings.stage2, channels)
-    load_weights(network, _weights_path(settings, fold), about_network(settings.stage2, channels), _hint(settings))
+    load_weights(network, weights_path(settings, fold), about_network(settings.stage2, channels), _hint(settings))
     return network.to(device()).eval()
 
 
-def _weights_path(settings: Settings, fold: int) -> Path:
+def weights_path(settings: Settings, fold: int) -> Path:
+    """Where stage two's weights of one fold lie.
+
+    Raises:
+        MissingInputError: they were not trained to the end.
+    """
     return trained_weights(settings.run_dir / "stage2" / f"fold{fold}", _hint(settings))
 
 

@@ -14,6 +14,7 @@ from scroll.receipt import file_hash, key_of, read_receipt
 from scroll.sheets import Sheet
 
 LOG_ODDS_UNIT = 3.0
+LEAST_PROB, MOST_UNITS = 1e-4, 2.0  # beyond them nothing is told apart
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ def log_odds(prob: NDArray[np.float32]) -> NDArray[np.float32]:
     >>> log_odds(np.array([0.0, 0.5, 1.0], np.float32)).tolist()
     [-2.0, 0.0, 2.0]
     """
-    inside = np.clip(prob, 1e-4, 1 - 1e-4)
-    return np.asarray(np.clip(np.log(inside / (1 - inside)) / LOG_ODDS_UNIT, -2, 2), dtype=np.float32)
+    inside = np.clip(prob, LEAST_PROB, 1 - LEAST_PROB)
+    return np.asarray(np.clip(np.log(inside / (1 - inside)) / LOG_ODDS_UNIT, -MOST_UNITS, MOST_UNITS), dtype=np.float32)
 
 
 def checked_receipt(folder: Path, fragment: Sheet, hint: str) -> dict[str, Any]:

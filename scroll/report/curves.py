@@ -25,9 +25,9 @@ class History:
 
 
 def read_histories(run_dir: Path) -> dict[str, list[History]]:
-    """All histories of a run folder by what was trained ("stage1/unet3d", "stage2"), folds in order of their names."""
+    """All histories of a run folder by what was trained ("stage1/unet3d", "stage2", "joint"), folds in order of their names."""
     histories: dict[str, list[History]] = {}
-    for path in sorted(run_dir.glob("stage*/**/history.jsonl")):
+    for path in [*sorted(run_dir.glob("stage*/**/history.jsonl")), *sorted(run_dir.glob("joint/*/history.jsonl"))]:
         trained = path.parent.parent.relative_to(run_dir).as_posix()
         histories.setdefault(trained, []).append(_read(path))
     return histories
