@@ -86,7 +86,7 @@ def train_fold(settings: "Settings", fragments: "Sequence[Fragment]", stacks: "S
     from ensemble.joint_network import about_network, starting_network, starting_weights
     from ensemble.joint_settings import joint_of
     from scroll.fit import Task, fit
-    from stage2_2d.train import loss
+    from stage2_2d.train import loss_of
 
     joint, channels = joint_of(settings), stacks[0].channels.shape[0]
     seed, start = joint_seed(settings, fold), starting_weights(settings, fold.number)
@@ -98,7 +98,7 @@ def train_fold(settings: "Settings", fragments: "Sequence[Fragment]", stacks: "S
         key=joint_key(settings, fold, start, made_from(fragments, stacks)),
         seed=seed,
         model=starting_network(settings, fold.number, channels),
-        loss_of=loss,  # stage two's own: the network takes its "stack", with the CT before it
+        loss_of=loss_of(settings.stage2),  # stage two's own: the network takes its "stack", with the CT before it
         train=JointPatches(settings, fragments, arrays, fold, is_training=True),
         validation=JointPatches(settings, fragments, arrays, fold, is_training=False),
         about=about_network(settings, channels),

@@ -14,6 +14,7 @@ from scroll.config import AugmentSettings, Settings
 from scroll.folds import Fold, check_no_leak
 from scroll.fragments import Fragment
 from scroll.patches import draw
+from scroll.skeleton import skeleton_tube
 
 TRAINING, VALIDATION = 4, 5  # streams of random numbers, other than those of the two stages
 
@@ -42,6 +43,7 @@ class JointPatches(Dataset[dict[str, Tensor]]):
         self.seed, self.count = joint_seed(settings, fold), 0 if is_training else joint.training.validation_patches
         self.size = (settings.data.depth[1] - settings.data.depth[0], *joint.patch_size_yx)
         self.of_ct, self.of_stack = settings.stage1.members[joint.member].augment, settings.stage2.augment
+        self.needs_skeleton = settings.stage2.loss.skeleton_recall > 0
         self.labels = [fragment.label for fragment in fragments]
         self.sampler = fold.sampler(fragments, joint.patch_size_yx, settings.stage2.ink_share, is_training)
 
@@ -64,6 +66,8 @@ class JointPatches(Dataset[dict[str, Tensor]]):
             ct = change_image(rng, symmetry.apply(ct), self.of_ct)
             stack = change_image(rng, symmetry.apply(stack), self.of_stack)
         arrays = {"stack": np.concatenate([ct, stack]), "target": target, "ignore": ignore}
+        if self.needs_skeleton:
+            arrays["skeleton"] = skeleton_tube(target, ignore)
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
     def _allowed_by_both(self) -> AugmentSettings:

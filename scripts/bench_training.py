@@ -153,8 +153,8 @@ def precision(patch: tuple[int, int, int], steps: int) -> None:
 def _step(patch: tuple[int, int, int], name: str) -> Callable[[], None]:
     import torch
 
-    from scroll.config import MemberSettings
-    from scroll.losses import dice_bce
+    from scroll.config import LossSettings, MemberSettings
+    from scroll.losses import loss_terms
     from scroll.tuned import in_layout
     from stage1_3d.network import build_network
 
@@ -165,12 +165,12 @@ def _step(patch: tuple[int, int, int], name: str) -> Callable[[], None]:
         build_network(MemberSettings(network="unet3d", options=options, patch_size=patch)), is_last
     )
     ct: torch.Tensor = in_layout(torch.randn(1, 1, *patch), is_last)
-    target, ignore = torch.rand(1, *patch) > 0.8, torch.zeros(1, *patch, dtype=torch.bool)
+    batch = {"target": torch.rand(1, *patch) > 0.8, "ignore": torch.zeros(1, *patch, dtype=torch.bool)}
     optimiser = torch.optim.AdamW(network.parameters())
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=name != "fp32"):
-            loss = dice_bce(network(ct).squeeze(1), target, ignore)
+            loss = loss_terms(network(ct).squeeze(1), batch, LossSettings())
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()

@@ -57,6 +57,11 @@ PHANTOM = {
 
 
 def run_step(name: str, command: list[str]) -> None:
+    """Run one of the project's commands in a process of its own, from whatever directory.
+
+    Raises:
+        InputError: it failed; it has said why.
+    """
     print(f"\n== {name}: python {' '.join(command)}", flush=True)
     began = time.monotonic()
     program = [str(ROOT / command[0]) if command[0].endswith(".py") else command[0], *command[1:]]

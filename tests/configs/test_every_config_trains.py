@@ -13,7 +13,7 @@ from stage1_3d.models import NETWORKS
 from stage1_3d.network import build_network, legal_size, load_checked_settings
 from stage1_3d.train import loss_of
 from stage2_2d import model as stage2_model
-from stage2_2d.train import loss as stage2_loss
+from stage2_2d.train import loss_of as stage2_loss
 
 FOLDER = Path(__file__).parents[2] / "configs"
 SETTINGS = {path.stem: load_checked_settings(path, []) for path in sorted(FOLDER.glob("*.yaml"))}
@@ -98,7 +98,7 @@ class TestStage2:
             "target": torch.rand(shape) < 0.3,
             "ignore": torch.rand(shape) < 0.2,
         }
-        loss = stage2_loss(network, batch)
+        loss = stage2_loss(SETTINGS[config].stage2)(network, batch)
         loss.backward()
         assert loss.isfinite() and loss > 0
         assert_all_learn(network)

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from scroll.schedule import learning_rate_factor
 
-EXAMPLES = ["config", "patches", "progress", "receipt", "schedule", "skeleton", "volumes.binning", "volumes.volume"]
+EXAMPLES = [
+    "config_file",
+    "patches",
+    "progress",
+    "receipt",
+    "schedule",
+    "skeleton",
+    "volumes.binning",
+    "volumes.volume",
+]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
