@@ -1,5 +1,7 @@
 """Killed at any moment, then run again: the result is the same to the bit."""
 
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipeline_run import ENVIRONMENT, MEMBERS, REPOSITORY, Door, Run
+from pipeline_run import ENVIRONMENT, MEMBERS, REPOSITORY, Door, Run, copied, step
 
 import stage1_3d.train
+from scroll.checkpoint import load_state
 from scroll.config_file import load_settings
 from scroll.files import read_json
 from scroll.fragments import Fragment
@@ -34,6 +37,51 @@ def killed_when(is_time: Callable[[], bool], *command: object) -> None:
         process.kill()
         process.communicate()
     assert process.returncode == -signal.SIGKILL
+
+
+STAGES = {"stage1": ("stage1_3d.train", "stage1/cnn3d/fold1"), "stage2": ("stage2_2d.train", "stage2/fold1")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_killed_after_any_step_ends_in_the_same_bits(
+    run: Run, tmp_path: Path, stage: str, workers: int
+) -> None:
+    """A process of its own each time, killed at a moment that nobody chose, whatever number of processes load its patches."""
+    module, folder = STAGES[stage]
+    again = copied(run, tmp_path)
+    shutil.rmtree(again.run_dir / Path(folder).parent)
+    group = "stage2" if stage == "stage2" else "stage1.members.cnn3d"
+    options = [f"{group}.training.loader={{workers: {workers}}}", f"{group}.training.checkpoint_every=1"]
+    command = ["-m", module, again.config, *(part for option in options for part in ("--set", option))]
+    state, weights = (again.run_dir / folder / name for name in ("resume.pt", "weights.safetensors"))
+    wanted = random.Random().randint(1, 10)  # of 12 steps
+
+    def is_there() -> bool:
+        return state.exists() and load_state(state)["step"] >= wanted
+
+    killed_when(is_there, *command)
+    assert not weights.exists(), "killed too late to prove anything"
+    done, _ = step(*command)
+    assert done.returncode == 0, done.stderr
+    assert "goes on at step" in done.stdout
+    assert weights.read_bytes() == (run.run_dir / folder / "weights.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_one_seed_gives_one_result_and_another_seed_another(run: Run, tmp_path: Path, stage: str) -> None:
+    module, folder = STAGES[stage]
+    weights = {}
+    for name, seed in (("same", 1), ("other", 2)):
+        again = copied(run, tmp_path / name)
+        shutil.rmtree(again.run_dir / Path(folder).parent)
+        done, _ = step("-m", module, again.config, "--set", f"seed={seed}")
+        assert done.returncode == 0, done.stderr
+        weights[name] = (again.run_dir / folder / "weights.safetensors").read_bytes()
+    assert weights["same"] == (run.run_dir / folder / "weights.safetensors").read_bytes()
+    assert weights["other"] != weights["same"]
 
 
 def test_training_killed_and_run_again_gives_the_same_weights(run: Run, door: Door, tmp_path: Path) -> None:
