@@ -5,12 +5,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from scroll.augment import change_image, draw_symmetry
-from scroll.config import MemberSettings
+from scroll.augment import NOTHING, augmented
+from scroll.config import AugmentSettings, MemberSettings
 from scroll.folds import Fold, check_no_leak
 from scroll.fragments import Fragment
 from scroll.labels import Label, ink_band
 from scroll.patches import Place, draw
+from scroll.sample import Sample, Space
 
 TRAINING, VALIDATION = 0, 1  # streams of random numbers
 
@@ -19,9 +20,11 @@ class InkPatches(Dataset[dict[str, Tensor]]):
     """Patches of CT with their ink label.
 
     Item n is {"ct": (1, Z, Y, X) float32, "target" and "ignore": bool, (Y, X) for depth-pooled supervision or (Z, Y, X) for a
-    band}. Training patches are augmented and never touch the fold's closed rows; validation patches are plain and lie within
-    the held-out rows.
+    band}. Training patches are augmented (with mixup the target is float32) and never touch the fold's closed rows; validation
+    patches are plain and lie within the held-out rows.
     """
+
+    space = Space.SHEET
 
     def __init__(
         self, fragments: list[Fragment], fold: Fold, member: MemberSettings, seed: int, is_training: bool, count: int
@@ -36,19 +39,30 @@ class InkPatches(Dataset[dict[str, Tensor]]):
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Patch number n."""
         rng = draw(self.seed, n, TRAINING if self.is_training else VALIDATION)
+        sample = (
+            augmented(rng, self.cut, self.member.augment, self.space) if self.is_training else self.cut(rng, NOTHING)
+        )
+        return {
+            "ct": torch.from_numpy(sample.image)[None],
+            "target": torch.from_numpy(sample.target),
+            "ignore": torch.from_numpy(sample.ignore),
+        }
+
+    def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
+        """A patch from the caller's random numbers, unchanged but for the depth jitter.
+
+        Raises:
+            InputError: a training patch would see held-out rows.
+        """
         place = self.sampler.place(rng)
         fragment = self.fragments[place.source]
-        shift = int(rng.integers(-fragment.margin, fragment.margin + 1)) if self.is_training else 0
-        ct = fragment.patch(self._first_layer(fragment) + shift, place.y, place.x, self.member.patch_size)
-        label = self._label(fragment, place, shift)
+        jitter = min(augment.depth_jitter, fragment.margin)
+        shift = int(rng.integers(-jitter, jitter + 1))
         if self.is_training:
             check_no_leak(self.fold, fragment.id, place.y, place.y + self.member.patch_size[1])
-            ct, label = self._augmented(rng, ct, label)
-        return {
-            "ct": torch.from_numpy(ct)[None],
-            "target": torch.from_numpy(label.target),
-            "ignore": torch.from_numpy(label.ignore),
-        }
+        ct = fragment.patch(self._first_layer(fragment) + shift, place.y, place.x, self.member.patch_size)
+        label = self._label(fragment, place, shift)
+        return Sample(ct, label.target, label.ignore)
 
     def _first_layer(self, fragment: Fragment) -> int:
         """The patch's first layer in the working copy: the middle of the depth window, where the patch is thinner than it."""
@@ -62,8 +76,3 @@ class InkPatches(Dataset[dict[str, Tensor]]):
             return flat
         sheet_layer = -fragment.data.depth[0] + fragment.margin - self._first_layer(fragment) - shift
         return ink_band(flat, self.member.patch_size[0], sheet_layer, self.member.ink_depth)
-
-    def _augmented(self, rng: np.random.Generator, ct: np.ndarray, label: Label) -> tuple[np.ndarray, Label]:
-        symmetry = draw_symmetry(rng, self.member.augment, is_square=ct.shape[-1] == ct.shape[-2])
-        changed = change_image(rng, symmetry.apply(ct), self.member.augment)
-        return changed, Label(symmetry.apply(label.target), symmetry.apply(label.ignore))

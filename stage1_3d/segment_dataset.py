@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from scroll.augment import change_image, draw_symmetry
-from scroll.config import MemberSettings
+from scroll.augment import NOTHING, augmented
+from scroll.config import AugmentSettings, MemberSettings
 from scroll.folds import Fold
 from scroll.labels import Label
 from scroll.patches import draw
+from scroll.sample import Sample, Space
 from scroll.segments import TracedVolume
 from stage1_3d.dataset import TRAINING, VALIDATION
 from stage1_3d.lifted_labels import INK, UNKNOWN, open_lifted
@@ -46,9 +47,11 @@ class SegmentPatches(Dataset[dict[str, Tensor]]):
     """Boxes of CT around points of the sheets.
 
     Item n is {"ct": (1, Z, Y, X) float32, "target" and "ignore": (Z, Y, X) bool}. A training box is drawn around an open
-    row and holds no voxel of a closed row's band, whichever segment of the volume that belongs to; it is augmented.
-    A validation box is drawn around a held-out row, and is plain.
+    row and holds no voxel of a closed row's band, whichever segment of the volume that belongs to; it is augmented (with
+    mixup the target is float32). A validation box is drawn around a held-out row, and is plain.
     """
+
+    space = Space.SCROLL
 
     def __init__(
         self,
@@ -69,15 +72,21 @@ class SegmentPatches(Dataset[dict[str, Tensor]]):
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Patch number n."""
         rng = draw(self.seed, n, TRAINING if self.is_training else VALIDATION)
-        volume, corner = self.boxes.place(rng)
-        ct = volume.patch(corner, self.member.patch_size)
-        label = self.labelled[volume.name].label(corner, self.member.patch_size)
-        if self.is_training:
-            symmetry = draw_symmetry(rng, self.member.augment, is_square=ct.shape[-1] == ct.shape[-2])
-            ct = change_image(rng, symmetry.apply(ct), self.member.augment)
-            label = Label(symmetry.apply(label.target), symmetry.apply(label.ignore))
+        sample = (
+            augmented(rng, self.cut, self.member.augment, self.space) if self.is_training else self.cut(rng, NOTHING)
+        )
         return {
-            "ct": torch.from_numpy(ct)[None],
-            "target": torch.from_numpy(label.target),
-            "ignore": torch.from_numpy(label.ignore),
+            "ct": torch.from_numpy(sample.image)[None],
+            "target": torch.from_numpy(sample.target),
+            "ignore": torch.from_numpy(sample.ignore),
         }
+
+    def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
+        """A box from the caller's random numbers, unchanged: in scroll space no axis is depth, so `depth_jitter` is nothing.
+
+        Raises:
+            InputError: every one of many boxes touches a held-out sheet.
+        """
+        volume, corner = self.boxes.place(rng)
+        label = self.labelled[volume.name].label(corner, self.member.patch_size)
+        return Sample(volume.patch(corner, self.member.patch_size), label.target, label.ignore)

@@ -106,10 +106,17 @@ def test_ink_is_unknown_where_it_may_not_lie_and_bare_papyrus_is_known_there(dat
         assert unknown >= least if is_ink else unknown < 0.15
 
 
-def test_a_patch_depends_on_seed_and_number_alone(data):
+@pytest.mark.parametrize(
+    "augment",
+    [
+        AugmentSettings(),
+        AugmentSettings(across_sheets=True, turn_degrees=20, zoom=0.2, elastic_vox=1, blur=1, mixup=0.5, cutmix=0.5),
+    ],
+)
+def test_a_patch_depends_on_seed_and_number_alone(data, augment):
     segments = find_segments(data.root / "train", data)
     fold = make_folds(segments, FoldSettings(by="volume", count=2))[1]
-    member = MEMBER.model_copy(update={"augment": AugmentSettings(depth_jitter=0)})
+    member = MEMBER.model_copy(update={"augment": augment})
 
     def patches(seed):
         volumes = [LabelledVolume(v, lifted_label(v, member.ink_depth)) for v in volumes_of(segments)]
