@@ -1,6 +1,7 @@
 """Random changes of a training patch, drawn once and applied alike to image, label and ignore mask."""
 
 from collections.abc import Callable
+from types import EllipsisType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,7 @@ def pasted(rng: np.random.Generator, first: Sample, second: Sample, space: Space
     """
     lengths = first.image.shape[-space.moving_axes :]
     share = rng.beta(1, 1) ** (1 / len(lengths))
-    box: list[slice] = []
+    box: list[slice | EllipsisType] = [...]
     for length in lengths:
         edge = max(1, round(length * share))
         start = int(rng.integers(length - edge + 1))
@@ -115,7 +116,7 @@ def pasted(rng: np.random.Generator, first: Sample, second: Sample, space: Space
 
     def joined(one: NDArray, other: NDArray) -> NDArray:
         both = one.copy()
-        both[(..., *box)] = other[(..., *box)]
+        both[tuple(box)] = other[tuple(box)]
         return both
 
     return Sample(

@@ -46,22 +46,20 @@ def draw_warp(rng: np.random.Generator, settings: AugmentSettings, space: Space,
 
 
 def warped(sample: Sample, warp: Warp, space: Space) -> Sample:
-    """The sample through a warp: the image linearly, the label by the nearest voxel.
+    """The sample, its target still bool, through a warp: the image linearly, the label by the nearest voxel.
 
     What comes from outside the patch is 0 (the normalised middle) in the image, and ignored.
     """
+    # MONAI's Resample is this too, but importing it takes every worker about ten seconds
     import torch
-    from torch.nn.functional import (
-        grid_sample,
-    )  # MONAI's Resample is this too, after an import of ten seconds in every worker
+    from torch.nn.functional import grid_sample
 
     moving = sample.image.shape[-space.moving_axes :]
     places = _places(warp, moving)
     reach = [(length - 1) / 2 for length in moving]
     outside = np.any([np.abs(at) > r + EDGE_VOX for at, r in zip(places, reach, strict=True)], axis=0)
-    units = [
-        at * np.float32(2 / length) for at, length in zip(places, moving, strict=True)
-    ]  # -1 and 1: the outer faces
+    # -1 and 1 are the outer faces of the outermost voxels
+    units = [at * np.float32(2 / length) for at, length in zip(places, moving, strict=True)]
     grid = torch.from_numpy(np.stack(units[::-1], axis=-1))[None]  # (1, *moving, n), x first
 
     def resampled(array: NDArray[Any], mode: str) -> NDArray[np.float32]:
