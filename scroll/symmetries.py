@@ -36,7 +36,7 @@ def draw_symmetry(
     Flattened sheets: 8, depth as it is. Scroll space: the mirror along z; 16 with `across_sheets`, for the other 14 exchange
     recto and verso to whoever looks at a few voxels. A patch that is not square takes half turns only.
     """
-    flip_z = space is Space.SCROLL and bool(rng.random() < 0.5)
+    flip_z = space is Space.SCROLL and bool(rng.integers(2))
     flip_y, flip_x = (bool(v) for v in rng.random(2) < 0.5)
     turns = int(rng.integers(4)) if shape[-1] == shape[-2] else 2 * int(rng.integers(2))
     across = space is not Space.SCROLL or settings.across_sheets
