@@ -8,6 +8,7 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from scroll.config import AugmentSettings, DataSettings, FoldSettings, MemberSettings, Stage2Settings
 from scroll.errors import InputError
@@ -74,6 +75,13 @@ def test_patch_n_is_the_same_whatever_was_asked_before(root: Path, supervision: 
     assert len({tuple(parts) for parts in in_order.values()}) == 8
     other, _ = patches_of(root, supervision=supervision, augment=noisy, seed=2)
     assert as_bytes(other[0]) != in_order[0]
+
+
+@pytest.mark.slow
+def test_patch_n_is_the_same_from_two_workers_as_from_none(root: Path) -> None:
+    patches, _ = patches_of(root, supervision="band", augment=EVERYTHING)
+    loader = DataLoader(patches, batch_size=None, sampler=range(6), num_workers=2, multiprocessing_context="spawn")
+    assert [as_bytes(item) for item in loader] == [as_bytes(patches[n]) for n in range(6)]
 
 
 def test_the_label_is_the_papyrus_own_through_every_symmetry(root: Path) -> None:
