@@ -6,7 +6,7 @@ INPUT ?= data/demo/test
 BIN := .venv/bin
 OPTIONS := $(foreach pair,$(SET),--set $(pair))
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stage1 stage2 predict preflight doctor check test test-all bench clean
+.PHONY: help setup demo stage1 stage2 joint preview predict preflight doctor check test test-all bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +32,13 @@ stage1: setup  ## train stage one on every fold and predict out of fold
 stage2: setup  ## train stage two on stage one's out-of-fold stacks, then fit the ensemble
 	$(BIN)/python -m stage2_2d.train $(CONFIG) $(OPTIONS)
 	$(BIN)/python -m ensemble.calibrate $(CONFIG) $(OPTIONS)
+
+joint: setup  ## train one member and stage two on end to end, where the configuration says `joint:`; then fit again
+	$(BIN)/python -m ensemble.joint $(CONFIG) $(OPTIONS)
+	$(BIN)/python -m ensemble.calibrate $(CONFIG) $(OPTIONS)
+
+preview: setup  ## a contact sheet of augmented training patches with their labels
+	$(BIN)/python scripts/preview.py $(CONFIG) $(OPTIONS)
 
 preflight: setup  ## INPUT=folder: do its layers lie as in training? direction, depth, scale
 	$(BIN)/python scripts/preflight.py $(CONFIG) --input $(INPUT) $(OPTIONS)

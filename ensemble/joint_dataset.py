@@ -9,12 +9,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ensemble.joint_settings import joint_of
-from scroll.augment import change_image, draw_symmetry
+from scroll.augment import change_image
 from scroll.config import AugmentSettings, Settings
 from scroll.folds import Fold, check_no_leak
 from scroll.fragments import Fragment
 from scroll.patches import draw
+from scroll.sample import Space
 from scroll.skeleton import skeleton_tube
+from scroll.symmetries import draw_symmetry
 
 TRAINING, VALIDATION = 4, 5  # streams of random numbers, other than those of the two stages
 
@@ -61,10 +63,10 @@ class JointPatches(Dataset[dict[str, Tensor]]):
         stack, target, ignore = self.stacks[place.source][:, *window], label.target[window], label.ignore[window]
         if self.is_training:
             check_no_leak(self.fold, fragment.id, place.y, place.y + self.size[1])
-            symmetry = draw_symmetry(rng, self._allowed_by_both(), is_square=self.size[1] == self.size[2])
+            symmetry = draw_symmetry(rng, self._allowed_by_both(), Space.SHEET, ct.shape)
             target, ignore = symmetry.apply(target), symmetry.apply(ignore)
-            ct = change_image(rng, symmetry.apply(ct), self.of_ct)
-            stack = change_image(rng, symmetry.apply(stack), self.of_stack)
+            ct = change_image(rng, symmetry.apply(ct), self.of_ct, Space.SHEET)
+            stack = change_image(rng, symmetry.apply(stack), self.of_stack, Space.STACK)
         arrays = {"stack": np.concatenate([ct, stack]), "target": target, "ignore": ignore}
         if self.needs_skeleton:
             arrays["skeleton"] = skeleton_tube(target, ignore)

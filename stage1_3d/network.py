@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from scroll.augment import check_augment
 from scroll.config import DataSettings, MemberSettings, Settings
 from scroll.config_file import load_settings
 from scroll.errors import InputError
+from scroll.sample import Space
 from stage1_3d.models import NETWORKS
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ def check_member(member: MemberSettings, data: DataSettings) -> None:
     """Refuse what could not be built, or not be trained on this kind of data.
 
     Raises:
-        InputError: unknown network, unknown option, an illegal patch, or depth-pooled supervision in scroll space.
+        InputError: unknown network, unknown option, an illegal patch, or depth-pooled supervision or an augmentation that has no
+            meaning in scroll space.
     """
     module, options = _resolved(member)
     divisor: Size = module.divisor(options)
@@ -54,6 +57,7 @@ def check_member(member: MemberSettings, data: DataSettings) -> None:
             f"patch_size {member.patch_size} leaves one voxel at the coarsest level of '{member.network}', and normalising "
             "needs two; make patch_size larger"
         )
+    check_augment(member.augment, Space.SHEET if data.kind == "fragments" else Space.SCROLL)
     if data.kind == "segments":
         if member.supervision != "band":
             raise InputError(

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from scroll.augment import change_image, draw_symmetry
-from scroll.config import MemberSettings
+from scroll.augment import patch
+from scroll.config import AugmentSettings, MemberSettings
 from scroll.folds import Fold
 from scroll.labels import Label
 from scroll.patches import draw
+from scroll.sample import Sample, Space, as_item
 from scroll.segments import TracedVolume
-from scroll.skeleton import skeleton_tube
 from stage1_3d.dataset import TRAINING, VALIDATION
 from stage1_3d.lifted_labels import INK, UNKNOWN, open_lifted
 from stage1_3d.segment_boxes import Box, Boxes
@@ -46,11 +45,13 @@ class LabelledVolume:
 class SegmentPatches(Dataset[dict[str, Tensor]]):
     """Boxes of CT around points of the sheets.
 
-    Item n is {"ct": (1, Z, Y, X) float32, "target" and "ignore": (Z, Y, X) bool, and like them "skeleton" where
-    the loss asks for it}. A training box is drawn around an open
-    row and holds no voxel of a closed row's band, whichever segment of the volume that belongs to; it is augmented.
-    A validation box is drawn around a held-out row, and is plain.
+    Item n is {"ct": (1, Z, Y, X) float32, "target" and "ignore": (Z, Y, X) bool, and like them "skeleton" where the loss
+    asks for it}. A training box is drawn around an open
+    row and holds no voxel of a closed row's band, whichever segment of the volume that belongs to; it is augmented (with
+    mixup the target is float32). A validation box is drawn around a held-out row, and is plain.
     """
+
+    space = Space.SCROLL
 
     def __init__(
         self,
@@ -71,14 +72,15 @@ class SegmentPatches(Dataset[dict[str, Tensor]]):
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Patch number n."""
         rng = draw(self.seed, n, TRAINING if self.is_training else VALIDATION)
+        augment = self.member.augment if self.is_training else None
+        return as_item(patch(rng, self.cut, augment, self.space), self.space, self.member.loss)
+
+    def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
+        """A box from the caller's random numbers, unchanged: in scroll space no axis is depth, so `depth_jitter` is nothing.
+
+        Raises:
+            InputError: every one of many boxes touches a held-out sheet.
+        """
         volume, corner = self.boxes.place(rng)
-        ct = volume.patch(corner, self.member.patch_size)
         label = self.labelled[volume.name].label(corner, self.member.patch_size)
-        if self.is_training:
-            symmetry = draw_symmetry(rng, self.member.augment, is_square=ct.shape[-1] == ct.shape[-2])
-            ct = change_image(rng, symmetry.apply(ct), self.member.augment)
-            label = Label(symmetry.apply(label.target), symmetry.apply(label.ignore))
-        arrays = {"ct": ct[None], "target": label.target, "ignore": label.ignore}
-        if self.member.loss.skeleton_recall:
-            arrays["skeleton"] = skeleton_tube(label.target, label.ignore)
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return Sample(volume.patch(corner, self.member.patch_size), label.target, label.ignore)

@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from scroll.augment import change_image, draw_symmetry
-from scroll.config import Stage2Settings
+from scroll.augment import patch
+from scroll.config import AugmentSettings, Stage2Settings
 from scroll.folds import Fold, check_no_leak
 from scroll.patches import draw
+from scroll.sample import Sample, Space, as_item
 from scroll.sheets import Sheet
-from scroll.skeleton import skeleton_tube
 
 TRAINING, VALIDATION = 2, 3  # streams of random numbers, other than stage one's
 
@@ -21,10 +20,12 @@ TRAINING, VALIDATION = 2, 3  # streams of random numbers, other than stage one's
 class StackPatches(Dataset[dict[str, Tensor]]):
     """Patches of flattened stacks with their ink label.
 
-    Item n is {"stack": (C, Y, X) float32, "target" and "ignore": (Y, X) bool, and like them "skeleton" where the
-    loss asks for it}; training patches are augmented and never
-    touch the fold's closed rows, validation patches are plain and lie within the held-out rows.
+    Item n is {"stack": (C, Y, X) float32, "target" and "ignore": (Y, X) bool, and like them "skeleton" where the loss asks
+    for it}; training patches are augmented (with
+    mixup the target is float32) and never touch the fold's closed rows, validation patches are plain and lie within the held-out rows.
     """
+
+    space = Space.STACK
 
     def __init__(
         self,
@@ -46,17 +47,19 @@ class StackPatches(Dataset[dict[str, Tensor]]):
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Patch number n."""
         rng = draw(self.seed, n, TRAINING if self.is_training else VALIDATION)
+        augment = self.stage2.augment if self.is_training else None
+        return as_item(patch(rng, self.cut, augment, self.space), self.space, self.stage2.loss)
+
+    def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
+        """A patch from the caller's random numbers, unchanged: channels are not layers, so `depth_jitter` is nothing.
+
+        Raises:
+            InputError: a training patch would see held-out rows.
+        """
         place = self.sampler.place(rng)
         height, width = self.stage2.patch_size
-        window = (slice(place.y, place.y + height), slice(place.x, place.x + width))
-        stack, label = self.stacks[place.source][:, *window], self.labels[place.source]
-        target, ignore = label.target[window], label.ignore[window]
         if self.is_training:
             check_no_leak(self.fold, self.fragments[place.source].id, place.y, place.y + height)
-            symmetry = draw_symmetry(rng, self.stage2.augment, is_square=height == width)
-            stack, target, ignore = symmetry.apply(stack), symmetry.apply(target), symmetry.apply(ignore)
-            stack = change_image(rng, stack, self.stage2.augment)
-        arrays = {"stack": np.ascontiguousarray(stack, np.float32), "target": target, "ignore": ignore}
-        if self.stage2.loss.skeleton_recall:
-            arrays["skeleton"] = skeleton_tube(target, ignore)
-        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        window = (slice(place.y, place.y + height), slice(place.x, place.x + width))
+        stack, label = self.stacks[place.source][:, *window], self.labels[place.source]
+        return Sample(stack, label.target[window], label.ignore[window]).each(np.ascontiguousarray)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field, ValidationError, model_validator
 
+from scroll.augment import check_augment
 from scroll.config import Frozen, Stage2Settings
 from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json
+from scroll.sample import Space
 from stage2_2d.stack import LOG_ODDS_UNIT
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def check_stage2(stage2: Stage2Settings) -> SegformerOptions | SmpOptions:
     """The network's options, checked without loading anything heavy.
 
     Raises:
-        InputError: unknown network or option, or a patch the network cannot take.
+        InputError: unknown network or option, a patch the network cannot take, or an augmentation that is none of a stack's.
     """
     kind, _, decoder = stage2.network.partition(".")
     if (
@@ -88,6 +90,10 @@ def check_stage2(stage2: Stage2Settings) -> SegformerOptions | SmpOptions:
         raise InputError(
             f"stage2.patch_size {stage2.patch_size} does not suit '{stage2.network}', which needs multiples of 32; nearest: {(y, x)}"
         )
+    try:
+        check_augment(stage2.augment, Space.STACK)
+    except InputError as error:
+        raise InputError(f"stage2.{error}") from None
     try:
         return (SegformerOptions if kind == "segformer" else SmpOptions).model_validate(stage2.options)
     except ValidationError as error:

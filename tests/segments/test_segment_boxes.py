@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from scripts import preview
 from scroll.config import AugmentSettings, FoldSettings, LossSettings, MemberSettings
 from scroll.errors import InputError
 from scroll.folds import make_folds
@@ -107,10 +108,17 @@ def test_ink_is_unknown_where_it_may_not_lie_and_bare_papyrus_is_known_there(dat
         assert unknown >= least if is_ink else unknown < 0.15
 
 
-def test_a_patch_depends_on_seed_and_number_alone(data):
+@pytest.mark.parametrize(
+    "augment",
+    [
+        AugmentSettings(),
+        AugmentSettings(across_sheets=True, turn_degrees=20, zoom=0.2, elastic_vox=1, blur=1, mixup=0.5, cutmix=0.5),
+    ],
+)
+def test_a_patch_depends_on_seed_and_number_alone(data, augment):
     segments = find_segments(data.root / "train", data)
     fold = make_folds(segments, FoldSettings(by="volume", count=2))[1]
-    member = MEMBER.model_copy(update={"augment": AugmentSettings(depth_jitter=0)})
+    member = MEMBER.model_copy(update={"augment": augment})
 
     def patches(seed):
         volumes = [LabelledVolume(v, lifted_label(v, member.ink_depth)) for v in volumes_of(segments)]
@@ -164,3 +172,16 @@ def test_no_box_is_drawn_about_a_working_pixel_whose_middle_is_off_the_sheet(dat
     rims = [s.mask & ~s.surface.tile(slice(None), slice(None), 8).valid for s in segments]
     assert sum(rim.sum() for rim in rims) > 10  # such pixels there are, and their point is (-1, -1, -1)
     assert (0, 0, 0) not in {boxes.place(draw(1, n))[1] for n in range(300)}
+
+
+def test_the_preview_shows_boxes_with_every_augmentation_of_scroll_space(data):
+    segments = find_segments(data.root / "train", data)
+    fold = make_folds(segments, FoldSettings(by="volume", count=2))[0]
+    augment = AugmentSettings(turn_degrees=20, zoom=0.2, elastic_vox=1, blur=1, mixup=0.5, cutmix=0.5)
+    volumes = [LabelledVolume(v, lifted_label(v, MEMBER.ink_depth)) for v in volumes_of(segments)]
+    patches = SegmentPatches(
+        volumes, fold, MEMBER.model_copy(update={"augment": augment}), 0, is_training=True, count=0
+    )
+    plain = patches.cut(draw(0, 0), augment)
+    for setting in preview.switched_on(augment, patches.space):
+        assert (preview.looks(patches, 0, augment, setting).image != plain.image).any(), setting

@@ -180,6 +180,15 @@ def test_a_patch_deeper_than_the_window_is_refused() -> None:
         check_member(ZOO["cnn3d"], DataSettings(depth=(0, 4)))
 
 
+def test_an_augmentation_that_would_make_labels_untrue_is_refused_before_anything_is_built() -> None:
+    member = MemberSettings.model_validate(
+        {"network": "cnn3d", "supervision": "band", "augment": {"depth_cut_paste": 0.5}, "patch_size": (16, 96, 96)}
+    )
+    check_member(member, DataSettings())
+    with pytest.raises(InputError, match=r"augment\.depth_cut_paste is 0\.5, but only layers of a flattened sheet"):
+        check_member(member, DataSettings(kind="segments"))
+
+
 @pytest.mark.parametrize(
     ("network", "options", "said"),
     [

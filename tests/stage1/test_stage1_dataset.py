@@ -1,5 +1,6 @@
 """Stage one's patches: number n is always the same one, and the label moves with the papyrus."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,19 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
-from scroll.config import AugmentSettings, DataSettings, FoldSettings, MemberSettings
+from scroll.config import AugmentSettings, DataSettings, FoldSettings, MemberSettings, Stage2Settings
+from scroll.errors import InputError
 from scroll.folds import Fold, make_folds
 from scroll.fragments import Fragment, find_fragments
 from scroll.skeleton import skeleton_tube
 from stage1_3d.dataset import InkPatches
+from stage2_2d.dataset import StackPatches
 
+EVERYTHING = AugmentSettings(
+    depth_jitter=2, blur=1, turn_degrees=20, zoom=0.2, elastic_vox=1, mixup=0.5, cutmix=0.5, depth_cut_paste=0.5
+)
 PLAIN = AugmentSettings(brightness=0, contrast=0, noise=0, layer_dropout=0, cutout=0, depth_jitter=2)
 DARK, INK_STEP, LAYER_STEP = 20_000, 100, 1000
 
@@ -60,8 +67,8 @@ def as_bytes(item: dict[str, torch.Tensor]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("supervision", ["depth_pool", "band"])
-def test_patch_n_is_the_same_whatever_was_asked_before(root: Path, supervision: str) -> None:
-    noisy = AugmentSettings(depth_jitter=2)
+@pytest.mark.parametrize("noisy", [AugmentSettings(depth_jitter=2), EVERYTHING])
+def test_patch_n_is_the_same_whatever_was_asked_before(root: Path, supervision: str, noisy: AugmentSettings) -> None:
     first, _ = patches_of(root, supervision=supervision, augment=noisy)
     again, _ = patches_of(root, supervision=supervision, augment=noisy)
     in_order = {n: as_bytes(first[n]) for n in range(8)}
@@ -69,6 +76,13 @@ def test_patch_n_is_the_same_whatever_was_asked_before(root: Path, supervision: 
     assert len({tuple(parts) for parts in in_order.values()}) == 8
     other, _ = patches_of(root, supervision=supervision, augment=noisy, seed=2)
     assert as_bytes(other[0]) != in_order[0]
+
+
+@pytest.mark.slow
+def test_patch_n_is_the_same_from_two_workers_as_from_none(root: Path) -> None:
+    patches, _ = patches_of(root, supervision="band", augment=EVERYTHING)
+    loader = DataLoader(patches, batch_size=None, sampler=range(6), num_workers=2, multiprocessing_context="spawn")
+    assert [as_bytes(item) for item in loader] == [as_bytes(patches[n]) for n in range(6)]
 
 
 def test_the_label_is_the_papyrus_own_through_every_symmetry(root: Path) -> None:
@@ -137,3 +151,75 @@ def test_the_skeleton_is_of_the_augmented_label_and_there_only_where_the_loss_as
         assert (skeleton == skeleton_tube(item["target"].numpy(), item["ignore"].numpy())).all()
         found += skeleton.sum()
     assert found
+
+
+def digest(patches: InkPatches | StackPatches) -> str:
+    """Of twelve patches."""
+    found = hashlib.sha256()
+    for n in range(12):
+        for tensor in patches[n].values():
+            found.update(tensor.numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("supervision", "width", "is_training", "golden"),
+    [
+        ("depth_pool", 16, True, "c4c74baec6c6e08b"),
+        ("depth_pool", 16, False, "93fa6d858108bc6c"),
+        ("depth_pool", 24, True, "caaa5bf2e8a10d16"),
+        ("band", 16, True, "f21feef7299fd51a"),
+        ("band", 24, True, "95ee7b034b07f404"),
+        ("band", 24, False, "f9d46287baca7434"),
+    ],
+)
+def test_default_patches_are_what_they_were_when_the_published_results_were_measured(
+    root: Path, supervision: str, width: int, is_training: bool, golden: str
+) -> None:
+    """Digests of 2026-11-25, from the code before turns, mixtures and the like were added."""
+    fragments = fragments_of(root, margin=1)
+    fold = make_folds(fragments, FoldSettings(by="region", count=3, buffer_px=16))[1]
+    member = MemberSettings(network="cnn3d", patch_size=(5, 16, width), supervision=supervision)
+    assert digest(InkPatches(fragments, fold, member, 1, is_training, count=40)) == golden
+
+
+@pytest.mark.parametrize(("is_training", "golden"), [(True, "deeec1c24d154afa"), (False, "db0087733f20330c")])
+def test_default_patches_of_stage_two_are_what_they_were_too(root: Path, is_training: bool, golden: str) -> None:
+    fragments = fragments_of(root)
+    fold = make_folds(fragments, FoldSettings(by="region", count=3, buffer_px=16))[1]
+    stacks = [np.random.default_rng(k).standard_normal((3, 96, 80), dtype=np.float32) for k in (0, 1)]
+    patches = StackPatches(fragments, stacks, fold, Stage2Settings(patch_size=(16, 24)), 5, is_training)
+    assert digest(patches) == golden
+
+
+@pytest.mark.parametrize("supervision", ["depth_pool", "band"])
+def test_all_augmentations_together_give_patches_of_one_shape_and_type(root: Path, supervision: str) -> None:
+    patches, _ = patches_of(root, supervision=supervision, augment=EVERYTHING)
+    items = [patches[n] for n in range(12)]
+    for key, dtype in (("ct", torch.float32), ("target", torch.float32), ("ignore", torch.bool)):
+        assert {(i[key].shape, i[key].dtype) for i in items} == {(items[0][key].shape, dtype)}
+    assert all(torch.isfinite(i["ct"]).all() and i["target"].min() >= 0 and i["target"].max() <= 1 for i in items)
+
+
+@pytest.mark.parametrize("mixture", ["mixup", "cutmix"])
+def test_a_second_patch_that_sees_held_out_rows_is_refused_too(root: Path, mixture: str) -> None:
+    """A fold that forgot to close the second fragment: patches of the first pass until they are mixed with one of the second."""
+    fragments = fragments_of(root)
+    fold = Fold(0, held_out={"2": (0, 96)}, closed={})
+
+    def leaks(augment: AugmentSettings) -> list[bool]:
+        member = MemberSettings(network="cnn3d", patch_size=(5, 16, 16), augment=augment)
+        patches, found = InkPatches(fragments, fold, member, 1, True, count=40), []
+        for n in range(40):
+            try:
+                patches[n]
+                found.append(False)
+            except InputError as error:
+                assert "sees held-out rows" in str(error)
+                found.append(True)
+        return found
+
+    alone, with_a_second = leaks(PLAIN), leaks(PLAIN.model_copy(update={mixture: 1.0}))
+    assert 8 < sum(alone) < 32
+    assert all(second for first, second in zip(alone, with_a_second, strict=True) if first)
+    assert 22 < sum(with_a_second) < 40  # three in four, where it was half

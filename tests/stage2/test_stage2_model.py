@@ -144,6 +144,7 @@ def test_an_smp_encoder_takes_a_local_file(tmp_path: Path) -> None:
         ({"network": "segfomer"}, "did you mean 'segformer'"),
         ({"network": "smp.unett"}, r"did you mean 'smp\.unet'"),
         ({"network": "smp"}, "unknown"),
+        ({"augment": {"depth_cut_paste": 0.1}}, r"stage2\.augment\.depth_cut_paste is 0\.1, but only layers"),
         ({"patch_size": (100, 96)}, r"multiples of 32; nearest: \(96, 96\)"),
         ({"options": {"depth": [1, 1, 1, 1]}}, r"stage2\.options\.depth.*depths"),
         ({"options": {"variant": "b6"}}, r"stage2\.options\.variant.*'b5'"),
