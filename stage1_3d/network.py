@@ -54,11 +54,13 @@ def check_member(member: MemberSettings, data: DataSettings) -> None:
             f"patch_size {member.patch_size} leaves one voxel at the coarsest level of '{member.network}', and normalising "
             "needs two; make patch_size larger"
         )
-    if data.kind == "segments":
+    if data.kind != "fragments":
         if member.supervision != "band":
             raise InputError(
-                f"supervision is {member.supervision}, but in scroll space (data.kind: segments) no axis is depth; set it to band"
+                f"supervision is {member.supervision}, but in scroll space (data.kind: {data.kind}) no axis is depth; set it to band"
             )
+        if data.kind == "cubes" and data.bin_yx != 1:
+            raise InputError(f"data.bin_yx is {data.bin_yx}, but cubes are scored voxel by voxel; leave it at 1")
         return
     depth = data.depth[1] - data.depth[0]
     if member.patch_size[0] > depth:
