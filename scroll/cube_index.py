@@ -16,7 +16,7 @@ from scroll.volumes.volume import Volume
 from scroll.volumes.working_copy import working_copy
 
 BLOCK = 16  # voxels; labels are counted over blocks of this edge, so that 800 cubes need 25 MB
-SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # boxes that the grey scale is measured on
+SAMPLED_VOXELS = 500_000  # that the grey scale is measured on
 LAYOUT = 1  # to be raised when what is kept changes
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 Size = tuple[int, int, int]
@@ -28,7 +28,7 @@ class CubeIndex:
     """A cube's working copies and what was counted in them.
 
     `ct` and `label` are raw .npy files of (Z, Y, X) `shape`, of the type in the TIFF; there is no `label` for a test cube.
-    `grey_scale` is the median and half the 16-84 % range of the CT, from a fixed sample of boxes. `known` and `surface`
+    `grey_scale` is the median and half the 16-84 % range of the CT, from a lattice of voxels. `known` and `surface`
     are voxels per block of 16^3, (ceil(Z / 16), ceil(Y / 16), ceil(X / 16)); empty without a label.
     """
 
@@ -117,11 +117,10 @@ def _sums(slab: NDArray[np.bool_]) -> Counts:
 
 
 def _grey_scale(ct: Path) -> tuple[float, float]:
-    """Median and robust spread (half the 16-84 % range) of a cube's grey values, from a fixed sample of boxes."""
-    mapped, rng = np.load(ct, mmap_mode="r"), np.random.default_rng(0)
-    corners = rng.integers(0, [max(1, n - SAMPLED_EDGE + 1) for n in mapped.shape], (SAMPLED_PLACES, 3))
-    samples = [mapped[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)].ravel() for corner in corners]
-    low, middle, high = np.percentile(np.concatenate(samples).astype(np.float32), (16, 50, 84))
+    """Median and robust spread (half the 16-84 % range) of a cube's grey values, from a lattice of its voxels."""
+    mapped = np.load(ct, mmap_mode="r")
+    step = max(1, int((mapped.size / SAMPLED_VOXELS) ** (1 / 3)))
+    low, middle, high = np.percentile(mapped[::step, ::step, ::step].astype(np.float32), (16, 50, 84))
     return float(middle), float(max((high - low) / 2, 1e-6))
 
 
