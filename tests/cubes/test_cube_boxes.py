@@ -49,11 +49,11 @@ def boxes_of(cubes: list[Cube], count: int, seed: int = 0, **changes: object) ->
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_that_share_of_the_boxes_holds_surface(sparse, share):
-    boxes = boxes_of(sparse, 150, ink_share=share)  # of the known voxels one in 350 is surface, and lies by itself
+    boxes = boxes_of(sparse, 100, ink_share=share)  # of the known voxels one in 350 is surface, and lies by itself
     found = np.mean([box.label.target.any() for box in boxes])
-    by_chance = np.mean([box.label.target.any() for box in boxes_of(sparse, 150, seed=1, ink_share=0)])
+    by_chance = np.mean([box.label.target.any() for box in boxes_of(sparse, 100, seed=1, ink_share=0)])
     assert by_chance < 0.1
-    assert abs(found - (share + (1 - share) * by_chance)) < 0.12
+    assert abs(found - (share + (1 - share) * by_chance)) < 0.15
     if share == 1:
         assert found == 1
 
@@ -85,11 +85,11 @@ def test_boxes_that_are_mostly_unknown_are_avoided(tmp_path, monkeypatch):
 
 def test_every_scroll_and_every_labelled_place_is_reached(sparse):
     seen = {cube.id: np.zeros(cube.shape, bool) for cube in sparse}
-    for box in boxes_of(sparse, 250):
+    for box in boxes_of(sparse, 250, ink_share=0.1):
         seen[box.cube.id][tuple(slice(c, c + s) for c, s in zip(box.corner, MEMBER.patch_size, strict=True))] = True
     for cube in sparse:
         known = tifffile.imread(cube.label_path) != 2
-        assert seen[cube.id][known].mean() > 0.95
+        assert seen[cube.id][known].mean() > 0.9
 
 
 @pytest.mark.parametrize("by", ["scroll", "fragment"])

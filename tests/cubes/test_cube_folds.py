@@ -71,6 +71,6 @@ def test_fragments_have_no_scrolls_to_hold_out():
 
 def test_what_folds_refuse_is_known_before_any_file_is_read():
     bare = [Cube(str(n), "a", Path("no.tif"), Path("no.tif"), DataSettings(kind="cubes")) for n in range(3)]
-    with pytest.raises(InputError, match="there are 1 training scrolls; lower it or set folds.by: fragment"):
+    with pytest.raises(InputError, match=r"there are 1 training scrolls; lower it or set folds\.by: fragment"):
         fold_numbers(bare, FoldSettings(by="scroll", count=2))
     assert fold_numbers(bare, FoldSettings(by="fragment", count=3)) == {"0": 0, "1": 1, "2": 2}

@@ -184,6 +184,7 @@ def test_a_working_copy_cut_off_by_something_else_is_made_anew(tmp_path):
     np.testing.assert_array_equal(again.patch((0, 0, 0), SHAPE), whole)
 
 
+@pytest.mark.slow
 def test_many_cubes_are_looked_at_by_several_processes_alike(tmp_path, monkeypatch):
     write_cubes(tmp_path, {f"{n:02d}": striped((16, 16, 32), seed=n) for n in range(16)})
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
@@ -196,13 +197,16 @@ def test_many_cubes_are_looked_at_by_several_processes_alike(tmp_path, monkeypat
         assert one.grey_scale == other.grey_scale
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="this system does not list open files")
+OPEN_FILES = Path("/proc/self/fd")
+
+
+@pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="this system does not list open files")
 def test_nothing_stays_open_however_many_cubes_are_read(tmp_path):
     write_cubes(tmp_path, {f"{n:02d}": striped((8, 8, 8)) for n in range(12)})
     cubes = prepare(cubes_of(tmp_path))
-    before = len(os.listdir("/proc/self/fd"))
+    before = len([*OPEN_FILES.iterdir()])
     patches = [cube.patch((0, 0, 0), (4, 4, 4)) + cube.label((0, 0, 0), (4, 4, 4)).target for cube in cubes]
-    assert len(patches) == 12 and len(os.listdir("/proc/self/fd")) == before
+    assert len(patches) == 12 and len([*OPEN_FILES.iterdir()]) == before
 
 
 def test_a_cube_of_one_page_is_no_cube(tmp_path):
