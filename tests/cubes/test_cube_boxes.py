@@ -1,5 +1,6 @@
 """Training boxes in cubes: balanced, mostly known, a pure function of their number, and never out of a held-out cube."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,14 @@ def test_that_share_of_the_boxes_holds_surface(sparse, share):
     assert abs(found - (share + (1 - share) * by_chance)) < 0.15
     if share == 1:
         assert found == 1
+
+
+def test_a_box_about_the_surface_holds_a_voxel_of_it_however_lonely_and_small(tmp_path):
+    label = np.zeros((40, 50, 60), np.uint8)
+    label[20, 49, 0] = 1
+    write_cubes(tmp_path, {"a": label})
+    for box in boxes_of(prepare(cubes_of(tmp_path)), 30, ink_share=1.0, patch_size=(8, 8, 8)):
+        assert box.label.target.sum() == 1
 
 
 def test_boxes_lie_inside_and_bear_the_label_that_is_there(sparse):
@@ -133,6 +142,15 @@ def test_patch_n_is_the_same_whatever_was_asked_before(data):
         assert all((again[key] == in_order[n][key]).all() for key in ("ct", "target", "ignore"))
     assert len({item["ct"].tobytes() for item in in_order}) == 6
     assert (items(cubes, [0], seed=2, augment=noisy)[0]["ct"] != in_order[0]["ct"]).any()
+
+
+def test_a_patch_drawn_in_another_process_is_the_same_and_no_voxel_travels_there(sparse):
+    fold = make_folds(sparse, FoldSettings(by="scroll", count=2))[0]
+    patches = CubePatches(sparse, fold, MEMBER, 1, is_training=True, count=0)
+    sent = pickle.dumps(patches)
+    assert len(sent) < 0.02 * sum(np.prod(cube.shape) for cube in sparse)
+    there = pickle.loads(sent)
+    assert all((there[3][key] == patches[3][key]).all() for key in ("ct", "target", "ignore"))
 
 
 def test_label_and_ct_are_moved_alike_and_shaped_alike(tmp_path):
