@@ -67,7 +67,9 @@ def predict(settings: "Settings", source: Path, output: Path) -> "dict[str, NDAr
     """
     from ensemble.calibrate import read_fit
     from ensemble.preflight import preflighted
+    from scroll.sheets import need_sheets
 
+    need_sheets(settings.data)
     fit = read_fit(settings)
     masks = {}
     sheets = preflighted(settings, input_sheets(settings, source), output)

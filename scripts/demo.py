@@ -31,8 +31,10 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from scroll.config_file import load_settings
+    from scroll.sheets import need_sheets
 
     settings = load_settings(arguments.config, arguments.set)
+    need_sheets(settings.data)
     config = [str(arguments.config), *(part for pair in arguments.set for part in ("--set", pair))]
     preset = ["--preset", arguments.preset] if arguments.preset else []
     root, output = settings.data.root, settings.run_dir / "predict"

@@ -64,9 +64,11 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
 
 def _examine_data(settings: "Settings") -> Iterator[str]:
     from scroll.fragments import training_fragments
+    from scroll.sheets import need_sheets
 
     is_sound = True
     try:
+        need_sheets(settings.data)
         if settings.data.kind == "segments":
             from scripts import doctor_segments
             from scroll.segments import find_segments

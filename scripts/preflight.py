@@ -28,9 +28,11 @@ def main() -> int:
     from ensemble.preflight import checked
     from scroll.config_file import load_settings
     from scroll.files import read_json
+    from scroll.sheets import need_sheets
     from stage1_3d.train import reference_path
 
     settings = load_settings(arguments.config, arguments.set)
+    need_sheets(settings.data)
     if not reference_path(settings).exists():
         raise MissingInputError(
             f"{reference_path(settings)}: not there; run 'make stage1 CONFIG={arguments.config}' first"

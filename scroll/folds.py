@@ -1,17 +1,49 @@
-"""Which rows of which fragment each fold trains on, and which it holds out."""
+"""Which rows of which fragment (or which whole cubes) each fold trains on, and which it holds out."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.config import FoldSettings
+from scroll.config import DataSettings, FoldSettings
 from scroll.errors import InputError
 from scroll.patches import BalancedSampler
 from scroll.sheets import Sheet
 
 Rows = tuple[int, int]  # first and end row at working resolution
+WAYS = {
+    "fragments": ("fragment", "region", "volume"),
+    "segments": ("fragment", "region", "volume"),
+    "cubes": ("scroll", "fragment"),
+}
+
+
+class Held(Protocol):
+    """What a fold can hold out: a sheet, or a cube, of so many rows."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+
+    @property
+    def data(self) -> DataSettings:
+        """How it is looked at."""
+
+    @property
+    def volume_name(self) -> str:
+        """The volume, or of a cube the scroll, that it was cut from."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has at working resolution."""
 
 
 @dataclass(frozen=True)
@@ -50,40 +82,76 @@ class Fold:
         return BalancedSampler(inks, opens, patch_yx, ink_share, rows)
 
 
-def make_folds(fragments: Sequence[Sheet], settings: FoldSettings) -> list[Fold]:
-    """Split by whole fragments or whole volumes (round robin in order of their names), or by bands of rows with a buffer.
+def make_folds(pieces: Sequence[Held], settings: FoldSettings) -> list[Fold]:
+    """Split by whole fragments, volumes or scrolls (see `fold_numbers`), or by bands of rows with a buffer.
 
-    Every row of every fragment is held out by exactly one fold.
+    Every row of every fragment is held out by exactly one fold; a cube is held out whole.
 
     Raises:
-        InputError: fewer fragments (or volumes) than folds, or bands whose buffers leave nothing to train on.
+        InputError: fewer fragments (volumes, scrolls) than folds, bands whose buffers leave nothing to train on, or a split
+            that makes no sense for this kind of data.
     """
-    if settings.by == "fragment":
-        return _by_name(fragments, [f.id for f in fragments], settings)
-    if settings.by == "volume":
-        return _by_name(fragments, [f.volume_name for f in fragments], settings)
-    return [_band(fragments, number, settings) for number in range(settings.count)]
-
-
-def _by_name(fragments: Sequence[Sheet], names: list[str], settings: FoldSettings) -> list[Fold]:
-    """Fold n holds out every fragment whose name is the n-th, the (n + count)-th, ... of the different ones."""
-    different = sorted({*names})
-    if len(different) < settings.count:
-        raise InputError(
-            f"folds.count is {settings.count} but there are {len(different)} training {settings.by}s; lower it or set folds.by: region"
-        )
+    if settings.by == "region":
+        check_way(pieces, settings)
+        return [_band(pieces, number, settings) for number in range(settings.count)]
+    numbers = fold_numbers(pieces, settings)
     folds = []
     for number in range(settings.count):
-        chosen = different[number :: settings.count]
-        rows = {f.id: (0, f.mask.shape[0]) for f, name in zip(fragments, names, strict=True) if name in chosen}
+        rows = {piece.id: (0, piece.rows) for piece in pieces if numbers[piece.id] == number}
         folds.append(Fold(number, rows, rows))
     return folds
 
 
-def _band(fragments: Sequence[Sheet], number: int, settings: FoldSettings) -> Fold:
+def check_way(pieces: Sequence[Held], settings: FoldSettings) -> None:
+    """Refuse a split that this kind of data has not.
+
+    Raises:
+        InputError: bands or volumes of cubes, or scrolls of sheets.
+    """
+    kind = pieces[0].data.kind if pieces else "fragments"
+    if settings.by not in WAYS[kind]:
+        raise InputError(
+            f"folds.by is {settings.by}, but data.kind is {kind}: set folds.by to {' or '.join(WAYS[kind])}"
+        )
+
+
+def fold_numbers(pieces: Sequence[Held], settings: FoldSettings) -> dict[str, int]:
+    """By id, the fold that holds a whole piece out: round robin in order of the names; reads no file.
+
+    Scrolls differ much in how many cubes they gave, so the largest is dealt first, each to the fold that has fewest cubes.
+
+    Raises:
+        InputError: fewer fragments (volumes, scrolls) than folds, or a split that this kind of data has not.
+    """
+    check_way(pieces, settings)
+    names = {piece.id: piece.id if settings.by == "fragment" else piece.volume_name for piece in pieces}
+    sizes = Counter(names.values())
+    if len(sizes) < settings.count:
+        other = WAYS[pieces[0].data.kind][1] if pieces else "region"
+        otherwise = f" or set folds.by: {other}" if other != settings.by else ""
+        raise InputError(
+            f"folds.count is {settings.count} but there are {len(sizes)} training {settings.by}s; lower it{otherwise}"
+        )
+    dealt = _dealt(sizes, settings)
+    return {piece: dealt[name] for piece, name in names.items()}
+
+
+def _dealt(sizes: Counter[str], settings: FoldSettings) -> dict[str, int]:
+    """Fold by name; `sizes` is how many pieces bear a name."""
+    if settings.by != "scroll":
+        return {name: place % settings.count for place, name in enumerate(sorted(sizes))}
+    dealt: dict[str, int] = {}
+    cubes = [0] * settings.count
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        dealt[name] = cubes.index(min(cubes))
+        cubes[dealt[name]] += sizes[name]
+    return dealt
+
+
+def _band(fragments: Sequence[Held], number: int, settings: FoldSettings) -> Fold:
     held_out, closed = {}, {}
     for fragment in fragments:
-        height = fragment.mask.shape[0]
+        height = fragment.rows
         start, stop = height * number // settings.count, height * (number + 1) // settings.count
         shut = (max(0, start - settings.buffer_px), min(height, stop + settings.buffer_px))
         if shut == (0, height):

@@ -95,6 +95,11 @@ class Fragment:
         """Papyrus at working resolution."""
         return share_in_blocks(self.full_mask, self.data.bin_yx) >= 0.5
 
+    @property
+    def rows(self) -> int:
+        """Rows at working resolution."""
+        return int(self.mask.shape[0])
+
     @cached_property
     def full_label(self) -> Label:
         """The ink label at full resolution; outside the papyrus it is ignored."""

@@ -1,11 +1,14 @@
 """Processes that share the cores out instead of each taking all of them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
+from typing import TypeVar
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -28,3 +31,12 @@ def single_threaded_processes(count: int, **environment: str) -> Iterator[Proces
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def in_order(job: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
+    """What `job` makes of each item, in their order; in so many processes of one thread each, or here where that is 1 or fewer."""
+    if processes <= 1:
+        yield from map(job, items)
+        return
+    with single_threaded_processes(min(processes, len(items))) as pool:
+        yield from pool.map(job, items)

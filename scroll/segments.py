@@ -110,6 +110,11 @@ class Segment:
         """The same at working resolution."""
         return share_in_blocks(self.full_mask, self.data.bin_yx) >= 0.5
 
+    @property
+    def rows(self) -> int:
+        """Rows at working resolution."""
+        return int(self.mask.shape[0])
+
     @cached_property
     def full_label(self) -> Label:
         """Ink on the canvas; unknown off the sheet and outside a supervision mask.

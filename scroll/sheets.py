@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config import DataSettings
+from scroll.errors import InputError
 from scroll.fragments import find_fragments
 from scroll.labels import Label
 
@@ -47,6 +48,10 @@ class Sheet(Protocol):
         """(Y, X) papyrus at working resolution."""
 
     @property
+    def rows(self) -> int:
+        """Rows at working resolution, which folds speak of."""
+
+    @property
     def full_label(self) -> Label:
         """(Y, X) ink at full resolution."""
 
@@ -75,12 +80,27 @@ def find_sheets(folder: Path, data: DataSettings, ids: Sequence[str] = ()) -> Se
 
     Raises:
         MissingInputError: the folder, or one of the ids, is not there.
+        InputError: cubes, which hold no sheet that anyone traced.
     """
+    need_sheets(data)
     if data.kind == "segments":
         from scroll.segments import find_segments
 
         return find_segments(folder, data, ids)
     return find_fragments(folder, data, ids)
+
+
+def need_sheets(data: DataSettings) -> None:
+    """Refuse cubes where the 2D half of the pipeline, which needs a sheet, would begin.
+
+    Raises:
+        InputError: `data.kind` is cubes.
+    """
+    if data.kind == "cubes":
+        raise InputError(
+            f"data.kind is cubes ({data.root}): no sheet is traced in them yet, so nothing can be flattened, looked at or blended here; "
+            "what works on cubes: 'make stage1' trains on them and predicts out of fold, 'python scripts/score_cubes.py' scores that"
+        )
 
 
 def training_sheets(data: DataSettings) -> Sequence[Sheet]:

@@ -58,11 +58,13 @@ def check_member(member: MemberSettings, data: DataSettings) -> None:
             "needs two; make patch_size larger"
         )
     check_augment(member.augment, Space.SHEET if data.kind == "fragments" else Space.SCROLL)
-    if data.kind == "segments":
+    if data.kind != "fragments":
         if member.supervision != "band":
             raise InputError(
-                f"supervision is {member.supervision}, but in scroll space (data.kind: segments) no axis is depth; set it to band"
+                f"supervision is {member.supervision}, but in scroll space (data.kind: {data.kind}) no axis is depth; set it to band"
             )
+        if data.kind == "cubes" and data.bin_yx != 1:
+            raise InputError(f"data.bin_yx is {data.bin_yx}, but cubes are scored voxel by voxel; leave it at 1")
         return
     depth = data.depth[1] - data.depth[0]
     if member.patch_size[0] > depth:

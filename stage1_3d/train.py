@@ -5,18 +5,23 @@ python -m stage1_3d.train configs/demo.yaml [--only MEMBER] [--set a.b=c]
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scroll.command_line import run_door
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor, nn
 
     from scroll.config import MemberSettings, Settings
     from scroll.fit import LossOf
     from scroll.folds import Fold
+    from stage1_3d.cube_data import CubeData
     from stage1_3d.fragment_data import FragmentData
     from stage1_3d.segment_data import SegmentData
+
+    Data = FragmentData | SegmentData | CubeData
 
 REFERENCE_SHEETS = 6  # at most, that a preflight's reference is made of, spread over all of them
 
@@ -69,32 +74,40 @@ def reference_path(settings: "Settings") -> Path:
     return settings.run_dir / "stage1" / "preflight.json"
 
 
-def write_reference(settings: "Settings", data: "FragmentData | SegmentData") -> None:
+def write_reference(settings: "Settings", data: "Data") -> None:
     """Keep what the training stacks look like layer by layer, so that a prediction can tell one that lies otherwise.
 
-    Nothing is kept where the stacks are too small to be looked at; a prediction then says that it was not checked.
+    Nothing is kept where the stacks are too small to be looked at; a prediction then says that it was not checked. Cubes
+    have no layers that could run the other way.
     """
     from scroll.errors import InputError
     from scroll.files import read_json, remove, write_json
     from scroll.preflight import training_reference
     from scroll.receipt import key_of
 
+    if settings.data.kind == "cubes":
+        return
+    sheets: Sequence[Any] = data.sheets
     path, windows = reference_path(settings), settings.preflight.windows
-    key = key_of([[sheet.key for sheet in data.sheets], windows])
+    key = key_of([[sheet.key for sheet in sheets], windows])
     if path.exists() and read_json(path).get("key") == key:
         return
     try:
-        some = data.sheets[:: -(-len(data.sheets) // REFERENCE_SHEETS)]
+        some = sheets[:: -(-len(sheets) // REFERENCE_SHEETS)]
         found = training_reference([(sheet.stack, sheet.full_mask, str(sheet.folder)) for sheet in some], windows)
     except InputError as error:
         remove(path)
         print(f"preflight: {error}")
         return
-    write_json(path, {"key": key, "voxel_um": data.sheets[0].pixel_um, "depth": settings.data.depth, **found})
+    write_json(path, {"key": key, "voxel_um": sheets[0].pixel_um, "depth": settings.data.depth, **found})
 
 
-def training_data(settings: "Settings") -> "FragmentData | SegmentData":
+def training_data(settings: "Settings") -> "Data":
     """What stage one trains on, by `data.kind`."""
+    if settings.data.kind == "cubes":
+        from stage1_3d.cube_data import CubeData
+
+        return CubeData(settings)
     if settings.data.kind == "segments":
         from stage1_3d.segment_data import SegmentData
 
@@ -104,7 +117,7 @@ def training_data(settings: "Settings") -> "FragmentData | SegmentData":
     return FragmentData(settings)
 
 
-def train_member(settings: "Settings", name: str, data: "FragmentData | SegmentData", fold: "Fold") -> Path:
+def train_member(settings: "Settings", name: str, data: "Data", fold: "Fold") -> Path:
     """Train one member on one fold; returns the path of its weights. Does nothing where that is already done."""
     import torch
 

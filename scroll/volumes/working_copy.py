@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
@@ -34,7 +35,9 @@ class _Plan:
     shape: tuple[int, int, int]
 
 
-def working_copy(volume: Volume, folder: Path, layers: tuple[int, int], bin_yx: int = 1) -> Volume:
+def working_copy(
+    volume: Volume, folder: Path, layers: tuple[int, int], bin_yx: int = 1, is_shown: bool = True
+) -> Volume:
     """Layers [start, stop) of `volume`, binned by `bin_yx` in y and x, as an uncompressed memory-mapped volume.
 
     The result is (stop - start, ceil(Y / bin_yx), ceil(X / bin_yx)), of the source's type: means over blocks, rounded
@@ -44,7 +47,7 @@ def working_copy(volume: Volume, folder: Path, layers: tuple[int, int], bin_yx: 
 
     With `bin_yx` 1 a .npy, or a stack of few uncompressed TIFF layers, is handed back cut to the layers, not copied: a
     random patch from it costs 1 to 2 times what a raw memory map costs. From a zarr it costs 8 to 30 times that, from
-    packed TIFF hundreds of times (`scripts/bench.py storage`), so those are copied even then.
+    packed TIFF hundreds of times (`scripts/bench.py storage`), so those are copied even then. `is_shown`: with progress.
 
     Raises:
         InputError: no such layers, no room on the disk, or a NaN or infinite voxel in these layers.
@@ -66,7 +69,7 @@ def working_copy(volume: Volume, folder: Path, layers: tuple[int, int], bin_yx: 
     mapped = _kept(path)
     if mapped is None:
         _check_room(path, volume, plan)
-        _write(volume, plan, path)
+        _write(volume, plan, path, is_shown)
         write_json(path.with_suffix(".json"), request | {"axes": "zyx", "voxel_um": volume.voxel_um})
         mapped = np.load(path, mmap_mode="r")
     return Volume(mapped, path, volume.voxel_um)
@@ -146,14 +149,15 @@ def _check_room(path: Path, volume: Volume, plan: _Plan) -> None:
         )
 
 
-def _write(volume: Volume, plan: _Plan, path: Path) -> None:
+def _write(volume: Volume, plan: _Plan, path: Path, is_shown: bool) -> None:
     """Fill the file strip by strip with plain writes: a full disk is then an error, which under a mapping it is not."""
     header = {"descr": np.lib.format.dtype_to_descr(volume.dtype), "fortran_order": False, "shape": plan.shape}
     strips = list(_strips(volume, plan))
+    shown = progress("working copy", len(strips), "strip") if is_shown else nullcontext(lambda n=1, note="": None)
     with (
         written_aside(path) as aside,
         aside.open("wb") as file,
-        progress("working copy", len(strips), "strip") as advance,
+        shown as advance,
     ):
         np.lib.format.write_array_header_2_0(file, header)
         first = file.tell()

@@ -3,11 +3,14 @@
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import default_collate
 
-from scroll.config import MemberSettings, Settings, Stage2Settings
+from scroll.config import LossSettings, MemberSettings, Settings, Stage2Settings
+from scroll.sample import Sample, Space, as_item
 from scroll.window import Sweep
 from stage1_3d.models import NETWORKS
 from stage1_3d.network import build_network, legal_size, load_checked_settings
@@ -45,14 +48,28 @@ def assert_all_learn(network: nn.Module) -> None:
     assert sum(float(p.grad.abs().sum()) for p in network.parameters()) > 0
 
 
+def drawn_batch(
+    image: tuple[int, ...], label: tuple[int, ...], space: Space, loss: LossSettings
+) -> dict[str, torch.Tensor]:
+    """Two patches of noise, as the dataset would hand them over."""
+    rng = np.random.default_rng(0)
+    samples = [
+        Sample(rng.standard_normal(image, np.float32), rng.random(label) < 0.3, rng.random(label) < 0.2)
+        for _ in range(2)
+    ]
+    batch: dict[str, torch.Tensor] = default_collate([as_item(sample, space, loss) for sample in samples])
+    return batch
+
+
 @pytest.mark.parametrize(("config", "name"), MEMBERS)
 def test_a_member_takes_a_training_step(config: str, name: str) -> None:
     torch.manual_seed(0)
     member = tiny(SETTINGS[config].stage1.members[name])
     network = build_network(member)
     z, y, x = member.patch_size
-    shape = (2, y, x) if member.supervision == "depth_pool" else (2, z, y, x)
-    batch = {"ct": torch.randn(2, 1, z, y, x), "target": torch.rand(shape) < 0.3, "ignore": torch.rand(shape) < 0.2}
+    shape = (y, x) if member.supervision == "depth_pool" else (z, y, x)
+    space = Space.SHEET if SETTINGS[config].data.kind == "fragments" else Space.SCROLL
+    batch = drawn_batch((z, y, x), shape, space, member.loss)
     loss = loss_of(member)(network, batch)
     loss.backward()
     assert loss.isfinite() and loss > 0
@@ -92,12 +109,7 @@ class TestStage2:
         torch.manual_seed(0)
         channels = channels_of(SETTINGS[config])
         network = stage2_model.build_network(tiny_stage2(SETTINGS[config].stage2), channels)
-        shape = (2, 64, 64)
-        batch = {
-            "stack": torch.randn(2, channels, 64, 64),
-            "target": torch.rand(shape) < 0.3,
-            "ignore": torch.rand(shape) < 0.2,
-        }
+        batch = drawn_batch((channels, 64, 64), (64, 64), Space.STACK, SETTINGS[config].stage2.loss)
         loss = stage2_loss(SETTINGS[config].stage2)(network, batch)
         loss.backward()
         assert loss.isfinite() and loss > 0

@@ -1,0 +1,84 @@
+"""The leaderboard's score of a run's out-of-fold predictions on cubes, member by member.
+
+    python scripts/score_cubes.py configs/surface.yaml [--threshold 0.5]
+
+The threshold is given, not fitted: fitted on the same cubes it would flatter.
+"""
+
+import argparse
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from scroll.command_line import run_door
+
+if TYPE_CHECKING:
+    from scripts.score import Scored
+    from scroll.config import Settings
+    from scroll.cubes import Cube
+
+
+def main() -> None:
+    """Print a table for each member."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="YAML of a run with data.kind: cubes, after 'make stage1'")
+    parser.add_argument("--threshold", type=float, default=0.5, help="probability of surface from (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="cubes at a time (%(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    arguments = parser.parse_args()
+    from scripts.score import table
+    from scroll.config_file import load_settings
+
+    settings = load_settings(arguments.config, arguments.set)
+    for name in settings.stage1.members:
+        print(f"{name}, out of fold, threshold {arguments.threshold:g}")
+        print(*table(score_member(settings, name, arguments.threshold, arguments.jobs)), sep="\n")
+
+
+def score_member(settings: "Settings", name: str, threshold: float, jobs: int = 1) -> "list[Scored]":
+    """The score of every training cube's out-of-fold prediction.
+
+    Raises:
+        MissingInputError: one of them was not made.
+        InputError: the run is not on cubes, or a cube was changed since it was predicted.
+    """
+    from scroll.cubes import training_cubes
+    from scroll.errors import InputError
+    from scroll.processes import in_order
+    from scroll.progress import progress
+
+    if settings.data.kind != "cubes":
+        raise InputError(f"data.kind is {settings.data.kind}: only cubes have a surface score; see ensemble/predict.py")
+    cubes, folder = training_cubes(settings.data), settings.run_dir / "stage1" / name / "oof"
+    score = partial(score_cube, folder, threshold)
+    with progress(f"score {name}", len(cubes), "cube") as advance:
+        scored = []
+        for one in in_order(score, cubes, jobs):
+            scored.append(one)
+            advance()
+    return scored
+
+
+def score_cube(folder: Path, threshold: float, cube: "Cube") -> "Scored":
+    """The score of <folder>/<cube>/prob.zarr where it is at least `threshold`."""
+    from scripts.score import Scored
+    from scroll.errors import InputError
+    from scroll.maps import open_map
+    from scroll.metrics.leaderboard import leaderboard_score
+    from scroll.receipt import read_receipt
+    from scroll.volumes import open_volume
+
+    hint = "run 'make stage1 CONFIG=...' first"
+    if read_receipt(folder / cube.id, hint).get("data") != cube.key:
+        raise InputError(f"{folder / cube.id}: cube '{cube.id}' was changed since it was predicted; {hint}")
+    prob = open_map(folder / cube.id / "prob.zarr", hint)[:]
+    return Scored(cube.id, leaderboard_score(prob >= threshold, open_volume(str(cube.label_path))[...]), None)
+
+
+if __name__ == "__main__":
+    run_door(main)
