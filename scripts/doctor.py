@@ -43,6 +43,7 @@ def main() -> int:
 def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     """Lines that begin with "ok:" or "problem:"; heavy packages are never loaded."""
     from scroll.config_file import load_settings
+    from scroll.folds import check_buffer
     from stage1_3d.network import check_member
     from stage2_2d.model import check_stage2
 
@@ -56,6 +57,7 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
             f"stage1.members.{name}: patch {member.patch_size}", partial(check_member, member, settings.data)
         )
     yield from _asked(f"stage2: patch {settings.stage2.patch_size}", lambda: check_stage2(settings.stage2))
+    yield from _asked("folds: the buffer between them", lambda: check_buffer(settings))
     yield from _examine_data(settings)
 
 
