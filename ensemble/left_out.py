@@ -46,7 +46,7 @@ def part_of(sheet: Sheet, maps: list[NDArray[np.float32]]) -> Part:
 
 def fitted_weights(parts: Sequence[Part], max_pixels: int) -> Weights:
     """Weights (M,) on at most about `max_pixels` labelled pixels spread over the parts: for log loss first, then for F0.5."""
-    total = sum(np.count_nonzero(part.known) for part in parts)
+    total = sum(int(np.count_nonzero(part.known)) for part in parts)
     probs, truth = [], []
     for part in parts:
         pixels = np.flatnonzero(part.known)

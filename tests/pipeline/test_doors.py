@@ -25,6 +25,7 @@ DOORS = {
     "phantom": [str(REPOSITORY / "scripts" / "make_phantom.py")],
     "flatten": [str(REPOSITORY / "scripts" / "flatten.py")],
     "preflight": [str(REPOSITORY / "scripts" / "preflight.py")],
+    "compare": [str(REPOSITORY / "scripts" / "compare.py")],
     "bench": [str(REPOSITORY / "scripts" / "bench.py")],
 }
 HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transformers", "accelerate", "scipy")
