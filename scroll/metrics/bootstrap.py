@@ -140,7 +140,7 @@ def resampled_seeds(counts: npt.ArrayLike, seed: int = 0, draws: int = DRAWS) ->
     seeds, candidates, blocks, _ = numbers.shape
     rng = np.random.default_rng(seed)
     shares = _drawn(rng, draws, seeds) / seeds  # (D, S)
-    flat = numbers.transpose(2, 0, 1, 3).reshape(blocks, -1)  # (B, S*M*3)
+    flat = numbers.transpose(2, 0, 1, 3).reshape(blocks, seeds * candidates * 3)  # (B, S*M*3)
     piece = max(1, DRAWN_AT_ONCE // max(1, blocks))
     found = [np.empty((0, candidates))]
     for start in range(0, draws, piece):
