@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.candidates import ENSEMBLE, EQUAL, MEMBERS_MEAN
 from scroll.metrics.bootstrap import LEAST_BLOCKS, resampled_seeds
 
 BEST = "best member"  # of each training its own, chosen out of fold: the row that all others are held against
@@ -79,6 +80,7 @@ def as_markdown(title: str, trainings: Sequence[Training], rows: Sequence[dict[s
     blocks = len(next(iter(trainings[0].candidates.values())).blocks)
     said = [
         f"F0.5 on the held-out data; weights, thresholds and the {BEST} come from out-of-fold predictions ({chosen}).",
+        f"{MEMBERS_MEAN}: stage one alone; {EQUAL}: of members and stage two; {ENSEMBLE}: the same with fitted weights.",
         f"Intervals: seeds and {blocks} blocks drawn anew; inside noise: the interval of the difference holds 0.",
         *([f"Fewer than {LEAST_BLOCKS} blocks: the intervals are rough."] if blocks < LEAST_BLOCKS else []),
         *notes,

@@ -80,7 +80,6 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
         "blocks": blocks_record(edge_um, drawn.blocks),
         "rows": with_intervals(rows, drawn, fit["best_member"]),
         "oof_f05": fit["oof_f05"],
-        "made_from": fit["made_from"],
         "commands": [shlex.join(["python", *command])],
     }
     write_json(output / "score.json", score)

@@ -104,45 +104,47 @@ def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training,
     from stage1_3d.train import train_stage1
     from stage2_2d.train import train_stage2
 
-    clock = Clock(settings, held_out)
+    clock, run_dir = Clock(settings.run_dir / "compare_steps.json"), settings.run_dir
     for name in settings.stage1.members:
-        with clock.step(f"stage one, {name}"):
+        with clock.step(f"stage one, {name}", run_dir / "stage1" / name):
             train_stage1(settings, [name])
-    with clock.step("stage two"):
+    with clock.step("stage two", run_dir / "stage2"):
         train_stage2(settings)
-    with clock.step("weights and thresholds"):
+    with clock.step("weights and thresholds", run_dir / "ensemble"):
         fit = calibrate(settings)
     best = str(fit["best_member"])
-    score = _predicted_and_scored(settings, held_out, clock, fit["made_from"])
+    score = _predicted_and_scored(settings, held_out, clock)
     second = on_one_member(settings, best)
-    with clock.step(ON_BEST):
+    with clock.step(ON_BEST, second.run_dir / "stage2"):
         train_stage2(second)
         fit_of_second = calibrate(second)
     _reuse_predictions(settings, second)
-    score_of_second = _predicted_and_scored(second, held_out, clock, fit_of_second["made_from"], f", {ON_BEST}")
+    score_of_second = _predicted_and_scored(second, held_out, clock, f", {ON_BEST}")
     on_all = _candidates(settings, score, fit)
     members = {name: on_all[name] for name in settings.stage1.members}
     on_best = {ON_BEST: _candidates(second, score_of_second, fit_of_second)["stage2"]}
     return Training(settings.seed, best, {**members, **on_best, **on_all}, clock.steps), score
 
 
-def _predicted_and_scored(
-    settings: "Settings", held_out: HeldOut, clock: "Clock", made_from: str, what: str = ""
-) -> dict[str, Any]:
-    """score.json of a run on the held-out data; `made_from` tells by which weights it must have been made to be left alone."""
+def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock", what: str = "") -> dict[str, Any]:
+    """score.json of a run on the held-out data; left alone where it was made of these weights, settings and files."""
+    from ensemble.calibrate import calibration_key
     from ensemble.predict import predict
     from ensemble.score import score_run
     from scroll.files import read_json
+    from scroll.receipt import fingerprint, is_current, key_of, write_receipt
 
     output = _output(settings)
-    if clock.is_done(f"score{what}") and (output / "score.json").exists():
-        score = read_json(output / "score.json")
-        if score.get("made_from") == made_from:
-            return dict(score)
-    with clock.step(f"prediction{what}"):
+    how = [settings.ensemble.model_dump(), settings.preflight.model_dump(), calibration_key(settings)]
+    key = key_of([how, [fingerprint(folder) for folder in (held_out.source, held_out.truth) if folder.exists()]])
+    if is_current(output, key):
+        return dict(read_json(output / "score.json"))
+    with clock.step(f"prediction{what}", output):
         predict(settings, held_out.source, output)
-    with clock.step(f"score{what}"):
-        return score_run(settings, held_out.source, output, held_out.truth, sys.argv)
+    with clock.step(f"score{what}", output):
+        score = score_run(settings, held_out.source, output, held_out.truth, sys.argv)
+    write_receipt(output, key, of=settings.run_dir.name)
+    return score
 
 
 def _candidates(settings: "Settings", score: dict[str, Any], fit: dict[str, Any]) -> "dict[str, Scored]":
@@ -186,48 +188,43 @@ def _link(link: Path, there: Path) -> None:
 
 
 class Clock:
-    """Wall and CPU seconds of each step, kept on disk until settings or data change; time of a stopped attempt counts too."""
+    """Wall and CPU seconds of each step of one seed, kept on disk: of the calls that wrote something, stopped ones included."""
 
-    def __init__(self, settings: "Settings", held_out: HeldOut) -> None:
+    def __init__(self, path: Path) -> None:
         from scroll.files import read_json
-        from scroll.receipt import fingerprint, key_of
 
-        self.path = settings.run_dir / "compare_steps.json"
-        folders = [
-            folder for folder in (settings.data.root / "train", held_out.source, held_out.truth) if folder.exists()
-        ]
-        self.key = key_of([settings.model_dump(mode="json"), [fingerprint(folder) for folder in folders]])
-        kept = read_json(self.path) if self.path.exists() else {}
-        self._steps: dict[str, dict[str, Any]] = kept["steps"] if kept.get("key") == self.key else {}
+        self.path = path
+        self._steps: dict[str, dict[str, Any]] = read_json(path) if path.exists() else {}
 
     @property
     def steps(self) -> dict[str, dict[str, float]]:
         """Step -> {"wall_s", "cpu_s"}."""
         return {name: {key: step[key] for key in ("wall_s", "cpu_s")} for name, step in self._steps.items()}
 
-    def is_done(self, name: str) -> bool:
-        """Whether the step went through with these settings and data."""
-        return bool(self._steps.get(name, {}).get("is_done", False))
-
     @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time a step; of one that was done before, nothing is added: it only looks whether all is there."""
+    def step(self, name: str, folder: Path) -> Iterator[None]:
+        """Time a step that writes below `folder`; one that found all of it done already keeps the time it has."""
         from scroll.files import write_json
 
-        if self.is_done(name):
-            yield
-            return
         print(f"== {name}", flush=True)
-        kept = self._steps.setdefault(name, {"wall_s": 0.0, "cpu_s": 0.0, "is_done": False})
-        wall, cpu = time.monotonic(), _cpu_s()
+        before = self._steps.get(name, {"wall_s": 0.0, "cpu_s": 0.0, "is_done": False})
+        under_way = {"wall_s": 0.0, "cpu_s": 0.0} if before["is_done"] else before
+        began, wall, cpu, is_done = time.time_ns(), time.monotonic(), _cpu_s(), False
         try:
             yield
-            kept["is_done"] = True
+            is_done = True
         finally:
-            kept["wall_s"] += time.monotonic() - wall
-            kept["cpu_s"] += _cpu_s() - cpu
-            write_json(self.path, {"key": self.key, "steps": self._steps})
-        print(f"== {name}: {kept['wall_s']:.0f} s, {kept['cpu_s']:.0f} s of CPU", flush=True)
+            if _is_written_since(folder, began):
+                wall_s, cpu_s = under_way["wall_s"] + time.monotonic() - wall, under_way["cpu_s"] + _cpu_s() - cpu
+                self._steps[name] = {"wall_s": wall_s, "cpu_s": cpu_s, "is_done": is_done}
+                print(f"== {name}: {wall_s:.0f} s, {cpu_s:.0f} s of CPU", flush=True)
+            if name in self._steps:  # else it was done before there was a clock, and nobody knows how long it took
+                self._steps[name]["is_done"] |= is_done
+            write_json(self.path, self._steps)
+
+
+def _is_written_since(folder: Path, when_ns: int) -> bool:
+    return any(path.lstat().st_mtime_ns >= when_ns for path in folder.rglob("*") if path.is_file())
 
 
 def _cpu_s() -> float:
