@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scroll.config import Settings
 from scroll.maps import open_map
 
-STAGE2, JOINT = "stage2", "joint"
+STAGE2, JOINT, ENSEMBLE = "stage2", "joint", "ensemble"
+EQUAL, MEMBERS_MEAN = "equal mean", "mean of members"  # what fitted weights, and stage two, have to beat
 
 
 def candidate_names(settings: Settings) -> list[str]:
@@ -21,6 +22,16 @@ def candidate_names(settings: Settings) -> list[str]:
 def candidate_folder(settings: Settings, name: str) -> Path:
     """Where a candidate's folds and its out-of-fold predictions lie."""
     return settings.run_dir / name if name in (STAGE2, JOINT) else settings.run_dir / "stage1" / name
+
+
+def blend_weights(settings: Settings, fitted: dict[str, float], name: str) -> dict[str, float]:
+    """The candidates that a row of a table blends, and how much each counts: one for a candidate itself, several for a blend."""
+    blends = {
+        ENSEMBLE: fitted,
+        EQUAL: dict.fromkeys(candidate_names(settings), 1.0),
+        MEMBERS_MEAN: dict.fromkeys(settings.stage1.members, 1.0),
+    }
+    return blends.get(name, {name: 1.0})
 
 
 def oof_folder(settings: Settings, name: str, fragment_id: str) -> Path:
@@ -36,6 +47,18 @@ def flat_map(folder: Path, name: str, hint: str) -> NDArray[np.float32]:
     """
     channels = open_map(folder / ("ink.zarr" if name in (STAGE2, JOINT) else "flat.zarr"), hint)
     return np.asarray(channels[:], dtype=np.float32).max(axis=0)
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """Where a (Y, X) map reaches a threshold, row strip by row strip as it is sliced."""
+
+    prob: Any
+    threshold: float
+
+    def __getitem__(self, rows: slice) -> NDArray[np.bool_]:
+        """Rows as (n, X) bool."""
+        return np.asarray(self.prob[rows] >= self.threshold)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""Score a prediction against labels: every member, stage two, the joint network and the ensemble, in one table."""
+"""Score a prediction against labels: every member, stage two, the joint network and the blends, each with its interval."""
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,14 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.calibrate import read_fit
-from ensemble.candidates import JOINT, STAGE2, candidate_names
+from ensemble.candidates import ENSEMBLE, EQUAL, JOINT, MEMBERS_MEAN, STAGE2, blend_weights, candidate_names
 from ensemble.lift import lifted
 from ensemble.pictures import save_report_pictures
 from ensemble.postprocess import drop_small
 from ensemble.predict import blended, input_sheets
 from scroll.config import Settings
-from scroll.files import write_json
+from scroll.files import write_json, written_aside
 from scroll.labels import Label, named, read_mask_png
+from scroll.metrics.bootstrap import (
+    Counts,
+    Resampled,
+    block_counts,
+    block_edge_um,
+    blocks_record,
+    known_um2,
+    resampled,
+)
 from scroll.metrics.fbeta import ink_score, level_counts
 from scroll.metrics.surface_dice import surface_dice
 
@@ -28,33 +38,67 @@ PHANTOM_NOTE = (
     "Scored on a phantom: this shows that the pipeline works. It is no evidence about real scrolls, and no architecture "
     "may be ranked by it."
 )
-ENSEMBLE = "ensemble"
+BLOCKS = "blocks.npz"
+KINDS = {STAGE2: STAGE2, JOINT: JOINT, ENSEMBLE: ENSEMBLE, EQUAL: "baseline", MEMBERS_MEAN: "baseline"}
+COLUMNS = [
+    "f05",
+    "f05_low",
+    "f05_high",
+    "f05_mean",
+    "precision",
+    "recall",
+    "ap",
+    "auc",
+    "surface_dice",
+    "threshold",
+    "weight",
+]
 
 
 def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, command: list[str]) -> dict[str, Any]:
-    """Score everything that was predicted into `output`, write score.json and the pictures for the report.
+    """Score everything that was predicted into `output`, write score.json, blocks.npz and the pictures for the report.
 
-    Thresholds and weights come from out-of-fold data only. F0.5, precision and recall are of the mask after
-    post-processing for the ensemble, and of the bare threshold for everyone else.
+    Thresholds and weights come from out-of-fold data only. F0.5, precision and recall are of the mask as it would be submitted:
+    above the threshold, small components dropped. `gain` is over the member that is best out of fold, on the same blocks.
+    blocks.npz holds tp, fp, fn of every block, (B, 3), by the rows' names.
     """
     fit = read_fit(settings)
     fragments = input_sheets(settings, source)
     truths = {sheet.id: read_truth(sheet, truth_dir / sheet.id) for sheet in fragments}
-    rows = []
-    for name in [*candidate_names(settings), ENSEMBLE]:
-        rows.append(_row(settings, fragments, output, truths, fit, name))
+    edge_um = block_edge_um(known_um2([~truths[f.id].ignore for f in fragments], [f.pixel_um for f in fragments]))
+    scored = _Scored(settings, fragments, output, truths, fit, edge_um)
+    rows: list[dict[str, Any]] = []
+    blocks: dict[str, Any] = {}
+    for name in [*candidate_names(settings), MEMBERS_MEAN, EQUAL, ENSEMBLE]:
+        row, blocks[name] = scored.row(name)
+        rows.append(row)
+    drawn = resampled(np.stack(list(blocks.values())))
     score = {
         "title": f"{settings.run_dir.name}: {len(fragments)} held-out fragment{'s' if len(fragments) > 1 else ''}",
         "note": PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else "",
         "fragments": [f.id for f in fragments],
-        "rows": rows,
+        "blocks": blocks_record(edge_um, drawn.blocks),
+        "rows": with_intervals(rows, drawn, fit["best_member"]),
         "oof_f05": fit["oof_f05"],
         "commands": [shlex.join(["python", *command])],
     }
     write_json(output / "score.json", score)
+    with written_aside(output / BLOCKS) as aside, aside.open("wb") as file:
+        np.savez(file, **blocks)
     for fragment in fragments:
         _save_pictures(settings, fragment, output / fragment.id, truths[fragment.id].target, fit)
     return score
+
+
+def with_intervals(rows: list[dict[str, Any]], drawn: Resampled, reference: str) -> list[dict[str, Any]]:
+    """The rows with the interval of their F0.5, and their gain over the row called `reference`."""
+    over = [row["name"] for row in rows].index(reference)
+    full = []
+    for number, row in enumerate(rows):
+        low, high = drawn.interval(number)
+        gain = {"over": reference, **drawn.gain(number, over).as_record()}
+        full.append(row | {"f05_low": low, "f05_high": high, "gain": gain})
+    return full
 
 
 def read_truth(sheet: "Sheet", folder: Path) -> Label:
@@ -72,34 +116,40 @@ def read_truth(sheet: "Sheet", folder: Path) -> Label:
     return Label(ink & known, ~known)
 
 
-def _row(
-    settings: Settings,
-    fragments: "Sequence[Sheet]",
-    output: Path,
-    truths: dict[str, Label],
-    fit: dict[str, Any],
-    name: str,
-) -> dict[str, Any]:
-    threshold = fit["thresholds"][name]
-    counts, decided, dice = {}, {}, []
-    for fragment in fragments:
-        truth, valid = truths[fragment.id].target, ~truths[fragment.id].ignore
-        prob = _map(settings, fragment, output / fragment.id, fit, name)
-        mask = _decided(settings, fragment, prob, threshold, name)
-        counts[fragment.id] = level_counts(prob, truth, valid)
-        decided[fragment.id] = level_counts(mask.astype(np.float32), truth, valid)
-        dice.append(_lifted_dice(fragment, mask & valid, truth & valid, settings.ensemble.lift_thickness_vox))
-    ranked, at_mask = ink_score(counts, threshold).as_row(), ink_score(decided, 0.5).as_row()
-    return {
-        "name": name,
-        "kind": name if name in (STAGE2, JOINT, ENSEMBLE) else "member",
-        **{key: at_mask[key] for key in ("f05", "f05_mean", "precision", "recall")},
-        "ap": ranked["ap"],
-        "auc": ranked["auc"],
-        "surface_dice": float(np.mean(dice)),
-        "threshold": threshold,
-        "weight": fit["weights"].get(name),
-    }
+@dataclass(frozen=True)
+class _Scored:
+    """What is scored, and against what."""
+
+    settings: Settings
+    sheets: "Sequence[Sheet]"
+    output: Path
+    truths: dict[str, Label]
+    fit: dict[str, Any]
+    edge_um: float
+
+    def row(self, name: str) -> tuple[dict[str, Any], Counts]:
+        """A row of the table, and the counts of its blocks, (B, 3)."""
+        threshold = self.fit["thresholds"][name]
+        counts, decided, dice, blocks = {}, {}, [], []
+        for sheet in self.sheets:
+            truth, valid = self.truths[sheet.id].target, ~self.truths[sheet.id].ignore
+            prob = _map(self.settings, sheet, self.output / sheet.id, self.fit, name)
+            mask = _decided(self.settings, sheet, prob, threshold)
+            counts[sheet.id] = level_counts(prob, truth, valid)
+            decided[sheet.id] = level_counts(mask.astype(np.float32), truth, valid)
+            blocks.append(block_counts(mask, truth, valid, self.edge_um / sheet.pixel_um))
+            dice.append(_lifted_dice(sheet, mask & valid, truth & valid, self.settings.ensemble.lift_thickness_vox))
+        ranked, at_mask = ink_score(counts, threshold).as_row(), ink_score(decided, 0.5).as_row()
+        return {
+            "name": name,
+            "kind": KINDS.get(name, "member"),
+            **{key: at_mask[key] for key in ("f05", "f05_mean", "precision", "recall")},
+            "ap": ranked["ap"],
+            "auc": ranked["auc"],
+            "surface_dice": float(np.mean(dice)),
+            "threshold": threshold,
+            "weight": self.fit["weights"].get(name),
+        }, np.concatenate(blocks)
 
 
 def _lifted_dice(sheet: "Sheet", mask: NDArray[np.bool_], truth: NDArray[np.bool_], thickness_vox: int) -> float:
@@ -108,12 +158,12 @@ def _lifted_dice(sheet: "Sheet", mask: NDArray[np.bool_], truth: NDArray[np.bool
 
 
 def _map(settings: Settings, fragment: "Sheet", folder: Path, fit: dict[str, Any], name: str) -> Any:
-    return blended(settings, fragment, folder, fit["weights"] if name == ENSEMBLE else {name: 1.0})
+    return blended(settings, fragment, folder, blend_weights(settings, fit["weights"], name))
 
 
-def _decided(settings: Settings, fragment: "Sheet", prob: Any, threshold: float, name: str) -> NDArray[np.bool_]:
+def _decided(settings: Settings, fragment: "Sheet", prob: Any, threshold: float) -> NDArray[np.bool_]:
     mask = (prob[:] >= threshold) & fragment.full_mask
-    return drop_small(mask, settings.ensemble.min_area_um2, fragment.pixel_um) if name == ENSEMBLE else mask
+    return drop_small(mask, settings.ensemble.min_area_um2, fragment.pixel_um)
 
 
 def _save_pictures(
@@ -121,19 +171,33 @@ def _save_pictures(
 ) -> None:
     names = [*candidate_names(settings), ENSEMBLE]
     maps = {name: _map(settings, fragment, folder, fit, name) for name in names}
-    mask = _decided(settings, fragment, maps[ENSEMBLE], fit["thresholds"][ENSEMBLE], ENSEMBLE)
+    mask = _decided(settings, fragment, maps[ENSEMBLE], fit["thresholds"][ENSEMBLE])
     save_report_pictures(settings, fragment, folder, maps, mask, truth)
 
 
 def print_table(score: dict[str, Any]) -> None:
-    """Print the rows of score.json, best F0.5 marked."""
-    columns = ["f05", "f05_mean", "precision", "recall", "ap", "auc", "surface_dice", "threshold", "weight"]
+    """Print the rows of score.json, best F0.5 marked, each with its gain over the best single member."""
     print(f"\n{score['title']}")
-    print(f"{'':<12}" + "".join(f"{column:>13}" for column in columns))
+    width = max(len(row["name"]) for row in score["rows"]) + 1
+    print(
+        " " * width + "".join(f"{column:>13}" for column in COLUMNS) + f"  gain over {score['rows'][0]['gain']['over']}"
+    )
     best = max(row["f05"] for row in score["rows"])
     for row in score["rows"]:
-        cells = "".join(f"{'-' if row[c] is None else format(row[c], '.4f'):>13}" for c in columns)
-        print(f"{row['name']:<12}{cells}{'  <- best F0.5' if row['f05'] == best else ''}")
+        cells = "".join(f"{'-' if row[c] is None else format(row[c], '.4f'):>13}" for c in COLUMNS)
+        print(f"{row['name']:<{width}}{cells}  {said_gain(row)}{'  <- best F0.5' if row['f05'] == best else ''}")
+    blocks = score["blocks"]
+    print(f"95 % intervals over {blocks['count']} blocks of {blocks['edge_um'] / 1000:.1f} mm")
     if score["note"]:
         print(score["note"])
     print()
+
+
+def said_gain(row: dict[str, Any]) -> str:
+    """A row's gain over the best single member in words.
+
+    >>> said_gain({"name": "a", "gain": {"over": "b", "difference": 0.0512, "verdict": "better"}})
+    '+0.0512 better'
+    """
+    gain = row["gain"]
+    return "-" if gain["over"] == row["name"] else f"{gain['difference']:+.4f} {gain['verdict']}"

@@ -4,20 +4,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.config import DataSettings, FoldSettings
+from scroll.config import DataSettings, FoldSettings, Settings
 from scroll.errors import InputError
 from scroll.patches import BalancedSampler
-from scroll.sheets import Sheet
+
+if TYPE_CHECKING:
+    from scroll.sheets import Sheet
 
 Rows = tuple[int, int]  # first and end row at working resolution
 WAYS = {
-    "fragments": ("fragment", "region", "volume"),
-    "segments": ("fragment", "region", "volume"),
+    "fragments": ("fragment", "region", "volume", "scroll"),
+    "segments": ("fragment", "region", "volume", "scroll"),
     "cubes": ("scroll", "fragment"),
 }
 
@@ -48,20 +50,34 @@ class Held(Protocol):
 
 @dataclass(frozen=True)
 class Fold:
-    """One split: `held_out[id]` are the rows the fold predicts; `closed[id]` the rows no training patch may touch."""
+    """One split: `held_out[id]` are the rows the fold predicts; `closed[id]` the rows no training patch may touch.
+
+    Raises:
+        InputError: a held-out row is not closed.
+    """
 
     number: int
     held_out: dict[str, Rows]
     closed: dict[str, Rows]
 
-    def open_rows(self, fragment: Sheet) -> NDArray[np.bool_]:
+    def __post_init__(self) -> None:
+        """Refuse a split that leaks by its making."""
+        for name, (start, stop) in self.held_out.items():
+            first, end = self.closed.get(name, (0, 0))
+            if start < stop and not first <= start < stop <= end:
+                raise InputError(
+                    f"fold {self.number}: rows {start}-{stop} of '{name}' are held out, but only {first}-{end} are closed to training; "
+                    "close at least what is held out"
+                )
+
+    def open_rows(self, fragment: "Sheet") -> NDArray[np.bool_]:
         """(Y,) bool at working resolution: rows that training patches of this fold may touch."""
         rows = np.ones(fragment.mask.shape[0], dtype=bool)
         start, stop = self.closed.get(fragment.id, (0, 0))
         rows[start:stop] = False
         return rows
 
-    def held_out_rows(self, fragment: Sheet) -> NDArray[np.bool_]:
+    def held_out_rows(self, fragment: "Sheet") -> NDArray[np.bool_]:
         """(Y,) bool at working resolution: rows that this fold is validated on and predicts."""
         rows = np.zeros(fragment.mask.shape[0], dtype=bool)
         start, stop = self.held_out.get(fragment.id, (0, 0))
@@ -69,7 +85,7 @@ class Fold:
         return rows
 
     def sampler(
-        self, fragments: Sequence[Sheet], patch_yx: tuple[int, int], ink_share: float, is_training: bool
+        self, fragments: "Sequence[Sheet]", patch_yx: tuple[int, int], ink_share: float, is_training: bool
     ) -> BalancedSampler:
         """Places of training patches, which touch open rows only, or of validation patches, within the held-out rows.
 
@@ -106,7 +122,7 @@ def check_way(pieces: Sequence[Held], settings: FoldSettings) -> None:
     """Refuse a split that this kind of data has not.
 
     Raises:
-        InputError: bands or volumes of cubes, or scrolls of sheets.
+        InputError: bands or volumes of cubes.
     """
     kind = pieces[0].data.kind if pieces else "fragments"
     if settings.by not in WAYS[kind]:
@@ -162,6 +178,43 @@ def _band(fragments: Sequence[Held], number: int, settings: FoldSettings) -> Fol
         held_out[fragment.id] = (start, stop)
         closed[fragment.id] = shut
     return Fold(number, held_out, closed)
+
+
+def check_buffer(settings: Settings) -> None:
+    """Refuse bands of rows whose buffer is narrower than the largest patch, of either stage, is high.
+
+    A prediction of a held-out row looks at rows up to a patch away; with such a buffer no training patch has seen any of them.
+
+    Raises:
+        InputError: naming the patch and the buffer it needs.
+    """
+    if settings.folds.by != "region":
+        return
+    rows = patch_rows(settings)
+    widest = max(rows, key=lambda name: rows[name])
+    if settings.folds.buffer_px < rows[widest]:
+        raise InputError(
+            f"folds.buffer_px is {settings.folds.buffer_px}, but the patch of {widest} reaches over {rows[widest]} rows of working "
+            f"resolution; set folds.buffer_px to at least {rows[widest]}, or make that patch smaller"
+        )
+
+
+def patch_rows(settings: Settings) -> dict[str, int]:
+    """Rows of working resolution that a patch of each member, and of stage two, reaches over.
+
+    In scroll space a patch is a box of voxels of `data.level` that may lie along any of its axes to the sheet; it reaches over its
+    longest edge, in working pixels of `data.bin_yx` voxels of level 0.
+    """
+    data = settings.data
+    rows = {}
+    for name, member in settings.stage1.members.items():
+        in_space = -(-max(member.patch_size) * 2**data.level // data.bin_yx)
+        rows[f"stage1.members.{name}"] = in_space if data.kind == "segments" else member.patch_size[1]
+    if data.kind != "cubes":  # they lie on no sheet: stage two never sees them
+        rows["stage2"] = settings.stage2.patch_size[0]
+        if settings.joint is not None:
+            rows["joint"] = settings.joint.patch_size_yx[0]
+    return rows
 
 
 def check_no_leak(fold: Fold, fragment_id: str, first_row: int, end_row: int) -> None:

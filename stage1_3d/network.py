@@ -13,6 +13,7 @@ from scroll.augment import check_augment
 from scroll.config import DataSettings, MemberSettings, Settings
 from scroll.config_file import load_settings
 from scroll.errors import InputError
+from scroll.folds import check_buffer
 from scroll.sample import Space
 from stage1_3d.models import NETWORKS
 
@@ -23,7 +24,7 @@ Size = tuple[int, int, int]
 
 
 def load_checked_settings(path: Path, overrides: list[str]) -> Settings:
-    """`load_settings`, and every member's network, options and patch size checked.
+    """`load_settings`, and every member's network, options and patch size checked, and the buffer between folds.
 
     Raises:
         InputError: also for an unknown network or option, or a patch the network cannot take; names the nearest legal sizes.
@@ -34,6 +35,10 @@ def load_checked_settings(path: Path, overrides: list[str]) -> Settings:
             check_member(member, settings.data)
         except InputError as error:
             raise InputError(f"{path}: stage1.members.{name}: {error}") from None
+    try:
+        check_buffer(settings)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     return settings
 
 

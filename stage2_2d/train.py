@@ -43,9 +43,10 @@ def train_stage2(settings: "Settings") -> None:
 
     Raises:
         MissingInputError: a member's out-of-fold prediction is not there; the line names `make stage1`.
+        InputError: bands of rows with too narrow a buffer, or the data is not as expected.
     """
     from scroll.config_file import save_settings
-    from scroll.folds import make_folds
+    from scroll.folds import check_buffer, make_folds
     from scroll.inference import is_main_process
     from scroll.sheets import training_sheets
     from stage2_2d.model import check_stage2
@@ -53,6 +54,7 @@ def train_stage2(settings: "Settings") -> None:
     from stage2_2d.stack import read_stack
 
     check_stage2(settings.stage2)
+    check_buffer(settings)
     fragments = training_sheets(settings.data)
     stacks = [
         read_stack(settings.stage1, fragment, oof_folders(settings, fragment.id), _hint(settings))

@@ -15,6 +15,8 @@ NOTE = "A phantom score shows that the pipeline works and is no evidence about r
 TEMPLATE = "page.html.j2"
 COLUMNS = {
     "f05": "F0.5",
+    "interval": "95 % interval",
+    "gain": "Gain over the best member",
     "f05_mean": "Mean F0.5",
     "precision": "Precision",
     "recall": "Recall",
@@ -49,6 +51,7 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
         note=score.get("note") or NOTE,
         columns=COLUMNS,
         rows=_table(score.get("rows", [])),
+        blocks=score.get("blocks", {}),
         commands=score.get("commands", []),
         curves=_curves(run_dir),
         fragments=_fragments(output_dir, score.get("fragments", [])),
@@ -69,11 +72,20 @@ def _table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             "name": row.get("name", ""),
             "kind": row.get("kind", ""),
-            "cells": [f"{row[key]:.3f}" if _is_number(row.get(key)) else "–" for key in COLUMNS],
+            "cells": [_cell(row, key) for key in COLUMNS],
             "is_best": best is not None and row.get("f05") == best,
         }
         for row in rows
     ]
+
+
+def _cell(row: dict[str, Any], key: str) -> str:
+    """A number, an interval, a gain with its verdict, or a dash where there is none."""
+    if key == "interval" and _is_number(row.get("f05_low")) and _is_number(row.get("f05_high")):
+        return f"{row['f05_low']:.3f}–{row['f05_high']:.3f}"
+    if key == "gain" and isinstance(row.get("gain"), dict) and row["gain"].get("over") != row.get("name"):
+        return f"{row['gain']['difference']:+.3f} {row['gain']['verdict']}"
+    return f"{row[key]:.3f}" if _is_number(row.get(key)) else "–"
 
 
 def _is_number(value: Any) -> bool:

@@ -63,10 +63,9 @@ def test_splits_that_cubes_have_not_are_refused(by):
         make_folds(cubes_of(["a", "b"]), FoldSettings(by=by, count=2))
 
 
-def test_fragments_have_no_scrolls_to_hold_out():
-    fragment = Fragment("1", Path("1"), DataSettings())
-    with pytest.raises(InputError, match=r"data.kind is fragments: set folds.by to fragment or region or volume$"):
-        make_folds([fragment], FoldSettings(by="scroll", count=2))
+def test_a_fragment_is_a_scroll_of_its_own():
+    fragments = [Fragment(name, Path(name), DataSettings()) for name in "ab"]
+    assert fold_numbers(fragments, FoldSettings(by="scroll", count=2)) == {"a": 0, "b": 1}
 
 
 def test_what_folds_refuse_is_known_before_any_file_is_read():

@@ -18,7 +18,7 @@ from ensemble.calibrate import calibrate
 from ensemble.predict import predict
 from scripts import demo, doctor, preflight, score_cubes
 from scroll.config import Settings
-from scroll.config_file import load_settings
+from scroll.config_file import load_settings, merged
 from scroll.cubes import prepare, training_cubes
 from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json
@@ -42,8 +42,7 @@ def config(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     training = {"steps": 6, "train_batch_size": 2, "validation_batch_size": 2, "validation_patches": 2}
     training |= {"validate_every": 3, "checkpoint_every": 3, "warmup_steps": 1, "ema_decay": 0.5, "precision": "fp32"}
     small = {"channels": [4, 8, 8], "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]]}
-    settings = {
-        "extends": os.path.relpath(REPOSITORY / "configs" / "surface.yaml", root),
+    changes = {
         "run_dir": str(root / "run"),
         "data": {"root": str(phantom), "cache_dir": str(phantom.parent / "cache")},
         "folds": {"by": "scroll", "count": 2},
@@ -56,6 +55,8 @@ def config(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "window": {"overlap": 0.25, "batch_size": 8},
         },
     }
+    settings = merged(yaml.safe_load((REPOSITORY / "configs" / "surface.yaml").read_text()), changes)
+    settings["stage1"]["members"] = {"unet3d": settings["stage1"]["members"]["unet3d"]}
     path = root / "tiny.yaml"
     path.write_text(yaml.safe_dump(settings))
     return path

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from ensemble.calibrate import calibrate, fit_path, read_fit
+from ensemble.calibrate import calibrate, fit_path, print_fit, read_fit
 from ensemble.candidates import candidate_names, oof_folder
 from scroll.config import Settings
 from scroll.errors import InputError, MissingInputError
@@ -94,6 +94,29 @@ def test_equal_weights_are_equal(settings: Settings) -> None:
     assert [*fit["weights"].values()] == pytest.approx([1 / 3] * 3)
     assert fit["thresholds"]["ensemble"] == fit["thresholds"]["equal mean"]
     assert fit["oof_f05"]["ensemble"] == fit["oof_f05"]["equal mean"]
+
+
+def test_every_figure_has_an_interval_and_what_fitting_gains_is_told_twice(settings: Settings, capsys) -> None:
+    fit = calibrate(settings)
+    assert list(fit["oof_interval"]) == [*candidate_names(settings), "ensemble", "equal mean", "mean of members"]
+    for name, (low, high) in fit["oof_interval"].items():
+        assert 0 <= low <= fit["oof_f05"][name] <= high <= 1 and high > low
+    assert fit["best_member"] == "good" and fit["blocks"]["count"] >= 16
+    where_fitted, left_out = fit["gain_where_fitted"], fit["left_out"]
+    assert where_fitted["difference"] == pytest.approx(fit["oof_f05"]["ensemble"] - fit["oof_f05"]["equal mean"])
+    assert left_out["left_out"] == [["1"], ["2"]] and left_out["verdict"] == "better", "noise is weighed down"
+    print_fit(fit)
+    said = capsys.readouterr().out
+    assert f"left out: {left_out['difference']:+.4f}" in said and "), better" in said
+    assert f"({fit['oof_interval']['good'][0]:.3f} to {fit['oof_interval']['good'][1]:.3f})" in said
+
+
+def test_equal_weights_gain_nothing_over_equal_weights(settings: Settings, capsys) -> None:
+    fit = calibrate(changed(settings, weights="equal"))
+    assert fit["left_out"] is None
+    assert fit["gain_where_fitted"] == {"difference": 0, "low": 0, "high": 0, "verdict": "inside noise"}
+    print_fit(fit)
+    assert "where they were fitted: +0.0000" in capsys.readouterr().out
 
 
 def test_the_f05_it_tells_is_that_of_its_threshold_and_no_other_is_better(settings: Settings) -> None:

@@ -26,6 +26,7 @@ DOORS = {
     "flatten": [str(REPOSITORY / "scripts" / "flatten.py")],
     "preflight": [str(REPOSITORY / "scripts" / "preflight.py")],
     "score_cubes": [str(REPOSITORY / "scripts" / "score_cubes.py")],
+    "compare": [str(REPOSITORY / "scripts" / "compare.py")],
     "bench": [str(REPOSITORY / "scripts" / "bench.py")],
 }
 HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transformers", "accelerate", "scipy")

@@ -22,7 +22,7 @@ from ensemble.joint import train_joint
 from ensemble.joint_network import starting_network
 from scripts import doctor
 from scroll.config_file import load_settings
-from scroll.files import read_json
+from scroll.files import read_json, write_json
 from scroll.folds import make_folds
 from scroll.fragments import training_fragments
 from scroll.volumes.ome_zarr import open_array
@@ -91,7 +91,12 @@ def test_the_joint_network_is_one_more_candidate_with_its_own_weight_threshold_m
     assert "joint" in (scored.output / "report.html").read_text()
     for k in range(2):
         folder = scored.run_dir / "joint" / f"fold{k}"
-        assert {f.name for f in folder.iterdir()} == {"weights.safetensors", "history.jsonl", "receipt.json"}
+        assert {f.name for f in folder.iterdir()} == {
+            "weights.safetensors",
+            "history.jsonl",
+            "receipt.json",
+            "tensorboard",
+        }
         assert read_json(folder / "receipt.json")["member"] == "unet3d"
 
 
@@ -189,13 +194,12 @@ def test_weights_of_another_split_are_no_start_for_they_may_have_seen_what_is_he
     run: Run, door: Door, tmp_path: Path
 ) -> None:
     early = with_joint(run, tmp_path)
-    split = ["--set", "folds.by=region", "--set", "folds.buffer_px=4"]
-    code, _, error = door(ensemble.joint.main, early.config, *split)
-    assert (code, error.count("\n")) == (2, 1) and "other folds" in error and "make stage1" in error
-    receipt = early.run_dir / "stage2" / "fold1" / "receipt.json"
-    receipt.write_text(receipt.read_text().replace('"1": [', '"3": [', 1))
-    code, _, error = door(ensemble.joint.main, early.config)
-    assert (code, error.count("\n")) == (2, 1) and "fold1" in error and "make stage2" in error
+    for folder, command in (("stage2/fold1", "make stage2"), ("stage1/cnn3d/fold0", "make stage1")):
+        receipt = early.run_dir / folder / "receipt.json"
+        content = read_json(receipt)
+        write_json(receipt, content | {"held_out": {"3": [0, 64]}})
+        code, _, error = door(ensemble.joint.main, early.config)
+        assert (code, error.count("\n")) == (2, 1) and folder in error and "other folds" in error and command in error
     assert not (early.run_dir / "joint").exists()
 
 

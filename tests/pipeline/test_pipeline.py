@@ -77,11 +77,17 @@ def test_the_submission_reads_back_as_the_mask(run: Run) -> None:
 
 def test_the_score_has_a_finite_row_for_everyone_and_the_ensembles_is_that_of_its_mask(run: Run) -> None:
     score = read_json(run.output / "score.json")
-    assert [row["name"] for row in score["rows"]] == [*MEMBERS, "stage2", "ensemble"]
+    blends = ["mean of members", "equal mean", "ensemble"]
+    assert [row["name"] for row in score["rows"]] == [*MEMBERS, "stage2", *blends]
+    best = max(MEMBERS, key=score["oof_f05"].get)
     for row in score["rows"]:
-        numbers = [value for key, value in row.items() if key not in ("name", "kind", "weight")]
+        numbers = [value for key, value in row.items() if key not in ("name", "kind", "weight", "gain")]
         assert all(math.isfinite(number) and 0 <= number <= 1 for number in numbers), row
-    assert sum(row["weight"] for row in score["rows"][:-1]) == pytest.approx(1) and score["rows"][-1]["weight"] is None
+        assert row["f05_low"] <= row["f05"] <= row["f05_high"] and row["gain"]["over"] == best
+        f05_of_best = next(other["f05"] for other in score["rows"] if other["name"] == best)
+        assert row["gain"]["difference"] == pytest.approx(row["f05"] - f05_of_best)
+    assert sum(row["weight"] for row in score["rows"][:3]) == pytest.approx(1) and score["rows"][-1]["weight"] is None
+    assert score["blocks"]["count"] >= 16 and score["blocks"]["edge_um"] < score["blocks"]["wanted_um"]
     assert "phantom" in score["note"] and "predict.py" in score["commands"][0]
     mask = np.asarray(Image.open(run.output / "a" / "ensemble" / "ink_mask.png")) > 0
     truth, papyrus = (

@@ -68,7 +68,8 @@ def scroll_run(tmp_path_factory) -> Run:
 
 def test_every_segment_is_scored_on_the_sheet_and_in_the_volume(scroll_run):
     score = json.loads((scroll_run.output / "score.json").read_text())
-    assert [row["name"] for row in score["rows"]] == ["cnn3d", "unet3d", "stage2", "ensemble"]
+    blends = ["mean of members", "equal mean", "ensemble"]
+    assert [row["name"] for row in score["rows"]] == ["cnn3d", "unet3d", "stage2", *blends]
     assert score["fragments"] == sorted(p.name for p in (scroll_run.data / "test").iterdir())
     for row in score["rows"]:
         assert 0 <= row["f05"] <= 1 and 0 <= row["surface_dice"] <= 1 and 0 <= row["auc"] <= 1

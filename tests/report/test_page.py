@@ -17,9 +17,30 @@ from scroll.report import page
 from scroll.report.page import caption, write_report
 from scroll.report.pictures import errors_png, grey_png, prob_png
 
+GAIN = {"over": "cnn3d", "difference": 0.1666, "low": 0.1, "high": 0.2, "verdict": "better"}
 ROWS = [
-    {"name": "cnn3d", "kind": "member", "f05": 0.5123, "f05_mean": 0.5, "auc": 0.8, "ap": None, "weight": 0.25},
-    {"name": "ensemble", "kind": "ensemble", "f05": 0.6789, "f05_mean": 0.6, "auc": 0.9, "ap": 0.7, "weight": None},
+    {
+        "name": "cnn3d",
+        "kind": "member",
+        "f05": 0.5123,
+        "f05_mean": 0.5,
+        "auc": 0.8,
+        "ap": None,
+        "weight": 0.25,
+        "gain": GAIN | {"difference": 0.0, "verdict": "inside noise"},
+    },
+    {
+        "name": "ensemble",
+        "kind": "ensemble",
+        "f05": 0.6789,
+        "f05_mean": 0.6,
+        "auc": 0.9,
+        "ap": 0.7,
+        "weight": None,
+        "f05_low": 0.6511,
+        "f05_high": 0.7123,
+        "gain": GAIN,
+    },
     {"name": "stage2", "kind": "stage2", "f05": float("nan"), "threshold": 0.4, "surface_dice": 0.75},
 ]
 
@@ -94,7 +115,18 @@ def test_only_the_best_row_is_marked_and_unknown_values_are_a_dash(folders: tupl
     marked = re.findall(r'<tr class="best">.*?</tr>', html)
     assert len(marked) == 1 and "ensemble ★" in marked[0] and "0.679" in marked[0]
     stage2 = next(row for row in re.findall(r"<tr>.*?</tr>", html) if "stage2" in row)
-    assert re.findall(r"<td>(.*?)</td>", stage2) == ["–", "–", "–", "–", "–", "–", "0.750", "0.400", "–"]
+    assert re.findall(r"<td>(.*?)</td>", stage2) == ["–"] * 8 + ["0.750", "0.400", "–"]
+    cnn3d = next(row for row in re.findall(r"<tr>.*?</tr>", html) if "cnn3d" in row)
+    assert re.findall(r"<td>(.*?)</td>", marked[0])[:3] == ["0.679", "0.651–0.712", "+0.167 better"]
+    assert re.findall(r"<td>(.*?)</td>", cnn3d)[:3] == ["0.512", "–", "–"], "a member is not held against itself"
+
+
+def test_how_the_intervals_were_made_is_said_where_there_are_any(folders: tuple[Path, Path]) -> None:
+    path = folders[1] / "score.json"
+    assert "blocks of" not in Page(write_report(*folders).read_text()).text
+    blocks = {"count": 16, "edge_um": 3037.4, "wanted_um": 4000.0, "draws": 2000}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"blocks": blocks}))
+    assert "2000 draws of 16 blocks of 3.0 mm" in Page(write_report(*folders).read_text()).text
 
 
 def test_the_page_needs_nothing_from_elsewhere(folders: tuple[Path, Path]) -> None:

@@ -90,7 +90,7 @@ def test_each_planted_problem_is_found(config: Path) -> None:
         ("data.depth=[-9, 9]", "do not hold data.depth"),
         ("data.bin_yx=4", "no open place for a patch of (32, 32)"),
         ("stage2.patch_size=[128, 128]", "stage2: no open place"),
-        ("folds={by: region, count: 4, buffer_px: 8}", "fold 0, stage1.members.a: no open place"),
+        ("folds={by: region, count: 4, buffer_px: 72}", "leave nothing to train on beside a buffer of 72 rows"),
         ("stage2.network=segformr", "did you mean 'segformer'"),
         ("data.root=nowhere", "nowhere/train: no such folder"),
         ("data.typo=1", "unknown key 'data.typo'"),
@@ -99,6 +99,12 @@ def test_each_planted_problem_is_found(config: Path) -> None:
 def test_settings_that_do_not_suit_the_data_are_found(config: Path, override: str, words: str) -> None:
     told = problems(config, override)
     assert told and all(words in line for line in told), told
+
+
+def test_bands_too_low_for_a_patch_and_a_buffer_too_narrow_for_it_are_both_found(config: Path) -> None:
+    narrow, low = problems(config, "folds={by: region, count: 4, buffer_px: 8}")
+    assert "folds.buffer_px is 8, but the patch of stage2 reaches over 64 rows" in narrow
+    assert "fold 0, stage1.members.a: no open place" in low
 
 
 def test_a_disk_too_small_is_found(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,172 @@
+"""How far F0.5 could have come out otherwise: a bootstrap over square blocks of the sheets, differences paired.
+
+Pixels are no independent witnesses: a letter is found or missed as a whole, and so is what one window of a network sees.
+So the sheets are cut into blocks, blocks are drawn with replacement, and F0.5 is taken of the summed counts. Candidates are
+compared on the same draws: what makes a block hard for one makes it hard for the other, and drops out of their difference.
+
+Sources: Efron 1979 (the bootstrap), Künsch 1989 (blocks), Owen 2007, "The pigeonhole bootstrap" (seeds and blocks at once).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scroll.metrics.fbeta import fbeta
+
+Bools = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+BLOCK_UM = 4000.0
+"""Edge of a block: letters of these scrolls are 2 to 3 mm high, so that a block holds one and what surrounds it, and it is wider
+than the windows of the networks (3 mm in the demo). What neighbouring blocks share is what crosses their common edge."""
+LEAST_BLOCKS = 16  # fewer, and the draws repeat one another; small sheets are cut into smaller blocks instead
+DRAWS = 2000
+OUTSIDE = 0.05  # share of the draws outside an interval
+DRAWN_AT_ONCE = 2**22  # draws x blocks in memory together
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much better one candidate is than another: the difference of F0.5, and its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """Better, worse, or inside noise: the interval holds 0."""
+        if self.low > 0:
+            return "better"
+        return "worse" if self.high < 0 else "inside noise"
+
+    def as_record(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"difference": self.difference, "low": self.low, "high": self.high, "verdict": self.verdict}
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """F0.5 of M candidates, `f05` (M,), and on the same draws of `blocks` blocks, `draws` (M, D); all 0 to 1."""
+
+    f05: Floats
+    draws: Floats
+    blocks: int
+
+    def interval(self, candidate: int) -> tuple[float, float]:
+        """95 % percentile interval of one candidate's F0.5; of fewer than two blocks nothing is known: 0 to 1."""
+        return _interval(self.draws[candidate], self.blocks) if self.blocks > 1 else (0.0, 1.0)
+
+    def gain(self, candidate: int, over: int) -> Gain:
+        """Difference between two candidates on the same draws; of fewer than two blocks nothing is known: -1 to 1."""
+        low, high = _interval(self.draws[candidate] - self.draws[over], self.blocks) if self.blocks > 1 else (-1.0, 1.0)
+        return Gain(float(self.f05[candidate] - self.f05[over]), low, high)
+
+
+def _interval(values: Floats, blocks: int) -> tuple[float, float]:
+    tail = tail_share(blocks)
+    low, high = np.quantile(values, (tail, 1 - tail))
+    return float(low), float(high)
+
+
+def tail_share(blocks: int) -> float:
+    """Share of the draws below a 95 % interval, and above it: 2.5 %, less of few blocks, whose draws spread too little.
+
+    Source: Hesterberg 2015, "What teachers should know about the bootstrap", expanded percentile interval: the normal's
+    tail beyond sqrt(n / (n - 1)) times Student's quantile, here by its expansion in 1 / (n - 1).
+
+    >>> round(tail_share(16), 4), round(tail_share(10**6), 4)
+    (0.0139, 0.025)
+    """
+    normal, free = NormalDist(), blocks - 1
+    z = normal.inv_cdf(1 - OUTSIDE / 2)
+    student = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+    return normal.cdf(-math.sqrt(blocks / free) * student)
+
+
+def block_edge_um(known_um2: float) -> float:
+    """Edge of the blocks for so much papyrus: `BLOCK_UM`, or less where that would leave fewer than `LEAST_BLOCKS`.
+
+    >>> block_edge_um(known_um2=1e10), block_edge_um(known_um2=16e6)
+    (4000.0, 1000.0)
+    """
+    return min(BLOCK_UM, math.sqrt(known_um2 / LEAST_BLOCKS))
+
+
+def block_counts(decided: Any, truth: Bools, known: Bools, edge_px: float) -> Counts:
+    """tp, fp, fn of each block of a sheet that holds anything known, (B, 3), from the upper left row by row.
+
+    `decided`, `truth` and `known` are (Y, X); the first may be anything that gives rows of bool by slices. Each axis is cut
+    into equal parts of at most `edge_px` pixels, so that no sliver is left at the end.
+    """
+    rows, columns = (_cuts(length, edge_px) for length in known.shape)
+    found = []
+    for first, end in pairwise(rows):
+        strip = slice(first, end)
+        said, ink, inside = np.asarray(decided[strip]), truth[strip], known[strip]
+        sums = [mask.sum(axis=0) for mask in (said & ink & inside, said & ~ink & inside, ~said & ink & inside, inside)]
+        counts = np.add.reduceat(np.stack(sums), columns[:-1], axis=1)  # (4, blocks along x)
+        found.append(counts[:3, counts[3] > 0].T)
+    return np.concatenate(found).astype(np.int64) if found else np.empty((0, 3), np.int64)
+
+
+def _cuts(length: int, edge_px: float) -> list[int]:
+    parts = min(length, math.ceil(length / max(1.0, edge_px) - 1e-9))  # 1e-9: 12 mm are three blocks of 4
+    return [length * part // parts for part in range(parts + 1)] if length else [0]
+
+
+def resampled(counts: npt.ArrayLike, seed: int = 0, draws: int = DRAWS) -> Resampled:
+    """F0.5 of M candidates on the same resamples of B blocks; `counts` is (M, B, 3) of tp, fp, fn.
+
+    No block at all: nothing to find and nothing claimed, F0.5 is 1.
+    """
+    return resampled_seeds(np.asarray(counts)[None], seed, draws)
+
+
+def resampled_seeds(counts: npt.ArrayLike, seed: int = 0, draws: int = DRAWS) -> Resampled:
+    """Mean F0.5 over S trainings of M candidates; `counts` is (S, M, B, 3). Trainings and blocks are both drawn anew.
+
+    All trainings of a draw are looked at on the same blocks: the blocks are the same papyrus, hard or easy for each of them. Of
+    few trainings the draws know little: with three, the spread between trainings comes out a fifth too small.
+    """
+    numbers = np.asarray(counts, np.float64)
+    seeds, candidates, blocks, _ = numbers.shape
+    rng = np.random.default_rng(seed)
+    shares = _drawn(rng, draws, seeds) / seeds  # (D, S)
+    flat = numbers.transpose(2, 0, 1, 3).reshape(blocks, seeds * candidates * 3)  # (B, S*M*3)
+    piece = max(1, DRAWN_AT_ONCE // max(1, blocks))
+    found = [np.empty((0, candidates))]
+    for start in range(0, draws, piece):
+        part = slice(start, min(start + piece, draws))
+        times = _drawn(rng, part.stop - part.start, blocks)
+        sums = (times @ flat).reshape(-1, seeds, candidates, 3)
+        scores = np.asarray(fbeta(sums[..., 0], sums[..., 1], sums[..., 2]))  # (d, S, M)
+        found.append(np.einsum("ds,dsm->dm", shares[part], scores))
+    whole = numbers.sum(axis=2)
+    own = np.asarray(fbeta(whole[..., 0], whole[..., 1], whole[..., 2]))
+    return Resampled(own.mean(axis=0), np.concatenate(found).T, blocks)
+
+
+def _drawn(rng: np.random.Generator, draws: int, things: int) -> Floats:
+    """How often each of `things` comes up when as many are drawn with replacement, (draws, things)."""
+    if not things:
+        return np.zeros((draws, 0))
+    picked = rng.integers(things, size=(draws, things)) + things * np.arange(draws)[:, None]
+    return np.bincount(picked.ravel(), minlength=draws * things).reshape(draws, things).astype(np.float64)
+
+
+def blocks_record(edge_um: float, blocks: int) -> dict[str, Any]:
+    """What score.json and fit.json say of the blocks; an edge below `wanted_um` means that the sheets are small."""
+    return {"count": blocks, "edge_um": round(edge_um, 1), "wanted_um": BLOCK_UM, "draws": DRAWS}
+
+
+def known_um2(known: Sequence[Bools], pixel_um: Sequence[float]) -> float:
+    """Area of the known papyrus of several sheets, (Y, X) bool each, in square micrometres."""
+    return float(sum(np.count_nonzero(one) * um**2 for one, um in zip(known, pixel_um, strict=True)))
