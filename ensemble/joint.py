@@ -104,6 +104,8 @@ def train_fold(settings: "Settings", fragments: "Sequence[Fragment]", stacks: "S
         about=about_network(settings, channels),
         made_with={
             "member": joint.member,
+            "seed": seed,
+            "depth": settings.data.depth,
             "fold": fold.number,
             "held_out": fold.held_out,
             "started_from": start,
@@ -113,6 +115,7 @@ def train_fold(settings: "Settings", fragments: "Sequence[Fragment]", stacks: "S
             "settings": joint.model_dump(mode="json"),
             "data": made_from(fragments, stacks),
         },
+        trackers=settings.trackers,
     )
     return fit(task, joint.training)
 

@@ -20,7 +20,7 @@ from stage2_2d.stack import Stack
 def predict_out_of_fold(settings: Settings, fragment: Fragment, stack: Stack, folds: Sequence[Fold]) -> None:
     """Predict each row of a training fragment by the fold that held it out, into joint/oof/<fragment>/ink.zarr."""
     parts = [(fold.held_out[fragment.id], [fold.number]) for fold in folds if fragment.id in fold.held_out]
-    predictor = _predictor(settings, fragment, stack, f"out of fold, joint, {fragment.id}")
+    predictor = joint_predictor(settings, fragment, stack, f"out of fold, joint, {fragment.id}")
     predict_sheet(settings, fragment, predictor, oof_folder(settings, JOINT, fragment.id), parts)
 
 
@@ -28,11 +28,12 @@ def predict_new(settings: Settings, fragment: Fragment, stack: Stack, folder: Pa
     """Predict a fragment that no fold was trained on by all folds together (mean of their scores), from its CT and its stack."""
     parts = [((0, fragment.mask.shape[0]), list(range(settings.folds.count)))]
     predict_sheet(
-        settings, fragment, _predictor(settings, fragment, stack, f"predict joint, {fragment.id}"), folder, parts
+        settings, fragment, joint_predictor(settings, fragment, stack, f"predict joint, {fragment.id}"), folder, parts
     )
 
 
-def _predictor(settings: Settings, fragment: Fragment, stack: Stack, label: str) -> Predictor:
+def joint_predictor(settings: Settings, fragment: Fragment, stack: Stack, label: str) -> Predictor:
+    """The jointly trained networks on a fragment's CT and its stack."""
     joint, (first, end) = joint_of(settings), settings.data.depth
     height, width = joint.patch_size_yx
     channels = pad_to(stack.channels, joint.patch_size_yx)

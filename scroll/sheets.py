@@ -75,6 +75,17 @@ class Sheet(Protocol):
         """(Y, X) CT at the sheet's centre, full resolution."""
 
 
+def looked_at(sheet: Sheet) -> dict[str, Any]:
+    """For a receipt: which sheet it was, where it lay, and which way round it was read."""
+    return {
+        "data": sheet.key,
+        "source": str(sheet.folder),
+        "is_flipped": bool(getattr(sheet, "is_flipped", False)),
+        "shift_layers": int(getattr(sheet, "shift_layers", 0)),
+        "normal_sign": sheet.data.normal_sign,
+    }
+
+
 def find_sheets(folder: Path, data: DataSettings, ids: Sequence[str] = ()) -> Sequence[Sheet]:
     """The sheets below `folder`, sorted by id; `ids` picks some.
 

@@ -1,7 +1,7 @@
 """Sliding-window prediction whose memory is bounded by one row of windows, not by the volume."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -84,6 +84,42 @@ def predict(
         rows = band.finished(max(y, first), next_y)
         if rows is not None:
             write(max(y, first), rows)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Everything that decides the values of a map: windows, what each sees, and the networks that look at it.
+
+    Attributes:
+        sweep: the windows; its space may be larger than the map, where that is smaller than a window.
+        read: corner of a window -> (C, *patch).
+        load: gives the networks as one function; called only where there are rows to predict.
+        shape: of the map, as many axes as the sweep's.
+    """
+
+    sweep: Sweep
+    read: Read
+    load: Callable[[], Forward]
+    shape: tuple[int, ...]
+
+    def count(self, from_row: int) -> int:
+        """How many windows `run` will look at."""
+        return count_windows(self.sweep, max(from_row, self.sweep.rows[0]))
+
+    def run(self, write: Write, from_row: int, advance: Advance = lambda windows: None) -> None:
+        """Hand the rows from `from_row` on to `write`, in order, (K, *shape with fewer rows)."""
+        first = max(from_row, self.sweep.rows[0])
+        if first >= self.sweep.rows[1]:
+            return
+        kept = (slice(None), *(slice(0, n) for n in self.shape[:-2]), slice(None), slice(0, self.shape[-1]))
+        predict(self.sweep, self.read, self.load(), lambda row, rows: write(row, rows[kept]), first, advance)
+
+    def rows(self, first: int, end: int) -> NDArray[np.float32]:
+        """Rows [first, end) alone, (K, *shape with end - first rows); the same values as in the whole map."""
+        found: list[NDArray[np.float32]] = []
+        crop = replace(self, sweep=replace(self.sweep, rows=(first, end)))
+        crop.run(lambda row, rows: found.append(rows), first)
+        return np.concatenate(found, axis=-2)
 
 
 def count_windows(sweep: Sweep, from_row: int) -> int:

@@ -1,21 +1,23 @@
 """A member's networks over a fragment, window by window, and the result flattened; resumes row by row."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
 
 from scroll.checkpoint import load_weights, trained_weights
-from scroll.config import MemberSettings, Settings
+from scroll.config import Settings
 from scroll.folds import Fold, Rows
 from scroll.fragments import Fragment
 from scroll.inference import device, mean_of
 from scroll.maps import RowWriter, open_map
 from scroll.progress import progress
 from scroll.receipt import file_hash, is_current, key_of, write_receipt
-from scroll.window import Sweep, count_windows, predict
+from scroll.sheets import looked_at
+from scroll.window import Forward, Prediction, Sweep
 from stage1_3d.flatten import depth_window, flattened
 from stage1_3d.network import about_network, build_network
 
@@ -52,18 +54,18 @@ def predict_fragment(
     if is_current(folder, key) and (folder / "flat.zarr").exists():
         return
     depth = settings.data.depth
-    shape = (depth[1] - depth[0], *fragment.mask.shape)
-    writer = RowWriter(folder / "prob.zarr", prob_key, shape, fragment.pixel_um, "zyx", settings.data.bin_yx)
+    writer = RowWriter(
+        folder / "prob.zarr", prob_key, _shape(settings, fragment), fragment.pixel_um, "zyx", settings.data.bin_yx
+    )
     for rows, folds in parts:
-        networks = [load_member(settings, name, fold) for fold in folds]
-        precision = settings.stage1.members[name].training.precision
-        forward = mean_of(networks, precision, settings.stage1.window.average)
-        _sweep(settings, settings.stage1.members[name], fragment, writer, rows, forward, label)
+        prediction = prediction_of(settings, name, fragment, rows, folds)
+        with progress(label, prediction.count(writer.done_rows), "window") as advance:
+            prediction.run(lambda row, values: writer.write(row, values[0]), writer.done_rows, advance)
     writer.finish()
     flatten_volume(settings, folder, key, fragment)
     write_receipt(
         folder, key, fragment=fragment.id, member=name, parts=parts, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="zyx",
-        depth=depth, data=fragment.key, weights={str(w): file_hash(w) for w in weights},
+        depth=depth, **looked_at(fragment), weights={str(w): file_hash(w) for w in weights},
     )  # fmt: skip
 
 
@@ -73,6 +75,12 @@ def load_member(settings: Settings, name: str, fold: int) -> nn.Module:
     network = build_network(member)
     load_weights(network, weights_path(settings, name, fold), about_network(member), _hint(settings))
     return network.to(device()).eval()
+
+
+def load_forward(settings: Settings, name: str, folds: Sequence[int]) -> Forward:
+    """A member's folds as one function."""
+    networks = [load_member(settings, name, fold) for fold in folds]
+    return mean_of(networks, settings.stage1.members[name].training.precision, settings.stage1.window.average)
 
 
 def weights_path(settings: Settings, name: str, fold: int) -> Path:
@@ -88,37 +96,30 @@ def _hint(settings: Settings) -> str:
     return f"run 'make stage1 CONFIG=...' for {settings.run_dir} first"
 
 
-def _sweep(
-    settings: Settings,
-    member: MemberSettings,
-    fragment: Fragment,
-    writer: RowWriter,
-    rows: "Rows",
-    forward: "Any",
-    label: str,
-) -> None:
+def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows, folds: Sequence[int]) -> Prediction:
+    """A member's folds over rows of a fragment, (1, Z, Y, X) over `data.depth`; a fragment may be smaller than a patch."""
+    member = settings.stage1.members[name]
+    size, (depth, height, width) = member.patch_size, _shape(settings, fragment)
+
     def read(corner: tuple[int, ...]) -> "NDArray[np.float32]":
         z, y, x = corner
-        ct = fragment.patch(z + fragment.margin, y, x, member.patch_size)
-        short = [(0, want - have) for want, have in zip(member.patch_size, ct.shape, strict=True)]
-        return np.pad(ct, short, mode="edge")[None]  # a fragment may be smaller than a patch
+        ct = fragment.patch(z + fragment.margin, y, x, size)
+        short = [(0, want - have) for want, have in zip(size, ct.shape, strict=True)]
+        return np.pad(ct, short, mode="edge")[None]
 
     def is_wanted(corner: tuple[int, ...]) -> bool:
         _, y, x = corner
-        return bool(fragment.mask[y : y + member.patch_size[1], x : x + member.patch_size[2]].any())
+        return bool(fragment.mask[y : y + size[1], x : x + size[2]].any())
 
-    first = max(writer.done_rows, rows[0])
-    if first >= rows[1]:
-        return
-    _, height, width = writer.shape
-    padded = (writer.shape[0], max(height, member.patch_size[1]), max(width, member.patch_size[2]))
-    sweep = Sweep(padded, member.patch_size, settings.stage1.window, rows, is_wanted)
-    with progress(label, count_windows(sweep, first), "window") as advance:
+    padded = (depth, max(height, size[1]), max(width, size[2]))
+    sweep = Sweep(padded, size, settings.stage1.window, rows, is_wanted)
+    return Prediction(sweep, read, partial(load_forward, settings, name, folds), (depth, height, width))
 
-        def write(row: int, probabilities: "NDArray[np.float32]") -> None:
-            writer.write(row, probabilities[0, :, :, :width])
 
-        predict(sweep, read, forward, write, first, advance)
+def _shape(settings: Settings, fragment: Fragment) -> tuple[int, int, int]:
+    first, end = settings.data.depth
+    height, width = fragment.mask.shape
+    return end - first, height, width
 
 
 def flatten_volume(settings: Settings, folder: Path, key: str, fragment: Fragment) -> None:
@@ -151,5 +152,5 @@ def flatten_ct(settings: Settings, fragment: Fragment, folder: Path) -> None:
     writer.finish()
     write_receipt(
         folder, key, fragment=fragment.id, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="cyx",
-        data=fragment.key, weights={},
+        **looked_at(fragment), weights={},
     )  # fmt: skip

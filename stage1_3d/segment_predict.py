@@ -2,22 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config import Settings
 from scroll.folds import Fold, Rows
-from scroll.inference import mean_of
 from scroll.maps import RowWriter
 from scroll.progress import progress
 from scroll.receipt import file_hash, is_current, key_of, write_receipt
 from scroll.segments import Segment, TracedVolume
 from scroll.surfaces.blocks import Blocks
-from scroll.window import Sweep, count_windows, predict
-from stage1_3d.predict import load_member, weights_path
+from scroll.window import Prediction, Sweep
+from stage1_3d.predict import load_forward, weights_path
 
 RowsOf = dict[str, Rows]  # segment id -> working rows that are wanted
 
@@ -72,16 +71,17 @@ def predict_volume(
     if is_current(folder, key) and (folder / "prob.zarr").exists():
         return
     blocks = wanted_blocks(traced, rows)
-    extent = blocks.extent() or ((0, 1), (0, 1), (0, 1))
-    origin = [first for first, _ in extent]
-    shape = tuple(end - first for first, end in extent)
+    origin, shape = cut_out(blocks)
     voxel_um = traced.segments[0].pixel_um * 2**settings.data.level
     writer = RowWriter(folder / "prob.zarr", key, shape, voxel_um, "zyx")
-    _sweep(settings, name, (traced, blocks), folds, (writer, origin))
+    prediction = prediction_of(settings, name, (traced, blocks), folds)
+    with progress(f"predict {name}, volume {traced.name}", prediction.count(writer.done_rows), "window") as advance:
+        prediction.run(lambda row, values: writer.write(row, values[0]), writer.done_rows, advance)
     writer.finish()
     write_receipt(
         folder, key, volume=str(traced.segments[0].source), member=name, folds=folds, rows=rows, axes="zyx", voxel_um=voxel_um,
-        level=settings.data.level, origin_zyx=origin, weights={str(path): file_hash(path) for path in weights},
+        level=settings.data.level, origin_zyx=origin, depth=settings.data.depth, data=traced.key, normal_sign=settings.data.normal_sign,
+        source=[str(segment.folder) for segment in traced.segments], weights={str(path): file_hash(path) for path in weights},
     )  # fmt: skip
 
 
@@ -95,14 +95,18 @@ def wanted_blocks(traced: TracedVolume, rows: RowsOf) -> Blocks:
     return blocks
 
 
-def _sweep(
-    settings: Settings,
-    name: str,
-    where: tuple[TracedVolume, Blocks],
-    folds: list[int],
-    to: tuple[RowWriter, list[int]],
-) -> None:
-    (traced, blocks), (writer, origin) = where, to
+def cut_out(blocks: Blocks) -> tuple[list[int], tuple[int, ...]]:
+    """First voxel and shape (z, y, x) of the box about all blocks."""
+    extent = blocks.extent() or ((0, 1), (0, 1), (0, 1))
+    return [first for first, _ in extent], tuple(end - first for first, end in extent)
+
+
+def prediction_of(
+    settings: Settings, name: str, where: tuple[TracedVolume, Blocks], folds: Sequence[int]
+) -> Prediction:
+    """A member's folds over the box about the blocks, (1, Z, Y, X), NaN where no window touches one of them."""
+    traced, blocks = where
+    origin, shape = cut_out(blocks)
     member = settings.stage1.members[name]
 
     def in_volume(corner: tuple[int, ...]) -> tuple[int, ...]:
@@ -111,18 +115,9 @@ def _sweep(
     def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
         return traced.patch(in_volume(corner), member.patch_size)[None]
 
-    padded = tuple(max(n, p) for n, p in zip(writer.shape, member.patch_size, strict=True))
-    sweep = Sweep(
-        padded, member.patch_size, settings.stage1.window, (0, writer.shape[1]),
-        lambda corner: blocks.touches(in_volume(corner), member.patch_size), empty=float("nan"),
-    )  # fmt: skip
-    depth, _, width = writer.shape
+    def is_wanted(corner: tuple[int, ...]) -> bool:
+        return blocks.touches(in_volume(corner), member.patch_size)
 
-    def write(row: int, probabilities: NDArray[np.float32]) -> None:
-        writer.write(row, probabilities[0, :depth, :, :width])
-
-    label = f"predict {name}, volume {traced.name}"
-    with progress(label, count_windows(sweep, writer.done_rows), "window") as advance:
-        networks: list[Any] = [load_member(settings, name, fold) for fold in folds]
-        forward = mean_of(networks, member.training.precision, settings.stage1.window.average)
-        predict(sweep, read, forward, write, writer.done_rows, advance)
+    padded = tuple(max(n, p) for n, p in zip(shape, member.patch_size, strict=True))
+    sweep = Sweep(padded, member.patch_size, settings.stage1.window, (0, shape[1]), is_wanted, empty=float("nan"))
+    return Prediction(sweep, read, partial(load_forward, settings, name, folds), shape)

@@ -140,6 +140,9 @@ def train_member(settings: "Settings", name: str, data: "Data", fold: "Fold") ->
         about=about_network(member),
         made_with={
             "member": name,
+            "seed": seed,
+            "depth": settings.data.depth,
+            "normal_sign": settings.data.normal_sign,
             "fold": fold.number,
             "held_out": fold.held_out,
             "voxel_um": data.sheets[0].pixel_um,
@@ -147,6 +150,7 @@ def train_member(settings: "Settings", name: str, data: "Data", fold: "Fold") ->
             "settings": member.model_dump(mode="json"),
             "data": keys,
         },
+        trackers=settings.trackers,
     )
     return fit(task, member.training)
 

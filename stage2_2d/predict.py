@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,8 @@ from scroll.inference import device, mean_of
 from scroll.maps import RowWriter
 from scroll.progress import progress
 from scroll.receipt import file_hash, is_current, key_of, write_receipt
-from scroll.sheets import Sheet
-from scroll.window import Read, Sweep, count_windows, predict
+from scroll.sheets import Sheet, looked_at
+from scroll.window import Forward, Prediction, Read, Sweep
 from stage2_2d.model import about_network, build_network
 from stage2_2d.stack import Stack
 
@@ -39,6 +38,11 @@ def predict_fragment(
     settings: Settings, fragment: Sheet, stack: Stack, folder: Path, parts: list[tuple[Rows, list[int]]], label: str
 ) -> None:
     """Predict a fragment from its stack, as `predict_sheet` does; `parts`: which folds predict which rows."""
+    predict_sheet(settings, fragment, predictor_of(settings, stack, label), folder, parts)
+
+
+def predictor_of(settings: Settings, stack: Stack, label: str) -> "Predictor":
+    """Stage two's networks on a sheet's stack."""
     patch = settings.stage2.patch_size
     padded = pad_to(stack.channels, patch)
 
@@ -46,7 +50,7 @@ def predict_fragment(
         y, x = corner
         return np.ascontiguousarray(padded[:, y : y + patch[0], x : x + patch[1]])
 
-    predictor = Predictor(
+    return Predictor(
         label=label,
         patch=patch,
         key=stack.key,
@@ -55,7 +59,6 @@ def predict_fragment(
         load=lambda fold: load_fold(settings, fold, padded.shape[0]),
         precision=settings.stage2.training.precision,
     )
-    predict_sheet(settings, fragment, predictor, folder, parts)
 
 
 @dataclass(frozen=True)
@@ -90,29 +93,35 @@ def predict_sheet(
     key = key_of([predictor.key, [file_hash(w) for w in weights], parts, window.model_dump(), patch])
     if is_current(folder, key) and (folder / "ink.zarr").exists():
         return
+    shape = (1, *fragment.mask.shape)
+    writer = RowWriter(folder / "ink.zarr", key, shape, fragment.pixel_um, "cyx", settings.data.bin_yx)
+    for rows, folds in parts:
+        prediction = prediction_of(settings, fragment, predictor, rows, folds)
+        with progress(predictor.label, prediction.count(writer.done_rows), "window") as advance:
+            prediction.run(writer.write, writer.done_rows, advance)
+    writer.finish()
+    write_receipt(
+        folder, key, fragment=fragment.id, parts=parts, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="cyx",
+        **looked_at(fragment), settings=settings.stage2.window.model_dump(), weights={str(w): file_hash(w) for w in weights},
+    )  # fmt: skip
+
+
+def prediction_of(
+    settings: Settings, fragment: Sheet, predictor: Predictor, rows: Rows, folds: Sequence[int]
+) -> Prediction:
+    """Folds over rows of a sheet, (1, Y, X) at working resolution."""
+    window, patch = settings.stage2.window, predictor.patch
     height, width = fragment.mask.shape
-    writer = RowWriter(folder / "ink.zarr", key, (1, height, width), fragment.pixel_um, "cyx", settings.data.bin_yx)
 
     def is_wanted(corner: tuple[int, ...]) -> bool:
         y, x = corner
         return bool(fragment.mask[y : y + patch[0], x : x + patch[1]].any())
 
-    for rows, folds in parts:
-        first = max(writer.done_rows, rows[0])
-        sweep = Sweep((max(height, patch[0]), max(width, patch[1])), patch, window, rows, is_wanted)
-        with progress(predictor.label, count_windows(sweep, first), "window") as advance:
-            forward = mean_of([predictor.load(fold) for fold in folds], predictor.precision, window.average)
-            write = partial(_write_within, writer, width)
-            predict(sweep, predictor.read, forward, write, first, advance)
-    writer.finish()
-    write_receipt(
-        folder, key, fragment=fragment.id, parts=parts, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="cyx",
-        data=fragment.key, weights={str(w): file_hash(w) for w in weights},
-    )  # fmt: skip
+    def load() -> Forward:
+        return mean_of([predictor.load(fold) for fold in folds], predictor.precision, window.average)
 
-
-def _write_within(writer: RowWriter, width: int, row: int, ink: NDArray[np.float32]) -> None:
-    writer.write(row, ink[:, :, :width])
+    padded = (max(height, patch[0]), max(width, patch[1]))
+    return Prediction(Sweep(padded, patch, window, rows, is_wanted), predictor.read, load, (height, width))
 
 
 def pad_to(channels: NDArray[np.float32], patch: tuple[int, int]) -> NDArray[np.float32]:

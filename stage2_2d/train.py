@@ -96,6 +96,8 @@ def train_fold(settings: "Settings", fragments: "Sequence[Sheet]", stacks: "list
         validation=StackPatches(fragments, arrays, fold, stage2, seed, is_training=False),
         about=about_network(stage2, channels),
         made_with={
+            "seed": seed,
+            "depth": settings.data.depth,
             "fold": fold.number,
             "held_out": fold.held_out,
             "voxel_um": fragments[0].pixel_um,
@@ -104,6 +106,7 @@ def train_fold(settings: "Settings", fragments: "Sequence[Sheet]", stacks: "list
             "settings": stage2.model_dump(mode="json"),
             "data": made_from,
         },
+        trackers=settings.trackers,
     )
     return fit(task, stage2.training)
 

@@ -27,6 +27,10 @@ DOORS = {
     "preflight": [str(REPOSITORY / "scripts" / "preflight.py")],
     "score_cubes": [str(REPOSITORY / "scripts" / "score_cubes.py")],
     "compare": [str(REPOSITORY / "scripts" / "compare.py")],
+    "replay": [str(REPOSITORY / "scripts" / "replay.py")],
+    "bench_gpu": [str(REPOSITORY / "scripts" / "bench_gpu.py")],
+    "preview": [str(REPOSITORY / "scripts" / "preview.py")],
+    "joint": ["-m", "ensemble.joint"],
     "bench": [str(REPOSITORY / "scripts" / "bench.py")],
 }
 HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transformers", "accelerate", "scipy")

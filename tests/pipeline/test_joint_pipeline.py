@@ -194,12 +194,13 @@ def test_weights_of_another_split_are_no_start_for_they_may_have_seen_what_is_he
     run: Run, door: Door, tmp_path: Path
 ) -> None:
     early = with_joint(run, tmp_path)
-    for folder, command in (("stage2/fold1", "make stage2"), ("stage1/cnn3d/fold0", "make stage1")):
+    for folder, command in (("stage2/fold1", "make stage2"), ("stage1/unet3d/fold0", "make stage1")):
         receipt = early.run_dir / folder / "receipt.json"
         content = read_json(receipt)
         write_json(receipt, content | {"held_out": {"3": [0, 64]}})
         code, _, error = door(ensemble.joint.main, early.config)
         assert (code, error.count("\n")) == (2, 1) and folder in error and "other folds" in error and command in error
+        write_json(receipt, content)
     assert not (early.run_dir / "joint").exists()
 
 
