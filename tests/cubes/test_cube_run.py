@@ -17,6 +17,7 @@ from drawn_cubes import cubes_of, striped, write_cubes
 from ensemble.calibrate import calibrate
 from ensemble.predict import predict
 from scripts import demo, doctor, preflight, score_cubes
+from scripts.replay import replay
 from scroll.config import Settings
 from scroll.config_file import load_settings, merged
 from scroll.cubes import prepare, training_cubes
@@ -107,6 +108,11 @@ def test_probabilities_are_those_of_the_network_at_their_own_place(settings):
             alone = torch.sigmoid(network(torch.from_numpy(cube.patch(corner, (32, 32, 32)))[None, None])).numpy()[0, 0]
         place = tuple(slice(c, c + 32) for c in corner)
         np.testing.assert_allclose(found[place], alone, atol=2e-3)  # float16
+
+
+def test_from_its_receipt_a_cube_can_be_predicted_anew(settings):
+    for folder in sorted(oof(settings).iterdir()):
+        assert replay(folder, 40, 10)["largest_difference"] == 0, folder
 
 
 def test_a_second_run_makes_nothing_again(settings, capsys):

@@ -12,6 +12,7 @@ from scipy.ndimage import binary_erosion
 
 from ensemble.submission import read_submission
 from scripts import doctor
+from scripts.replay import replay
 from scroll.checkpoint import trained_weights
 from scroll.config_file import load_settings
 from scroll.maps import open_map
@@ -118,6 +119,16 @@ def test_the_flattened_ct_is_in_spreads_of_the_grey_scale(scroll_run):
         flat = open_map(settings.run_dir / "stage1" / "ct" / "oof" / segment.id / "flat.zarr", "")[0]
         assert np.abs(np.median(flat[segment.mask])) < 2 and np.abs(flat).max() <= 8
         assert flat[segment.mask].std() > 0.1
+
+
+def test_from_their_receipts_volumes_and_sheets_can_be_predicted_anew(scroll_run):
+    settings = load_settings(scroll_run.config)
+    member = settings.run_dir / "stage1" / "unet3d" / "oof"
+    folders = sorted((member / "volumes").iterdir())
+    folders += [settings.run_dir / "stage2" / "oof" / find_segments(settings.data.root / "train", settings.data)[0].id]
+    folders += [next((scroll_run.output / "volumes").iterdir()) / "cnn3d"]
+    for folder in folders:
+        assert replay(folder, 24, None)["largest_difference"] == 0, folder
 
 
 def test_a_second_run_makes_nothing_again(scroll_run):
