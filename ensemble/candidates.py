@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.blend import blend
 from scroll.config import Settings
 from scroll.maps import open_map
+from scroll.sheets import Sheet
 
 STAGE2, JOINT, ENSEMBLE = "stage2", "joint", "ensemble"
 EQUAL, MEMBERS_MEAN = "equal mean", "mean of members"  # what fitted weights, and stage two, have to beat
@@ -91,3 +93,9 @@ class FullSize:
         below = np.floor(place).astype(np.int64)
         above = np.minimum(below + 1, self.coarse.shape[axis] - 1)
         return below, above, (place - below).astype(np.float32)
+
+
+def blended(settings: Settings, fragment: Sheet, folder: Path, weights: dict[str, float]) -> "FullSize":
+    """The weighted mean of the candidates named in `weights`, seen at full resolution."""
+    maps = [flat_map(folder / name, name, "run ensemble/predict.py again") for name in weights]
+    return FullSize(blend(maps, list(weights.values())), settings.data.bin_yx, fragment.shape_yx)

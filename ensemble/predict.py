@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scroll.config import Settings
-    from scroll.fragments import Fragment
     from scroll.sheets import Sheet
 
 
@@ -66,6 +65,7 @@ def predict(settings: "Settings", source: Path, output: Path) -> "dict[str, NDAr
         InputError: a fragment is not as expected.
     """
     from ensemble.calibrate import read_fit
+    from ensemble.inputs import input_sheets
     from ensemble.preflight import preflighted
     from scroll.sheets import need_sheets
 
@@ -81,37 +81,6 @@ def predict(settings: "Settings", source: Path, output: Path) -> "dict[str, NDAr
         predict_candidates(settings, sheet, output / sheet.id)
         masks[sheet.id] = blend_sheet(settings, sheet, output / sheet.id, fit)
     return masks
-
-
-def input_sheets(settings: "Settings", source: Path) -> "list[Any]":
-    """The fragments (or traced segments, by `data.kind`) at `source`: a folder of them, a single one, or a bare layer stack."""
-    from scroll.errors import MissingInputError
-
-    source = source.absolute()  # "." has no name
-    if not source.exists():
-        raise MissingInputError(f"{source}: not there; --input takes a folder of fragments, one fragment, or a volume")
-    if settings.data.kind == "segments":
-        from scroll.segments import Segment, find_segments, is_segment
-
-        return (
-            [Segment(source.name, source, settings.data)]
-            if is_segment(source)
-            else find_segments(source, settings.data)
-        )
-    return _input_fragments(settings, source)
-
-
-def _input_fragments(settings: "Settings", source: Path) -> "list[Fragment]":
-    from scroll.fragments import Fragment, find_fragments
-    from scroll.volumes import is_volume
-    from scroll.volumes.tiff_stack import STACK_NAMES
-
-    if source.name in STACK_NAMES and source.is_dir():
-        source = source.parent  # the mask lies beside the layers
-    if is_volume(source):
-        is_stack = source.is_dir() and source.suffix != ".zarr"  # of a folder "7.91um" nothing is an ending
-        return [Fragment(source.name if is_stack else source.stem, source, settings.data)]
-    return find_fragments(source, settings.data)
 
 
 def predict_candidates(settings: "Settings", fragment: "Any", folder: Path) -> None:
@@ -142,6 +111,7 @@ def blend_sheet(settings: "Settings", fragment: "Sheet", folder: Path, fit: dict
 
     Memory: a few full-resolution (Y, X) arrays; the volume is not touched.
     """
+    from ensemble.candidates import blended
     from ensemble.pictures import save_probability, write_mask_png
     from ensemble.postprocess import drop_small
 
@@ -151,15 +121,6 @@ def blend_sheet(settings: "Settings", fragment: "Sheet", folder: Path, fit: dict
     save_probability(prob, folder / "ensemble", fragment.pixel_um)
     write_mask_png(folder / "ensemble" / "ink_mask.png", mask)
     return mask
-
-
-def blended(settings: "Settings", fragment: "Sheet", folder: Path, weights: dict[str, float]) -> Any:
-    """The weighted mean of the candidates named in `weights`, seen at full resolution: an `ensemble.candidates.FullSize`."""
-    from ensemble.blend import blend
-    from ensemble.candidates import FullSize, flat_map
-
-    maps = [flat_map(folder / name, name, "run ensemble/predict.py again") for name in weights]
-    return FullSize(blend(maps, list(weights.values())), settings.data.bin_yx, fragment.shape_yx)
 
 
 def write_checked_submission(settings: "Settings", path: Path, masks: "dict[str, NDArray[np.bool_]]") -> None:

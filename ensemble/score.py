@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.calibrate import read_fit
-from ensemble.candidates import ENSEMBLE, EQUAL, JOINT, MEMBERS_MEAN, STAGE2, blend_weights, candidate_names
+from ensemble.candidates import ENSEMBLE, EQUAL, JOINT, MEMBERS_MEAN, STAGE2, blend_weights, blended, candidate_names
+from ensemble.inputs import input_sheets
 from ensemble.lift import lifted
 from ensemble.pictures import save_report_pictures
 from ensemble.postprocess import drop_small
-from ensemble.predict import blended, input_sheets
 from scroll.config import Settings
 from scroll.files import write_json, written_aside
 from scroll.labels import Label, named, read_mask_png

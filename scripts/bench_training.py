@@ -24,7 +24,7 @@ PLAIN = {"depth_jitter": 0, "layer_dropout": 0, "cutout": 0, "noise": 0, "bright
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `bench.py training`."""
     parser.add_argument("--patches", type=int, default=200, help="that each way of loading is timed on")
-    parser.add_argument("--step-patch", type=int, nargs=3, default=(64, 128, 128), metavar=("Z", "Y", "X"))
+    parser.add_argument("--step-patch", type=int, nargs=3, default=(16, 96, 96), metavar=("Z", "Y", "X"))
     parser.add_argument("--steps", type=int, default=3, help="training steps timed in each precision")
 
 
@@ -131,10 +131,15 @@ def precision(patch: tuple[int, int, int], steps: int) -> None:
     """Time a training step of a small U-Net (channels 8 to 64) in fp32 and in bf16 with channels last, in turn."""
     import torch
 
+    from scroll.inference import has_bf16
+
     print(
         f"training step of a U-Net (8, 16, 32, 64), batch 1, patch {patch}, {torch.get_num_threads()} threads, median of {steps}"
     )
-    times: dict[str, list[float]] = {"fp32": [], "bf16": [], "bf16 + channels last": []}
+    print(
+        f"  this processor computes bf16 {'itself' if has_bf16() else 'in software: expect it to be slower than fp32'}"
+    )
+    times: dict[str, list[float]] = {"fp32": [], "fp32 + channels last": [], "bf16": [], "bf16 + channels last": []}
     ways = {name: _step(patch, name) for name in times}
     for step in ways.values():
         step()  # the first compiles and allocates
@@ -169,7 +174,7 @@ def _step(patch: tuple[int, int, int], name: str) -> Callable[[], None]:
     optimiser = torch.optim.AdamW(network.parameters())
 
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=name != "fp32"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=name.startswith("bf16")):
             loss = loss_terms(network(ct).squeeze(1), batch, LossSettings())
         loss.backward()
         optimiser.step()

@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="also leave <sheet>/preflight.json here")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
-    from ensemble.predict import input_sheets
+    from ensemble.inputs import input_sheets
     from ensemble.preflight import checked
     from scroll.config_file import load_settings
     from scroll.files import read_json

@@ -26,8 +26,15 @@ def resolved_precision(wish: str) -> Literal["fp32", "bf16", "fp16"]:
     if wish == "fp32" or wish == "bf16" or wish == "fp16":
         return wish  # type: ignore[return-value]
     if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        return "bf16" if has_bf16() else "fp16"
     return "fp32"
+
+
+def has_bf16() -> bool:
+    """Whether the device computes in bf16 itself; where it does not, torch does so in software, several times slower than fp32."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def mean_of(networks: Sequence[nn.Module], precision: str, average: str) -> Callable[[Tensor], Tensor]:

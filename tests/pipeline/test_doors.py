@@ -11,7 +11,7 @@ import pytest
 from pipeline_run import ENVIRONMENT, REPOSITORY, Door, Run, changed, copied, predict_arguments, states, step
 
 import ensemble.predict
-from ensemble.predict import input_sheets
+from ensemble.inputs import input_sheets
 from scroll.config_file import load_settings
 from scroll.volumes.ome_zarr import open_array
 

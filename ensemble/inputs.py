@@ -1,0 +1,39 @@
+"""What a prediction is asked for: a folder of fragments or segments, one of them, or a bare volume."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scroll.config import Settings
+    from scroll.fragments import Fragment
+
+
+def input_sheets(settings: "Settings", source: Path) -> "list[Any]":
+    """The fragments (or traced segments, by `data.kind`) at `source`: a folder of them, a single one, or a bare layer stack."""
+    from scroll.errors import MissingInputError
+
+    source = source.absolute()  # "." has no name
+    if not source.exists():
+        raise MissingInputError(f"{source}: not there; --input takes a folder of fragments, one fragment, or a volume")
+    if settings.data.kind == "segments":
+        from scroll.segments import Segment, find_segments, is_segment
+
+        return (
+            [Segment(source.name, source, settings.data)]
+            if is_segment(source)
+            else find_segments(source, settings.data)
+        )
+    return _input_fragments(settings, source)
+
+
+def _input_fragments(settings: "Settings", source: Path) -> "list[Fragment]":
+    from scroll.fragments import Fragment, find_fragments
+    from scroll.volumes import is_volume
+    from scroll.volumes.tiff_stack import STACK_NAMES
+
+    if source.name in STACK_NAMES and source.is_dir():
+        source = source.parent  # the mask lies beside the layers
+    if is_volume(source):
+        is_stack = source.is_dir() and source.suffix != ".zarr"  # of a folder "7.91um" nothing is an ending
+        return [Fragment(source.name if is_stack else source.stem, source, settings.data)]
+    return find_fragments(source, settings.data)
