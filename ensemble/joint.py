@@ -128,7 +128,7 @@ def joint_key(settings: "Settings", fold: "Fold", start: dict[str, str], data: d
     joint, stage2 = joint_of(settings), settings.stage2
     changes = [settings.stage1.members[joint.member].augment.model_dump(), stage2.augment.model_dump()]
     how = [
-        joint.model_dump(mode="json", exclude={"training": {"loader", "checkpoint_every"}}),
+        joint.model_dump(mode="json", exclude={"training"}) | {"training": joint.training.deciding()},
         settings.stage1.flatten.model_dump(),
         stage2.ink_share,
         stage2.loss.model_dump(),

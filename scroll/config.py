@@ -159,13 +159,23 @@ class TrainingSettings(Frozen):
     channels_last: bool = Field(False, description="memory layout that speeds convolutions up in bf16 and fp16")
     compile: bool = Field(False, description="torch.compile, tried on one patch first and left alone where it fails")
     early_stopping: int = Field(
-        0, ge=0, description="stop after so many validations without a lower loss; 0: train all steps"
+        0,
+        ge=0,
+        description="stop after so many validations without a lower loss; 0: train all steps. The held-out fold then chooses when "
+        "to stop, so its out-of-fold scores, and what is fitted on them, flatter a little",
     )
     skip_share: float = Field(0.01, ge=0, le=1, description="share of unreadable patches above which the run stops")
     validate_every: int = Field(100, ge=1)
     validation_patches: int = Field(16, ge=1)
     checkpoint_every: int = Field(100, ge=1)
     loader: LoaderSettings = LoaderSettings()
+
+    def deciding(self) -> dict[str, Any]:
+        """Those settings that decide the weights; changing another one lets a training go on where it stopped."""
+        harmless = {"loader", "checkpoint_every", "skip_share"}
+        if not self.early_stopping:
+            harmless |= {"validate_every", "validation_patches", "validation_batch_size"}
+        return self.model_dump(mode="json", exclude=harmless)
 
 
 class MemberSettings(Frozen):

@@ -1,9 +1,9 @@
 """The one training loop: any model, any loss, batches by number; resumes exactly; knows neither ink nor depth."""
 
 import atexit
+import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,8 @@ from scroll.receipt import file_hash, is_current, write_receipt
 from scroll.records import Curves, Line, numbers_of, open_curves, write_history
 from scroll.schedule import learning_rate_factor
 from scroll.step_clock import WAIT_IS_LOUD, StepClock, Timed, forward_flop
-from scroll.tuned import compiled_if_it_works, in_layout
+from scroll.together import leave_the_group, no_sync
+from scroll.tuned import Compiled, can_compile, in_layout
 
 OVERFLOWS = 50  # steps in a row that fp16 may overflow in before the run stops
 LossOf = Callable[[nn.Module, Batch], Tensor]
@@ -93,7 +94,7 @@ def fit(task: Task, settings: TrainingSettings) -> Path:
         cpu=not torch.cuda.is_available(),  # unless told so it takes two processes on CPUs for two runs of one
     )
     if accelerator.num_processes > 1:
-        atexit.register(_leave_the_group)
+        atexit.register(leave_the_group)
     remove(task.folder / RECEIPT)  # from here on the weights there, if any, are not what this task asks for
     run = _Run(task, settings, accelerator)
     try:
@@ -107,16 +108,17 @@ def fit(task: Task, settings: TrainingSettings) -> Path:
 
 def _train(run: "_Run") -> None:
     settings = run.settings
-    with stop_flag() as should_stop, progress(run.task.label, settings.steps, "step", start=run.step) as advance:
+    with (
+        stop_flag() as should_stop,
+        progress(run.task.label, settings.steps, "step", run.step, run.accelerator.is_main_process) as advance,
+    ):
         for batches in run.batches():
             note = run.train_step(batches)
             advance(note=note)
             if run.step % settings.validate_every == 0 or run.step == settings.steps:
                 run.validate()
                 if run.agreed(run.has_stalled):
-                    print(
-                        f"{run.task.label}: {settings.early_stopping} validations without a lower loss; stopped at step {run.step}"
-                    )
+                    run.say(f"{settings.early_stopping} validations without a lower loss; stopped at step {run.step}")
                     return
             is_last = run.agreed(should_stop())
             if run.step % settings.checkpoint_every == 0 or is_last:
@@ -131,19 +133,17 @@ class _Run:
     def __init__(self, task: Task, settings: TrainingSettings, accelerator: Accelerator) -> None:
         self.task, self.settings, self.accelerator = task, settings, accelerator
         self.step = 0
-        self.overflows = 0
         self.flop: float | None = None
         self.has_complained = False
         self.history: list[Line] = []
         model = in_layout(task.model, settings.channels_last)
-        if settings.compile:
-            compiled_if_it_works(model, self._probe, task.label)
+        is_compiled = settings.compile and can_compile(model, self._probe, task.label)
         self.model, self.optimiser = accelerator.prepare(model, make_optimiser(model, settings))
         self.average = AveragedModel(
             accelerator.unwrap_model(self.model), multi_avg_fn=ema(settings.ema_decay), use_buffers=True
         )
         self.clock = StepClock(accelerator.device)
-        self.timed = Timed(self.model, self.clock)
+        self.timed = Timed(Compiled(self.model) if is_compiled else self.model, self.clock)
         self.resume_path = task.folder / "resume.pt"
         if self.resume_path.exists():
             self._resume()
@@ -162,12 +162,17 @@ class _Run:
         """Where the history is shown while it grows; opened at the first step, by the first process alone."""
         if not self.accelerator.is_main_process:
             return []
-        return open_curves(self.task.folder, self.task.label, self.step, self.task.trackers)
+        return open_curves(self.task.folder, self.task.label, self.task.key, self.step, self.task.trackers)
 
     def close(self) -> None:
         """Let the curves be written to the end."""
         for curves in self.curves if "curves" in self.__dict__ else []:
             curves.close()
+
+    def say(self, text: str) -> None:
+        """Print a line, once however many processes train together."""
+        if self.accelerator.is_main_process:
+            print(f"{self.task.label}: {text}")
 
     def record(self, line: Line) -> None:
         """Add a line to the history, and its numbers to the curves."""
@@ -178,7 +183,7 @@ class _Run:
     def _resume(self) -> None:
         state = load_state(self.resume_path)
         if state["key"] != self.task.key:
-            print(f"{self.task.label}: settings or data changed since {self.resume_path}; training from the start")
+            self.say(f"settings or data changed since {self.resume_path}; training from the start")
             return
         if state["made_on"] != self._made_on():
             raise InputError(
@@ -191,7 +196,7 @@ class _Run:
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step, self.history = state["step"], state["history"]
-        print(f"{self.task.label}: goes on at step {self.step}")
+        self.say(f"goes on at step {self.step}")
 
     def _made_on(self) -> dict[str, Any]:
         """What else than the settings decides the arithmetic."""
@@ -247,14 +252,15 @@ class _Run:
             group["lr"] = rate
         line: Line = {"step": self.step + 1, "lr": rate}
         skipped = self._skipped(batches)
-        line["loss"] = round(self._backward(batches), 5)
-        norm = self._clipped_norm()
+        losses = self._backward(batches)
         with self.clock.part("optimiser"):
+            norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
+            line |= self._checked(torch.stack([*losses, norm.to(losses[0].device)]).tolist())
             self.optimiser.step()
             self.optimiser.zero_grad()
             self.average.update_parameters(self.accelerator.unwrap_model(self.model))
         self.step += 1
-        line |= {"gradient_norm": float(f"{norm:.4g}"), "seconds": round(time.monotonic() - began, 4)}
+        line["seconds"] = round(time.monotonic() - began, 4)
         if skipped:
             line["skipped"] = skipped
         if self.clock.end_step():
@@ -262,28 +268,33 @@ class _Run:
         self.record(line)
         return f"loss {line['loss']:.3f}"
 
-    def _backward(self, batches: list[Batch]) -> float:
-        """Add up the gradients of the batches; returns their mean loss."""
-        total = 0.0
+    def _backward(self, batches: list[Batch]) -> list[Tensor]:
+        """Add up the gradients of the batches; returns each one's share of the mean loss. Nothing here waits for a GPU."""
+        losses = []
         for i, batch in enumerate(batches):
             is_last = i == len(batches) - 1
-            with _no_sync(self.accelerator, self.model, not is_last):
+            with no_sync(self.accelerator, self.model, not is_last):
                 with self.accelerator.autocast(), self.clock.part("loss"):
                     loss = self.task.loss_of(self.timed, self._on_device(batch)) / len(batches)
-                self._check_finite(loss, "loss")
                 with self.clock.part("backward"):
                     self.accelerator.backward(loss)
-            total += float(loss.detach())
-        return total
+            losses.append(loss.detach().float())
+        return losses
 
-    def _clipped_norm(self) -> float:
-        """Clip the gradient; its norm before. An overflow of fp16 makes the scaler skip the step, but not for ever."""
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
-        norm = torch.zeros(()) if norm is None else norm
-        self.overflows = 0 if torch.isfinite(norm) else self.overflows + 1
-        if self.accelerator.scaler is None or self.overflows > OVERFLOWS:
+    def _checked(self, values: list[float]) -> Line:
+        """Loss and gradient's norm for the history, from each batch's share of the loss, then the norm, before the weights move.
+
+        An overflow of fp16 makes the scaler skip the step by itself, but not for ever.
+        """
+        *losses, norm = values
+        self._check_finite(sum(losses), "loss")
+        line: Line = {"loss": round(sum(losses), 5)}
+        if math.isfinite(norm):
+            return line | {"gradient_norm": float(f"{norm:.4g}")}
+        before = [line for line in self.history if "loss" in line][-OVERFLOWS:]
+        if self.accelerator.scaler is None or sum("overflow" in line for line in before) == OVERFLOWS:
             self._check_finite(norm, "gradient's norm")
-        return float(norm)
+        return line | {"overflow": True}
 
     def _skipped(self, batches: list[Batch]) -> int:
         """How many patches of these batches stand in for unreadable ones.
@@ -310,21 +321,21 @@ class _Run:
             # a backward pass costs two forward passes
             self.flop = 3 * self.settings.accumulate_steps * forward if forward else 0.0
         said = self.clock.report(self.flop)
-        if said["wait_share"] > WAIT_IS_LOUD and not self.has_complained and self.accelerator.is_main_process:
+        if said["wait_share"] > WAIT_IS_LOUD and not self.has_complained:
             self.has_complained = True
-            print(
-                f"{self.task.label}: {said['wait_share']:.0%} of a step of {said['step_s']:.3f} s is spent waiting for patches; "
+            self.say(
+                f"{said['wait_share']:.0%} of a step of {said['step_s']:.3f} s is spent waiting for patches; "
                 f"raise training.loader.workers (now {self.settings.loader.workers})"
             )
         return said
 
-    def _check_finite(self, value: Tensor, what: str) -> None:
-        if not torch.isfinite(value):
+    def _check_finite(self, value: float, what: str) -> None:
+        if not math.isfinite(value):
             numbers = [n for chunk in self._numbers()[: self.settings.accumulate_steps] for n in chunk]
             raise InputError(
-                f"{self.task.label}: {what} is {value.item()} at step {self.step + 1} (patches {numbers[0]}-{numbers[-1]}); "
-                "the state of the last checkpoint is whole: "
-                "lower training.learning_rate, or set training.precision to bf16 or fp32, and start again"
+                f"{self.task.label}: {what} is {value} at step {self.step + 1} (patches {numbers[0]}-{numbers[-1]}); the last checkpoint "
+                "is whole and the same command goes on from it; if it stops there again lower training.learning_rate, or set "
+                "training.precision to bf16 or fp32, which trains from the start"
             )
 
     def agreed(self, should_stop: bool) -> bool:
@@ -381,18 +392,3 @@ class _Run:
 def _alone(settings: TrainingSettings) -> TrainingSettings:
     """The same settings without loading processes."""
     return settings.model_copy(update={"loader": settings.loader.model_copy(update={"workers": 0})})
-
-
-def _leave_the_group() -> None:
-    """Left standing when Python ends, torch's process group now and then aborts a process that had done all its work."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
-@contextmanager
-def _no_sync(accelerator: Accelerator, model: nn.Module, is_open: bool) -> Iterator[None]:
-    if is_open:
-        with accelerator.no_sync(model):
-            yield
-    else:
-        yield

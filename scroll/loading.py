@@ -93,5 +93,6 @@ def told_of_dead_workers(loading: LoaderSettings) -> Iterator[None]:
 
 
 def validation_batches(patches: "Dataset[Batch]", settings: TrainingSettings) -> Iterator[Batch]:
-    """The fixed patches that a training is validated on, in order."""
-    yield from DataLoader(patches, batch_size=settings.validation_batch_size)
+    """The fixed patches that a training is validated on, in order; in the place of an unreadable one stands another here too."""
+    numbers = torch.arange(len(patches)).split(settings.validation_batch_size)  # type: ignore[arg-type]
+    yield from DataLoader(Sound(patches), batch_sampler=[part.tolist() for part in numbers])

@@ -11,14 +11,14 @@ from scroll.config import TrainingSettings
 
 def make_optimiser(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
     """The optimiser that the settings name, over the model's parameters that learn."""
+    if settings.optimiser == "muon":
+        return MuonAndAdamW(muon_groups(model, settings.weight_decay), settings.learning_rate, settings.momentum)
     groups = decay_groups(model, settings.weight_decay)
     if settings.optimiser == "adamw":
         return torch.optim.AdamW(groups, lr=settings.learning_rate)
-    if settings.optimiser == "sgd":
-        return torch.optim.SGD(
-            groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0
-        )
-    return MuonAndAdamW(groups, settings.learning_rate, settings.momentum)
+    return torch.optim.SGD(
+        groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0
+    )
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -28,8 +28,18 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
+def muon_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups: weights with several outputs decay and go to Muon; the rest, position tables and one-channel heads too, to AdamW."""
+    learning = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in learning if p.ndim >= 2 and p.shape[0] > 1]
+    rest = [
+        p for p in learning if p.ndim < 2 or p.shape[0] == 1
+    ]  # one row: its orthogonalised step is as long for any gradient
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+
+
 class MuonAndAdamW(torch.optim.Optimizer):
-    """torch's Muon on weights, each seen as a matrix (outputs, everything else); AdamW on what has one axis.
+    """torch's Muon on weights, each seen as a matrix (outputs, everything else); AdamW on the rest.
 
     Steps are scaled to the size of AdamW's, so that one learning rate serves both.
 

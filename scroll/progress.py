@@ -9,12 +9,16 @@ LOG_EVERY_S = 10.0
 
 
 @contextmanager
-def progress(label: str, total: int, unit: str = "it", start: int = 0) -> Iterator[Callable[..., None]]:
+def progress(
+    label: str, total: int, unit: str = "it", start: int = 0, is_shown: bool = True
+) -> Iterator[Callable[..., None]]:
     """Yield `advance(n=1, note="")`; shows done/total, rate and time left on standard error.
 
     `start` is how many of `total` were done by an earlier run, so that the rate counts only this one.
     """
-    if sys.stderr.isatty():
+    if not is_shown:  # of several processes that do the same only one speaks
+        yield lambda n=1, note="": None
+    elif sys.stderr.isatty():
         with _bar(label, total, unit, start) as advance:
             yield advance
     else:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from scroll.errors import InputError
 from scroll.files import write_text
+from scroll.receipt import key_of
 
 Line = dict[str, Any]
 
@@ -27,16 +28,18 @@ def write_history(folder: Path, history: Sequence[Line]) -> None:
     write_text(folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history))
 
 
-def open_curves(folder: Path, label: str, first_step: int, trackers: Sequence[str]) -> list[Curves]:
-    """TensorBoard below `folder`, and the trackers named; a resumed run goes on in the same curves:
+def open_curves(folder: Path, label: str, key: str, first_step: int, trackers: Sequence[str]) -> list[Curves]:
+    """TensorBoard below `folder`, and the trackers named; a resumed run of the same `key` goes on in the same curves.
+
     `first_step` is the first that will be added.
 
     Raises:
         InputError: a tracker is not installed.
     """
     curves: list[Curves] = [TensorBoard(folder, first_step)]
-    for name in trackers:
-        curves.append(WeightsAndBiases(folder, label) if name == "wandb" else MlFlow(folder, label))
+    name = key_of([str(folder.absolute()), key])
+    for tracker in trackers:
+        curves.append(WeightsAndBiases(folder, label, name) if tracker == "wandb" else MlFlow(folder, label, name))
     return curves
 
 
@@ -73,12 +76,14 @@ class TensorBoard:
 class WeightsAndBiases:
     """A W&B run; offline unless WANDB_MODE says otherwise."""
 
-    def __init__(self, folder: Path, label: str) -> None:
+    def __init__(self, folder: Path, label: str, name: str) -> None:
         wandb = _installed("wandb")
         folder.mkdir(parents=True, exist_ok=True)
         self.run = wandb.init(
             project="scroll-ensemble",
             name=label,
+            id=name,
+            resume="allow",
             dir=str(folder),
             mode=os.environ.get("WANDB_MODE", "offline"),
             settings=wandb.Settings(silent=True, console="off"),
@@ -96,15 +101,16 @@ class WeightsAndBiases:
 class MlFlow:
     """An MLflow run, in a file beside the weights unless MLFLOW_TRACKING_URI says otherwise."""
 
-    def __init__(self, folder: Path, label: str) -> None:
+    def __init__(self, folder: Path, label: str, name: str) -> None:
         mlflow = _installed("mlflow")
         folder.mkdir(parents=True, exist_ok=True)
         where = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
         self.client = mlflow.MlflowClient(tracking_uri=where)
-        name = "scroll-ensemble"
-        experiment = self.client.get_experiment_by_name(name)
-        number = experiment.experiment_id if experiment else self.client.create_experiment(name)
-        self.run_id = self.client.create_run(number, run_name=label).info.run_id
+        project = self.client.get_experiment_by_name("scroll-ensemble")
+        number = project.experiment_id if project else self.client.create_experiment("scroll-ensemble")
+        before = self.client.search_runs([number], f"tags.scroll_run = '{name}'", max_results=1)
+        run = before[0] if before else self.client.create_run(number, run_name=label, tags={"scroll_run": name})
+        self.run_id = run.info.run_id
 
     def add(self, step: int, numbers: dict[str, float]) -> None:
         """One point on each curve."""

@@ -24,6 +24,8 @@ class StepClock:
         self._seconds: dict[str, float] = defaultdict(float)
         self._steps = 0
         self._inner_s = 0.0
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()  # what trained before in this process is no part of this peak
 
     @property
     def is_measured(self) -> bool:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,22 +26,35 @@ def _channels_last(values: Tensor) -> Tensor:
     return values.contiguous(memory_format=layout) if layout and values.is_floating_point() else values
 
 
-def compiled_if_it_works(model: nn.Module, run: Callable[[nn.Module], None], label: str) -> bool:
-    """Let torch compile `model` in place, once `run` (forward and backward) went through on a compiled copy of it.
+class Compiled(nn.Module):
+    """A network that torch has compiled. torch passes over the forward of its own containers, but not over this one."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.compile(dynamic=False)
+
+    def forward(self, *inputs: Any) -> Any:
+        """As the network's."""
+        return self.network(*inputs)
+
+
+def can_compile(model: nn.Module, run: Callable[[nn.Module], None], label: str) -> bool:
+    """Whether `run` (forward and backward) goes through on a compiled copy of `model`; says so where it does not.
 
     Compiling is lazy: without the trial a network that the compiler cannot take would end the training at its first step.
     """
-    trial = copy.deepcopy(model)
     state = torch.random.get_rng_state()
+    torch._dynamo.reset()  # it stops compiling a class of networks after the eighth shape in one process
+    torch._dynamo.utils.counters.clear()
     try:
-        trial.compile(dynamic=False)
-        run(trial)
+        run(Compiled(copy.deepcopy(model)))
+        if not torch._dynamo.utils.counters["stats"]["unique_graphs"]:
+            raise RuntimeError("it found nothing to compile")
     except Exception as error:  # noqa: BLE001 - whatever the compiler says, the training goes on without it
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         print(f"{label}: torch.compile does not work here ({reason}); training without it")
-        torch._dynamo.reset()
         return False
     finally:
         torch.random.set_rng_state(state)
-    model.compile(dynamic=False)
     return True

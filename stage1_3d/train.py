@@ -176,10 +176,8 @@ def member_key(settings: "Settings", member: "MemberSettings", data: list[str], 
     """Hash of all that decides a member's weights; loading speed and checkpoint rhythm do not."""
     from scroll.receipt import key_of
 
-    harmless = {"training": {"loader", "checkpoint_every"}}
-    return key_of(
-        [settings.seed, member.model_dump(mode="json", exclude=harmless), data, fold.number, fold.held_out, fold.closed]
-    )
+    deciding = member.model_dump(mode="json", exclude={"training"}) | {"training": member.training.deciding()}
+    return key_of([settings.seed, deciding, data, fold.number, fold.held_out, fold.closed])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ python -m stage2_2d.train configs/demo.yaml [--set a.b=c]
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scroll.command_line import run_door
 
@@ -83,12 +83,12 @@ def train_fold(settings: "Settings", fragments: "Sequence[Sheet]", stacks: "list
     seed = settings.seed * 1000 + stage2.seed * 100 + fold.number + 50
     torch.manual_seed(seed)
     arrays = [stack.channels for stack in stacks]
-    harmless: dict[str, Any] = {"training": {"loader", "checkpoint_every"}, "window": True}
+    deciding = stage2.model_dump(mode="json", exclude={"training", "window"}) | {"training": stage2.training.deciding()}
     made_from = {fragment.id: [fragment.key, stack.key] for fragment, stack in zip(fragments, stacks, strict=True)}
     task = Task(
         label=f"stage 2, fold {fold.number}",
         folder=settings.run_dir / "stage2" / f"fold{fold.number}",
-        key=key_of([seed, stage2.model_dump(mode="json", exclude=harmless), made_from, fold.held_out, fold.closed]),
+        key=key_of([seed, deciding, made_from, fold.held_out, fold.closed]),
         seed=seed,
         model=build_network(stage2, channels),
         loss_of=loss_of(stage2),

@@ -100,6 +100,13 @@ def test_a_mistake_of_the_users_is_not_skipped_and_reads_the_same_from_a_loading
     assert str(caught.value) == "folds: this split leaks; make folds.buffer_px larger"
 
 
+def test_an_unreadable_patch_to_validate_on_does_not_end_the_run_either(tmp_path):
+    task = tiny_task(tmp_path)
+    object.__setattr__(task, "validation", Points(count=6, corrupt=(2,)))
+    fit(task, training())
+    assert sum("validation_loss" in line for line in lines(tmp_path)) == 3
+
+
 def test_the_loss_sees_the_patches_and_nothing_of_the_counting(tmp_path):
     seen = []
 
