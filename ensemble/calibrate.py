@@ -33,9 +33,9 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
-    from scroll.config_file import load_settings
+    from ensemble.check import load_run_settings
 
-    settings = load_settings(arguments.config, arguments.set)
+    settings = load_run_settings(arguments.config, arguments.set)
     if settings.joint is not None and not (settings.run_dir / "joint").exists():  # stage two is done, joint comes next
         print("weights and thresholds are fitted after the joint fine-tuning: run 'make joint CONFIG=...'")
         return

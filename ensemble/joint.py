@@ -40,9 +40,9 @@ def main() -> None:
         help="override a setting, such as joint.training.steps=200",
     )
     arguments = parser.parse_args()
-    from stage1_3d.network import load_checked_settings
+    from ensemble.check import load_run_settings
 
-    train_joint(load_checked_settings(arguments.config, arguments.set))
+    train_joint(load_run_settings(arguments.config, arguments.set))
 
 
 def train_joint(settings: "Settings") -> None:
@@ -58,10 +58,12 @@ def train_joint(settings: "Settings") -> None:
     from scroll.folds import make_folds
     from scroll.fragments import training_fragments
     from scroll.inference import is_main_process
+    from scroll.trackers import check_trackers
     from stage2_2d.stack import read_stack
     from stage2_2d.train import oof_folders
 
     check_joint(settings)
+    check_trackers(settings)
     margin = settings.stage1.members[joint_of(settings).member].augment.depth_jitter
     fragments = training_fragments(settings.data, margin)
     stacks = [read_stack(settings.stage1, f, oof_folders(settings, f.id), _hint(settings)) for f in fragments]

@@ -69,12 +69,20 @@ class JointNetwork(nn.Module):
         """(B, Z + C, Y, X), normalised CT and then stage two's channels -> logits (B, 1, Y, X)."""
         ct, stack = windows[:, : self.layout.depth], windows[:, self.layout.depth :]
         scores: Tensor | list[Tensor] = self.stage1(ct[:, None])
-        finest = scores if isinstance(scores, Tensor) else scores[0]  # a network under deep supervision gives several
+        finest = scores if isinstance(scores, Tensor) else _with_idle_levels(scores)
         prob = torch.sigmoid(finest.squeeze(1).float())  # (B, Z, Y, X)
         own = log_odds(flattened(prob[:, self.layout.flattened], self.layout.reduce))
         before, after = stack[:, : self.layout.replaced.start], stack[:, self.layout.replaced.stop :]
         logits: Tensor = self.stage2(torch.cat([before, own.to(stack.dtype), after], dim=1))
         return logits
+
+
+def _with_idle_levels(scores: list[Tensor]) -> Tensor:
+    """The finest of the levels that a network under deep supervision gives; the others take part with a gradient of 0.
+
+    Training by several processes waits for the gradient of every parameter, those of the coarse levels' heads too.
+    """
+    return scores[0] + sum(0 * level.float().mean() for level in scores[1:])
 
 
 def flattened(values: Tensor, how: str) -> Tensor:

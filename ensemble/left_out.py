@@ -1,6 +1,6 @@
 """What fitted weights gain where they were not fitted: one part of the out-of-fold data left out at a time."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,8 @@ def fitted_weights(parts: Sequence[Part], max_pixels: int) -> Weights:
 def left_out_gain(parts: Sequence[Part], threshold: float | None = None) -> dict[str, Any] | None:
     """F0.5 of fitted weights and of equal ones on parts that neither weights nor threshold were fitted on, and the gain.
 
-    Left out are volumes (a fragment is one), in at most `MAX_GROUPS` groups; of a single volume its upper and its lower half.
+    Left out are volumes (a fragment is one), in at most `MAX_GROUPS` groups; of a single volume its upper and its lower half,
+    which lie a block apart (see `left_out_groups`).
     All at working resolution. `threshold`: the one that is given; None: fitted. None comes back where what is not left out
     bears no ink, so that nothing can be fitted on it.
     """
@@ -88,20 +89,24 @@ def left_out_gain(parts: Sequence[Part], threshold: float | None = None) -> dict
 
 
 def left_out_groups(parts: Sequence[Part]) -> list[list[Part]]:
-    """The parts, put together as they are left out."""
+    """The parts, put together as they are left out.
+
+    Between the halves of a single volume a block of rows is dropped, at most half of the sheet's: letters and windows that
+    lie across the middle are of neither.
+    """
     sources = sorted({part.source for part in parts})
-    if len(sources) == 1:
-        middles = [len(part.known) // 2 for part in parts]
-        halves: list[tuple[str, Callable[[int], slice]]] = [
-            ("upper half", lambda middle: slice(0, middle)),
-            ("lower half", lambda middle: slice(middle, None)),
-        ]
-        return [
-            [p.rows(half(m), f"{p.source}, {name}") for p, m in zip(parts, middles, strict=True)]
-            for name, half in halves
-        ]
-    count = min(MAX_GROUPS, len(sources))
-    return [[part for part in parts if part.source in sources[number::count]] for number in range(count)]
+    if len(sources) > 1:
+        count = min(MAX_GROUPS, len(sources))
+        return [[part for part in parts if part.source in sources[number::count]] for number in range(count)]
+    edge_um = block_edge_um(known_um2([part.known for part in parts], [part.pixel_um for part in parts]))
+    upper, lower = [], []
+    for part in parts:
+        rows = len(part.known)
+        gap = min(round(edge_um / part.pixel_um), rows // 2)
+        first = (rows - gap) // 2
+        upper.append(part.rows(slice(0, first), f"{part.source}, upper half"))
+        lower.append(part.rows(slice(first + gap, None), f"{part.source}, lower half"))
+    return [upper, lower]
 
 
 def _counted(

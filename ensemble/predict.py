@@ -37,10 +37,10 @@ def main() -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
+    from ensemble.check import load_run_settings
     from scroll.errors import MissingInputError
-    from stage1_3d.network import load_checked_settings
 
-    settings = load_checked_settings(arguments.config, arguments.set)
+    settings = load_run_settings(arguments.config, arguments.set)
     if arguments.truth and not arguments.truth.is_dir():
         raise MissingInputError(
             f"{arguments.truth}: no such folder; --truth takes one with <fragment>/inklabels.png in it"

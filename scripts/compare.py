@@ -40,9 +40,10 @@ def main() -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
-    from stage1_3d.network import load_checked_settings
+    from ensemble.check import load_run_settings
 
-    settings = load_checked_settings(arguments.config, arguments.set)
+    settings = load_run_settings(arguments.config, arguments.set)
+    check_comparable(settings)
     draw_where_missing(settings)
     root = settings.data.root
     held_out = HeldOut(arguments.input or root / "test", arguments.truth or root / "heldout")
@@ -55,6 +56,24 @@ class HeldOut:
 
     source: Path
     truth: Path
+
+
+def check_comparable(settings: "Settings") -> None:
+    """Refuse what could be trained for hours and not be compared in the end.
+
+    Raises:
+        InputError: cubes, joint fine-tuning, or a tracker that is not installed.
+    """
+    from scroll.errors import InputError
+    from scroll.sheets import need_sheets
+    from scroll.trackers import check_trackers
+
+    need_sheets(settings.data)
+    check_trackers(settings)
+    if settings.joint is not None:
+        raise InputError(
+            "joint: the comparison is of stage one, stage two and their blends; leave joint out (--set joint=null)"
+        )
 
 
 def draw_where_missing(settings: "Settings") -> None:

@@ -30,11 +30,13 @@ def main() -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
-    from scroll.config_file import load_settings
+    from ensemble.check import load_run_settings
     from scroll.sheets import need_sheets
+    from scroll.trackers import check_trackers
 
-    settings = load_settings(arguments.config, arguments.set)
+    settings = load_run_settings(arguments.config, arguments.set)
     need_sheets(settings.data)
+    check_trackers(settings)
     config = [str(arguments.config), *(part for pair in arguments.set for part in ("--set", pair))]
     preset = ["--preset", arguments.preset] if arguments.preset else []
     root, output = settings.data.root, settings.run_dir / "predict"

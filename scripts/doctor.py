@@ -45,7 +45,8 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     from ensemble.joint_settings import check_joint
     from scroll.config_file import load_settings
     from scroll.folds import check_buffer
-    from stage1_3d.network import check_member
+    from scroll.trackers import check_trackers
+    from stage1_3d.network import check_member, check_views
     from stage2_2d.model import check_stage2
 
     try:
@@ -60,7 +61,9 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     yield from _asked(f"stage2: patch {settings.stage2.patch_size}", lambda: check_stage2(settings.stage2))
     if settings.joint is not None:
         yield from _asked(f"joint: patch {settings.joint.patch_size_yx}", lambda: check_joint(settings))
+    yield from _asked("stage1.window: test-time symmetries", lambda: check_views(settings))
     yield from _asked("folds: the buffer between them", lambda: check_buffer(settings))
+    yield from _asked("trackers", lambda: check_trackers(settings))
     yield from _examine_data(settings)
 
 

@@ -45,7 +45,7 @@ def score_member(settings: "Settings", name: str, threshold: float, jobs: int = 
 
     Raises:
         MissingInputError: one of them was not made.
-        InputError: the run is not on cubes, or a cube was changed since it was predicted.
+        InputError: the run is not on cubes, or a cube or the weights were changed since it was predicted.
     """
     from scroll.cubes import training_cubes
     from scroll.errors import InputError
@@ -67,6 +67,7 @@ def score_member(settings: "Settings", name: str, threshold: float, jobs: int = 
 def score_cube(folder: Path, threshold: float, cube: "Cube") -> "Scored":
     """The score of <folder>/<cube>/prob.zarr where it is at least `threshold`."""
     from scripts.score import Scored
+    from scroll.current_weights import check_weights
     from scroll.errors import InputError
     from scroll.maps import open_map
     from scroll.metrics.leaderboard import leaderboard_score
@@ -74,8 +75,10 @@ def score_cube(folder: Path, threshold: float, cube: "Cube") -> "Scored":
     from scroll.volumes import open_volume
 
     hint = "run 'make stage1 CONFIG=...' first"
-    if read_receipt(folder / cube.id, hint).get("data") != cube.key:
+    receipt = read_receipt(folder / cube.id, hint)
+    if receipt.get("data") != cube.key:
         raise InputError(f"{folder / cube.id}: cube '{cube.id}' was changed since it was predicted; {hint}")
+    check_weights(folder / cube.id, receipt, hint)
     prob = open_map(folder / cube.id / "prob.zarr", hint)[:]
     return Scored(cube.id, leaderboard_score(prob >= threshold, open_volume(str(cube.label_path))[...]), None)
 

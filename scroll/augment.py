@@ -26,12 +26,18 @@ def check_augment(settings: AugmentSettings, space: Space) -> None:
     """Refuse settings that a space gives no meaning to, or that would make its labels untrue.
 
     Raises:
-        InputError: `depth_cut_paste` where no axis is depth; turns in scroll space that show one face as the other.
+        InputError: `depth_cut_paste` where no axis is depth; `across_sheets` where all lies in one sheet; turns in scroll space
+            that show one face as the other.
     """
     if settings.depth_cut_paste and space is not Space.SHEET:
         raise InputError(
             f"augment.depth_cut_paste is {settings.depth_cut_paste}, but only layers of a flattened sheet (stage one, data.kind: "
             "fragments) can move through its depth; set it to 0"
+        )
+    if settings.across_sheets and space is not Space.SCROLL:
+        raise InputError(
+            "augment.across_sheets is true, but only in scroll space (stage one, data.kind: segments or cubes) does a turn exchange "
+            "recto and verso; leave it out"
         )
     if settings.turn_degrees >= 90 and space is Space.SCROLL and not settings.across_sheets:
         raise InputError(

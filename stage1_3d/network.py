@@ -24,7 +24,7 @@ Size = tuple[int, int, int]
 
 
 def load_checked_settings(path: Path, overrides: list[str]) -> Settings:
-    """`load_settings`, and every member's network, options and patch size checked, and the buffer between folds.
+    """`load_settings`, and every member's network, options, patch size and test-time views checked, and the buffer between folds.
 
     Raises:
         InputError: also for an unknown network or option, or a patch the network cannot take; names the nearest legal sizes.
@@ -36,6 +36,7 @@ def load_checked_settings(path: Path, overrides: list[str]) -> Settings:
         except InputError as error:
             raise InputError(f"{path}: stage1.members.{name}: {error}") from None
     try:
+        check_views(settings)
         check_buffer(settings)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -76,6 +77,23 @@ def check_member(member: MemberSettings, data: DataSettings) -> None:
         raise InputError(
             f"patch_size {member.patch_size} is deeper than the {depth} layers of data.depth; widen data.depth or lower patch_size"
         )
+
+
+def check_views(settings: Settings) -> None:
+    """Refuse test-time symmetries that show a member what it was never trained on.
+
+    Raises:
+        InputError: in scroll space, mirrors across the sheets for a member whose training patches were not mirrored so.
+    """
+    tta = settings.stage1.window.tta
+    if settings.data.kind == "fragments" or tta == "none":
+        return
+    for name, member in settings.stage1.members.items():
+        if not member.augment.across_sheets:
+            raise InputError(
+                f"stage1.window.tta is {tta}: in scroll space (data.kind: {settings.data.kind}) it shows versos where member '{name}' "
+                f"learnt rectos; set it to none, or train with stage1.members.{name}.augment.across_sheets: true"
+            )
 
 
 def build_network(member: MemberSettings) -> "nn.Module":

@@ -49,7 +49,8 @@ def predict_fragment(
     `parts` says which rows are predicted by which folds.
     """
     weights = [weights_path(settings, name, fold) for _, folds in parts for fold in folds]
-    prob_key = key_of([fragment.key, [file_hash(w) for w in weights], parts, settings.stage1.window.model_dump()])
+    how = [settings.stage1.window.model_dump(), settings.stage1.members[name].training.precision]
+    prob_key = key_of([fragment.key, [file_hash(w) for w in weights], parts, how])
     key = key_of([prob_key, settings.stage1.flatten.model_dump(include={"reduce", "window"})])
     if is_current(folder, key) and (folder / "flat.zarr").exists():
         return

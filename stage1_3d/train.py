@@ -46,13 +46,15 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     """Train members x folds and leave weights, out-of-fold probabilities and flattened stacks in the run folder.
 
     Raises:
-        InputError: a name in `only` is no member, or the data is not as expected.
+        InputError: a name in `only` is no member, a tracker is not installed, or the data is not as expected.
     """
     from scroll.config_file import save_settings
     from scroll.errors import InputError
     from scroll.folds import make_folds
     from scroll.inference import is_main_process
+    from scroll.trackers import check_trackers
 
+    check_trackers(settings)
     unknown = set(only) - set(settings.stage1.members)
     if unknown:
         raise InputError(f"--only {sorted(unknown)[0]}: no such member; there are {', '.join(settings.stage1.members)}")

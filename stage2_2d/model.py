@@ -232,4 +232,22 @@ def _smp(decoder: str, options: SmpOptions, channels: int) -> "nn.Module":
                 f"{options.pretrained_file}: nothing of it fits the encoder '{options.encoder}'; copy that encoder's weights"
             )
         encoder.load_state_dict(fitting, strict=False)
+    _freeze_unreached(network, channels)
     return network
+
+
+def _freeze_unreached(network: "nn.Module", channels: int) -> None:
+    """Freeze what the logits do not depend on, such as the stages of an encoder that pspnet's decoder leaves out.
+
+    Training by several processes waits for the gradient of every parameter that is not frozen.
+    """
+    import torch
+
+    parameters = list(network.parameters())
+    network.eval()  # so that no running mean moves and no random number is drawn
+    with torch.enable_grad():
+        logits = network(torch.zeros(1, channels, 64, 64))
+        gradients = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
+    network.train()
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.requires_grad_(gradient is not None)

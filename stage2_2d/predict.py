@@ -90,7 +90,8 @@ def predict_sheet(
     """Write ink.zarr, (1, Y, X) float16 at working resolution, and a receipt into `folder`; `parts`: which folds predict which rows."""
     window, patch = settings.stage2.window, predictor.patch
     weights = [predictor.weights(fold) for _, folds in parts for fold in folds]
-    key = key_of([predictor.key, [file_hash(w) for w in weights], parts, window.model_dump(), patch])
+    how = [window.model_dump(), patch, predictor.precision]
+    key = key_of([predictor.key, [file_hash(w) for w in weights], parts, how])
     if is_current(folder, key) and (folder / "ink.zarr").exists():
         return
     shape = (1, *fragment.mask.shape)

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config import Stage1Settings
+from scroll.current_weights import check_weights
 from scroll.errors import InputError
 from scroll.maps import open_map
-from scroll.receipt import file_hash, key_of, read_receipt
+from scroll.receipt import key_of, read_receipt
 from scroll.sheets import Sheet
 
 LOG_ODDS_UNIT = 3.0
@@ -64,7 +65,5 @@ def checked_receipt(folder: Path, fragment: Sheet, hint: str) -> dict[str, Any]:
         raise InputError(
             f"{folder}: predicted from other files or data settings than those of {fragment.folder} now; {hint}"
         )
-    for path, made_with in receipt.get("weights", {}).items():
-        if Path(path).exists() and file_hash(Path(path)) != made_with:
-            raise InputError(f"{folder}: predicted by other weights than those in {path} now; {hint}")
+    check_weights(folder, receipt, hint)
     return receipt

@@ -49,11 +49,13 @@ def train_stage2(settings: "Settings") -> None:
     from scroll.folds import check_buffer, make_folds
     from scroll.inference import is_main_process
     from scroll.sheets import training_sheets
+    from scroll.trackers import check_trackers
     from stage2_2d.model import check_stage2
     from stage2_2d.predict import predict_out_of_fold
     from stage2_2d.stack import read_stack
 
     check_stage2(settings.stage2)
+    check_trackers(settings)
     check_buffer(settings)
     fragments = training_sheets(settings.data)
     stacks = [

@@ -1,6 +1,7 @@
 """Stage one on phantom cubes from end to end: trained by scroll, predicted out of fold, resumed, scored; other doors say no."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -22,7 +23,7 @@ from scroll.config import Settings
 from scroll.config_file import load_settings, merged
 from scroll.cubes import prepare, training_cubes
 from scroll.errors import InputError, MissingInputError
-from scroll.files import read_json
+from scroll.files import read_json, write_json
 from scroll.maps import open_map
 from scroll.metrics.leaderboard import leaderboard_score
 from scroll.receipt import file_hash, read_receipt
@@ -181,6 +182,18 @@ def test_the_score_is_the_leaderboards_of_the_thresholded_prediction(settings, c
     assert scored[1].score == leaderboard_score(prob >= 0.4, tifffile.imread(cubes[1].label_path))
     with pytest.raises(MissingInputError, match="run 'make stage1"):
         score_cubes.score_member(settings.model_copy(update={"run_dir": config.parent / "other"}), "unet3d", 0.5)
+
+
+def test_a_prediction_of_weights_that_were_exchanged_since_is_not_scored(settings, tmp_path):
+    shutil.copytree(oof(settings), tmp_path / "stage1" / "unet3d" / "oof")
+    moved = settings.model_copy(update={"run_dir": tmp_path})
+    path = tmp_path / "stage1" / "unet3d" / "oof" / training_cubes(settings.data)[0].id / "receipt.json"
+    receipt = read_json(path)
+    write_json(path, receipt | {"weights": dict.fromkeys(receipt["weights"], "of another training")})
+    with pytest.raises(
+        InputError, match=r"predicted by other weights than those in .*weights\.safetensors now; run 'make"
+    ):
+        score_cubes.score_member(moved, "unet3d", 0.5)
 
 
 @pytest.mark.parametrize("door", ["stage2", "calibrate", "predict", "preflight", "demo"])

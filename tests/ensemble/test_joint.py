@@ -147,6 +147,17 @@ def test_of_several_levels_the_finest_is_flattened() -> None:
     assert torch.equal(JointNetwork(levels, stage2, layout_of(settings))(batch["stack"]), plain)
 
 
+def test_under_deep_supervision_no_parameter_is_left_without_a_gradient() -> None:
+    """Training by several processes stops where one is."""
+    member = MEMBERS["second"] | {"options": {**MEMBERS["second"]["options"], "deep_supervision": 1}}
+    settings = settings_of(stage1=settings_of().stage1.model_dump() | {"members": MEMBERS | {"second": member}})
+    batch = batch_of(settings)
+    model = JointNetwork(*both_networks(settings, batch["stack"].shape[1] - DEPTH), layout_of(settings)).train()
+    assert len(model.stage1(batch["stack"][:, None, :DEPTH])) == 2
+    loss_of(settings.stage2)(model, batch).backward()
+    assert not [name for name, p in model.named_parameters() if p.grad is None]
+
+
 def test_a_few_steps_lower_the_loss_and_move_both_networks() -> None:
     settings = settings_of("logsumexp")
     batch = batch_of(settings)

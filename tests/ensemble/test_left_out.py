@@ -35,12 +35,20 @@ def test_many_volumes_are_left_out_in_few_groups() -> None:
     assert len(groups) == 8 and sorted(p.source for group in groups for p in group) == sorted(p.source for p in parts)
 
 
-def test_of_a_single_volume_halves_of_rows_are_left_out() -> None:
-    (upper,), (lower,) = left_out_groups([part("a", (0.1,), 0)])
+def test_of_a_single_volume_halves_that_lie_a_block_apart_are_left_out() -> None:
     whole = part("a", (0.1,), 0)
-    assert np.array_equal(np.concatenate([upper.ink, lower.ink]), whole.ink)
-    assert np.array_equal(np.concatenate([upper.maps[0], lower.maps[0]]), whole.maps[0])
+    (upper,), (lower,) = left_out_groups([whole])
+    block = 21  # 96 x 75 pixels of 30 um in 16 squares, whose edge is 636 um
+    assert len(upper.ink) + block + len(lower.ink) == len(whole.ink) and abs(len(upper.ink) - len(lower.ink)) <= 1
+    for half, rows in ((upper, slice(0, len(upper.ink))), (lower, slice(len(upper.ink) + block, None))):
+        assert np.array_equal(half.ink, whole.ink[rows]) and np.array_equal(half.maps[0], whole.maps[0][rows])
     assert (upper.source, lower.source) == ("a, upper half", "a, lower half")
+
+
+def test_of_a_sheet_lower_than_a_block_a_quarter_above_and_one_below_remain() -> None:
+    low = part("a", (0.1,), 0).rows(slice(0, 8), "a")
+    wide = Part([np.tile(low.maps[0], 40)], np.tile(low.ink, 40), np.tile(low.known, 40), "a", 30.0)
+    assert [[len(p.ink) for p in group] for group in left_out_groups([wide])] == [[2], [2]]
 
 
 def test_weights_that_help_everywhere_gain_on_what_they_did_not_see() -> None:

@@ -31,6 +31,7 @@ DOORS = {
     "bench_gpu": [str(REPOSITORY / "scripts" / "bench_gpu.py")],
     "preview": [str(REPOSITORY / "scripts" / "preview.py")],
     "joint": ["-m", "ensemble.joint"],
+    "check": ["-m", "ensemble.check"],
     "bench": [str(REPOSITORY / "scripts" / "bench.py")],
 }
 HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transformers", "accelerate", "scipy")

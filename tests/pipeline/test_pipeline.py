@@ -19,6 +19,7 @@ import stage2_2d.train
 from ensemble.submission import read_submission
 from scroll.config_file import load_settings
 from scroll.files import read_json
+from scroll.fragments import find_fragments
 from scroll.metrics.fbeta import fbeta
 from scroll.volumes.ome_zarr import open_array
 
@@ -181,3 +182,22 @@ def test_later_steps_name_the_missing_earlier_one(run: Run, door: Door, tmp_path
     ):
         code, _, error = door(main, *arguments, *empty)
         assert code == 2 and error.count("\n") == 1 and command in error, error
+
+
+def test_what_was_predicted_in_another_precision_is_predicted_anew(run: Run, tmp_path: Path) -> None:
+    """Its rounding is in every number."""
+    names = (*MEMBERS, "stage2")
+
+    def predicted(*overrides: str) -> dict[str, tuple[str, int]]:
+        settings = load_settings(run.config, overrides)
+        fragment = find_fragments(run.data / "test", settings.data)[0]
+        ensemble.predict.predict_candidates(settings, fragment, tmp_path)
+        files = {name: tmp_path / name / "receipt.json" for name in names}
+        return {name: (read_json(file)["key"], file.stat().st_mtime_ns) for name, file in files.items()}
+
+    first = predicted()
+    assert predicted() == first
+    second = predicted("stage2.training.precision=bf16")
+    assert [name for name in names if second[name][0] != first[name][0]] == ["stage2"]
+    third = predicted("stage2.training.precision=bf16", "stage1.members.unet3d.training.precision=bf16")
+    assert [name for name in names if third[name][0] != second[name][0]] == ["unet3d", "stage2"]

@@ -179,6 +179,13 @@ def test_depth_moves_are_refused_where_no_axis_is_depth():
             check_augment(with_only(depth_cut_paste=0.5), space)
 
 
+def test_turns_across_sheets_are_refused_where_there_is_one_sheet():
+    check_augment(with_only(across_sheets=True), Space.SCROLL)
+    for space in (Space.SHEET, Space.STACK):
+        with pytest.raises(InputError, match=r"augment\.across_sheets is true, but only in scroll space"):
+            check_augment(with_only(across_sheets=True), space)
+
+
 def test_turns_that_show_one_face_as_the_other_are_refused_unless_asked_for():
     check_augment(with_only(turn_degrees=180), Space.SHEET)
     check_augment(with_only(turn_degrees=89), Space.SCROLL)

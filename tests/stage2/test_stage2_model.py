@@ -54,6 +54,17 @@ def test_every_smp_decoder_of_the_list_gives_full_size_logits(decoder: str) -> N
         assert network(torch.randn(1, 2, 64, 96)).shape == (1, 1, 64, 96)
 
 
+@pytest.mark.parametrize("decoder", SMP_DECODERS)
+def test_of_every_smp_decoder_what_is_not_frozen_has_a_gradient(decoder: str) -> None:
+    """Training by several processes waits for each of them."""
+    network = build_network(Stage2Settings(network=f"smp.{decoder}"), 2)
+    assert network.training and all(module.training for module in network.modules())
+    network(torch.randn(2, 2, 64, 64)).mean().backward()
+    assert not [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    frozen = {name.split(".")[2] for name, p in network.named_parameters() if not p.requires_grad}
+    assert frozen == ({"layer3", "layer4"} if decoder == "pspnet" else set())
+
+
 @pytest.mark.parametrize(
     ("network", "encoder"), [("smp.unet", "resnet18"), ("smp.upernet", "resnet18"), ("smp.segformer", "mit_b0")]
 )

@@ -1,0 +1,59 @@
+"""Everything that the settings of all steps can get wrong, told before the first of them starts; nothing heavy is loaded.
+
+python -m ensemble.check configs/demo.yaml [--set a.b=c]
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scroll.command_line import run_door
+
+if TYPE_CHECKING:
+    from scroll.config import Settings
+
+
+def main() -> None:
+    """Check a configuration for a training of the whole pipeline; silent where it is sound."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    arguments = parser.parse_args()
+    from scroll.trackers import check_trackers
+
+    check_trackers(load_run_settings(arguments.config, arguments.set))
+
+
+def load_run_settings(path: Path, overrides: list[str]) -> "Settings":
+    """`load_checked_settings` of stage one, and stage two and joint fine-tuning checked as well.
+
+    Raises:
+        InputError: also for an unknown network, option or member, or a patch that one of them cannot take.
+    """
+    from scroll.errors import InputError
+    from stage1_3d.network import load_checked_settings
+
+    settings = load_checked_settings(path, overrides)
+    try:
+        check_run(settings)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return settings
+
+
+def check_run(settings: "Settings") -> None:
+    """Refuse what the later steps would refuse after hours: stage two, and joint fine-tuning where it is asked for.
+
+    Raises:
+        InputError: as `check_stage2` and `check_joint` raise it.
+    """
+    from ensemble.joint_settings import check_joint
+    from stage2_2d.model import check_stage2
+
+    check_stage2(settings.stage2)
+    if settings.joint is not None:
+        check_joint(settings)
+
+
+if __name__ == "__main__":
+    run_door(main)
