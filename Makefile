@@ -27,6 +27,7 @@ demo: setup  ## phantom -> stage one -> stage two -> submission, score and repor
 	$(BIN)/python scripts/demo.py $(CONFIG) $(OPTIONS)
 
 stage1: setup  ## train stage one on every fold and predict out of fold
+	$(BIN)/python -m ensemble.check $(CONFIG) $(OPTIONS)
 	$(BIN)/python -m stage1_3d.train $(CONFIG) $(OPTIONS)
 
 stage2: setup  ## train stage two on stage one's out-of-fold stacks, then fit the ensemble

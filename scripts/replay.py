@@ -54,7 +54,7 @@ def replay(folder: Path, rows: int, first: int | None) -> dict[str, Any]:
 
     hint = "give the folder of one prediction, such as runs/demo/stage1/unet3d/oof/1"
     receipt = read_receipt(folder, hint)
-    _check_weights(folder, receipt)
+    _check(folder, receipt)
     stored = open_map(folder / ("prob.zarr" if (folder / "prob.zarr").exists() else "ink.zarr"), hint)
     height = stored.shape[-2]
     start = max(0, (height - rows) // 2) if first is None else first
@@ -87,21 +87,26 @@ def _largest_difference(before: "NDArray[np.float32]", now: "NDArray[np.float32]
     return float(np.nan_to_num(np.abs(before - now)).max())
 
 
-def _check_weights(folder: Path, receipt: dict[str, Any]) -> None:
+def _check(folder: Path, receipt: dict[str, Any]) -> None:
+    """Refuse what cannot be compared: not a network's, an older receipt, weights that are gone or exchanged."""
+    from scroll.current_weights import check_weights
     from scroll.errors import InputError, MissingInputError
-    from scroll.receipt import file_hash
 
     if not receipt.get("weights"):
         raise InputError(
             f"{folder}: was not predicted by a network, so there is nothing to run again; give a member's folder"
         )
-    for path, made_with in receipt["weights"].items():
+    lacking = [name for name in ("source", "made_by", "window") if name not in receipt]
+    if lacking:
+        raise InputError(
+            f"{folder}: its receipt says no {', '.join(lacking)}, so it is of an older version; predict it again"
+        )
+    for path in receipt["weights"]:
         if not Path(path).exists():
             raise MissingInputError(
                 f"{path}: the weights that made {folder} are not there; put them back, or run from where you trained"
             )
-        if file_hash(Path(path)) != made_with:
-            raise InputError(f"{path}: these are not the weights that made {folder}; predict it again")
+    check_weights(folder, receipt, "predict it again")
 
 
 def _run_of(receipt: dict[str, Any]) -> "tuple[Settings, str]":
@@ -120,7 +125,14 @@ def _run_of(receipt: dict[str, Any]) -> "tuple[Settings, str]":
 
 def _parts(folder: Path, receipt: dict[str, Any]) -> "list[tuple[int, int, Prediction]]":
     """First and end row of each part of the map, and what predicts it."""
+    from scroll.errors import InputError
+
     settings, stage = _run_of(receipt)
+    window = settings.stage1.window if stage == "stage1" else settings.stage2.window
+    if window.model_dump(mode="json") != receipt["window"]:
+        raise InputError(
+            f"{folder}: was predicted with other windows than {stage}.window of the run's settings.yaml; predict it again"
+        )
     if "cube" in receipt:
         return [_cube(settings, receipt)]
     if "volume" in receipt:

@@ -3,10 +3,10 @@
 import json
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from scroll.errors import InputError
 from scroll.files import write_text
 from scroll.receipt import key_of
 
@@ -32,9 +32,7 @@ def open_curves(folder: Path, label: str, key: str, first_step: int, trackers: S
     """TensorBoard below `folder`, and the trackers named; a resumed run of the same `key` goes on in the same curves.
 
     `first_step` is the first that will be added.
-
-    Raises:
-        InputError: a tracker is not installed.
+    Whether a tracker is installed is asked long before (`scroll.trackers`).
     """
     curves: list[Curves] = [TensorBoard(folder, first_step)]
     name = key_of([str(folder.absolute()), key])
@@ -77,7 +75,7 @@ class WeightsAndBiases:
     """A W&B run; offline unless WANDB_MODE says otherwise."""
 
     def __init__(self, folder: Path, label: str, name: str) -> None:
-        wandb = _installed("wandb")
+        wandb = import_module("wandb")
         folder.mkdir(parents=True, exist_ok=True)
         self.run = wandb.init(
             project="scroll-ensemble",
@@ -102,7 +100,7 @@ class MlFlow:
     """An MLflow run, in a file beside the weights unless MLFLOW_TRACKING_URI says otherwise."""
 
     def __init__(self, folder: Path, label: str, name: str) -> None:
-        mlflow = _installed("mlflow")
+        mlflow = import_module("mlflow")
         folder.mkdir(parents=True, exist_ok=True)
         where = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
         self.client = mlflow.MlflowClient(tracking_uri=where)
@@ -120,14 +118,3 @@ class MlFlow:
     def close(self) -> None:
         """End the run."""
         self.client.set_terminated(self.run_id)
-
-
-def _installed(name: str) -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module(name)
-    except ImportError:
-        raise InputError(
-            f"trackers: '{name}' is not installed; run pip install 'scroll-ensemble[track]', or leave it out of trackers"
-        ) from None

@@ -38,7 +38,8 @@ def predict_cubes(settings: Settings, name: str, cubes: Sequence[Cube], folds: l
             _predict_cube(predictions[cube.id], cube, (folder / "prob.zarr", key), advance)
             write_receipt(
                 folder, key, cube=cube.id, scroll=cube.volume_name, member=name, folds=folds, axes="zyx", voxel_um=cube.pixel_um,
-                data=cube.key, source=str(cube.folder), weights=weights,
+                data=cube.key, source=str(cube.folder),
+                window=settings.stage1.window.model_dump(mode="json"), weights=weights,
             )  # fmt: skip
 
 

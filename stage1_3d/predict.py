@@ -66,7 +66,8 @@ def predict_fragment(
     flatten_volume(settings, folder, key, fragment)
     write_receipt(
         folder, key, fragment=fragment.id, member=name, parts=parts, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="zyx",
-        depth=depth, **looked_at(fragment), weights={str(w): file_hash(w) for w in weights},
+        depth=depth, window=settings.stage1.window.model_dump(mode="json"), **looked_at(fragment),
+        weights={str(w): file_hash(w) for w in weights},
     )  # fmt: skip
 
 

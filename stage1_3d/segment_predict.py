@@ -81,7 +81,8 @@ def predict_volume(
     write_receipt(
         folder, key, volume=str(traced.segments[0].source), member=name, folds=folds, rows=rows, axes="zyx", voxel_um=voxel_um,
         level=settings.data.level, origin_zyx=origin, depth=settings.data.depth, data=traced.key, normal_sign=settings.data.normal_sign,
-        source=[str(segment.folder) for segment in traced.segments], weights={str(path): file_hash(path) for path in weights},
+        source=[str(segment.folder) for segment in traced.segments], window=settings.stage1.window.model_dump(mode="json"),
+        weights={str(path): file_hash(path) for path in weights},
     )  # fmt: skip
 
 

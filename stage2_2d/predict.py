@@ -103,7 +103,7 @@ def predict_sheet(
     writer.finish()
     write_receipt(
         folder, key, fragment=fragment.id, parts=parts, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="cyx",
-        **looked_at(fragment), settings=settings.stage2.window.model_dump(), weights={str(w): file_hash(w) for w in weights},
+        **looked_at(fragment), window=window.model_dump(mode="json"), weights={str(w): file_hash(w) for w in weights},
     )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def test_other_weights_or_other_data_are_one_line(run: Run, door: Door, tmp_path
     assert (code, error.count("\n")) == (2, 1) and "changed since" in error
     Path(next(iter(moved))).write_bytes(b"other")
     code, _, error = door(replay.main, folder)
-    assert (code, error.count("\n")) == (2, 1) and "these are not the weights that made" in error
+    assert (code, error.count("\n")) == (2, 1) and "predicted by other weights than those in" in error
     Path(next(iter(moved))).unlink()
     code, _, error = door(replay.main, folder)
     assert (code, error.count("\n")) == (2, 1) and "are not there; put them back" in error
