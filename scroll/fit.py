@@ -20,7 +20,7 @@ from scroll.checkpoint import load_state, save_state, save_weights
 from scroll.config import TrainingSettings
 from scroll.errors import InputError
 from scroll.files import remove
-from scroll.inference import has_bf16, resolved_precision
+from scroll.inference import has_bf16, is_main_process, resolved_precision
 from scroll.interrupts import stop_flag
 from scroll.loading import SKIPPED, Batch, told_of_dead_workers, training_batches, validation_batches
 from scroll.optimisers import ema, make_optimiser
@@ -81,10 +81,11 @@ def fit(task: Task, settings: TrainingSettings) -> Path:
     """
     weights = task.folder / "weights.safetensors"
     if is_current(task.folder, task.key) and weights.exists():
-        print(f"{task.label}: already trained, {weights}")
+        if is_main_process():
+            print(f"{task.label}: already trained, {weights}")
         return weights
     precision = resolved_precision(settings.precision)
-    if precision == "bf16" and not has_bf16():
+    if precision == "bf16" and not has_bf16() and is_main_process():
         print(
             f"{task.label}: this device computes bf16 in software, some five times slower than fp32; set training.precision: auto"
         )
