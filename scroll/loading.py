@@ -1,5 +1,6 @@
 """Patches by number, in batches: what cannot be read is passed over and counted, what breaks is said in one line."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,8 +84,14 @@ def told_of_dead_workers(loading: LoaderSettings) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, OSError, EOFError) as error:
+        # what its end tears apart first is chance: torch's own notice, or a connection to it
+        is_torn = isinstance(error, ConnectionError | EOFError) or (
+            isinstance(error, OSError) and error.filename is None
+        )
+        is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        is_told = isinstance(error, InputError) or is_full
+        if is_told or ("DataLoader worker" not in str(error) and not (loading.workers and is_torn)):
             raise
         raise InputError(
             f"a loading process died ({' '.join(str(error).split())[:120]}), most often for want of memory: lower "
