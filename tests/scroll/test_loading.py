@@ -81,8 +81,9 @@ def test_with_no_share_allowed_the_first_corrupt_patch_stops_the_run(tmp_path):
         fit(tiny_task(tmp_path, corrupt=(13,)), training(skip_share=0))
 
 
+@pytest.mark.slow
 def test_a_loading_process_that_dies_is_one_line_and_the_last_checkpoint_is_whole(tmp_path):
-    loader = {"workers": 1, "start_method": "fork"}
+    loader = {"workers": 1}
     task = with_points(tmp_path, Deadly())
     with pytest.raises(InputError, match=r"a loading process died .*lower training\.loader\.workers \(now 1\)") as said:
         fit(task, training(loader=loader, checkpoint_every=2))
@@ -91,9 +92,9 @@ def test_a_loading_process_that_dies_is_one_line_and_the_last_checkpoint_is_whol
     assert state["step"] >= 2 and all(torch.isfinite(t).all() for t in state["model"].values())
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_mistake_of_the_users_is_not_skipped_and_reads_the_same_from_a_loading_process(workers):
-    settings = training(loader={"workers": workers, "start_method": "fork"})
+    settings = training(loader={"workers": workers})
     batches = training_batches(Refusing(), [[8, 9]], settings)
     with pytest.raises(InputError) as caught:
         next(batches)
