@@ -1,14 +1,27 @@
 """Ctrl-C and SIGTERM as questions asked between two steps, in every process of a training."""
 
+import atexit
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import active_children
 
 
 def leave_signals_to_parent(_worker: int) -> None:
     """For loading processes: Ctrl-C reaches them too; were they to die of it, the last step would wait for them in vain."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+@atexit.register  # before that of multiprocessing, which sends them the SIGTERM they ignore, and waits for ever
+def end_loading_processes() -> None:
+    """Kill what still loads: torch leaves its loading processes to Python's end where an exception still holds them."""
+    loading = [process for process in active_children() if process.daemon]
+    if loading:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # their end is no news; torch's handler would raise it as an error
+    for process in loading:
+        process.kill()
+        process.join()
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,20 @@ def test_a_loading_process_that_dies_is_one_line_and_the_last_checkpoint_is_whol
     assert "\n" not in str(said.value)
     state = torch.load(tmp_path / "resume.pt", weights_only=True)
     assert state["step"] >= 2 and all(torch.isfinite(t).all() for t in state["model"].values())
+
+
+def test_a_program_that_ends_while_patches_are_still_being_loaded_does_end():
+    program = """
+from scroll.loading import training_batches
+from tiny_task import Points, training
+held = training_batches(Points(), [[n] for n in range(100)], training(loader={"workers": 1, "start_method": "fork"}))
+next(held)
+"""
+    places = os.pathsep.join(str(Path(__file__).parents[n]) for n in (0, 2))
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": places}, capture_output=True, timeout=100
+    )
+    assert done.returncode == 0 and not done.stderr
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
