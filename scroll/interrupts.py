@@ -18,7 +18,9 @@ def end_loading_processes() -> None:
     """Kill what still loads: torch leaves its loading processes to Python's end where an exception still holds them."""
     loading = [process for process in active_children() if process.daemon]
     if loading:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # their end is no news; torch's handler would raise it as an error
+        signal.signal(
+            signal.SIGCHLD, signal.SIG_DFL
+        )  # their end is no news; torch's handler would raise it as an error
     for process in loading:
         process.kill()
         process.join()
