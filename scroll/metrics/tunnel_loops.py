@@ -36,7 +36,7 @@ def tunnel_loops(mask: BoolVolume) -> Loops:
     _mark_tree(kinds, mask.shape)
     new_faces, spoilt = _new_faces(kinds, mask)
     ends = np.sort(new_faces[~spoilt])
-    parent, depth = _hang_from_outside(kinds, mask.shape)
+    parent, depth = _hang(kinds, mask.shape)
     faces, starts = _close_loops(ends, parent, depth, mask.shape)
     return Loops(ends, faces, starts)
 
@@ -220,8 +220,8 @@ def _relate(number: int, sums: List, lead: List) -> None:
 
 
 @njit(cache=True)
-def _hang_from_outside(kinds: Flags, shape: tuple[int, int, int]) -> tuple[Ints, Ints]:
-    """Per cube, the tree face that leads to the outside and how many there are on the way; -1: none."""
+def _hang(kinds: Flags, shape: tuple[int, int, int]) -> tuple[Ints, Ints]:
+    """Per cube, the tree face that leads to the outside, or in a cavity to its first cube, and how many are on the way; -1: none."""
     depth, height, width = shape
     cubes = depth * height * width
     parent, steps = np.full(cubes + 1, -1, np.int32), np.full(cubes + 1, -1, np.int32)
@@ -235,8 +235,21 @@ def _hang_from_outside(kinds: Flags, shape: tuple[int, int, int]) -> tuple[Ints,
                 cube = min(one, other)
                 parent[cube], steps[cube], queue[filled] = face, 1, cube
                 filled += 1
-    around = np.array([0, 1, 2, 3 * height * width, 3 * width + 1, 3 + 2])
-    done = 0
+    done = _hang_on(kinds, shape, parent, steps, queue, 0, filled)
+    for cube in range(cubes):  # a cavity may be a ring, which closes a loop inside it
+        if steps[cube] < 0:
+            steps[cube], queue[done] = 0, cube
+            done = _hang_on(kinds, shape, parent, steps, queue, done, done + 1)
+    return parent, steps
+
+
+@njit(cache=True)
+def _hang_on(
+    kinds: Flags, shape: tuple[int, int, int], parent: Ints, steps: Ints, queue: Ints, done: int, filled: int
+) -> int:
+    """Hang all that the cubes queue[done:filled] lead to; returns where the queue ends."""
+    cubes = shape[0] * shape[1] * shape[2]
+    around = np.array([0, 1, 2, 3 * shape[1] * shape[2], 3 * shape[2] + 1, 3 + 2])
     while done < filled:
         cube = queue[done]
         done += 1
@@ -248,7 +261,7 @@ def _hang_from_outside(kinds: Flags, shape: tuple[int, int, int]) -> tuple[Ints,
                 if there < cubes and steps[there] < 0:
                     parent[there], steps[there], queue[filled] = face, steps[cube] + 1, there
                     filled += 1
-    return parent, steps
+    return done
 
 
 @njit(cache=True)

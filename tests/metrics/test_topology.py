@@ -228,6 +228,24 @@ def test_a_wide_hole_is_matched_by_a_narrow_one_in_the_same_place_only(axis: int
     assert matched_tunnels(wide, elsewhere) == 0
 
 
+def ring_shaped_cavity() -> np.ndarray:
+    """A block that is hollow in the shape of a ring: one tunnel, though nothing of it shows outside."""
+    mask = np.ones((3, 5, 5), bool)
+    mask[1, 1:4, 1:4] = False
+    mask[1, 2, 2] = True
+    return mask
+
+
+@pytest.mark.parametrize("other", ["itself", "filled", "cut open", "ring broken"])
+def test_a_ring_shaped_cavity_has_a_tunnel_that_is_matched_by_its_like(other: str) -> None:
+    ring = ring_shaped_cavity()
+    changed = {"itself": (), "filled": (1, slice(1, 4), slice(1, 4)), "cut open": (0, 1, 1), "ring broken": (1, 1, 2)}
+    like = ring.copy()
+    if other != "itself":
+        like[changed[other]] = other != "cut open"
+    assert matched_tunnels(ring, like) == slow_matched(ring, like, 1) == (other in ("itself", "cut open"))
+
+
 def test_more_tunnels_than_fit_in_a_word_are_matched() -> None:
     sheet = np.ones((1, 30, 30), bool)
     sheet[:, 1:-1:2, 1:-1:2] = False
