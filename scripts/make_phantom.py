@@ -33,6 +33,8 @@ def read_arguments() -> argparse.Namespace:
     cubes.add_argument("--size", type=int, default=320, help="edge in voxels")
     cubes.add_argument("--train", type=int, default=6, help="number of training cubes")
     cubes.add_argument("--test", type=int, default=2, help="number of test cubes; their truth goes to heldout/")
+    damage = cubes.add_mutually_exclusive_group()
+    damage.add_argument("--mixed", action="store_true", help="three scrolls that differ, the third only in the test")
     cubes.set_defaults(draw=draw_cubes)
     surfaces = kinds.add_parser(
         "surfaces", help="one cube and its wraps as tifxyz, with the ink that flattening must find"
@@ -51,8 +53,8 @@ def read_arguments() -> argparse.Namespace:
         default = "easy" if kind is scrolls else "default"
         kind.add_argument("--preset", choices=PRESETS, default=default, help="how visible the ink is")
         kind.add_argument("--seed", type=int, default=1, help="the same seed and parameters give the same bytes")
-    for kind in (fragments, cubes, surfaces):
-        kind.add_argument("--crushed", action="store_true", help="wraps pressed onto one another")
+    for group in (fragments, damage, surfaces):
+        group.add_argument("--crushed", action="store_true", help="wraps pressed onto one another")
     for kind in (fragments, cubes, scrolls):
         kind.add_argument("--jobs", type=int, help="processes; default one per core")
     return parser.parse_args()
@@ -68,11 +70,12 @@ def draw_fragments(arguments: argparse.Namespace) -> None:
 
 
 def draw_cubes(arguments: argparse.Namespace) -> None:
-    """Draw training and test cubes."""
+    """Draw training and test cubes, of scrolls that are alike or that differ."""
     from scroll.phantom.dataset import make_cubes
-    from scroll.phantom.settings import cube_settings
+    from scroll.phantom.settings import cube_settings, mixed_scrolls
 
-    settings = cube_settings(arguments.preset, arguments.size, arguments.crushed)
+    alike = cube_settings(arguments.preset, arguments.size, arguments.crushed)
+    settings = mixed_scrolls(arguments.size, arguments.preset) if arguments.mixed else alike
     make_cubes(arguments.out, settings, arguments.seed, arguments.train, arguments.test, arguments.jobs)
 
 

@@ -55,27 +55,46 @@ def _fragment(settings: FragmentSettings, seed: tuple[int, int], folder: Path, t
     write_fragment(draw_fragment(settings, seed), folder, truth)
 
 
-def make_cubes(out: Path, settings: CubeSettings, seed: int, train: int, test: int, jobs: int | None = None) -> None:
+def make_cubes(
+    out: Path,
+    settings: CubeSettings | Sequence[CubeSettings],
+    seed: int,
+    train: int,
+    test: int,
+    jobs: int | None = None,
+) -> None:
     """Write train_images, train_labels and test_images/<id>.tif, train.csv, test.csv, and heldout/<id>.tif.
 
+    A sequence of settings is one scroll each: the last is held out, so test cubes come from it alone and training
+    cubes from the others by turns. One settings is for scrolls that are all alike, in training and test.
+
     Raises:
-        InputError: `out` holds something else, or the size or counts make no sense.
+        InputError: `out` holds something else, or the sizes, counts or number of scrolls make no sense.
     """
-    _check_cube(settings)
+    alike = isinstance(settings, CubeSettings)
+    scrolls = [settings] * SCROLLS if isinstance(settings, CubeSettings) else list(settings)
+    if len(scrolls) < 2:
+        raise InputError(f"{len(scrolls)} scroll(s) for cubes: expected at least 2, one to train on and one held out")
+    for scroll in scrolls:
+        _check_cube(scroll)
     if train < 0 or test < 0:
         raise InputError(f"--train {train} --test {test}: expected 0 or more of each")
-    claim(out, {"kind": "cubes", "seed": seed, "voxel_um": settings.voxel_um, "parameters": asdict(settings)})
+    ids = [FIRST_SCROLL_ID + number for number in range(len(scrolls))]
+    cards = {str(scroll_id): asdict(scroll) for scroll_id, scroll in zip(ids, scrolls, strict=True)}
+    content = {"kind": "cubes", "seed": seed, "voxel_um": scrolls[0].voxel_um}
+    claim(out, {**content, "parameters": asdict(scrolls[0]) if alike else cards})
     missing: list[Job] = []
-    for group, count, first_id, truths in (
-        ("train", train, FIRST_CUBE_ID, "train_labels"),
-        ("test", test, 2 * FIRST_CUBE_ID, "heldout"),
+    for group, count, first_id, truths, turns in (
+        ("train", train, FIRST_CUBE_ID, "train_labels", ids if alike else ids[:-1]),
+        ("test", test, 2 * FIRST_CUBE_ID, "heldout", ids if alike else ids[-1:]),
     ):
         rows = ["id,scroll_id"]
         for n in range(first_id, first_id + count):
-            rows.append(f"{n},{FIRST_SCROLL_ID + n % SCROLLS}")
+            scroll_id = turns[n % len(turns)]
+            rows.append(f"{n},{scroll_id}")
             image, truth = out / f"{group}_images" / f"{n}.tif", out / truths / f"{n}.tif"
             if not (image.exists() and truth.exists()):
-                missing.append(partial(_cube, settings, (seed, n), image, truth))
+                missing.append(partial(_cube, scrolls[scroll_id - FIRST_SCROLL_ID], (seed, n), image, truth))
         write_text(out / f"{group}.csv", "\n".join(rows) + "\n")
     run_jobs(missing, "phantom cubes", jobs)
 

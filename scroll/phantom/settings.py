@@ -153,3 +153,17 @@ def cube_settings(preset: str = "default", size_vox: int = 320, crushed: bool = 
     """Settings of a preset for cubes of one size."""
     cube = CubeSettings(size_vox=size_vox, ink=preset_ink(preset), ct=preset_ct(preset))
     return replace(cube, sheet=replace(cube.sheet, crushed=crushed))
+
+
+def mixed_scrolls(size_vox: int = 320, preset: str = "default") -> tuple[CubeSettings, CubeSettings, CubeSettings]:
+    """Three scrolls that differ: one tightly wound, one loosely and scanned with more noise, and a damaged one.
+
+    The damaged one comes last, to be held out: its pitch lies between the others', but more of its versos are frayed,
+    more of its sheets are delaminated, and more of its wraps touch than in either.
+    """
+    cube = cube_settings(preset, size_vox)
+    tight = replace(cube, touching_share=0.15, sheet=replace(cube.sheet, pitch_vox=19.0))
+    noisier = replace(cube.ct, noise_sd=1.2 * cube.ct.noise_sd)
+    loose = replace(cube, touching_share=0.10, sheet=replace(cube.sheet, pitch_vox=26.0), ct=noisier)
+    damage = replace(cube.sheet, pitch_vox=22.0, fray_from_sd=0.7, delamination_from_sd=0.7)
+    return tight, loose, replace(cube, touching_share=0.20, sheet=damage)

@@ -95,7 +95,7 @@ def draw_wraps(spiral: Spiral, relief: FloatArray, settings: CubeSettings, seed:
     thickness = np.maximum(sheet.thickness_vox + sheet.thickness_sd_vox * uneven, 0.4 * sheet.thickness_vox)
     gap = 3.5 * np.maximum(maps("delamination", (70.0, 70.0)) - sheet.delamination_from_sd, 0)
     fray = np.clip(maps("fray", (60.0, 90.0)) - sheet.fray_from_sd, 0, 1)
-    _make_room(face, thickness, gap, fray, 0.7 * sheet.thickness_vox)
+    make_room(face, thickness, gap, fray, 0.7 * sheet.thickness_vox)
     present = maps("holes", (45.0, 30.0)) + 0.3 * maps("hole-edges", (6.0, 6.0)) < 2.3
     inks = [draw_ink(present[k], settings.ink, (*numbers(seed), k)) for k in range(count)]
     film = np.stack([ink.film for ink in inks])
@@ -105,7 +105,7 @@ def draw_wraps(spiral: Spiral, relief: FloatArray, settings: CubeSettings, seed:
     )
 
 
-def _make_room(
+def make_room(
     face: FloatArray, thickness: FloatArray, gap: FloatArray, fray: FloatArray, least_pitch_vox: float
 ) -> None:
     """Keep the wraps (K, Z, S) in order and press each into the room before the next, in place."""

@@ -12,8 +12,9 @@ import tifffile
 from PIL import Image
 
 from scroll.errors import InputError
+from scroll.phantom.cube import draw_cube, draw_scroll
 from scroll.phantom.dataset import make_cubes, make_fragments, make_surfaces
-from scroll.phantom.settings import cube_settings, fragment_settings
+from scroll.phantom.settings import cube_settings, fragment_settings, mixed_scrolls
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_phantom.py"
 SETTINGS = fragment_settings("default", (9, 96, 80))
@@ -99,6 +100,77 @@ def test_cubes_lie_as_in_the_surface_competition(tmp_path):
     assert (tmp_path / "heldout" / f"{test['id']}.tif").exists()
 
 
+def table(path):
+    return {row["id"]: row["scroll_id"] for row in csv.DictReader(path.open())}
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    out = tmp_path_factory.mktemp("mixed") / "cubes"
+    arguments = ["cubes", "--mixed", "--size", "40", "--train", "3", "--test", "2", "--seed", "7", "--jobs", "1"]
+    subprocess.run([sys.executable, str(SCRIPT), *arguments, "--out", str(out)], check=True, capture_output=True)
+    return out
+
+
+def test_scrolls_that_are_alike_share_out_the_cubes_and_their_one_card(tmp_path):
+    settings = cube_settings("default", 40)
+    make_cubes(tmp_path, settings, seed=7, train=3, test=1, jobs=1)
+    assert table(tmp_path / "train.csv") == {"1000000": "90001", "1000001": "90002", "1000002": "90000"}
+    assert table(tmp_path / "test.csv") == {"2000000": "90002"}
+    assert json.loads((tmp_path / "phantom.json").read_text())["parameters"]["sheet"]["pitch_vox"] == 23.0
+    drawn = draw_cube(settings, (7, 1_000_001))
+    assert np.array_equal(tifffile.imread(tmp_path / "train_images" / "1000001.tif"), drawn.volume)
+
+
+def test_the_third_of_three_scrolls_that_differ_is_held_out(mixed):
+    assert table(mixed / "train.csv") == {"1000000": "90000", "1000001": "90001", "1000002": "90000"}
+    assert table(mixed / "test.csv") == {"2000000": "90002", "2000001": "90002"}
+    train = {f"train_{kind}/100000{n}.tif" for kind in ("images", "labels") for n in range(3)}
+    test = {f"{folder}/200000{n}.tif" for folder in ("test_images", "heldout") for n in range(2)}
+    assert set(contents(mixed)) == train | test | {"train.csv", "test.csv", "phantom.json"}
+
+
+def test_each_cube_is_drawn_from_the_scroll_that_its_row_names(mixed):
+    scrolls = mixed_scrolls(40)
+    for group, truths, number, scroll in (
+        ("train", "train_labels", 1_000_000, scrolls[0]),
+        ("train", "train_labels", 1_000_001, scrolls[1]),
+        ("test", "heldout", 2_000_000, scrolls[2]),
+    ):
+        drawn = draw_cube(scroll, (7, number))
+        assert np.array_equal(tifffile.imread(mixed / f"{group}_images" / f"{number}.tif"), drawn.volume)
+        assert np.array_equal(tifffile.imread(mixed / truths / f"{number}.tif"), drawn.label)
+
+
+def test_the_card_of_scrolls_that_differ_tells_the_parameters_of_each(mixed):
+    parameters = json.loads((mixed / "phantom.json").read_text())["parameters"]
+    assert [card["sheet"]["pitch_vox"] for card in parameters.values()] == [19.0, 26.0, 22.0]
+    assert list(parameters) == ["90000", "90001", "90002"]
+
+
+def test_mixed_scrolls_never_join_scrolls_that_are_alike(mixed):
+    with pytest.raises(InputError, match="other parameters"):
+        make_cubes(mixed, cube_settings("default", 40), seed=7, train=3, test=2)
+    with pytest.raises(InputError, match="at least 2"):
+        make_cubes(mixed, mixed_scrolls(40)[:1], seed=7, train=3, test=2)
+
+
+def test_the_scrolls_differ_in_spacing_noise_and_damage():
+    pitch, frayed, parted, noise = [], [], [], []
+    for settings in mixed_scrolls(64):
+        wraps = [draw_scroll(settings, seed).wraps for seed in range(4)]
+        pitch.append(np.concatenate([np.diff(w.face, axis=0).mean(axis=(1, 2)) for w in wraps]).mean())
+        frayed.append(np.mean([(w.fray > 0).mean() for w in wraps]))
+        parted.append(np.mean([(w.gap > 0.5).mean() for w in wraps]))
+        cube = draw_cube(settings, 1)
+        noise.append(cube.volume[cube.paper == 0].std())
+    tight, loose, damaged = range(3)
+    assert pitch[tight] + 2 < pitch[damaged] < pitch[loose] - 2
+    assert frayed[damaged] > 1.2 * max(frayed[tight], frayed[loose])
+    assert parted[damaged] > 1.2 * max(parted[tight], parted[loose])
+    assert noise[loose] > 1.05 * noise[tight]
+
+
 def test_surfaces_are_tifxyz_folders(tmp_path):
     make_surfaces(tmp_path, cube_settings("easy", 64), seed=1, step_vox=4)
     volume = tifffile.imread(tmp_path / "volume.tif")
@@ -125,3 +197,9 @@ def test_a_wrong_size_is_told_in_one_line(tmp_path, arguments, message):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_mixed_and_crushed_exclude_each_other(tmp_path):
+    command = [sys.executable, str(SCRIPT), "cubes", "--mixed", "--crushed", "--out", str(tmp_path / "x")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "not allowed with" in done.stderr and not (tmp_path / "x").exists()
