@@ -205,6 +205,20 @@ class FlattenSettings(Frozen):
     ct: Literal["none", "max", "mean", "layers"] = Field("none", description="the CT as further channels of stage two")
 
 
+class TracingSettings(Frozen):
+    """How sheets are traced in the mean probability of the members; lengths in voxels."""
+
+    min_prob: float = Field(0.4, gt=0, lt=1, description="a ridge of probability reaches at least this")
+    step_vox: float = Field(1.5, gt=0, description="largest misfit of a ridge to where the sheet's slope leads")
+    gap_vox: float = Field(12.0, ge=0, description="gaps up to twice this width are bridged")
+    claim_vox: float = Field(2.5, ge=0, description="ridges as close to a traced sheet belong to it")
+    least_area_vox: float = Field(1500.0, ge=0, description="smaller sheets are dropped, in square voxels")
+    margin_vox: float = Field(4.0, ge=0, description="how far a sheet goes on beyond what was seen of it")
+    reach_vox: int = Field(
+        8, ge=1, description="layers of the flattened stack on either side of the sheet, a voxel apart"
+    )
+
+
 class WindowSettings(Frozen):
     """Sliding-window prediction."""
 
@@ -251,6 +265,17 @@ class Stage1Settings(Frozen):
         return [*self.members, *(["ct"] if self.flatten.ct != "none" else [])]
 
 
+class DamageSettings(Frozen):
+    """Damage done to the members' probabilities on a traced sheet while stage two is trained: chances for each patch."""
+
+    holes: float = Field(0.5, ge=0, le=1, description="blots where no member sees anything")
+    bridges: float = Field(0.3, ge=0, le=1, description="blots where the ridge is drawn out to a neighbouring sheet")
+    dust: float = Field(0.3, ge=0, le=1, description="specks of probability above and below the sheet")
+    shift_vox: float = Field(
+        1.0, ge=0, description="standard deviation of how far the sheet is traced beside the ridge"
+    )
+
+
 class Stage2Settings(Frozen):
     """The 2D network on the flattened stack."""
 
@@ -264,7 +289,9 @@ class Stage2Settings(Frozen):
     seed: int = Field(0, ge=0)
     training: TrainingSettings = TrainingSettings()
     loss: LossSettings = LossSettings()
+    offset_share: float = Field(0.5, ge=0, description="cubes only: share of the loss for how far off the sheet lies")
     augment: AugmentSettings = AugmentSettings(depth_jitter=0)
+    damage: DamageSettings = Field(DamageSettings(), description="cubes only")
     window: Annotated[WindowSettings, _for_axes(2)] = WindowSettings()
 
 
@@ -309,6 +336,9 @@ class Settings(Frozen):
     data: DataSettings = DataSettings()
     folds: FoldSettings = FoldSettings()
     stage1: Stage1Settings
+    tracing: TracingSettings = Field(
+        TracingSettings(), description="cubes only: sheets between stage one and stage two"
+    )
     stage2: Stage2Settings = Stage2Settings()
     joint: JointSettings | None = Field(None, description="`make joint` after stage two; none: left out")
     ensemble: EnsembleSettings = EnsembleSettings()

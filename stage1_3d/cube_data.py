@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from scroll.cubes import Cube, prepare, training_cubes
+from scroll.cubes import Cube, oof_sheets, prepare, training_cubes
 from scroll.folds import Fold, fold_numbers
 from stage1_3d.cube_dataset import CubePatches
 from stage1_3d.cube_predict import predict_cubes
+from stage1_3d.cube_sheets import flatten_cubes
 
 if TYPE_CHECKING:
     from scroll.config import Settings
@@ -37,9 +38,11 @@ class CubeData:
         return {cube.id: cube.key for cube in self.sheets}
 
     def predict_out_of_fold(self, names: Sequence[str], folds: Sequence[Fold]) -> None:
-        """Predict every cube by the fold that held it out, with every member, into <member>/oof/<cube>/."""
+        """Predict every cube by the fold that held it out, with every member, into <member>/oof/<cube>/; then trace its sheets."""
         for name in names:
             for fold in folds:
                 held_out = [cube for cube in self.sheets if cube.id in fold.held_out]
                 output = self.settings.run_dir / "stage1" / name / "oof"
                 predict_cubes(self.settings, name, held_out, [fold.number], output)
+        folders = {name: self.settings.run_dir / "stage1" / name / "oof" for name in names}
+        flatten_cubes(self.settings, self.sheets, folders, oof_sheets(self.settings.run_dir))

@@ -1,6 +1,7 @@
 """The 2D networks of stage two: a flattened stack of any number of channels -> logits of full size."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -106,36 +107,46 @@ def check_stage2(stage2: Stage2Settings) -> SegformerOptions | SmpOptions:
         ) from None
 
 
-def build_network(stage2: Stage2Settings, channels: int) -> "nn.Module":
-    """(B, channels, Y, X) -> (B, 1, Y, X) logits; Y and X multiples of 32."""
+def build_network(
+    stage2: Stage2Settings, channels: int, outputs: int = 1, skipped: Sequence[int] | None = None
+) -> "nn.Module":
+    """(B, channels, Y, X) -> (B, outputs, Y, X) logits; Y and X multiples of 32.
+
+    `skipped` are the channels whose mean the first logit starts as, where `stage2.skip` is on; none given: all of them.
+    """
     from stage2_2d.torchvision_schemas import import_torchvision
 
     import_torchvision()
     options = check_stage2(stage2)
     if isinstance(options, SegformerOptions):
-        network = _segformer(options, channels)
+        network = _segformer(options, channels, outputs)
     else:
-        network = _smp(stage2.network.partition(".")[2], options, channels)
-    return _with_skip(network, channels) if stage2.skip else network
+        network = _smp(stage2.network.partition(".")[2], options, channels, outputs)
+    if not stage2.skip:
+        return network
+    return _with_skip(network, channels, outputs, range(channels) if skipped is None else skipped)
 
 
-def about_network(stage2: Stage2Settings, channels: int) -> dict[str, Any]:
+def about_network(stage2: Stage2Settings, channels: int, outputs: int = 1) -> dict[str, Any]:
     """What is stored with the weights: the options that decide their shapes, a variant in its own numbers."""
     options = check_stage2(stage2).model_dump(mode="json", exclude=NOT_STORED)
-    return {"network": stage2.network, "options": options, "skip": stage2.skip, "channels": channels}
+    about = {"network": stage2.network, "options": options, "skip": stage2.skip, "channels": channels}
+    return about if outputs == 1 else about | {"outputs": outputs}
 
 
-def _with_skip(network: "nn.Module", channels: int) -> "nn.Module":
+def _with_skip(network: "nn.Module", channels: int, outputs: int, skipped: Sequence[int]) -> "nn.Module":
     import torch
 
     class WithSkip(torch.nn.Module):
-        """The network's logits plus a weighted sum of its input, which starts as the channels' mean in log-odds."""
+        """The network's logits plus a weighted sum of its input; the first starts as the mean of channels in log-odds."""
 
         def __init__(self) -> None:
             super().__init__()
             self.network = network
-            self.skip = torch.nn.Conv2d(channels, 1, kernel_size=1)
-            torch.nn.init.constant_(self.skip.weight, LOG_ODDS_UNIT / channels)
+            self.skip = torch.nn.Conv2d(channels, outputs, kernel_size=1)
+            torch.nn.init.zeros_(self.skip.weight)
+            with torch.no_grad():
+                self.skip.weight[0, list(skipped)] = LOG_ODDS_UNIT / len(skipped)
             torch.nn.init.zeros_(self.skip.bias)  # type: ignore[arg-type]
 
         def forward(self, stack: "Tensor") -> "Tensor":
@@ -145,13 +156,13 @@ def _with_skip(network: "nn.Module", channels: int) -> "nn.Module":
     return WithSkip()
 
 
-def _segformer(options: SegformerOptions, channels: int) -> "nn.Module":
+def _segformer(options: SegformerOptions, channels: int, outputs: int) -> "nn.Module":
     import torch
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
     config = SegformerConfig(
         num_channels=channels,
-        num_labels=1,
+        num_labels=outputs,
         depths=list(options.depths),
         hidden_sizes=list(options.hidden_sizes),
         strides=list(options.strides),
@@ -205,12 +216,12 @@ def _check_pretrained(folder: Path, wanted: dict[str, Any]) -> None:
             )
 
 
-def _smp(decoder: str, options: SmpOptions, channels: int) -> "nn.Module":
+def _smp(decoder: str, options: SmpOptions, channels: int, outputs: int) -> "nn.Module":
     import segmentation_models_pytorch as smp
 
     try:
         network: nn.Module = smp.create_model(
-            arch=decoder, encoder_name=options.encoder, encoder_weights=None, in_channels=channels, classes=1
+            arch=decoder, encoder_name=options.encoder, encoder_weights=None, in_channels=channels, classes=outputs
         )
     except (KeyError, ValueError) as error:  # no such encoder, or one that this decoder cannot take
         near = difflib.get_close_matches(options.encoder, smp.encoders.get_encoder_names(), n=3)

@@ -57,6 +57,11 @@ def train_stage2(settings: "Settings") -> None:
     check_stage2(settings.stage2)
     check_trackers(settings)
     check_buffer(settings)
+    if settings.data.kind == "cubes":
+        from stage2_2d.sheet_train import train_on_sheets
+
+        train_on_sheets(settings)
+        return
     fragments = training_sheets(settings.data)
     stacks = [
         read_stack(settings.stage1, fragment, oof_folders(settings, fragment.id), _hint(settings))

@@ -1,0 +1,1 @@
+"""From predicted probabilities to sheets: ridges found, grown into height maps, holes bridged."""

@@ -1,0 +1,121 @@
+"""Every sheet of a probability volume, each as a height map in its own frame, the best supported first."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_closing, binary_dilation, binary_fill_holes
+
+from scroll.config import TracingSettings
+from scroll.surfaces.surface import INVALID, Surface, normals_of
+from scroll.tracing.bridging import bridged
+from scroll.tracing.growing import CELL_VOX, Candidates, Frame, candidates_in, frame_of, grow, join
+from scroll.tracing.ridges import Ridges, ridge_points
+
+SUPPORT_VOX = 16  # edge of the blocks that are searched for the next seed
+LEAST_SUPPORT = 26  # ridges in a block that may hold a seed: a tenth of a sheet across it
+AROUND_VOX = 48.0  # of the seed lie the ridges whose normals make the frame
+ALIKE = 0.7  # least cosine between their normals and the seed's
+ROUNDS = 6  # of bridging gaps and growing on beyond them, at most
+LEAST_GAIN = 0.005  # share of new cells: a round that finds fewer is the last
+NAME = Path("traced sheet")
+
+
+def trace_sheets(prob: Any, settings: TracingSettings) -> Iterator[Surface]:
+    """The sheets of a (Z, Y, X) probability volume, none of them twice, the best supported first.
+
+    A sheet grows from its best supported place to the ridges that its slope leads to; gaps are bridged by a thin plate,
+    and beyond them it grows on. Each ridge belongs to one sheet, so that of two that touch the second has the ridges that
+    the first left. A sheet is single-valued over the plane across its own mean normal; what bends further is another one.
+    Grids have cells of two voxels. Which side the normals point to is chance (see `scroll.tracing.facing`).
+    """
+    ridges = ridge_points(prob, settings.min_prob)
+    free = np.ones(len(ridges), bool)
+    unseeded = free.copy()
+    while (seed := _next_seed(ridges, unseeded)) is not None:
+        near = free & (np.linalg.norm(ridges.points - ridges.points[seed], axis=1) < AROUND_VOX)
+        near &= np.abs(ridges.normals @ ridges.normals[seed]) > ALIKE
+        frame = frame_of(ridges.chosen(near), prob.shape)
+        candidates = candidates_in(frame, ridges)
+        seen = _grown(candidates, seed, free, frame.shape, settings)
+        heights = bridged(seen, _domain(np.isfinite(seen), settings))
+        own = free & _claimed(candidates, heights, settings.claim_vox)
+        unseeded &= ~own
+        unseeded[seed] = False
+        if np.count_nonzero(np.isfinite(seen)) * CELL_VOX**2 >= settings.least_area_vox:
+            free &= ~own
+            yield _surface(frame, heights, prob.shape)
+        else:
+            unseeded &= (ridges.points // SUPPORT_VOX != ridges.points[seed] // SUPPORT_VOX).any(axis=1)
+
+
+def _next_seed(ridges: Ridges, unseeded: NDArray[np.bool_]) -> int | None:
+    """The strongest ridge in the block that holds most of them; None where no block holds enough."""
+    numbers = np.flatnonzero(unseeded)
+    blocks = (ridges.points[numbers] // SUPPORT_VOX).astype(np.int64) + 1  # a ridge may lie 0.7 voxels outside
+    keys = (blocks << np.array([40, 20, 0])).sum(axis=1)
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    if not counts.size or counts.max() < LEAST_SUPPORT:
+        return None
+    inside = numbers[inverse == counts.argmax()]
+    return int(inside[ridges.strength[inside].argmax()])
+
+
+def _grown(
+    candidates: Candidates, seed: int, free: NDArray[np.bool_], shape: tuple[int, int], settings: TracingSettings
+) -> NDArray[np.float32]:
+    """Heights (H, W) of the cells where the sheet of a seed has ridges, NaN elsewhere."""
+    heights, slopes = np.full(shape, np.nan, np.float32), np.zeros((*shape, 2), np.float32)
+    at = round(float(candidates.row[seed])), round(float(candidates.column[seed]))
+    heights[at], slopes[at] = candidates.height[seed], candidates.slope[seed]
+    grow(candidates, heights, slopes, settings.step_vox, free)
+    for _ in range(ROUNDS):
+        before = np.isfinite(heights)
+        around = binary_dilation(before, disk(settings.gap_vox / CELL_VOX))
+        join(candidates, bridged(heights, around), heights, slopes, settings.step_vox, free)
+        grow(candidates, heights, slopes, settings.step_vox, free)
+        if np.count_nonzero(np.isfinite(heights)) - before.sum() <= LEAST_GAIN * before.sum():
+            break
+    return heights
+
+
+def _domain(seen: NDArray[np.bool_], settings: TracingSettings) -> NDArray[np.bool_]:
+    """Where a sheet is taken to be: what was seen, the gaps and holes in it, and a margin."""
+    reach = int(np.ceil(settings.gap_vox / CELL_VOX))
+    closed = binary_fill_holes(binary_closing(np.pad(seen, reach), disk(reach)))
+    inside = slice(reach, closed.shape[0] - reach), slice(reach, closed.shape[1] - reach)
+    return np.asarray(binary_dilation(closed[inside], disk(settings.margin_vox / CELL_VOX)))
+
+
+def _claimed(candidates: Candidates, heights: NDArray[np.float32], claim_vox: float) -> NDArray[np.bool_]:
+    """Which ridges (N,) lie as close to a sheet as that, along its frame's height."""
+    places = (candidates.row, candidates.column)
+    row, column = (
+        np.clip(np.rint(place).astype(np.int64), 0, n - 1) for place, n in zip(places, heights.shape, strict=True)
+    )
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(heights[row, column] - candidates.height) <= claim_vox)
+
+
+def _surface(frame: Frame, heights: NDArray[np.float32], shape: tuple[int, ...]) -> Surface:
+    """The part of a height map that lies in the volume, as a surface whose grid is no larger than it has to be."""
+    points = frame.points(np.nan_to_num(heights)).astype(np.float32)
+    valid = np.isfinite(heights) & ((points >= -0.5) & (points <= np.array(shape) - 0.5)).all(axis=-1)
+    points = np.clip(points, 0, np.array(shape) - 1).astype(np.float32)
+    points[~valid] = INVALID
+    lines = [np.flatnonzero(valid.any(axis=axis)) for axis in (1, 0)]
+    box = tuple(slice(line[0], line[-1] + 1) if line.size else slice(0, 1) for line in lines)
+    return Surface(points[box], normals_of(points[box], valid[box]), valid[box], (CELL_VOX, CELL_VOX), NAME)
+
+
+def disk(radius: float) -> NDArray[np.bool_]:
+    """A disk of that radius as a structuring element.
+
+    >>> int(disk(1).sum())
+    5
+    """
+    reach = int(np.ceil(radius))
+    rows, columns = np.indices((2 * reach + 1,) * 2) - reach
+    return np.asarray(np.hypot(rows, columns) <= radius + 1e-6)
