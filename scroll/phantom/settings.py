@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 VOXEL_UM = 7.91
+MIXED_SIDE_DEGREES = (60.0, 120.0)
 PRESETS = ("easy", "default", "hard", "zero")
 
 
@@ -95,6 +96,7 @@ class CubeSettings:
     warp_knots_vox: tuple[float, ...] = (70.0, 28.0, 11.0)  # ... over these lengths
     wrap_warp_vox: float = 1.3  # distortion of each wrap alone, sd, over about 60 voxels
     touching_share: float = 0.12  # of the wraps lie on the one before
+    side_degrees: tuple[float, float] = (0.0, 360.0)  # from the axis to the cube: least and most, 0 along x, 90 along y
     sheet: SheetSettings = field(default_factory=lambda: SheetSettings(thickness_vox=8.7, pitch_vox=23.0))
     ink: InkSettings = field(default_factory=InkSettings)
     ct: CtSettings = field(default_factory=CtSettings)
@@ -159,9 +161,10 @@ def mixed_scrolls(size_vox: int = 320, preset: str = "default") -> tuple[CubeSet
     """Three scrolls that differ: one tightly wound, one loosely and scanned with more noise, and a damaged one.
 
     The damaged one comes last, to be held out: its pitch lies between the others', but more of its versos are frayed,
-    more of its sheets are delaminated, and more of its wraps touch than in either.
+    more of its sheets are delaminated, and more of its wraps touch than in either. All cubes come from one side of their
+    scrolls: which face is the recto shows in a cube by texture alone, and that takes hours to learn, not minutes.
     """
-    cube = cube_settings(preset, size_vox)
+    cube = replace(cube_settings(preset, size_vox), side_degrees=MIXED_SIDE_DEGREES)
     tight = replace(cube, touching_share=0.15, sheet=replace(cube.sheet, pitch_vox=19.0))
     noisier = replace(cube.ct, noise_sd=1.2 * cube.ct.noise_sd)
     loose = replace(cube, touching_share=0.10, sheet=replace(cube.sheet, pitch_vox=26.0), ct=noisier)

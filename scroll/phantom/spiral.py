@@ -51,7 +51,7 @@ class Wraps:
 def draw_spiral(settings: CubeSettings, seed: Seed) -> Spiral:
     """Where the axis lies, and how the spiral about it is distorted within the cube."""
     rng, size = stream(seed, "axis"), settings.size_vox
-    radius, towards = size * rng.uniform(1.3, 3.0), rng.uniform(0, 2 * np.pi)
+    radius, towards = size * rng.uniform(1.3, 3.0), rng.uniform(*np.radians(settings.side_degrees))
     middle = (size - 1) / 2
     axis = (middle - radius * np.sin(towards), middle - radius * np.cos(towards))
     warp = np.zeros((size,) * 3, np.float32)

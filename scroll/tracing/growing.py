@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scroll.tracing.ridges import Ridges
 
 CELL_VOX = 2.0
-LEAST_UPRIGHT = 0.35  # cosine between a ridge's normal and the frame's: steeper ones belong to another frame
+LEAST_UPRIGHT = 0.5  # cosine between a ridge's normal and the frame's: steeper ones belong to another frame
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 

@@ -1,0 +1,72 @@
+"""Sheets of a cube become voxels again: each at one thickness, none touching another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import minimum_filter
+
+from scroll.maps import open_map
+from scroll.surfaces.lift import Painted, lift
+from scroll.surfaces.surface import Surface
+from stage2_2d.sheet_dataset import decoded
+from stage2_2d.sheet_predict import HEADS_NAME
+from stage2_2d.sheet_stack import TracedSheet
+
+NONE = 10_000  # above the number of any sheet
+HINT = "run 'make stage2 CONFIG=...' first"
+
+
+@dataclass(frozen=True, eq=False)
+class PresentSheet:
+    """A sheet where it is taken to lie: its surface, and how probable it is there, (H, W) float32, one pixel a voxel."""
+
+    surface: Surface
+    presence: NDArray[np.float32]
+
+
+def as_traced(sheet: TracedSheet) -> PresentSheet:
+    """A sheet as it was traced, taken to be there everywhere."""
+    return PresentSheet(sheet.surface, np.ones(sheet.surface.canvas_shape(), np.float32))
+
+
+def as_mended(sheet: TracedSheet, folder: Path) -> PresentSheet:
+    """A sheet moved to where stage two says that it lies, with its presence; `folder` holds stage two's heads for it.
+
+    Raises:
+        MissingInputError: stage two was not run.
+    """
+    presence, offset = np.asarray(open_map(folder / HEADS_NAME, HINT)[:], np.float32)
+    surface = sheet.surface
+    step = round(surface.cell_vox[0])
+    moved = decoded(offset)[::step, ::step][: surface.shape[0], : surface.shape[1], None] * surface.normals
+    points = np.where(surface.valid[..., None], surface.points + moved, surface.points)
+    return PresentSheet(replace(surface, points=points.astype(np.float32)), presence)
+
+
+def lifted(
+    sheets: Sequence[PresentSheet], shape: tuple[int, int, int], thickness_vox: float, offset_vox: float = 0.0
+) -> NDArray[np.float32]:
+    """Sheets as a volume (Z, Y, X) of their presence, each `thickness_vox` thick about `offset_vox` along its normal.
+
+    A voxel belongs to the nearest sheet. Where two sheets touch, also across an edge or a corner, the one that comes later
+    gives way: so that they are two objects in the score.
+    """
+    half = thickness_vox / 2
+    bands = np.tile([offset_vox - half, offset_vox + half], (256, 1))
+    presence, numbers = [], []
+    for number, sheet in enumerate(sheets, start=1):
+        there = np.rint(255 * np.clip(sheet.presence, 0, 1)).astype(np.uint8)
+        presence.append(Painted(sheet.surface, there, bands))
+        numbers.append(Painted(sheet.surface, np.where(there > 0, number, 0).astype(np.uint8), bands))
+    volume = lift(presence, shape).astype(np.float32) / np.float32(255)
+    volume[~apart(lift(numbers, shape))] = 0
+    return np.asarray(volume, np.float32)
+
+
+def apart(numbers: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which voxels of numbered objects (Z, Y, X) have no lower number among their 26 neighbours."""
+    filled = np.where(numbers > 0, numbers.astype(np.int16), NONE)
+    return np.asarray((numbers > 0) & (minimum_filter(filled, 3, mode="nearest") == filled))
