@@ -92,7 +92,7 @@ def scan_cube(scroll: Scroll, settings: CubeSettings, seed: Seed) -> Cube:
         (wraps.present, missing),
         (scroll.fibres.recto, scroll.fibres.verso, shifts),
         scroll.labelled,
-        (settings.ink.film_vox, settings.ink.extra_density, settings.label.band_vox),
+        (settings.ink.film_vox, settings.ink.extra_density, settings.label.band_vox, settings.label.margin_vox),
     )
     add_grains(density, settings.sheet.grains_per_vox, stream(seed, "grains"))
     return Cube(grey8(scan(density, settings.ct, seed)), label, ink, paper)
@@ -151,7 +151,7 @@ def _roll(out, where, maps, flags, textures, labelled, numbers):  # type: ignore
     face, raised, thickness, gap, fray, film, begin = maps
     present, missing = flags
     recto, verso, shifts = textures
-    film_vox, film_density, band_vox = numbers
+    film_vox, film_density, band_vox, margin_vox = numbers
     count, deep, wide = face.shape
     for z in range(deep):
         k = 0
@@ -164,9 +164,11 @@ def _roll(out, where, maps, flags, textures, labelled, numbers):  # type: ignore
                     k += 1
                 while k > 0 and face[k, z, column] > radius:
                     k -= 1
-                if k < labelled[0] or k > labelled[1]:
-                    label[z, y, x] = 2
                 slope = _slope(warp, flat, z, y, x)
+                room = (face[k + 1, z, column] - face[k, z, column]) / 2 if k < count - 1 else 0.0
+                before = k < count - 1 and face[k + 1, z, column] - radius <= min(margin_vox * slope, room)
+                if k + before < labelled[0] or k + before > labelled[1]:
+                    label[z, y, x] = 2
                 for n in range(max(0, k - 1), min(count, k + 2)):
                     height = face[n, z, column] * (1 - rest) + face[n, z, column + 1] * rest
                     depth = (radius - height) / slope

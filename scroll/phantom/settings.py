@@ -82,6 +82,9 @@ class LabelSettings:
     depth_vox: float = -0.25  # where the band begins below the recto face, on average
     depth_sd_vox: float = 2.2  # real centre-lines lie at -3/+1/+4 voxels (10/50/90 %)
     depth_knots_vox: float = 40.0
+    margin_vox: float = (
+        6.0  # before a recto face, or half-way to it, begins what is said of its wrap: no band is cut along
+    )
     missing_share: tuple[float, float] = (0.05, 0.15)  # least and most of the labelled wraps' area left out
     labelled_share: tuple[float, float] = (0.35, 0.65)  # least and most of the wraps that are labelled; 2 elsewhere
 

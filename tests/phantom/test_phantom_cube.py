@@ -10,6 +10,7 @@ from skimage.morphology import skeletonize
 
 from scroll.phantom.cube import draw_cube, draw_scroll, scan_cube
 from scroll.phantom.settings import cube_settings
+from scroll.phantom.surface import trace_surface
 
 EDGE = 144
 
@@ -114,3 +115,20 @@ def test_crushed_wraps_leave_less_air(cubes):
 def test_a_cube_too_small_is_refused():
     with pytest.raises(ValueError, match="too small"):
         draw_cube(cube_settings("default", 16), 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_known_ends_between_two_faces_never_along_one(seed):
+    settings = cube_settings("default", 96)
+    scroll = draw_scroll(settings, seed)
+    label = draw_cube(settings, seed).label
+    for wrap in range(scroll.labelled[0] - 1, scroll.labelled[1] + 2):
+        if not 0 <= wrap < len(scroll.wraps.face):
+            continue
+        face = trace_surface(scroll, wrap, 2.0)
+        is_labelled = scroll.labelled[0] <= wrap <= scroll.labelled[1]
+        for step in (-1.5, 0, 1.5):
+            places = np.rint((face.points + step * face.normals)[face.valid]).astype(int)
+            inside = ((places >= 0) & (places < 96)).all(axis=1)
+            found = label[tuple(places[inside].T)]
+            assert (found == (2 if is_labelled else 0)).mean() < 0.03 if found.size else True
