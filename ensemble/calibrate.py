@@ -36,6 +36,11 @@ def main() -> None:
     from ensemble.check import load_run_settings
 
     settings = load_run_settings(arguments.config, arguments.set)
+    if settings.data.kind == "cubes":
+        from ensemble.cube_calibrate import calibrate_cubes, print_cube_fit
+
+        print_cube_fit(calibrate_cubes(settings))
+        return
     if settings.joint is not None and not (settings.run_dir / "joint").exists():  # stage two is done, joint comes next
         print("weights and thresholds are fitted after the joint fine-tuning: run 'make joint CONFIG=...'")
         return

@@ -1,18 +1,17 @@
 """Fit on out-of-fold predictions of cubes: members' weights, the thickness of lifted sheets, and the chain for both routes."""
 
 import os
+import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ensemble.chain import Chain
-from ensemble.chain_fit import ChainFit, Lazy, fit_chain, mean_scores, scores_of
+from ensemble.chain import Chain, run
+from ensemble.chain_fit import Lazy, each_score, fit_chain
 from ensemble.cube_candidates import (
     CHAIN,
     ENSEMBLE,
@@ -28,18 +27,22 @@ from ensemble.cube_candidates import (
     check_current,
 )
 from ensemble.cube_weights import fitted_weights
+from ensemble.lift_sheets import lifted
 from scroll.config import ChainSettings, Settings
 from scroll.cubes import Cube, prepare, training_cubes
-from scroll.errors import InputError, MissingInputError
+from scroll.errors import InputError
 from scroll.files import read_json, write_json, written_aside
-from scroll.metrics.cube_bootstrap import ResampledMeans, resampled_means
-from scroll.metrics.leaderboard import SurfaceScore, mean_score
+from scroll.metrics.cube_bootstrap import resampled_means
+from scroll.metrics.leaderboard import leaderboard_score, mean_score
 from scroll.processes import in_order
 from scroll.receipt import key_of
+from scroll.tracing.sheets import trace_sheets
 
 THICKNESS_VOX, OFFSET_VOX = (2.0, 3.0, 4.0, 5.0), (-1.5, 0.0, 1.5)
-PRESENT = Chain(0.5)
+PRESENT = 0.5  # presence from which a sheet is lifted while its thickness is fitted
+GAINS = ((CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
 Labelled = list[tuple[Lazy, Lazy]]
+STAGE2_TOO = 2.0  # times what the rest takes: the stack and the 2D network come on top
 FORMAT = 1  # to be raised when what is fitted changes
 
 
@@ -67,13 +70,134 @@ def calibrate_cubes(settings: Settings) -> dict[str, Any]:
     labels = [LabelOf(cube.label_path) for cube in cubes if cube.label_path]
     jobs, chain = len(os.sched_getaffinity(0)), settings.ensemble.chain
     weights = fitted_weights(where, members, cubes, labels, settings.ensemble, jobs)
-    rows: dict[str, dict[str, Any]] = {}
-    for name in members:
-        rows[name] = _row(_of_members(where, {name: 1.0}, cubes, labels), _plain_only(chain), jobs)
-    together = _of_members(where, weights.chosen, cubes, labels)
-    rows[CHAIN] = _row(together, chain, jobs)
-    rows[ENSEMBLE] = {"plain": rows[CHAIN]["plain"], "chain": rows[CHAIN]["plain"]}
+    rows = {name: _row(_of_members(where, {name: 1.0}, cubes, labels), _plain(chain), jobs) for name in members}
+    rows[CHAIN] = _row(_of_members(where, weights.chosen, cubes, labels), chain, jobs)
+    rows[ENSEMBLE] = rows[CHAIN] | {"chain": rows[CHAIN]["plain"], "trials": rows[CHAIN]["trials"][:1]}
     for name, is_mended in ((SHEETS, False), (STAGE2, True)):
-        lift, pairs = _lifted_pairs(settings, where, cubes, labels, is_mended, jobs)
-        rows[name] = {"lift": asdict(lift)} | _row(pairs, chain if is_mended else _plain_only(chain), jobs)
-    return _written(settings, key, cubes, weights, rows)
+        lift, pairs = _lifted(settings, where, cubes, labels, is_mended, jobs)
+        rows[name] = {"lift": asdict(lift)} | _row(pairs, chain if is_mended else _plain(chain), jobs)
+    fit = {
+        "made_from": key,
+        "cubes": [cube.id for cube in cubes],
+        "weights": weights.record,
+        "rows": rows,
+        "seconds_a_voxel": _seconds_a_voxel(settings, where, cubes[0], rows),
+        "route": max((CHAIN, STAGE2), key=lambda name: rows[name]["means"]["score"]),
+    }
+    fit |= _compared(rows, [cube.volume_name for cube in cubes])
+    write_json(fit_path(settings), fit)
+    return fit
+
+
+def _of_members(
+    where: Predicted, weights: dict[str, float], cubes: Sequence[Cube], labels: Sequence[LabelOf]
+) -> Labelled:
+    return [(Blended(where, as_pairs(weights), cube.id), label) for cube, label in zip(cubes, labels, strict=True)]
+
+
+def _plain(chain: ChainSettings) -> ChainSettings:
+    """No step but the threshold."""
+    return ChainSettings(
+        thresholds=chain.thresholds, smooth_sigma_vox=(), strong=(), dust_vox=(), thickness_vox=(), even=(),
+        closing_radius_vox=(), plug_radius_vox=(), cavity_vox=(), remains_vox=(), octant_dust_vox=(), passes=1,
+    )  # fmt: skip
+
+
+def _row(pairs: Labelled, chain: ChainSettings, jobs: int) -> dict[str, Any]:
+    """Fit a chain to a candidate; its record, and the score of every cube."""
+    fit = fit_chain(pairs, chain, jobs)
+    scores = each_score([fit.chain], pairs, jobs)[0]
+    return fit.as_record() | {"means": mean_score(scores), "scores": [score.score for score in scores]}
+
+
+def _lifted(
+    settings: Settings, where: Predicted, cubes: Sequence[Cube], labels: Sequence[LabelOf], is_mended: bool, jobs: int
+) -> tuple[Lift, Labelled]:
+    """The best lift of the sheets, thickness first, and the sheets lifted so, kept on disk."""
+    best = Lift()
+    for grid in ("thickness_vox", "offset_vox"):
+        lifts = [replace(best, **{grid: value}) for value in (THICKNESS_VOX if grid == "thickness_vox" else OFFSET_VOX)]
+        score = partial(_score_lifts, where, lifts, is_mended)
+        of_cubes = list(in_order(score, list(zip(cubes, labels, strict=True)), jobs))
+        means = [sum(scores[n] for scores in of_cubes) for n in range(len(lifts))]
+        best = lifts[means.index(max(means))]
+    folder = settings.run_dir / "ensemble" / ("mended" if is_mended else "traced")
+    kept = [_keep(LiftedSheets(where, best, cube, is_mended), folder / f"{cube.id}.npy") for cube in cubes]
+    return best, list(zip(kept, labels, strict=True))
+
+
+def _score_lifts(
+    where: Predicted, lifts: Sequence[Lift], is_mended: bool, cube_and_label: tuple[Cube, LabelOf]
+) -> list[float]:
+    cube, label = cube_and_label
+    sheets, truth = LiftedSheets(where, lifts[0], cube, is_mended).sheets(), label()
+    volumes = (lifted(sheets, cube.shape, lift.thickness_vox, lift.offset_vox) for lift in lifts)
+    return [leaderboard_score(volume >= PRESENT, truth).score for volume in volumes]
+
+
+def _keep(volume: LiftedSheets, path: Path) -> Stored:
+    with written_aside(path) as aside, aside.open("wb") as file:  # by name numpy would add an ending
+        np.save(file, np.rint(255 * volume()).astype(np.uint8))
+    return Stored(path)
+
+
+def _seconds_a_voxel(settings: Settings, where: Predicted, cube: Cube, rows: dict[str, dict[str, Any]]) -> float:
+    """What comes after the members takes so long on this machine: tracing, lifting and the chain, for a voxel."""
+    began = time.perf_counter()
+    volume = Blended(where, as_pairs(dict.fromkeys(settings.stage1.members, 1.0)), cube.id)()
+    for _ in trace_sheets(volume, settings.tracing):
+        pass
+    mended = LiftedSheets(where, Lift(**rows[STAGE2]["lift"]), cube, True)()
+    run(Chain.from_record(rows[STAGE2]["chain"]), mended)
+    return STAGE2_TOO * (time.perf_counter() - began) / volume.size
+
+
+def _compared(rows: dict[str, dict[str, Any]], scrolls: Sequence[str]) -> dict[str, Any]:
+    """Intervals of all candidates, and what the chain and stage two gain, on the same draws of scrolls and cubes."""
+    names = list(rows)
+    drawn = resampled_means([rows[name]["scores"] for name in names], scrolls)
+    gains = {
+        f"{one} over {other}": drawn.gain(names.index(one), names.index(other)).as_record() for one, other in GAINS
+    }
+    intervals = {name: list(drawn.interval(n)) for n, name in enumerate(names)}
+    return {"intervals": intervals, "gains": gains, "resampled": {"cubes": drawn.cubes, "scrolls": drawn.scrolls}}
+
+
+def read_cube_fit(settings: Settings) -> dict[str, Any]:
+    """The fit of this run.
+
+    Raises:
+        MissingInputError: it was never made.
+    """
+    hint = "run 'make stage2 CONFIG=...' first: it fits the ensemble too"
+    fit: dict[str, Any] = read_json(fit_path(settings), hint)
+    if "rows" not in fit:
+        raise InputError(f"{fit_path(settings)}: not the fit of a run on cubes; delete it, and {hint}")
+    return fit
+
+
+def print_cube_fit(fit: dict[str, Any]) -> None:
+    """Print every candidate's out-of-fold score with its parts and interval, the steps of the chains, and the gains."""
+    print("\n".join(score_lines({name: row["means"] for name, row in fit["rows"].items()}, fit["intervals"])))
+    for name in (CHAIN, STAGE2):
+        print(f"{name}, step by step:")
+        for trial in fit["rows"][name]["trials"]:
+            print(
+                f"  {trial['step']:<12} {'on ' if trial['kept'] else 'off'} {trial['gain']:+.4f}  score {trial['score']:.4f}"
+            )
+    for name, gain in fit["gains"].items():
+        print(f"{name}: {gain['difference']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}), {gain['verdict']}")
+    print(
+        f"95 % intervals over {fit['resampled']['cubes']} cubes of {fit['resampled']['scrolls']} scrolls; submitted: {fit['route']}"
+    )
+
+
+def score_lines(means: dict[str, dict[str, float]], intervals: dict[str, list[float]]) -> list[str]:
+    """A table of scores and their parts, one candidate a line."""
+    width = max(map(len, means))
+    lines = [f"{'':<{width}}  score   95 % interval    topology  surface Dice  VOI score"]
+    for name, mean in means.items():
+        low, high = intervals[name]
+        parts = f"{mean['topo']:.4f}        {mean['surface_dice']:.4f}     {mean['voi_score']:.4f}"
+        lines.append(f"{name:<{width}}  {mean['score']:.4f}  {low:.3f} to {high:.3f}  {parts}")
+    return lines

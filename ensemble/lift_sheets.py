@@ -54,16 +54,32 @@ def lifted(
     A voxel belongs to the nearest sheet. Where two sheets touch, also across an edge or a corner, the one that comes later
     gives way: so that they are two objects in the score.
     """
-    half = thickness_vox / 2
-    bands = np.tile([offset_vox - half, offset_vox + half], (256, 1))
-    presence, numbers = [], []
-    for number, sheet in enumerate(sheets, start=1):
-        there = np.rint(255 * np.clip(sheet.presence, 0, 1)).astype(np.uint8)
-        presence.append(Painted(sheet.surface, there, bands))
-        numbers.append(Painted(sheet.surface, np.where(there > 0, number, 0).astype(np.uint8), bands))
-    volume = lift(presence, shape).astype(np.float32) / np.float32(255)
-    volume[~apart(lift(numbers, shape))] = 0
+    bands = _bands(thickness_vox, offset_vox)
+    bytes_of = [np.rint(255 * np.clip(sheet.presence, 0, 1)).astype(np.uint8) for sheet in sheets]
+    painted = [Painted(sheet.surface, there, bands) for sheet, there in zip(sheets, bytes_of, strict=True)]
+    volume = lift(painted, shape).astype(np.float32) / np.float32(255)
+    volume[~apart(numbered(sheets, shape, thickness_vox, offset_vox, 1 / 255))] = 0
     return np.asarray(volume, np.float32)
+
+
+def numbered(
+    sheets: Sequence[PresentSheet],
+    shape: tuple[int, int, int],
+    thickness_vox: float,
+    offset_vox: float = 0.0,
+    least_presence: float = 0.5,
+) -> NDArray[np.uint8]:
+    """The number, from 1, of the sheet that each voxel (Z, Y, X) belongs to, where it is at least so probable; 0 elsewhere."""
+    bands = _bands(thickness_vox, offset_vox)
+    painted = [
+        Painted(sheet.surface, np.where(sheet.presence >= least_presence, number, 0).astype(np.uint8), bands)
+        for number, sheet in enumerate(sheets, start=1)
+    ]
+    return lift(painted, shape)
+
+
+def _bands(thickness_vox: float, offset_vox: float) -> NDArray[np.float64]:
+    return np.tile([offset_vox - thickness_vox / 2, offset_vox + thickness_vox / 2], (256, 1))
 
 
 def apart(numbers: NDArray[np.uint8]) -> NDArray[np.bool_]:

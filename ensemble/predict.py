@@ -31,9 +31,20 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, required=True, help="folder for probabilities, pictures, score and report"
     )
-    parser.add_argument("--submission", type=Path, help="also write submission.csv here")
+    parser.add_argument("--submission", type=Path, help="also write submission.csv (of cubes: submission.zip) here")
     parser.add_argument(
-        "--truth", type=Path, help="folder with <fragment>/inklabels.png: score against it and write the report"
+        "--truth",
+        type=Path,
+        help="folder with <fragment>/inklabels.png (of cubes: <id>.tif): score against it and write the report",
+    )
+    parser.add_argument(
+        "--hours", type=float, help="cubes: give up test-time flips, then members, to finish in this time"
+    )
+    parser.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="cubes: keep what an earlier prediction finished (default), or predict every cube anew",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
@@ -43,8 +54,11 @@ def main() -> None:
     settings = load_run_settings(arguments.config, arguments.set)
     if arguments.truth and not arguments.truth.is_dir():
         raise MissingInputError(
-            f"{arguments.truth}: no such folder; --truth takes one with <fragment>/inklabels.png in it"
+            f"{arguments.truth}: no such folder; --truth takes one with <fragment>/inklabels.png (of cubes: <id>.tif) in it"
         )
+    if settings.data.kind == "cubes":
+        predict_cubes(settings, arguments)
+        return
     masks = predict(settings, arguments.input, arguments.output)
     if arguments.submission:
         write_checked_submission(settings, arguments.submission, masks)
@@ -54,6 +68,21 @@ def main() -> None:
         print_table(score_run(settings, arguments.input, arguments.output, arguments.truth, sys.argv))
         from scroll.report.page import write_report
 
+        print(f"report: {write_report(settings.run_dir, arguments.output)}")
+
+
+def predict_cubes(settings: "Settings", arguments: argparse.Namespace) -> None:
+    """Predict the test cubes of the competition's folder, and pack and score them where that is asked for."""
+    from ensemble.cube_predict import predict_test_cubes, write_checked_zip
+
+    cubes = predict_test_cubes(settings, arguments.input, arguments.output, arguments.hours, arguments.resume)
+    if arguments.submission:
+        write_checked_zip(arguments.submission, arguments.output, cubes)
+    if arguments.truth:
+        from ensemble.cube_score import print_cube_table, score_cubes
+        from scroll.report.page import write_report
+
+        print_cube_table(score_cubes(settings, arguments.input, arguments.output, arguments.truth, sys.argv))
         print(f"report: {write_report(settings.run_dir, arguments.output)}")
 
 

@@ -31,15 +31,14 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
-    from scroll.sheets import need_sheets
     from scroll.trackers import check_trackers
 
     settings = load_run_settings(arguments.config, arguments.set)
-    need_sheets(settings.data)
     check_trackers(settings)
     config = [str(arguments.config), *(part for pair in arguments.set for part in ("--set", pair))]
     preset = ["--preset", arguments.preset] if arguments.preset else []
     root, output = settings.data.root, settings.run_dir / "predict"
+    test, submission = ("", "submission.zip") if settings.data.kind == "cubes" else ("test", "submission.csv")
     began = time.monotonic()
     for name, command in (
         ("phantom", ["scripts/make_phantom.py", *PHANTOM[settings.data.kind], "--out", str(root), *preset]),
@@ -47,8 +46,8 @@ def main() -> None:
         ("stage two", ["-m", "stage2_2d.train", *config]),
         *([("joint fine-tuning", ["-m", "ensemble.joint", *config])] if settings.joint is not None else []),
         ("ensemble", ["-m", "ensemble.calibrate", *config]),
-        ("prediction", ["ensemble/predict.py", *config, "--input", str(root / "test"), "--output", str(output),
-                        "--submission", str(settings.run_dir / "submission.csv"), "--truth", str(root / "heldout")]),
+        ("prediction", ["ensemble/predict.py", *config, "--input", str(root / test), "--output", str(output),
+                        "--submission", str(settings.run_dir / submission), "--truth", str(root / "heldout")]),
     ):  # fmt: skip
         run_step(name, command)
     print(f"done in {(time.monotonic() - began) / 60:.1f} minutes")
@@ -56,6 +55,7 @@ def main() -> None:
 
 PHANTOM = {
     "fragments": ("fragments", "--seed", "2026", "--size", "65", "1536", "1536", "--train", "4", "--test", "1"),
+    "cubes": ("cubes", "--mixed", "--seed", "2026", "--size", "128", "--train", "16", "--test", "6"),
     "segments": ("scrolls", "--seed", "2026", "--size", "256", "--train", "2", "--test", "1"),
 }
 

@@ -23,7 +23,9 @@ from stage2_2d.sheet_stack import TracedSheet, traced_sheets
 HEADS_NAME = "heads.zarr"
 
 
-def predict_sheets(settings: Settings, cubes: Sequence[Cube], folds: list[int], sheets: Path, output: Path) -> None:
+def predict_sheets(
+    settings: Settings, cubes: Sequence[Cube], folds: list[int], sheets: Path, output: Path, is_shown: bool = True
+) -> None:
     """Write <output>/<cube>/sheet-001/heads.zarr (2, H, W) float16 and a receipt per cube, by these folds together.
 
     The first map is the probability that the sheet is there, the second how far along its normal, -5 to 5 voxels as 0 to 1.
@@ -48,7 +50,7 @@ def predict_sheets(settings: Settings, cubes: Sequence[Cube], folds: list[int], 
         ready = [network.to(device()).eval() for network in networks]
         return mean_of(ready, settings.stage2.training.precision, settings.stage2.window.average)
 
-    with progress("stage 2, sheets", len(missing), "cube") as advance:
+    with progress("stage 2, sheets", len(missing), "cube", is_shown=is_shown) as advance:
         for cube in missing:
             with written_aside(output / cube.id) as aside:
                 aside.mkdir(parents=True)

@@ -43,14 +43,15 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
 
     score_path = output_dir / "score.json"
     score = read_json(score_path) if score_path.exists() else {}
+    columns = score.get("columns", COLUMNS)
     settings = run_dir / "settings.yaml"
     loader = FileSystemLoader(Path(__file__).parent)
     page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     html = page.get_template(TEMPLATE).render(
         title=score.get("title") or f"Report of {run_dir.name}",
         note=score.get("note") or NOTE,
-        columns=COLUMNS,
-        rows=_table(score.get("rows", [])),
+        columns=columns,
+        rows=_table(score.get("rows", []), columns, score.get("best_by", "f05")),
         blocks=score.get("blocks", {}),
         commands=score.get("commands", []),
         curves=_curves(run_dir),
@@ -65,24 +66,24 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
     return output_dir / "report.html"
 
 
-def _table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows for the table: name, kind, cells as text, and whether it is the row with the best F0.5."""
-    best = max((row["f05"] for row in rows if _is_number(row.get("f05"))), default=None)
+def _table(rows: list[dict[str, Any]], columns: dict[str, str], best_by: str) -> list[dict[str, Any]]:
+    """Rows for the table: name, kind, cells as text, and whether it is the row that is highest in `best_by`."""
+    best = max((row[best_by] for row in rows if _is_number(row.get(best_by))), default=None)
     return [
         {
             "name": row.get("name", ""),
             "kind": row.get("kind", ""),
-            "cells": [_cell(row, key) for key in COLUMNS],
-            "is_best": best is not None and row.get("f05") == best,
+            "cells": [_cell(row, key, best_by) for key in columns],
+            "is_best": best is not None and row.get(best_by) == best,
         }
         for row in rows
     ]
 
 
-def _cell(row: dict[str, Any], key: str) -> str:
+def _cell(row: dict[str, Any], key: str, best_by: str) -> str:
     """A number, an interval, a gain with its verdict, or a dash where there is none."""
-    if key == "interval" and _is_number(row.get("f05_low")) and _is_number(row.get("f05_high")):
-        return f"{row['f05_low']:.3f}–{row['f05_high']:.3f}"
+    if key == "interval" and _is_number(row.get(f"{best_by}_low")) and _is_number(row.get(f"{best_by}_high")):
+        return f"{row[f'{best_by}_low']:.3f}–{row[f'{best_by}_high']:.3f}"
     if key == "gain" and isinstance(row.get("gain"), dict) and row["gain"].get("over") != row.get("name"):
         return f"{row['gain']['difference']:+.3f} {row['gain']['verdict']}"
     return f"{row[key]:.3f}" if _is_number(row.get(key)) else "–"

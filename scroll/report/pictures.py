@@ -51,6 +51,11 @@ def prob_png(path: Path, prob: npt.NDArray[np.number]) -> Path:
     return _write(path, _as_bytes(prob, 0.0, 1.0))
 
 
+def colour_png(path: Path, image: npt.NDArray[np.uint8]) -> Path:
+    """Write a (Y, X, 3) uint8 picture as it is."""
+    return _write(path, image)
+
+
 def errors_png(
     path: Path, pred: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], valid: npt.NDArray[np.bool_]
 ) -> Path:

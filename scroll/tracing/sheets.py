@@ -6,19 +6,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_closing, binary_dilation, binary_fill_holes
+from scipy.ndimage import binary_closing, binary_dilation, binary_fill_holes, label
 
 from scroll.config import TracingSettings
 from scroll.surfaces.surface import INVALID, Surface, normals_of
 from scroll.tracing.bridging import bridged
 from scroll.tracing.growing import CELL_VOX, Candidates, Frame, candidates_in, frame_of, grow, join
 from scroll.tracing.ridges import Ridges, ridge_points
+from scroll.tracing.spacing import heights_in, push_apart
 
 SUPPORT_VOX = 16  # edge of the blocks that are searched for the next seed
 LEAST_SUPPORT = 26  # ridges in a block that may hold a seed: a tenth of a sheet across it
 AROUND_VOX = 48.0  # of the seed lie the ridges whose normals make the frame
 ALIKE = 0.7  # least cosine between their normals and the seed's
 ROUNDS = 6  # of bridging gaps and growing on beyond them, at most
+STEEPEST = 1.75  # voxels of height a voxel: about 60 degrees against the sheet's mean plane
 LEAST_GAIN = 0.005  # share of new cells: a round that finds fewer is the last
 NAME = Path("traced sheet")
 
@@ -34,19 +36,24 @@ def trace_sheets(prob: Any, settings: TracingSettings) -> Iterator[Surface]:
     ridges = ridge_points(prob, settings.min_prob)
     free = np.ones(len(ridges), bool)
     unseeded = free.copy()
+    earlier: list[Surface] = []
     while (seed := _next_seed(ridges, unseeded)) is not None:
         near = free & (np.linalg.norm(ridges.points - ridges.points[seed], axis=1) < AROUND_VOX)
         near &= np.abs(ridges.normals @ ridges.normals[seed]) > ALIKE
         frame = frame_of(ridges.chosen(near), prob.shape)
         candidates = candidates_in(frame, ridges)
-        seen = _grown(candidates, seed, free, frame.shape, settings)
+        seen = torn_off(_grown(candidates, seed, free, frame.shape, settings), candidates, seed)
         heights = bridged(seen, _domain(np.isfinite(seen), settings))
+        for other in earlier:
+            push_apart(heights, np.isfinite(seen), heights_in(frame, other), settings.least_spacing_vox)
         own = free & _claimed(candidates, heights, settings.claim_vox)
         unseeded &= ~own
         unseeded[seed] = False
         if np.count_nonzero(np.isfinite(seen)) * CELL_VOX**2 >= settings.least_area_vox:
             free &= ~own
-            yield _surface(frame, heights, prob.shape)
+            surface = _surface(frame, heights, prob.shape)
+            earlier.append(surface)
+            yield surface
         else:
             unseeded &= (ridges.points // SUPPORT_VOX != ridges.points[seed] // SUPPORT_VOX).any(axis=1)
 
@@ -79,6 +86,25 @@ def _grown(
         if np.count_nonzero(np.isfinite(heights)) - before.sum() <= LEAST_GAIN * before.sum():
             break
     return heights
+
+
+def torn_off(seen: NDArray[np.float32], candidates: Candidates, seed: int) -> NDArray[np.float32]:
+    """Heights (H, W) without what hangs on the seed's part only by steps steeper than a sheet is, and without those steps."""
+    steep = np.zeros(seen.shape, bool)
+    with np.errstate(invalid="ignore"):
+        for axis in (0, 1):
+            step = np.abs(np.diff(seen, axis=axis)) > STEEPEST * CELL_VOX
+            first = [slice(None), slice(None)]
+            second = list(first)
+            first[axis], second[axis] = slice(None, -1), slice(1, None)
+            steep[tuple(first)] |= step
+            steep[tuple(second)] |= step
+    parts, count = label(np.isfinite(seen) & ~steep)
+    if count == 0:
+        return np.full_like(seen, np.nan)
+    at = round(float(candidates.row[seed])), round(float(candidates.column[seed]))
+    own = parts[at] or int(np.bincount(parts.ravel())[1:].argmax()) + 1
+    return np.where(parts == own, seen, np.nan).astype(np.float32)
 
 
 def _domain(seen: NDArray[np.bool_], settings: TracingSettings) -> NDArray[np.bool_]:

@@ -1,0 +1,168 @@
+"""Test cubes from CT to submission.zip, cube by cube: members, sheets, stage two, chain, mask; on time, and from where it stopped."""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.chain import Chain, run
+from ensemble.cube_calibrate import read_cube_fit
+from ensemble.cube_candidates import STAGE2, Blended, Lift, LiftedSheets, Predicted, as_pairs
+from ensemble.measured_cost import measured_cost
+from ensemble.surface_submission import read_submission_zip, write_mask_tif, write_submission_zip
+from ensemble.time_budget import Deadline, MemberCost, with_views
+from scroll.config import Settings
+from scroll.cubes import Cube, find_cubes, prepare
+from scroll.files import read_json, remove, write_json
+from scroll.progress import progress
+from scroll.receipt import key_of
+from scroll.window import Forward
+from stage1_3d.cube_predict import predict_cube, prediction_of
+from stage1_3d.cube_sheets import flatten_cube
+from stage1_3d.predict import load_forward
+from stage2_2d.sheet_predict import predict_sheets
+
+HOUR_S = 3600.0
+NO_LIMIT_S = 1e9
+
+
+class CubeRun:
+    """A trained run that predicts cubes into `output`, as its fit says."""
+
+    def __init__(self, settings: Settings, output: Path) -> None:
+        self.settings, self.output = settings, output
+        self.fit = read_cube_fit(settings)
+        self.folds = list(range(settings.folds.count))
+        self.where = Predicted(settings.run_dir, output)
+        self._loaded: dict[str, Forward] = {}
+
+    @cached_property
+    def weights(self) -> dict[str, float]:
+        """Of the members."""
+        return dict(self.fit["weights"]["weights"])
+
+    @property
+    def members(self) -> list[str]:
+        """Who has to look at a cube: stage two sees every member, a plain blend only those with a weight."""
+        everyone = list(self.settings.stage1.members)
+        return everyone if self.fit["route"] == STAGE2 else [name for name in everyone if self.weights[name] > 0]
+
+    def load(self, name: str) -> Forward:
+        """A member's folds as one function, loaded when first asked for."""
+        if name not in self._loaded:
+            self._loaded[name] = load_forward(self.settings, name, self.folds)
+        return self._loaded[name]
+
+    def mask_path(self, cube: Cube) -> Path:
+        """Where a cube's mask lies, as it will be submitted."""
+        return self.output / "masks" / f"{cube.id}.tif"
+
+    def is_done(self, cube: Cube) -> bool:
+        """Whether its mask was made by this very run from this very cube."""
+        note = self.mask_path(cube).with_suffix(".json")
+        return self.mask_path(cube).exists() and note.exists() and read_json(note).get("key") == self._key(cube)
+
+    def _key(self, cube: Cube) -> str:
+        return key_of([self.fit["made_from"], self.fit["route"], cube.key])
+
+    def predict(self, cube: Cube, kept: Mapping[str, int]) -> None:
+        """One cube, with these members and as many views of each; writes its mask and a note of how it was made."""
+        for name, views in kept.items():
+            settings = with_views(self.settings, views)
+            predict_cube(settings, name, cube, self.folds, self.output / name, partial(self.load, name))
+        if self.fit["route"] == STAGE2:
+            self.look_flat(cube, list(kept))
+        mask = self.mask(cube, self.fit["route"], list(kept))
+        write_mask_tif(self.mask_path(cube), mask)
+        write_json(self.mask_path(cube).with_suffix(".json"), {"key": self._key(cube), "views": dict(kept)})
+
+    def look_flat(self, cube: Cube, kept: Sequence[str]) -> None:
+        """Trace the sheets of a cube and let stage two mend them; for a member that was left out the first one stands in."""
+        names = {name: name if name in kept else kept[0] for name in self.settings.stage1.members}
+        folders = {name: self.where.member(instead, cube.id) for name, instead in names.items()}
+        flatten_cube(self.settings, cube, folders, self.where.sheets(cube.id))
+        predict_sheets(
+            self.settings, [cube], self.folds, self.output / "sheets", self.output / "stage2", is_shown=False
+        )
+
+    def mask(self, cube: Cube, row: str, kept: Sequence[str] | None = None) -> NDArray[np.bool_]:
+        """The mask of one row of the fit's table, from predictions that are there."""
+        about = self.fit["rows"][row]
+        chain = Chain.from_record(about["chain"])
+        if "lift" in about:
+            return run(chain, LiftedSheets(self.where, Lift(**about["lift"]), cube, row == STAGE2)())
+        weights = {row: 1.0} if row in self.weights else self.weights
+        weights = {name: weights.get(name, 0.0) for name in kept or self.members}
+        if not any(weights.values()):
+            weights = dict.fromkeys(weights, 1.0)
+        return run(chain, Blended(self.where, as_pairs(weights), cube.id)())
+
+
+def predict_test_cubes(
+    settings: Settings, source: Path, output: Path, hours: float | None, is_resumed: bool
+) -> list[Cube]:
+    """Predict the test cubes of the competition's folder `source` into <output>/masks/<id>.tif, one by one.
+
+    The time is projected before it starts and told; within `hours` test-time flips are given up, then members. What an
+    earlier, killed prediction finished is kept where `is_resumed`. Returns the cubes.
+
+    Raises:
+        MissingInputError: no fit, no weights, or no cubes.
+        InputError: not even one member fits into the time.
+    """
+    began = time.monotonic()
+    cube_run = CubeRun(settings, output)
+    cubes = prepare(find_cubes(source, settings.data, part="test"))
+    if not is_resumed:
+        for cube in cubes:
+            remove(cube_run.mask_path(cube))
+    left = [cube for cube in cubes if not cube_run.is_done(cube)]
+    if not left:
+        print(f"{output}: all {len(cubes)} cubes are predicted already")
+        return cubes
+    limit_s = hours * HOUR_S if hours else NO_LIMIT_S
+    deadline = Deadline(
+        costs(cube_run, left), after_members_s(cube_run.fit, left), limit_s - (time.monotonic() - began)
+    )
+    for line in deadline.plan.lines(limit_s) if hours else deadline.plan.lines(deadline.plan.projected_s):
+        print(line, flush=True)
+    voxels = sum(np.prod(cube.shape, dtype=float) for cube in left)
+    with progress("predict", len(cubes), "cube", len(cubes) - len(left)) as advance:
+        for cube in left:
+            cube_run.predict(cube, deadline.plan.kept)
+            before = deadline.plan.dropped
+            for reason in deadline.finished(float(np.prod(cube.shape, dtype=float) / voxels)).dropped:
+                if reason not in before:
+                    print(reason, flush=True)
+            advance()
+    return cubes
+
+
+def costs(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[MemberCost]:
+    """What every member takes for these cubes, measured on this machine."""
+    found = []
+    for name in cube_run.members:
+        load = partial(cube_run.load, name)
+        predictions = [prediction_of(cube_run.settings, name, cube, load) for cube in cubes]
+        found.append(measured_cost(name, predictions, cube_run.weights[name]))
+    return found
+
+
+def after_members_s(fit: Mapping[str, Any], cubes: Sequence[Cube]) -> float:
+    """Seconds for tracing, stage two and the chain, from what they took for a voxel when the run was fitted."""
+    return sum(float(np.prod(cube.shape, dtype=float)) for cube in cubes) * float(fit["seconds_a_voxel"])
+
+
+def write_checked_zip(path: Path, output: Path, cubes: Sequence[Cube]) -> None:
+    """Pack the masks, and open the zip as the scorer would.
+
+    Raises:
+        InputError: the zip read back is not what was asked for.
+    """
+    write_submission_zip(path, output / "masks", [cube.id for cube in cubes])
+    count = sum(1 for _ in read_submission_zip(path, {cube.id: cube.shape for cube in cubes}))
+    print(f"submission: {path}, {count} cubes, read back and valid")

@@ -1,0 +1,51 @@
+"""Cuts through a cube: the CT, the sheets that were found each in its colour, and where they are right and wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scroll.labels import SURFACE_IGNORE
+from scroll.metrics.voi import components
+from scroll.report.pictures import NEITHER, colour_png, errors_png, grey_png
+
+LARGER = 3  # pixels to a voxel: a sheet is two voxels thick
+# Tol's muted scheme: apart for every common kind of colour blindness
+SHEET_COLOURS = (
+    (51, 34, 136), (136, 204, 238), (68, 170, 153), (17, 119, 51), (153, 153, 51), (221, 204, 119),
+    (204, 102, 119), (136, 34, 85), (170, 68, 153),
+)  # fmt: skip
+AXES = "zyx"
+
+
+def save_cube_pictures(
+    folder: Path, ct: npt.NDArray[Any], mask: npt.NDArray[np.bool_], label: npt.NDArray[Any]
+) -> None:
+    """Write <folder>/1_ct_cut_z.png and so on: a cut through the middle across z and one across x, all (Z, Y, X) alike."""
+    sheets = components(mask)
+    number = 0
+    for axis in (0, 2):
+        for name, picture in _cuts(ct, mask, label, sheets, axis).items():
+            number += 1
+            path = folder / f"{number}_{name}_cut_{AXES[axis]}.png"
+            if name == "errors":
+                errors_png(path, picture[0], picture[1], picture[2])
+            elif name == "sheets":
+                colour_png(path, picture)
+            else:
+                grey_png(path, picture)
+
+
+def _cuts(
+    ct: npt.NDArray[Any], mask: npt.NDArray[np.bool_], label: npt.NDArray[Any], sheets: npt.NDArray[Any], axis: int
+) -> dict[str, Any]:
+    middle = ct.shape[axis] // 2
+
+    def cut(volume: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.repeat(np.repeat(np.take(volume, middle, axis), LARGER, 0), LARGER, 1)
+
+    colours = np.array([NEITHER, *SHEET_COLOURS], np.uint8)
+    numbers = cut(sheets).astype(np.int64)
+    shown = colours[np.where(numbers > 0, 1 + (numbers - 1) % len(SHEET_COLOURS), 0)]
+    return {"ct": cut(ct), "sheets": shown, "errors": (cut(mask), cut(label) == 1, cut(label) != SURFACE_IGNORE)}

@@ -1,0 +1,56 @@
+"""Sheets of papyrus have a thickness: one that was not seen behind another cannot lie inside it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.surfaces.surface import Surface
+from scroll.tracing.growing import CELL_VOX, Frame
+
+LEAST_SHARED = 20  # cells where both sheets are seen, to tell on which side of the other one lies
+LEAST_AGREED = 0.7  # of those cells lie on that side
+
+
+def heights_in(frame: Frame, surface: Surface) -> NDArray[np.float32]:
+    """The heights (H, W) of another sheet over this frame's cells, NaN where it is not."""
+    local = surface.points[surface.valid].astype(np.float64) @ frame.axes.T
+    cells = [np.rint((local[:, axis] - frame.origin[axis]) / CELL_VOX).astype(np.int64) for axis in (0, 1)]
+    inside = [(cell >= 0) & (cell < length) for cell, length in zip(cells, frame.shape, strict=True)]
+    kept = inside[0] & inside[1]
+    flat = cells[0][kept] * frame.shape[1] + cells[1][kept]
+    count = np.bincount(flat, minlength=frame.shape[0] * frame.shape[1])
+    total = np.bincount(flat, local[kept, 2], minlength=count.size)
+    heights = np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(frame.shape)
+    return _without_pinholes(heights)
+
+
+def _without_pinholes(heights: NDArray[np.float64]) -> NDArray[np.float32]:
+    """A grid turned against another leaves some cells empty: they take the mean of their neighbours."""
+    seen = np.isfinite(heights)
+    near = np.zeros((2, *heights.shape))
+    padded = np.pad(heights, 1, constant_values=np.nan)
+    for down in range(3):
+        for right in range(3):
+            one = padded[down : down + heights.shape[0], right : right + heights.shape[1]]
+            near[0] += np.nan_to_num(one)
+            near[1] += np.isfinite(one)
+    filled = np.divide(near[0], near[1], out=np.full(heights.shape, np.nan), where=near[1] >= 3)
+    return np.where(seen, heights, filled).astype(np.float32)
+
+
+def push_apart(
+    heights: NDArray[np.float32], seen: NDArray[np.bool_], other: NDArray[np.float32], spacing_vox: float
+) -> None:
+    """Move what was not seen of a sheet (H, W), in place, so far off another that both have room on the side it lies on.
+
+    The side is that of the cells where the sheet was seen and the other is; if they disagree, nothing is moved.
+    """
+    with np.errstate(invalid="ignore"):
+        apart = heights - other
+        shared = apart[seen & np.isfinite(apart) & (np.abs(apart) > spacing_vox / 2)]
+        if shared.size < LEAST_SHARED:
+            return
+        side = 1.0 if np.median(shared) > 0 else -1.0
+        if np.mean(np.sign(shared) == side) < LEAST_AGREED:
+            return
+        close = ~seen & (side * apart < spacing_vox)
+    heights[close] = other[close] + np.float32(side * spacing_vox)
