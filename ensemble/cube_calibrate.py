@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -27,19 +28,21 @@ from ensemble.cube_candidates import (
     check_current,
 )
 from ensemble.cube_weights import fitted_weights
-from ensemble.lift_sheets import lifted
 from scroll.config import ChainSettings, Settings
 from scroll.cubes import Cube, prepare, training_cubes
 from scroll.errors import InputError
 from scroll.files import read_json, write_json, written_aside
 from scroll.metrics.cube_bootstrap import resampled_means
 from scroll.metrics.leaderboard import leaderboard_score, mean_score
-from scroll.processes import in_order
+from scroll.processes import in_order, single_threaded_processes
 from scroll.receipt import key_of
 from scroll.tracing.sheets import trace_sheets
 
-THICKNESS_VOX, OFFSET_VOX = (2.0, 3.0, 4.0, 5.0), (-1.5, 0.0, 1.5)
-PRESENT = 0.5  # presence from which a sheet is lifted while its thickness is fitted
+LIFTS = {  # what is tried, one after the other
+    "thickness_vox": (2.0, 3.0, 4.0, 5.0), "offset_vox": (-1.0, 0.0, 1.0), "presence_sigma_vox": (0.0, 4.0), "follow": (0.0, 1.0),
+}  # fmt: skip
+OF_STAGE2 = ("presence_sigma_vox", "follow")
+PRESENT = 0.35  # presence from which a sheet is lifted while that is fitted
 GAINS = ((CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
 Labelled = list[tuple[Lazy, Lazy]]
 STAGE2_TOO = 2.0  # times what the rest takes: the stack and the 2D network come on top
@@ -67,26 +70,32 @@ def calibrate_cubes(settings: Settings) -> dict[str, Any]:
     key = key_of([FORMAT, check_current(where, members, cubes), settings.ensemble.model_dump(mode="json")])
     if fit_path(settings).exists() and read_json(fit_path(settings)).get("made_from") == key:
         return read_cube_fit(settings)
+    with single_threaded_processes(len(os.sched_getaffinity(0))) as jobs:
+        fit = _fitted(settings, where, cubes, jobs)
+    write_json(fit_path(settings), {"made_from": key, **fit})
+    return read_cube_fit(settings)
+
+
+def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], jobs: Executor) -> dict[str, Any]:
+    """Weights first, then the chain for the blend, then lift and chain for the sheets, as traced and as mended."""
+    members, chain = list(settings.stage1.members), settings.ensemble.chain
     labels = [LabelOf(cube.label_path) for cube in cubes if cube.label_path]
-    jobs, chain = len(os.sched_getaffinity(0)), settings.ensemble.chain
     weights = fitted_weights(where, members, cubes, labels, settings.ensemble, jobs)
     rows = {name: _row(_of_members(where, {name: 1.0}, cubes, labels), _plain(chain), jobs) for name in members}
-    rows[CHAIN] = _row(_of_members(where, weights.chosen, cubes, labels), chain, jobs)
-    rows[ENSEMBLE] = rows[CHAIN] | {"chain": rows[CHAIN]["plain"], "trials": rows[CHAIN]["trials"][:1]}
+    blend = _of_members(where, weights.chosen, cubes, labels)
+    rows[ENSEMBLE] = _row(blend, _plain(chain), jobs)
+    rows[CHAIN] = _row(blend, chain, jobs)
     for name, is_mended in ((SHEETS, False), (STAGE2, True)):
         lift, pairs = _lifted(settings, where, cubes, labels, is_mended, jobs)
-        rows[name] = {"lift": asdict(lift)} | _row(pairs, chain if is_mended else _plain(chain), jobs)
+        rows[name] = {"lift": asdict(lift)} | _row(pairs, chain, jobs)
     fit = {
-        "made_from": key,
         "cubes": [cube.id for cube in cubes],
         "weights": weights.record,
         "rows": rows,
         "seconds_a_voxel": _seconds_a_voxel(settings, where, cubes[0], rows),
         "route": max((CHAIN, STAGE2), key=lambda name: rows[name]["means"]["score"]),
     }
-    fit |= _compared(rows, [cube.volume_name for cube in cubes])
-    write_json(fit_path(settings), fit)
-    return fit
+    return fit | _compared(rows, [cube.volume_name for cube in cubes])
 
 
 def _of_members(
@@ -103,7 +112,7 @@ def _plain(chain: ChainSettings) -> ChainSettings:
     )  # fmt: skip
 
 
-def _row(pairs: Labelled, chain: ChainSettings, jobs: int) -> dict[str, Any]:
+def _row(pairs: Labelled, chain: ChainSettings, jobs: Executor) -> dict[str, Any]:
     """Fit a chain to a candidate; its record, and the score of every cube."""
     fit = fit_chain(pairs, chain, jobs)
     scores = each_score([fit.chain], pairs, jobs)[0]
@@ -111,12 +120,17 @@ def _row(pairs: Labelled, chain: ChainSettings, jobs: int) -> dict[str, Any]:
 
 
 def _lifted(
-    settings: Settings, where: Predicted, cubes: Sequence[Cube], labels: Sequence[LabelOf], is_mended: bool, jobs: int
+    settings: Settings,
+    where: Predicted,
+    cubes: Sequence[Cube],
+    labels: Sequence[LabelOf],
+    is_mended: bool,
+    jobs: Executor,
 ) -> tuple[Lift, Labelled]:
-    """The best lift of the sheets, thickness first, and the sheets lifted so, kept on disk."""
+    """The best lift of the sheets, one of its numbers after the other, and the sheets lifted so, kept on disk."""
     best = Lift()
-    for grid in ("thickness_vox", "offset_vox"):
-        lifts = [replace(best, **{grid: value}) for value in (THICKNESS_VOX if grid == "thickness_vox" else OFFSET_VOX)]
+    for name in (name for name in LIFTS if is_mended or name not in OF_STAGE2):
+        lifts = [replace(best, **{name: value}) for value in LIFTS[name]]
         score = partial(_score_lifts, where, lifts, is_mended)
         of_cubes = list(in_order(score, list(zip(cubes, labels, strict=True)), jobs))
         means = [sum(scores[n] for scores in of_cubes) for n in range(len(lifts))]
@@ -130,8 +144,8 @@ def _score_lifts(
     where: Predicted, lifts: Sequence[Lift], is_mended: bool, cube_and_label: tuple[Cube, LabelOf]
 ) -> list[float]:
     cube, label = cube_and_label
-    sheets, truth = LiftedSheets(where, lifts[0], cube, is_mended).sheets(), label()
-    volumes = (lifted(sheets, cube.shape, lift.thickness_vox, lift.offset_vox) for lift in lifts)
+    truth = label()
+    volumes = (LiftedSheets(where, lift, cube, is_mended)() for lift in lifts)
     return [leaderboard_score(volume >= PRESENT, truth).score for volume in volumes]
 
 

@@ -44,10 +44,12 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Lift:
-    """How thick sheets are lifted, and how far along their normals; voxels."""
+    """How sheets are lifted: thickness and offset along their normals, and how far stage two is followed (see `as_mended`)."""
 
     thickness_vox: float = 3.0
     offset_vox: float = 0.0
+    follow: float = 0.0
+    presence_sigma_vox: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class LiftedSheets:
         if not self.is_mended:
             return [as_traced(sheet) for sheet in found]
         folder = self.where.stage2(self.cube.id)
-        return [as_mended(sheet, folder / sheet.folder.name) for sheet in found]
+        how = self.lift.follow, self.lift.presence_sigma_vox
+        return [as_mended(sheet, folder / sheet.folder.name, *how) for sheet in found]
 
 
 @dataclass(frozen=True)

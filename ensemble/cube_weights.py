@@ -1,6 +1,7 @@
 """Weights of the members on cubes: a search about the equal mean, judged by the leaderboard's score out of fold."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +46,7 @@ def fitted_weights(
     cubes: Sequence[Cube],
     labels: Sequence[Lazy],
     settings: EnsembleSettings,
-    jobs: int,
+    jobs: Executor,
 ) -> FittedWeights:
     """Start at the equal mean; halve, double or drop one member at a time as long as the out-of-fold score rises.
 
@@ -62,7 +63,9 @@ def fitted_weights(
     thresholds = [min(0.95, share * equal.threshold) for share in AROUND]
     if settings.weights == "fitted" and len(members) > 1:
         for _ in range(ROUNDS):
-            found = max((judged(one, thresholds) for one in _changed(best.weights)), key=lambda one: one.mean)
+            found = max(
+                (judged(one, thresholds) for one in _changed(best.weights)), key=lambda one: one.mean, default=best
+            )
             if found.mean <= best.mean:
                 break
             best = found

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter
+from scipy.ndimage import gaussian_filter, minimum_filter
 
 from scroll.maps import open_map
 from scroll.surfaces.lift import Painted, lift
@@ -15,6 +15,7 @@ from stage2_2d.sheet_dataset import decoded
 from stage2_2d.sheet_predict import HEADS_NAME
 from stage2_2d.sheet_stack import TracedSheet
 
+SMOOTH_VOX, LEAST_WEIGHT = 5.0, 0.01
 NONE = 10_000  # above the number of any sheet
 HINT = "run 'make stage2 CONFIG=...' first"
 
@@ -32,18 +33,29 @@ def as_traced(sheet: TracedSheet) -> PresentSheet:
     return PresentSheet(sheet.surface, np.ones(sheet.surface.canvas_shape(), np.float32))
 
 
-def as_mended(sheet: TracedSheet, folder: Path) -> PresentSheet:
-    """A sheet moved to where stage two says that it lies, with its presence; `folder` holds stage two's heads for it.
+def as_mended(sheet: TracedSheet, folder: Path, follow: float, presence_sigma_vox: float) -> PresentSheet:
+    """A sheet with the presence that stage two says, moved to where it says that it lies; `folder` holds its heads.
+
+    `follow`, 0 to 1, is the share of the offset that is believed; the presence is blurred by `presence_sigma_vox`.
 
     Raises:
         MissingInputError: stage two was not run.
     """
-    presence, offset = np.asarray(open_map(folder / HEADS_NAME, HINT)[:], np.float32)
+    presence, said = np.asarray(open_map(folder / HEADS_NAME, HINT)[:], np.float32)
     surface = sheet.surface
     step = round(surface.cell_vox[0])
-    moved = decoded(offset)[::step, ::step][: surface.shape[0], : surface.shape[1], None] * surface.normals
+    offset = follow * smoothed(decoded(said), presence)
+    moved = offset[::step, ::step][: surface.shape[0], : surface.shape[1], None] * surface.normals
     points = np.where(surface.valid[..., None], surface.points + moved, surface.points)
-    return PresentSheet(replace(surface, points=points.astype(np.float32)), presence)
+    even = gaussian_filter(presence, presence_sigma_vox) if presence_sigma_vox else presence
+    return PresentSheet(replace(surface, points=points.astype(np.float32)), np.asarray(even, np.float32))
+
+
+def smoothed(offset_vox: NDArray[np.float32], presence: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Offsets (H, W) averaged over a few voxels, those counting most where the sheet is: papyrus does not jump."""
+    weight = presence + LEAST_WEIGHT
+    over = gaussian_filter(weight, SMOOTH_VOX)
+    return np.asarray(gaussian_filter(offset_vox * weight, SMOOTH_VOX) / over, np.float32)
 
 
 def lifted(

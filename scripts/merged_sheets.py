@@ -9,7 +9,7 @@ and judges on the part where they touch. They are drawn from the held-out phanto
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -88,14 +88,16 @@ def judged(cube_run: "CubeRun", cube: "Cube", pair: "Pair") -> dict[str, bool]:
             cube_run.settings, name, cube, cube_run.folds, cube_run.output / name, partial(cube_run.load, name)
         )
     cube_run.look_flat(cube, members)
-    volumes = {
+    volumes: dict[str, NDArray[Any]] = {
         "threshold": cube_run.mask(cube, ENSEMBLE),
         "chain": cube_run.mask(cube, CHAIN),
         "tracing": sheets_of(cube_run, cube, is_mended=False),
         "stage two": sheets_of(cube_run, cube, is_mended=True),
     }
     truth = pair.surfaces * pair.close
-    return {name: resolved(volume * ~pair.ignore, truth).is_resolved for name, volume in volumes.items()}
+    for volume in volumes.values():
+        volume[pair.ignore] = 0
+    return {name: resolved(volume, truth).is_resolved for name, volume in volumes.items()}
 
 
 def sheets_of(cube_run: "CubeRun", cube: "Cube", is_mended: bool) -> "NDArray[np.uint8]":

@@ -307,6 +307,31 @@ class JointSettings(Frozen):
     training: TrainingSettings = TrainingSettings(learning_rate=1e-4)
 
 
+class ChainSettings(Frozen):
+    """What is tried when the post-processing of cubes is fitted: values of each step; an empty list leaves the step out."""
+
+    thresholds: tuple[float, ...] = Field(
+        (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), min_length=1, description="of the probability, rising"
+    )
+    smooth_sigma_vox: tuple[float, ...] = Field((0.5, 1.0, 1.5, 2.0), description="blur of the probability")
+    strong: tuple[float, ...] = Field((0.3, 0.5, 0.7, 0.85), description="a component needs one voxel of so much")
+    dust_vox: tuple[int, ...] = Field((100, 500, 2000, 10000), description="smaller 6-connected components go")
+    thickness_vox: tuple[float, ...] = Field((2.0, 3.0, 4.0, 5.0), description="of sheets, about the ridges")
+    even: tuple[tuple[float, float], ...] = Field(
+        ((1.0, 0.5), (1.5, 0.4), (1.5, 0.5), (2.0, 0.3), (2.0, 0.4)),
+        description="blur of the mask in voxels, and the level at which it is cut again",
+    )
+    closing_radius_vox: tuple[int, ...] = (1, 2, 3, 4)
+    plug_radius_vox: tuple[int, ...] = Field((2, 3, 5), description="gaps filled one by one where that mends topology")
+    cavity_vox: tuple[int, ...] = Field((100, 1_000_000), description="the largest cavity that is filled")
+    remains_vox: tuple[int, ...] = Field((100, 500, 2000, 5000), description="as dust_vox, after the other steps")
+    octant_dust_vox: tuple[int, ...] = Field(
+        (10, 100, 300, 1000), description="as dust_vox, in each octant of the score"
+    )
+    min_gain: float = Field(5e-4, ge=0, description="of the mean score; a step that brings no more is left out")
+    passes: int = Field(2, ge=1, description="times that all steps are gone through")
+
+
 class EnsembleSettings(Frozen):
     """From probability maps to a submission."""
 
@@ -319,6 +344,7 @@ class EnsembleSettings(Frozen):
     lift_thickness_vox: int = Field(
         3, ge=1, description="thickness of the ink layer lifted into the volume for surface Dice"
     )
+    chain: ChainSettings = ChainSettings()
 
 
 class PreflightSettings(Frozen):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import TypeVar
@@ -33,8 +33,14 @@ def single_threaded_processes(count: int, **environment: str) -> Iterator[Proces
                 os.environ[name] = value
 
 
-def in_order(job: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
-    """What `job` makes of each item, in their order; in so many processes of one thread each, or here where that is 1 or fewer."""
+def in_order(job: Callable[[Item], Result], items: Sequence[Item], processes: int | Executor) -> Iterator[Result]:
+    """What `job` makes of each item, in their order; in so many processes of one thread each, or here where that is 1 or fewer.
+
+    Processes that are there already may be given instead of their number: to start them takes seconds each time.
+    """
+    if isinstance(processes, Executor):
+        yield from processes.map(job, items)
+        return
     if processes <= 1:
         yield from map(job, items)
         return

@@ -1,0 +1,190 @@
+"""The surface competition on small phantom cubes from probabilities to a checked submission.zip and a scored report."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from ensemble.cube_calibrate import calibrate_cubes, fit_path, read_cube_fit
+from ensemble.cube_candidates import CHAIN, ENSEMBLE, SHEETS, STAGE2
+from ensemble.cube_predict import CubeRun, predict_test_cubes
+from scroll.config import Settings
+from scroll.config_file import merged
+from scroll.cubes import find_cubes, oof_sheets, prepare, training_cubes
+from scroll.errors import MissingInputError
+from scroll.files import read_json
+from scroll.receipt import read_receipt
+from scroll.surfaces import tifxyz
+from scroll.volumes import open_volume
+from scroll.volumes.ome_zarr import open_array
+from stage1_3d.cube_sheets import flatten_cubes
+from stage1_3d.network import load_checked_settings
+from stage1_3d.train import train_stage1
+from stage2_2d.train import train_stage2
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+QUICK = {"steps": 6, "train_batch_size": 2, "validation_batch_size": 2, "validation_patches": 2, "validate_every": 3}
+QUICK |= {"checkpoint_every": 3, "warmup_steps": 1, "ema_decay": 0.5}
+
+
+@pytest.fixture(scope="module")
+def config(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's configuration, so small that it learns next to nothing in seconds."""
+    root = tmp_path_factory.mktemp("surface")
+    small = {"channels": [4, 8, 8], "strides": [[2, 2, 2], [2, 2, 2], [2, 2, 2]]}
+    chain = {"thresholds": [0.3, 0.5], "smooth_sigma_vox": [], "strong": [0.6], "dust_vox": [50], "thickness_vox": []}
+    chain |= {"even": [], "closing_radius_vox": [1], "plug_radius_vox": [], "cavity_vox": [1000], "remains_vox": []}
+    changes = {
+        "run_dir": str(root / "run"),
+        "data": {"root": str(phantom), "cache_dir": str(phantom.parent / "cache")},
+        "stage1": {"defaults": {"patch_size": [32, 32, 32], "training": QUICK}, "window": {"overlap": 0.25}},
+        "tracing": {"least_area_vox": 400, "reach_vox": 4},
+        "stage2": {"patch_size": [32, 32], "training": QUICK},
+        "ensemble": {"chain": chain | {"octant_dust_vox": [20], "passes": 1}},
+    }
+    settings = merged(yaml.safe_load((REPOSITORY / "configs" / "demo_surface.yaml").read_text()), changes)
+    member = settings["stage1"]["members"]["unet3d"] | {"options": small, "training": QUICK}
+    settings["stage1"]["members"] = {"unet3d": member, "second": member | {"seed": 1}}
+    path = root / "tiny.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+@pytest.fixture(scope="module")
+def settings(config: Path) -> Settings:
+    """After both stages; in the place of stage one's out-of-fold guesses stand what good members would have said."""
+    loaded = load_checked_settings(config, [])
+    train_stage1(loaded)
+    for cube in training_cubes(loaded.data):
+        label = open_volume(str(cube.label_path))[...]
+        for n, name in enumerate(loaded.stage1.members):
+            blurred = gaussian_filter((label == 1).astype(np.float32), 1.0 + 0.3 * n)
+            array = open_array(loaded.run_dir / "stage1" / name / "oof" / cube.id / "prob.zarr", mode="r+")
+            array[:] = np.clip(1.6 * blurred, 0, 1)
+        (oof_sheets(loaded.run_dir) / cube.id / "receipt.json").unlink()
+    folders = {name: loaded.run_dir / "stage1" / name / "oof" for name in loaded.stage1.members}
+    flatten_cubes(loaded, prepare(training_cubes(loaded.data)), folders, oof_sheets(loaded.run_dir))
+    train_stage2(loaded)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def fit(settings: Settings) -> dict:
+    return calibrate_cubes(settings)
+
+
+def test_every_sheet_is_a_tifxyz_with_a_stack_of_every_member_and_the_ct(settings):
+    found = 0
+    for cube in training_cubes(settings.data):
+        folder = oof_sheets(settings.run_dir) / cube.id
+        receipt = read_receipt(folder, "")
+        assert receipt["sources"] == [*settings.stage1.members, "ct"]
+        for sheet in sorted(folder.glob("sheet-*")):
+            surface = tifxyz.open(sheet)
+            stack = open_array(sheet / "flat.zarr")
+            assert stack.shape == (3 * 9, *surface.canvas_shape())
+            middle = stack[4][: 2 * surface.shape[0] : 2, : 2 * surface.shape[1] : 2][surface.valid]
+            assert np.median(middle) > 0.3  # on the ridge
+            found += 1
+    assert found >= 6
+
+
+def test_a_fold_of_stage_two_saw_no_sheet_of_the_scroll_it_predicts(settings):
+    for cube in training_cubes(settings.data):
+        (fold,) = read_receipt(settings.run_dir / "stage2" / "oof" / cube.id, "")["folds"]
+        assert cube.id in read_receipt(settings.run_dir / "stage2" / f"fold{fold}", "")["held_out"]
+
+
+def test_no_step_of_the_chain_is_kept_that_lowers_the_out_of_fold_score(fit):
+    for name in (CHAIN, SHEETS, STAGE2):
+        kept = [trial for trial in fit["rows"][name]["trials"] if trial["kept"]]
+        scores = [trial["score"] for trial in kept]
+        assert scores == sorted(scores)
+        assert all(fit["rows"][name]["chain"] for _ in kept)
+    assert fit["rows"][CHAIN]["means"]["score"] >= fit["rows"][ENSEMBLE]["means"]["score"]
+    assert fit["rows"][fit["route"]]["means"]["score"] == max(fit["rows"][n]["means"]["score"] for n in (CHAIN, STAGE2))
+
+
+def test_weights_are_no_worse_than_the_equal_mean_and_told_beside_it(fit):
+    weights = fit["weights"]
+    assert weights["score"] >= weights["equal_mean_score"] and sum(weights["weights"].values()) == pytest.approx(1)
+    assert {"difference", "low", "high", "verdict"} <= weights["gain_where_fitted"].keys()
+
+
+def test_the_fit_is_made_once_and_anew_when_a_prediction_changed(settings, fit):
+    before = fit_path(settings).stat().st_mtime_ns
+    assert calibrate_cubes(settings) == read_cube_fit(settings)
+    assert fit_path(settings).stat().st_mtime_ns == before
+    changed = settings.model_copy(update={"run_dir": settings.run_dir / "elsewhere"})
+    with pytest.raises(MissingInputError, match="make stage"):
+        read_cube_fit(changed)
+
+
+@pytest.fixture(scope="module")
+def predicted(config: Path, settings: Settings, fit: dict, phantom: Path) -> Path:
+    """The door itself, as a user calls it, with a time limit and a score."""
+    output = settings.run_dir / "predict"
+    command = [sys.executable, str(REPOSITORY / "ensemble" / "predict.py"), str(config), "--input", str(phantom)]
+    command += ["--output", str(output), "--submission", str(output / "submission.zip"), "--hours", "1"]
+    done = subprocess.run([*command, "--truth", str(phantom / "heldout")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (output / "said.txt").write_text(done.stdout)
+    return output
+
+
+def test_the_submission_is_one_tiff_for_each_test_cube_as_the_scorer_reads_it(predicted, settings, phantom):
+    cubes = find_cubes(phantom, settings.data, part="test")
+    with zipfile.ZipFile(predicted / "submission.zip") as archive:
+        assert sorted(archive.namelist()) == [f"{cube.id}.tif" for cube in cubes]
+        with archive.open(archive.namelist()[0]) as file, Image.open(file) as tiff:
+            assert (tiff.n_frames, tiff.height, tiff.width) == prepare(cubes)[0].shape
+            assert set(np.unique(np.asarray(tiff))) <= {0, 1}
+
+
+def test_the_time_is_projected_and_the_table_and_report_are_there(predicted):
+    said = (predicted / "said.txt").read_text()
+    assert "projected" in said and "read back and valid" in said and CHAIN in said
+    score = json.loads((predicted / "score.json").read_text())
+    names = [row["name"] for row in score["rows"]]
+    assert names[:3] == ["second", "unet3d", ENSEMBLE] and CHAIN in names
+    for row in score["rows"]:
+        total = 0.3 * row["topo"] + 0.35 * row["surface_dice"] + 0.35 * row["voi_score"]
+        assert row["score"] == pytest.approx(total)
+    page = (predicted / "report.html").read_text()
+    assert "Topology" in page and CHAIN in page
+
+
+def test_a_killed_prediction_goes_on_with_the_cubes_that_are_missing(predicted, settings, phantom):
+    cube = prepare(find_cubes(phantom, settings.data, part="test"))[0]
+    cube_run = CubeRun(settings, predicted)
+    before = cube_run.mask_path(cube).read_bytes()
+    assert cube_run.is_done(cube)
+    predict_test_cubes(settings, phantom, predicted, None, is_resumed=True)
+    assert cube_run.mask_path(cube).read_bytes() == before
+    cube_run.mask_path(cube).unlink()
+    predict_test_cubes(settings, phantom, predicted, None, is_resumed=True)
+    assert cube_run.mask_path(cube).read_bytes() == before
+
+
+def test_a_member_that_is_given_up_is_stood_in_for(predicted, settings, phantom, tmp_path):
+    cube = prepare(find_cubes(phantom, settings.data, part="test"))[0]
+    cube_run = CubeRun(settings, tmp_path / "less")
+    cube_run.predict(cube, {"second": 1})
+    assert read_json(cube_run.mask_path(cube).with_suffix(".json"))["views"] == {"second": 1}
+    assert not (tmp_path / "less" / "unet3d").exists()
+
+
+def test_the_pairs_door_judges_all_four_ways(config, settings, fit):
+    command = [sys.executable, str(REPOSITORY / "scripts" / "merged_sheets.py"), str(config), "--pairs", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(" resolves")[0].strip() for line in done.stdout.splitlines()[1:]] == [
+        "threshold", "chain", "tracing", "stage two",
+    ]  # fmt: skip
