@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
+from statistics import fmean
 from typing import Any
 
 import numpy.typing as npt
@@ -23,8 +24,9 @@ Volume = npt.NDArray[Any]
 Lazy = Volume | Callable[[], Volume]
 Cube = tuple[Lazy, Lazy]  # probability and label (Z, Y, X) of 0, 1 and 2, or what reads them
 Means = dict[str, float]
-Scorer = Callable[[Sequence[Chain]], list[Means]]
+Scorer = Callable[[Sequence[Chain]], list[Means]]  # one of each chain; the scores of groups are under their names
 FURTHER = {"smoothing": ("threshold",), "thickness": ("threshold",), "even": ("even_level",)}  # that a step decides too
+OF_GROUP = "score of "
 THRESHOLD_SHARES = (0.5, 0.75, 1.0, 1.3)  # of the threshold so far that are tried with another blur or thickness
 
 
@@ -65,8 +67,13 @@ class ChainFit:
         }
 
 
-def fit_chain(cubes: Sequence[Cube], settings: ChainSettings, jobs: int | Executor = 1) -> ChainFit:
+def fit_chain(
+    cubes: Sequence[Cube], settings: ChainSettings, jobs: int | Executor = 1, groups: Sequence[str] = ()
+) -> ChainFit:
     """The chain with the highest mean score on cubes of (probability, label), greedily.
+
+    With `groups`, say the scroll of each cube, a step is kept only if no group loses by it: what helps one scroll at the
+    cost of another is no rule for a third.
 
     First the best threshold alone, on the grid and half-way to its neighbours; then every step in turn with each value of
     its grid, kept where it raises the mean by more than `min_gain`; then all once more, now also switching off. Probabilities
@@ -77,7 +84,7 @@ def fit_chain(cubes: Sequence[Cube], settings: ChainSettings, jobs: int | Execut
     """
     if not cubes:
         raise InputError("post-processing: no cube to fit on; give out-of-fold predictions and their labels")
-    scorer = partial(mean_scores, cubes=cubes, jobs=jobs)
+    scorer = partial(mean_scores, cubes=cubes, jobs=jobs, groups=groups)
     fit = _best(None, "threshold", [Chain(low) for low in settings.thresholds], scorer, 0.0)
     if halves := _between(settings.thresholds, fit.chain.threshold):
         fit = _best(fit, "threshold", [Chain(low) for low in halves], scorer, 0.0)
@@ -117,9 +124,18 @@ def left_out_gain(
     return gains
 
 
-def mean_scores(chains: Sequence[Chain], cubes: Sequence[Cube], jobs: int | Executor = 1) -> list[Means]:
-    """What `mean_score` gives for each chain on all cubes."""
-    return [mean_score(scores) for scores in each_score(chains, cubes, jobs)]
+def mean_scores(
+    chains: Sequence[Chain], cubes: Sequence[Cube], jobs: int | Executor = 1, groups: Sequence[str] = ()
+) -> list[Means]:
+    """What `mean_score` gives for each chain on all cubes, and the mean score of each group as "score of <group>"."""
+    found = []
+    for scores in each_score(chains, cubes, jobs):
+        of_groups = {
+            f"{OF_GROUP}{group}": fmean(s.score for s, g in zip(scores, groups, strict=True) if g == group)
+            for group in dict.fromkeys(groups)
+        }
+        found.append(mean_score(scores) | of_groups)
+    return found
 
 
 def each_score(chains: Sequence[Chain], cubes: Sequence[Cube], jobs: int | Executor = 1) -> list[list[SurfaceScore]]:
@@ -181,11 +197,16 @@ def _between(grid: Sequence[float], value: float) -> list[float]:
 
 
 def _best(fit: "ChainFit | None", step: str, candidates: Sequence[Chain], scorer: Scorer, min_gain: float) -> ChainFit:
-    """The fit with the best candidate taken in, if it is better; the trial is noted either way."""
+    """The fit with the best candidate taken in, if it is better and no group loses; the trial is noted either way."""
     means = scorer(candidates)
-    best = max(range(len(candidates)), key=lambda i: means[i]["score"])
+    allowed = [i for i in range(len(candidates)) if fit is None or _no_group_loses(means[i], fit.means)]
+    best = max(allowed or range(len(candidates)), key=lambda i: means[i]["score"])
     gain = means[best]["score"] - (fit.means["score"] if fit else 0.0)
-    is_kept = fit is None or gain > min_gain
+    is_kept = fit is None or (bool(allowed) and gain > min_gain)
     trial = Trial(step, _value(step, candidates[best]), is_kept, gain, means[best])
     chain = candidates[best] if fit is None or is_kept else fit.chain
     return ChainFit(chain, fit.plain if fit else chain, (*(fit.trials if fit else ()), trial))
+
+
+def _no_group_loses(found: Means, before: Means) -> bool:
+    return all(found[name] >= before[name] for name in before if name.startswith(OF_GROUP))

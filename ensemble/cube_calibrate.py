@@ -80,14 +80,17 @@ def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], jobs: Execu
     """Weights first, then the chain for the blend, then lift and chain for the sheets, as traced and as mended."""
     members, chain = list(settings.stage1.members), settings.ensemble.chain
     labels = [LabelOf(cube.label_path) for cube in cubes if cube.label_path]
+    scrolls = [cube.volume_name for cube in cubes]
     weights = fitted_weights(where, members, cubes, labels, settings.ensemble, jobs)
-    rows = {name: _row(_of_members(where, {name: 1.0}, cubes, labels), _plain(chain), jobs) for name in members}
+    rows = {
+        name: _row(_of_members(where, {name: 1.0}, cubes, labels), _plain(chain), jobs, scrolls) for name in members
+    }
     blend = _of_members(where, weights.chosen, cubes, labels)
-    rows[ENSEMBLE] = _row(blend, _plain(chain), jobs)
-    rows[CHAIN] = _row(blend, chain, jobs)
+    rows[ENSEMBLE] = _row(blend, _plain(chain), jobs, scrolls)
+    rows[CHAIN] = _row(blend, chain, jobs, scrolls)
     for name, is_mended in ((SHEETS, False), (STAGE2, True)):
         lift, pairs = _lifted(settings, where, cubes, labels, is_mended, jobs)
-        rows[name] = {"lift": asdict(lift)} | _row(pairs, chain, jobs)
+        rows[name] = {"lift": asdict(lift)} | _row(pairs, chain, jobs, scrolls)
     fit = {
         "cubes": [cube.id for cube in cubes],
         "weights": weights.record,
@@ -95,7 +98,7 @@ def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], jobs: Execu
         "seconds_a_voxel": _seconds_a_voxel(settings, where, cubes[0], rows),
         "route": max((CHAIN, STAGE2), key=lambda name: rows[name]["means"]["score"]),
     }
-    return fit | _compared(rows, [cube.volume_name for cube in cubes])
+    return fit | _compared(rows, scrolls)
 
 
 def _of_members(
@@ -112,9 +115,9 @@ def _plain(chain: ChainSettings) -> ChainSettings:
     )  # fmt: skip
 
 
-def _row(pairs: Labelled, chain: ChainSettings, jobs: Executor) -> dict[str, Any]:
+def _row(pairs: Labelled, chain: ChainSettings, jobs: Executor, scrolls: Sequence[str]) -> dict[str, Any]:
     """Fit a chain to a candidate; its record, and the score of every cube."""
-    fit = fit_chain(pairs, chain, jobs)
+    fit = fit_chain(pairs, chain, jobs, scrolls)
     scores = each_score([fit.chain], pairs, jobs)[0]
     return fit.as_record() | {"means": mean_score(scores), "scores": [score.score for score in scores]}
 

@@ -16,6 +16,7 @@ from stage2_2d.sheet_predict import HEADS_NAME
 from stage2_2d.sheet_stack import TracedSheet
 
 SMOOTH_VOX, LEAST_WEIGHT = 5.0, 0.01
+WHERE_GUESSED = 0.5
 NONE = 10_000  # above the number of any sheet
 HINT = "run 'make stage2 CONFIG=...' first"
 
@@ -29,8 +30,8 @@ class PresentSheet:
 
 
 def as_traced(sheet: TracedSheet) -> PresentSheet:
-    """A sheet as it was traced, taken to be there everywhere."""
-    return PresentSheet(sheet.surface, np.ones(sheet.surface.canvas_shape(), np.float32))
+    """A sheet as it was traced, taken to be there, and half so where it was only guessed."""
+    return PresentSheet(sheet.surface, np.where(sheet.guessed, WHERE_GUESSED, 1.0).astype(np.float32))
 
 
 def as_mended(sheet: TracedSheet, folder: Path, follow: float, presence_sigma_vox: float) -> PresentSheet:

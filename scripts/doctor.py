@@ -69,17 +69,25 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
 
 def _examine_data(settings: "Settings") -> Iterator[str]:
     from scroll.fragments import training_fragments
-    from scroll.sheets import need_sheets
 
     is_sound = True
     try:
-        need_sheets(settings.data)
-        if settings.data.kind == "segments":
+        if settings.data.kind == "cubes":
+            from scripts import doctor_cubes
+            from scroll.cubes import training_cubes
+
+            sheets: list[Any] = training_cubes(settings.data)
+            checks: tuple[Any, Any, Any] = (
+                doctor_cubes.described,
+                doctor_cubes.check_cube,
+                doctor_cubes.check_folds,
+            )
+        elif settings.data.kind == "segments":
             from scripts import doctor_segments
             from scroll.segments import find_segments
 
-            sheets: list[Any] = find_segments(settings.data.root / "train", settings.data, settings.data.train)
-            checks: tuple[Any, Any, Any] = (
+            sheets = find_segments(settings.data.root / "train", settings.data, settings.data.train)
+            checks = (
                 doctor_segments.described,
                 doctor_segments.check_segment,
                 doctor_segments.check_folds,
@@ -101,6 +109,10 @@ def _examine_data(settings: "Settings") -> Iterator[str]:
     yield from _asked(f"folds: {settings.folds.count} by {settings.folds.by}", lambda: check_folds(settings, sheets))
     if settings.data.kind == "fragments":
         yield from _asked("disk", lambda: _check_disk(settings, sheets))
+    elif settings.data.kind == "cubes":
+        from scripts.doctor_cubes import check_disk
+
+        yield from _asked("disk", lambda: check_disk(settings, sheets))
 
 
 def _asked(what: str | Callable[[], str], check: Callable[[], object]) -> Iterator[str]:

@@ -216,6 +216,11 @@ class TracingSettings(Frozen):
     least_spacing_vox: float = Field(
         4.5, ge=0, description="two sheets lie at least so far apart: where one was not seen, it keeps off the other"
     )
+    follow_vox: float = Field(
+        48.0,
+        ge=0,
+        description="how far a sheet that ran into another is guessed to go on beside it; stage two says where it does",
+    )
     margin_vox: float = Field(4.0, ge=0, description="how far a sheet goes on beyond what was seen of it")
     reach_vox: int = Field(
         8, ge=1, description="layers of the flattened stack on either side of the sheet, a voxel apart"

@@ -109,8 +109,8 @@ def need_sheets(data: DataSettings) -> None:
     """
     if data.kind == "cubes":
         raise InputError(
-            f"data.kind is cubes ({data.root}): no sheet is traced in them yet, so nothing can be flattened, looked at or blended here; "
-            "what works on cubes: 'make stage1' trains on them and predicts out of fold, 'python scripts/score_cubes.py' scores that"
+            f"data.kind is cubes ({data.root}): no sheet is given with them, so there is nothing to look at here; what works on cubes: "
+            "'make stage1', 'make stage2', ensemble/predict.py, scripts/score_cubes.py (docs/surface_competition.md)"
         )
 
 

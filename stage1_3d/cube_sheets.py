@@ -19,10 +19,12 @@ from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
 from scroll.surfaces.tifxyz import write_tifxyz
 from scroll.tracing.facing import facing_air
-from scroll.tracing.sheets import trace_sheets
+from scroll.tracing.sheets import Traced, trace_sheets
 
 CUBES_A_PROCESS = 4  # to start one takes as long as to trace one or two
 MOST_SHEETS = 255  # that are lifted together: each needs a number of its own
+FORMAT = 2  # to be raised when tracing changes
+GUESSED = "guessed"  # where a sheet was only guessed, on its grid
 ON_TIFXYZ_VOX = 0.01  # tifxyz takes a point with z = 0 for invalid
 HINT = "run 'make stage1 CONFIG=...' first"
 
@@ -66,9 +68,9 @@ def flatten_cube(settings: Settings, cube: Cube, folders: Mapping[str, Path], ou
     with written_aside(output) as aside:
         aside.mkdir(parents=True)
         count = 0
-        for number, surface in zip(range(1, MOST_SHEETS + 1), trace_sheets(mean, settings.tracing), strict=False):
+        for number, traced in enumerate(trace_sheets(mean, settings.tracing)[:MOST_SHEETS], start=1):
             folder = aside / f"sheet-{number:03d}"
-            _write(facing_air(surface, ct), [*probs, ct], settings.tracing.reach_vox, folder, (key, cube.pixel_um))
+            _write(facing_air(traced, ct), [*probs, ct], settings.tracing.reach_vox, folder, (key, cube.pixel_um))
             count = number
         write_receipt(
             aside, key, cube=cube.id, data=cube.key, sheets=count, sources=[*folders, "ct"], axes="cyx", voxel_um=cube.pixel_um,
@@ -79,7 +81,7 @@ def flatten_cube(settings: Settings, cube: Cube, folders: Mapping[str, Path], ou
 
 def _key(settings: Settings, cube: Cube, folders: Mapping[str, Path]) -> str:
     made_from = [read_receipt(folder, HINT)["key"] for folder in folders.values()]
-    return key_of([cube.key, made_from, settings.tracing.model_dump(mode="json")])
+    return key_of([FORMAT, cube.key, made_from, settings.tracing.model_dump(mode="json")])
 
 
 def _is_there(settings: Settings, cube: Cube, folders: Mapping[str, Path], output: Path) -> bool:
@@ -87,10 +89,11 @@ def _is_there(settings: Settings, cube: Cube, folders: Mapping[str, Path], outpu
 
 
 def _write(
-    surface: Surface, sources: list[NDArray[np.float32]], reach_vox: int, folder: Path, about: tuple[str, float]
+    traced: Traced, sources: list[NDArray[np.float32]], reach_vox: int, folder: Path, about: tuple[str, float]
 ) -> None:
+    surface = traced.surface
     surface.points[..., 0][surface.valid] = np.maximum(surface.points[..., 0][surface.valid], ON_TIFXYZ_VOX)
-    write_tifxyz(surface, folder, folder.name)
+    write_tifxyz(surface, folder, folder.name, {GUESSED: traced.guessed.astype(np.uint8)})
     layers = layers_of(surface, sources, reach_vox)
     writer = RowWriter(folder / "flat.zarr", about[0], layers.shape, about[1], "cyx")
     writer.write(0, layers)

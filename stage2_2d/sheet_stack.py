@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
 from scroll.cubes import Cube
@@ -50,6 +51,17 @@ class TracedSheet:
     def surface(self) -> Surface:
         """Points in voxels of the cube; normals point into the air before the recto."""
         return tifxyz.open(self.folder)
+
+    @cached_property
+    def guessed(self) -> NDArray[np.bool_]:
+        """(H, W) bool, one pixel a voxel: where the sheet was only guessed to go on beside another."""
+        with tifffile.TiffFile(self.folder / "guessed.tif") as file:
+            grid = file.asarray() > 0
+        rows, columns = (
+            np.minimum(np.arange(n) // round(cell), length - 1)
+            for n, cell, length in zip(self.surface.canvas_shape(), self.surface.cell_vox, grid.shape, strict=True)
+        )
+        return grid[np.ix_(rows, columns)]
 
     @cached_property
     def _stored(self) -> NDArray[np.float16]:

@@ -1,6 +1,7 @@
 """Every sheet of a probability volume, each as a height map in its own frame, the best supported first."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from scroll.surfaces.surface import INVALID, Surface, normals_of
 from scroll.tracing.bridging import bridged
 from scroll.tracing.growing import CELL_VOX, Candidates, Frame, candidates_in, frame_of, grow, join
 from scroll.tracing.ridges import Ridges, ridge_points
-from scroll.tracing.spacing import heights_in, push_apart
+from scroll.tracing.spacing import go_on_beside, heights_in, points_on, push_apart
 
 SUPPORT_VOX = 16  # edge of the blocks that are searched for the next seed
 LEAST_SUPPORT = 26  # ridges in a block that may hold a seed: a tenth of a sheet across it
@@ -25,35 +26,55 @@ LEAST_GAIN = 0.005  # share of new cells: a round that finds fewer is the last
 NAME = Path("traced sheet")
 
 
-def trace_sheets(prob: Any, settings: TracingSettings) -> Iterator[Surface]:
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A sheet: its surface, and on the surface's grid (H, W) where it was only guessed, along a sheet that it touches."""
+
+    surface: Surface
+    guessed: NDArray[np.bool_]
+
+
+def trace_sheets(prob: Any, settings: TracingSettings) -> list[Traced]:
     """The sheets of a (Z, Y, X) probability volume, none of them twice, the best supported first.
 
     A sheet grows from its best supported place to the ridges that its slope leads to; gaps are bridged by a thin plate,
     and beyond them it grows on. Each ridge belongs to one sheet, so that of two that touch the second has the ridges that
-    the first left. A sheet is single-valued over the plane across its own mean normal; what bends further is another one.
-    Grids have cells of two voxels. Which side the normals point to is chance (see `scroll.tracing.facing`).
+    the first left; where they run into one ridge, it is guessed to go on beside the first. A sheet is single-valued over the
+    plane across its own mean normal; what bends further is another one. Grids have cells of two voxels. Which side the
+    normals point to is chance (see `scroll.tracing.facing`).
     """
+    found = list(_height_maps(prob, settings))
+    points = [points_on(frame, heights) for frame, heights in found]
+    traced = []
+    for number, (frame, heights) in enumerate(found):
+        others = [heights_in(frame, one) for n, one in enumerate(points) if n != number]
+        guessed = go_on_beside(heights, others, settings.least_spacing_vox, settings.follow_vox)
+        traced.append(_traced(frame, heights, guessed, prob.shape))
+    return traced
+
+
+def _height_maps(prob: Any, settings: TracingSettings) -> Iterator[tuple[Frame, NDArray[np.float32]]]:
+    """The frame and the heights (H, W) of every sheet, NaN where it is not."""
     ridges = ridge_points(prob, settings.min_prob)
     free = np.ones(len(ridges), bool)
     unseeded = free.copy()
-    earlier: list[Surface] = []
+    earlier: list[NDArray[np.float64]] = []
     while (seed := _next_seed(ridges, unseeded)) is not None:
         near = free & (np.linalg.norm(ridges.points - ridges.points[seed], axis=1) < AROUND_VOX)
         near &= np.abs(ridges.normals @ ridges.normals[seed]) > ALIKE
         frame = frame_of(ridges.chosen(near), prob.shape)
         candidates = candidates_in(frame, ridges)
         seen = torn_off(_grown(candidates, seed, free, frame.shape, settings), candidates, seed)
-        heights = bridged(seen, _domain(np.isfinite(seen), settings))
-        for other in earlier:
-            push_apart(heights, np.isfinite(seen), heights_in(frame, other), settings.least_spacing_vox)
+        heights = torn_off(bridged(seen, _domain(np.isfinite(seen), settings)), candidates, seed)
+        for points in earlier:
+            push_apart(heights, np.isfinite(seen), heights_in(frame, points), settings.least_spacing_vox)
         own = free & _claimed(candidates, heights, settings.claim_vox)
         unseeded &= ~own
         unseeded[seed] = False
         if np.count_nonzero(np.isfinite(seen)) * CELL_VOX**2 >= settings.least_area_vox:
             free &= ~own
-            surface = _surface(frame, heights, prob.shape)
-            earlier.append(surface)
-            yield surface
+            earlier.append(points_on(frame, heights))
+            yield frame, heights
         else:
             unseeded &= (ridges.points // SUPPORT_VOX != ridges.points[seed] // SUPPORT_VOX).any(axis=1)
 
@@ -125,7 +146,7 @@ def _claimed(candidates: Candidates, heights: NDArray[np.float32], claim_vox: fl
         return np.asarray(np.abs(heights[row, column] - candidates.height) <= claim_vox)
 
 
-def _surface(frame: Frame, heights: NDArray[np.float32], shape: tuple[int, ...]) -> Surface:
+def _traced(frame: Frame, heights: NDArray[np.float32], guessed: NDArray[np.bool_], shape: tuple[int, ...]) -> Traced:
     """The part of a height map that lies in the volume, as a surface whose grid is no larger than it has to be."""
     points = frame.points(np.nan_to_num(heights)).astype(np.float32)
     valid = np.isfinite(heights) & ((points >= -0.5) & (points <= np.array(shape) - 0.5)).all(axis=-1)
@@ -133,7 +154,9 @@ def _surface(frame: Frame, heights: NDArray[np.float32], shape: tuple[int, ...])
     points[~valid] = INVALID
     lines = [np.flatnonzero(valid.any(axis=axis)) for axis in (1, 0)]
     box = tuple(slice(line[0], line[-1] + 1) if line.size else slice(0, 1) for line in lines)
-    return Surface(points[box], normals_of(points[box], valid[box]), valid[box], (CELL_VOX, CELL_VOX), NAME)
+    points, valid = points[box], valid[box]
+    surface = Surface(points, normals_of(points, valid), valid, (CELL_VOX, CELL_VOX), NAME)
+    return Traced(surface, guessed[box] & valid)
 
 
 def disk(radius: float) -> NDArray[np.bool_]:

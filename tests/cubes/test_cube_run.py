@@ -13,7 +13,7 @@ from drawn_cubes import cubes_of, striped, write_cubes
 
 from ensemble.calibrate import calibrate
 from ensemble.predict import predict
-from scripts import demo, doctor, preflight, score_cubes
+from scripts import doctor, preflight, score_cubes
 from scripts.replay import replay
 from scroll.config import Settings
 from scroll.config_file import load_settings, merged
@@ -28,7 +28,6 @@ from stage1_3d.cube_predict import predict_cubes
 from stage1_3d.network import load_checked_settings
 from stage1_3d.predict import load_member
 from stage1_3d.train import train_stage1
-from stage2_2d.train import train_stage2
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -191,26 +190,31 @@ def test_a_prediction_of_weights_that_were_exchanged_since_is_not_scored(setting
         score_cubes.score_member(moved, "unet3d", 0.5)
 
 
-@pytest.mark.parametrize("door", ["stage2", "calibrate", "predict", "preflight", "demo"])
-def test_doors_that_need_a_sheet_say_what_works_on_cubes(door, config, monkeypatch, tmp_path):
+@pytest.mark.parametrize("door", ["fit", "predict", "preflight"])
+def test_what_needs_a_given_sheet_says_what_works_on_cubes(door, config, monkeypatch, tmp_path):
     loaded = load_settings(config)
-    arguments = ["door", str(config), *(["--input", str(tmp_path)] if door == "preflight" else [])]
-    monkeypatch.setattr("sys.argv", arguments)
+    monkeypatch.setattr("sys.argv", ["door", str(config), "--input", str(tmp_path)])
     doors = {
-        "stage2": lambda: train_stage2(loaded),
-        "calibrate": lambda: calibrate(loaded),
+        "fit": lambda: calibrate(loaded),
         "predict": lambda: predict(loaded, tmp_path, tmp_path / "out"),
         "preflight": preflight.main,
-        "demo": demo.main,
     }
     with pytest.raises(InputError, match=r"^data\.kind is cubes .* what works on cubes: 'make stage1'") as caught:
         doors[door]()
     assert "\n" not in str(caught.value)
 
 
-def test_the_doctor_says_so_too(config):
-    problems = [line for line in doctor.examine(config, []) if line.startswith("problem:")]
-    assert len(problems) == 1 and "data.kind is cubes" in problems[0]
+def test_the_doctor_finds_nothing_in_sound_cubes_and_names_what_is_wrong(config, phantom, tmp_path):
+    said = list(doctor.examine(config, []))
+    assert not [line for line in said if line.startswith("problem:")]
+    assert sum(line.startswith("ok: cube '") for line in said) == 6
+    shutil.copytree(phantom, tmp_path / "data")
+    label = tmp_path / "data" / "train_labels" / "1000001.tif"
+    label.write_bytes((phantom / "train_labels" / "1000001.tif").read_bytes()[:400])
+    other = tmp_path / "data" / "train_labels" / "1000002.tif"
+    tifffile.imwrite(other, np.zeros((64, 64, 64), np.uint8), photometric="minisblack")
+    found = [line for line in doctor.examine(config, [f"data.root={tmp_path / 'data'}"]) if line.startswith("problem:")]
+    assert len(found) == 2 and "1000001.tif" in found[0] and "no voxel is labelled 1" in found[1]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ DOORS = {
     "phantom": [str(REPOSITORY / "scripts" / "make_phantom.py")],
     "flatten": [str(REPOSITORY / "scripts" / "flatten.py")],
     "preflight": [str(REPOSITORY / "scripts" / "preflight.py")],
+    "validate": [str(REPOSITORY / "scripts" / "validate.py")],
+    "merged_sheets": [str(REPOSITORY / "scripts" / "merged_sheets.py")],
     "score_cubes": [str(REPOSITORY / "scripts" / "score_cubes.py")],
     "compare": [str(REPOSITORY / "scripts" / "compare.py")],
     "replay": [str(REPOSITORY / "scripts" / "replay.py")],

@@ -12,9 +12,14 @@ from scroll.surfaces.lift import Painted, lift
 from scroll.tracing.bridging import bridged
 from scroll.tracing.facing import facing_air
 from scroll.tracing.ridges import ridge_points
-from scroll.tracing.sheets import trace_sheets
+from scroll.tracing.sheets import Traced
+from scroll.tracing.sheets import trace_sheets as trace
 
 HOW = TracingSettings(least_area_vox=300)
+
+
+def trace_sheets(prob, how):
+    return [traced.surface for traced in trace(prob, how)]
 
 
 def points_of(sheet):
@@ -111,7 +116,7 @@ def test_a_sheet_faces_the_air_before_it(air_above):
     (sheet,) = trace_sheets(ridge(plane(32, 0.1)), HOW)
     z = np.indices((SIZE,) * 3)[0]
     ct = np.where((z > 32) == air_above, -1.0, 1.0).astype(np.float32)
-    faced = facing_air(sheet, ct)
+    faced = facing_air(Traced(sheet, np.zeros(sheet.shape, bool)), ct).surface
     assert (np.sign(faced.normals[faced.valid][:, 0]) == (1 if air_above else -1)).all()
     assert np.sort(points_of(faced), axis=0) == pytest.approx(np.sort(points_of(sheet), axis=0))
 
@@ -125,3 +130,31 @@ def test_a_plate_through_part_of_a_plane_is_that_plane_everywhere(down, right, m
     seen[0, 0] = seen[-1, 0] = seen[0, -1] = True
     plate = bridged(np.where(seen, level, np.nan), np.ones(level.shape, bool))
     assert plate == pytest.approx(level, abs=0.05)
+
+
+def test_a_sheet_that_runs_into_another_is_guessed_to_go_on_beside_it():
+    def upper(y, x):
+        return 40 + 0 * y
+
+    def lower(y, x):  # at column 34 it has come within 7 voxels, and there its ridge ends
+        return 40 - np.clip(24 - 0.5 * x, 7, None)
+
+    x = np.indices((SIZE,) * 3)[2]
+    prob = np.maximum(ridge(upper), np.where(x <= 34, ridge(lower), 0))
+    found = trace(prob, HOW)
+    second = min(found, key=lambda one: np.median(one.surface.points[one.surface.valid][:, 0]))
+    places = second.surface.points[second.guessed]
+    assert len(places) and places[:, 2].max() > 55
+    assert ((places[:, 0] < 36) & (places[:, 0] > 31)).all()
+    unguessed = second.surface.points[second.surface.valid & ~second.guessed]
+    assert unguessed[:, 2].max() < 44
+    (first,) = (one for one in found if one is not second)
+    assert not first.guessed.any()
+
+
+def test_without_room_beside_a_third_sheet_nothing_is_guessed():
+    sheets = [lambda y, x: 40 + 0 * y, lambda y, x: 35.5 + 0 * y]
+    x = np.indices((SIZE,) * 3)[2]
+    lower = np.where(x <= 34, ridge(lambda y, x: 40 - np.clip(24 - 0.5 * x, 7, None)), 0)
+    prob = np.maximum(np.maximum(*map(ridge, sheets)), lower)
+    assert sum(one.guessed.sum() for one in trace(prob, HOW)) * 4 < 0.2 * 29 * SIZE
