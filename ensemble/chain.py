@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
+from ensemble.chain_plug import plug_holes
 from ensemble.chain_steps import (
     close_gaps,
     drop_dust,
@@ -21,7 +22,6 @@ from ensemble.chain_steps import (
     even_out,
     fill_cavities,
     keep_strong,
-    plug_holes,
 )
 from ensemble.chain_thickness import even_thickness
 from scroll.errors import InputError

@@ -1,0 +1,142 @@
+"""Fitting the post-processing chain: it never scores less than the threshold alone, and it finds what was broken."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+
+from ensemble.chain import Chain, run
+from ensemble.chain_fit import fit_chain, left_out_gain, mean_scores
+from scroll.config import ChainSettings
+from scroll.errors import InputError
+from scroll.metrics.leaderboard import leaderboard_score, mean_score
+
+SIDE = 20
+SMALL = ChainSettings(
+    thresholds=(0.2, 0.4, 0.6),
+    smooth_sigma_vox=(1.0,),
+    strong=(0.8,),
+    dust_vox=(30,),
+    thickness_vox=(3.0,),
+    even=((1.0, 0.5),),
+    closing_radius_vox=(1,),
+    plug_radius_vox=(2,),
+    cavity_vox=(10,),
+    remains_vox=(30,),
+    octant_dust_vox=(5,),
+)
+OFF = ChainSettings(
+    thresholds=(0.2, 0.4, 0.6),
+    smooth_sigma_vox=(),
+    strong=(),
+    dust_vox=(),
+    thickness_vox=(),
+    even=(),
+    closing_radius_vox=(),
+    plug_radius_vox=(),
+    cavity_vox=(),
+    remains_vox=(),
+    octant_dust_vox=(),
+)
+
+
+def label_of(seed: int) -> np.ndarray:
+    """Two sheets, and a strip at the side where nothing is known."""
+    label = np.zeros((SIDE, SIDE, SIDE), np.uint8)
+    first = 3 + seed % 3
+    label[first : first + 3] = label[first + 9 : first + 12] = 1
+    label[:, :, :2] = 2
+    return label
+
+
+def noisy_cube(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng, label = np.random.default_rng(seed), label_of(seed)
+    prob = gaussian_filter((label == 1).astype(np.float32), 0.7) + 0.25 * rng.standard_normal(label.shape)
+    return prob.clip(0, 1).astype(np.float32), label
+
+
+def speckled_cube(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The label itself, less three holes through a sheet, and with five crumbs at a distance."""
+    label = label_of(seed)
+    prob = 0.9 * (label == 1).astype(np.float32)
+    for y, x in ((5, 7), (12, 12), (14, 5)):
+        prob[2:8, y : y + 2, x : x + 2] = 0.1
+    prob[18, 3:18:3, 9] = 0.95
+    return prob, label
+
+
+def reads_as_a_job_does(seed: int, which: int) -> np.ndarray:
+    return noisy_cube(seed)[which]
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 2))
+def test_a_fitted_chain_scores_no_less_than_its_threshold_alone(seed: int, count: int) -> None:
+    cubes = [noisy_cube(seed + i) for i in range(count)]
+    fit = fit_chain(cubes, SMALL)
+    plain, fitted = mean_scores([fit.plain, fit.chain], cubes)
+    assert fitted["score"] >= plain["score"] >= max(mean["score"] for mean in mean_scores([Chain(0.4)], cubes))
+    assert fit.means == fitted
+    by_hand = [leaderboard_score(run(fit.chain, prob), label) for prob, label in cubes]
+    assert mean_score(by_hand) == fitted
+
+
+def test_every_kept_step_raised_the_score_and_every_other_did_not() -> None:
+    fit = fit_chain([noisy_cube(3), noisy_cube(4)], SMALL)
+    score = 0.0
+    for trial in fit.trials:
+        assert trial.gain == pytest.approx(trial.means["score"] - score)
+        assert trial.is_kept == (trial.gain > (SMALL.min_gain if trial.step != "threshold" or score else 0.0))
+        score = trial.means["score"] if trial.is_kept else score
+    assert {trial.step for trial in fit.trials} >= {"threshold", "smoothing", "strong", "dust", "even", "plug"}
+
+
+def test_holes_and_crumbs_are_found_and_mended() -> None:
+    cube = speckled_cube(0)
+    tried = OFF.model_copy(update={"plug_radius_vox": (1, 2), "dust_vox": (2, 30)})
+    fit = fit_chain([cube], tried)
+    assert fit.chain.plug_radius_vox and fit.chain.dust_vox
+    assert fit.means["topo"] == 1.0
+    assert mean_scores([fit.plain], [cube])[0]["topo"] < 0.5
+
+
+def test_with_every_step_left_out_only_the_threshold_is_fitted() -> None:
+    fit = fit_chain([noisy_cube(1)], OFF)
+    assert fit.chain == fit.plain == Chain(fit.chain.threshold)
+    finest = mean_scores([Chain(low) for low in (0.2, 0.3, 0.4, 0.5, 0.6)], [noisy_cube(1)])
+    assert fit.means["score"] >= max(mean["score"] for mean in finest[::2])
+
+
+def test_volumes_may_be_read_when_they_are_needed_and_by_other_processes() -> None:
+    lazy = [(partial(reads_as_a_job_does, seed, 0), partial(reads_as_a_job_does, seed, 1)) for seed in (1, 2)]
+    chains = [Chain(0.3), Chain(0.5, dust_vox=30), Chain(0.5, smooth_sigma_vox=1.0)]
+    expected = mean_scores(chains, [noisy_cube(1), noisy_cube(2)])
+    assert mean_scores(chains, lazy) == mean_scores(chains, lazy, jobs=2) == expected
+
+
+def test_what_is_left_out_is_scored_with_what_the_others_fitted() -> None:
+    cubes, groups = [noisy_cube(1), noisy_cube(2), speckled_cube(3)], ["a", "a", "b"]
+    gains = left_out_gain(cubes, groups, SMALL)
+    others = fit_chain(cubes[:2], SMALL)
+    assert list(gains) == ["a", "b"]
+    assert gains["b"] == tuple(mean_scores([others.plain, others.chain], cubes[2:]))
+
+
+def test_a_fit_is_written_as_json_and_its_chain_read_back() -> None:
+    fit = fit_chain([noisy_cube(5)], SMALL)
+    record = json.loads(json.dumps(fit.as_record()))
+    assert Chain.from_record(record["chain"]) == fit.chain
+    assert Chain.from_record(record["plain"]) == fit.plain
+    assert len(record["trials"]) == len(fit.trials) and record["trials"][0]["step"] == "threshold"
+
+
+def test_nothing_to_fit_on_or_to_leave_out_is_an_error() -> None:
+    with pytest.raises(InputError, match="no cube to fit on"):
+        fit_chain([], SMALL)
+    for groups in (["a"], ["a", "a"]):
+        with pytest.raises(InputError, match="at least two"):
+            left_out_gain([noisy_cube(1), noisy_cube(2)], groups, SMALL)
