@@ -96,7 +96,7 @@ def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], jobs: Execu
         "weights": weights.record,
         "rows": rows,
         "seconds_a_voxel": _seconds_a_voxel(settings, where, cubes[0], rows),
-        "route": max((CHAIN, STAGE2), key=lambda name: rows[name]["means"]["score"]),
+        "route": max((CHAIN, SHEETS, STAGE2), key=lambda name: rows[name]["means"]["score"]),
     }
     return fit | _compared(rows, scrolls)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ensemble.chain import Chain, run
 from ensemble.cube_calibrate import read_cube_fit
-from ensemble.cube_candidates import STAGE2, Blended, Lift, LiftedSheets, Predicted, as_pairs
+from ensemble.cube_candidates import SHEETS, STAGE2, Blended, Lift, LiftedSheets, Predicted, as_pairs
 from ensemble.measured_cost import measured_cost
 from ensemble.surface_submission import read_submission_zip, write_mask_tif, write_submission_zip
 from ensemble.time_budget import Deadline, MemberCost, with_views
@@ -26,6 +26,7 @@ from stage1_3d.cube_sheets import flatten_cube
 from stage1_3d.predict import load_forward
 from stage2_2d.sheet_predict import predict_sheets
 
+FLAT = (SHEETS, STAGE2)  # routes by way of the sheets
 HOUR_S = 3600.0
 NO_LIMIT_S = 1e9
 
@@ -47,9 +48,9 @@ class CubeRun:
 
     @property
     def members(self) -> list[str]:
-        """Who has to look at a cube: stage two sees every member, a plain blend only those with a weight."""
+        """Who has to look at a cube: sheets are traced in the mean of all, a plain blend only those with a weight."""
         everyone = list(self.settings.stage1.members)
-        return everyone if self.fit["route"] == STAGE2 else [name for name in everyone if self.weights[name] > 0]
+        return everyone if self.fit["route"] in FLAT else [name for name in everyone if self.weights[name] > 0]
 
     def load(self, name: str) -> Forward:
         """A member's folds as one function, loaded when first asked for."""
@@ -74,7 +75,7 @@ class CubeRun:
         for name, views in kept.items():
             settings = with_views(self.settings, views)
             predict_cube(settings, name, cube, self.folds, self.output / name, partial(self.load, name))
-        if self.fit["route"] == STAGE2:
+        if self.fit["route"] in FLAT:
             self.look_flat(cube, list(kept))
         mask = self.mask(cube, self.fit["route"], list(kept))
         write_mask_tif(self.mask_path(cube), mask)

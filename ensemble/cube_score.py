@@ -11,7 +11,7 @@ import numpy as np
 
 from ensemble.cube_calibrate import score_lines
 from ensemble.cube_candidates import CHAIN, ENSEMBLE, SHEETS, STAGE2
-from ensemble.cube_predict import CubeRun
+from ensemble.cube_predict import FLAT, CubeRun
 from ensemble.score import PHANTOM_NOTE
 from scroll.config import Settings
 from scroll.cubes import Cube, find_cubes, prepare
@@ -90,7 +90,7 @@ def score_cube(settings: Settings, output: Path, truth: Path, cube: Cube) -> Sco
 
 def rows_of(cube_run: CubeRun) -> list[str]:
     """Rows of the table that can be made of what was predicted."""
-    after = [CHAIN, SHEETS, STAGE2] if cube_run.fit["route"] == STAGE2 else [CHAIN]
+    after = [CHAIN, SHEETS, STAGE2] if cube_run.fit["route"] in FLAT else [CHAIN]
     return [*cube_run.members, ENSEMBLE, *after]
 
 

@@ -16,7 +16,7 @@ from stage2_2d.sheet_predict import HEADS_NAME
 from stage2_2d.sheet_stack import TracedSheet
 
 SMOOTH_VOX, LEAST_WEIGHT = 5.0, 0.01
-WHERE_GUESSED = 0.5
+LEAST_PRESENCE = 0.15  # a sheet that is less probable is taken not to be there: it takes no room from others
 NONE = 10_000  # above the number of any sheet
 HINT = "run 'make stage2 CONFIG=...' first"
 
@@ -29,9 +29,10 @@ class PresentSheet:
     presence: NDArray[np.float32]
 
 
-def as_traced(sheet: TracedSheet) -> PresentSheet:
-    """A sheet as it was traced, taken to be there, and half so where it was only guessed."""
-    return PresentSheet(sheet.surface, np.where(sheet.guessed, WHERE_GUESSED, 1.0).astype(np.float32))
+def as_traced(sheet: TracedSheet, is_guessed_too: bool = False) -> PresentSheet:
+    """A sheet as it was traced, taken to be there; where it was only guessed, not unless that is asked for."""
+    there = np.ones(sheet.surface.canvas_shape(), bool) if is_guessed_too else ~sheet.guessed
+    return PresentSheet(sheet.surface, there.astype(np.float32))
 
 
 def as_mended(sheet: TracedSheet, folder: Path, follow: float, presence_sigma_vox: float) -> PresentSheet:
@@ -64,14 +65,15 @@ def lifted(
 ) -> NDArray[np.float32]:
     """Sheets as a volume (Z, Y, X) of their presence, each `thickness_vox` thick about `offset_vox` along its normal.
 
-    A voxel belongs to the nearest sheet. Where two sheets touch, also across an edge or a corner, the one that comes later
-    gives way: so that they are two objects in the score.
+    Presence below 0.15 is none. A voxel belongs to the nearest sheet. Where two sheets touch, also across an edge or a
+    corner, the one that comes later gives way: so that they are two objects in the score.
     """
     bands = _bands(thickness_vox, offset_vox)
-    bytes_of = [np.rint(255 * np.clip(sheet.presence, 0, 1)).astype(np.uint8) for sheet in sheets]
-    painted = [Painted(sheet.surface, there, bands) for sheet, there in zip(sheets, bytes_of, strict=True)]
+    there = [np.where(sheet.presence >= LEAST_PRESENCE, np.clip(sheet.presence, 0, 1), 0) for sheet in sheets]
+    bytes_of = [np.rint(255 * presence).astype(np.uint8) for presence in there]
+    painted = [Painted(sheet.surface, image, bands) for sheet, image in zip(sheets, bytes_of, strict=True)]
     volume = lift(painted, shape).astype(np.float32) / np.float32(255)
-    volume[~apart(numbered(sheets, shape, thickness_vox, offset_vox, 1 / 255))] = 0
+    volume[~apart(numbered(sheets, shape, thickness_vox, offset_vox, LEAST_PRESENCE))] = 0
     return np.asarray(volume, np.float32)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scroll.cubes import Cube
     from scroll.phantom.pairs import Pair
 
-METHODS = ("threshold", "chain", "tracing", "stage two")
+METHODS = ("threshold", "chain", "tracing", "tracing and guessing", "stage two")
 SIZE_VOX = 96
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     touching = sum(pair.close_share for pair in drawn) / len(drawn)
     print(f"{len(drawn)} pairs, spacing {arguments.spacing:g} voxels over {touching:.0%} of their area")
     for method in METHODS:
-        print(f"{method:<10} resolves {sum(one[method] for one in found)} of {len(found)}")
+        print(f"{method:<20} resolves {sum(one[method] for one in found)} of {len(found)}")
     write_json(output / "resolved.json", {"spacing_vox": arguments.spacing, "pairs": found})
 
 
@@ -92,6 +92,7 @@ def judged(cube_run: "CubeRun", cube: "Cube", pair: "Pair") -> dict[str, bool]:
         "threshold": cube_run.mask(cube, ENSEMBLE),
         "chain": cube_run.mask(cube, CHAIN),
         "tracing": sheets_of(cube_run, cube, is_mended=False),
+        "tracing and guessing": sheets_of(cube_run, cube, is_mended=False, is_guessed_too=True),
         "stage two": sheets_of(cube_run, cube, is_mended=True),
     }
     truth = pair.surfaces * pair.close
@@ -100,13 +101,16 @@ def judged(cube_run: "CubeRun", cube: "Cube", pair: "Pair") -> dict[str, bool]:
     return {name: resolved(volume, truth).is_resolved for name, volume in volumes.items()}
 
 
-def sheets_of(cube_run: "CubeRun", cube: "Cube", is_mended: bool) -> "NDArray[np.uint8]":
-    """Every sheet under its own number, lifted as the run's fit says."""
-    from ensemble.cube_candidates import SHEETS, STAGE2, Lift, LiftedSheets
-    from ensemble.lift_sheets import numbered
+def sheets_of(cube_run: "CubeRun", cube: "Cube", is_mended: bool, is_guessed_too: bool = False) -> "NDArray[np.uint8]":
+    """Every sheet under its own number, lifted as the run's fit says; also where it was guessed, if that is asked for."""
+    from ensemble.cube_candidates import HINT, SHEETS, STAGE2, Lift, LiftedSheets
+    from ensemble.lift_sheets import as_traced, numbered
+    from stage2_2d.sheet_stack import traced_sheets
 
     lift = Lift(**cube_run.fit["rows"][STAGE2 if is_mended else SHEETS]["lift"])
     sheets = LiftedSheets(cube_run.where, lift, cube, is_mended).sheets()
+    if is_guessed_too:
+        sheets = [as_traced(sheet, True) for sheet in traced_sheets(cube_run.where.sheets(cube.id), cube, HINT)]
     return numbered(sheets, cube.shape, lift.thickness_vox, lift.offset_vox)
 
 

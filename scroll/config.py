@@ -208,7 +208,7 @@ class FlattenSettings(Frozen):
 class TracingSettings(Frozen):
     """How sheets are traced in the mean probability of the members; lengths in voxels."""
 
-    min_prob: float = Field(0.4, gt=0, lt=1, description="a ridge of probability reaches at least this")
+    min_prob: float = Field(0.3, gt=0, lt=1, description="a ridge of probability reaches at least this")
     step_vox: float = Field(1.0, gt=0, description="largest misfit of a ridge to where the sheet's slope leads")
     gap_vox: float = Field(12.0, ge=0, description="gaps up to twice this width are bridged")
     claim_vox: float = Field(2.5, ge=0, description="ridges as close to a traced sheet belong to it")

@@ -109,7 +109,9 @@ def test_no_step_of_the_chain_is_kept_that_lowers_the_out_of_fold_score(fit):
         assert scores == sorted(scores)
         assert all(fit["rows"][name]["chain"] for _ in kept)
     assert fit["rows"][CHAIN]["means"]["score"] >= fit["rows"][ENSEMBLE]["means"]["score"]
-    assert fit["rows"][fit["route"]]["means"]["score"] == max(fit["rows"][n]["means"]["score"] for n in (CHAIN, STAGE2))
+    assert fit["rows"][fit["route"]]["means"]["score"] == max(
+        fit["rows"][n]["means"]["score"] for n in (CHAIN, SHEETS, STAGE2)
+    )
 
 
 def test_weights_are_no_worse_than_the_equal_mean_and_told_beside_it(fit):
@@ -186,5 +188,5 @@ def test_the_pairs_door_judges_all_four_ways(config, settings, fit):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [line.split(" resolves")[0].strip() for line in done.stdout.splitlines()[1:]] == [
-        "threshold", "chain", "tracing", "stage two",
+        "threshold", "chain", "tracing", "tracing and guessing", "stage two",
     ]  # fmt: skip
