@@ -4,6 +4,7 @@ CONFIG ?= configs/demo.yaml
 SET ?=
 INPUT ?= data/demo/test
 BIN := .venv/bin
+TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 OPTIONS := $(foreach pair,$(SET),--set $(pair))
 .DEFAULT_GOAL := help
 .PHONY: help setup demo stage1 stage2 joint preview predict preflight doctor check test test-all bench clean
@@ -54,10 +55,10 @@ check: .venv/installed-dev  ## ruff, mypy and the direction of imports
 	$(BIN)/lint-imports
 
 test: .venv/installed-dev  ## all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(TESTED) -m "not slow"
 
 test-all: .venv/installed-dev  ## all tests, the slow ones too
-	$(BIN)/python -m pytest
+	$(TESTED)
 
 bench: .venv/installed-dev  ## speed next to what others do, as ratios of one run
 	$(BIN)/python scripts/bench.py all
