@@ -43,7 +43,7 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
 
     score_path = output_dir / "score.json"
     score = read_json(score_path) if score_path.exists() else {}
-    columns = score.get("columns", COLUMNS)
+    columns, thing = score.get("columns", COLUMNS), score.get("thing", "ink")
     settings = run_dir / "settings.yaml"
     loader = FileSystemLoader(Path(__file__).parent)
     page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -56,7 +56,10 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
         commands=score.get("commands", []),
         curves=_curves(run_dir),
         fragments=_fragments(output_dir, score.get("fragments", [])),
-        legend={name: f"rgb{colour}" for name, colour in LEGEND.items()},
+        legend={name.replace("ink", thing): f"rgb{colour}" for name, colour in LEGEND.items()},
+        piece=score.get("piece", "Fragment"),
+        atlas=score.get("atlas", {}),
+        hint=score.get("hint", ""),
         settings=settings.read_text(encoding="utf-8") if settings.exists() else "",
         score_path=score_path,
         run_dir=run_dir,
