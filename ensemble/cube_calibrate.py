@@ -90,7 +90,7 @@ def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], jobs: Execu
     rows[CHAIN] = _row(blend, chain, jobs, scrolls)
     for name, is_mended in ((SHEETS, False), (STAGE2, True)):
         lift, pairs = _lifted(settings, where, cubes, labels, is_mended, jobs)
-        rows[name] = {"lift": asdict(lift)} | _row(pairs, chain, jobs, scrolls)
+        rows[name] = {"lift": asdict(lift)} | _row(pairs, _of_sheets(chain), jobs, scrolls)
     fit = {
         "cubes": [cube.id for cube in cubes],
         "weights": weights.record,
@@ -113,6 +113,11 @@ def _plain(chain: ChainSettings) -> ChainSettings:
         thresholds=chain.thresholds, smooth_sigma_vox=(), strong=(), dust_vox=(), thickness_vox=(), even=(),
         closing_radius_vox=(), plug_radius_vox=(), cavity_vox=(), remains_vox=(), octant_dust_vox=(), passes=1,
     )  # fmt: skip
+
+
+def _of_sheets(chain: ChainSettings) -> ChainSettings:
+    """Without what would blur sheets together again that were lifted apart, or give them a thickness that they have."""
+    return chain.model_copy(update={"smooth_sigma_vox": (), "thickness_vox": (), "even": ()})
 
 
 def _row(pairs: Labelled, chain: ChainSettings, jobs: Executor, scrolls: Sequence[str]) -> dict[str, Any]:
