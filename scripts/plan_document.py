@@ -41,6 +41,18 @@ def section(name: str) -> Iterator[str]:
     for member in settings.stage1.members:
         yield from rows(settings, member)
     yield ""
+    for card in BY_SIZE:
+        yield f"- {GPUS[card].gib:g} GB: {_in_short(plan_members(settings, Machine(GPUS[card])))}"
+    yield ""
+
+
+def _in_short(plans: list[MemberPlan]) -> str:
+    """What to change on one card, in one sentence."""
+    changed = [f"{plan.name} ({_change(plan)})" for plan in plans if _change(plan) != "nothing"]
+    if not changed:
+        return "all of it as it is."
+    kept = [plan.name for plan in plans if _change(plan) == "nothing"]
+    return f"change {', '.join(changed)}; {', '.join(kept) or 'nothing'} as it is."
 
 
 def rows(settings: Settings, member: str) -> list[str]:
