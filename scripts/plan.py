@@ -8,8 +8,9 @@ Without --gpu: cards of 16, 24 and 80 GB (T4, RTX 4090, A100), a plan for each. 
 
 import argparse
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -67,12 +68,12 @@ def _plan(arguments: argparse.Namespace) -> None:
 
     cards = [gpu_named(said) for said in arguments.gpu or BY_SIZE]
     settings = load_settings(arguments.config, arguments.set)
-    loading = loading_times(settings)
-    for said in data_lines(settings, loading):
+    found = measured(settings)
+    for said in data_lines(settings, found):
         print(said)
     for card in cards:
         machine = Machine(card, arguments.cpus, arguments.ram, arguments.hours)
-        plans = plan_members(settings, machine, loading)
+        plans = plan_members(settings, machine, found.loading_s)
         print(f"\n{card.name}, {card.gib:g} GB")
         for said in [*member_lines(plans), *prediction_lines(settings, plans, machine, arguments.gigavoxels)]:
             print(said)
@@ -106,45 +107,64 @@ def member_lines(plans: "Sequence[MemberPlan]") -> list[str]:
     return lines
 
 
-def loading_times(settings: "Settings") -> dict[str, float]:
-    """Seconds that one process takes to cut a training patch, by member; empty where there is no data here."""
-    from time import perf_counter
+@dataclass(frozen=True)
+class Measured:
+    """What the data says where it is there.
 
+    Attributes:
+        loading_s: that one process takes to cut a training patch, by member.
+        voxels: that are predicted out of fold; none where the kind of data does not say it at once.
+    """
+
+    loading_s: dict[str, float] = field(default_factory=dict)
+    voxels: float | None = None
+
+
+def measured(settings: "Settings") -> Measured:
+    """A few training patches of each member, cut and timed; nothing where there is no data here."""
     from scroll.errors import InputError
     from scroll.folds import make_folds
     from stage1_3d.planned import legal_member
     from stage1_3d.train import training_data
 
     if not any((settings.data.root / name).is_dir() for name in ("train", "train_images")):
-        return {}
+        return Measured()
     members = {name: legal_member(member, settings.data) for name, member in settings.stage1.members.items()}
     settings = settings.model_copy(update={"stage1": settings.stage1.model_copy(update={"members": members})})
     try:
         data = training_data(settings)
         fold = make_folds(data.sheets, settings.folds)[0]
-        found = {}
-        for name in members:
-            patches = data.patches(name, fold, settings.seed, is_training=True)
-            patches[0]
-            began = perf_counter()
-            for n in range(1, 1 + TIMED_PATCHES):
-                patches[n]
-            found[name] = (perf_counter() - began) / TIMED_PATCHES
+        loading_s = {name: _seconds_a_patch(data.patches(name, fold, settings.seed, True)) for name in members}
     except InputError as error:
         print(f"data: left aside, loading not measured: {error}")
-        return {}
-    return found
+        return Measured()
+    if settings.data.kind != "fragments":
+        return Measured(loading_s)
+    depth = settings.data.depth[1] - settings.data.depth[0]
+    sheets: Sequence[Any] = data.sheets
+    return Measured(loading_s, float(sum(sheet.mask.size for sheet in sheets) * depth))
 
 
-def data_lines(settings: "Settings", loading: dict[str, float]) -> list[str]:
+def _seconds_a_patch(patches: Any) -> float:
+    from time import perf_counter
+
+    _ = patches[0]
+    began = perf_counter()
+    for n in range(1, 1 + TIMED_PATCHES):
+        _ = patches[n]
+    return (perf_counter() - began) / TIMED_PATCHES
+
+
+def data_lines(settings: "Settings", found: Measured) -> list[str]:
     """Loading speed, and what out-of-fold predictions take on disk."""
     from scroll.planning.prediction import maps_gib
 
     members = len(settings.stage1.members)
-    disk = f"disk: out-of-fold predictions take up to {maps_gib(1e9, members):.1f} GiB for 1e9 voxels of CT ({members} members, float16)"
-    if not loading:
+    voxels, said = (1e9, "for 1e9 voxels of CT") if found.voxels is None else (found.voxels, "for all of the data")
+    disk = f"disk: out-of-fold predictions take up to {maps_gib(voxels, members):.3g} GiB {said} ({members} members, float16)"
+    if not found.loading_s:
         return [f"no data here ({settings.data.root}): loading not measured", disk]
-    times = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in loading.items())
+    times = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in found.loading_s.items())
     return [f"loading: one process cuts a patch in {times}", disk]
 
 

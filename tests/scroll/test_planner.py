@@ -141,6 +141,32 @@ class TestPlan:
         assert rich.batch * rich.accumulate_steps == wish * passes
         assert rich.held and rich.held.total <= Machine(replace(GPUS["t4"], gib=small + more)).gpu.for_tensors_gib
 
+    @pytest.mark.parametrize(("wished", "gib", "is_on"), [(False, 80, False), (False, 16, True), (True, 80, True)])
+    def test_checkpointing_is_as_wished_unless_the_other_way_holds_more(
+        self, wished: bool, gib: float, is_on: bool
+    ) -> None:
+        member = MemberSettings(network="any", patch_size=(16, 64, 64))
+        by_way = {True: needing(0.5, 4.0, Work(1.3e12, 1e9)), False: needing(0.5, 11.0)}
+
+        def candidate(patch: tuple[int, int, int], checkpointing: bool | None) -> Candidate:
+            way = wished if checkpointing is None else checkpointing
+            return Candidate(patch, patch, way, by_way[way])
+
+        plan = plan_member("a", member, candidate, None, Machine(replace(GPUS["t4"], gib=gib)), 3, None)
+        assert plan.chosen and plan.chosen.checkpointing is is_on and plan.batch == 2
+        assert plan.changed.get("options") == ({"checkpointing": is_on} if is_on != wished else None)
+        assert any(said.startswith(f"checkpointing {'on' if is_on else 'off'}") for said in plan.why)
+
+    def test_loading_that_was_measured_says_how_many_workers(self) -> None:
+        member = MemberSettings(network="any", patch_size=(16, 64, 64))
+
+        def candidate(patch: tuple[int, int, int], checkpointing: bool | None) -> Candidate:
+            return Candidate(patch, patch, None, needing(0.5, 1.0, Work(6.5e12, 1e9)))  # 0.2 s at best
+
+        for loading_s, cpus, workers in ((0.5, 12, 3), (0.5, 2, 1), (9.0, 12, 11)):
+            plan = plan_member("a", member, candidate, None, Machine(GPUS["t4"], cpus), 3, loading_s)
+            assert plan.workers == workers and plan.changed["training"]["loader"] == {"workers": workers}
+
     def test_no_card_is_asked_for_what_it_has_not(self) -> None:
         assert planned(16, 1.0, training={"precision": "bf16"}).precision == "fp16"
         assert precision_on(GPUS["h100"], "auto") == "bf16"

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.profiler import ProfilerActivity, profile
@@ -71,6 +70,22 @@ def test_a_trace_is_within_a_tenth_of_what_the_allocator_saw(network: str, optio
     assert peak(traced_pass(one, 1, is_mixed=False).moments) == pytest.approx(highest, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("network", "options", "fp32", "mixed"),
+    [
+        ("unet3d", {"channels": [32, 64, 128, 256, 320], "strides": [[1, 1, 1], *[[2, 2, 2]] * 4]}, 2.17, 1.10),
+        ("segresnet", {}, 2.22, 2.49),
+    ],
+)
+def test_full_networks_take_what_an_independent_trace_found(
+    network: str, options: dict[str, object], fp32: float, mixed: float
+) -> None:
+    """GiB a sample of 64 x 128 x 128 with BCE and Dice, as storages saved for the backward pass."""
+    one = member(network, options=options, patch_size=(64, 128, 128))
+    assert footprint_of(one, is_mixed=False).per_sample_gib == pytest.approx(fp32, rel=0.03)
+    assert footprint_of(one, is_mixed=True).per_sample_gib == pytest.approx(mixed, rel=0.03)
+
+
 def test_a_footprint_of_two_batches_tells_a_third() -> None:
     one = member("resenc_unet")
     told = footprint_of(one, is_mixed=True)
@@ -86,7 +101,9 @@ def test_sixteen_bit_halves_what_is_kept_but_not_under_group_normalisation(netwo
 
 def test_checkpointing_keeps_less_and_computes_more() -> None:
     on, off = (
-        footprint_of(member("swinunetr", options=NETWORKS["swinunetr"] | {"checkpointing": c}), True)
+        footprint_of(
+            member("swinunetr", patch_size=(32, 32, 64), options=NETWORKS["swinunetr"] | {"checkpointing": c}), True
+        )
         for c in (True, False)
     )
     assert on.per_sample_gib < off.per_sample_gib and on.work.flop > off.work.flop
@@ -99,7 +116,7 @@ def test_passes_that_accumulate_hold_all_gradients_from_the_start() -> None:
     assert once[1] == 0 and twice[1] == twice[0]
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(z=st.integers(1, 3), y=st.integers(1, 3), more=st.integers(1, 3))
 def test_the_peak_grows_with_the_patch(z: int, y: int, more: int) -> None:
     small, large = (
@@ -116,7 +133,6 @@ stage1:
   members:
     unet3d: {network: unet3d}
     cnn3d: {network: cnn3d}
-    swinunetr: {network: swinunetr, patch_size: [64, 64, 64], options: {feature_size: 12, checkpointing: false}}
 """
 
 
@@ -124,7 +140,7 @@ def test_what_is_planned_is_legal_on_every_card(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(CONFIG)
     wish = load_settings(tmp_path / "run.yaml")
     batches = []
-    for gib in (3, 6, 16, 80):
+    for gib in (1.4, 1.7, 16):
         plans = plan_members(wish, Machine(replace(GPUS["t4"], gib=gib)))
         assert plans[0].changed.get("patch_size") == [24, 40, 40] and "multiples of (8, 8, 8)" in plans[0].why[0]
         batches.append([plan.batch for plan in plans])
@@ -132,7 +148,7 @@ def test_what_is_planned_is_legal_on_every_card(tmp_path: Path) -> None:
             assert plan.chosen is not None
             merged = wish.stage1.members[plan.name].model_copy(update={"patch_size": plan.chosen.patch})
             check_member(merged, wish.data)
-    assert batches == sorted(batches) and batches[-1] == [4, 4, 4]
+    assert batches == sorted(batches) and batches[-1] == [4, 4] and batches[0] < [4, 4]
 
 
 def test_a_patch_is_made_smaller_where_the_layers_are_too_few(tmp_path: Path) -> None:
