@@ -1,12 +1,13 @@
 """Every member of a configuration planned for a machine; each network is traced once for each way it is tried."""
 
+from dataclasses import replace
 from functools import cache
 from math import prod
 from typing import TYPE_CHECKING
 
 from scroll.config import DataSettings, MemberSettings, Settings
 from scroll.planning.machine import Machine, precision_on
-from scroll.planning.member_plan import Candidate, MemberPlan, Size, plan_member
+from scroll.planning.member_plan import Candidate, Case, MemberPlan, Size, plan_member
 from stage1_3d.network import about_network, divisor_of, legal_size, nearest_legal
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ def planned(
     def candidate(patch: Size, checkpointing: bool | None) -> Candidate:
         return candidate_of(legal, patch, checkpointing, is_mixed)
 
-    plan = plan_member(
-        name, legal, candidate, _smaller(legal), machine, settings.folds.count, loading_s
-    )  # fmt: skip
+    plan = plan_member(Case(name, legal, candidate, _smaller(legal), settings.folds.count, loading_s), machine)
     if legal.patch_size == member.patch_size:
         return plan
     down, up = nearest_legal(member.patch_size, divisor_of(member))
@@ -51,7 +50,7 @@ def planned(
         f"nearest are {down} and {up}"
     )
     changed = {"patch_size": list(legal.patch_size)} | plan.changed
-    return MemberPlan(**{**plan.__dict__, "why": (said, *plan.why), "changed": changed if plan.chosen else {}})
+    return replace(plan, why=(said, *plan.why), changed=changed if plan.chosen else {})
 
 
 def legal_member(member: MemberSettings, data: DataSettings) -> MemberSettings:

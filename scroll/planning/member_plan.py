@@ -1,14 +1,14 @@
 """From what a member's step takes and a machine to the settings that suit both; one line of reason for each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
 from scroll.config import MemberSettings
 from scroll.planning.footprint import Footprint, Held
 from scroll.planning.machine import Machine, precision_on
-from scroll.planning.step_time import Range, in_seconds, time_of, topology_time, workers_for, workers_that_fit
+from scroll.planning.step_time import NOTHING, Range, in_seconds, time_of, topology_time, workers_for, workers_that_fit
 
 Size = tuple[int, int, int]
 TRUSTED = 0.7  # of the traced largest batch: cuDNN's workspace and the first steps' peaks are not traced
@@ -63,16 +63,16 @@ class MemberPlan:
     chosen: Candidate | None
     precision: str
     wished_batch: int
-    batch: int
-    accumulate_steps: int
-    workers: int
     largest: int
     wished: Held
-    held: Held | None
-    step_s: Range
-    total_s: Range
-    per_voxel_s: Range
     why: tuple[str, ...]
+    batch: int = 0
+    accumulate_steps: int = 0
+    workers: int = 0
+    held: Held | None = None
+    step_s: Range = NOTHING
+    total_s: Range = NOTHING
+    per_voxel_s: Range = NOTHING
     changed: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -83,80 +83,85 @@ class MemberPlan:
         return "fits" if self.wished_batch <= max(1, int(TRUSTED * self.largest)) else "tight"
 
 
-def plan_member(
-    name: str,
-    member: MemberSettings,
-    candidate: CandidateOf,
-    smaller: Size | None,
-    machine: Machine,
-    folds: int,
-    loading_s: float | None,
-) -> MemberPlan:
-    """The wish where it fits; else less in one pass and more passes, then checkpointing, and a smaller patch last of all.
+@dataclass(frozen=True)
+class Case:
+    """A member that a plan is wanted for.
 
-    Args:
+    Attributes:
         candidate: traces the member with a patch and checkpointing (none: as the wish has it).
         smaller: the next smaller legal patch, if there is one.
+        folds: how many times it is trained.
         loading_s: seconds that one process takes for a patch; none: not measured.
     """
-    training, room = member.training, machine.gpu.for_tensors_gib
-    precision = precision_on(machine.gpu, training.precision)
-    gathered = training.train_batch_size * training.accumulate_steps
-    wish = candidate(member.patch_size, None)
-    largest = wish.footprint.largest_batch(room)
-    chosen, batch = _chosen(wish, member, candidate, smaller, room)
-    why = _why_memory(candidate, chosen, batch, member, machine)
+
+    name: str
+    member: MemberSettings
+    candidate: CandidateOf
+    smaller: Size | None
+    folds: int
+    loading_s: float | None = None
+
+    @property
+    def gathered(self) -> int:
+        """Samples that an optimiser step learns from."""
+        return self.member.training.train_batch_size * self.member.training.accumulate_steps
+
+
+def plan_member(case: Case, machine: Machine) -> MemberPlan:
+    """The wish where it fits; else less in one pass and more passes, then checkpointing, and a smaller patch last of all."""
+    member, training = case.member, case.member.training
+    wish = case.candidate(member.patch_size, None)
+    chosen, batch = _chosen(case, wish, machine.gpu.for_tensors_gib)
+    why = _why_memory(case.candidate, chosen, batch, member, machine)
+    unfit = MemberPlan(
+        name=case.name,
+        wish=wish,
+        chosen=None,
+        precision=precision_on(machine.gpu, training.precision),
+        wished_batch=training.train_batch_size,
+        largest=wish.footprint.largest_batch(machine.gpu.for_tensors_gib),
+        wished=wish.footprint.at(training.train_batch_size),
+        why=tuple(why),
+    )
     if chosen is None:
-        wished = wish.footprint.at(training.train_batch_size)
-        return MemberPlan(
-            name,
-            wish,
-            None,
-            precision,
-            training.train_batch_size,
-            0,
-            0,
-            0,
-            largest,
-            wished,
-            None,
-            Range(0, 0),
-            Range(0, 0),
-            Range(0, 0),
-            tuple(why),
-        )
+        return unfit
+    return _timed(case, machine, replace(unfit, chosen=chosen, batch=batch, held=chosen.footprint.at(batch)), chosen)
+
+
+def _timed(case: Case, machine: Machine, plan: MemberPlan, chosen: Candidate) -> MemberPlan:
+    """The plan with its times and workers, and with the settings that follow."""
+    member, training = case.member, case.member.training
     label = chosen.patch if member.supervision == "band" else chosen.patch[1:]
     critical_s = topology_time(prod(label), member.loss.topology)
-    sample_s = time_of(chosen.footprint.work, batch, machine.gpu, precision) * (1 / batch) + critical_s
+    on_card = time_of(chosen.footprint.work, plan.batch, machine.gpu, plan.precision) * (1 / plan.batch)
+    sample_s, why = on_card + critical_s, list(plan.why)
     if member.loss.topology:
-        why.append(
-            f"the topology term takes {in_seconds(critical_s * gathered)} of a step on one CPU core, whatever the card"
-        )
-    workers, why_workers = _workers(training.loader.workers, sample_s, machine, loading_s)
+        said = in_seconds(critical_s * case.gathered)
+        why.append(f"the topology term takes {said} of a step on one CPU core, whatever the card")
+    workers, why_workers = _workers(training.loader.workers, sample_s, machine, case.loading_s)
     validations = training.steps // training.validate_every * training.validation_patches
-    looked_s = time_of(chosen.footprint.forward, 1, machine.gpu, precision)
-    step_s = sample_s * gathered
-    changed = _changed(member, wish, chosen, batch, gathered // batch, precision, workers)
-    return MemberPlan(
-        name, wish, chosen, precision, training.train_batch_size, batch, gathered // batch, workers, largest,
-        wish.footprint.at(training.train_batch_size), chosen.footprint.at(batch),
-        step_s, (step_s * training.steps + looked_s * validations) * folds, looked_s * (1 / prod(chosen.patch)),
-        (*why, _why_precision(training.precision, precision, machine), why_workers), changed,
-    )  # fmt: skip
+    looked_s = time_of(chosen.footprint.forward, 1, machine.gpu, plan.precision)
+    step_s, passes = sample_s * case.gathered, case.gathered // plan.batch
+    return replace(
+        plan,
+        accumulate_steps=passes,
+        workers=workers,
+        step_s=step_s,
+        total_s=(step_s * training.steps + looked_s * validations) * case.folds,
+        per_voxel_s=looked_s * (1 / prod(chosen.patch)),
+        why=(*why, _why_precision(training.precision, plan.precision, machine), why_workers),
+        changed=_changed(member, plan.wish, chosen, (plan.batch, passes), plan.precision, workers),
+    )
 
 
-def _chosen(
-    wish: Candidate, member: MemberSettings, candidate: CandidateOf, smaller: Size | None, room: float
-) -> tuple[Candidate | None, int]:
-    """What is trained, and its batch: the first with the wished batch, else that with the largest."""
-    training = member.training
-    gathered = training.train_batch_size * training.accumulate_steps
-    patches = [member.patch_size, *([smaller] if smaller else [])]
+def _chosen(case: Case, wish: Candidate, room_gib: float) -> tuple[Candidate | None, int]:
+    """What is trained, and its batch: as wished, or the other way round where more samples fit so."""
+    patches = [case.member.patch_size, *([case.smaller] if case.smaller else [])]
     for patch in patches:
         best: tuple[Candidate | None, int] = (None, 0)
         for checkpointing in (None,) if wish.checkpointing is None else (None, not wish.checkpointing):
-            one = candidate(patch, checkpointing)
-            batch = one.batch_for(training.train_batch_size, gathered, room)
+            one = case.candidate(patch, checkpointing)
+            batch = one.batch_for(case.member.training.train_batch_size, case.gathered, room_gib)
             if batch > best[1]:
                 best = one, batch
         if best[0] is not None:
@@ -215,7 +220,8 @@ def _why_checkpointing(chosen: Candidate, wish: Candidate, other: Candidate, wis
     """On or off, and what the other would have taken."""
     now, before = ("on", "off") if chosen.checkpointing else ("off", "on")
     more = other.footprint.work.flop / chosen.footprint.work.flop - 1
-    holds = f"{before}, batch {wished_batch} holds {other.footprint.at(wished_batch).total:.1f} GiB and computes {more:+.0%}"
+    computes = f"computes {abs(more):.0%} {'more' if more > 0 else 'less'}"
+    holds = f"{before}, batch {wished_batch} holds {other.footprint.at(wished_batch).total:.1f} GiB and {computes}"
     return f"checkpointing {now}{', as wished' if chosen.checkpointing == wish.checkpointing else ': so that more samples fit'}; {holds}"
 
 
@@ -230,15 +236,10 @@ def _why_precision(wish: str, precision: str, machine: Machine) -> str:
 
 
 def _changed(
-    member: MemberSettings,
-    wish: Candidate,
-    chosen: Candidate,
-    batch: int,
-    accumulate: int,
-    precision: str,
-    workers: int,
+    member: MemberSettings, wish: Candidate, chosen: Candidate, passes: tuple[int, int], precision: str, workers: int
 ) -> dict[str, Any]:
     """The settings that a plan sets; precision always, because it was planned for, the rest where it differs from the wish."""
+    batch, accumulate = passes
     changed: dict[str, Any] = {}
     if chosen.patch != member.patch_size:
         changed["patch_size"] = list(chosen.patch)

@@ -17,7 +17,7 @@ from scroll.planning.cuda_autocast import cuda_rules
 from scroll.planning.footprint import GIB, Footprint, Work, footprint
 from scroll.planning.live_memory import LiveMemory
 from scroll.planning.machine import GPUS, Machine, gpu_named, precision_on
-from scroll.planning.member_plan import Candidate, MemberPlan, plan_member
+from scroll.planning.member_plan import Candidate, Case, MemberPlan, plan_member
 from scroll.planning.overlay import plan_text
 from scroll.planning.prediction import gigavoxel_time, gigavoxels_in, maps_gib
 from scroll.planning.step_time import Range, time_of, topology_time, workers_for
@@ -57,7 +57,7 @@ def planned(gpu_gib: float, each_gib: float, wish: int = 4, accumulate: int = 1,
         return Candidate(patch, patch, None, needing(0.5, each_gib * share))
 
     machine = Machine(replace(GPUS["t4"], gib=gpu_gib))
-    return plan_member("a", member, candidate, (16, 32, 32), machine, 3, None)
+    return plan_member(Case("a", member, candidate, (16, 32, 32), 3), machine)
 
 
 class TestMemory:
@@ -152,7 +152,7 @@ class TestPlan:
             way = wished if checkpointing is None else checkpointing
             return Candidate(patch, patch, way, by_way[way])
 
-        plan = plan_member("a", member, candidate, None, Machine(replace(GPUS["t4"], gib=gib)), 3, None)
+        plan = plan_member(Case("a", member, candidate, None, 3), Machine(replace(GPUS["t4"], gib=gib)))
         assert plan.chosen and plan.chosen.checkpointing is is_on and plan.batch == 2
         assert plan.changed.get("options") == ({"checkpointing": is_on} if is_on != wished else None)
         assert any(said.startswith(f"checkpointing {'on' if is_on else 'off'}") for said in plan.why)
@@ -164,7 +164,7 @@ class TestPlan:
             return Candidate(patch, patch, None, needing(0.5, 1.0, Work(6.5e12, 1e9)))  # 0.2 s at best
 
         for loading_s, cpus, workers in ((0.5, 12, 3), (0.5, 2, 1), (9.0, 12, 11)):
-            plan = plan_member("a", member, candidate, None, Machine(GPUS["t4"], cpus), 3, loading_s)
+            plan = plan_member(Case("a", member, candidate, None, 3, loading_s), Machine(GPUS["t4"], cpus))
             assert plan.workers == workers and plan.changed["training"]["loader"] == {"workers": workers}
 
     def test_no_card_is_asked_for_what_it_has_not(self) -> None:
