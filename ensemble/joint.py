@@ -54,7 +54,7 @@ def train_joint(settings: "Settings") -> None:
     """
     from ensemble.joint_predict import predict_out_of_fold
     from ensemble.joint_settings import check_joint, joint_of
-    from scroll.config_file import save_settings
+    from scroll.config_file import save_run_settings
     from scroll.folds import make_folds
     from scroll.fragments import training_fragments
     from scroll.inference import is_main_process
@@ -70,7 +70,7 @@ def train_joint(settings: "Settings") -> None:
     folds = make_folds(fragments, settings.folds)
     for fold in folds:
         check_start(settings, fold, made_from(fragments, stacks))
-    save_settings(settings, settings.run_dir / "settings.yaml")
+    save_run_settings(settings)
     for fold in folds:
         train_fold(settings, fragments, stacks, fold)
     if not is_main_process():  # several processes train together; one predicts

@@ -377,6 +377,10 @@ class Settings(Frozen):
     joint: JointSettings | None = Field(None, description="`make joint` after stage two; none: left out")
     ensemble: EnsembleSettings = EnsembleSettings()
     preflight: PreflightSettings = PreflightSettings()
+    plan: dict[str, tuple[Any, Any]] = Field(
+        {},
+        description="what a plan (`--set @plan.yaml`) changed: each setting's value before and after; written, not set",
+    )
     trackers: tuple[Literal["wandb", "mlflow"], ...] = Field(
         (),
         description="where curves go besides history.jsonl and TensorBoard; offline unless their own variables say so",

@@ -13,18 +13,29 @@ from scroll.config import MemberSettings, Settings, Stage1Settings
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_text
 
+PLAN = "@"  # before the name of a file that is laid over the configuration
+
 
 def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
-    """Read a configuration, its parents (`extends:`) and `a.b=c` overrides into checked settings.
+    """Read a configuration, its parents (`extends:`) and overrides into checked settings, later ones over earlier ones.
 
-    Relative paths inside mean: relative to the working directory.
+    An override is `a.b=c`, or `@plan.yaml`: a file of settings, such as scripts/plan.py writes, laid over the configuration.
+    What such plans changed is kept under `plan`. Relative paths inside mean: relative to the working directory.
 
     Raises:
         InputError: unreadable YAML, unknown key, or a value of the wrong type; one line, naming the file and the key.
     """
+    settings = _resolved(path, overrides)
+    wishes = [override for override in overrides if not override.startswith(PLAN)]
+    if len(wishes) == len(overrides):
+        return settings
+    return settings.model_copy(update={"plan": changes(_resolved(path, wishes), settings)})
+
+
+def _resolved(path: Path, overrides: Sequence[str]) -> Settings:
     raw = _read_with_parents(path, seen=())
     for override in overrides:
-        raw = merged(raw, _parsed_override(override))
+        raw = merged(raw, _read_plan(override) if override.startswith(PLAN) else _parsed_override(override))
     return _validated(_with_member_defaults(raw, path), path)
 
 
@@ -44,6 +55,60 @@ def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         both_mappings = isinstance(value, dict) and isinstance(result.get(key), dict)
         result[key] = merged(result[key], value) if both_mappings else value
     return result
+
+
+def changes(wish: Settings, settings: Settings) -> dict[str, tuple[Any, Any]]:
+    """Dotted names of the settings that differ, each with its value in `wish` and in `settings`."""
+    before, after = (_leaves(one.model_dump(mode="json", exclude={"plan"})) for one in (wish, settings))
+    keys = [*before, *(key for key in after if key not in before)]
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+
+
+def save_run_settings(settings: Settings) -> None:
+    """Write run_dir/settings.yaml; where a plan changed something also wish.yaml, what was before, and plan.yaml, what it changed."""
+    save_settings(settings, settings.run_dir / "settings.yaml")
+    if not settings.plan:
+        return
+    wish = settings.model_dump(mode="json", exclude={"plan"})
+    plan: dict[str, Any] = {}
+    for key, (wished, planned) in settings.plan.items():
+        wish = merged(wish, _nested(key, wished))
+        if wished is None:
+            _forget(wish, key)
+        plan = merged(plan, _nested(key, planned))
+    for name, content in (("wish", wish), ("plan", plan)):
+        write_text(settings.run_dir / f"{name}.yaml", yaml.safe_dump(content, sort_keys=False))
+
+
+def _leaves(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def _nested(dotted: str, value: Any) -> dict[str, Any]:
+    for key in reversed(dotted.split(".")):
+        value = {key: value}
+    return dict(value)
+
+
+def _forget(content: dict[str, Any], dotted: str) -> None:
+    *above, last = dotted.split(".")
+    for key in above:
+        content = content[key]
+    if "options" in above:  # a network's own, which has a default of its own
+        del content[last]
+
+
+def _read_plan(override: str) -> dict[str, Any]:
+    path = Path(override.removeprefix(PLAN))
+    if not path.is_file():
+        raise MissingInputError(f"--set {override}: no such file; make one with scripts/plan.py CONFIG --output {path}")
+    raw = _read_yaml(path)
+    if "extends" in raw:
+        raise InputError(f"{path}: a plan is laid over a configuration and extends none; remove its 'extends:'")
+    return raw
 
 
 def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -81,9 +146,7 @@ def _parsed_override(override: str) -> dict[str, Any]:
         raise InputError(
             f"--set {override}: the value is not readable as YAML; quote it or close its brackets"
         ) from None
-    for key in reversed(dotted.split(".")):
-        nested = {key: nested}
-    return dict(nested)
+    return _nested(dotted, nested)
 
 
 def _with_member_defaults(raw: dict[str, Any], path: Path) -> dict[str, Any]:

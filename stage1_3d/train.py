@@ -48,7 +48,7 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     Raises:
         InputError: a name in `only` is no member, a tracker is not installed, or the data is not as expected.
     """
-    from scroll.config_file import save_settings
+    from scroll.config_file import save_run_settings
     from scroll.errors import InputError
     from scroll.folds import make_folds
     from scroll.inference import is_main_process
@@ -60,7 +60,7 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
         raise InputError(f"--only {sorted(unknown)[0]}: no such member; there are {', '.join(settings.stage1.members)}")
     data = training_data(settings)
     folds = make_folds(data.sheets, settings.folds)
-    save_settings(settings, settings.run_dir / "settings.yaml")
+    save_run_settings(settings)
     if is_main_process():
         write_reference(settings, data)
     chosen = [name for name in settings.stage1.members if name in only or not only]
@@ -150,6 +150,7 @@ def train_member(settings: "Settings", name: str, data: "Data", fold: "Fold") ->
             "voxel_um": data.sheets[0].pixel_um,
             "axes": "zyx",
             "settings": member.model_dump(mode="json"),
+            "plan": {k: v for k, v in settings.plan.items() if k.startswith(f"stage1.members.{name}.")},
             "data": keys,
         },
         trackers=settings.trackers,

@@ -45,7 +45,7 @@ def train_stage2(settings: "Settings") -> None:
         MissingInputError: a member's out-of-fold prediction is not there; the line names `make stage1`.
         InputError: bands of rows with too narrow a buffer, or the data is not as expected.
     """
-    from scroll.config_file import save_settings
+    from scroll.config_file import save_run_settings
     from scroll.folds import check_buffer, make_folds
     from scroll.inference import is_main_process
     from scroll.sheets import training_sheets
@@ -68,7 +68,7 @@ def train_stage2(settings: "Settings") -> None:
         for fragment in fragments
     ]
     folds = make_folds(fragments, settings.folds)
-    save_settings(settings, settings.run_dir / "settings.yaml")
+    save_run_settings(settings)
     for fold in folds:
         train_fold(settings, fragments, stacks, fold)
     if not is_main_process():  # several processes train together; one predicts

@@ -1,0 +1,259 @@
+"""From what a member's step takes and a machine to the settings that suit both; one line of reason for each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any
+
+from scroll.config import MemberSettings
+from scroll.planning.footprint import Footprint, Held
+from scroll.planning.machine import Machine, precision_on
+from scroll.planning.step_time import NOTHING, Range, in_seconds, time_of, topology_time, workers_for, workers_that_fit
+
+Size = tuple[int, int, int]
+TRUSTED = 0.7  # of the traced largest batch: cuDNN's workspace and the first steps' peaks are not traced
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to train a member: its settings, as far as they decide the memory of a sample, and what a step of it takes.
+
+    Attributes:
+        padded: size that the network computes on; larger than `patch` where it pads inside.
+        checkpointing: none where the network has no such option.
+    """
+
+    patch: Size
+    padded: Size
+    checkpointing: bool | None
+    footprint: Footprint
+
+    def batch_for(self, wish: int, gathered: int, for_tensors_gib: float) -> int:
+        """Samples a pass: the most that the card is trusted with, that divide what a step gathers; 0: not one fits."""
+        largest = self.footprint.largest_batch(for_tensors_gib)
+        if largest == 0:
+            return 0
+        trusted = min(wish, max(1, int(TRUSTED * largest)))
+        return max(batch for batch in range(1, trusted + 1) if gathered % batch == 0)
+
+
+CandidateOf = Callable[[Size, bool | None], Candidate]
+
+
+@dataclass(frozen=True)
+class MemberPlan:
+    """What is planned for a member on a machine.
+
+    Attributes:
+        wish: as the configuration has it.
+        chosen: none where nothing fits.
+        batch, accumulate_steps: of it; their product is that of the wish.
+        largest: batch that the trace allows for the wish's own candidate, an upper bound.
+        wished: what the wish holds at its peak.
+        held: what the plan holds.
+        step_s: of an optimiser step, waiting for patches left out.
+        total_s: of all steps and validations of all folds.
+        per_voxel_s: to look once at a voxel of CT by one network of one fold.
+        why: one line for each choice.
+        changed: the settings that are planned, below `stage1.members.<name>`.
+    """
+
+    name: str
+    wish: Candidate
+    chosen: Candidate | None
+    precision: str
+    wished_batch: int
+    largest: int
+    wished: Held
+    why: tuple[str, ...]
+    batch: int = 0
+    accumulate_steps: int = 0
+    workers: int = 0
+    held: Held | None = None
+    step_s: Range = NOTHING
+    total_s: Range = NOTHING
+    per_voxel_s: Range = NOTHING
+    changed: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """On the wish: "fits", "tight" (by the trace, with little to spare), or "too large"."""
+        if self.largest < self.wished_batch:
+            return "too large"
+        return "fits" if self.wished_batch <= max(1, int(TRUSTED * self.largest)) else "tight"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A member that a plan is wanted for.
+
+    Attributes:
+        candidate: traces the member with a patch and checkpointing (none: as the wish has it).
+        smaller: the next smaller legal patch, if there is one.
+        folds: how many times it is trained.
+        loading_s: seconds that one process takes for a patch; none: not measured.
+    """
+
+    name: str
+    member: MemberSettings
+    candidate: CandidateOf
+    smaller: Size | None
+    folds: int
+    loading_s: float | None = None
+
+    @property
+    def gathered(self) -> int:
+        """Samples that an optimiser step learns from."""
+        return self.member.training.train_batch_size * self.member.training.accumulate_steps
+
+
+def plan_member(case: Case, machine: Machine) -> MemberPlan:
+    """The wish where it fits; else less in one pass and more passes, then checkpointing, and a smaller patch last of all."""
+    member, training = case.member, case.member.training
+    wish = case.candidate(member.patch_size, None)
+    chosen, batch = _chosen(case, wish, machine.gpu.for_tensors_gib)
+    why = _why_memory(case.candidate, chosen, batch, member, machine)
+    unfit = MemberPlan(
+        name=case.name,
+        wish=wish,
+        chosen=None,
+        precision=precision_on(machine.gpu, training.precision),
+        wished_batch=training.train_batch_size,
+        largest=wish.footprint.largest_batch(machine.gpu.for_tensors_gib),
+        wished=wish.footprint.at(training.train_batch_size),
+        why=tuple(why),
+    )
+    if chosen is None:
+        return unfit
+    return _timed(case, machine, replace(unfit, chosen=chosen, batch=batch, held=chosen.footprint.at(batch)), chosen)
+
+
+def _timed(case: Case, machine: Machine, plan: MemberPlan, chosen: Candidate) -> MemberPlan:
+    """The plan with its times and workers, and with the settings that follow."""
+    member, training = case.member, case.member.training
+    label = chosen.patch if member.supervision == "band" else chosen.patch[1:]
+    critical_s = topology_time(prod(label), member.loss.topology)
+    on_card = time_of(chosen.footprint.work, plan.batch, machine.gpu, plan.precision) * (1 / plan.batch)
+    sample_s, why = on_card + critical_s, list(plan.why)
+    if member.loss.topology:
+        said = in_seconds(critical_s * case.gathered)
+        why.append(f"the topology term takes {said} of a step on one CPU core, whatever the card")
+    workers, why_workers = _workers(training.loader.workers, sample_s, machine, case.loading_s)
+    validations = training.steps // training.validate_every * training.validation_patches
+    looked_s = time_of(chosen.footprint.forward, 1, machine.gpu, plan.precision)
+    step_s, passes = sample_s * case.gathered, case.gathered // plan.batch
+    return replace(
+        plan,
+        accumulate_steps=passes,
+        workers=workers,
+        step_s=step_s,
+        total_s=(step_s * training.steps + looked_s * validations) * case.folds,
+        per_voxel_s=looked_s * (1 / prod(chosen.patch)),
+        why=(*why, _why_precision(training.precision, plan.precision, machine), why_workers),
+        changed=_changed(member, plan.wish, chosen, (plan.batch, passes), plan.precision, workers),
+    )
+
+
+def _chosen(case: Case, wish: Candidate, room_gib: float) -> tuple[Candidate | None, int]:
+    """What is trained, and its batch: as wished, or the other way round where more samples fit so."""
+    patches = [case.member.patch_size, *([case.smaller] if case.smaller else [])]
+    for patch in patches:
+        best: tuple[Candidate | None, int] = (None, 0)
+        for checkpointing in (None,) if wish.checkpointing is None else (None, not wish.checkpointing):
+            one = case.candidate(patch, checkpointing)
+            batch = one.batch_for(case.member.training.train_batch_size, case.gathered, room_gib)
+            if batch > best[1]:
+                best = one, batch
+        if best[0] is not None:
+            return best
+    return None, 0
+
+
+def _workers(wish: int, sample_s: Range, machine: Machine, loading_s: float | None) -> tuple[int, str]:
+    most = workers_that_fit(machine.ram_gb, machine.cpus)
+    bound = f"{machine.cpus} CPUs and {machine.ram_gb:g} GB of RAM carry {most}"
+    if loading_s is None:
+        workers = min(wish, most)
+        return workers, f"{workers} loading workers, as wished or as {bound}: no data here, loading not measured"
+    needed = workers_for(loading_s, sample_s.low)
+    workers = min(needed, most)
+    said = (
+        f"{workers} loading workers: a patch takes {loading_s:.3g} s to cut and {sample_s.low:.3g} s to learn at best"
+    )
+    return workers, said if needed <= most else f"{said}: {needed} would keep up, {bound}; the card will wait"
+
+
+def _why_memory(
+    candidate: CandidateOf, chosen: Candidate | None, batch: int, member: MemberSettings, machine: Machine
+) -> list[str]:
+    wish = candidate(member.patch_size, None)
+    largest = wish.footprint.largest_batch(machine.gpu.for_tensors_gib)
+    wished, room = member.training.train_batch_size, machine.gpu.for_tensors_gib
+    needed = wish.footprint.at(wished).total
+    fits = "fits" if wished <= largest else "does not fit"
+    why = [
+        f"batch {wished} holds {needed:.1f} GiB at its peak and {fits} the {room:.1f} GiB that {machine.gpu.name} has for tensors; "
+        f"the trace allows {largest} (trust {int(TRUSTED * largest) or min(1, largest)})"
+    ]
+    if wish.padded != wish.patch:
+        more, padded = prod(wish.padded) / prod(wish.patch), _said(wish.padded)
+        why.append(
+            f"patch {_said(wish.patch)} is padded inside to {padded} and costs {more:.2f} times its voxels; where the data is that "
+            f"deep, {padded} itself costs the same and shows CT in place of repeated edges"
+        )
+    if chosen is None:
+        return [*why, "not even one sample of the next smaller patch fits: take a smaller network, or a larger card"]
+    if chosen.patch != wish.patch:
+        why.append(f"patch {_said(chosen.patch)}: not one sample of {_said(wish.patch)} fits")
+    if batch != wished:
+        passes = wished * member.training.accumulate_steps // batch
+        tight = "the wish would fit with little to spare; " if wished <= largest and chosen.patch == wish.patch else ""
+        why.append(
+            f"batch {batch}, {passes} passes a step: {tight}as many samples as wished, Dice over each pass by itself"
+        )
+    if chosen.checkpointing is not None:
+        why.append(_why_checkpointing(chosen, wish, candidate(chosen.patch, not chosen.checkpointing), wished))
+    return why
+
+
+def _why_checkpointing(chosen: Candidate, wish: Candidate, other: Candidate, wished_batch: int) -> str:
+    """On or off, and what the other would have taken."""
+    now, before = ("on", "off") if chosen.checkpointing else ("off", "on")
+    more = other.footprint.work.flop / chosen.footprint.work.flop - 1
+    computes = f"computes {abs(more):.0%} {'more' if more > 0 else 'less'}"
+    holds = f"{before}, batch {wished_batch} holds {other.footprint.at(wished_batch).total:.1f} GiB and {computes}"
+    return f"checkpointing {now}{', as wished' if chosen.checkpointing == wish.checkpointing else ': so that more samples fit'}; {holds}"
+
+
+def _why_precision(wish: str, precision: str, machine: Machine) -> str:
+    name = machine.gpu.name
+    if precision == "fp32":
+        return "fp32, as wished: 16 bit would take less memory"
+    slow = "" if machine.gpu.has_tensor_cores else f"; {name} has no tensor cores: it saves memory, little time"
+    if wish == "bf16" and precision == "fp16":
+        return f"fp16: {name} does not compute in bf16, which was wished{slow}"
+    return f"{precision}: {'as wished' if wish == precision else f'what auto is on {name}'}{slow}"
+
+
+def _changed(
+    member: MemberSettings, wish: Candidate, chosen: Candidate, passes: tuple[int, int], precision: str, workers: int
+) -> dict[str, Any]:
+    """The settings that a plan sets; precision always, because it was planned for, the rest where it differs from the wish."""
+    batch, accumulate = passes
+    changed: dict[str, Any] = {}
+    if chosen.patch != member.patch_size:
+        changed["patch_size"] = list(chosen.patch)
+    if chosen.checkpointing != wish.checkpointing:
+        changed["options"] = {"checkpointing": chosen.checkpointing}
+    training: dict[str, Any] = {"precision": precision}
+    if batch != member.training.train_batch_size:
+        training |= {"train_batch_size": batch, "accumulate_steps": accumulate}
+    if member.training.validation_batch_size > max(batch, 1) * 2:
+        training["validation_batch_size"] = batch
+    if workers != member.training.loader.workers:
+        training["loader"] = {"workers": workers}
+    return changed | {"training": training}
+
+
+def _said(size: Size) -> str:
+    return " x ".join(map(str, size))
