@@ -2,12 +2,14 @@
 PYTHON ?= python3.11
 CONFIG ?= configs/demo.yaml
 SET ?=
+PLAN ?=
+GPU ?=
 INPUT ?= data/demo/test
 BIN := .venv/bin
 TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
-OPTIONS := $(foreach pair,$(SET),--set $(pair))
+OPTIONS := $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair))
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stage1 stage2 joint preview predict preflight doctor check test test-all bench clean
+.PHONY: help setup demo stage1 stage2 joint preview plan predict preflight doctor check test test-all bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +43,9 @@ joint: setup  ## train one member and stage two on end to end, where the configu
 
 preview: setup  ## a contact sheet of augmented training patches with their labels
 	$(BIN)/python scripts/preview.py $(CONFIG) $(OPTIONS)
+
+plan: setup  ## which patch, batch and workers suit GPU=t4, and how long that takes; PLAN=file then uses it in any door
+	$(BIN)/python scripts/plan.py $(CONFIG) $(foreach card,$(GPU),--gpu $(card)) $(if $(CPUS),--cpus $(CPUS)) $(if $(RAM),--ram $(RAM)) $(if $(HOURS),--hours $(HOURS)) $(OPTIONS)
 
 preflight: setup  ## INPUT=folder: do its layers lie as in training? direction, depth, scale
 	$(BIN)/python scripts/preflight.py $(CONFIG) --input $(INPUT) $(OPTIONS)

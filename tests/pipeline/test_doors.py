@@ -25,6 +25,7 @@ DOORS = {
     "phantom": [str(REPOSITORY / "scripts" / "make_phantom.py")],
     "flatten": [str(REPOSITORY / "scripts" / "flatten.py")],
     "preflight": [str(REPOSITORY / "scripts" / "preflight.py")],
+    "plan": [str(REPOSITORY / "scripts" / "plan.py")],
     "validate": [str(REPOSITORY / "scripts" / "validate.py")],
     "merged_sheets": [str(REPOSITORY / "scripts" / "merged_sheets.py")],
     "score_cubes": [str(REPOSITORY / "scripts" / "score_cubes.py")],
