@@ -7,7 +7,7 @@ GPU ?=
 INPUT ?= data/demo/test
 BIN := .venv/bin
 TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
-OPTIONS := $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair))
+OPTIONS := $(strip $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair)))
 .DEFAULT_GOAL := help
 .PHONY: help setup demo stage1 stage2 joint preview plan predict preflight doctor check test test-all bench clean
 
