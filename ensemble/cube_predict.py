@@ -14,7 +14,7 @@ from ensemble.cube_calibrate import read_cube_fit
 from ensemble.cube_candidates import SHEETS, STAGE2, Blended, Lift, LiftedSheets, Predicted, as_pairs
 from ensemble.measured_cost import measured_cost
 from ensemble.surface_submission import read_submission_zip, write_mask_tif, write_submission_zip
-from ensemble.time_budget import Deadline, MemberCost, with_views
+from ensemble.time_budget import Deadline, MemberCost, in_words, with_views
 from scroll.config import Settings
 from scroll.cubes import Cube, find_cubes, prepare
 from scroll.files import read_json, remove, write_json
@@ -129,7 +129,7 @@ def predict_test_cubes(
     deadline = Deadline(
         costs(cube_run, left), after_members_s(cube_run.fit, left), limit_s - (time.monotonic() - began)
     )
-    for line in deadline.plan.lines(limit_s) if hours else deadline.plan.lines(deadline.plan.projected_s):
+    for line in deadline.plan.lines(limit_s) if hours else [f"projected: {in_words(deadline.plan.projected_s)}"]:
         print(line, flush=True)
     voxels = sum(np.prod(cube.shape, dtype=float) for cube in left)
     with progress("predict", len(cubes), "cube", len(cubes) - len(left)) as advance:

@@ -18,6 +18,7 @@ BENCHES = {
     "window": "scripts.bench_window",
     "score": "scripts.bench_score",
     "training": "scripts.bench_training",
+    "memory": "scripts.bench_memory",
 }
 
 
