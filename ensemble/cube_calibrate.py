@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def calibrate_cubes(settings: Settings) -> dict[str, Any]:
         MissingInputError: an out-of-fold prediction is not there.
         InputError: it was made from other cubes than those that are there now.
     """
-    cubes = prepare(training_cubes(settings.data))
+    cubes = prepare(from_every_scroll(training_cubes(settings.data), settings.ensemble.chain.cubes))
     where = Predicted(settings.run_dir)
     members = list(settings.stage1.members)
     key = key_of([FORMAT, check_current(where, members, cubes), settings.ensemble.model_dump(mode="json")])
@@ -74,6 +75,16 @@ def calibrate_cubes(settings: Settings) -> dict[str, Any]:
         fit = _fitted(settings, where, cubes, jobs)
     write_json(fit_path(settings), {"made_from": key, **fit})
     return read_cube_fit(settings)
+
+
+def from_every_scroll(cubes: Sequence[Cube], count: int) -> list[Cube]:
+    """At most so many cubes, from one scroll after the other in turn, in order of their ids."""
+    waiting: dict[str, list[Cube]] = {}
+    for cube in sorted(cubes, key=lambda cube: cube.id):
+        waiting.setdefault(cube.volume_name, []).append(cube)
+    rounds = zip_longest(*waiting.values())
+    taken = [cube for one in rounds for cube in one if cube is not None]
+    return sorted(taken[:count], key=lambda cube: cube.id)
 
 
 def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], jobs: Executor) -> dict[str, Any]:

@@ -333,6 +333,9 @@ class ChainSettings(Frozen):
     octant_dust_vox: tuple[int, ...] = Field(
         (10, 100, 300, 1000), description="as dust_vox, in each octant of the score"
     )
+    cubes: int = Field(
+        32, ge=1, description="as many are fitted on, taken from every scroll in turn: each takes seconds a try"
+    )
     min_gain: float = Field(5e-4, ge=0, description="of the mean score; a step that brings no more is left out")
     passes: int = Field(2, ge=1, description="times that all steps are gone through")
 

@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from ensemble.cube_calibrate import calibrate_cubes, fit_path, read_cube_fit
+from ensemble.cube_calibrate import calibrate_cubes, fit_path, from_every_scroll, read_cube_fit
 from ensemble.cube_candidates import CHAIN, ENSEMBLE, SHEETS, STAGE2
 from ensemble.cube_predict import CubeRun, predict_test_cubes
 from scroll.config import Settings
@@ -114,6 +114,13 @@ def test_no_step_of_the_chain_is_kept_that_lowers_the_out_of_fold_score(fit):
     assert fit["rows"][fit["route"]]["means"]["score"] == max(
         fit["rows"][n]["means"]["score"] for n in (CHAIN, SHEETS, STAGE2)
     )
+
+
+def test_the_cubes_that_are_fitted_on_come_from_every_scroll_in_turn(settings):
+    cubes = training_cubes(settings.data)
+    three = from_every_scroll(cubes, 3)
+    assert {cube.volume_name for cube in three} == {cube.volume_name for cube in cubes} and len(three) == 3
+    assert from_every_scroll(cubes, 100) == list(cubes)
 
 
 def test_weights_are_no_worse_than_the_equal_mean_and_told_beside_it(fit):
