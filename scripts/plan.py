@@ -176,6 +176,7 @@ def prediction_lines(
     from ensemble.time_budget import plan as kept_in
     from scroll.errors import InputError
     from scroll.planning.prediction import gigavoxel_time, gigavoxels_in
+    from scroll.planning.step_time import in_short
 
     window = settings.stage1.window
     fitting = [plan for plan in plans if plan.chosen is not None]
@@ -185,7 +186,7 @@ def prediction_lines(
     once = {plan.name: gigavoxel_time(plan.per_voxel_s, overlaps, 1, settings.folds.count) for plan in fitting}
     most = gigavoxels_in(machine.hours * 3600, [one * views for one in once.values()])
     lines = [
-        f"  prediction: {machine.hours:g} h hold {most.low:.2g}-{most.high:.2g} e9 voxels of CT, by {len(fitting)} members x "
+        f"  prediction: {machine.hours:g} h hold {in_short(most.low)}-{in_short(most.high)} e9 voxels of CT, by {len(fitting)} members x "
         f"{settings.folds.count} folds x {views} views; reading and blending left out"
     ]
     if gigavoxels:

@@ -19,8 +19,9 @@ Made by `python scripts/plan.py --document`; never by hand. `python scripts/plan
 Memory is traced: the network, its loss and its backward pass run on tensors without values, and what is alive is counted,
 operation by operation. It leaves out cuDNN's workspace; so a batch is trusted up to 70 % of the largest that the trace allows.
 A card has for tensors what torch can have of it (14.8, 22.5, 78 GiB), divided by 1.10 for fragmentation, less 0.8 GiB: 12.7,
-19.7 and 70.1 GiB. Times are ranges from data sheets (15-50 % of the peak arithmetic, 40-80 % of the memory's speed), not
-measurements, and leave waiting for patches out. One more sample costs "GiB a sample", not the megabytes of its input.
+19.7 and 70.1 GiB. Times are ranges from data sheets (15-50 % of the peak arithmetic, 40-80 % of the memory's speed, 5-30
+microseconds to launch an operation), not measurements, and leave waiting for patches out. One more sample costs "GiB a sample",
+not the megabytes of its input.
 
 Verdicts on the wish: **fits**; *tight*: by the trace, with little to spare; **too large**. "Change" is what the plan sets instead.
 """

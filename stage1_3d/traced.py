@@ -34,8 +34,8 @@ def footprint_of(member: MemberSettings, is_mixed: bool) -> Footprint:
         first.parameters,
         member.training.optimiser,
         [(batch, live.moments) for batch, live in zip(BATCHES, passes, strict=True)],
-        Work(first.flop / size, first.moved_bytes / size),
-        Work(first.forward_flop / size, first.forward_moved_bytes / size),
+        Work(first.flop / size, first.moved_bytes / size, first.operations),
+        Work(first.forward_flop / size, first.forward_moved_bytes / size, first.forward_operations),
     )
 
 

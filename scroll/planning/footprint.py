@@ -35,10 +35,11 @@ class Held:
 
 @dataclass(frozen=True)
 class Work:
-    """What is computed, and what its operations read and write, each by itself."""
+    """What is computed for a sample, what its operations read and write, each by itself, and how many those are in a pass."""
 
     flop: float
     moved_bytes: float
+    operations: int = 0
 
 
 @dataclass(frozen=True)

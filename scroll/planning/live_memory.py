@@ -22,7 +22,8 @@ class LiveMemory(TorchDispatchMode):
         parameters: numbers that learn; for whoever counts them.
         flop: of convolutions, matrix products and attention so far, by torch's own formulas.
         moved_bytes: that the operations so far read and wrote, each by itself.
-        forward_flop, forward_moved_bytes: the same when `end_forward` was called.
+        operations: that wrote something, so far.
+        forward_flop, forward_moved_bytes, forward_operations: the same when `end_forward` was called.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,8 @@ class LiveMemory(TorchDispatchMode):
         self.moments: list[tuple[int, ...]] = []
         self.parameters = 0
         self.flop = 0.0
+        self.operations = 0
+        self.forward_operations = 0
         self.forward_flop = 0.0
         self.forward_moved_bytes = 0.0
         self.moved_bytes = 0.0
@@ -51,6 +54,7 @@ class LiveMemory(TorchDispatchMode):
     def end_forward(self) -> None:
         """Remember how much the forward pass took."""
         self.forward_flop, self.forward_moved_bytes = self.flop, self.moved_bytes
+        self.forward_operations = self.operations
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation, then see what it made."""
@@ -65,6 +69,7 @@ class LiveMemory(TorchDispatchMode):
         if is_new:
             self.moments.append(tuple(self._alive.values()))
         if is_new or func._schema.is_mutable:
+            self.operations += 1
             read = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
             self.moved_bytes += sum(tensor.numel() * tensor.element_size() for tensor in (*read, *made))
         if func._overloadpacket in flop_registry:

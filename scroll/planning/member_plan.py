@@ -127,14 +127,14 @@ def plan_member(
         )
     label = chosen.patch if member.supervision == "band" else chosen.patch[1:]
     critical_s = topology_time(prod(label), member.loss.topology)
-    sample_s = time_of(chosen.footprint.work, machine.gpu, precision) + critical_s
+    sample_s = time_of(chosen.footprint.work, batch, machine.gpu, precision) * (1 / batch) + critical_s
     if member.loss.topology:
         why.append(
             f"the topology term takes {in_seconds(critical_s * gathered)} of a step on one CPU core, whatever the card"
         )
     workers, why_workers = _workers(training.loader.workers, sample_s, machine, loading_s)
     validations = training.steps // training.validate_every * training.validation_patches
-    looked_s = time_of(chosen.footprint.forward, machine.gpu, precision)
+    looked_s = time_of(chosen.footprint.forward, 1, machine.gpu, precision)
     step_s = sample_s * gathered
     changed = _changed(member, wish, chosen, batch, gathered // batch, precision, workers)
     return MemberPlan(
@@ -191,9 +191,10 @@ def _why_memory(
         f"the trace allows {largest} (trust {int(TRUSTED * largest) or min(1, largest)})"
     ]
     if wish.padded != wish.patch:
-        more = prod(wish.padded) / prod(wish.patch)
+        more, padded = prod(wish.padded) / prod(wish.patch), _said(wish.padded)
         why.append(
-            f"patch {_said(wish.patch)} is padded inside to {_said(wish.padded)} and costs {more:.2f} times its voxels"
+            f"patch {_said(wish.patch)} is padded inside to {padded} and costs {more:.2f} times its voxels; where the data is that "
+            f"deep, {padded} itself costs the same and shows CT in place of repeated edges"
         )
     if chosen is None:
         return [*why, "not even one sample of the next smaller patch fits: take a smaller network, or a larger card"]

@@ -6,7 +6,8 @@ from scroll.planning.footprint import Work
 from scroll.planning.machine import BANDWIDTH_SHARE, COMPUTE_SHARE, Gpu
 
 CRITICAL_S_A_VOXEL = (0.08 / 2**20, 0.2 / 2**20)  # the topology term on one core, see scroll/loss_terms/critical.py
-GATHERED_GB_A_WORKER = (1.0, 7.0)  # of RAM: torch alone, and what was seen at worst
+LAUNCH_S = (5e-6, 30e-6)  # for Python to send an operation to a card; what small networks and patches wait for
+GB_A_WORKER = (1.0, 7.0)  # of RAM: torch alone, and what was seen at worst
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,17 @@ class Range:
 NOTHING = Range(0.0, 0.0)
 
 
-def time_of(work: Work, gpu: Gpu, precision: str) -> Range:
-    """Seconds for the work on this card.
+def time_of(work: Work, samples: int, gpu: Gpu, precision: str) -> Range:
+    """Seconds for a pass over so many samples on this card.
 
-    The lower bound overlaps arithmetic and memory perfectly and takes the slower of the two at the best share of its peak;
+    The lower bound overlaps arithmetic, memory and launches perfectly and takes the slowest at the best share of its peak;
     the upper one does one after the other at the worst.
     """
-    compute_s = work.flop / (gpu.tflop_s[precision] * 1e12)
-    memory_s = work.moved_bytes / (gpu.gb_s * 1e9)
-    low = max(compute_s / COMPUTE_SHARE[1], memory_s / BANDWIDTH_SHARE[1])
-    return Range(low, compute_s / COMPUTE_SHARE[0] + memory_s / BANDWIDTH_SHARE[0])
+    compute_s = samples * work.flop / (gpu.tflop_s[precision] * 1e12)
+    memory_s = samples * work.moved_bytes / (gpu.gb_s * 1e9)
+    fastest, slowest = (each * work.operations for each in LAUNCH_S)
+    low = max(compute_s / COMPUTE_SHARE[1], memory_s / BANDWIDTH_SHARE[1], fastest)
+    return Range(low, compute_s / COMPUTE_SHARE[0] + memory_s / BANDWIDTH_SHARE[0] + slowest)
 
 
 def topology_time(voxels: int, share: float) -> Range:
@@ -60,19 +62,28 @@ def workers_that_fit(ram_gb: float, cpus: int) -> int:
     >>> workers_that_fit(ram_gb=170, cpus=12), workers_that_fit(ram_gb=16, cpus=12), workers_that_fit(ram_gb=4, cpus=2)
     (11, 1, 0)
     """
-    return max(0, min(cpus - 1, int(0.8 * ram_gb / GATHERED_GB_A_WORKER[1])))
+    return max(0, min(cpus - 1, int(0.8 * ram_gb / GB_A_WORKER[1])))
 
 
 def in_seconds(span: Range) -> str:
     """Such as 0.25-1.4 s."""
-    return f"{span.low:.2g}-{span.high:.2g} s"
+    return f"{in_short(span.low)}-{in_short(span.high)} s"
 
 
 def in_hours(span: Range) -> str:
-    """Such as 3.1-12 h.
+    """Such as 3.1-12 h; in minutes what is shorter than an hour.
 
-    >>> in_hours(Range(3600 * 3.14, 3600 * 123))
-    '3.1-123 h'
+    >>> in_hours(Range(3600 * 3.14, 3600 * 123)), in_hours(Range(60, 90))
+    ('3.1-123 h', '1-1.5 min')
     """
-    low, high = (f"{s / 3600:.2g}" if s < 360_000 else f"{s / 3600:.0f}" for s in (span.low, span.high))
-    return f"{low}-{high} h"
+    unit, name = (3600, "h") if span.high >= 3600 else (60, "min")
+    return f"{in_short(span.low / unit)}-{in_short(span.high / unit)} {name}"
+
+
+def in_short(number: float) -> str:
+    """Two digits, or all of those before the point.
+
+    >>> in_short(0.0123), in_short(1234.5)
+    ('0.012', '1234')
+    """
+    return f"{number:.0f}" if number >= 99.5 else f"{number:.2g}"

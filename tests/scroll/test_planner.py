@@ -183,8 +183,12 @@ class TestPlan:
 class TestTime:
     def test_a_step_lies_between_the_peaks(self) -> None:
         # T4, fp16: 6.5 TFLOP at half of 65 TFLOP/s: 0.2 s; 64 GB at 0.8 of 320 GB/s: 0.25 s; worst: 6.5 / 9.75 + 64 / 128
-        found = time_of(Work(6.5e12, 64e9), GPUS["t4"], "fp16")
+        found = time_of(Work(3.25e12, 32e9), 2, GPUS["t4"], "fp16")
         assert found.low == pytest.approx(0.25) and found.high == pytest.approx(6.5 / 9.75 + 0.5)
+
+    def test_a_small_network_waits_for_its_launches(self) -> None:
+        found = time_of(Work(1e6, 1e6, 1000), 2, GPUS["h100"], "bf16")
+        assert found.low == pytest.approx(5e-3) and found.high == pytest.approx(30e-3, rel=0.01)
 
     def test_topology_is_counted_on_the_cpu_and_only_where_it_is_asked_for(self) -> None:
         assert topology_time(2**20, 5.0) == Range(0.08, 0.2)

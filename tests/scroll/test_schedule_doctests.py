@@ -12,6 +12,9 @@ from scroll.schedule import learning_rate_factor
 EXAMPLES = [
     "config_file",
     "patches",
+    "planning.machine",
+    "planning.prediction",
+    "planning.step_time",
     "progress",
     "receipt",
     "schedule",

@@ -140,7 +140,7 @@ def test_what_is_planned_is_legal_on_every_card(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(CONFIG)
     wish = load_settings(tmp_path / "run.yaml")
     batches = []
-    for gib in (1.4, 1.7, 16):
+    for gib in (1.19, 1.4, 16):
         plans = plan_members(wish, Machine(replace(GPUS["t4"], gib=gib)))
         assert plans[0].changed.get("patch_size") == [24, 40, 40] and "multiples of (8, 8, 8)" in plans[0].why[0]
         batches.append([plan.batch for plan in plans])
