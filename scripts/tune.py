@@ -99,6 +99,8 @@ def tune_member(
     data = training_data(own)
     fold = make_folds(data.sheets, own.folds)[0]
 
+    print(f"\n{name}\n{table([])}")
+
     def measure(phase: str, setting: "Setting") -> "Trial":
         trial = run_trial(
             phase, lambda: member_task(own, name, data, fold), member.training, setting, arguments.steps, room.limit_gib
@@ -106,10 +108,13 @@ def tune_member(
         print(table([trial]).splitlines()[-1], flush=True)
         return trial
 
+    cores = _cores()
+    for count in (count for count in arguments.workers if count > cores):
+        print(f"{count} workers: not tried, there are {cores} cores")
     bounds = Bounds(
         max_batch=arguments.max_batch,
         workers=tuple(arguments.workers),
-        cores=_cores(),
+        cores=cores,
         limit_gib=room.limit_gib,
         least_free_gib=min(FREE_SHARE * room.total_ram_gib, 0.5 * room.free_ram_gib),
         noise=arguments.noise,

@@ -1,5 +1,6 @@
 """A short stretch of true training, measured: time a step, waiting, memory. What does not fit ends the trial, not the process."""
 
+import ctypes
 import gc
 import json
 import re
@@ -68,10 +69,16 @@ def run_trial(
             if not failure:
                 raise
     trial = _figures(phase, setting, history[warm:], ram, failure)
+    _give_memory_back()
+    return trial
+
+
+def _give_memory_back() -> None:
     gc.collect()  # the network, its gradients and the loading processes are in circles
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return trial
+    with suppress(OSError, AttributeError):  # only glibc keeps what was freed, and counts it to this process
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _fitted(make_task: Callable[[], Task], training: TrainingSettings, limit_gib: float) -> list[dict[str, Any]]:

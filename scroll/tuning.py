@@ -151,7 +151,7 @@ def with_batch(wish: Setting, batch: int) -> Setting:
 
 
 def try_batches(wish: Setting, bounds: Bounds, measure: Measure) -> list[Trial]:
-    """Larger and larger batches with one worker until one fails; where the first does, smaller ones until one works, at last without the worker."""
+    """Larger and larger batches with one worker until one fails; where the first does, smaller ones, at last without the worker."""
     alone = replace(wish, workers=1)
     trials: list[Trial] = []
     for batch in batches(wish.batch, bounds.max_batch):

@@ -17,7 +17,7 @@ from scroll.phantom.settings import fragment_settings
 from scroll.trial import _resident_gib
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-GROWTH_GIB = 0.2  # between what two and sixteen samples of the larger network below hold
+GROWTH_GIB = 0.3  # between what two and 64 samples of the larger network below hold
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,9 @@ def go(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 def rows_of(said: str) -> list[list[str]]:
     """Cells of the trials in the final table."""
-    lines = said.split("| --- |")[1].splitlines()
-    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[1:] if line.startswith("|")]
+    lines = said.splitlines()
+    head = max(n for n, line in enumerate(lines) if line.startswith("| --- |"))
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[head + 1 :] if line.startswith("|")]
 
 
 def test_help_comes_in_under_a_second() -> None:
@@ -66,7 +67,7 @@ def test_help_comes_in_under_a_second() -> None:
     assert "--gpu-limit-gib" in done.stdout and quickest < 1
 
 
-def test_a_limit_that_sixteen_samples_pass_is_stepped_back_from(config, monkeypatch, capsys, tmp_path):
+def test_a_limit_that_many_samples_pass_is_stepped_back_from(config, monkeypatch, capsys, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
@@ -75,13 +76,14 @@ def test_a_limit_that_sixteen_samples_pass_is_stepped_back_from(config, monkeypa
     fork = "stage1.defaults.training.loader.start_method=fork"
     assert go(monkeypatch, config, "--member", "large", *options, "--set", fork) == 0
     rows = rows_of(capsys.readouterr().out)
-    batches = [(int(row[1]), row[-1][:13]) for row in rows if row[0] == "batch"]
-    assert len(batches) > 1 and [failure for _, failure in batches] == [""] * (len(batches) - 1) + ["out of memory"]
+    batches = [row for row in rows if row[0] == "batch"]
+    assert len(batches) > 1 and "GiB allowed" in batches[-1][-1]
+    assert all(row[-1] in ("", "chosen") for row in batches[:-1])
     overlay = config.parent / "run.tuned.yaml"
     tuned, wish = load_settings(config, [f"@{overlay}"]), load_settings(config)
     training = tuned.stage1.members["large"].training
-    assert training.train_batch_size <= batches[-2][0] and training.loader.workers == 0
-    assert all(float(row[9]) <= limit_gib + 0.005 for row in rows if not row[-1].startswith("out of memory"))
+    assert 4 <= training.train_batch_size <= int(batches[-2][1])
+    assert all(float(row[9]) <= limit_gib + 0.005 for row in rows if "GiB" not in row[-1])
     assert tuned.stage1.members["small"] == wish.stage1.members["small"]
     assert not wish.run_dir.exists() and not list(scratch.iterdir())
 
