@@ -76,7 +76,7 @@ def _tune(arguments: argparse.Namespace) -> None:
     for name in arguments.member or settings.stage1.members:
         with tempfile.TemporaryDirectory(prefix="tune-") as scratch:
             found[name] = tune_member(settings, name, arguments, room, Path(scratch))
-        print(f"\n{name}\n{table(found[name].trials, found[name].chosen)}")
+        print(f"\n{name}, all trials\n{table(found[name].trials, found[name].chosen)}")
         print("\n".join(f"  {said}" for said in found[name].why))
     output = arguments.output or settings.run_dir.with_name(f"{settings.run_dir.name}.tuned.yaml")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "a CPU"
@@ -99,8 +99,6 @@ def tune_member(
     data = training_data(own)
     fold = make_folds(data.sheets, own.folds)[0]
 
-    print(f"\n{name}\n{table([])}")
-
     def measure(phase: str, setting: "Setting") -> "Trial":
         trial = run_trial(
             phase, lambda: member_task(own, name, data, fold), member.training, setting, arguments.steps, room.limit_gib
@@ -119,6 +117,7 @@ def tune_member(
         least_free_gib=min(FREE_SHARE * room.total_ram_gib, 0.5 * room.free_ram_gib),
         noise=arguments.noise,
     )
+    print(f"\n{name}, as it is measured\n{table([])}")
     return tune(wish_of(member), bounds, measure)
 
 

@@ -29,7 +29,11 @@ from scroll.tuning import Setting, Trial, trial_steps
 GIB = 2**30
 LOOK_EVERY_S = 0.1  # at the RAM
 PAGE = resource.getpagesize()
-FULL = re.compile(r"out of memory|can't allocate memory|unable to allocate|cannot allocate memory", re.IGNORECASE)
+FULL = re.compile(  # cuDNN and cuBLAS have words of their own for it, and so has a full /dev/shm
+    r"out of memory|can't allocate memory|cannot allocate memory|unable to allocate|ALLOC_FAILED"
+    r"|unable to find an engine|unable to write to file </torch",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)

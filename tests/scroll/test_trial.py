@@ -14,7 +14,7 @@ from tiny_task import Points, squared_error, tiny_task, training
 from torch.utils.data import get_worker_info
 
 from scroll.errors import InputError
-from scroll.trial import is_out_of_memory, memory, run_trial
+from scroll.trial import _resident_gib, is_out_of_memory, memory, run_trial
 from scroll.tuning import WORKERS, Bounds, Setting, tune
 
 LEARN_S, LOAD_S = 0.06, 0.05  # a batch, a patch
@@ -41,6 +41,14 @@ def greedy_error(model, batch):
     return squared_error(model, batch)
 
 
+def hoarding_error(model, batch):
+    error = squared_error(model, batch)
+    if len(batch["x"]) > 4:
+        held = error * torch.ones(2**28)  # a GiB that the backward pass needs
+        return held.mean()
+    return error
+
+
 def maker(root, **changes):
     folders = (root / str(n) for n in count())
     return lambda: replace(tiny_task(next(folders)), **changes)
@@ -62,13 +70,17 @@ def test_a_trial_measures_the_waiting_it_was_given(tmp_path):
     assert 0 < trial.peak_gib < 64 and not list(tmp_path.iterdir())
 
 
-def test_memory_that_the_allocator_does_not_have_steps_back_to_the_last_good_batch(tmp_path):
-    found = tune(Setting(4), Bounds(workers=(0,)), measurer(tmp_path, loss_of=greedy_error))
+@pytest.mark.parametrize(("loss_of", "room_gib"), [(greedy_error, 64.0), (hoarding_error, 0.5)])
+def test_memory_that_ends_steps_back_to_a_good_batch(tmp_path, loss_of, room_gib):
+    before = _resident_gib()
+    measure = measurer(tmp_path, limit_gib=before + room_gib, loss_of=loss_of)
+    found = tune(Setting(4), Bounds(workers=(0,)), measure)
     tried = [(trial.setting.batch, trial.failure[:13]) for trial in found.trials]
-    assert tried == [(2, ""), (4, ""), (8, "out of memory"), (4, "")]
-    assert found.chosen is not None and found.chosen.setting.batch == 4
+    assert tried[:3] == [(2, ""), (4, ""), (8, "out of memory")]
+    assert found.chosen is not None and found.chosen.setting.batch in (2, 4) and not found.chosen.failure
     gc.collect()
     assert not multiprocessing.active_children() and not list(tmp_path.iterdir())
+    assert _resident_gib() < before + 0.4  # the GiB of the failed trial is given back
 
 
 def test_a_limit_below_what_the_process_holds_already_lets_nothing_train(tmp_path):
@@ -97,5 +109,19 @@ def test_what_is_wrong_with_the_data_is_no_matter_of_memory(tmp_path):
         measurer(tmp_path, train=Points(corrupt=tuple(n + k * 10**9 for n in range(2) for k in range(5))))(
             "batch", Setting(2)
         )
-    assert not is_out_of_memory(InputError("data/1: unreadable")) and is_out_of_memory(MemoryError())
     assert memory(3.0).limit_gib == 3.0 and memory().limit_gib > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"), True),
+        (RuntimeError("Sizes of tensors must match except in dimension 1. Expected size 9 but got size 10"), False),
+        (OSError(2, "No such file or directory"), False),
+    ],
+)
+def test_the_end_of_memory_is_told_from_other_errors(error, is_memory):
+    assert is_out_of_memory(error) == is_memory
