@@ -9,5 +9,9 @@ class MissingInputError(InputError, FileNotFoundError):
     """A file, folder or earlier result is not there; the message names the path and how to make it."""
 
 
+class WorkerDiedError(InputError):
+    """A loading process died, most often for want of memory."""
+
+
 class UnreadableError(InputError):
     """A piece of the data cannot be read or is no number; a training passes over the patch and counts it."""

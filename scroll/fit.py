@@ -134,6 +134,7 @@ class _Run:
     def __init__(self, task: Task, settings: TrainingSettings, accelerator: Accelerator) -> None:
         self.task, self.settings, self.accelerator = task, settings, accelerator
         self.step = 0
+        self.waited_s = 0.0  # for the batches of the step under way
         self.flop: float | None = None
         self.has_complained = False
         self.history: list[Line] = []
@@ -225,8 +226,10 @@ class _Run:
         per_step = self.settings.accumulate_steps
         loader = training_batches(self.task.train, self._numbers(), self.settings)
         for _ in range(self.settings.steps - self.step):
+            began = time.monotonic()
             with self.clock.part("wait"):
                 batches = [next(loader) for _ in range(per_step)]
+            self.waited_s = time.monotonic() - began
             yield batches
 
     def _numbers(self) -> list[list[int]]:
@@ -261,7 +264,7 @@ class _Run:
             self.optimiser.zero_grad()
             self.average.update_parameters(self.accelerator.unwrap_model(self.model))
         self.step += 1
-        line["seconds"] = round(time.monotonic() - began, 4)
+        line |= {"seconds": round(time.monotonic() - began, 4), "waited": round(self.waited_s, 4)}
         if skipped:
             line["skipped"] = skipped
         if self.clock.end_step():

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from scroll.config import LoaderSettings, TrainingSettings
-from scroll.errors import InputError, UnreadableError
+from scroll.errors import InputError, UnreadableError, WorkerDiedError
 from scroll.interrupts import leave_signals_to_parent
 
 Batch = dict[str, Tensor]
@@ -80,7 +80,7 @@ def told_of_dead_workers(loading: LoaderSettings) -> Iterator[None]:
     torch notices it by a signal, and so raises wherever the training stands: it has to be caught around all of it.
 
     Raises:
-        InputError: a loading process died.
+        WorkerDiedError: a loading process died.
     """
     try:
         yield
@@ -93,7 +93,7 @@ def told_of_dead_workers(loading: LoaderSettings) -> Iterator[None]:
         is_told = isinstance(error, InputError) or is_full
         if is_told or ("DataLoader worker" not in str(error) and not (loading.workers and is_torn)):
             raise
-        raise InputError(
+        raise WorkerDiedError(
             f"a loading process died ({' '.join(str(error).split())[:120]}), most often for want of memory: lower "
             f"training.loader.workers (now {loading.workers}) or patch_size; the same command goes on from the last checkpoint"
         ) from None

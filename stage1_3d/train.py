@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from scroll.config import MemberSettings, Settings
-    from scroll.fit import LossOf
+    from scroll.fit import LossOf, Task
     from scroll.folds import Fold
     from stage1_3d.cube_data import CubeData
     from stage1_3d.fragment_data import FragmentData
@@ -121,16 +121,23 @@ def training_data(settings: "Settings") -> "Data":
 
 def train_member(settings: "Settings", name: str, data: "Data", fold: "Fold") -> Path:
     """Train one member on one fold; returns the path of its weights. Does nothing where that is already done."""
+    from scroll.fit import fit
+
+    return fit(member_task(settings, name, data, fold), settings.stage1.members[name].training)
+
+
+def member_task(settings: "Settings", name: str, data: "Data", fold: "Fold") -> "Task":
+    """What is fitted when one member is trained on one fold; the network is built, and seeded."""
     import torch
 
-    from scroll.fit import Task, fit
+    from scroll.fit import Task
     from stage1_3d.network import about_network, build_network
 
     member = settings.stage1.members[name]
     seed = settings.seed * 1000 + member.seed * 100 + fold.number
     torch.manual_seed(seed)
     keys = data.keys(name)
-    task = Task(
+    return Task(
         label=f"stage 1, {name}, fold {fold.number}",
         folder=settings.run_dir / "stage1" / name / f"fold{fold.number}",
         key=member_key(settings, member, list(keys.values()), fold),
@@ -155,7 +162,6 @@ def train_member(settings: "Settings", name: str, data: "Data", fold: "Fold") ->
         },
         trackers=settings.trackers,
     )
-    return fit(task, member.training)
 
 
 def loss_of(member: "MemberSettings") -> "LossOf":

@@ -36,6 +36,7 @@ DOORS = {
     "joint": ["-m", "ensemble.joint"],
     "check": ["-m", "ensemble.check"],
     "bench": [str(REPOSITORY / "scripts" / "bench.py")],
+    "tune": [str(REPOSITORY / "scripts" / "tune.py")],
 }
 HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transformers", "accelerate", "scipy")
 

@@ -19,6 +19,7 @@ EXAMPLES = [
     "receipt",
     "schedule",
     "skeleton",
+    "tuning",
     "volumes.binning",
     "volumes.volume",
 ]

@@ -1,0 +1,120 @@
+"""The tuning door: quick to help, true trainings of a phantom in a folder that is gone afterwards, and an overlay that loads."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scripts import tune
+from scroll.command_line import run_door
+from scroll.config_file import load_settings
+from scroll.phantom.dataset import make_fragments
+from scroll.phantom.settings import fragment_settings
+from scroll.trial import _resident_gib
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+GROWTH_GIB = 0.3  # between what two and 64 samples of the larger network below hold
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tune")
+    training = {"steps": 2, "train_batch_size": 4, "warmup_steps": 0, "precision": "fp32"}
+    settings = {
+        "run_dir": str(root / "run"),
+        "data": {"root": str(root / "data"), "cache_dir": str(root / "cache"), "depth": [-4, 4], "bin_yx": 1},
+        "stage1": {
+            "defaults": {"patch_size": [8, 64, 64], "training": training},
+            "members": {
+                "small": {"network": "cnn3d", "options": {"channels": [2, 2], "dilations": [1, 1]}},
+                "large": {"network": "cnn3d", "options": {"channels": [32, 32], "dilations": [1, 1]}},
+            },
+        },
+    }
+    (root / "tiny.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    make_fragments(
+        root / "data", fragment_settings("easy", (24, 192, 192), letter_height_px=60.0), 3, train=2, test=0, jobs=1
+    )
+    return root / "tiny.yaml"
+
+
+def go(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["tune", *(str(part) for part in arguments)])
+    with pytest.raises(SystemExit) as left:
+        run_door(tune.main)
+    return int(left.value.code or 0)
+
+
+def rows_of(said: str) -> list[list[str]]:
+    """Cells of the trials in the final table."""
+    lines = said.splitlines()
+    head = max(n for n, line in enumerate(lines) if line.startswith("| --- |"))
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[head + 1 :] if line.startswith("|")]
+
+
+def test_help_comes_in_under_a_second() -> None:
+    quickest = 9.0
+    for _ in range(3):
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, REPOSITORY / "scripts" / "tune.py", "--help"], capture_output=True, text=True, check=True
+        )
+        quickest = min(quickest, time.monotonic() - began)
+    assert "--gpu-limit-gib" in done.stdout and quickest < 1
+
+
+def test_a_limit_that_many_samples_pass_is_stepped_back_from(config, monkeypatch, capsys, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    limit_gib = _resident_gib() + GROWTH_GIB
+    options = ("--steps", 2, "--max-batch", 64, "--workers", 0, "--gpu-limit-gib", limit_gib)
+    fork = "stage1.defaults.training.loader.start_method=fork"
+    assert go(monkeypatch, config, "--member", "large", *options, "--set", fork) == 0
+    rows = rows_of(capsys.readouterr().out)
+    batches = [row for row in rows if row[0] == "batch"]
+    assert len(batches) > 1 and "GiB" in batches[-1][-1]  # after a forward pass, or at the peak
+    assert all(row[-1] in ("", "chosen") for row in batches[:-1])
+    overlay = config.parent / "run.tuned.yaml"
+    tuned, wish = load_settings(config, [f"@{overlay}"]), load_settings(config)
+    training = tuned.stage1.members["large"].training
+    assert 2 <= training.train_batch_size <= int(batches[-2][1])
+    assert all(float(row[9]) <= limit_gib + 0.005 for row in rows if "GiB" not in row[-1])
+    assert tuned.stage1.members["small"] == wish.stage1.members["small"]
+    assert not wish.run_dir.exists() and not list(scratch.glob("tune-*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--member", "huge"), "--member huge: no such member"),
+        (("--max-batch", "0"), "batches from 1"),
+        (("--gpu-limit-gib", "-1"), "GiB above 0"),
+        (("--set", "data.root=nowhere"), "nowhere"),
+    ],
+)
+def test_what_cannot_be_tuned_is_told_in_one_line(config, arguments, said, monkeypatch, capsys):
+    assert go(monkeypatch, config, *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and said in error
+
+
+@pytest.mark.slow
+def test_the_workers_found_are_as_fast_as_the_best_of_a_full_sweep(config, monkeypatch, capsys):
+    options = ("--member", "small", "--steps", 60, "--noise", 0.1, "--max-batch", 4)
+    assert go(monkeypatch, config, *options, "--workers", 0, 1, 2, 4) == 0
+    chosen = load_settings(config, [f"@{config.parent / 'run.tuned.yaml'}"]).stage1.members["small"].training.loader
+    capsys.readouterr()
+    rates = {}
+    for count in (0, 1, 2):  # one count alone leaves nothing to choose
+        sweep = ("--workers", count, "--output", config.parent / "sweep.yaml")
+        assert go(monkeypatch, config, *options, *sweep) == 0
+        rows = [row for row in rows_of(capsys.readouterr().out) if row[0] == "workers"]
+        rates |= {int(row[3]): float(row[7]) for row in rows}
+    assert rates[chosen.workers] >= 0.75 * max(
+        rates.values()
+    )  # what two runs of one setting differ by on a busy machine
