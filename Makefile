@@ -9,7 +9,7 @@ BIN := .venv/bin
 TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 OPTIONS := $(strip $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair)))
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stage1 stage2 joint preview plan predict preflight doctor check test test-all bench clean
+.PHONY: help setup demo stage1 stage2 joint preview plan tune predict preflight doctor check test test-all bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ preview: setup  ## a contact sheet of augmented training patches with their labe
 
 plan: setup  ## which patch, batch and workers suit GPU=t4, and how long that takes; PLAN=file then uses it in any door
 	$(BIN)/python scripts/plan.py $(CONFIG) $(foreach card,$(GPU),--gpu $(card)) $(if $(CPUS),--cpus $(CPUS)) $(if $(RAM),--ram $(RAM)) $(if $(HOURS),--hours $(HOURS)) $(OPTIONS)
+
+tune: setup  ## measure which batch, workers and prefetching suit this machine; writes <run_dir>.tuned.yaml for PLAN=
+	$(BIN)/python scripts/tune.py $(CONFIG) $(OPTIONS)
 
 preflight: setup  ## INPUT=folder: do its layers lie as in training? direction, depth, scale
 	$(BIN)/python scripts/preflight.py $(CONFIG) --input $(INPUT) $(OPTIONS)
