@@ -1,4 +1,4 @@
-"""Cuts through a cube: the CT, the sheets that were found each in its colour, and where they are right and wrong."""
+"""Cuts through a cube where most of it is labelled: the CT, the sheets that were found each in its colour, and where they are right and wrong."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ AXES = "zyx"
 def save_cube_pictures(
     folder: Path, ct: npt.NDArray[Any], mask: npt.NDArray[np.bool_], label: npt.NDArray[Any]
 ) -> None:
-    """Write <folder>/1_ct_cut_z.png and so on: a cut through the middle across z and one across x, all (Z, Y, X) alike."""
+    """Write <folder>/1_ct_cut_z.png and so on: a cut across z and one across x, where most is labelled; all (Z, Y, X) alike."""
     sheets = components(mask)
     number = 0
     for axis in (0, 2):
@@ -40,10 +40,11 @@ def save_cube_pictures(
 def _cuts(
     ct: npt.NDArray[Any], mask: npt.NDArray[np.bool_], label: npt.NDArray[Any], sheets: npt.NDArray[Any], axis: int
 ) -> dict[str, Any]:
-    middle = ct.shape[axis] // 2
+    others = tuple(other for other in range(3) if other != axis)
+    place = int(np.argmax((label == 1).sum(axis=others)))
 
     def cut(volume: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.repeat(np.repeat(np.take(volume, middle, axis), LARGER, 0), LARGER, 1)
+        return np.repeat(np.repeat(np.take(volume, place, axis), LARGER, 0), LARGER, 1)
 
     colours = np.array([NEITHER, *SHEET_COLOURS], np.uint8)
     numbers = cut(sheets).astype(np.int64)

@@ -34,7 +34,9 @@ def test_label_and_ignore_mask_move_with_the_image(seed, space, is_flat):
     shape = SHAPE[1:] if is_flat else SHAPE
     target, ignore = blobs(seed, shape), blobs(seed + 1, shape)
     warp = draw_warp(np.random.default_rng(seed), STRONG, space, SHAPE)
-    most_outside = 1.0 if space is Space.SCROLL else 0.8  # six layers that move along z too may nearly all be pushed out (seed 695)
+    most_outside = (
+        1.0 if space is Space.SCROLL else 0.8
+    )  # six layers that move along z too may nearly all be pushed out (seed 695)
     for is_ignore, shown in ((False, target), (True, ignore)):
         moved = warped(sample_of(np.broadcast_to(shown, SHAPE), target, ignore), warp, space)
         outside = warped(sample_of(np.zeros(SHAPE), target, np.zeros(shape, bool)), warp, space).ignore
