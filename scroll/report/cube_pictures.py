@@ -1,4 +1,4 @@
-"""Cuts through a cube where most of it is labelled: the CT, the sheets that were found each in its colour, and where they are right and wrong."""
+"""Cuts through a cube where most of it is labelled: the CT, every sheet in a colour of its own, and what is right and wrong."""
 
 from pathlib import Path
 from typing import Any
