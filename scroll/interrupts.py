@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import active_children
+from threading import current_thread, main_thread
 
 
 def leave_signals_to_parent(_worker: int) -> None:
@@ -24,6 +25,15 @@ def end_loading_processes() -> None:
     for process in loading:
         process.kill()
         process.join()
+
+
+def hear_of_dead_workers_once() -> None:
+    """Take torch's handler away: for as long as a loader is held, it would raise the same death again wherever the program stands.
+
+    Loaders started later notice a death when they next ask for a patch.
+    """
+    if current_thread() is main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from scroll.config import LoaderSettings, TrainingSettings
 from scroll.errors import InputError, UnreadableError, WorkerDiedError
-from scroll.interrupts import leave_signals_to_parent
+from scroll.interrupts import hear_of_dead_workers_once, leave_signals_to_parent
 
 Batch = dict[str, Tensor]
 ATTEMPTS = 5
@@ -93,6 +93,7 @@ def told_of_dead_workers(loading: LoaderSettings) -> Iterator[None]:
         is_told = isinstance(error, InputError) or is_full
         if is_told or ("DataLoader worker" not in str(error) and not (loading.workers and is_torn)):
             raise
+        hear_of_dead_workers_once()
         raise WorkerDiedError(
             f"a loading process died ({' '.join(str(error).split())[:120]}), most often for want of memory: lower "
             f"training.loader.workers (now {loading.workers}) or patch_size; the same command goes on from the last checkpoint"
