@@ -73,8 +73,8 @@ def test_a_limit_that_many_samples_pass_is_stepped_back_from(config, monkeypatch
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     limit_gib = _resident_gib() + GROWTH_GIB
     options = ("--steps", 2, "--max-batch", 64, "--workers", 0, "--gpu-limit-gib", limit_gib)
-    fork = "stage1.defaults.training.loader.start_method=fork"
-    assert go(monkeypatch, config, "--member", "large", *options, "--set", fork) == 0
+    spawned = "stage1.defaults.training.loader.start_method=spawn"
+    assert go(monkeypatch, config, "--member", "large", *options, "--set", spawned) == 0
     rows = rows_of(capsys.readouterr().out)
     batches = [row for row in rows if row[0] == "batch"]
     assert len(batches) > 1 and "GiB" in batches[-1][-1]  # after a forward pass, or at the peak

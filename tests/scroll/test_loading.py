@@ -99,7 +99,7 @@ def test_a_program_that_ends_while_patches_are_still_being_loaded_does_end():
     program = """
 from scroll.loading import training_batches
 from tiny_task import Points, training
-held = training_batches(Points(), [[n] for n in range(100)], training(loader={"workers": 1, "start_method": "fork"}))
+held = training_batches(Points(), [[n] for n in range(100)], training(loader={"workers": 1, "start_method": "spawn"}))
 next(held)
 """
     places = os.pathsep.join(str(Path(__file__).parents[n]) for n in (0, 2))
