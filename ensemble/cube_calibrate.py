@@ -40,14 +40,15 @@ from scroll.receipt import key_of
 from scroll.tracing.sheets import trace_sheets
 
 LIFTS = {  # what is tried, one after the other
-    "thickness_vox": (2.0, 3.0, 4.0, 5.0), "offset_vox": (-1.0, 0.0, 1.0), "presence_sigma_vox": (0.0, 4.0), "follow": (0.0, 1.0),
+    "thickness_vox": (2.0, 3.0, 4.0, 5.0), "offset_vox": (-1.0, -0.5, 0.0, 0.5, 1.0), "presence_sigma_vox": (0.0, 4.0),
+    "doubt": (0.0, 0.5, 1.0), "follow": (0.0, 1.0),
 }  # fmt: skip
-OF_STAGE2 = ("presence_sigma_vox", "follow")
+OF_STAGE2 = ("presence_sigma_vox", "doubt", "follow")
 PRESENT = 0.35  # presence from which a sheet is lifted while that is fitted
 GAINS = ((CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
 Labelled = list[tuple[Lazy, Lazy]]
 STAGE2_TOO = 2.0  # times what the rest takes: the stack and the 2D network come on top
-FORMAT = 1  # to be raised when what is fitted changes
+FORMAT = 2  # to be raised when what is fitted changes
 
 
 def fit_path(settings: Settings) -> Path:

@@ -50,6 +50,7 @@ class Lift:
     offset_vox: float = 0.0
     follow: float = 0.0
     presence_sigma_vox: float = 4.0
+    doubt: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class LiftedSheets:
         if not self.is_mended:
             return [as_traced(sheet) for sheet in found]
         folder = self.where.stage2(self.cube.id)
-        how = self.lift.follow, self.lift.presence_sigma_vox
+        how = self.lift.follow, self.lift.presence_sigma_vox, self.lift.doubt
         return [as_mended(sheet, folder / sheet.folder.name, *how) for sheet in found]
 
 

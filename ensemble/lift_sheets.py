@@ -35,10 +35,13 @@ def as_traced(sheet: TracedSheet, is_guessed_too: bool = False) -> PresentSheet:
     return PresentSheet(sheet.surface, there.astype(np.float32))
 
 
-def as_mended(sheet: TracedSheet, folder: Path, follow: float, presence_sigma_vox: float) -> PresentSheet:
+def as_mended(
+    sheet: TracedSheet, folder: Path, follow: float, presence_sigma_vox: float, doubt: float = 1.0
+) -> PresentSheet:
     """A sheet with the presence that stage two says, moved to where it says that it lies; `folder` holds its heads.
 
-    `follow`, 0 to 1, is the share of the offset that is believed; the presence is blurred by `presence_sigma_vox`.
+    `follow`, 0 to 1, is the share of the offset that is believed; the presence is blurred by `presence_sigma_vox`. `doubt`, 0 to
+    1, is the share of its doubt about what stage one saw that counts; with 0 it decides on guesses alone.
 
     Raises:
         MissingInputError: stage two was not run.
@@ -50,7 +53,16 @@ def as_mended(sheet: TracedSheet, folder: Path, follow: float, presence_sigma_vo
     moved = offset[::step, ::step][: surface.shape[0], : surface.shape[1], None] * surface.normals
     points = np.where(surface.valid[..., None], surface.points + moved, surface.points)
     even = gaussian_filter(presence, presence_sigma_vox) if presence_sigma_vox else presence
-    return PresentSheet(replace(surface, points=points.astype(np.float32)), np.asarray(even, np.float32))
+    return PresentSheet(replace(surface, points=points.astype(np.float32)), believed(even, sheet.guessed, doubt))
+
+
+def believed(presence: NDArray[np.floating], guessed: NDArray[np.bool_], doubt: float) -> NDArray[np.float32]:
+    """Presence (H, W) as stage two says it where a sheet was `guessed`; elsewhere only `doubt`, 0 to 1, of what it lacks to 1.
+
+    >>> believed(np.array([0.25, 0.25]), np.array([True, False]), doubt=0.5).tolist()
+    [0.25, 0.625]
+    """
+    return np.asarray(np.where(guessed, presence, 1 - doubt * (1 - presence)), np.float32)
 
 
 def smoothed(offset_vox: NDArray[np.float32], presence: NDArray[np.float32]) -> NDArray[np.float32]:

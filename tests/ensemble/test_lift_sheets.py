@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble.lift_sheets import PresentSheet, apart, lifted, numbered
+from ensemble.lift_sheets import PresentSheet, apart, believed, lifted, numbered
 from scroll.metrics.connected import connected_components
 from scroll.surfaces.surface import Surface, normals_of
 
@@ -53,3 +53,15 @@ def test_of_touching_numbers_the_later_gives_way_across_a_corner_too():
     numbers = np.zeros((3, 3, 3), np.uint8)
     numbers[0, 0, 0], numbers[1, 1, 1] = 1, 2
     assert apart(numbers).sum() == 1 and apart(numbers)[0, 0, 0]
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1), st.floats(0, 1), st.booleans())
+def test_stage_two_decides_on_guesses_and_is_doubted_elsewhere(presence, doubt, is_guessed):
+    (found,) = believed(np.array([presence]), np.array([is_guessed]), doubt)
+    if is_guessed:
+        assert found == pytest.approx(presence)
+    else:
+        assert presence - 1e-6 <= found <= 1
+        assert believed(np.array([presence]), np.array([False]), 0.0) == 1.0
+        assert believed(np.array([presence]), np.array([False]), 1.0) == pytest.approx(presence)
