@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt
+
+from scroll.config_training import AugmentSettings, Frozen, LossSettings, TrainingSettings
 
 
 def _first_before_end(span: tuple[int, int]) -> tuple[int, int]:
@@ -22,12 +24,6 @@ def _below_one(overlap: float | tuple[float, ...]) -> float | tuple[float, ...]:
 Overlap = Annotated[float | tuple[float, ...], AfterValidator(_below_one)]
 Layers = Annotated[tuple[int, int], AfterValidator(_first_before_end)]
 Name = Annotated[str, Field(coerce_numbers_to_str=True)]  # YAML reads the fragments 1, 2, 3 as numbers
-
-
-class Frozen(BaseModel):
-    """A group of settings: immutable, and no key beyond those declared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DataSettings(Frozen):
@@ -65,7 +61,7 @@ class FoldSettings(Frozen):
         "fragment",
         description="whole fragments (or segments), bands of rows within each, whole volumes, or whole scrolls (cubes)",
     )
-    count: int = Field(2, ge=2, le=20)
+    count: int = Field(2, ge=2, le=20, description="how many; every member is trained once for each")
     buffer_px: int = Field(
         128,
         ge=0,
@@ -73,125 +69,27 @@ class FoldSettings(Frozen):
     )
 
 
-class AugmentSettings(Frozen):
-    """Random changes of a training patch; the same draw moves image, label and ignore mask."""
-
-    flips: bool = Field(True, description="mirror along the axes that the label allows")
-    quarter_turns: bool = True
-    across_sheets: bool = Field(
-        False,
-        description="scroll space and cubes: also mirror and turn what exchanges recto and verso, though labels lie on one face",
-    )
-    brightness: float = Field(0.2, ge=0, description="largest shift, in standard deviations of the fragment")
-    contrast: float = Field(0.2, ge=0, lt=1, description="largest relative change of contrast")
-    noise: float = Field(0.1, ge=0, description="largest standard deviation of added noise")
-    layer_dropout: float = Field(
-        0.25, ge=0, le=1, description="chance that one or two layers (channels in 2D) are blanked"
-    )
-    depth_jitter: int = Field(1, ge=0, description="largest shift of the depth window, in layers")
-    cutout: float = Field(
-        0.25, ge=0, le=1, description="chance that a rectangle of the image, at most a quarter wide, is blanked"
-    )
-    blur: float = Field(0.0, ge=0, description="largest sigma of a Gaussian blur, in voxels")
-    turn_degrees: float = Field(
-        0.0, ge=0, le=180, description="largest turn in the plane (of cubes: about the scroll axis)"
-    )
-    zoom: float = Field(0.0, ge=0, lt=1, description="largest relative change of size")
-    elastic_vox: float = Field(0.0, ge=0, description="standard deviation of a smooth displacement, in voxels")
-    mixup: float = Field(0.0, ge=0, le=1, description="chance that a second patch is mixed in, image and label alike")
-    cutmix: float = Field(0.0, ge=0, le=1, description="chance that a box of a second patch replaces that of the first")
-    depth_cut_paste: float = Field(
-        0.0, ge=0, le=1, description="chance that a run of layers is moved to another depth and the rest blanked"
-    )
-
-
-class LossSettings(Frozen):
-    """Shares of the terms that are added up; all of them respect the ignore mask. A share of 0 costs nothing."""
-
-    bce: float = Field(0.5, ge=0)
-    dice: float = Field(0.5, ge=0)
-    fbeta: float = Field(0.0, ge=0, description="1 - soft F0.5: false ink costs more than missed ink")
-    cldice: float = Field(0.0, ge=0, description="1 - soft centreline Dice (Shit et al. 2021)")
-    skeleton_recall: float = Field(
-        0.0, ge=0, description="1 - share of the label's skeleton that is found (Kirchhoff et al. 2024)"
-    )
-    topology: float = Field(
-        0.0, ge=0, description="BCE on those mistakes alone that split, merge, pierce or invent a component"
-    )
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="labels become s / 2 and 1 - s / 2, in BCE only")
-
-    @model_validator(mode="after")
-    def _something_is_learnt(self) -> "LossSettings":
-        if not any((self.bce, self.dice, self.fbeta, self.cldice, self.skeleton_recall, self.topology)):
-            raise ValueError("every share of the loss is 0; set one above 0, such as bce: 1")
-        return self
-
-
-class LoaderSettings(Frozen):
-    """How patches reach the model; changes the speed, never the result."""
-
-    workers: int = Field(0, ge=0, description="processes that cut patches; 0: the training process itself")
-    prefetch_factor: int = Field(2, ge=1)
-    pin_memory: bool = False
-    persistent_workers: bool = True
-    start_method: Literal["spawn", "fork", "forkserver"] = "spawn"
-
-
-class TrainingSettings(Frozen):
-    """One optimisation, counted in steps."""
-
-    steps: int = Field(1000, ge=1, description="optimiser steps")
-    train_batch_size: int = Field(2, ge=1, description="patches per forward pass on one device")
-    validation_batch_size: int = Field(2, ge=1)
-    accumulate_steps: int = Field(1, ge=1, description="forward passes per optimiser step")
-    optimiser: Literal["adamw", "muon", "sgd"] = Field(
-        "adamw", description="muon: weights of two or more axes by Muon, the rest by AdamW; sgd: with Nesterov momentum"
-    )
-    momentum: float = Field(0.95, ge=0, lt=1, description="of sgd and muon")
-    learning_rate: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0, description="on weights of two or more axes only, not on norms and biases")
-    warmup_steps: int = Field(50, ge=0)
-    gradient_clip: float = Field(1.0, gt=0, description="largest norm of the whole gradient, after unscaling")
-    ema_decay: float = Field(0.99, ge=0, lt=1, description="of the averaged weights that are saved; 0: no averaging")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: on a GPU bf16 where it computes in it, else fp16; on a CPU fp32"
-    )
-    channels_last: bool = Field(False, description="memory layout that speeds convolutions up in bf16 and fp16")
-    compile: bool = Field(False, description="torch.compile, tried on one patch first and left alone where it fails")
-    early_stopping: int = Field(
-        0,
-        ge=0,
-        description="stop after so many validations without a lower loss; 0: train all steps. The held-out fold then chooses when "
-        "to stop, so its out-of-fold scores, and what is fitted on them, flatter a little",
-    )
-    skip_share: float = Field(0.01, ge=0, le=1, description="share of unreadable patches above which the run stops")
-    validate_every: int = Field(100, ge=1)
-    validation_patches: int = Field(16, ge=1)
-    checkpoint_every: int = Field(100, ge=1)
-    loader: LoaderSettings = LoaderSettings()
-
-    def deciding(self) -> dict[str, Any]:
-        """Those settings that decide the weights; changing another one lets a training go on where it stopped."""
-        harmless = {"loader", "checkpoint_every", "skip_share"}
-        if not self.early_stopping:
-            harmless |= {"validate_every", "validation_patches", "validation_batch_size"}
-        return self.model_dump(mode="json", exclude=harmless)
-
-
 class MemberSettings(Frozen):
     """One member of the stage-one ensemble."""
 
-    network: str = Field(description="name of a network in stage1_3d/models")
+    network: str = Field(
+        description="cnn3d, unet3d, resenc_unet, segresnet, unetr or swinunetr: a file of stage1_3d/models"
+    )
     options: dict[str, Any] = Field({}, description="the network's own options")
-    patch_size: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 96, 96)
+    patch_size: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
+        (16, 96, 96), description="z, y, x in voxels of working resolution; the network says which multiples it needs"
+    )
     auto_pad: bool = Field(False, description="pad patches to the network's next legal size instead of refusing them")
     supervision: Literal["depth_pool", "band"] = Field(
-        "depth_pool", description="loss on depth-pooled logits, or voxel by voxel"
+        "depth_pool",
+        description="loss on depth-pooled logits, or (band) voxel by voxel, as scroll space and cubes need it",
     )
-    pool: Literal["max", "mean", "logsumexp", "topk"] = Field("max", description="depth pooling of the loss")
+    pool: Literal["max", "mean", "logsumexp", "topk"] = Field(
+        "max", description="depth_pool only: how logits are pooled over depth; topk: mean of the highest quarter"
+    )
     ink_depth: Layers = Field((-3, 3), description="band only: layers that hold ink, relative to the sheet's centre")
     ink_share: float = Field(0.5, ge=0, le=1, description="share of patches drawn around ink")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="added to the run's: tells apart members of the same network")
     training: TrainingSettings = TrainingSettings()
     loss: LossSettings = LossSettings()
     augment: AugmentSettings = AugmentSettings()
@@ -200,7 +98,9 @@ class MemberSettings(Frozen):
 class FlattenSettings(Frozen):
     """How a volume of probabilities becomes an image on the sheet."""
 
-    reduce: Literal["max", "mean", "logsumexp", "topk", "layers"] = "max"
+    reduce: Literal["max", "mean", "logsumexp", "topk", "layers"] = Field(
+        "max", description="how depth is pooled; topk: mean of the highest quarter; layers: every layer is a channel"
+    )
     window: Layers | None = Field(None, description="layers relative to the sheet's centre; none: all predicted ones")
     ct: Literal["none", "max", "mean", "layers"] = Field("none", description="the CT as further channels of stage two")
 
@@ -234,10 +134,14 @@ class WindowSettings(Frozen):
         0.5,
         description="share of a window that the next one sees again: one number, or one for each axis, (z, y, x) or (y, x)",
     )
-    blend: Literal["hann", "gaussian", "uniform"] = "hann"
+    blend: Literal["hann", "gaussian", "uniform"] = Field(
+        "hann", description="how windows are weighted where they overlap"
+    )
     tta: Literal["none", "flips", "dihedral"] = Field("none", description="test-time symmetries: 1, 4 or 8 views")
-    average: Literal["logits", "probabilities"] = "logits"
-    batch_size: int = Field(4, ge=1)
+    average: Literal["logits", "probabilities"] = Field(
+        "logits", description="what of windows, views and folds is averaged"
+    )
+    batch_size: int = Field(4, ge=1, description="windows per forward pass")
 
     def overlap_along(self, axes: int) -> tuple[float, ...]:
         """The overlap along each of so many axes.
@@ -288,18 +192,20 @@ class Stage2Settings(Frozen):
     """The 2D network on the flattened stack."""
 
     network: str = Field("segformer", description="segformer, or smp.<decoder> such as smp.unet")
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field({}, description="the network's own options")
     skip: bool = Field(
         True, description="add a weighted sum of the input channels to the logits: the network learns what to change"
     )
-    patch_size: tuple[PositiveInt, PositiveInt] = (256, 256)
-    ink_share: float = Field(0.5, ge=0, le=1)
-    seed: int = Field(0, ge=0)
+    patch_size: tuple[PositiveInt, PositiveInt] = Field(
+        (256, 256), description="y, x in pixels of working resolution; multiples of 32"
+    )
+    ink_share: float = Field(0.5, ge=0, le=1, description="share of patches drawn around ink")
+    seed: int = Field(0, ge=0, description="added to the run's")
     training: TrainingSettings = TrainingSettings()
     loss: LossSettings = LossSettings()
     offset_share: float = Field(0.5, ge=0, description="cubes only: share of the loss for how far off the sheet lies")
     augment: AugmentSettings = AugmentSettings(depth_jitter=0)
-    damage: DamageSettings = Field(DamageSettings(), description="cubes only")
+    damage: DamageSettings = Field(DamageSettings(), description="cubes only: drawn damage, so that it is mended")
     window: Annotated[WindowSettings, _for_axes(2)] = WindowSettings()
 
 
@@ -307,8 +213,10 @@ class JointSettings(Frozen):
     """One stage-one network, its flattening and stage two trained on end to end, from the weights of the two passes."""
 
     member: str = Field(description="the member of stage one that is trained on; the others' channels stay as they are")
-    patch_size_yx: tuple[PositiveInt, PositiveInt] = (256, 256)
-    seed: int = Field(0, ge=0)
+    patch_size_yx: tuple[PositiveInt, PositiveInt] = Field(
+        (256, 256), description="in pixels of working resolution; all of data.depth is seen"
+    )
+    seed: int = Field(0, ge=0, description="added to the run's")
     training: TrainingSettings = TrainingSettings(learning_rate=1e-4)
 
 
@@ -326,7 +234,7 @@ class ChainSettings(Frozen):
         ((1.0, 0.5), (1.5, 0.4), (1.5, 0.5), (2.0, 0.3), (2.0, 0.4)),
         description="blur of the mask in voxels, and the level at which it is cut again",
     )
-    closing_radius_vox: tuple[int, ...] = (1, 2, 3, 4)
+    closing_radius_vox: tuple[int, ...] = Field((1, 2, 3, 4), description="gaps up to twice as wide are closed")
     plug_radius_vox: tuple[int, ...] = Field((2, 3, 5), description="gaps filled one by one where that mends topology")
     cavity_vox: tuple[int, ...] = Field((100, 1_000_000), description="the largest cavity that is filled")
     remains_vox: tuple[int, ...] = Field((100, 500, 2000, 5000), description="as dust_vox, after the other steps")
@@ -343,8 +251,10 @@ class ChainSettings(Frozen):
 class EnsembleSettings(Frozen):
     """From probability maps to a submission."""
 
-    weights: Literal["fitted", "equal"] = "fitted"
-    threshold: float | Literal["fitted"] = "fitted"
+    weights: Literal["fitted", "equal"] = Field("fitted", description="of the members' maps; fitted out of fold")
+    threshold: float | Literal["fitted"] = Field(
+        "fitted", description="probability from which a pixel is ink; fitted: the highest F0.5 out of fold"
+    )
     min_area_um2: float = Field(20_000.0, ge=0, description="smaller ink components are dropped")
     when_empty: Literal["refuse", "one_pixel"] = Field(
         "refuse", description="what an empty prediction becomes in the submission"
@@ -368,8 +278,8 @@ class PreflightSettings(Frozen):
 class Settings(Frozen):
     """Everything a run needs; saved resolved in the run folder."""
 
-    run_dir: Path
-    seed: int = Field(0, ge=0)
+    run_dir: Path = Field(description="folder that everything made by this run goes to")
+    seed: int = Field(0, ge=0, description="of all that is drawn at random")
     data: DataSettings = DataSettings()
     folds: FoldSettings = FoldSettings()
     stage1: Stage1Settings

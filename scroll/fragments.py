@@ -184,7 +184,7 @@ def names_below(folder: Path, ids: Sequence[str], what: str, content: str) -> li
     """
     if not folder.is_dir():
         raise MissingInputError(
-            f"{folder}: no such folder; expected one folder per {what} in it (see README, 'your own data')"
+            f"{folder}: no such folder; expected one folder per {what} in it (see docs/real_data.md)"
         )
     there = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     for wanted in ids:

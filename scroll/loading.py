@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from scroll.config import LoaderSettings, TrainingSettings
+from scroll.config_training import LoaderSettings, TrainingSettings
 from scroll.errors import InputError, UnreadableError, WorkerDiedError
 from scroll.interrupts import hear_of_dead_workers_once, leave_signals_to_parent
 

@@ -38,9 +38,9 @@ class SegformerOptions(Frozen):
         None,
         description="a size of the paper: sets depths, hidden_sizes and decoder_hidden_size, which are then left out",
     )
-    depths: tuple[int, int, int, int] = (2, 2, 2, 2)
-    hidden_sizes: tuple[int, int, int, int] = (32, 64, 160, 256)
-    decoder_hidden_size: int = Field(256, ge=1)
+    depths: tuple[int, int, int, int] = Field((2, 2, 2, 2), description="blocks of each of the four stages")
+    hidden_sizes: tuple[int, int, int, int] = Field((32, 64, 160, 256), description="channels of each stage")
+    decoder_hidden_size: int = Field(256, ge=1, description="channels of the decoder")
     strides: tuple[int, int, int, int] = Field(
         (4, 2, 2, 2), description="of the four stages; a first stride of 2 keeps finer detail"
     )
@@ -64,7 +64,7 @@ class SegformerOptions(Frozen):
 class SmpOptions(Frozen):
     """What a YAML may set for smp.<decoder>."""
 
-    encoder: str = "resnet18"
+    encoder: str = Field("resnet18", description="name of an encoder of segmentation-models-pytorch")
     pretrained_file: Path | None = Field(None, description="local safetensors of the encoder; never a download")
 
 

@@ -18,7 +18,7 @@ class LevelOptions(Frozen):
         description="downsampling on the way into each level (z, y, x), as many as channels; a first one above 1 saves most "
         "of the work and memory and is undone by interpolation at the end",
     )
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of channels that is blanked while training")
     deep_supervision: int = Field(
         0,
         ge=0,

@@ -23,7 +23,7 @@ class Options(Frozen):
         (1, 2, 2, 4), min_length=2, description="residual blocks of each level on the way down; as many levels"
     )
     blocks_up: tuple[PositiveInt, ...] = Field((1, 1, 1), description="the same on the way up; one level fewer")
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of channels that is blanked while training")
 
     @model_validator(mode="after")
     def _levels_and_groups_fit(self) -> "Options":

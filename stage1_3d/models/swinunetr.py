@@ -21,7 +21,7 @@ class Options(Frozen):
     checkpointing: bool = Field(
         True, description="keep half as much for the backward pass, and compute the rest again then; same result"
     )
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of activations that is blanked while training")
     drop_path: float = Field(
         0.0, ge=0, lt=1, description="chance that a residual branch is passed over, in the last stage"
     )
