@@ -28,7 +28,7 @@ Made by `python scripts/settings_document.py` from the descriptions beside the s
 - A configuration is one YAML. What it does not say has the default below. An unknown key is an error that says what was probably meant.
 - `extends: demo.yaml` takes another configuration, beside this one, as the start. Mappings are merged; lists are replaced whole.
 - `stage1.defaults` is merged under every member of `stage1.members`.
-- For one run: `make stage1 SET='seed=2 data.depth=[-6,6]'` (no space in a value), or `--set seed=2 --set 'data.depth=[-6, 6]'`.
+- For one run: `make stage1 SET='seed=2 data.depth=[-10,6]'` (no space in a value), or `--set seed=2 --set 'data.depth=[-10, 6]'`.
 - The settings that a run really had, all of them: `<run_dir>/settings.yaml`.
 
 In names `_vox` are voxels of the scan, `_px` pixels of working resolution (after `data.bin_yx`), `_um` micrometres.

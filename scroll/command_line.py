@@ -6,13 +6,24 @@ from collections.abc import Callable
 
 from scroll.errors import InputError
 
+OURS = ("scroll", "stage1_3d", "stage2_2d", "ensemble", "scripts")
+
 
 def run_door(main: Callable[[], int | None]) -> None:
-    """Run `main` and exit: 0 or what it returns, 2 after a mendable error told in one line, 130 after Ctrl-C."""
+    """Run `main` and exit: 0 or what it returns, 2 after a mendable error (or a missing package) told in one line, 130 after Ctrl-C."""
     try:
         sys.exit(main() or 0)
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OURS:
+            raise
+        print(
+            f"error: {sys.executable} has no package '{error.name}'; make the environment with 'make setup', then use its Python: "
+            "'. .venv/bin/activate', or .venv/bin/python in the place of python",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -13,6 +13,7 @@ from scroll.config import MemberSettings, Settings, Stage1Settings
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_text
 
+DEFAULTS = "stage1.defaults."
 PLAN = "@"  # before the name of a file that is laid over the configuration
 
 
@@ -35,8 +36,25 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
 def _resolved(path: Path, overrides: Sequence[str]) -> Settings:
     raw = _read_with_parents(path, seen=())
     for override in overrides:
+        if not override.startswith(PLAN):
+            _refuse_hidden(override, raw, path)
         raw = merged(raw, _read_plan(override) if override.startswith(PLAN) else _parsed_override(override))
     return _validated(_with_member_defaults(raw, path), path)
+
+
+def _refuse_hidden(override: str, raw: dict[str, Any], path: Path) -> None:
+    """Refuse an override of `stage1.defaults` that would change nothing, since every member sets that very key itself."""
+    dotted = override.partition("=")[0].strip()
+    stage1 = raw.get("stage1")
+    members = stage1.get("members") if isinstance(stage1, dict) else None
+    if not dotted.startswith(DEFAULTS) or not isinstance(members, dict) or not members:
+        return
+    key = dotted.removeprefix(DEFAULTS)
+    if all(isinstance(member, dict) and key in _leaves(member) for member in members.values()):
+        raise InputError(
+            f"--set {override}: changes nothing, for every member in {path} sets {key} itself; "
+            f"name the member: --set stage1.members.{next(iter(members))}.{key}={override.partition('=')[2]}"
+        )
 
 
 def save_settings(settings: Settings, path: Path) -> None:

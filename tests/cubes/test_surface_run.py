@@ -12,12 +12,12 @@ import tifffile
 import yaml
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from tiny_surface import tiny_surface
 
 from ensemble.cube_calibrate import calibrate_cubes, fit_path, from_every_scroll, read_cube_fit
 from ensemble.cube_candidates import CHAIN, ENSEMBLE, SHEETS, STAGE2
 from ensemble.cube_predict import CubeRun, predict_test_cubes
 from scroll.config import Settings
-from scroll.config_file import merged
 from scroll.cubes import find_cubes, oof_sheets, prepare, training_cubes
 from scroll.errors import MissingInputError
 from scroll.files import read_json
@@ -31,30 +31,14 @@ from stage1_3d.train import train_stage1
 from stage2_2d.train import train_stage2
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-QUICK = {"steps": 6, "train_batch_size": 2, "validation_batch_size": 2, "validation_patches": 2, "validate_every": 3}
-QUICK |= {"checkpoint_every": 3, "warmup_steps": 1, "ema_decay": 0.5}
 
 
 @pytest.fixture(scope="module")
 def config(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's configuration, so small that it learns next to nothing in seconds."""
     root = tmp_path_factory.mktemp("surface")
-    small = {"channels": [4, 8, 8], "strides": [[2, 2, 2], [2, 2, 2], [2, 2, 2]]}
-    chain = {"thresholds": [0.3, 0.5], "smooth_sigma_vox": [], "strong": [0.6], "dust_vox": [50], "thickness_vox": []}
-    chain |= {"even": [], "closing_radius_vox": [1], "plug_radius_vox": [], "cavity_vox": [1000], "remains_vox": []}
-    changes = {
-        "run_dir": str(root / "run"),
-        "data": {"root": str(phantom), "cache_dir": str(phantom.parent / "cache")},
-        "stage1": {"defaults": {"patch_size": [32, 32, 32], "training": QUICK}, "window": {"overlap": 0.25}},
-        "tracing": {"least_area_vox": 400, "reach_vox": 4},
-        "stage2": {"patch_size": [32, 32], "training": QUICK},
-        "ensemble": {"chain": chain | {"octant_dust_vox": [20], "passes": 1}},
-    }
-    settings = merged(yaml.safe_load((REPOSITORY / "configs" / "demo_surface.yaml").read_text()), changes)
-    member = settings["stage1"]["members"]["unet3d"] | {"options": small, "training": QUICK}
-    settings["stage1"]["members"] = {"unet3d": member, "second": member | {"seed": 1}}
     path = root / "tiny.yaml"
-    path.write_text(yaml.safe_dump(settings))
+    path.write_text(yaml.safe_dump(tiny_surface(root / "run", phantom, phantom.parent / "cache")))
     return path
 
 

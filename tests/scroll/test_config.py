@@ -118,6 +118,16 @@ def test_an_override_of_the_defaults_reaches_every_member_that_does_not_say_othe
     assert [(m.seed, m.training.steps) for m in members.values()] == [(2, 7), (5, 7)]
 
 
+def test_an_override_of_the_defaults_that_no_member_would_notice_is_refused_and_names_one_that_would(tmp_path):
+    text = MINIMAL + "    b: {network: cnn3d, seed: 5, training: {steps: 3}}\n"
+    both = text.replace("a: {network: unet3d}", "a: {network: unet3d, training: {steps: 9}}")
+    assert both != text
+    said = refusal(tmp_path, both, ("stage1.defaults.training.steps=200",))
+    assert "--set stage1.members.a.training.steps=200" in said
+    heard = load_settings(written(tmp_path, text), ["stage1.defaults.training.steps=200"]).stage1.members
+    assert [member.training.steps for member in heard.values()] == [200, 3]
+
+
 @pytest.mark.parametrize("override", ["data.bin_yx", "=3", "data.depth=[-3, 5"])
 def test_an_override_that_cannot_be_read_is_shown(tmp_path, override):
     assert f"--set {override}" in refusal(tmp_path, MINIMAL, (override,))

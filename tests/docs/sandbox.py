@@ -1,0 +1,85 @@
+"""A clean clone to follow the pages in: the same doors and the same names of files, but tiny phantoms and tiny networks.
+
+Only two things differ from what a reader has: the shipped configurations that the pages train with are overwritten by tiny ones
+of the same name, and the demo draws a smaller phantom.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from documentation import CONFIG_FILE, REPOSITORY, blocks, commands_of, reason_not_to_run
+
+from scroll.config_file import merged
+from scroll.phantom.dataset import make_cubes, make_fragments
+from scroll.phantom.settings import cube_settings, fragment_settings
+from tests.cubes.tiny_surface import tiny_surface
+from tests.pipeline.pipeline_run import tiny_settings
+
+SEED, SIZE_ZYX, LETTERS_PX, CUBE_VOX = 3, (24, 256, 256), 90.0, 64
+DRAWN = '"--seed", "2026", "--size", "65", "1536", "1536", "--train", "4", "--test", "1"'
+DRAWN_HERE = f'"--seed", "{SEED}", "--size", "24", "256", "256", "--letter-height-px", "{LETTERS_PX}", "--train", "3", "--test", "1"'
+
+
+def clone_into(root: Path) -> None:
+    """Every file that git knows or would know, and an environment in which nothing has to be installed."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (REPOSITORY / name).exists():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, root / name)
+    (root / ".venv").mkdir()
+    for entry in Path(sys.prefix).iterdir():
+        if not entry.name.startswith("installed"):
+            (root / ".venv" / entry.name).symlink_to(entry)
+    for stamp in ("installed", "installed-dev"):  # the later one second: make looks at the times
+        (root / ".venv" / stamp).touch()
+
+
+def shrink(root: Path) -> None:
+    """Overwrite the configurations that are trained with, let the demo draw less, and lay out the data."""
+    demo = yaml.safe_load((REPOSITORY / "configs" / "demo.yaml").read_text())
+    tiny = tiny_settings(root, root)
+    del tiny["extends"]
+    tiny["ensemble"] = {"min_area_um2": 0, "when_empty": "one_pixel"}  # it learns next to nothing
+    for name in ("demo", "ink"):
+        there = {"run_dir": f"runs/{name}", "data": {"root": f"data/{name}", "cache_dir": "data/cache"}}
+        content = merged(merged(demo, tiny), there)
+        (root / "configs" / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        settings = fragment_settings("default", SIZE_ZYX, False, LETTERS_PX)
+        make_fragments(root / "data" / name, settings, SEED, train=3, test=1, jobs=1)
+    surface = tiny_surface(Path("runs/surface"), Path("data/surface"), Path("data/cache"))
+    (root / "configs" / "surface.yaml").write_text(yaml.safe_dump(surface), encoding="utf-8")
+    make_cubes(root / "data" / "surface", cube_settings("default", CUBE_VOX), seed=5, train=6, test=1, jobs=1)
+    door = root / "scripts" / "demo.py"
+    text = door.read_text(encoding="utf-8")
+    assert DRAWN in text
+    door.write_text(text.replace(DRAWN, DRAWN_HERE), encoding="utf-8")
+
+
+def follow(page: Path, root: Path) -> list[tuple[str, str]]:
+    """Do what the page says from top to bottom: write its configurations, run its commands; each command with what it said."""
+    said = []
+    for block in blocks(page):
+        to_write = CONFIG_FILE.match(block.text)
+        if block.kind == "yaml" and to_write:
+            (root / to_write[1]).write_text(block.text, encoding="utf-8")
+        if block.kind == "sh":
+            said += [(line, run(line, root)) for line in commands_of(block) if not reason_not_to_run(line)]
+    return said
+
+
+def run(command: str, root: Path) -> str:
+    """One command as a reader would type it in the clone, `.venv` activated; all that it printed."""
+    path = os.pathsep.join([str(root / ".venv" / "bin"), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=root, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command}\n{done.stdout}"
+    return done.stdout
