@@ -56,5 +56,5 @@ def test_the_first_half_hour_leaves_what_it_says(started: dict[str, str], clone:
 
 
 def test_a_misspelt_setting_is_told_with_what_was_probably_meant(clone: Path) -> None:
-    with pytest.raises(AssertionError, match="unknown key 'ensemble.min_area_um'; did you mean 'min_area_um2'"):
+    with pytest.raises(AssertionError, match=r"unknown key 'ensemble\.min_area_um'; did you mean 'min_area_um2'"):
         run("make demo SET='ensemble.min_area_um=3'", clone)
