@@ -158,7 +158,7 @@ def _compressors(is_v2: bool) -> Any:
         return Blosc(cname="zstd", clevel=1, shuffle=Blosc.SHUFFLE)
     from zarr.codecs import BloscCodec, Crc32cCodec
 
-    return [BloscCodec(cname="zstd", clevel=1), Crc32cCodec()]
+    return [BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"), Crc32cCodec()]
 
 
 def _multiscales(
