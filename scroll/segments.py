@@ -284,9 +284,7 @@ def box_inside(
     shape: tuple[int, int, int], corner: NDArray[np.floating], size: tuple[int, int, int]
 ) -> tuple[int, int, int]:
     """The corner of a box of that size, moved so that the box lies inside a volume of `shape` where it can."""
-    z, y, x = (
-        int(np.clip(round(float(c)), 0, max(0, n - s))) for c, n, s in zip(corner, shape, size, strict=True)
-    )
+    z, y, x = (int(np.clip(round(float(c)), 0, max(0, n - s))) for c, n, s in zip(corner, shape, size, strict=True))
     return z, y, x
 
 
@@ -310,7 +308,9 @@ def grey_scale_about(volume: Volume, surfaces: Sequence[Surface], level: int) ->
         corner = box_inside(volume.shape, at_level(point, level) - SAMPLED_EDGE // 2, (SAMPLED_EDGE,) * 3)
         samples.append(volume[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)].ravel())
     if not samples:
-        raise InputError(f"{surfaces[0].path}: no valid point in any surface that lies in {volume.path}; trace it again")
+        raise InputError(
+            f"{surfaces[0].path}: no valid point in any surface that lies in {volume.path}; trace it again"
+        )
     return grey_scale_of(np.concatenate(samples))
 
 

@@ -54,9 +54,7 @@ def place_in_order(index: Index) -> int:
     [(0, 0, 0), (0, 0, 1), (0, 1, 1), (1, 0, 0)]
     """
     bits = max(index).bit_length()
-    return sum(
-        (number >> bit & 1) << (3 * bit + 2 - axis) for axis, number in enumerate(index) for bit in range(bits)
-    )
+    return sum((number >> bit & 1) << (3 * bit + 2 - axis) for axis, number in enumerate(index) for bit in range(bits))
 
 
 def part_of(shards: Iterable[Shard], part: int, parts: int) -> list[Shard]:
@@ -66,7 +64,9 @@ def part_of(shards: Iterable[Shard], part: int, parts: int) -> list[Shard]:
         InputError: there is no such part.
     """
     if not 0 <= part < parts:
-        raise InputError(f"--part-id {part} --num-parts {parts}: expected 0 <= part-id < num-parts: number parts from 0")
+        raise InputError(
+            f"--part-id {part} --num-parts {parts}: expected 0 <= part-id < num-parts: number parts from 0"
+        )
     return sorted(shards, key=lambda shard: place_in_order(shard.index))[part::parts]
 
 
@@ -79,22 +79,23 @@ def refuse_shared_shards(regions: Iterable[tuple[Index, Index]], shape: Sequence
     Raises:
         InputError: names the region, or the two regions and the shard.
     """
-    owner: dict[Index, Index] = {}
-    for corner, size in regions:
+    owner: dict[Index, tuple[int, Index]] = {}
+    for number, (corner, size) in enumerate(regions):
         ends = [c + s for c, s in zip(corner, size, strict=True)]
         is_whole = all(
-            c % shard_vox == 0 and c < end <= n and (end % shard_vox == 0 or end == n)
+            c % shard_vox == 0 and 0 <= c < end <= n and (end % shard_vox == 0 or end == n)
             for c, end, n in zip(corner, ends, shape, strict=True)
         )
         if not is_whole:
             raise InputError(
-                f"plan: the region at {corner} of {size} voxels is not made of whole shards of {shard_vox} voxels; another writer "
-                "would touch the same shard, and zarr then loses data silently: make regions multiples of the shard"
+                f"plan: the region at {corner} of {size} voxels is not made of whole shards of {shard_vox} voxels; its neighbour would "
+                "write the same shard, and zarr then loses data silently: make regions multiples of the shard"
             )
-        spans = (range(c // shard_vox, -(-end // shard_vox)) for c, end in zip(corner, ends, strict=True))
-        for shard in itertools.product(*spans):
-            if owner.setdefault(shard, corner) != corner or len(shard) != 3:  # type: ignore[arg-type]
+        z, y, x = (range(c // shard_vox, -(-end // shard_vox)) for c, end in zip(corner, ends, strict=True))
+        for shard in itertools.product(z, y, x):
+            other, where = owner.setdefault(shard, (number, corner))
+            if other != number:
                 raise InputError(
-                    f"plan: the regions at {owner[shard]} and {corner} both write shard {shard}, and zarr then loses data silently: "  # type: ignore[index]
+                    f"plan: the regions at {where} and {corner} both write shard {shard}, and zarr then loses data silently: "
                     "give each shard to one of them"
                 )

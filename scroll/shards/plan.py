@@ -64,9 +64,6 @@ class Plan:
         Raises:
             InputError: names the shard.
         """
-        if len(set(self.indices)) < len(self.indices):
-            twice = next(index for index in self.indices if self.indices.count(index) > 1)
-            raise InputError(f"plan: shard {twice} is in it twice, and two workers would write it: name it once")
         refuse_shared_shards(((s.corner, s.size) for s in self.shards), self.how.shape, self.how.shard_vox)
 
     def lines(self) -> Iterator[str]:
