@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def key_of_wish(settings: Settings, wish: Wish) -> str:
     networks = [[name, w, *(file_hash(weights_path(settings, name, k)) for k in folds)] for name, w in weights.items()]
     precision = [settings.stage1.members[name].training.precision for name in weights]
     cut = [wish.level, wish.shard_vox, wish.chunk_vox, wish.version, wish.levels, wish.grey_scale]
-    where = [fingerprint(surface_path(path)) for path in wish.surfaces]
+    where: list[Any] = [fingerprint(path) for path in wish.surfaces]
     where += [settings.data.depth, settings.data.normal_sign] if wish.surfaces else []
     where += [fingerprint(wish.mask)] if wish.mask else []
     return key_of(
@@ -184,7 +184,7 @@ def measured_grey_scale(volume: Volume, shards: Sequence[Shard], surfaces: Seque
         return grey_scale_about(volume, surfaces, level)
     rng, samples = np.random.default_rng(0), []
     for _ in range(10 * SAMPLED_PLACES):
-        shard = shards[rng.integers(len(shards))]
+        shard = shards[int(rng.integers(len(shards)))]
         place = np.array(shard.corner) + rng.integers(0, shard.size, 3)
         corner = box_inside(volume.shape, place.astype(float), (SAMPLED_EDGE,) * 3)
         cube = volume[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)]

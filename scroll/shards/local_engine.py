@@ -5,6 +5,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from typing import Any
@@ -62,18 +63,17 @@ class _Processes:
         return hand
 
     def give(self, hand: Hand, shard: Shard) -> None:
-        try:
+        with suppress(OSError):  # it died meanwhile: `wait` will say so
             self._at_work[hand][1].send(shard)
-        except OSError:
-            pass  # it died meanwhile: `wait` will say so
 
     def wait(self) -> list[tuple[Hand, Outcome | None]]:
-        by_end = {ends: hand for hand, (_, ends) in self._at_work.items()}
+        by_end: dict[Any, Hand] = {ends: hand for hand, (_, ends) in self._at_work.items()}
         found: list[tuple[Hand, Outcome | None]] = []
-        for ends in connection.wait(list(by_end)):
+        ready: list[Any] = connection.wait(list(by_end))
+        for ends in ready:
             hand = by_end[ends]
             try:
-                found.append((hand, ends.recv()))  # type: ignore[union-attr]
+                found.append((hand, ends.recv()))
             except (EOFError, OSError):
                 self._at_work.pop(hand)[0].join()
                 found.append((hand, None))

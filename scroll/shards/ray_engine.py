@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from scroll.errors import InputError
@@ -62,12 +63,11 @@ class RayEngine:
 
 def _ray() -> Any:
     try:
-        import ray
+        return import_module("ray")
     except ImportError:
         raise InputError(
             "--engine ray: the package ray is not installed; run pip install 'scroll-ensemble[dist]'"
         ) from None
-    return ray
 
 
 class _Actors:
