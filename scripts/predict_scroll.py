@@ -10,6 +10,7 @@ Exit code 3 where shards failed: they are named, the rest is done, and the same 
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,6 @@ def main() -> int:
     from ensemble.check import load_run_settings
     from ensemble.whole_scroll_plan import make_plan, recipe_of
     from scroll.shards.drive import Part, run_part
-    from scroll.shards.ledger import PLAN
     from scroll.shards.plan import write_plan
     from scroll.shards.status import read_status
     from scroll.shards.work import Job
@@ -48,7 +48,7 @@ def main() -> int:
         write_plan(path, plan)
         print(f"plan: {path}")
         return 0
-    plan = current_plan(settings, wish, ledger / PLAN)
+    plan = current_plan(settings, wish, ledger)
     part, engine = Part(*part_of_environment(arguments)), engine_of(arguments)
     job = Job(
         ledger, plan.key, create_output(arguments.output, plan.how, plan.key), recipe_of(settings, plan), part.name
@@ -130,26 +130,21 @@ def ledger_folder(arguments: argparse.Namespace) -> Path:
     return place.with_name(f"{place.name}.ledger")
 
 
-def current_plan(settings: "Settings", wish: "Wish", path: Path) -> "Plan":
+def current_plan(settings: "Settings", wish: "Wish", ledger: Path) -> "Plan":
     """The plan that the ledger was begun with, or a new one.
 
     Raises:
         InputError: it was begun with other networks, settings or shards.
     """
     from ensemble.whole_scroll_plan import key_of_wish, make_plan
-    from scroll.errors import InputError
-    from scroll.shards.plan import read_plan, write_plan
+    from scroll.shards.drive import claim
+    from scroll.shards.ledger import PLAN
+    from scroll.shards.plan import read_plan
 
-    if path.exists():
-        plan = read_plan(path)
-        if plan.key != key_of_wish(settings, wish):
-            raise InputError(
-                f"{path}: was begun with another volume, other networks or settings; give another --output, or delete this one "
-                "and its ledger"
-            )
-        return plan
-    plan = make_plan(settings, wish)
-    write_plan(path, plan)  # of several parts the last to write wins: they all made the same
+    if not (ledger / PLAN).exists():
+        claim(ledger, make_plan(settings, wish))
+    plan = read_plan(ledger / PLAN)
+    claim(ledger, replace(plan, key=key_of_wish(settings, wish)))
     return plan
 
 

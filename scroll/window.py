@@ -197,7 +197,8 @@ def predict_box(sweep: Sweep, read: ReadTensor, forward: Forward, corner: Corner
     """Probabilities (K, *size), float32, of one box of the space, where the scores come from.
 
     A voxel's value is made of the windows that touch it and of nothing else, taken in one order, in batches of one
-    shape (a short one is filled up with its last window): however the space is cut into boxes, it is the same.
+    shape (a short one is filled up with its last window). The same box gives the same bits whatever was done before it;
+    of boxes that overlap, exponentials may differ in the last bit.
     `is_wanted`, `rows` and `empty` of the sweep play no part: every window that touches the box is looked at.
 
     Memory: one float32 array of the box.

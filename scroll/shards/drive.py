@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from scroll.errors import InputError
 from scroll.progress import progress
 from scroll.shards.engines import Engine
 from scroll.shards.grid import Shard, part_of, shards_of
-from scroll.shards.ledger import PYRAMID, Ledger, Outcome
-from scroll.shards.plan import Plan
+from scroll.shards.ledger import PLAN, PYRAMID, Ledger, Outcome
+from scroll.shards.plan import Plan, read_plan, write_plan
 from scroll.shards.work import Job
 
 Told = Callable[[str], None]
@@ -36,6 +37,7 @@ def run_part(plan: Plan, job: Job, engine: Engine, part: Part, tell: Told = prin
         InputError: another process drives this part, or something came up that no shard would survive, such as a full disk.
     """
     plan.check()
+    claim(job.ledger, plan)
     ledger = Ledger(job.ledger, job.key)
     with ledger.driving(part.name):
         _refuse_other_cuts(ledger, part)
@@ -43,6 +45,21 @@ def run_part(plan: Plan, job: Job, engine: Engine, part: Part, tell: Told = prin
         left = [shard for shard in plan.part(part.number, part.of) if shard.index not in done]
         failed = _consume(engine, job, left, f"predict, {part.name}", tell)
     return failed or _coarser_levels(plan, job, engine, ledger, tell)
+
+
+def claim(ledger: Path, plan: Plan) -> None:
+    """Leave the plan in the ledger's folder; of several parts the last to write wins: they all made the same.
+
+    Raises:
+        InputError: the ledger is that of another plan.
+    """
+    if not (ledger / PLAN).exists():
+        write_plan(ledger / PLAN, plan)
+    elif read_plan(ledger / PLAN).key != plan.key:
+        raise InputError(
+            f"{ledger / PLAN}: was begun with another volume, other networks or settings; give another --output, or delete this one "
+            "and its ledger"
+        )
 
 
 def _refuse_other_cuts(ledger: Ledger, part: Part) -> None:
