@@ -15,6 +15,7 @@ from scroll.patches import window_starts
 
 Corner = tuple[int, ...]
 Read = Callable[[Corner], NDArray[np.float32]]  # corner of a window -> (C, *patch)
+ReadTensor = Callable[[Corner], Tensor]  # the same, already where the networks are
 Forward = Callable[[Tensor], Tensor]  # (B, C, *patch) -> logits (B, K, *patch)
 Advance = Callable[[int], None]  # called with the number of windows just done
 Write = Callable[[int, NDArray[np.float32]], None]  # first row, (K, *shape with fewer rows) probabilities
@@ -185,6 +186,70 @@ class _Band:
         return np.where(seen, mean, self.sweep.empty).astype(np.float32)
 
 
+def windows_about(sweep: Sweep, corner: Corner, size: tuple[int, ...]) -> list[list[int]]:
+    """Where the windows begin, along each axis, that touch the box of `size` at `corner`."""
+    spans = zip(sweep.starts(), sweep.patch, corner, size, strict=True)
+    return [[start for start in starts if start + p > c and start < c + n] for starts, p, c, n in spans]
+
+
+@torch.inference_mode()
+def predict_box(sweep: Sweep, read: ReadTensor, forward: Forward, corner: Corner, size: tuple[int, ...]) -> Tensor:
+    """Probabilities (K, *size), float32, of one box of the space, where the scores come from.
+
+    A voxel's value is made of the windows that touch it and of nothing else, taken in one order, in batches of one
+    shape (a short one is filled up with its last window). The same box gives the same bits whatever was done before it;
+    of boxes that overlap, exponentials may differ in the last bit.
+    `is_wanted`, `rows` and `empty` of the sweep play no part: every window that touches the box is looked at.
+
+    Memory: one float32 array of the box.
+
+    Raises:
+        InputError: a score is NaN or infinite.
+    """
+    starts = windows_about(sweep, corner, size)
+    corners, batch_size = list(product(*starts)), sweep.settings.batch_size
+    sums = weight = None
+    for first in range(0, len(corners), batch_size):
+        batch = corners[first : first + batch_size]
+        padded = batch + batch[-1:] * (batch_size - len(batch))
+        scores = symmetric_mean(forward, torch.stack([read(one) for one in padded]), sweep.settings)
+        if sums is None or weight is None:
+            sums = scores.new_zeros((scores.shape[1], *size))
+            weight = torch.from_numpy(blend_weights(sweep.patch, sweep.settings.blend)).to(scores.device)
+        for one, score in zip(batch, scores, strict=False):
+            there, here = _overlap(one, sweep.patch, corner, size)
+            sums[(slice(None), *there)] += score[(slice(None), *here)] * weight[here]
+    if sums is None or not bool(torch.isfinite(sums).all()):
+        raise InputError(
+            f"the network gave NaN or infinity in the box at {corner}; predict with training.precision fp32 or bf16"
+        )
+    for axis, seen in enumerate(starts):
+        sums /= _axis_weights(sweep, axis, seen, corner[axis], size[axis]).to(sums.device)
+    return sums.clamp_(-30, 30).sigmoid_() if sweep.settings.average == "logits" else sums
+
+
+def _overlap(
+    window: Corner, patch: tuple[int, ...], corner: Corner, size: tuple[int, ...]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """What a window and a box share, counted in the box and in the window."""
+    spans = list(zip(window, patch, corner, size, strict=True))
+    shared = [(max(w, c), min(w + p, c + n)) for w, p, c, n in spans]
+    there = tuple(slice(low - c, high - c) for (low, high), c in zip(shared, corner, strict=True))
+    return there, tuple(slice(low - w, high - w) for (low, high), w in zip(shared, window, strict=True))
+
+
+def _axis_weights(sweep: Sweep, axis: int, starts: Sequence[int], corner: int, size: int) -> Tensor:
+    """Sum of the weights of all windows along one axis, broadcast to (1, *box): the whole is the product over the axes."""
+    bell = _bell(sweep.patch[axis], sweep.settings.blend)
+    total = np.zeros(size, dtype=np.float32)
+    for start in starts:
+        low, high = max(start, corner), min(start + len(bell), corner + size)
+        total[low - corner : high - corner] += bell[low - start : high - start]
+    shape = [1] * (len(sweep.patch) + 1)
+    shape[axis + 1] = size
+    return torch.from_numpy(total).reshape(shape)
+
+
 def blend_weights(patch: tuple[int, ...], kind: str) -> NDArray[np.float32]:
     """Weight of each voxel of a window, > 0 everywhere, highest in the middle: a product of one bell per axis.
 
@@ -192,17 +257,21 @@ def blend_weights(patch: tuple[int, ...], kind: str) -> NDArray[np.float32]:
     """
     weight = np.ones(patch, dtype=np.float32)
     for axis, length in enumerate(patch):
-        middle = np.arange(length) + 0.5
-        if kind == "hann":
-            bell = np.sin(np.pi * middle / length) ** 2
-        elif kind == "gaussian":
-            bell = np.exp(-0.5 * ((middle - length / 2) / (length / 8)) ** 2)
-        else:
-            bell = np.ones(length)
         shape = [1] * len(patch)
         shape[axis] = length
-        weight = weight * np.maximum(bell, 1e-3).astype(np.float32).reshape(shape)
+        weight = weight * _bell(length, kind).reshape(shape)
     return weight
+
+
+def _bell(length: int, kind: str) -> NDArray[np.float32]:
+    middle = np.arange(length) + 0.5
+    if kind == "hann":
+        bell = np.sin(np.pi * middle / length) ** 2
+    elif kind == "gaussian":
+        bell = np.exp(-0.5 * ((middle - length / 2) / (length / 8)) ** 2)
+    else:
+        bell = np.ones(length)
+    return np.maximum(bell, 1e-3).astype(np.float32)
 
 
 @torch.inference_mode()
