@@ -19,6 +19,8 @@ from stage1_3d.predict import load_forward
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scroll.window import ReadTensor
+
 Triple = tuple[int, int, int]
 
 
@@ -103,24 +105,29 @@ class EnsemblePredictor:
             UnreadableError: the CT cannot be read, or is no number.
             InputError: a network gave NaN or infinity.
         """
-        first, block = self._block(corner, size)
+        first, block = self.block(corner, size)
         if block is None:
             return None
         total: Tensor | None = None
         for name, weight in self.recipe.weights.items():
-            patch = self.sweeps[name].patch
-
-            def read(window: tuple[int, ...], patch: tuple[int, ...] = patch) -> "Tensor":
-                at = [w - f for w, f in zip(window, first, strict=True)]
-                return block[tuple(slice(a, a + p) for a, p in zip(at, patch, strict=True))][None]
-
+            read = self.reader(name, first, block)
             prob = predict_box(self.sweeps[name], read, self.forwards[name], corner, size).mul_(weight)
             total = prob if total is None else total.add_(prob)
         if total is None:
             raise InputError(f"{self.recipe.settings.run_dir}: no member has a weight; fit the ensemble again")
         return np.asarray(total.cpu().numpy())
 
-    def _block(self, corner: Triple, size: Triple) -> "tuple[Triple, Tensor | None]":
+    def reader(self, name: str, first: Triple, block: "Tensor") -> "ReadTensor":
+        """Corner of one of a member's windows -> what it sees (1, *patch) of a block that begins at voxel `first`."""
+        patch = self.sweeps[name].patch
+
+        def read(window: tuple[int, ...]) -> "Tensor":
+            at = [w - f for w, f in zip(window, first, strict=True)]
+            return block[tuple(slice(a, a + p) for a, p in zip(at, patch, strict=True))][None]
+
+        return read
+
+    def block(self, corner: Triple, size: Triple) -> "tuple[Triple, Tensor | None]":
         """The CT about a box in spreads, where the networks are, and its first voxel; None where the box is empty."""
         import torch
 

@@ -1,6 +1,6 @@
 """Sliding-window prediction whose memory is bounded by one row of windows, not by the volume."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -206,24 +206,42 @@ def predict_box(sweep: Sweep, read: ReadTensor, forward: Forward, corner: Corner
     Raises:
         InputError: a score is NaN or infinite.
     """
-    starts = windows_about(sweep, corner, size)
-    corners, batch_size = list(product(*starts)), sweep.settings.batch_size
-    sums = weight = None
-    for first in range(0, len(corners), batch_size):
-        batch = corners[first : first + batch_size]
-        padded = batch + batch[-1:] * (batch_size - len(batch))
+    corners = list(product(*windows_about(sweep, corner, size)))
+    return blend_box(sweep, window_scores(sweep, read, forward, corners), corner, size)
+
+
+def window_scores(
+    sweep: Sweep, read: ReadTensor, forward: Forward, corners: Sequence[Corner]
+) -> Iterator[tuple[Corner, Tensor]]:
+    """Each of the windows with its score (K, *patch), in their order, computed in batches of one shape as they are taken."""
+    size = sweep.settings.batch_size
+    for first in range(0, len(corners), size):
+        batch = [*corners[first : first + size]]
+        padded = batch + batch[-1:] * (size - len(batch))
         scores = symmetric_mean(forward, torch.stack([read(one) for one in padded]), sweep.settings)
+        yield from zip(batch, scores, strict=False)
+
+
+def blend_box(sweep: Sweep, scored: Iterable[tuple[Corner, Tensor]], corner: Corner, size: tuple[int, ...]) -> Tensor:
+    """Probabilities (K, *size) of a box out of the scores of windows that touch it, added in their order.
+
+    A voxel's value is right where all windows that touch it are there; elsewhere it means nothing.
+
+    Raises:
+        InputError: a score is NaN or infinite, or there is none.
+    """
+    sums = weight = None
+    for one, score in scored:
         if sums is None or weight is None:
-            sums = scores.new_zeros((scores.shape[1], *size))
-            weight = torch.from_numpy(blend_weights(sweep.patch, sweep.settings.blend)).to(scores.device)
-        for one, score in zip(batch, scores, strict=False):
-            there, here = _overlap(one, sweep.patch, corner, size)
-            sums[(slice(None), *there)] += score[(slice(None), *here)] * weight[here]
+            sums = score.new_zeros((score.shape[0], *size))
+            weight = torch.from_numpy(blend_weights(sweep.patch, sweep.settings.blend)).to(score.device)
+        there, here = _overlap(one, sweep.patch, corner, size)
+        sums[(slice(None), *there)] += score[(slice(None), *here)] * weight[here]
     if sums is None or not bool(torch.isfinite(sums).all()):
         raise InputError(
             f"the network gave NaN or infinity in the box at {corner}; predict with training.precision fp32 or bf16"
         )
-    for axis, seen in enumerate(starts):
+    for axis, seen in enumerate(windows_about(sweep, corner, size)):
         sums /= _axis_weights(sweep, axis, seen, corner[axis], size[axis]).to(sums.device)
     return sums.clamp_(-30, 30).sigmoid_() if sweep.settings.average == "logits" else sums
 
