@@ -139,7 +139,7 @@ def read_arguments() -> argparse.Namespace:
     on_the_fly.add_argument(
         "--tile",
         type=int,
-        default=512,
+        default=256,
         help="edge of a tile in pixels, a multiple of 128: larger ones share more windows and take more memory",
     )
     on_the_fly.add_argument(

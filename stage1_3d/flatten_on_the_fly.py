@@ -17,6 +17,7 @@ from scroll.errors import InputError
 from scroll.maps import CHUNK
 from scroll.progress import progress
 from scroll.receipt import is_current, key_of, write_receipt
+from scroll.shards.grid import place_in_order
 from scroll.surfaces.sample import Source, blocks_about, box_about, sample_along_normals
 from scroll.surfaces.surface import Surface, Tile
 from stage1_3d.flatten_surface import (
@@ -116,8 +117,7 @@ def flatten_on_the_fly(
     shape = surface.canvas_shape(how.pixel_vox)
     maps = TileMaps(folder, key, (len(channels), how.depth, *shape), voxel_um, how.pixel_vox)
     ledger = maps.ledger if ledger is None else ledger
-    rows, columns = (range(-(-length // tiling.edge)) for length in shape)
-    tiles = list(itertools.product(rows, columns))
+    tiles = tiles_in_order(shape, tiling.edge)
     left = [tile for tile in tiles if not ledger.is_done(tile)]
     view = _View(predicted, how, tiling.box_bytes, list(beside.values()))
     with progress(f"predict and flatten {surface.path.name}", len(tiles), "tile", len(tiles) - len(left)) as advance:
@@ -134,6 +134,16 @@ def flatten_on_the_fly(
         folder, key, surface=str(surface.path), sources={name: where_of(s) for name, s in beside.items()}, axes="czyx",
         channels=channels, voxel_um=voxel_um, how=how_as_json(how), predicted=predicted.key, level=predicted.level,
     )  # fmt: skip
+
+
+def tiles_in_order(shape: tuple[int, int], edge: int) -> list[tuple[int, int]]:
+    """Row and column of every tile of a canvas along a Z-order curve: of all neighbours some follow soon, and share windows.
+
+    >>> tiles_in_order((200, 300), 128)
+    [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (1, 2)]
+    """
+    rows, columns = (range(-(-length // edge)) for length in shape)
+    return sorted(itertools.product(rows, columns), key=lambda tile: place_in_order((0, *tile)))
 
 
 @dataclass(frozen=True)
