@@ -87,7 +87,7 @@ class TileMaps:
     def _create(
         self, name: str, key: str, shape: tuple[int, ...], axes: str, voxel_um: float | None, pixel_vox: int
     ) -> None:
-        chunks = (*shape[:-2], CHUNK, CHUNK)
+        chunks = (*(min(length, CHUNK) for length in shape[:-2]), CHUNK, CHUNK)
         array: Any = create_ome_zarr(self._aside(name), shape, "float16", chunks, voxel_um, axes, bin_yx=pixel_vox)
         array.attrs["made_with"] = key
 

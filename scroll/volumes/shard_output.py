@@ -174,19 +174,26 @@ def _rename_if_first(made: Path, path: Path) -> None:
 
 def _send_metadata(made: Path, place: S3Place, how: OutputFormat, key: str) -> None:
     """Store the file that names the key, unless it is there; then, under that key only, all others, which are small."""
-    from scroll.volumes.remote import RemoteSettings, RemoteStore, json_at
-
     mark = MARK[how.version]
-    for version, name in sorted(MARK.items(), key=lambda item: item[1] == mark):
-        if name == mark and place.put_new(mark, (made / mark).read_bytes()):
-            continue
-        about = json_at(RemoteStore(place.url, RemoteSettings()), name)
-        if about is not None:
-            attributes = about if version == "0.4" else about.get("attributes", {})
-            _check_same(place.url, _described(place.url, attributes), (key, how))
+    # looked for first, because not every server that calls itself S3 heeds "only if it is not there"
+    if not _is_there(place.url, how, key) and not place.put_new(mark, (made / mark).read_bytes()):
+        _is_there(place.url, how, key)
     for file in sorted(made.rglob("*")):
         if file.is_file() and file != made / mark:
             place.put(file.relative_to(made).as_posix(), file.read_bytes())
+
+
+def _is_there(url: Url, how: OutputFormat, key: str) -> bool:
+    """Whether this output was begun; refuses another one."""
+    from scroll.volumes.remote import RemoteSettings, RemoteStore, json_at
+
+    store, is_there = RemoteStore(url, RemoteSettings()), False
+    for version, mark in MARK.items():
+        about = json_at(store, mark)
+        if about is not None:
+            _check_same(url, _described(url, about if version == "0.4" else about.get("attributes", {})), (key, how))
+            is_there = True
+    return is_there
 
 
 def _described(where: Path | Url, attributes: Mapping[str, Any]) -> tuple[str, OutputFormat]:
