@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from scroll.config import Settings
 from scroll.errors import InputError, UnreadableError
@@ -15,9 +16,6 @@ from scroll.segments import open_level
 from scroll.volumes.volume import Volume
 from scroll.window import Forward, Sweep, predict_box, windows_about
 from stage1_3d.predict import load_forward
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Triple = tuple[int, int, int]
 
@@ -94,6 +92,7 @@ class EnsemblePredictor:
         self.recipe, self.volume, self.forwards = recipe, volume, forwards
         self.sweeps = {name: sweep_of(recipe.settings, name, volume.shape) for name in recipe.weights}
 
+    @torch.inference_mode()
     def __call__(self, corner: Triple, size: Triple) -> NDArray[np.float32] | None:
         """Probabilities (1, Z, Y, X) of a box; None where the scan is empty there: one grey value throughout.
 
@@ -110,7 +109,7 @@ class EnsemblePredictor:
         for name, weight in self.recipe.weights.items():
             patch = self.sweeps[name].patch
 
-            def read(window: tuple[int, ...], patch: tuple[int, ...] = patch) -> "Tensor":
+            def read(window: tuple[int, ...], patch: tuple[int, ...] = patch) -> Tensor:
                 at = [w - f for w, f in zip(window, first, strict=True)]
                 return block[tuple(slice(a, a + p) for a, p in zip(at, patch, strict=True))][None]
 
@@ -120,10 +119,8 @@ class EnsemblePredictor:
             raise InputError(f"{self.recipe.settings.run_dir}: no member has a weight; fit the ensemble again")
         return np.asarray(total.cpu().numpy())
 
-    def _block(self, corner: Triple, size: Triple) -> "tuple[Triple, Tensor | None]":
+    def _block(self, corner: Triple, size: Triple) -> tuple[Triple, Tensor | None]:
         """The CT about a box in spreads, where the networks are, and its first voxel; None where the box is empty."""
-        import torch
-
         sweeps = list(self.sweeps.values())
         first, end = read_box(sweeps, self.volume.shape, corner, size)
         raw = self.volume[tuple(slice(a, b) for a, b in zip(first, end, strict=True))]
