@@ -1,9 +1,9 @@
 """The ensemble where a surface passes, for flattening on the fly: only windows that hold a sample, each computed once if memory allows."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ensemble.whole_scroll import EnsemblePredictor, EnsembleRecipe, Triple
 from ensemble.whole_scroll_plan import Wish, key_of_wish
@@ -13,9 +13,6 @@ from scroll.segments import grey_scale_about, open_level
 from scroll.surfaces.surface import Surface
 from scroll.window_memory import LIMIT_BYTES, RememberedWindows
 from stage1_3d.flatten_on_the_fly import BoxPrediction, IsSeen
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 BLEND = "ensemble"
 
@@ -51,6 +48,7 @@ class SeenBoxes:
             name: RememberedWindows(sweep, ensemble.forwards[name], share) for name, sweep in ensemble.sweeps.items()
         }
 
+    @torch.inference_mode()
     def __call__(self, corner: Triple, size: Triple, is_seen: IsSeen) -> NDArray[np.float32] | None:
         """Probabilities (K, *size) of a box; None where the scan is empty there.
 
@@ -58,22 +56,19 @@ class SeenBoxes:
             UnreadableError: the CT cannot be read, or is no number.
             InputError: a network gave NaN or infinity.
         """
-        import torch
-
         first, block = self.ensemble.block(corner, size)
         if block is None:
             return None
-        total: list[Tensor] = []
-        with torch.inference_mode():
-            for name, windows in self.windows.items():
-                prob = windows.predict_box(self.ensemble.reader(name, first, block), corner, size, is_seen)
-                if not self.is_blended:
-                    total.append(prob)
-                elif total:
-                    total[0].add_(prob.mul_(self.ensemble.recipe.weights[name]))
-                else:
-                    total.append(prob.mul_(self.ensemble.recipe.weights[name]))
-            return np.asarray(torch.cat(total).cpu().numpy())
+        found: list[Tensor] = []
+        for name, windows in self.windows.items():
+            prob = windows.predict_box(self.ensemble.reader(name, first, block), corner, size, is_seen)
+            if not self.is_blended:
+                found.append(prob)
+            elif found:
+                found[0].add_(prob.mul_(self.ensemble.recipe.weights[name]))
+            else:
+                found.append(prob.mul_(self.ensemble.recipe.weights[name]))
+        return np.asarray(torch.cat(found).cpu().numpy())
 
     def counts(self) -> str:
         """How many windows each member looked at, and how many would have done."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from scroll.config import Settings
 from scroll.errors import InputError, UnreadableError
@@ -13,13 +14,8 @@ from scroll.grey_scale import GreyScale, in_spreads
 from scroll.inference import device
 from scroll.segments import open_level
 from scroll.volumes.volume import Volume
-from scroll.window import Forward, Sweep, predict_box, windows_about
+from scroll.window import Forward, ReadTensor, Sweep, predict_box, windows_about
 from stage1_3d.predict import load_forward
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from scroll.window import ReadTensor
 
 Triple = tuple[int, int, int]
 
@@ -96,6 +92,7 @@ class EnsemblePredictor:
         self.recipe, self.volume, self.forwards = recipe, volume, forwards
         self.sweeps = {name: sweep_of(recipe.settings, name, volume.shape) for name in recipe.weights}
 
+    @torch.inference_mode()
     def __call__(self, corner: Triple, size: Triple) -> NDArray[np.float32] | None:
         """Probabilities (1, Z, Y, X) of a box; None where the scan is empty there: one grey value throughout.
 
@@ -117,20 +114,18 @@ class EnsemblePredictor:
             raise InputError(f"{self.recipe.settings.run_dir}: no member has a weight; fit the ensemble again")
         return np.asarray(total.cpu().numpy())
 
-    def reader(self, name: str, first: Triple, block: "Tensor") -> "ReadTensor":
+    def reader(self, name: str, first: Triple, block: Tensor) -> ReadTensor:
         """Corner of one of a member's windows -> what it sees (1, *patch) of a block that begins at voxel `first`."""
         patch = self.sweeps[name].patch
 
-        def read(window: tuple[int, ...]) -> "Tensor":
+        def read(window: tuple[int, ...]) -> Tensor:
             at = [w - f for w, f in zip(window, first, strict=True)]
             return block[tuple(slice(a, a + p) for a, p in zip(at, patch, strict=True))][None]
 
         return read
 
-    def block(self, corner: Triple, size: Triple) -> "tuple[Triple, Tensor | None]":
+    def block(self, corner: Triple, size: Triple) -> tuple[Triple, Tensor | None]:
         """The CT about a box in spreads, where the networks are, and its first voxel; None where the box is empty."""
-        import torch
-
         sweeps = list(self.sweeps.values())
         first, end = read_box(sweeps, self.volume.shape, corner, size)
         raw = self.volume[tuple(slice(a, b) for a, b in zip(first, end, strict=True))]

@@ -62,7 +62,7 @@ class Status:
             share = one["busy_s"] / max(1e-9, one["at"] - one["began"])
             gpu = f", {one['gpu']}, {one['memory_gib']} GiB" if "gpu" in one else ""
             yield (
-                f"{one['worker']} ({one['part']}): {one['shards']} shards, {one['retries']} retries, busy {min(1.0, share):.0%}{gpu}, "
+                f"{one['worker']}: {one['shards']} shards, {one['retries']} retries, busy {min(1.0, share):.0%}{gpu}, "
                 f"heard of {max(0.0, now - one['at']):.0f} s ago"
             )
 

@@ -57,7 +57,7 @@ class Worker:
     def __init__(self, job: Job, name: str) -> None:
         self.job = job
         self.ledger = Ledger(job.ledger, job.key)
-        self.name = f"{name}-{platform.node()}-{os.getpid()}"
+        self.name = f"{job.part}-{name}-{platform.node()}-{os.getpid()}"
         self._predictor: BoxPredictor | None = None
         self._began, self._busy_s, self._shards, self._retries = time.time(), 0.0, 0, 0
 

@@ -59,8 +59,7 @@ def surface() -> Surface:
 @pytest.mark.parametrize("limit_bytes", [0, 2**30])
 def test_one_pass_is_to_the_bit_what_two_passes_are(ensemble, surface, tmp_path, limit_bytes):
     shape = ensemble.volume.shape
-    with torch.inference_mode():
-        whole = ensemble((0, 0, 0), shape)
+    whole = ensemble((0, 0, 0), shape)
     flatten_surface(surface, {"ensemble": Source(whole[0])}, HOW, tmp_path / "two", 7.91)
     boxes = SeenBoxes(ensemble, is_blended=True, limit_bytes=limit_bytes)
     predicted = BoxPrediction(boxes, ("ensemble",), shape, 0, "key")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from pipeline_run import REPOSITORY, Run, changed, states, step
 from scipy.ndimage import binary_erosion
@@ -213,8 +212,7 @@ def test_the_run_flattens_on_the_fly_what_it_would_predict_first_and_flatten_the
     grey_scale = grey_scale_about(segment.volume, [segment.surface], settings.data.level)
     weights = member_weights(settings)
     ensemble = EnsembleRecipe(settings, segment.source, settings.data.level, grey_scale, weights)()
-    with torch.inference_mode():
-        prob = ensemble((0, 0, 0), segment.volume.shape)[0]
+    prob = ensemble((0, 0, 0), segment.volume.shape)[0]
     sources = {"ct": Source(segment.volume), "ensemble": Source(prob)}
     flatten_surface(segment.surface, sources, Flattening(Offsets(-6, 8), reduce="max"), tmp_path / "two", 7.91)
     one, two = (open_map(tmp_path / name / "flat.zarr", "")[...] for name in ("one", "two"))

@@ -55,9 +55,11 @@ class TinyRecipe:
     ct: Path
     patch: Index = (32, 32, 32)
     wait_s: float = 0.0
+    window: WindowSettings = WINDOW
+    kept: Path | None = None  # folder that every box is also kept in, as it was before it became uint8
 
     def sweep(self, shape: tuple[int, ...]) -> Sweep:
-        return Sweep(shape, self.patch, WINDOW, (0, shape[1]))
+        return Sweep(shape, self.patch, self.window, (0, shape[1]))
 
     def __call__(self) -> Callable[[Index, Index], np.ndarray | None]:
         ct, network = np.load(self.ct, mmap_mode="r"), tiny_network()
@@ -67,7 +69,10 @@ class TinyRecipe:
             time.sleep(self.wait_s)
             if not ct[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))].any():
                 return None
-            return predict_box(sweep, lambda at: _window(ct, at, self.patch), network, corner, size).numpy()
+            prob = predict_box(sweep, lambda at: _window(ct, at, self.patch), network, corner, size).numpy()
+            if self.kept is not None:
+                np.save(self.kept / f"{corner}.npy", prob[0])
+            return prob
 
         return predictor
 
