@@ -33,6 +33,8 @@ def main() -> None:
         raise InputError(
             f"--pixel {arguments.pixel} --level {arguments.level}: expected a pixel of 1 voxel or more, and a level of 0 or more"
         )
+    if arguments.tile < 1 or arguments.tile % 128:
+        raise InputError(f"--tile {arguments.tile}: expected a multiple of 128, such as 256")
     from scroll.surfaces import open_surface
     from scroll.surfaces.geometry import check_surface
     from scroll.surfaces.sample import Offsets
@@ -122,9 +124,18 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--order", type=int, choices=(0, 1), default=1, help="0 nearest, 1 trilinear")
     parser.add_argument("--reduce", choices=WAYS, default="layers", help="keep all depths, or pool them")
     parser.add_argument("--flip-normals", action="store_true", help="let depth grow against dP/dcolumn x dP/drow")
+    add_prediction_arguments(parser)
+    return parser.parse_args()
+
+
+def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
+    """Those of --predict."""
     on_the_fly = parser.add_argument_group("prediction in the same pass")
     on_the_fly.add_argument(
-        "--predict", type=Path, metavar="CONFIG", help="YAML of a trained run, which predicts at data.level"
+        "--predict",
+        type=Path,
+        metavar="CONFIG",
+        help="YAML of a trained run, which predicts at data.level; add --flip-normals where its data.normal_sign is -1",
     )
     on_the_fly.add_argument(
         "--members", action="store_true", help="a channel for each member instead of their weighted mean"
@@ -145,7 +156,6 @@ def read_arguments() -> argparse.Namespace:
     on_the_fly.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of the run"
     )
-    return parser.parse_args()
 
 
 def opened_sources(arguments: argparse.Namespace) -> "tuple[dict[str, Source], float | None]":

@@ -46,8 +46,8 @@ class DoneFiles:
 class TileMaps:
     """<folder>/flat.zarr (C, N, H, W) and coverage.zarr (C, H, W), float16; under these names only when all is there.
 
-    Started again with the same `key` it goes on; with another it begins anew. Tiles of whole chunks (128 pixels) may be
-    written by several processes at once; what is never written is 0.
+    Started again with the same `key` it goes on; with another it begins anew. For one process at a time; what is never
+    written is 0.
     """
 
     def __init__(
