@@ -128,7 +128,9 @@ class ShardOutput:
             there = tuple(
                 slice(f - part.start, end - part.start) for f, end, part in zip(first, ends, box, strict=True)
             )
-            block[there] = block_mean(read_checked(finer, wide, f"{self.path}/{level - 1}"), HALF)
+            voxels = read_checked(finer, wide, f"{self.path}/{level - 1}")
+            if voxels.any():  # most of a scroll's box is not predicted, and looking is much faster than averaging
+                block[there] = block_mean(voxels, HALF)
         self._put(level, corner, block)
 
     def _put(self, level: int, corner: Triple, block: NDArray[np.uint8]) -> None:
