@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ensemble.whole_scroll import EnsemblePredictor
     from scroll.config import Settings
     from scroll.shards.plan import Plan
-    from scroll.window import Sweep
 
 LEAST_WINDOW_S = 0.2  # below that a network is so light that no real one is like it
 GREY = (100.0, 40.0)
+NAMES = ("overhead", "processes", "halos", "memory")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale-channels", type=int, default=24, help="width of the network: decides its time a window"
     )
     parser.add_argument("--scale-processes", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--scale-tables", nargs="+", choices=NAMES, default=NAMES, help="default: all of them")
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,8 @@ def run(arguments: argparse.Namespace) -> None:
         folder = Path(name)
         settings, shape = _settings(arguments, folder), (arguments.scale_edge,) * 3
         recipe = BenchRecipe(settings, str(_volume(folder, shape)))
-        window_s = _overhead(arguments, recipe, folder)
-        _processes(arguments, recipe, folder)
-        _halos(arguments, recipe, window_s)
-        _memory(arguments, recipe, folder)
+        for table in arguments.scale_tables:
+            TABLES[table](arguments, recipe, folder)
 
 
 def _settings(arguments: argparse.Namespace, folder: Path) -> Settings:
@@ -110,7 +111,7 @@ def _plan(recipe: BenchRecipe, shape: tuple[int, ...], edge: int) -> Plan:
     return Plan(key_of([edge]), how, tuple(shard.index for shard in shards_of(shape, edge)), 0)
 
 
-def _run_plan(plan: Plan, recipe: BenchRecipe, out: Path, workers: int) -> float:
+def _run_plan(plan: Plan, recipe: BenchRecipe | TimedRecipe, out: Path, workers: int) -> float:
     """Seconds of wall clock for a whole plan, from nothing to the last line of the ledger."""
     from scroll.shards.drive import Part, run_part
     from scroll.shards.local_engine import LocalEngine
@@ -127,56 +128,66 @@ def _run_plan(plan: Plan, recipe: BenchRecipe, out: Path, workers: int) -> float
 
 @contextmanager
 def _taking(said: dict[str, float]) -> Iterator[None]:
-    """Wall clock and processor seconds of a block, under "wall" and "cpu"."""
+    """Add wall clock and processor seconds of a block to "wall" and "cpu"."""
     wall, cpu = time.perf_counter(), time.process_time()
     yield
-    said["wall"], said["cpu"] = time.perf_counter() - wall, time.process_time() - cpu
+    said["wall"] = said.get("wall", 0.0) + time.perf_counter() - wall
+    said["cpu"] = said.get("cpu", 0.0) + time.process_time() - cpu
 
 
-def _windows(recipe: BenchRecipe, plan: Plan) -> tuple[Sweep, list[list[tuple[int, ...]]]]:
-    """The batches that all shards of a plan look at, one after the other."""
+@dataclass(frozen=True)
+class TimedRecipe:
+    """The same predictor, adding up what its forward passes take; in this process only."""
+
+    recipe: BenchRecipe
+    spent: dict[str, float]
+
+    def __call__(self) -> EnsemblePredictor:
+        """As a worker builds it."""
+        predictor = self.recipe()
+        forward = predictor.forwards["one"]
+
+        def timed(windows: Tensor) -> Tensor:
+            with _taking(self.spent):
+                return forward(windows).cpu()
+
+        predictor.forwards = {"one": timed}
+        return predictor
+
+
+def _corners(recipe: BenchRecipe, plan: Plan) -> list[tuple[int, ...]]:
+    """Of the windows that all shards of a plan look at, one after the other."""
     from itertools import product
 
     from ensemble.whole_scroll import sweep_of
     from scroll.window import windows_about
 
-    sweep, batches = sweep_of(recipe.settings, "one", plan.how.shape), []
-    size = sweep.settings.batch_size
-    for shard in plan.shards:
-        corners = list(product(*windows_about(sweep, shard.corner, shard.size)))
-        corners += corners[-1:] * (-len(corners) % size)
-        batches += [corners[at : at + size] for at in range(0, len(corners), size)]
-    return sweep, batches
+    sweep = sweep_of(recipe.settings, "one", plan.how.shape)
+    about = (windows_about(sweep, shard.corner, shard.size) for shard in plan.shards)
+    return [corner for starts in about for corner in product(*starts)]
 
 
-def _overhead(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) -> float:
-    """Everything but the networks: reading, cutting, blending, uint8, writing, the ledger. Returns seconds a window."""
-    import torch
+def _overhead(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) -> None:
+    """Everything but the networks: loading them, reading, cutting, blending, uint8, writing, the ledger.
 
+    The passes are timed inside the run itself: on a machine that does other things as well, two runs differ by more.
+    """
     shape, edge = (arguments.scale_edge,) * 3, max(e for e in arguments.scale_shards if e <= arguments.scale_edge)
     plan = _plan(recipe, shape, edge)
-    sweep, batches = _windows(recipe, plan)
-    forward = recipe().forwards["one"]
-    batch = torch.zeros((sweep.settings.batch_size, 1, *sweep.patch))
-    pure: dict[str, float] = {}
     whole: dict[str, float] = {}
-    with torch.inference_mode():
-        forward(batch).cpu()
-        with _taking(pure):
-            for _ in batches:
-                forward(batch.normal_()).cpu()
+    count = len(_corners(recipe, plan))
+    timed = TimedRecipe(recipe, spent := {"wall": 0.0, "cpu": 0.0})
     with _taking(whole):
-        _run_plan(plan, recipe, folder / "overhead.zarr", workers=1)
-    count = len(batches) * sweep.settings.batch_size
-    each = pure["cpu"] / count
-    print(f"\noverhead: volume {shape}, shards of {edge}, {count} windows of {sweep.patch}, one process")
-    for name, said in (("pure forward passes", pure), ("whole prediction", whole)):
-        print(f"  {name:<22} {said['wall']:8.2f} s wall {said['cpu']:8.2f} s processor")
-    more = {name: whole[name] / pure[name] - 1 for name in whole}
-    print(f"  a window takes {each:.3f} s; overhead {more['cpu']:+.1%} processor, {more['wall']:+.1%} wall")
-    if each < LEAST_WINDOW_S:
+        _run_plan(plan, timed, folder / "overhead.zarr", workers=1)
+    print(f"\noverhead: volume {shape}, shards of {edge}, {count} windows of {arguments.scale_window}, one process")
+    for name, said in (("forward passes", spent), ("all of it", whole)):
+        print(f"  {name:<16} {said['wall']:8.2f} s wall {said['cpu']:8.2f} s processor")
+    more = {name: whole[name] / spent[name] - 1 for name in whole}
+    print(
+        f"  a window takes {spent['cpu'] / count:.3f} s; overhead {more['cpu']:+.1%} processor, {more['wall']:+.1%} wall"
+    )
+    if spent["cpu"] / count < LEAST_WINDOW_S:
         print(f"  the network is lighter than {LEAST_WINDOW_S} s a window: raise --scale-channels for a fair figure")
-    return each
 
 
 def _processes(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) -> None:
@@ -198,8 +209,8 @@ def _processes(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path)
     print(f"  the same bits: {all(np.array_equal(first, other) for other in others)}")
 
 
-def _halos(arguments: argparse.Namespace, recipe: BenchRecipe, window_s: float) -> None:
-    """Windows that neighbouring shards both look at: counted for a shard amid a scroll, by theory, and for this volume."""
+def _halos(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) -> None:
+    """Windows that neighbouring shards both look at: counted for shards amid a scroll, by theory, and for this volume."""
     from ensemble.whole_scroll import sweep_of
     from scroll.window import windows_about
 
@@ -210,21 +221,22 @@ def _halos(arguments: argparse.Namespace, recipe: BenchRecipe, window_s: float) 
         stride = scroll.starts()[0][1]
         amid = [len(windows_about(scroll, (n * edge, 0, 0), (edge, patch, patch))[0]) for n in range(100, 100 + stride)]
         counted = (sum(amid) / len(amid) * stride / edge) ** 3
-        count = sum(map(len, _windows(recipe, _plan(recipe, here, edge))[1]))
-        theory = halo_factor(edge, patch, stride)
-        said = f"x {counted:5.2f} counted amid a scroll, x {theory:5.2f} by theory"
-        print(f"  shard {edge:5d}: {said}; this volume {count} windows, {count * window_s:.1f} s")
+        said = f"x {counted:5.2f} counted amid a scroll, x {halo_factor(edge, patch, stride):5.2f} by theory"
+        print(f"  shard {edge:5d}: {said}; {len(_corners(recipe, _plan(recipe, here, edge)))} windows in this volume")
 
 
 def halo_factor(edge: int, patch: int, stride: int) -> float:
     """How many times more windows a shard amid a volume looks at than its share of one pass, if all windows are cubes.
 
-    Least where the edge is a multiple of the stride: then no window begins just before a shard.
+    Windows begin at multiples of the stride, shards at multiples of their edge: seen from a shard, at multiples of the
+    greatest common divisor g of the two, each of them equally often. Those that touch it begin less than a patch before
+    it, g (ceil(patch / g) - 1) voxels, or in it.
 
     >>> halo_factor(edge=512, patch=128, stride=64)
     1.423828125
     """
-    return float(((edge + patch - gcd(edge, stride)) / edge) ** 3)
+    g = gcd(edge, stride)
+    return float((1 + g * (-(-patch // g) - 1) / edge) ** 3)
 
 
 def _memory(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) -> None:
@@ -258,3 +270,6 @@ def _peak_of_one(recipe: BenchRecipe, shape: tuple[int, int, int], edge: int, fo
         raise RuntimeError(outcome.error)
     (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM"))
     return int(line.split()[1]) * 1024  # not getrusage's: that is at least the parent's
+
+
+TABLES = dict(zip(NAMES, (_overhead, _processes, _halos, _memory), strict=True))

@@ -19,7 +19,10 @@ from scroll.shards.work import Job, Worker
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """`workers` processes; each sees one of `devices` alone (as CUDA_VISIBLE_DEVICES says it), in turn. One works right here."""
+    """`workers` processes; each sees one of `devices` alone (as CUDA_VISIBLE_DEVICES says it). One works right here.
+
+    With two processes to a card, one reads and writes while the other computes.
+    """
 
     workers: int = 1
     devices: tuple[str, ...] = ()
@@ -43,22 +46,24 @@ class _Processes:
         self.job = pickle.dumps(job)
         self.devices, self.threads = devices, threads
         self._started = 0
-        self._at_work: dict[Hand, tuple[Any, Any]] = {}  # number -> process, our end of its pipe
+        self._at_work: dict[
+            tuple[int, str | None], tuple[Any, Any]
+        ] = {}  # number, card -> process, our end of its pipe
 
     def start(self) -> Hand:
         context, number = get_context("spawn"), self._started
         self._started += 1
         ours, theirs = context.Pipe()
-        free = sorted(set(range(len(self.devices))) - {n for n, *_ in self._at_work}) or [number]
-        slot = free[0] if self.devices else number
-        settings = {"OMP_NUM_THREADS": self.threads}
+        settings, card = {"OMP_NUM_THREADS": self.threads}, None
         if self.devices:
-            settings["CUDA_VISIBLE_DEVICES"] = self.devices[slot % len(self.devices)]
-        process = context.Process(target=_serve, args=(theirs, self.job, f"worker-{slot}"), daemon=True)
+            busy = [used for _, used in self._at_work]
+            card = min(self.devices, key=busy.count)  # a dead one's is free again; several may share one
+            settings["CUDA_VISIBLE_DEVICES"] = card
+        process = context.Process(target=_serve, args=(theirs, self.job, f"worker{number}"), daemon=True)
         with environment(**settings):  # read when the child starts, before anything asks for a card
             process.start()
         theirs.close()  # ours alone is left here: the pipe ends with the child
-        hand = (slot, number)
+        hand = (number, card)
         self._at_work[hand] = (process, ours)
         return hand
 

@@ -13,6 +13,7 @@ import yaml
 
 from ensemble.whole_scroll import EnsembleRecipe, member_weights
 from ensemble.whole_scroll_plan import Wish, key_of_wish, make_plan, recipe_of
+from scripts import predict_scroll
 from scroll.checkpoint import save_weights
 from scroll.config import Settings
 from scroll.cubes import find_cubes
@@ -178,6 +179,7 @@ def door(script: str, *arguments: object) -> subprocess.CompletedProcess:
 CUT = ("--shard", SHARD, "--chunk", CHUNK, "--levels", 2)
 
 
+@pytest.mark.slow
 def test_the_doors_plan_predict_resume_and_tell(config, settings, scroll, tmp_path):
     out = tmp_path / "prob.zarr"
     said = door("predict_scroll.py", config, "--input", scroll, "--output", out, *CUT, "--plan-only")
@@ -203,6 +205,7 @@ def test_the_doors_plan_predict_resume_and_tell(config, settings, scroll, tmp_pa
     assert other.returncode == 2 and "was begun with another volume, other networks or settings" in other.stderr
 
 
+@pytest.mark.slow
 def test_a_damaged_chunk_is_exit_code_3_and_mended_it_goes_on(config, ct, tmp_path):
     source, out = tmp_path / "scroll.zarr", tmp_path / "prob.zarr"
     create_ome_zarr(source, (64, 64, 64), "uint8", (32,) * 3, 7.91)[:] = ct[:64, :64, :64]
@@ -237,6 +240,24 @@ def test_a_damaged_chunk_is_exit_code_3_and_mended_it_goes_on(config, ct, tmp_pa
     again = door("predict_scroll.py", *parts, 1)
     assert again.returncode == 0 and "level 0: 8 of 8 shards (100%)" in again.stdout and "failed" not in again.stdout
     assert json.loads((tmp_path / "prob.zarr.ledger" / "plan.json").read_text())["about"]["grey_scale"] == [100, 40]
+
+
+@pytest.mark.parametrize(
+    ("told", "environment", "expected"),
+    [
+        ([], {}, (0, 1)),
+        (["--num-parts", "4", "--part-id", "3"], {"RANK": "1", "WORLD_SIZE": "2"}, (3, 4)),
+        ([], {"RANK": "1", "WORLD_SIZE": "2", "SLURM_PROCID": "5", "SLURM_NTASKS": "9"}, (1, 2)),
+        ([], {"SLURM_PROCID": "5", "SLURM_NTASKS": "9"}, (5, 9)),
+    ],
+)
+def test_parts_are_those_that_are_told_or_that_torchrun_or_slurm_count(monkeypatch, told, environment, expected):
+    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["predict_scroll.py", "a.yaml", "--input", "a", "--output", "b", *told])
+    assert predict_scroll.part_of_environment(predict_scroll.read_arguments()) == expected
 
 
 def test_a_remote_output_needs_a_folder_for_its_ledger(config, scroll):
