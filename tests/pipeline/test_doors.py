@@ -37,6 +37,8 @@ DOORS = {
     "check": ["-m", "ensemble.check"],
     "bench": [str(REPOSITORY / "scripts" / "bench.py")],
     "tune": [str(REPOSITORY / "scripts" / "tune.py")],
+    "predict_scroll": [str(REPOSITORY / "scripts" / "predict_scroll.py")],
+    "scroll_status": [str(REPOSITORY / "scripts" / "scroll_status.py")],
 }
 HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transformers", "accelerate", "scipy")
 
