@@ -74,6 +74,17 @@ def open_array(
     return _open_level(path_or_url(path), level, mode, remote)[1]
 
 
+def bin_of(path: str | Path) -> int:
+    """How many voxels a pixel of this zarr spans along y and x, as `create_ome_zarr` noted it; 1 where nothing is noted.
+
+    Raises:
+        MissingInputError: nothing there.
+        InputError: broken metadata.
+    """
+    group, _ = _open_level(path_or_url(path), 0)
+    return 1 if group is None else int(group.attrs.get("bin_yx", 1))
+
+
 def create_ome_zarr(
     path: Path,
     shape: Sequence[int],
