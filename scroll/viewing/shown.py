@@ -18,6 +18,7 @@ Kind = Literal["image", "probability", "labels"]
 Triple = tuple[float, float, float]
 NO_SIZE_UM = 1.0  # of a voxel, where nothing tells: then lengths are in voxels
 SAMPLES_PER_AXIS = 24
+MAPS = ("prob.zarr", "flat.zarr", "ink.zarr")  # of a run
 DARKEST_PERCENT, BRIGHTEST_PERCENT = 1.0, 99.5
 
 
@@ -104,8 +105,8 @@ def _step(shape: Sequence[int], finest: Sequence[int], step_um: Triple) -> Tripl
 
 
 def _name(path: Path) -> str:
-    """Its own name after that of its folder, which of a run's maps says of what and by whom."""
-    return f"{path.absolute().parent.name}/{path.name}"
+    """Its own name after that of its folder; of a run's maps after two, which say of what and by whom."""
+    return "/".join(path.absolute().parts[-3 if path.name in MAPS else -2 :])
 
 
 def _first_layer(path: Path, layers: int) -> int:
