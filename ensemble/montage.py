@@ -70,9 +70,9 @@ def _scored(settings: Settings, score: dict[str, Any]) -> str:
         rows = {row["name"]: row for row in score["rows"]}
         route = CubeRun(settings, settings.run_dir).fit["route"]
         row = rows.get(route, score["rows"][-1])
-        return f"surface score {row['score']:.3f} ({row['score_low']:.3f} to {row['score_high']:.3f}), {row['name']}"
+        return f"surface score {row['score']:.3f} (95 % interval {row['score_low']:.3f} to {row['score_high']:.3f})"
     row = next(row for row in score["rows"] if row["name"] == "ensemble")
-    return f"ink, F0.5 {row['f05']:.3f} ({row['f05_low']:.3f} to {row['f05_high']:.3f})"
+    return f"ink, F0.5 {row['f05']:.3f} (95 % interval {row['f05_low']:.3f} to {row['f05_high']:.3f})"
 
 
 def _rows_of_sheet(settings: Settings, predicted: Path, name: str, truth: Path | None) -> list[Row]:

@@ -17,7 +17,6 @@ from ensemble.validation import fragment_shapes, validate
 from scroll.config_file import load_settings
 from scroll.errors import InputError, MissingInputError
 
-LEAST_HOURS = 0.01  # of the last call, which packs what is there even after the deadline
 GIB = 2**30
 NEEDED = (
     "torch", "torchvision", "transformers", "monai", "zarr", "segmentation-models-pytorch", "dynamic-network-architectures",
@@ -36,6 +35,7 @@ class Job:
         submission: file to write, .csv or .zip.
         deadline: when to be done, on the clock of `time.monotonic`.
         overrides: settings laid over the run's, "a.b=c" each.
+        least_hours: that a call gets even after the deadline; it packs what is there.
     """
 
     run: Path
@@ -44,6 +44,7 @@ class Job:
     submission: Path
     deadline: float
     overrides: Sequence[str] = field(default_factory=list)
+    least_hours: float = 0.01
 
     @property
     def is_of_cubes(self) -> bool:
@@ -88,14 +89,24 @@ class Job:
             InputError: the last one failed; its last line says why.
         """
         processes = max(1, min(len(gpus()), len(self.names())))
-        if processes > 1:
-            parts = [self._started(gpu, f"gpu {gpu}: ", "--part", f"{gpu + 1}/{processes}") for gpu in range(processes)]
-            for gpu, part in enumerate(parts):
-                if part.wait():
-                    print(f"gpu {gpu}: stopped with exit code {part.returncode}; the rest is predicted once more")
-        last = self._started(None, "", "--submission", str(self.submission))
-        if last.wait():
-            raise InputError(f"{self.submission}: not written; {last.said[-1] if last.said else 'nothing was said'}")
+        started: list[Process] = []
+        try:
+            if processes > 1:
+                started = [
+                    self._started(gpu, f"gpu {gpu}: ", "--part", f"{gpu + 1}/{processes}") for gpu in range(processes)
+                ]
+                for gpu, part in enumerate(started):
+                    if part.wait():
+                        print(f"gpu {gpu}: stopped with exit code {part.returncode}; the rest is predicted once more")
+            last = self._started(None, "", "--submission", str(self.submission))
+            started.append(last)
+            if last.wait():
+                raise InputError(
+                    f"{self.submission}: not written; {last.said[-1] if last.said else 'nothing was said'}"
+                )
+        finally:  # a cell that is interrupted leaves nothing at work
+            for process in started:
+                process.stop()
 
     def validate(self) -> None:
         """Look at the submission as the grader will.
@@ -130,7 +141,12 @@ class Job:
     def _started(self, gpu: int | None, prefix: str, *arguments: str) -> "Process":
         command = [sys.executable, "-m", "ensemble.predict", str(self.run / "settings.yaml"), *arguments]
         command += ["--input", str(self.data if self.is_of_cubes else self.data / "test")]
-        command += ["--output", str(self.scratch / "predict"), "--hours", f"{max(self.hours_left, LEAST_HOURS):.4f}"]
+        command += [
+            "--output",
+            str(self.scratch / "predict"),
+            "--hours",
+            f"{max(self.hours_left, self.least_hours):.9f}",
+        ]
         command += ["--late-is-empty"] if self.is_of_cubes else []
         settings = [f"run_dir={self.run}", f"data.cache_dir={self.scratch / 'cache'}", *self.overrides]
         command += [part for setting in settings for part in ("--set", setting)]
@@ -160,6 +176,12 @@ class Process:
         code = self._process.wait()
         self._reader.join()
         return code
+
+    def stop(self) -> None:
+        """End it, if it still runs."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
 
     def _read(self, prefix: str) -> None:
         for line in self._process.stdout or ():

@@ -23,12 +23,12 @@ README = """\
 Scroll Ensemble, bundled for {title}
 {about}
 
-1. pip install kaggle; put your token where it wants it.
+1. pip install kaggle, and give it your token (on kaggle.com: Settings, API).
 2. kaggle datasets create -p {folder} --dir-mode zip
    (later: kaggle datasets version -p {folder} --dir-mode zip -m "another run")
 3. kaggle kernels push -p {folder}
    or upload notebook.ipynb by hand; add the competition's data and this data set as inputs, accelerator GPU T4 x2, internet off.
-4. Save & run all; look at the last cell; submit {submission}.
+4. "Save & Run All"; when it has run, look at the last cell's lines; then "Submit to competition" with {submission}.
 
 {missing}{licence}
 """

@@ -61,14 +61,30 @@ def _names(wheel: Path) -> tuple[str, str]:
 def download_wheels(lacking: Mapping[str, str], python: str, folder: Path) -> None:
     """Download the wheels of `lacking` (name -> version) for Linux and that `python` ("3.12") into `folder`, from pip's registry.
 
+    What is there as source alone is built here, which suits another Python where it is nothing but Python.
+
     Raises:
-        InputError: one of them cannot be had.
+        InputError: one of them cannot be had, or has no wheel and is not pure Python.
     """
     platforms = [part for platform in PLATFORMS for part in ("--platform", platform)]
-    wished = [f"{name}=={version}" for name, version in lacking.items()]
-    how = ["--no-deps", "--only-binary", ":all:", "--python-version", python, *platforms, "--dest", str(folder)]
-    if wished:
-        _pip("download", *how, *wished)
+    for name, version in lacking.items():
+        wished = f"{name}=={version}"
+        how = ["--no-deps", "--only-binary", ":all:", "--python-version", python, *platforms, "--dest", str(folder)]
+        try:
+            _pip("download", *how, wished)
+        except InputError:
+            _build_pure(wished, folder)
+
+
+def _build_pure(wished: str, folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        _pip("wheel", "--no-deps", "--wheel-dir", scratch, wished)
+        (built,) = Path(scratch).glob("*.whl")
+        if not built.name.endswith("-none-any.whl"):
+            raise InputError(
+                f"{wished}: has no wheel for that Python, and is not pure Python; put one in with --wheels"
+            )
+        shutil.copy2(built, folder / built.name)
 
 
 def _pip(*arguments: str) -> None:

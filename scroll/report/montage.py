@@ -51,14 +51,15 @@ def save_montage(path: Path, montage: Montage) -> Path:
     """Write the picture as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.patches import Patch
 
     columns = max(len(row.panels) for row in montage.rows)
     heights = [min(TALLEST, row.panels[0].image.shape[0] / row.panels[0].image.shape[1]) for row in montage.rows]
-    size = (PANEL_INCHES * columns, PANEL_INCHES * sum(heights) + 0.55 * len(heights) + 1.9)
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
+    size = (PANEL_INCHES * columns, PANEL_INCHES * sum(heights) + 0.12 * len(heights) + 1.35)
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.01, hspace=0.01)
+    figure = Figure(figsize=size, dpi=DPI, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.01, hspace=0.01)  # type: ignore[union-attr]
     grid = figure.subplots(len(montage.rows), columns, squeeze=False, height_ratios=heights)
     for number, (axes_of_row, row) in enumerate(zip(grid, montage.rows, strict=True)):
         for axes, panel in zip(axes_of_row, row.panels, strict=True):

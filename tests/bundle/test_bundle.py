@@ -96,7 +96,7 @@ def test_a_notebook_without_its_bundle_names_what_is_mounted(tmp_path):
     settings, find, *_ = code_cells(path)
     namespace: dict = {}
     exec(settings.replace("/kaggle/", f"{tmp_path}/"), namespace)
-    with pytest.raises(FileNotFoundError, match=r"the bundle's data set: not below .*something"):
+    with pytest.raises(FileNotFoundError, match=r"the bundle's data set: not below .* there is something"):
         exec(find, namespace)
 
 

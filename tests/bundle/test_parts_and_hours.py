@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,14 +121,14 @@ def test_cubes_that_there_is_no_time_for_are_submitted_empty_and_predicted_when_
 def test_a_job_whose_deadline_has_passed_still_leaves_a_submission(surface, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     settings = [f"data.cache_dir={tmp_path}"]
-    job = Job(surface / "run", surface / "data", tmp_path / "scratch", tmp_path / "submission.zip", 0.0, settings)
-    monkeypatch.setattr("ensemble.bundle.on_kaggle.LEAST_HOURS", 1e-6)
+    zipped = tmp_path / "submission.zip"
+    job = Job(surface / "run", surface / "data", tmp_path / "scratch", zipped, 0.0, settings, least_hours=1e-6)
     job.predict()
     job.validate()
     job.summary()
     said = capsys.readouterr().out
     assert "2 cubes empty for want of time" in said and "warning: " in said and "valid, 2 masks" in said
-    masks = dict(read_submission_zip(tmp_path / "submission.zip", shapes_of_test_cubes(surface / "data")))
+    masks = dict(read_submission_zip(zipped, shapes_of_test_cubes(surface / "data")))
     assert len(masks) == 2 and not any(mask.any() for mask in masks.values())
 
 

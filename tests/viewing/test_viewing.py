@@ -226,3 +226,13 @@ def test_a_lazy_layer_reads_as_the_array_that_it_stands_for(folder):
     assert (cube.shape, cube.dtype, cube.ndim) == (whole.shape, whole.dtype, 3)
     assert (cube[3, 2:50:2, -1] == whole[3, 2:50:2, -1]).all() and (np.asarray(cube) == whole).all()
     assert data["prob.zarr"].dtype == np.float32 and data["prob.zarr"][0].dtype == np.float32
+
+
+def test_napari_itself_takes_the_layers_and_shows_them_where_they_lie(folder):
+    components = pytest.importorskip("napari.components", reason="napari is not installed: pip install '.[view]'")
+    viewer = components.ViewerModel()
+    for layer in napari_layers(everything(folder)):
+        (viewer.add_labels if layer.is_labels else viewer.add_image)(**layer.options)
+    world = viewer.layers["a/prob/prob.zarr"].extent.world
+    first = STACK_LAYERS // 2 + 1 + DEPTH[0]
+    assert world[0] == pytest.approx([(first + 0.5) * VOXEL_UM, BIN / 2 * VOXEL_UM, BIN / 2 * VOXEL_UM])
