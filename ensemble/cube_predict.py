@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ensemble.chain import Chain, run
 from ensemble.cube_calibrate import read_cube_fit
 from ensemble.cube_candidates import SHEETS, STAGE2, Blended, Lift, LiftedSheets, Predicted, as_pairs
-from ensemble.inputs import Part
+from ensemble.inputs import ForNotebook
 from ensemble.measured_cost import measured_cost
 from ensemble.surface_submission import read_submission_zip, write_mask_tif, write_submission_zip
 from ensemble.time_budget import HOUR_S, Deadline, MemberCost, in_words, with_views
@@ -30,7 +30,7 @@ from stage2_2d.sheet_predict import predict_sheets
 
 FLAT = (SHEETS, STAGE2)  # routes by way of the sheets
 NO_LIMIT_S = 1e9
-WHOLE = Part()
+AT_A_DESK = ForNotebook()
 
 
 class CubeRun:
@@ -83,6 +83,12 @@ class CubeRun:
         write_mask_tif(self.mask_path(cube), mask)
         write_json(self.mask_path(cube).with_suffix(".json"), {"key": self._key(cube), "views": dict(kept)})
 
+    def tidy(self, cube: Cube) -> None:
+        """Remove what its mask was made from; the mask, and that it is done, stay."""
+        members = [self.where.member(name, cube.id) for name in self.settings.stage1.members]
+        for folder in (*members, self.where.sheets(cube.id), self.where.stage2(cube.id)):
+            remove(folder)
+
     def look_flat(self, cube: Cube, kept: Sequence[str]) -> None:
         """Trace the sheets of a cube and let stage two mend them; for a member that was left out the first one stands in."""
         names = {name: name if name in kept else kept[0] for name in self.settings.stage1.members}
@@ -111,14 +117,12 @@ def predict_test_cubes(
     output: Path,
     hours: float | None,
     is_resumed: bool,
-    part: Part = WHOLE,
-    is_late_empty: bool = False,
+    notebook: ForNotebook = AT_A_DESK,
 ) -> list[Cube]:
     """Predict the test cubes of the competition's folder `source` into <output>/masks/<id>.tif, one by one.
 
     The time is projected before it starts and told; within `hours` test-time flips are given up, then members. What an
-    earlier, killed prediction finished is kept where `is_resumed`. `is_late_empty`: a cube that `hours` leave no time for
-    gets an empty mask, and is said; the next prediction does not take it for done. Only the cubes of `part`; returns them.
+    earlier, killed prediction finished is kept where `is_resumed`. Returns the cubes, all or those of `notebook.part`.
 
     Raises:
         MissingInputError: no fit, no weights, or no cubes.
@@ -126,7 +130,7 @@ def predict_test_cubes(
     """
     began = time.monotonic()
     cube_run = CubeRun(settings, output)
-    cubes = prepare(part.of(find_cubes(source, settings.data, part="test")))
+    cubes = prepare(notebook.part.of(find_cubes(source, settings.data, part="test")))
     if not is_resumed:
         for cube in cubes:
             remove(cube_run.mask_path(cube))
@@ -135,13 +139,13 @@ def predict_test_cubes(
         print(f"{output}: all {len(cubes)} cubes are predicted already")
         return cubes
     limit_s = hours * HOUR_S if hours else NO_LIMIT_S
-    for line in _all_in_time(cube_run, cubes, left, (began, limit_s), is_late_empty):
+    for line in _all_in_time(cube_run, cubes, left, (began, limit_s), notebook):
         print(line, flush=True)
     return cubes
 
 
 def _all_in_time(
-    cube_run: CubeRun, cubes: Sequence[Cube], left: Sequence[Cube], until: tuple[float, float], is_late_empty: bool
+    cube_run: CubeRun, cubes: Sequence[Cube], left: Sequence[Cube], until: tuple[float, float], notebook: ForNotebook
 ) -> Iterator[str]:
     """Predict what is left, and yield what there is to say; `until`: when the work began, and the seconds it may take."""
     began, limit_s = until
@@ -150,7 +154,7 @@ def _all_in_time(
             costs(cube_run, left), after_members_s(cube_run.fit, left), limit_s - (time.monotonic() - began)
         )
     except InputError as error:
-        if not is_late_empty:
+        if not notebook.is_late_empty:
             raise
         yield from [str(error), *_left_empty(cube_run, left)]
         return
@@ -159,10 +163,12 @@ def _all_in_time(
     voxels = sum(np.prod(cube.shape, dtype=float) for cube in left)
     with progress("predict", len(cubes), "cube", len(cubes) - len(left)) as advance:
         for number, cube in enumerate(left):
-            if is_late_empty and time.monotonic() - began > limit_s:
+            if notebook.is_late_empty and time.monotonic() - began > limit_s:
                 yield from _left_empty(cube_run, left[number:])
                 return
             cube_run.predict(cube, deadline.plan.kept)
+            if notebook.is_tidy:
+                cube_run.tidy(cube)
             before = deadline.plan.dropped
             yield from (
                 reason

@@ -28,6 +28,21 @@ class Part:
         return list(items)[self.number - 1 :: self.count]
 
 
+@dataclass(frozen=True)
+class ForNotebook:
+    """What a notebook wants of a prediction of cubes, where time and disk are given.
+
+    Attributes:
+        part: only these cubes.
+        is_late_empty: a cube that the hours leave no time for gets an empty mask, and is named; it is not taken for done.
+        is_tidy: what a mask was made from is removed once the mask is there.
+    """
+
+    part: Part = Part()
+    is_late_empty: bool = False
+    is_tidy: bool = False
+
+
 def parse_part(text: str) -> Part:
     """The part that "K/N" names.
 

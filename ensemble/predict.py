@@ -51,6 +51,11 @@ def main() -> None:
         help="cubes: submit empty, and name, what --hours leave no time for, rather than go on or stop",
     )
     parser.add_argument(
+        "--tidy",
+        action="store_true",
+        help="cubes: remove a cube's probabilities once its mask is written; no score, no report",
+    )
+    parser.add_argument(
         "--part", metavar="K/N", help="predict every N-th fragment or cube from the K-th on, for one of N processes"
     )
     parser.add_argument(
@@ -68,6 +73,8 @@ def main() -> None:
     part = parse_part(arguments.part) if arguments.part else Part()
     if arguments.part and (arguments.submission or arguments.truth):
         raise InputError("--part predicts some of the input; pack and score all of it, in one more call without --part")
+    if arguments.tidy and arguments.truth:
+        raise InputError("--tidy removes what a score is made of; leave out --truth, or --tidy")
     settings = load_run_settings(arguments.config, arguments.set)
     if settings.data.kind == "segments" and (arguments.part or arguments.hours is not None):
         raise InputError("--part and --hours: not of segments; those of one volume are predicted together")
@@ -93,10 +100,10 @@ def main() -> None:
 def predict_cubes(settings: "Settings", arguments: argparse.Namespace, part: "Part") -> None:
     """Predict the test cubes of the competition's folder, and pack and score them where that is asked for."""
     from ensemble.cube_predict import predict_test_cubes, write_checked_zip
+    from ensemble.inputs import ForNotebook
 
-    cubes = predict_test_cubes(
-        settings, arguments.input, arguments.output, arguments.hours, arguments.resume, part, arguments.late_is_empty
-    )
+    notebook = ForNotebook(part, arguments.late_is_empty, arguments.tidy)
+    cubes = predict_test_cubes(settings, arguments.input, arguments.output, arguments.hours, arguments.resume, notebook)
     if arguments.submission:
         write_checked_zip(arguments.submission, arguments.output, cubes)
     if arguments.truth:

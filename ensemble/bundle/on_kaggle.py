@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -68,10 +69,11 @@ class Job:
         status = os.statvfs(self.scratch)
         free_gib = status.f_bavail * status.f_frsize / GIB
         print(
-            f"{len(self.names())} {what} in {self.data}; {len(gpus())} GPUs; {free_gib:.0f} GiB free in {self.scratch}; "
+            f"{len(self.names)} {what} in {self.data}; {len(gpus())} GPUs; {free_gib:.0f} GiB free in {self.scratch}; "
             f"{self.hours_left:.1f} hours left"
         )
 
+    @cached_property
     def names(self) -> list[str]:
         """Ids of what is to be predicted."""
         if self.is_of_cubes:
@@ -88,7 +90,7 @@ class Job:
         Raises:
             InputError: the last one failed; its last line says why.
         """
-        processes = max(1, min(len(gpus()), len(self.names())))
+        processes = max(1, min(len(gpus()), len(self.names)))
         started: list[Process] = []
         try:
             if processes > 1:
@@ -128,7 +130,7 @@ class Job:
             views = Counter(json.dumps(json.loads(note.read_text())["views"]) for note in notes)
             for how, count in views.most_common():
                 print(f"{count} cubes: {', '.join(f'{name} x{times}' for name, times in json.loads(how).items())}")
-            empty = len(self.names()) - len(notes)
+            empty = len(self.names) - len(notes)
             print(f"{empty} cubes empty for want of time" if empty else "every cube was predicted in time")
         else:
             from ensemble.submission import read_submission
@@ -147,18 +149,20 @@ class Job:
             "--hours",
             f"{max(self.hours_left, self.least_hours):.9f}",
         ]
-        command += ["--late-is-empty"] if self.is_of_cubes else []
+        command += ["--late-is-empty", "--tidy"] if self.is_of_cubes else []
         settings = [f"run_dir={self.run}", f"data.cache_dir={self.scratch / 'cache'}", *self.overrides]
         command += [part for setting in settings for part in ("--set", setting)]
-        return Process(
-            command, os.environ if gpu is None else {**os.environ, "CUDA_VISIBLE_DEVICES": gpus()[gpu]}, prefix
-        )
+        environment = dict(os.environ)
+        if gpu is not None:  # processes that share cores wait for each other, unless each has its own
+            threads = max(1, len(os.sched_getaffinity(0)) // len(gpus()))
+            environment |= {"CUDA_VISIBLE_DEVICES": gpus()[gpu], "OMP_NUM_THREADS": str(threads)}
+        return Process(command, environment, prefix)
 
 
 class Process:
     """A command whose lines are printed as they come, each after a prefix; in a notebook a child's own output is not seen."""
 
-    def __init__(self, command: Sequence[str], environment: "os._Environ[str] | dict[str, str]", prefix: str) -> None:
+    def __init__(self, command: Sequence[str], environment: dict[str, str], prefix: str) -> None:
         self.said: list[str] = []
         self._process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"

@@ -14,7 +14,7 @@ from ensemble.bundle.on_kaggle import Job, Process, gpus
 from ensemble.calibrate import read_fit
 from ensemble.cube_predict import CubeRun, predict_test_cubes
 from ensemble.fragment_time import NOTE, FragmentClock, stack_channels, stage2_cost, stand_ins
-from ensemble.inputs import Part, parse_part
+from ensemble.inputs import ForNotebook, Part, parse_part
 from ensemble.predict import predict
 from ensemble.surface_submission import read_submission_zip, shapes_of_test_cubes
 from scroll.config_file import load_settings
@@ -109,12 +109,26 @@ def test_cubes_that_there_is_no_time_for_are_submitted_empty_and_predicted_when_
     settings = load_settings(surface / "tiny.yaml")
     with pytest.raises(InputError, match="do not hold even member"):
         predict_test_cubes(settings, surface / "data", tmp_path, 1e-7, True)
-    cubes = predict_test_cubes(settings, surface / "data", tmp_path, 1e-7, True, is_late_empty=True)
+    cubes = predict_test_cubes(settings, surface / "data", tmp_path, 1e-7, True, ForNotebook(is_late_empty=True))
     assert "2 cubes are submitted empty: " in capsys.readouterr().out
     cube_run = CubeRun(settings, tmp_path)
     assert all(cube_run.mask_path(cube).exists() and not cube_run.is_done(cube) for cube in cubes)
     predict_test_cubes(settings, surface / "data", tmp_path, None, True)
     assert all(cube_run.is_done(cube) for cube in cubes)
+
+
+@pytest.mark.slow
+def test_a_tidy_prediction_leaves_the_same_masks_and_nothing_else(surface, tmp_path):
+    settings = load_settings(surface / "tiny.yaml")
+    for name, notebook in (("all", ForNotebook()), ("tidy", ForNotebook(is_tidy=True))):
+        predict_test_cubes(settings, surface / "data", tmp_path / name, None, True, notebook)
+    left = [path.relative_to(tmp_path / "tidy") for path in (tmp_path / "tidy").rglob("*") if path.is_file()]
+    assert {path.parts[0] for path in left} == {"masks"} and len(left) == 4  # a mask and a note for each cube
+    for path in left:
+        assert (tmp_path / "tidy" / path).read_bytes() == (tmp_path / "all" / path).read_bytes()
+    before = [path.stat().st_mtime_ns for path in (tmp_path / "tidy" / "masks").iterdir()]
+    predict_test_cubes(settings, surface / "data", tmp_path / "tidy", None, True)
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "tidy" / "masks").iterdir()] == before
 
 
 @pytest.mark.slow
