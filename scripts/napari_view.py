@@ -37,13 +37,13 @@ def main() -> None:
         raise MissingInputError(
             f"napari is not installed ({error}); run: pip install 'scroll-ensemble[view]'"
         ) from None
-    viewer = napari.Viewer(title="Scroll Ensemble", show=arguments.picture is None)
+    viewer = napari.Viewer(title="Scroll Ensemble")
     for layer in napari_layers(shown):
         (viewer.add_labels if layer.is_labels else viewer.add_image)(**layer.options)
     viewer.scale_bar.visible = True
-    viewer.scale_bar.unit = "um"
+    viewer.reset_view()
     if arguments.picture is not None:
-        viewer.screenshot(str(arguments.picture), canvas_only=True)
+        viewer.screenshot(str(arguments.picture), flash=False)
         print(f"picture: {arguments.picture}")
         viewer.close()
         return

@@ -155,7 +155,7 @@ class Job:
         environment = dict(os.environ)
         if gpu is not None:  # processes that share cores wait for each other, unless each has its own
             threads = max(1, len(os.sched_getaffinity(0)) // len(gpus()))
-            environment |= {"CUDA_VISIBLE_DEVICES": gpus()[gpu], "OMP_NUM_THREADS": str(threads)}
+            environment = {"OMP_NUM_THREADS": str(threads), **environment, "CUDA_VISIBLE_DEVICES": gpus()[gpu]}
         return Process(command, environment, prefix)
 
 

@@ -1,5 +1,6 @@
 """Layers as napari takes them: the keyword arguments of `add_image` and `add_labels`; knows nothing of napari itself."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +10,15 @@ import numpy as np
 from scroll.viewing.shown import Shown
 from scroll.volumes.volume import Volume
 
+ORANGE = ((0.90, 0.62, 0.0, 0.0), (0.90, 0.62, 0.0, 0.8))  # from nothing to a probability of 1, RGBA
+
 
 class Lazy:
     """A volume as napari wants it: with a number of axes, and read piece by piece."""
 
     def __init__(self, volume: Volume, is_labels: bool) -> None:
         self._volume = volume
-        self.shape, self.ndim = volume.shape, 3
+        self.shape, self.ndim, self.size = volume.shape, 3, math.prod(volume.shape)
         self.dtype = np.dtype(np.int32) if is_labels and volume.dtype.kind not in "ui" else _drawn(volume.dtype)
 
     def __getitem__(self, key: Any) -> np.ndarray:
@@ -53,10 +56,15 @@ def _layer(one: Shown) -> Layer:
         "multiscale": len(levels) > 1,
         "name": one.name,
         "scale": steps,
+        "units": ("um", "um", "um"),
         "translate": (one.first_z_um + steps[0] / 2, steps[1] / 2, steps[2] / 2),  # of the first voxel's centre
         "opacity": 0.5 if is_labels else 1.0,
     }
     if is_labels:
         return Layer(True, options)
-    colours = {"colormap": "inferno", "blending": "additive"} if one.kind == "probability" else {"colormap": "gray"}
+    over = {
+        "colormap": {"name": "probability", "colors": ORANGE},
+        "blending": "translucent_no_depth",
+    }  # "additive" drowns in bright CT
+    colours = over if one.kind == "probability" else {"colormap": "gray"}
     return Layer(False, options | colours | {"contrast_limits": one.grey_range()})

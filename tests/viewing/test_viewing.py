@@ -213,7 +213,7 @@ def test_napari_gets_ct_below_predictions_below_labels_at_the_same_scale(folder)
     by_name = {layer.options["name"].split("/")[-1]: layer.options for layer in layers}
     ct, prob, label = by_name["ct.zarr"], by_name["prob.zarr"], by_name["label.tif"]
     assert ct["multiscale"] and [level.shape for level in ct["data"]] == [(70, 130, 100), (35, 65, 50)]
-    assert (ct["colormap"], prob["colormap"], prob["contrast_limits"]) == ("gray", "inferno", (0.0, 1.0))
+    assert (ct["colormap"], prob["colormap"]["name"], prob["contrast_limits"]) == ("gray", "probability", (0.0, 1.0))
     assert prob["scale"] == (VOXEL_UM, BIN * VOXEL_UM, BIN * VOXEL_UM) and label["scale"] == (VOXEL_UM,) * 3
     assert "colormap" not in label and label["opacity"] < 1
 
