@@ -29,6 +29,7 @@ HINT = "predict with this run first: python ensemble/predict.py"
 PREDICTED = {"predicted": FOUND, "not predicted": NEITHER}
 SURFACE_LEGEND = {name.replace("ink", "surface"): colour for name, colour in LEGEND.items()}
 SCALE = (0.0, 1.0)
+SHEETS = "submitted, each sheet in a colour"
 
 
 def predicted_names(settings: Settings, predicted: Path) -> list[str]:
@@ -109,7 +110,7 @@ def _rows_of_cube(settings: Settings, predicted: Path, cube_id: str, truth: Path
     volumes = {
         "CT": np.asarray(open_volume(str(cube.image))[...]),
         "probability of the surface": Blended(cube_run.where, as_pairs(weights), cube_id)(),
-        "sheets that are submitted": components(mask),
+        SHEETS: components(mask),
         "mask": mask,
     }
     return [_cut(f"cube {cube_id}", volumes, label, axis, cube.pixel_um) for axis in (0, 2)]
@@ -122,7 +123,7 @@ def _cut(name: str, volumes: dict[str, NDArray[Any]], label: NDArray[Any] | None
     mask = cuts.pop("mask")
     panels = []
     for title, cut in cuts.items():
-        is_sheets = title.startswith("sheets")
+        is_sheets = title == SHEETS
         panels.append(Panel(title, coloured(cut) if is_sheets else cut, SCALE if cut.dtype.kind == "f" else None))
     if label is not None:
         drawn = np.take(label, place, axis)

@@ -28,6 +28,29 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Parse the command line and predict."""
+    arguments = _parser().parse_args()
+    from ensemble.check import load_run_settings
+    from ensemble.inputs import Part, parse_part
+
+    part = parse_part(arguments.part) if arguments.part else Part()
+    settings = load_run_settings(arguments.config, arguments.set)
+    _check_together(settings, arguments)
+    if settings.data.kind == "cubes":
+        predict_cubes(settings, arguments, part)
+        return
+    masks = predict(settings, arguments.input, arguments.output, part, arguments.hours)
+    if arguments.submission:
+        write_checked_submission(settings, arguments.submission, masks)
+    if arguments.truth:
+        from ensemble.score import print_table, score_run
+
+        print_table(score_run(settings, arguments.input, arguments.output, arguments.truth, sys.argv))
+        from scroll.report.page import write_report
+
+        print(f"report: {write_report(settings.run_dir, arguments.output)}")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="YAML of the trained run")
     parser.add_argument(
@@ -65,36 +88,23 @@ def main() -> None:
         help="cubes: keep what an earlier prediction finished (default), or predict every cube anew",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
-    arguments = parser.parse_args()
-    from ensemble.check import load_run_settings
-    from ensemble.inputs import Part, parse_part
+    return parser
+
+
+def _check_together(settings: "Settings", arguments: argparse.Namespace) -> None:
+    """Refuse options that do not go together, and labels that are not there."""
     from scroll.errors import InputError, MissingInputError
 
-    part = parse_part(arguments.part) if arguments.part else Part()
     if arguments.part and (arguments.submission or arguments.truth):
         raise InputError("--part predicts some of the input; pack and score all of it, in one more call without --part")
     if arguments.tidy and arguments.truth:
         raise InputError("--tidy removes what a score is made of; leave out --truth, or --tidy")
-    settings = load_run_settings(arguments.config, arguments.set)
     if settings.data.kind == "segments" and (arguments.part or arguments.hours is not None):
         raise InputError("--part and --hours: not of segments; those of one volume are predicted together")
     if arguments.truth and not arguments.truth.is_dir():
         raise MissingInputError(
             f"{arguments.truth}: no such folder; --truth takes one with <fragment>/inklabels.png (of cubes: <id>.tif) in it"
         )
-    if settings.data.kind == "cubes":
-        predict_cubes(settings, arguments, part)
-        return
-    masks = predict(settings, arguments.input, arguments.output, part, arguments.hours)
-    if arguments.submission:
-        write_checked_submission(settings, arguments.submission, masks)
-    if arguments.truth:
-        from ensemble.score import print_table, score_run
-
-        print_table(score_run(settings, arguments.input, arguments.output, arguments.truth, sys.argv))
-        from scroll.report.page import write_report
-
-        print(f"report: {write_report(settings.run_dir, arguments.output)}")
 
 
 def predict_cubes(settings: "Settings", arguments: argparse.Namespace, part: "Part") -> None:

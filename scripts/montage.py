@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a run, such as runs/demo")
     parser.add_argument("--predicted", type=Path, help="what ensemble/predict.py wrote; default <run>/predict")
     parser.add_argument("--truth", type=Path, help="folder with <fragment>/inklabels.png, or of cubes <id>.tif")
-    parser.add_argument("--count", type=int, default=2, help="fragments or cubes to show (%(default)s)")
+    parser.add_argument("--count", type=int, help="how many to show; default 2 fragments, or 1 cube, cut twice")
     parser.add_argument("--out", type=Path, help="PNG to write; default <run>/montage.png")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
@@ -32,11 +32,12 @@ def main() -> None:
     path = arguments.run / "settings.yaml"
     if not path.is_file():
         raise MissingInputError(f"{path}: not there; give the folder of a run, such as runs/demo")
-    if arguments.count < 1:
+    if arguments.count is not None and arguments.count < 1:
         raise InputError(f"--count {arguments.count}: expected at least 1")
     settings = load_run_settings(path, []).model_copy(update={"run_dir": arguments.run})
     predicted = arguments.predicted or arguments.run / "predict"
-    names = predicted_names(settings, predicted)[: arguments.count]
+    count = arguments.count or (1 if settings.data.kind == "cubes" else 2)
+    names = predicted_names(settings, predicted)[:count]
     truth = arguments.truth or labels_beside(settings, names)
     montage = montage_of(settings, predicted, names, truth)
     print(f"montage: {save_montage(arguments.out or arguments.run / 'montage.png', montage)}")
