@@ -52,18 +52,20 @@ def found(what, *patterns):
 SLUG = "{slug}"
 BUNDLE = found("the bundle's data set", *("*/" * depth + "{marker}" for depth in range(1, 6))).parent
 DATA = found("the competition's data", SLUG, f"competitions/{{SLUG}}")
-print(BUNDLE, DATA, sep="\\n")"""
+RUN = next(BUNDLE.rglob("settings.yaml")).parent  # unpacking may have put a folder more around it
+WHEELS = next(BUNDLE.rglob("scroll_ensemble-*.whl")).parent
+print(RUN, WHEELS, DATA, sep="\\n")"""
 
 INSTALL = """\
 PACKAGES = {packages}
 pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-subprocess.run([*pip, "--find-links", BUNDLE / "wheels", *PACKAGES], check=True)
+subprocess.run([*pip, "--find-links", WHEELS, *PACKAGES], check=True)
 importlib.invalidate_caches()"""
 
 LOOK = """\
 from ensemble.bundle.on_kaggle import Job
 
-job = Job(BUNDLE / "run", DATA, SCRATCH, WORKING / "{submission}", STARTED + 3600 * (HOURS - RESERVE), OVERRIDES)
+job = Job(RUN, DATA, SCRATCH, WORKING / "{submission}", STARTED + 3600 * (HOURS - RESERVE), OVERRIDES)
 job.look()"""
 
 OVERRIDE_HINT = """\

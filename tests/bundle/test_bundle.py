@@ -79,13 +79,15 @@ def test_the_wheel_holds_every_package_with_its_data_and_the_checkout_stays_as_i
 def test_the_notebook_finds_bundle_and_data_under_either_layout(competition, layout, bundle_at, tmp_path):
     path = tmp_path / "notebook.ipynb"
     path.write_text(json.dumps(notebook(competition, {"zarr": "3.1.6"}, "A run.")))
-    (tmp_path / "input" / bundle_at).mkdir(parents=True)
-    (tmp_path / "input" / bundle_at / "bundle.json").touch()
+    bundle = tmp_path / "input" / bundle_at
+    for name in ("bundle.json", "run/settings.yaml", "wheels/wheels/scroll_ensemble-0.1.0-py3-none-any.whl"):
+        (bundle / name).parent.mkdir(parents=True, exist_ok=True)
+        (bundle / name).touch()
     (tmp_path / "input" / layout.format(slug=competition.slug) / "train").mkdir(parents=True)
     namespace: dict = {}
     for cell in code_cells(path)[:2]:
         exec(cell.replace("/kaggle/", f"{tmp_path}/"), namespace)
-    assert namespace["BUNDLE"] == tmp_path / "input" / bundle_at
+    assert (namespace["RUN"], namespace["WHEELS"]) == (bundle / "run", bundle / "wheels" / "wheels")
     assert namespace["DATA"] == tmp_path / "input" / layout.format(slug=competition.slug)
 
 
