@@ -12,7 +12,9 @@ sys.path[:0] = [str(TESTS / "pipeline"), str(TESTS / "cubes")]  # whose tiny run
 from pipeline_run import PHANTOM, REPOSITORY, step, tiny_settings  # noqa: E402
 from surface_run import tiny_config, trained  # noqa: E402
 
-from ensemble.cube_calibrate import calibrate_cubes  # noqa: E402
+from ensemble.cube_calibrate import calibrate_cubes, fit_path  # noqa: E402
+from ensemble.cube_candidates import STAGE2  # noqa: E402
+from scroll.files import write_json  # noqa: E402
 from scroll.phantom.dataset import make_cubes  # noqa: E402
 from scroll.phantom.settings import cube_settings  # noqa: E402
 
@@ -42,5 +44,9 @@ def surface(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of a run on cubes."""
     root = tmp_path_factory.mktemp("surface")
     make_cubes(root / "data", cube_settings("default", 64), seed=5, train=6, test=2, jobs=1)
-    calibrate_cubes(trained(tiny_config(root, root / "data")))
+    settings = trained(tiny_config(root, root / "data"))
+    fit = calibrate_cubes(settings)
+    write_json(
+        fit_path(settings), fit | {"route": STAGE2}
+    )  # the longest way to a mask, whatever scores best on six cubes
     return root

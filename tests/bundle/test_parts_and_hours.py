@@ -1,6 +1,7 @@
 """Several processes predict what one does, and fragments keep to the hours as cubes do."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,14 +12,17 @@ from hypothesis import strategies as st
 from pipeline_run import ENVIRONMENT, REPOSITORY
 
 from ensemble.bundle.on_kaggle import Job, Process, gpus
+from ensemble.bundle.run_files import copy_run, needed
 from ensemble.calibrate import read_fit
+from ensemble.cube_calibrate import fit_path
+from ensemble.cube_candidates import CHAIN
 from ensemble.cube_predict import CubeRun, predict_test_cubes
 from ensemble.fragment_time import NOTE, FragmentClock, stack_channels, stage2_cost, stand_ins
 from ensemble.inputs import ForNotebook, Part, parse_part
 from ensemble.predict import predict
 from ensemble.surface_submission import read_submission_zip, shapes_of_test_cubes
 from scroll.config_file import load_settings
-from scroll.errors import InputError
+from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json, write_json
 from scroll.fragments import find_fragments
 from scroll.volumes.ome_zarr import open_array
@@ -168,3 +172,31 @@ def test_two_parts_at_once_and_a_call_for_all_give_the_bits_of_one_process(surfa
         other = tmp_path / "two" / path.relative_to(tmp_path / "one")
         assert (np.asarray(open_array(path)[:]) == np.asarray(open_array(other)[:])).all()
     assert json.loads(next((tmp_path / "one" / "masks").glob("*.json")).read_text())["key"]
+
+
+@pytest.mark.slow
+def test_a_bundle_holds_what_its_route_asks_and_nothing_of_the_training(surface, tmp_path):
+    settings = load_settings(surface / "tiny.yaml")
+    longest = {str(path) for path in needed(settings)}
+    weights = {
+        f"{stage}/fold{fold}/weights.safetensors"
+        for stage in ("stage1/unet3d", "stage1/second", "stage2")
+        for fold in (0, 1)
+    }
+    assert weights <= longest and "ensemble/fit.json" in longest and len(longest) == 2 * len(weights) + 1
+    shutil.copytree(surface / "run", tmp_path / "run")
+    plain = settings.model_copy(update={"run_dir": tmp_path / "run"})
+    fit = read_json(fit_path(plain))
+    fit["weights"]["weights"] = {"unet3d": 0.0, "second": 1.0}
+    write_json(fit_path(plain), fit | {"route": CHAIN})
+    assert {path.parts[1] for path in needed(plain) if path.parts[0] == "stage1"} == {"second"}
+    assert not [path for path in needed(plain) if path.parts[0] == "stage2"]
+    copy_run(plain, tmp_path / "bundled")
+    copied = {
+        str(path.relative_to(tmp_path / "bundled")) for path in (tmp_path / "bundled").rglob("*") if path.is_file()
+    }
+    assert copied == {str(path) for path in needed(plain)} | {"settings.yaml"}
+    assert str(surface) not in (tmp_path / "bundled" / "settings.yaml").read_text()
+    (tmp_path / "run" / "stage1" / "second" / "fold1" / "weights.safetensors").unlink()
+    with pytest.raises(MissingInputError, match="make stage1"):
+        needed(plain)
