@@ -129,6 +129,7 @@ def _chunk(one: Shown, level: int, place: tuple[int, ...]) -> bytes | None:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a chunk waits 40 ms for the browser to acknowledge the headers
     server: VolumeServer
 
     def do_GET(self) -> None:
