@@ -9,71 +9,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-import yaml
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from surface_run import REPOSITORY, tiny_config, trained
 
 from ensemble.cube_calibrate import calibrate_cubes, fit_path, from_every_scroll, read_cube_fit
 from ensemble.cube_candidates import CHAIN, ENSEMBLE, SHEETS, STAGE2
 from ensemble.cube_predict import CubeRun, predict_test_cubes
 from scroll.config import Settings
-from scroll.config_file import merged
 from scroll.cubes import find_cubes, oof_sheets, prepare, training_cubes
 from scroll.errors import MissingInputError
 from scroll.files import read_json
 from scroll.receipt import read_receipt
 from scroll.surfaces import tifxyz
-from scroll.volumes import open_volume
 from scroll.volumes.ome_zarr import open_array
-from stage1_3d.cube_sheets import flatten_cubes
-from stage1_3d.network import load_checked_settings
-from stage1_3d.train import train_stage1
-from stage2_2d.train import train_stage2
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-QUICK = {"steps": 6, "train_batch_size": 2, "validation_batch_size": 2, "validation_patches": 2, "validate_every": 3}
-QUICK |= {"checkpoint_every": 3, "warmup_steps": 1, "ema_decay": 0.5}
 
 
 @pytest.fixture(scope="module")
 def config(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's configuration, so small that it learns next to nothing in seconds."""
-    root = tmp_path_factory.mktemp("surface")
-    small = {"channels": [4, 8, 8], "strides": [[2, 2, 2], [2, 2, 2], [2, 2, 2]]}
-    chain = {"thresholds": [0.3, 0.5], "smooth_sigma_vox": [], "strong": [0.6], "dust_vox": [50], "thickness_vox": []}
-    chain |= {"even": [], "closing_radius_vox": [1], "plug_radius_vox": [], "cavity_vox": [1000], "remains_vox": []}
-    changes = {
-        "run_dir": str(root / "run"),
-        "data": {"root": str(phantom), "cache_dir": str(phantom.parent / "cache")},
-        "stage1": {"defaults": {"patch_size": [32, 32, 32], "training": QUICK}, "window": {"overlap": 0.25}},
-        "tracing": {"least_area_vox": 400, "reach_vox": 4},
-        "stage2": {"patch_size": [32, 32], "training": QUICK},
-        "ensemble": {"chain": chain | {"octant_dust_vox": [20], "passes": 1}},
-    }
-    settings = merged(yaml.safe_load((REPOSITORY / "configs" / "demo_surface.yaml").read_text()), changes)
-    member = settings["stage1"]["members"]["unet3d"] | {"options": small, "training": QUICK}
-    settings["stage1"]["members"] = {"unet3d": member, "second": member | {"seed": 1}}
-    path = root / "tiny.yaml"
-    path.write_text(yaml.safe_dump(settings))
-    return path
+    return tiny_config(tmp_path_factory.mktemp("surface"), phantom)
 
 
 @pytest.fixture(scope="module")
 def settings(config: Path) -> Settings:
-    """After both stages; in the place of stage one's out-of-fold guesses stand what good members would have said."""
-    loaded = load_checked_settings(config, [])
-    train_stage1(loaded)
-    for cube in training_cubes(loaded.data):
-        label = open_volume(str(cube.label_path))[...]
-        for n, name in enumerate(loaded.stage1.members):
-            blurred = gaussian_filter((label == 1).astype(np.float32), 1.0 + 0.3 * n)
-            array = open_array(loaded.run_dir / "stage1" / name / "oof" / cube.id / "prob.zarr", mode="r+")
-            array[:] = np.clip(1.6 * blurred, 0, 1)
-        (oof_sheets(loaded.run_dir) / cube.id / "receipt.json").unlink()
-    folders = {name: loaded.run_dir / "stage1" / name / "oof" for name in loaded.stage1.members}
-    flatten_cubes(loaded, prepare(training_cubes(loaded.data)), folders, oof_sheets(loaded.run_dir))
-    train_stage2(loaded)
-    return loaded
+    return trained(config)
 
 
 @pytest.fixture(scope="module")
