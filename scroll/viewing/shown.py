@@ -66,7 +66,7 @@ def look_at(path: Path, labels: bool = False, voxel_um: float | None = None) -> 
         warnings.simplefilter("ignore", UserWarning)  # that nothing tells the size is dealt with here
         levels = _levels(path) if is_zarr else [open_volume(path)]
     kind: Kind = "labels" if labels else "probability" if levels[0].dtype.kind == "f" else "image"
-    bin_yx = ome_zarr.bin_of(path) if is_zarr else 1
+    bin_yx = int(ome_zarr.read_attributes(path).get("bin_yx", 1)) if is_zarr else 1
     step_um = levels[0].voxel_um or voxel_um or NO_SIZE_UM
     steps = [_step(level.shape, levels[0].shape, (step_um, step_um * bin_yx, step_um * bin_yx)) for level in levels]
     return Shown(_name(path), kind, levels, steps, _first_layer(path, levels[0].shape[0]) * step_um)

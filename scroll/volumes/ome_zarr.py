@@ -85,16 +85,6 @@ def read_attributes(path: str | Path, remote: "RemoteSettings | None" = None) ->
     return {} if group is None else dict(group.attrs.asdict())
 
 
-def bin_of(path: str | Path) -> int:
-    """How many voxels a pixel of this zarr spans along y and x, as `create_ome_zarr` noted it; 1 where nothing is noted.
-
-    Raises:
-        MissingInputError: nothing there.
-        InputError: broken metadata.
-    """
-    return int(read_attributes(path).get("bin_yx", 1))
-
-
 def create_ome_zarr(
     path: Path,
     shape: Sequence[int],
