@@ -5,14 +5,16 @@ SET ?=
 PLAN ?=
 GPU ?=
 INPUT ?= data/demo/test
+RUN ?= runs/demo
 BIN := .venv/bin
 TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+OF_BUNDLE := $(if $(OUT),--output $(OUT)) $(if $(OWNER),--owner $(OWNER)) $(if $(SLUG),--slug $(SLUG)) $(if $(DOWNLOAD),--download $(DOWNLOAD)) $(if $(WHEELS),--wheels $(WHEELS))
 OPTIONS := $(strip $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair)))
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stage1 stage2 joint preview plan tune predict preflight doctor check test test-all bench clean
+.PHONY: help setup demo stage1 stage2 joint preview montage plan tune predict preflight doctor kaggle-bundle neuroglancer napari check test test-all bench clean
 
 help:  ## this list
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 	@echo "  CONFIG=configs/demo.yaml chooses the configuration, SET='a.b=c d=e' overrides settings, PYTHON=python3.12 the interpreter"
 
 .venv/installed: pyproject.toml constraints.txt
@@ -44,6 +46,9 @@ joint: setup  ## train one member and stage two on end to end, where the configu
 preview: setup  ## a contact sheet of augmented training patches with their labels
 	$(BIN)/python scripts/preview.py $(CONFIG) $(OPTIONS)
 
+montage: setup  ## RUN=runs/demo: one wide PNG of a finished run, for a post or a chat: CT, prediction, errors
+	$(BIN)/python scripts/montage.py $(RUN) $(if $(TRUTH),--truth $(TRUTH)) $(if $(COUNT),--count $(COUNT)) $(if $(OUT),--out $(OUT))
+
 plan: setup  ## which patch, batch and workers suit GPU=t4, and how long that takes; PLAN=file then uses it in any door
 	$(BIN)/python scripts/plan.py $(CONFIG) $(foreach card,$(GPU),--gpu $(card)) $(if $(CPUS),--cpus $(CPUS)) $(if $(RAM),--ram $(RAM)) $(if $(HOURS),--hours $(HOURS)) $(OPTIONS)
 
@@ -52,6 +57,16 @@ tune: setup  ## measure which batch, workers and prefetching suit this machine; 
 
 preflight: setup  ## INPUT=folder: do its layers lie as in training? direction, depth, scale
 	$(BIN)/python scripts/preflight.py $(CONFIG) --input $(INPUT) $(OPTIONS)
+
+kaggle-bundle: setup  ## RUN=runs/demo OWNER=you DOWNLOAD=3.12: a folder with wheels, weights and a notebook that needs no internet
+	$(BIN)/python scripts/kaggle_bundle.py $(RUN) $(OF_BUNDLE)
+
+neuroglancer: setup  ## VOLUMES='a.zarr b/prob.zarr' LABELS=...: serve them on this machine and print a link to look at them
+	$(BIN)/python scripts/neuroglancer.py $(VOLUMES) $(if $(LABELS),--labels $(LABELS)) $(if $(VOXEL_UM),--voxel-um $(VOXEL_UM)) $(if $(PORT),--port $(PORT)) --serve
+
+napari: setup  ## VOLUMES=... LABELS=...: open them as layers of napari, which it installs
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[view]"
+	$(BIN)/python scripts/napari_view.py $(VOLUMES) $(if $(LABELS),--labels $(LABELS)) $(if $(VOXEL_UM),--voxel-um $(VOXEL_UM))
 
 doctor: setup  ## look for what would go wrong: data, labels, folds, patches, disk
 	$(BIN)/python scripts/doctor.py $(CONFIG) $(OPTIONS)

@@ -1,7 +1,7 @@
 """Test cubes from CT to submission.zip, cube by cube: members, sheets, stage two, chain, mask; on time, and from where it stopped."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from ensemble.chain import Chain, run
 from ensemble.cube_calibrate import read_cube_fit
 from ensemble.cube_candidates import SHEETS, STAGE2, Blended, Lift, LiftedSheets, Predicted, as_pairs
+from ensemble.inputs import ForNotebook
 from ensemble.measured_cost import measured_cost
 from ensemble.surface_submission import read_submission_zip, write_mask_tif, write_submission_zip
-from ensemble.time_budget import Deadline, MemberCost, in_words, with_views
+from ensemble.time_budget import HOUR_S, Deadline, MemberCost, in_words, with_views
 from scroll.config import Settings
 from scroll.cubes import Cube, find_cubes, prepare
+from scroll.errors import InputError
 from scroll.files import read_json, remove, write_json
 from scroll.progress import progress
 from scroll.receipt import key_of
@@ -27,8 +29,8 @@ from stage1_3d.predict import load_forward
 from stage2_2d.sheet_predict import predict_sheets
 
 FLAT = (SHEETS, STAGE2)  # routes by way of the sheets
-HOUR_S = 3600.0
 NO_LIMIT_S = 1e9
+AT_A_DESK = ForNotebook()
 
 
 class CubeRun:
@@ -81,6 +83,12 @@ class CubeRun:
         write_mask_tif(self.mask_path(cube), mask)
         write_json(self.mask_path(cube).with_suffix(".json"), {"key": self._key(cube), "views": dict(kept)})
 
+    def tidy(self, cube: Cube) -> None:
+        """Remove what its mask was made from; the mask, and that it is done, stay."""
+        members = [self.where.member(name, cube.id) for name in self.settings.stage1.members]
+        for folder in (*members, self.where.sheets(cube.id), self.where.stage2(cube.id)):
+            remove(folder)
+
     def look_flat(self, cube: Cube, kept: Sequence[str]) -> None:
         """Trace the sheets of a cube and let stage two mend them; for a member that was left out the first one stands in."""
         names = {name: name if name in kept else kept[0] for name in self.settings.stage1.members}
@@ -104,12 +112,17 @@ class CubeRun:
 
 
 def predict_test_cubes(
-    settings: Settings, source: Path, output: Path, hours: float | None, is_resumed: bool
+    settings: Settings,
+    source: Path,
+    output: Path,
+    hours: float | None,
+    is_resumed: bool,
+    notebook: ForNotebook = AT_A_DESK,
 ) -> list[Cube]:
     """Predict the test cubes of the competition's folder `source` into <output>/masks/<id>.tif, one by one.
 
     The time is projected before it starts and told; within `hours` test-time flips are given up, then members. What an
-    earlier, killed prediction finished is kept where `is_resumed`. Returns the cubes.
+    earlier, killed prediction finished is kept where `is_resumed`. Returns the cubes, all or those of `notebook.part`.
 
     Raises:
         MissingInputError: no fit, no weights, or no cubes.
@@ -117,7 +130,7 @@ def predict_test_cubes(
     """
     began = time.monotonic()
     cube_run = CubeRun(settings, output)
-    cubes = prepare(find_cubes(source, settings.data, part="test"))
+    cubes = prepare(notebook.part.of(find_cubes(source, settings.data, part="test")))
     if not is_resumed:
         for cube in cubes:
             remove(cube_run.mask_path(cube))
@@ -126,21 +139,51 @@ def predict_test_cubes(
         print(f"{output}: all {len(cubes)} cubes are predicted already")
         return cubes
     limit_s = hours * HOUR_S if hours else NO_LIMIT_S
-    deadline = Deadline(
-        costs(cube_run, left), after_members_s(cube_run.fit, left), limit_s - (time.monotonic() - began)
-    )
-    for line in deadline.plan.lines(limit_s) if hours else [f"projected: {in_words(deadline.plan.projected_s)}"]:
+    for line in _all_in_time(cube_run, cubes, left, (began, limit_s), notebook):
         print(line, flush=True)
+    return cubes
+
+
+def _all_in_time(
+    cube_run: CubeRun, cubes: Sequence[Cube], left: Sequence[Cube], until: tuple[float, float], notebook: ForNotebook
+) -> Iterator[str]:
+    """Predict what is left, and yield what there is to say; `until`: when the work began, and the seconds it may take."""
+    began, limit_s = until
+    try:
+        deadline = Deadline(
+            costs(cube_run, left), after_members_s(cube_run.fit, left), limit_s - (time.monotonic() - began)
+        )
+    except InputError as error:
+        if not notebook.is_late_empty:
+            raise
+        yield from [str(error), *_left_empty(cube_run, left)]
+        return
+    is_limited = limit_s < NO_LIMIT_S
+    yield from deadline.plan.lines(limit_s) if is_limited else [f"projected: {in_words(deadline.plan.projected_s)}"]
     voxels = sum(np.prod(cube.shape, dtype=float) for cube in left)
     with progress("predict", len(cubes), "cube", len(cubes) - len(left)) as advance:
-        for cube in left:
+        for number, cube in enumerate(left):
+            if notebook.is_late_empty and time.monotonic() - began > limit_s:
+                yield from _left_empty(cube_run, left[number:])
+                return
             cube_run.predict(cube, deadline.plan.kept)
+            if notebook.is_tidy:
+                cube_run.tidy(cube)
             before = deadline.plan.dropped
-            for reason in deadline.finished(float(np.prod(cube.shape, dtype=float) / voxels)).dropped:
-                if reason not in before:
-                    print(reason, flush=True)
+            yield from (
+                reason
+                for reason in deadline.finished(float(np.prod(cube.shape, dtype=float) / voxels)).dropped
+                if reason not in before
+            )
             advance()
-    return cubes
+
+
+def _left_empty(cube_run: CubeRun, cubes: Sequence[Cube]) -> Iterator[str]:
+    """Empty masks, without the note that would call them done."""
+    for cube in cubes:
+        remove(cube_run.mask_path(cube).with_suffix(".json"))
+        write_mask_tif(cube_run.mask_path(cube), np.zeros(cube.shape, bool))
+    yield f"no time left: {len(cubes)} cubes are submitted empty: {', '.join(cube.id for cube in cubes)}"
 
 
 def costs(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[MemberCost]:

@@ -1,11 +1,64 @@
-"""What a prediction is asked for: a folder of fragments or segments, one of them, or a bare volume."""
+"""What a prediction is asked for: a folder of fragments or segments, one of them, or a bare volume; all of it, or a part."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from scroll.config import Settings
     from scroll.fragments import Fragment
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Every `count`-th of the things to predict, from the `number`-th on (from 1): what one of several processes takes."""
+
+    number: int = 1
+    count: int = 1
+
+    def of(self, items: Sequence[Item]) -> list[Item]:
+        """Its share of them, which may be none.
+
+        >>> Part(2, 3).of("abcdefg")
+        ['b', 'e']
+        """
+        return list(items)[self.number - 1 :: self.count]
+
+
+@dataclass(frozen=True)
+class ForNotebook:
+    """What a notebook wants of a prediction of cubes, where time and disk are given.
+
+    Attributes:
+        part: only these cubes.
+        is_late_empty: a cube that the hours leave no time for gets an empty mask, and is named; it is not taken for done.
+        is_tidy: what a mask was made from is removed once the mask is there.
+    """
+
+    part: Part = Part()
+    is_late_empty: bool = False
+    is_tidy: bool = False
+
+
+def parse_part(text: str) -> Part:
+    """The part that "K/N" names.
+
+    >>> parse_part("2/3")
+    Part(number=2, count=3)
+
+    Raises:
+        InputError: it names none.
+    """
+    from scroll.errors import InputError
+
+    number, slash, count = text.partition("/")
+    is_number = slash and number.isdecimal() and count.isdecimal()
+    if not is_number or not 1 <= int(number) <= int(count):
+        raise InputError(f"--part {text}: expected K/N with 1 <= K <= N, such as 1/2 and 2/2 for two processes")
+    return Part(int(number), int(count))
 
 
 def input_sheets(settings: "Settings", source: Path) -> "list[Any]":

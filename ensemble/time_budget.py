@@ -18,6 +18,7 @@ from scroll.errors import InputError
 if TYPE_CHECKING:
     from scroll.config import Settings
 
+HOUR_S = 3600.0
 VIEWS = {"none": 1, "flips": 4, "dihedral": 8}  # of a square window, by stage1.window.tta
 SPARE_SHARE = (
     0.15  # every projection is longer by this: a busy disk, a cube that is fuller, a graphics card that is hot

@@ -19,6 +19,7 @@ BENCHES = {
     "score": "scripts.bench_score",
     "training": "scripts.bench_training",
     "memory": "scripts.bench_memory",
+    "scale": "scripts.bench_scale",
 }
 
 

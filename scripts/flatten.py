@@ -1,6 +1,9 @@
 """Flatten a scroll, and predictions in its space, along a traced surface: (C, N, H, W) OME-Zarr with its coverage.
 
-python scripts/flatten.py segments/20230827161847 volumes/scroll.zarr --prob unet=prob.zarr --out flat --window -32 33
+    python scripts/flatten.py segments/20230827161847 volumes/scroll.zarr --prob unet=prob.zarr --out flat --window -32 33
+    python scripts/flatten.py segments/20230827161847 volumes/scroll.zarr --predict configs/winner.yaml --out flat
+
+With --predict a trained run looks at the scroll in the same pass, tile by tile, and no volume of probabilities is written.
 """
 
 import argparse
@@ -16,6 +19,8 @@ from scroll.errors import InputError
 
 if TYPE_CHECKING:
     from scroll.surfaces.sample import Source
+    from scroll.surfaces.surface import Surface
+    from stage1_3d.flatten_surface import Flattening
 
 CACHE_BYTES = 512 * 2**20
 WAYS = ("layers", "max", "mean", "logsumexp", "topk")
@@ -28,6 +33,8 @@ def main() -> None:
         raise InputError(
             f"--pixel {arguments.pixel} --level {arguments.level}: expected a pixel of 1 voxel or more, and a level of 0 or more"
         )
+    if arguments.tile < 1 or arguments.tile % 128:
+        raise InputError(f"--tile {arguments.tile}: expected a multiple of 128, such as 256")
     from scroll.surfaces import open_surface
     from scroll.surfaces.geometry import check_surface
     from scroll.surfaces.sample import Offsets
@@ -45,8 +52,47 @@ def main() -> None:
             f"--window {start:g} {stop:g} --step {arguments.step:g}: expected first < end and a step above 0"
         )
     how = Flattening(Offsets(start, stop, arguments.step), arguments.order, arguments.reduce, arguments.pixel)
-    flatten_surface(surface, sources, how, arguments.out, voxel_um)
-    print(f"{arguments.out / 'flat.zarr'}: channels {', '.join(sources)}; coverage beside it")
+    if arguments.predict is None:
+        flatten_surface(surface, sources, how, arguments.out, voxel_um)
+        channels = list(sources)
+    else:
+        channels = predict_and_flatten(arguments, surface, sources, how, voxel_um)
+    print(f"{arguments.out / 'flat.zarr'}: channels {', '.join(channels)}; coverage beside it")
+
+
+def predict_and_flatten(
+    arguments: argparse.Namespace,
+    surface: "Surface",
+    sources: "dict[str, Source]",
+    how: "Flattening",
+    voxel_um: float | None,
+) -> list[str]:
+    """Flatten on the fly with a trained run; says how many windows that took, and returns the channels.
+
+    Raises:
+        MissingInputError: the run is not trained, or not fitted.
+        InputError: its networks know flattened stacks, not volumes.
+    """
+    from ensemble.check import load_run_settings
+    from ensemble.seen_boxes import prediction_about
+    from ensemble.whole_scroll import member_weights
+    from ensemble.whole_scroll_plan import Wish
+    from stage1_3d.flatten_on_the_fly import Tiling, flatten_on_the_fly
+
+    settings = load_run_settings(arguments.predict, arguments.set)
+    if settings.data.kind == "fragments":
+        raise InputError(
+            f"{arguments.predict}: data.kind is fragments, and its networks know flattened stacks; expected a run on segments or cubes"
+        )
+    grey_scale = None if arguments.grey is None else (arguments.grey[0], arguments.grey[1])
+    wish = Wish(arguments.volume, settings.data.level, grey_scale=grey_scale)
+    weights = dict.fromkeys(settings.stage1.members, 1.0) if arguments.members else member_weights(settings)
+    predicted, boxes = prediction_about(settings, wish, surface, weights, is_blended=not arguments.members)
+    flatten_on_the_fly(
+        surface, predicted, how, arguments.out, voxel_um, beside=sources, tiling=Tiling(arguments.tile)
+    )  # fmt: skip
+    print(boxes.counts())
+    return [*sources, *predicted.channels]
 
 
 def read_arguments() -> argparse.Namespace:
@@ -78,7 +124,38 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--order", type=int, choices=(0, 1), default=1, help="0 nearest, 1 trilinear")
     parser.add_argument("--reduce", choices=WAYS, default="layers", help="keep all depths, or pool them")
     parser.add_argument("--flip-normals", action="store_true", help="let depth grow against dP/dcolumn x dP/drow")
+    add_prediction_arguments(parser)
     return parser.parse_args()
+
+
+def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
+    """Those of --predict."""
+    on_the_fly = parser.add_argument_group("prediction in the same pass")
+    on_the_fly.add_argument(
+        "--predict",
+        type=Path,
+        metavar="CONFIG",
+        help="YAML of a trained run, which predicts at data.level; add --flip-normals where its data.normal_sign is -1",
+    )
+    on_the_fly.add_argument(
+        "--members", action="store_true", help="a channel for each member instead of their weighted mean"
+    )
+    on_the_fly.add_argument(
+        "--grey",
+        type=float,
+        nargs=2,
+        metavar=("MEDIAN", "SPREAD"),
+        help="grey scale (default: measured about the surface)",
+    )
+    on_the_fly.add_argument(
+        "--tile",
+        type=int,
+        default=256,
+        help="edge of a tile in pixels, a multiple of 128: larger ones share more windows and take more memory",
+    )
+    on_the_fly.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of the run"
+    )
 
 
 def opened_sources(arguments: argparse.Namespace) -> "tuple[dict[str, Source], float | None]":

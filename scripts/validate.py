@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     from ensemble.surface_submission import WARNING
+    from ensemble.validation import validate
 
     lines, masks = validate(options.submission, options.test)
     faults = sum(not line.startswith(WARNING) for line in lines)
@@ -40,39 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(f"{options.submission}: valid, {masks} mask{'' if masks == 1 else 's'}")
     return 0
-
-
-def validate(submission: Path, test: Path) -> tuple[list[str], int]:
-    """Every fault and warning of a submission, and how many masks were expected.
-
-    Raises:
-        MissingInputError: the submission, or the data that it is held against, is not there.
-        InputError: it is neither a .zip nor a .csv, or the data cannot be read.
-    """
-    from scroll.errors import InputError, MissingInputError
-
-    if not test.is_dir():
-        raise MissingInputError(f"{test}: no such folder; --test takes the competition's data")
-    ending = submission.suffix.lower()
-    if ending == ".zip":
-        from ensemble.surface_submission import check_submission_zip, shapes_of_test_cubes
-
-        cubes = shapes_of_test_cubes(test)
-        return check_submission_zip(submission, cubes), len(cubes)
-    if ending == ".csv":
-        from ensemble.submission import submission_problems
-
-        fragments = _fragment_shapes(test / "test" if (test / "test").is_dir() else test)
-        return submission_problems(submission, fragments), len(fragments)
-    raise InputError(f"{submission}: expected submission.zip (surface) or submission.csv (ink)")
-
-
-def _fragment_shapes(folder: Path) -> dict[str, tuple[int, int]]:
-    """(Y, X) of every fragment by id, from the headers of its layers."""
-    from scroll.config import DataSettings
-    from scroll.fragments import find_fragments
-
-    return {fragment.id: fragment.shape_yx for fragment in find_fragments(folder, DataSettings(root=folder))}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from scroll.errors import InputError, MissingInputError
 from scroll.files import written_aside
+from scroll.grey_scale import grey_scale_of
 from scroll.labels import surface_label
 from scroll.receipt import fingerprint, key_of
 from scroll.volumes import tiff_cube
@@ -120,8 +121,7 @@ def _grey_scale(ct: Path) -> tuple[float, float]:
     """Median and robust spread (half the 16-84 % range) of a cube's grey values, from a lattice of its voxels."""
     mapped = np.load(ct, mmap_mode="r")
     step = max(1, int((mapped.size / SAMPLED_VOXELS) ** (1 / 3)))
-    low, middle, high = np.percentile(mapped[::step, ::step, ::step].astype(np.float32), (16, 50, 84))
-    return float(middle), float(max((high - low) / 2, 1e-6))
+    return grey_scale_of(mapped[::step, ::step, ::step])
 
 
 def cut_box(copy: Path, corner: Size, size: Size) -> NDArray[np.number]:

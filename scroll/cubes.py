@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scroll.config import DataSettings
 from scroll.cube_index import CubeIndex, Size, cube_index, cut_box, index_path
 from scroll.errors import InputError, MissingInputError
+from scroll.grey_scale import in_spreads
 from scroll.labels import SURFACE_IGNORE, Label
 from scroll.processes import in_order
 from scroll.progress import progress
@@ -72,9 +73,7 @@ class Cube:
 
     def patch(self, corner: Size, size: Size) -> NDArray[np.float32]:
         """CT in spreads of the grey scale, (Z, Y, X) float32 of `size`; beyond the cube its edge is repeated."""
-        middle, spread = self.grey_scale
-        raw = cut_box(self.index.ct, corner, size)
-        values = np.clip((raw.astype(np.float32) - middle) / spread, -8, 8)
+        values = in_spreads(cut_box(self.index.ct, corner, size), self.grey_scale)
         return np.pad(values, _short(values.shape, size), mode="edge").astype(np.float32, copy=False)
 
     def label(self, corner: Size, size: Size) -> Label:

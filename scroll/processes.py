@@ -13,24 +13,31 @@ THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_
 
 
 @contextmanager
-def single_threaded_processes(count: int, **environment: str) -> Iterator[ProcessPoolExecutor]:
-    """`count` fresh processes of one thread each, with `environment` on top of this process's own.
-
-    They are spawned, for libraries read these variables when they are imported; afterwards this process has its own
-    variables back.
-    """
-    settings = dict.fromkeys(THREADS, "1") | environment
+def environment(**settings: str) -> Iterator[None]:
+    """Environment variables for what is started meanwhile; afterwards this process has its own back."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
-        with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-            yield pool
+        yield
     finally:
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def single_threaded_processes(count: int, **more: str) -> Iterator[ProcessPoolExecutor]:
+    """`count` fresh processes of one thread each, with the environment variables `more` on top of this process's own.
+
+    They are spawned, for libraries read these variables when they are imported.
+    """
+    with (
+        environment(**dict.fromkeys(THREADS, "1") | more),
+        ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool,
+    ):
+        yield pool
 
 
 def in_order(job: Callable[[Item], Result], items: Sequence[Item], processes: int | Executor) -> Iterator[Result]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scroll.config import DataSettings
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.fragments import names_below
+from scroll.grey_scale import GreyScale, grey_scale_of, in_spreads
 from scroll.labels import Label, binned_label, named, read_mask_png, share_in_blocks
 from scroll.receipt import file_hash, fingerprint, key_of
 from scroll.surfaces import open_surface, tifxyz
@@ -253,32 +254,12 @@ class TracedVolume:
         Raises:
             InputError: no segment has a valid point.
         """
-        rng = np.random.default_rng(0)
-        valid_below = [_valid_below_rows(segment.surface) for segment in self.segments]
-        samples = []
-        for n in range(SAMPLED_PLACES):
-            surface = self.segments[n % len(self.segments)].surface
-            below = valid_below[n % len(self.segments)]
-            if not below[-1]:
-                continue
-            picked = rng.integers(below[-1])
-            row = int(np.searchsorted(below, picked, side="right")) - 1
-            column = np.flatnonzero(np.asarray(surface.valid[row : row + 1]))[picked - below[row]]
-            point = np.asarray(surface.points[row, column], np.float64)
-            corner = self.inside(at_level(point, self.data.level) - SAMPLED_EDGE // 2, (SAMPLED_EDGE,) * 3)
-            samples.append(self.volume[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)].ravel())
-        if not samples:
-            raise InputError(f"{self.segments[0].folder}: no valid point in any segment of {self.name}; trace it again")
-        low, middle, high = np.percentile(np.concatenate(samples).astype(np.float32), (16, 50, 84))
-        return float(middle), float(max((high - low) / 2, 1e-6))
+        surfaces = [segment.surface for segment in self.segments]
+        return grey_scale_about(self.volume, surfaces, self.data.level)
 
     def inside(self, corner: NDArray[np.floating], size: tuple[int, int, int]) -> tuple[int, int, int]:
         """The corner of a box of that size, moved so that the box lies inside the volume where it can."""
-        z, y, x = (
-            int(np.clip(round(float(c)), 0, max(0, n - s)))
-            for c, n, s in zip(corner, self.volume.shape, size, strict=True)
-        )
-        return z, y, x
+        return box_inside(self.volume.shape, corner, size)
 
     def patch(self, corner: tuple[int, ...], size: tuple[int, int, int]) -> NDArray[np.float32]:
         """CT at `data.level` in spreads of the grey scale, (Z, Y, X) float32 of `size`; beyond the volume its edge is repeated.
@@ -286,9 +267,8 @@ class TracedVolume:
         Raises:
             UnreadableError: not all values are finite.
         """
-        middle, spread = self.grey_scale
         raw = self.volume[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
-        values = np.clip((raw.astype(np.float32) - middle) / spread, -8, 8)
+        values = in_spreads(raw, self.grey_scale)
         if not np.isfinite(values).all():
             raise UnreadableError(f"{self.volume.path}: NaN or infinity near {corner} (z, y, x); repair the volume")
         short = [(0, want - have) for want, have in zip(size, values.shape, strict=True)]
@@ -298,6 +278,40 @@ class TracedVolume:
     def key(self) -> str:
         """Hash of the volume's metadata, its segments and how they are looked at."""
         return key_of([segment.key for segment in self.segments])
+
+
+def box_inside(
+    shape: tuple[int, int, int], corner: NDArray[np.floating], size: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    """The corner of a box of that size, moved so that the box lies inside a volume of `shape` where it can."""
+    z, y, x = (int(np.clip(round(float(c)), 0, max(0, n - s))) for c, n, s in zip(corner, shape, size, strict=True))
+    return z, y, x
+
+
+def grey_scale_about(volume: Volume, surfaces: Sequence[Surface], level: int) -> GreyScale:
+    """Median and spread of the grey values about surfaces (in voxels of level 0) in a volume at `level`, from a fixed sample.
+
+    Raises:
+        InputError: no surface has a valid point.
+    """
+    rng = np.random.default_rng(0)
+    valid_below = [_valid_below_rows(surface) for surface in surfaces]
+    samples = []
+    for n in range(SAMPLED_PLACES):
+        surface, below = surfaces[n % len(surfaces)], valid_below[n % len(surfaces)]
+        if not below[-1]:
+            continue
+        picked = rng.integers(below[-1])
+        row = int(np.searchsorted(below, picked, side="right")) - 1
+        column = np.flatnonzero(np.asarray(surface.valid[row : row + 1]))[picked - below[row]]
+        point = np.asarray(surface.points[row, column], np.float64)
+        corner = box_inside(volume.shape, at_level(point, level) - SAMPLED_EDGE // 2, (SAMPLED_EDGE,) * 3)
+        samples.append(volume[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)].ravel())
+    if not samples:
+        raise InputError(
+            f"{surfaces[0].path}: no valid point in any surface that lies in {volume.path}; trace it again"
+        )
+    return grey_scale_of(np.concatenate(samples))
 
 
 def _valid_below_rows(surface: Surface) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """Sliding-window prediction whose memory is bounded by one row of windows, not by the volume."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -15,6 +15,7 @@ from scroll.patches import window_starts
 
 Corner = tuple[int, ...]
 Read = Callable[[Corner], NDArray[np.float32]]  # corner of a window -> (C, *patch)
+ReadTensor = Callable[[Corner], Tensor]  # the same, already where the networks are
 Forward = Callable[[Tensor], Tensor]  # (B, C, *patch) -> logits (B, K, *patch)
 Advance = Callable[[int], None]  # called with the number of windows just done
 Write = Callable[[int, NDArray[np.float32]], None]  # first row, (K, *shape with fewer rows) probabilities
@@ -185,6 +186,88 @@ class _Band:
         return np.where(seen, mean, self.sweep.empty).astype(np.float32)
 
 
+def windows_about(sweep: Sweep, corner: Corner, size: tuple[int, ...]) -> list[list[int]]:
+    """Where the windows begin, along each axis, that touch the box of `size` at `corner`."""
+    spans = zip(sweep.starts(), sweep.patch, corner, size, strict=True)
+    return [[start for start in starts if start + p > c and start < c + n] for starts, p, c, n in spans]
+
+
+@torch.inference_mode()
+def predict_box(sweep: Sweep, read: ReadTensor, forward: Forward, corner: Corner, size: tuple[int, ...]) -> Tensor:
+    """Probabilities (K, *size), float32, of one box of the space, where the scores come from.
+
+    A voxel's value is made of the windows that touch it and of nothing else, taken in one order, in batches of one
+    shape (a short one is filled up with its last window). The same box gives the same bits whatever was done before it;
+    of boxes that overlap, exponentials may differ in the last bit.
+    `is_wanted`, `rows` and `empty` of the sweep play no part: every window that touches the box is looked at.
+
+    Memory: one float32 array of the box.
+
+    Raises:
+        InputError: a score is NaN or infinite.
+    """
+    corners = list(product(*windows_about(sweep, corner, size)))
+    return blend_box(sweep, window_scores(sweep, read, forward, corners), corner, size)
+
+
+def window_scores(
+    sweep: Sweep, read: ReadTensor, forward: Forward, corners: Sequence[Corner]
+) -> Iterator[tuple[Corner, Tensor]]:
+    """Each of the windows with its score (K, *patch), in their order, computed in batches of one shape as they are taken."""
+    size = sweep.settings.batch_size
+    for first in range(0, len(corners), size):
+        batch = [*corners[first : first + size]]
+        padded = batch + batch[-1:] * (size - len(batch))
+        scores = symmetric_mean(forward, torch.stack([read(one) for one in padded]), sweep.settings)
+        yield from zip(batch, scores, strict=False)
+
+
+def blend_box(sweep: Sweep, scored: Iterable[tuple[Corner, Tensor]], corner: Corner, size: tuple[int, ...]) -> Tensor:
+    """Probabilities (K, *size) of a box out of the scores of windows that touch it, added in their order.
+
+    A voxel's value is right where all windows that touch it are there; elsewhere it means nothing.
+
+    Raises:
+        InputError: a score is NaN or infinite, or there is none.
+    """
+    sums = weight = None
+    for one, score in scored:
+        if sums is None or weight is None:
+            sums = score.new_zeros((score.shape[0], *size))
+            weight = torch.from_numpy(blend_weights(sweep.patch, sweep.settings.blend)).to(score.device)
+        there, here = _overlap(one, sweep.patch, corner, size)
+        sums[(slice(None), *there)] += score[(slice(None), *here)] * weight[here]
+    if sums is None or not bool(torch.isfinite(sums).all()):
+        raise InputError(
+            f"the network gave NaN or infinity in the box at {corner}; predict with training.precision fp32 or bf16"
+        )
+    for axis, seen in enumerate(windows_about(sweep, corner, size)):
+        sums /= _axis_weights(sweep, axis, seen, corner[axis], size[axis]).to(sums.device)
+    return sums.clamp_(-30, 30).sigmoid_() if sweep.settings.average == "logits" else sums
+
+
+def _overlap(
+    window: Corner, patch: tuple[int, ...], corner: Corner, size: tuple[int, ...]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """What a window and a box share, counted in the box and in the window."""
+    spans = list(zip(window, patch, corner, size, strict=True))
+    shared = [(max(w, c), min(w + p, c + n)) for w, p, c, n in spans]
+    there = tuple(slice(low - c, high - c) for (low, high), c in zip(shared, corner, strict=True))
+    return there, tuple(slice(low - w, high - w) for (low, high), w in zip(shared, window, strict=True))
+
+
+def _axis_weights(sweep: Sweep, axis: int, starts: Sequence[int], corner: int, size: int) -> Tensor:
+    """Sum of the weights of all windows along one axis, broadcast to (1, *box): the whole is the product over the axes."""
+    bell = _bell(sweep.patch[axis], sweep.settings.blend)
+    total = np.zeros(size, dtype=np.float32)
+    for start in starts:
+        low, high = max(start, corner), min(start + len(bell), corner + size)
+        total[low - corner : high - corner] += bell[low - start : high - start]
+    shape = [1] * (len(sweep.patch) + 1)
+    shape[axis + 1] = size
+    return torch.from_numpy(total).reshape(shape)
+
+
 def blend_weights(patch: tuple[int, ...], kind: str) -> NDArray[np.float32]:
     """Weight of each voxel of a window, > 0 everywhere, highest in the middle: a product of one bell per axis.
 
@@ -192,17 +275,21 @@ def blend_weights(patch: tuple[int, ...], kind: str) -> NDArray[np.float32]:
     """
     weight = np.ones(patch, dtype=np.float32)
     for axis, length in enumerate(patch):
-        middle = np.arange(length) + 0.5
-        if kind == "hann":
-            bell = np.sin(np.pi * middle / length) ** 2
-        elif kind == "gaussian":
-            bell = np.exp(-0.5 * ((middle - length / 2) / (length / 8)) ** 2)
-        else:
-            bell = np.ones(length)
         shape = [1] * len(patch)
         shape[axis] = length
-        weight = weight * np.maximum(bell, 1e-3).astype(np.float32).reshape(shape)
+        weight = weight * _bell(length, kind).reshape(shape)
     return weight
+
+
+def _bell(length: int, kind: str) -> NDArray[np.float32]:
+    middle = np.arange(length) + 0.5
+    if kind == "hann":
+        bell = np.sin(np.pi * middle / length) ** 2
+    elif kind == "gaussian":
+        bell = np.exp(-0.5 * ((middle - length / 2) / (length / 8)) ** 2)
+    else:
+        bell = np.ones(length)
+    return np.maximum(bell, 1e-3).astype(np.float32)
 
 
 @torch.inference_mode()

@@ -44,8 +44,8 @@ def flatten_surface(
     predicted (0 to 1); values that are not covered are 0 in flat.zarr, and what float16 cannot hold (above 65504) becomes the
     most it can. Memory: a strip of 128 rows of the result, whatever the surface.
     """
-    made_from = {name: [_where(s), s.level, s.origin_zyx, _state(s)] for name, s in sources.items()}
-    key = key_of([str(surface.path), _state_of_surface(surface), made_from, how_as_json(how), voxel_um])
+    made_from = state_of_sources(sources)
+    key = key_of([str(surface.path), state_of_surface(surface), made_from, how_as_json(how), voxel_um])
     if is_current(folder, key) and (folder / "flat.zarr").exists():
         return
     shape = surface.canvas_shape(how.pixel_vox)
@@ -68,7 +68,7 @@ def flatten_surface(
     for writer in writers:
         writer.finish()
     write_receipt(
-        folder, key, surface=str(surface.path), sources={name: _where(s) for name, s in sources.items()}, axes="czyx",
+        folder, key, surface=str(surface.path), sources={name: where_of(s) for name, s in sources.items()}, axes="czyx",
         channels=list(sources), voxel_um=voxel_um, how=how_as_json(how),
     )  # fmt: skip
 
@@ -77,11 +77,14 @@ def _tile(
     surface: Surface, box: tuple[slice, slice], sources: dict[str, Source], how: Flattening
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     tile = surface.tile(*box, how.pixel_vox)
-    values = sample_along_normals(tile, how.offsets, list(sources.values()), how.order)  # (C, N, h, w)
-    pairs = [pooled(one, how.reduce) for one in values]
-    return np.stack([flat for flat, _ in pairs]).clip(-LARGEST, LARGEST), np.concatenate(
-        [coverage for _, coverage in pairs]
-    )
+    return pooled_channels(sample_along_normals(tile, how.offsets, list(sources.values()), how.order), how.reduce)
+
+
+def pooled_channels(values: NDArray[np.float32], how: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Samples (C, N, h, w) -> what flat.zarr (C, N or 1, h, w) and coverage.zarr (C, h, w) hold of them."""
+    pairs = [pooled(one, how) for one in values]
+    flat = np.stack([flat for flat, _ in pairs]).clip(-LARGEST, LARGEST)
+    return flat, np.concatenate([coverage for _, coverage in pairs])
 
 
 def pooled(values: NDArray[np.float32], how: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -101,12 +104,17 @@ def how_as_json(how: Flattening) -> dict[str, Any]:
     return {"offsets_vox": offsets, "order": how.order, "reduce": how.reduce, "pixel_vox": how.pixel_vox}
 
 
-def _state_of_surface(surface: Surface) -> list[Any]:
+def state_of_surface(surface: Surface) -> list[Any]:
     """What tells a surface from another one at the same path, and from itself with its normals turned round."""
     step = [max(1, n // PROBES) for n in surface.shape]
     probes = np.asarray(surface.normals[:: step[0], :: step[1]])
     files = [surface.path] if surface.path.is_file() else sorted(p for p in surface.path.glob("*.*") if p.is_file())
     return [np.round(probes, 3).tolist(), [fingerprint(file) for file in files]]
+
+
+def state_of_sources(sources: dict[str, Source]) -> dict[str, list[Any]]:
+    """Of each: where it lies, at which level and place, and what tells its content from another."""
+    return {name: [where_of(s), s.level, s.origin_zyx, _state(s)] for name, s in sources.items()}
 
 
 def _state(source: Source) -> str | None:
@@ -119,5 +127,6 @@ def _state(source: Source) -> str | None:
     return key_of([made_with, volume_key(str(path))])
 
 
-def _where(source: Source) -> str:
+def where_of(source: Source) -> str:
+    """Path or address of its volume."""
     return str(getattr(source.volume, "path", "in memory"))

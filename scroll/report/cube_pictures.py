@@ -46,7 +46,15 @@ def _cuts(
     def cut(volume: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.repeat(np.repeat(np.take(volume, place, axis), LARGER, 0), LARGER, 1)
 
+    return {
+        "ct": cut(ct),
+        "sheets": coloured(cut(sheets)),
+        "errors": (cut(mask), cut(label) == 1, cut(label) != SURFACE_IGNORE),
+    }
+
+
+def coloured(sheets: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """(Y, X) numbers of sheets -> (Y, X, 3), each in a colour of its own, 0 black; after nine the colours come again."""
     colours = np.array([NEITHER, *SHEET_COLOURS], np.uint8)
-    numbers = cut(sheets).astype(np.int64)
-    shown = colours[np.where(numbers > 0, 1 + (numbers - 1) % len(SHEET_COLOURS), 0)]
-    return {"ct": cut(ct), "sheets": shown, "errors": (cut(mask), cut(label) == 1, cut(label) != SURFACE_IGNORE)}
+    numbers = sheets.astype(np.int64)
+    return np.asarray(colours[np.where(numbers > 0, 1 + (numbers - 1) % len(SHEET_COLOURS), 0)])

@@ -67,9 +67,16 @@ def errors_png(
     if not pred.shape == truth.shape == valid.shape:
         raise InputError(f"{path}: masks of shapes {pred.shape}, {truth.shape} and {valid.shape}; expected one shape")
     _check(path, pred)
+    return _write(path, errors_image(pred, truth, valid))
+
+
+def errors_image(
+    pred: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], valid: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.uint8]:
+    """Where a mask is right and wrong, in the colours of `LEGEND`: (Y, X) bool three times -> (Y, X, 3)."""
     colours = np.array([NEITHER, INVENTED, MISSED, FOUND, NOT_SCORED], np.uint8)
     kind = (pred != 0).astype(np.uint8) + 2 * (truth != 0).astype(np.uint8)
-    return _write(path, colours[np.where(valid != 0, kind, 4)])
+    return np.asarray(colours[np.where(valid != 0, kind, 4)])
 
 
 def _check(path: Path, array: npt.NDArray[np.generic]) -> None:

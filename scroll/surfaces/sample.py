@@ -93,11 +93,10 @@ def sample_along_normals(
     be cut because it spans more than 256 MiB); give them a cache (`scroll.volumes.chunk_cache.cached`) where tiles are
     neighbours. Of other lazy arrays the box about the tile is read.
     """
-    lines = Lines(*(_plain(part) for part in (tile.points, tile.normals, tile.valid, offsets.values)))
+    lines, whole = _lines(tile, offsets)
     out = np.empty((len(sources), offsets.values.size, *tile.valid.shape), np.float32)
     if out.size == 0:
         return out
-    whole = Part((0, tile.valid.shape[0]), (0, tile.valid.shape[1]), (0, offsets.values.size))
     alike: dict[tuple[Grid, Layout | None], list[int]] = {}
     for number, source in enumerate(sources):
         alike.setdefault((source.grid(order == 0), _layout(source.array)), []).append(number)
@@ -108,6 +107,28 @@ def sample_along_normals(
         else:
             _sample(lines, grid, whole, layout, list(zip(map(_flat, arrays), outs, strict=True)))
     return out
+
+
+def box_about(tile: Tile, offsets: Offsets, source: Source, order: Literal[0, 1] = 1) -> tuple[slice, ...] | None:
+    """The box (z, y, x) of a source's voxels that `sample_along_normals` looks at; None where nothing of the tile lies in it."""
+    lines, whole = _lines(tile, offsets)
+    box = tuple(slice(int(first), int(end), 1) for first, end in extent(lines, source.grid(order == 0), whole).T)
+    return None if any(along.start == along.stop for along in box) else box
+
+
+def blocks_about(tile: Tile, offsets: Offsets, source: Source, edge_vox: int, order: Literal[0, 1] = 1) -> set[Index]:
+    """Numbers (z, y, x) of the blocks of a source, `edge_vox` a side, that hold a voxel which weighs in a sample."""
+    box = box_about(tile, offsets, source, order)
+    if box is None:
+        return set()
+    lines, whole = _lines(tile, offsets)
+    return set(_touched(lines, source.grid(order == 0), whole, (edge_vox,) * 3, box))
+
+
+def _lines(tile: Tile, offsets: Offsets) -> tuple[Lines, Part]:
+    """Normals as the compiled part wants them, and all of them as a part."""
+    lines = Lines(*(_plain(part) for part in (tile.points, tile.normals, tile.valid, offsets.values)))
+    return lines, Part((0, tile.valid.shape[0]), (0, tile.valid.shape[1]), (0, offsets.values.size))
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:

@@ -37,6 +37,11 @@ class LruCache(Generic[Value]):
                 self.spent -= self.cost(self._values.popitem(last=False)[1])
         return value
 
+    def peek(self, key: Hashable) -> Value | None:
+        """The value under `key` if it is kept; it counts as no use of it."""
+        with self._lock:
+            return self._values.get(key)
+
     def __len__(self) -> int:
         return len(self._values)
 

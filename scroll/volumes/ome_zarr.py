@@ -74,6 +74,17 @@ def open_array(
     return _open_level(path_or_url(path), level, mode, remote)[1]
 
 
+def read_attributes(path: str | Path, remote: "RemoteSettings | None" = None) -> dict[str, Any]:
+    """What is written beside the levels of a zarr; empty for a plain array.
+
+    Raises:
+        MissingInputError: nothing there, or no level in it.
+        InputError: broken metadata, or no answer from the server.
+    """
+    group, _ = _open_level(path_or_url(path), 0, remote=remote)
+    return {} if group is None else dict(group.attrs.asdict())
+
+
 def create_ome_zarr(
     path: Path,
     shape: Sequence[int],
@@ -130,7 +141,7 @@ def _create_level(
         dtype=dtype,
         chunks=tuple(chunks),
         shards=None if shards is None else tuple(shards),
-        compressors=_zstd(is_v2),
+        compressors=_compressors(is_v2),
         fill_value=fill_value,
         chunk_key_encoding={"name": "v2" if is_v2 else "default", "separator": "/"},
         dimension_names=None if is_v2 else [*axes],
@@ -138,15 +149,16 @@ def _create_level(
     )
 
 
-def _zstd(is_v2: bool) -> Any:
-    """Level 1: CT noise does not pack, and emptiness packs at any level."""
+def _compressors(is_v2: bool) -> Any:
+    """zstd at level 1: CT noise does not pack, and emptiness packs at any level. Version 0.5 adds a checksum to each chunk:
+    zstd does not notice every wrong bit, and what reads Zarr v2 for scrolls knows no checksum."""
     if is_v2:
         from numcodecs import Blosc  # type: ignore[import-untyped]
 
         return Blosc(cname="zstd", clevel=1, shuffle=Blosc.SHUFFLE)
-    from zarr.codecs import BloscCodec
+    from zarr.codecs import BloscCodec, Crc32cCodec
 
-    return BloscCodec(cname="zstd", clevel=1)
+    return [BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"), Crc32cCodec()]
 
 
 def _multiscales(
@@ -177,23 +189,47 @@ def write_pyramid(path: Path, levels: int) -> None:
     Raises:
         InputError: `path` has no level 0, or has more levels already.
     """
-    group, finer = _open_level(path, 0, "r+")
+    group, arrays, factors = _with_empty_levels(path, levels)
+    for number, (finer, coarser) in enumerate(itertools.pairwise(arrays), start=1):
+        _fill(coarser, finer, factors, label=f"level {number}")
+    _describe_levels(group, levels)
+
+
+def add_empty_levels(path: Path, levels: int) -> None:
+    """The same with nothing in them yet, to be filled piece by piece.
+
+    Raises:
+        InputError: `path` has no level 0, or has more levels already.
+    """
+    group, _, _ = _with_empty_levels(path, levels)
+    _describe_levels(group, levels)
+
+
+def _with_empty_levels(path: Path, levels: int) -> tuple[Any, list[Any], list[int]]:
+    """(group, its arrays from level 0 on, how many voxels of one level become one of the next along each axis)."""
+    group, finest = _open_level(path, 0, "r+")
     entry = _entry(group)
     if entry is None or len(entry["datasets"]) != 1:
         raise InputError(f"{path}: has no multiscales with level 0 alone; expected one fresh from create_ome_zarr")
     axes = "".join(axis["name"] for axis in entry["axes"])
     factors = [2 if axis in SPACE else 1 for axis in axes]
+    arrays = [finest]
     for level in range(1, levels):
+        finer = arrays[-1]
         shape = [-(-length // factor) for length, factor in zip(finer.shape, factors, strict=True)]
         shards = finer.shards
         chunks = finer.chunks if shards else [min(pair) for pair in zip(finer.chunks, shape, strict=True)]
-        coarser = _create_level(group, str(level), shape, finer.dtype, chunks, shards, finer.fill_value, axes)
-        _fill(coarser, finer, factors, label=f"level {level}")
-        finer = coarser
-    attributes = group.attrs.asdict()
+        arrays.append(_create_level(group, str(level), shape, finer.dtype, chunks, shards, finer.fill_value, axes))
+    return group, arrays, factors
+
+
+def _describe_levels(group: Any, levels: int) -> None:
+    """Write down that there are so many."""
+    attributes, entry = group.attrs.asdict(), _entry(group) or {}
     version = "0.4" if "multiscales" in attributes else "0.5"
+    axes = "".join(axis["name"] for axis in entry["axes"])
     entry = _multiscales(
-        entry.get("name", path.name), axes, attributes.get("voxelsize"), attributes.get("bin_yx", 1), levels, version
+        entry.get("name", ""), axes, attributes.get("voxelsize"), attributes.get("bin_yx", 1), levels, version
     )
     group.attrs.update(
         {"multiscales": [entry]} if version == "0.4" else {"ome": {**attributes["ome"], "multiscales": [entry]}}
@@ -218,13 +254,12 @@ def _open_level(
     """(group or None for a plain array, array of one level)."""
     import zarr
 
-    store = _remote_store(path, mode, remote) if isinstance(path, Url) else path
-    if isinstance(store, Path) and not store.is_dir():
+    if isinstance(path, Path) and not path.is_dir():
         raise MissingInputError(f"{path}: not there; expected a zarr folder: check the spelling, or make it first")
     try:
-        if isinstance(store, Path) and not any((store / name).is_file() for name in METADATA if name != ".zattrs"):
+        if isinstance(path, Path) and not any((path / name).is_file() for name in METADATA if name != ".zattrs"):
             raise ValueError("no .zgroup, .zarray or zarr.json in it")
-        opened = zarr.open(store, mode=mode)
+        opened = zarr.open(_store(path, mode, remote), mode=mode)
         return _pick(path, opened, level)
     except InputError:
         raise
@@ -267,12 +302,19 @@ def _array_names(group: Any) -> list[str]:
     return list(itertools.takewhile(lambda name: hasattr(group.get(name), "shape"), map(str, itertools.count())))
 
 
-def _remote_store(url: Url, mode: str, settings: "RemoteSettings | None") -> Any:
+def _store(path: Path | Url, mode: str, settings: "RemoteSettings | None") -> Any:
+    if isinstance(path, Path):
+        from scroll.volumes.local_store import LocalFiles
+
+        return LocalFiles(path)
     from scroll.volumes.remote import RemoteSettings, RemoteStore
 
     if mode != "r":
-        raise InputError(f"{url}: is remote; expected a folder on this machine to write to: copy it first")
-    return RemoteStore(url, settings or RemoteSettings())
+        raise InputError(
+            f"{path}: is remote; expected a folder on this machine to write to: copy it first, or write whole shards "
+            "(scroll.volumes.shard_output)"
+        )
+    return RemoteStore(path, settings or RemoteSettings())
 
 
 def _kept_in_memory(array: Any) -> Any:

@@ -75,6 +75,9 @@ class RemoteSettings:
             raise ValueError(f"need counts of 0 or more and times above 0 s, got {self}")
 
 
+WRITING = RemoteSettings(silence_timeout_s=300.0)  # a server says nothing until all that is sent to it has arrived
+
+
 class RemoteStore(ObjectStore):  # type: ignore[misc, unused-ignore]
     """One zarr at a URL, read-only. It travels to another process as its URL; keys never travel.
 
@@ -87,7 +90,7 @@ class RemoteStore(ObjectStore):  # type: ignore[misc, unused-ignore]
     supports_deletes = False
 
     def __init__(self, url: Url, settings: RemoteSettings) -> None:
-        super().__init__(_connection(url, settings), read_only=True)
+        super().__init__(connection(url, settings), read_only=True)
         self.url, self.settings = url, settings
         self._indices: LruCache[bytes | None] = LruCache(INDEX_BYTES, _cost)
 
@@ -101,11 +104,13 @@ class RemoteStore(ObjectStore):  # type: ignore[misc, unused-ignore]
         """The bytes under `key`, or the part of them asked for; None where the server has nothing there.
 
         Raises:
-            InputError: the server cannot be reached, refuses, or keeps failing.
+            InputError: the server cannot be reached, refuses, or keeps failing, or what it has there is empty.
         """
-        _check_process(self.url)
+        check_process(self.url)
         is_index = isinstance(byte_range, SuffixByteRequest)  # zarr reads the end of a file for nothing else
         body = await (self._index if is_index else self._body)(key, byte_range)
+        if body == b"":  # zarr would take it for a shard that is not there
+            raise InputError(f"{self.url / key}: empty; expected metadata or voxels: write it again on the server")
         return None if body is None else prototype.buffer.from_bytes(body)
 
     async def exists(self, key: str) -> bool:
@@ -129,10 +134,10 @@ class RemoteStore(ObjectStore):  # type: ignore[misc, unused-ignore]
             return await self._received(key, _range(byte_range))
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error):
-                raise InputError(_complaint(self.url / key, error)) from None
+                raise InputError(complaint(self.url / key, error)) from None
             return None
         except BaseError as error:
-            raise InputError(_complaint(self.url / key, error)) from None
+            raise InputError(complaint(self.url / key, error)) from None
 
     async def _received(self, key: str, part: Any) -> bytes:
         """obstore asks again until an answer begins; if the answer then breaks off, this asks again."""
@@ -186,8 +191,12 @@ def _bytes_at(store: RemoteStore, name: str) -> bytes | None:
     return None if content is None else bytes(content.to_bytes())
 
 
-def _connection(url: Url, settings: RemoteSettings) -> Any:
-    """An obstore client of everything below `url`; nothing is sent yet."""
+def connection(url: Url, settings: RemoteSettings) -> Any:
+    """An obstore client of everything below `url`; nothing is sent yet.
+
+    Raises:
+        InputError: obstore is not installed, or `url` is none.
+    """
     try:
         from obstore.store import HTTPStore, S3Store
     except ImportError:
@@ -250,8 +259,12 @@ def _range(asked: Any) -> Any:
     return None
 
 
-def _check_process(url: Url) -> None:
-    """obstore's threads do not survive a fork: in the child every request would wait for ever."""
+def check_process(url: Url) -> None:
+    """obstore's threads do not survive a fork: in the child every request would wait for ever.
+
+    Raises:
+        InputError: this process was forked from one that had used them.
+    """
     global _runtime_owner
     if _runtime_owner is None:
         _runtime_owner = os.getpid()
@@ -262,8 +275,8 @@ def _check_process(url: Url) -> None:
         )
 
 
-def _complaint(url: Url, error: Exception) -> str:
-    """One line out of the client's many."""
+def complaint(url: Url, error: Exception, expected: str = "its bytes") -> str:
+    """One line out of the client's many: what the server said, that `expected` was expected, and what to do."""
     text = str(error)
     status = re.search(r"status code: (\d{3}[ \w]*)", text)
     said = f"the server answered {status[1].strip()}" if status else " ".join(text.split("\n\n")[0].split())[:200]
@@ -273,4 +286,4 @@ def _complaint(url: Url, error: Exception) -> str:
             said, advice = meaning or said, what_to_do
             break
     tries = re.search(r"after (\d+) retries", text)
-    return f"{url}: {said}{f' ({tries[1]} retries)' if tries else ''}; expected its bytes: {advice}"
+    return f"{url}: {said}{f' ({tries[1]} retries)' if tries else ''}; expected {expected}: {advice}"

@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-import yaml
 from PIL import Image
-from scipy.ndimage import gaussian_filter
-from tiny_surface import tiny_surface
+from surface_run import REPOSITORY, tiny_config, trained
 
 from ensemble.cube_calibrate import calibrate_cubes, fit_path, from_every_scroll, read_cube_fit
 from ensemble.cube_candidates import CHAIN, ENSEMBLE, SHEETS, STAGE2
@@ -23,41 +21,17 @@ from scroll.errors import MissingInputError
 from scroll.files import read_json
 from scroll.receipt import read_receipt
 from scroll.surfaces import tifxyz
-from scroll.volumes import open_volume
 from scroll.volumes.ome_zarr import open_array
-from stage1_3d.cube_sheets import flatten_cubes
-from stage1_3d.network import load_checked_settings
-from stage1_3d.train import train_stage1
-from stage2_2d.train import train_stage2
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def config(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's configuration, so small that it learns next to nothing in seconds."""
-    root = tmp_path_factory.mktemp("surface")
-    path = root / "tiny.yaml"
-    path.write_text(yaml.safe_dump(tiny_surface(root / "run", phantom, phantom.parent / "cache")))
-    return path
+    return tiny_config(tmp_path_factory.mktemp("surface"), phantom)
 
 
 @pytest.fixture(scope="module")
 def settings(config: Path) -> Settings:
-    """After both stages; in the place of stage one's out-of-fold guesses stand what good members would have said."""
-    loaded = load_checked_settings(config, [])
-    train_stage1(loaded)
-    for cube in training_cubes(loaded.data):
-        label = open_volume(str(cube.label_path))[...]
-        for n, name in enumerate(loaded.stage1.members):
-            blurred = gaussian_filter((label == 1).astype(np.float32), 1.0 + 0.3 * n)
-            array = open_array(loaded.run_dir / "stage1" / name / "oof" / cube.id / "prob.zarr", mode="r+")
-            array[:] = np.clip(1.6 * blurred, 0, 1)
-        (oof_sheets(loaded.run_dir) / cube.id / "receipt.json").unlink()
-    folders = {name: loaded.run_dir / "stage1" / name / "oof" for name in loaded.stage1.members}
-    flatten_cubes(loaded, prepare(training_cubes(loaded.data)), folders, oof_sheets(loaded.run_dir))
-    train_stage2(loaded)
-    return loaded
+    return trained(config)
 
 
 @pytest.fixture(scope="module")

@@ -32,11 +32,17 @@ DOORS = {
     "compare": [str(REPOSITORY / "scripts" / "compare.py")],
     "replay": [str(REPOSITORY / "scripts" / "replay.py")],
     "bench_gpu": [str(REPOSITORY / "scripts" / "bench_gpu.py")],
+    "kaggle_bundle": [str(REPOSITORY / "scripts" / "kaggle_bundle.py")],
+    "montage": [str(REPOSITORY / "scripts" / "montage.py")],
+    "neuroglancer": [str(REPOSITORY / "scripts" / "neuroglancer.py")],
+    "napari_view": [str(REPOSITORY / "scripts" / "napari_view.py")],
     "preview": [str(REPOSITORY / "scripts" / "preview.py")],
     "joint": ["-m", "ensemble.joint"],
     "check": ["-m", "ensemble.check"],
     "bench": [str(REPOSITORY / "scripts" / "bench.py")],
     "tune": [str(REPOSITORY / "scripts" / "tune.py")],
+    "predict_scroll": [str(REPOSITORY / "scripts" / "predict_scroll.py")],
+    "scroll_status": [str(REPOSITORY / "scripts" / "scroll_status.py")],
 }
 HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transformers", "accelerate", "scipy")
 

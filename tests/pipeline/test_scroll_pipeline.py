@@ -11,13 +11,16 @@ from pipeline_run import REPOSITORY, Run, changed, states, step
 from scipy.ndimage import binary_erosion
 
 from ensemble.submission import read_submission
+from ensemble.whole_scroll import EnsembleRecipe, member_weights
 from scripts import doctor
 from scripts.replay import replay
 from scroll.checkpoint import trained_weights
 from scroll.config_file import load_settings
 from scroll.maps import open_map
 from scroll.receipt import file_hash, read_receipt
-from scroll.segments import find_segments
+from scroll.segments import find_segments, grey_scale_about
+from scroll.surfaces.sample import Offsets, Source
+from stage1_3d.flatten_surface import Flattening, flatten_surface
 
 SCROLLS = ("--size", "112", "--letter-height-px", "56", "--seed", "7", "--train", "2", "--test", "1", "--jobs", "2")
 
@@ -195,3 +198,23 @@ def test_the_flatten_door_refuses_a_window_that_is_none(scroll_run, tmp_path):
     done, _ = step(REPOSITORY / "scripts" / "flatten.py", segment, volume, "--out", tmp_path / "o", "--window", 4, 4)
     assert done.returncode == 2 and "--window 4 4" in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "o").exists()
+
+
+def test_the_run_flattens_on_the_fly_what_it_would_predict_first_and_flatten_then(scroll_run, tmp_path):
+    segment = find_segments(scroll_run.data / "test", load_settings(scroll_run.config, []).data)[0]
+    how = ("--predict", scroll_run.config, "--window", "-6", "8", "--reduce", "max", "--tile", "128")
+    door = (REPOSITORY / "scripts" / "flatten.py", segment.folder, segment.source, "--out", tmp_path / "one", *how)
+    done, _ = step(*door, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "windows computed: cnn3d " in done.stdout
+    assert not list(tmp_path.rglob("prob*"))
+    settings = load_settings(scroll_run.config, [])
+    grey_scale = grey_scale_about(segment.volume, [segment.surface], settings.data.level)
+    weights = member_weights(settings)
+    ensemble = EnsembleRecipe(settings, segment.source, settings.data.level, grey_scale, weights)()
+    prob = ensemble((0, 0, 0), segment.volume.shape)[0]
+    sources = {"ct": Source(segment.volume), "ensemble": Source(prob)}
+    flatten_surface(segment.surface, sources, Flattening(Offsets(-6, 8), reduce="max"), tmp_path / "two", 7.91)
+    one, two = (open_map(tmp_path / name / "flat.zarr", "")[...] for name in ("one", "two"))
+    np.testing.assert_allclose(one, two, atol=1e-5)
+    assert one[1].std() > 0

@@ -1,0 +1,224 @@
+"""Which shards of a scroll will be predicted, by which networks and weights, at what cost."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ensemble.whole_scroll import EnsembleRecipe, member_weights, read_box, sweep_of
+from scroll.config import Settings
+from scroll.errors import InputError
+from scroll.grey_scale import GreyScale, grey_scale_of
+from scroll.receipt import file_hash, fingerprint, key_of
+from scroll.segments import (
+    SAMPLED_EDGE,
+    SAMPLED_PLACES,
+    box_inside,
+    grey_scale_about,
+    open_level,
+    surface_path,
+    volume_key,
+)
+from scroll.shards.grid import Shard, shards_of
+from scroll.shards.plan import FORMAT, Plan
+from scroll.shards.wanted import where_marked, where_not_zero
+from scroll.surfaces import open_surface
+from scroll.surfaces.blocks import Blocks
+from scroll.surfaces.geometry import check_surface
+from scroll.surfaces.surface import Surface
+from scroll.volumes.ome_zarr import open_array
+from scroll.volumes.shard_output import OutputFormat
+from scroll.volumes.volume import Volume
+from scroll.window import Sweep, symmetric_mean, windows_about
+from stage1_3d.predict import load_forward, weights_path
+
+COARSE_VOXELS = 3e8  # that are looked through for emptiness
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user asks for.
+
+    Attributes:
+        source: path or address of the volume.
+        level: of its pyramid; predicted at that size of voxel.
+        surfaces: only shards that these pass through.
+        mask: a volume of any size of voxel over the same space; only shards where it is not 0.
+        grey_scale: median and spread; None to measure them.
+    """
+
+    source: str
+    level: int = 0
+    shard_vox: int = 512
+    chunk_vox: int = 128
+    version: Literal["0.5", "0.4"] = "0.5"
+    levels: int = 1
+    surfaces: tuple[Path, ...] = ()
+    mask: Path | None = None
+    grey_scale: GreyScale | None = None
+
+    def check(self) -> None:
+        """Refuse what does not fit together.
+
+        Raises:
+            InputError: a shard is not made of whole chunks.
+        """
+        if self.chunk_vox < 1 or self.shard_vox < 1 or self.shard_vox % self.chunk_vox or self.levels < 1:
+            raise InputError(
+                f"--shard {self.shard_vox} --chunk {self.chunk_vox} --levels {self.levels}: expected a shard of whole chunks and one "
+                "level or more, such as --shard 512 --chunk 128 --levels 5"
+            )
+
+
+def key_of_wish(settings: Settings, wish: Wish) -> str:
+    """Hash of everything that decides a voxel of the result; reads no voxel."""
+    weights = member_weights(settings)
+    folds = range(settings.folds.count)
+    networks = [[name, w, *(file_hash(weights_path(settings, name, k)) for k in folds)] for name, w in weights.items()]
+    precision = [settings.stage1.members[name].training.precision for name in weights]
+    cut = [wish.level, wish.shard_vox, wish.chunk_vox, wish.version, wish.levels, wish.grey_scale]
+    where: list[Any] = [fingerprint(path) for path in wish.surfaces]
+    where += [settings.data.depth, settings.data.normal_sign] if wish.surfaces else []
+    where += [fingerprint(wish.mask)] if wish.mask else []
+    return key_of(
+        [FORMAT, volume_key(wish.source), networks, settings.stage1.window.model_dump(), precision, cut, where]
+    )
+
+
+def make_plan(settings: Settings, wish: Wish, is_measured: bool = False) -> Plan:
+    """The plan of a wish; `is_measured` times the networks on this machine for the hours.
+
+    Raises:
+        MissingInputError: the volume, the weights or the fit is not there.
+        InputError: nothing is left to predict, or the sizes do not fit together.
+    """
+    wish.check()
+    if settings.data.kind == "fragments":
+        raise InputError(
+            "data.kind is fragments: these networks know flattened stacks, not volumes; use a run on segments or cubes"
+        )
+    volume = open_level(wish.source, wish.level, settings.data.cache_mb)
+    surfaces = [opened(path, settings) for path in wish.surfaces]
+    for surface in surfaces:
+        check_surface(surface, tuple(n * 2**wish.level for n in volume.shape))
+    shards = list(wanted_shards(settings, wish, volume, surfaces))
+    if not shards:
+        raise InputError(
+            f"{wish.source}: no shard is left to predict; check --surface and --mask, and that the volume is not empty"
+        )
+    weights = member_weights(settings)
+    sweeps = {name: sweep_of(settings, name, volume.shape) for name in weights}
+    grey_scale = wish.grey_scale or measured_grey_scale(volume, shards, surfaces, wish.level)
+    how = OutputFormat(volume.shape, wish.shard_vox, wish.chunk_vox, volume.voxel_um, wish.version, wish.levels)
+    return Plan(
+        key=key_of_wish(settings, wish),
+        how=how,
+        indices=tuple(shard.index for shard in shards),
+        bytes_read=sum(_bytes_about(list(sweeps.values()), volume, shard) for shard in shards),
+        windows={name: sum(_padded_windows(sweep, shard) for shard in shards) for name, sweep in sweeps.items()},
+        window_s={name: _window_s(settings, name, sweep) for name, sweep in sweeps.items()} if is_measured else {},
+        about={
+            "source": wish.source, "level": wish.level, "grey_scale": list(grey_scale), "weights": weights,
+            "window": settings.stage1.window.model_dump(mode="json"), "run_dir": str(settings.run_dir),
+        },
+    )  # fmt: skip
+
+
+def recipe_of(settings: Settings, plan: Plan) -> EnsembleRecipe:
+    """What the workers of a plan build."""
+    about = plan.about
+    middle, spread = about["grey_scale"]
+    return EnsembleRecipe(settings, about["source"], about["level"], (middle, spread), about["weights"])
+
+
+def opened(path: Path, settings: Settings) -> Surface:
+    """A surface, its normals as the run has them."""
+    surface = open_surface(surface_path(path) if path.is_dir() else path)
+    return surface if settings.data.normal_sign == 1 else surface.flipped()
+
+
+def wanted_shards(settings: Settings, wish: Wish, volume: Volume, surfaces: Sequence[Surface]) -> Iterator[Shard]:
+    """The shards that a surface passes through, where the mask is, and where a coarse level of the pyramid is not all 0."""
+    shards: Iterator[Shard] = shards_of(volume.shape, wish.shard_vox)
+    if surfaces:
+        blocks = Blocks(volume.shape)
+        for surface in surfaces:
+            blocks.mark(surface, (0, surface.canvas_shape()[0]), settings.data.depth, wish.level)
+        shards = where_marked(shards, blocks)
+    if wish.mask is not None:
+        shards = where_not_zero(shards, volume.shape, open_level(str(wish.mask), 0, settings.data.cache_mb))
+    coarse = coarse_level(wish, volume, settings.data.cache_mb)
+    return shards if coarse is None else where_not_zero(shards, volume.shape, coarse)
+
+
+def coarse_level(wish: Wish, volume: Volume, cache_mb: int) -> Volume | None:
+    """The finest coarser level of the pyramid that can be looked through quickly; None where there is none.
+
+    Emptiness then means that nothing brighter than a rounding error is there. Shards that prove empty only when they
+    are read cost their reading, and are not predicted.
+    """
+    for up in range(1, 12):
+        if prod(volume.shape) / 8**up > COARSE_VOXELS:
+            continue
+        try:
+            open_array(wish.source, wish.level + up)  # asks for the level alone; a volume without a pyramid has none
+            return open_level(wish.source, wish.level + up, cache_mb)
+        except InputError:
+            return None
+    return None
+
+
+def measured_grey_scale(volume: Volume, shards: Sequence[Shard], surfaces: Sequence[Surface], level: int) -> GreyScale:
+    """Median and spread over the whole of what is predicted, from a fixed sample: about the surfaces where there are any.
+
+    Elsewhere from cubes in the wanted shards that are not all of one value (outside the scan there is nothing to see).
+
+    Raises:
+        InputError: everything is empty.
+    """
+    if surfaces:
+        return grey_scale_about(volume, surfaces, level)
+    rng, samples = np.random.default_rng(0), []
+    for _ in range(10 * SAMPLED_PLACES):
+        shard = shards[int(rng.integers(len(shards)))]
+        place = np.array(shard.corner) + rng.integers(0, shard.size, 3)
+        corner = box_inside(volume.shape, place.astype(float), (SAMPLED_EDGE,) * 3)
+        cube = volume[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)]
+        if cube.min() < cube.max():
+            samples.append(cube.ravel())
+        if len(samples) == SAMPLED_PLACES:
+            break
+    if not samples:
+        raise InputError(f"{volume.path}: one grey value wherever it was looked at; expected a scan")
+    return grey_scale_of(np.concatenate(samples))
+
+
+def _bytes_about(sweeps: Sequence[Sweep], volume: Volume, shard: Shard) -> int:
+    first, end = read_box(sweeps, volume.shape, shard.corner, shard.size)
+    return prod(b - a for a, b in zip(first, end, strict=True)) * volume.dtype.itemsize
+
+
+def _padded_windows(sweep: Sweep, shard: Shard) -> int:
+    """With those that fill the last batch up."""
+    batch = sweep.settings.batch_size
+    return -(-prod(map(len, windows_about(sweep, shard.corner, shard.size))) // batch) * batch
+
+
+def _window_s(settings: Settings, name: str, sweep: Sweep) -> float:
+    """Seconds for one window through all folds and views of a member, in full batches: the better of three, warmed up."""
+    import torch
+
+    from scroll.inference import device
+
+    forward = load_forward(settings, name, range(settings.folds.count))
+    batch = torch.zeros((settings.stage1.window.batch_size, 1, *sweep.patch), device=device())
+    seconds = []
+    for _ in range(4):
+        began = time.perf_counter()
+        symmetric_mean(forward, batch, settings.stage1.window).cpu()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds[1:]) / len(batch)

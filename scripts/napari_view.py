@@ -1,0 +1,54 @@
+"""Opens volumes, predictions and labels as layers of napari, over each other and in micrometres.
+
+pip install 'scroll-ensemble[view]'
+python scripts/napari_view.py volume.zarr runs/demo/predict/a/unet3d/prob.zarr --labels label.tif
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from scroll.command_line import run_door
+
+
+def main() -> None:
+    """Open the viewer, until its window is closed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "volumes", nargs="*", type=Path, help="OME-Zarr, TIFF cube, layer stack, .npy, or a run's prob.zarr"
+    )
+    parser.add_argument("--labels", nargs="+", default=[], type=Path, help="volumes whose numbers are labels or masks")
+    parser.add_argument(
+        "--voxel-um", type=float, help="edge of a voxel, of those that do not tell; else as the first that does"
+    )
+    parser.add_argument("--picture", type=Path, help="also write a PNG of the view, and close it again")
+    arguments = parser.parse_args()
+    from scroll.errors import MissingInputError
+    from scroll.viewing.napari_layers import napari_layers
+    from scroll.viewing.shown import look_at_all
+
+    shown = look_at_all(arguments.volumes, arguments.labels, arguments.voxel_um)
+    try:
+        import napari
+    except ImportError as error:
+        raise MissingInputError(
+            f"napari is not installed ({error}); run: pip install 'scroll-ensemble[view]'"
+        ) from None
+    viewer = napari.Viewer(title="Scroll Ensemble")
+    for layer in napari_layers(shown):
+        (viewer.add_labels if layer.is_labels else viewer.add_image)(**layer.options)
+    viewer.scale_bar.visible = True
+    viewer.reset_view()
+    if arguments.picture is not None:
+        viewer.screenshot(str(arguments.picture), flash=False)
+        print(f"picture: {arguments.picture}")
+        viewer.close()
+        return
+    napari.run()
+
+
+if __name__ == "__main__":
+    run_door(main)

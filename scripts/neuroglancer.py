@@ -1,0 +1,54 @@
+"""A Neuroglancer link for volumes on this machine: CT, predictions, labels; with --serve also the server that it reads from.
+
+    python scripts/neuroglancer.py volume.zarr runs/demo/predict/a/unet3d/prob.zarr [--labels label.tif ...] --serve
+
+Floating numbers are shown as probabilities, in orange over the CT. The page comes from the internet (or --viewer), the voxels
+go from this machine to your browser and nowhere else.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from scroll.command_line import run_door
+
+PORT = 9600
+
+
+def main() -> None:
+    """Print the link and the state, and serve until Ctrl-C where that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "volumes", nargs="*", type=Path, help="OME-Zarr, TIFF cube, layer stack, .npy, or a run's prob.zarr"
+    )
+    parser.add_argument("--labels", nargs="+", default=[], type=Path, help="volumes whose numbers are labels or masks")
+    parser.add_argument(
+        "--voxel-um", type=float, help="edge of a voxel, of those that do not tell; else as the first that does"
+    )
+    parser.add_argument("--serve", action="store_true", help="serve them, on this machine alone, until Ctrl-C")
+    parser.add_argument("--port", type=int, default=PORT, help="of the server (%(default)s)")
+    parser.add_argument("--viewer", help="address of a Neuroglancer of your own")
+    arguments = parser.parse_args()
+    from scroll.viewing.neuroglancer import VIEWER, link, state
+    from scroll.viewing.server import VolumeServer
+    from scroll.viewing.shown import look_at_all
+
+    shown = look_at_all(arguments.volumes, arguments.labels, arguments.voxel_um)
+    server = VolumeServer(shown, arguments.port) if arguments.serve else None
+    content = state(shown, server.address if server else f"http://127.0.0.1:{arguments.port}")
+    print(json.dumps(content, indent=2))
+    print(f"\n{link(content, arguments.viewer or VIEWER)}", flush=True)
+    if server is None:
+        print("nothing is served yet: add --serve")
+        return
+    print(f"serving {len(shown)} volumes at {server.address} until Ctrl-C", flush=True)
+    with server:
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    run_door(main)

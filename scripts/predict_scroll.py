@@ -1,0 +1,182 @@
+"""Predict a whole scroll with a trained run, in shard-sized pieces; killed anywhere, the same command goes on.
+
+    python scripts/predict_scroll.py configs/surface.yaml --input scroll.zarr --output prob.zarr --plan-only
+    python scripts/predict_scroll.py configs/surface.yaml --input scroll.zarr --output prob.zarr
+    srun -n 64 python scripts/predict_scroll.py configs/surface.yaml --input s3://bucket/scroll.zarr --output prob.zarr
+
+Exit code 3 where shards failed: they are named, the rest is done, and the same command tries them again.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from scroll.command_line import run_door
+
+if TYPE_CHECKING:
+    from ensemble.whole_scroll_plan import Wish
+    from scroll.config import Settings
+    from scroll.shards.engines import Engine
+    from scroll.shards.plan import Plan
+
+FAILED = 3
+
+
+def main() -> int:
+    """Plan, predict, and say what failed."""
+    arguments = read_arguments()
+    from ensemble.check import load_run_settings
+    from ensemble.whole_scroll_plan import make_plan, recipe_of
+    from scroll.shards.drive import Part, run_part
+    from scroll.shards.plan import write_plan
+    from scroll.shards.status import read_status
+    from scroll.shards.work import Job
+    from scroll.volumes.shard_output import create_output
+
+    settings = load_run_settings(arguments.config, arguments.set)
+    wish, ledger = wish_of(arguments, settings), ledger_folder(arguments)
+    if arguments.plan_only:
+        plan = make_plan(settings, wish, is_measured=True)
+        print("\n".join(plan.lines()))
+        path = ledger.with_name(ledger.name.removesuffix(".ledger") + ".plan.json")
+        write_plan(path, plan)
+        print(f"plan: {path}")
+        return 0
+    plan = current_plan(settings, wish, ledger)
+    part, engine = Part(*part_of_environment(arguments)), engine_of(arguments)
+    job = Job(
+        ledger, plan.key, create_output(arguments.output, plan.how, plan.key), recipe_of(settings, plan), part.name
+    )
+    failed = run_part(plan, job, engine, part)
+    print("\n".join(read_status(ledger).lines()))
+    return FAILED if failed else 0
+
+
+def read_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("config", type=Path, help="YAML of the trained run")
+    add("--input", required=True, help="path or address of the volume")
+    add("--output", required=True, help="OME-Zarr to write, on disk or s3://")
+    add("--level", type=int, help="level of the volume's pyramid to predict (default: data.level)")
+    add(
+        "--surface",
+        type=Path,
+        action="append",
+        default=[],
+        help="only shards that this surface passes through; may be repeated",
+    )
+    add("--mask", type=Path, help="only shards where this volume, of any voxel size, is not 0")
+    add("--grey", type=float, nargs=2, metavar=("MEDIAN", "SPREAD"), help="grey scale (default: measured)")
+    add(
+        "--plan-only",
+        action="store_true",
+        help="print shards, bytes and hours, write the plan beside the output, and stop",
+    )
+    add("--engine", choices=("local", "ray"), default="local")
+    add("--workers", type=int, help="processes or actors (default: one a graphics card)")
+    add("--ray-address", help="join this cluster (auto, or host:port) instead of starting one")
+    add("--num-parts", type=int, help="independent runs that share the work (default: WORLD_SIZE or SLURM_NTASKS)")
+    add("--part-id", type=int, help="which of them this is, from 0 (default: RANK or SLURM_PROCID)")
+    add("--shard", type=int, default=512, help="edge of a shard in voxels: the piece of work, and a file of the output")
+    add("--chunk", type=int, default=128, help="edge of a chunk in voxels: what a reader decodes at once")
+    add("--levels", type=int, default=1, help="levels of the output's pyramid")
+    add(
+        "--zarr",
+        choices=("0.5", "0.4"),
+        default="0.5",
+        help="OME-Zarr version; 0.4 has a file a chunk, for Volume Cartographer",
+    )
+    add("--ledger", type=Path, help="folder for plan and ledger (default: OUTPUT.ledger)")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    return parser.parse_args()
+
+
+def wish_of(arguments: argparse.Namespace, settings: "Settings") -> "Wish":
+    """What the command line asks for."""
+    from ensemble.whole_scroll_plan import Wish
+
+    level = settings.data.level if arguments.level is None else arguments.level
+    grey_scale = None if arguments.grey is None else (arguments.grey[0], arguments.grey[1])
+    wish = Wish(
+        arguments.input, level, arguments.shard, arguments.chunk, arguments.zarr, arguments.levels,
+        tuple(arguments.surface), arguments.mask, grey_scale,
+    )  # fmt: skip
+    wish.check()
+    return wish
+
+
+def ledger_folder(arguments: argparse.Namespace) -> Path:
+    """Beside the output, unless told otherwise.
+
+    Raises:
+        InputError: the output is remote and no folder was given.
+    """
+    from scroll.errors import InputError
+    from scroll.volumes.url import Url, path_or_url
+
+    if arguments.ledger is not None:
+        return Path(arguments.ledger)
+    place = path_or_url(arguments.output)
+    if isinstance(place, Url):
+        raise InputError(f"--output {place}: is remote; give --ledger, a folder on a disk that all workers share")
+    return place.with_name(f"{place.name}.ledger")
+
+
+def current_plan(settings: "Settings", wish: "Wish", ledger: Path) -> "Plan":
+    """The plan that the ledger was begun with, or a new one.
+
+    Raises:
+        InputError: it was begun with other networks, settings or shards.
+    """
+    from ensemble.whole_scroll_plan import key_of_wish, make_plan
+    from scroll.shards.drive import claim
+    from scroll.shards.ledger import PLAN
+    from scroll.shards.plan import read_plan
+
+    if not (ledger / PLAN).exists():
+        claim(ledger, make_plan(settings, wish))
+    plan = read_plan(ledger / PLAN)
+    claim(ledger, replace(plan, key=key_of_wish(settings, wish)))
+    return plan
+
+
+def part_of_environment(arguments: argparse.Namespace) -> tuple[int, int]:
+    """(part, parts): as told, or as torchrun or SLURM say."""
+    env = os.environ
+    parts, part = arguments.num_parts, arguments.part_id
+    for rank, world in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
+        if parts is None and part is None and rank in env and world in env:
+            return int(env[rank]), int(env[world])
+    return part or 0, parts or 1
+
+
+def engine_of(arguments: argparse.Namespace) -> "Engine":
+    """Where the work is done; a process that torchrun or SLURM started beside others takes one graphics card."""
+    import torch
+
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if arguments.engine == "ray":
+        from scroll.shards.ray_engine import RayEngine
+
+        return RayEngine(arguments.workers, arguments.ray_address, gpus=1.0 if cards else 0.0)
+    from scroll.shards.local_engine import LocalEngine
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    devices = tuple(visible.split(",")) if visible and cards else tuple(map(str, range(cards)))
+    beside = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID"))
+    if beside is not None and arguments.num_parts is None and devices:
+        devices = (devices[int(beside) % len(devices)],)
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[0]
+    return LocalEngine(arguments.workers or max(1, len(devices)), devices)
+
+
+if __name__ == "__main__":
+    run_door(main)

@@ -1,0 +1,35 @@
+"""How far a whole-scroll prediction is, whether it runs or died: shards, rate, time left, failures, and each worker.
+
+python scripts/scroll_status.py prob.zarr
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from scroll.command_line import run_door
+
+
+def main() -> int:
+    """Print it; 0 where everything is done, 3 where shards failed, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path, help="the output, or its ledger folder")
+    parser.add_argument("--ledger", type=Path, help="where the ledger lies (default: OUTPUT.ledger)")
+    arguments = parser.parse_args()
+    from scroll.shards.ledger import PLAN
+    from scroll.shards.status import read_status
+
+    beside = arguments.output.with_name(f"{arguments.output.name}.ledger")
+    folder = arguments.output if (arguments.output / PLAN).exists() else arguments.ledger or beside
+    status = read_status(folder)
+    print("\n".join(status.lines()))
+    if any(level.failed for level in status.levels):
+        return 3
+    return 0 if status.is_complete else 1
+
+
+if __name__ == "__main__":
+    run_door(main)

@@ -1,0 +1,157 @@
+"""What of a plan is done: one small file for each shard, written after the shard itself; and who may work on it now."""
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scroll.errors import InputError
+from scroll.files import remove, write_json
+from scroll.shards.grid import Index, Shard
+
+PLAN = "plan.json"
+PATIENCE_S = 60.0  # for the workers of a killed run to notice
+PYRAMID = "pyramid"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a shard.
+
+    Attributes:
+        seconds: how long each part of the work took.
+        error: why it is not done; None where it is.
+        is_fatal: no other shard would fare better, such as on a full disk.
+    """
+
+    shard: Shard
+    worker: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    retries: int = 0
+    is_empty: bool = False
+    error: str | None = None
+    is_fatal: bool = False
+
+
+class Ledger:
+    """The folder beside an output: plan.json, done/ and failed/ with a file for each shard, workers/ with one for each worker.
+
+    All processes of a job see the same folder; on several machines it lies on a disk they share. Lines of another key
+    count for nothing.
+    """
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder, self.key = folder, key
+
+    def _line(self, kind: str, shard: Shard) -> Path:
+        z, y, x = shard.index  # a folder for each z: a million names in one make every look slow
+        return self.folder / kind / str(shard.level) / str(z) / f"{y}-{x}.json"
+
+    def is_done(self, shard: Shard) -> bool:
+        """Whether the shard was written, with this key."""
+        line = _read(self._line("done", shard))
+        return line is not None and line.get("key") == self.key
+
+    def record(self, outcome: Outcome) -> None:
+        """Note a shard that is written, or why it could not be; the note is there whole or not at all."""
+        shard = outcome.shard
+        line = {"key": self.key, **asdict(outcome), "at": time.time()}
+        write_json(self._line("done" if outcome.error is None else "failed", shard), line)
+        if outcome.error is None:
+            remove(self._line("failed", shard))
+
+    def lines(self, kind: str, level: int) -> Iterator[dict[str, Any]]:
+        """The notes of one level, "done" or "failed", each with its shard, worker, seconds, retries and time."""
+        for path in (self.folder / kind / str(level)).glob("*/*.json"):
+            line = _read(path)
+            if line is not None and line.get("key") == self.key:
+                yield line
+
+    def done(self, level: int) -> set[Index]:
+        """The numbers of the shards of a level that are written."""
+        return {_index(line) for line in self.lines("done", level)}
+
+    def note_worker(self, name: str, about: dict[str, Any]) -> None:
+        """What a worker tells of itself, in place of what it told before."""
+        write_json(self.folder / "workers" / f"{name}.json", {"key": self.key, "worker": name, **about})
+
+    def workers(self) -> list[dict[str, Any]]:
+        """What every worker told last."""
+        found = (_read(path) for path in sorted((self.folder / "workers").glob("*.json")))
+        return [about for about in found if about is not None and about.get("key") == self.key]
+
+    @contextmanager
+    def driving(self, what: str, patience_s: float = 1.0) -> Iterator[None]:
+        """Be the only driver of `what` (a part's name) for a while; waits for the workers of one that was killed to end.
+        Another driver is waited for up to `patience_s` seconds.
+
+        The lock is the kernel's and goes with the process, however it ends. A shared disk has to honour flock.
+
+        Raises:
+            InputError: another process drives it, or workers of one that was killed do not end.
+        """
+        with self._lock(f"{what}.driver", fcntl.LOCK_EX, patience_s) as is_ours:
+            if not is_ours:
+                raise InputError(
+                    f"{self.folder}: another process is working on {what}; two would write the same shards: wait for it, or end it"
+                )
+            with self._lock(f"{what}.workers", fcntl.LOCK_EX, PATIENCE_S) as is_alone:
+                if not is_alone:
+                    raise InputError(
+                        f"{self.folder}: workers of an earlier run are still writing {what} after {PATIENCE_S:.0f} s: end them first"
+                    )
+            yield
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """Be one of the workers of a driver."""
+        with self._lock(f"{what}.workers", fcntl.LOCK_SH, PATIENCE_S):
+            yield
+
+    def is_driven(self, what: str) -> bool:
+        """Whether a driver is alive, on this machine or on one that shares the disk."""
+        if not (self.folder / "locks" / f"{what}.driver").exists():
+            return False
+        with self._lock(f"{what}.driver", fcntl.LOCK_EX) as is_free:
+            return not is_free
+
+    def driven(self) -> list[str]:
+        """The parts that have a living driver."""
+        names = sorted(path.stem for path in (self.folder / "locks").glob("*.driver"))
+        return [name for name in names if self.is_driven(name)]
+
+    @contextmanager
+    def _lock(self, name: str, how: int, patience_s: float = 0.0) -> Iterator[bool]:
+        path = self.folder / "locks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        until = time.monotonic() + patience_s
+        with path.open("a") as file:
+            while not (is_ours := _try_lock(file, how)) and time.monotonic() < until:
+                time.sleep(0.05)
+            yield is_ours
+
+
+def _try_lock(file: Any, how: int) -> bool:
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A note; None where there is none, or where it is damaged (the shard is then done again)."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _index(line: dict[str, Any]) -> Index:
+    z, y, x = line["shard"]["index"]
+    return z, y, x

@@ -1,0 +1,116 @@
+"""Workers as actors of a Ray cluster: one started here for the while, or one that is there already."""
+
+import os
+import pickle
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from scroll.errors import InputError
+from scroll.shards.engines import Hand, hand_out
+from scroll.shards.grid import Shard
+from scroll.shards.ledger import Ledger, Outcome
+from scroll.shards.work import Job, Worker
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """`workers` actors (None: one for each graphics card of the cluster, or else one), each with `gpus` cards.
+
+    `address` joins a cluster ("auto", or host:port); None starts one on this machine and ends it afterwards. Output,
+    volume and ledger have to be reachable from every machine of the cluster, and the code to be installed there, or to
+    lie on a shared disk.
+    """
+
+    workers: int | None = None
+    address: str | None = None
+    gpus: float = 0.0
+
+    def run(self, job: Job, shards: Sequence[Shard]) -> Iterator[Outcome]:
+        """As `Engine.run`.
+
+        Raises:
+            InputError: Ray is not installed, or there is no cluster at `address`.
+        """
+        ray = _ray()
+        was_there = ray.is_initialized()
+        if not was_there:
+            self._join(ray)
+        try:
+            cards = int(ray.cluster_resources().get("GPU", 0))
+            workers = self.workers or max(1, cards)
+            yield from hand_out(lambda: _Actors(ray, job, self.gpus), shards, workers, job.tries)
+        finally:
+            if not was_there:
+                ray.shutdown()
+
+    def _join(self, ray: Any) -> None:
+        here: dict[str, Any] = {} if self.address else {"num_cpus": self.workers or 1, "include_dashboard": False}
+        inherited = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        inherited["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
+        try:
+            ray.init(
+                address=self.address or "local", runtime_env={"env_vars": inherited}, log_to_driver=False, **here,
+            )  # fmt: skip
+        except ConnectionError as error:
+            raise InputError(
+                f"--ray-address {self.address}: no cluster answers there ({error}); start one with 'ray start --head'"
+            ) from None
+
+
+def _ray() -> Any:
+    try:
+        return import_module("ray")
+    except ImportError:
+        raise InputError(
+            "--engine ray: the package ray is not installed; run pip install 'scroll-ensemble[dist]'"
+        ) from None
+
+
+class _Actors:
+    """Actors with one call each under way; one that dies, with its machine or alone, is replaced."""
+
+    def __init__(self, ray: Any, job: Job, gpus: float) -> None:
+        self.ray, self.job = ray, ray.put(pickle.dumps(job))
+        self._class = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Actor)
+        self._actors: list[Any] = []
+        self._calls: dict[Any, int] = {}  # what will be answered -> number of the actor
+
+    def start(self) -> Hand:
+        self._actors.append(self._class.remote(self.job, f"actor-{len(self._actors)}"))
+        return len(self._actors) - 1
+
+    def give(self, hand: Hand, shard: Shard) -> None:
+        self._calls[self._actors[hand].do.remote(shard)] = hand
+
+    def wait(self) -> list[tuple[Hand, Outcome | None]]:
+        answered, _ = self.ray.wait(list(self._calls), num_returns=1)
+        found: list[tuple[Hand, Outcome | None]] = []
+        for call in answered:
+            hand = self._calls.pop(call)
+            try:
+                found.append((hand, self.ray.get(call)))
+            except self.ray.exceptions.RayActorError:
+                found.append((hand, None))
+        return found
+
+    def stop(self) -> None:
+        for actor in self._actors:
+            self.ray.kill(actor)
+        self._actors, self._calls = [], {}
+
+
+class _Actor:
+    """A worker that Ray runs."""
+
+    def __init__(self, job_bytes: bytes, name: str) -> None:
+        job: Job = pickle.loads(job_bytes)
+        self._held = ExitStack()  # for as long as the actor lives
+        self._held.enter_context(Ledger(job.ledger, job.key).working(job.part))
+        self._worker = Worker(job, name)
+
+    def do(self, shard: Shard) -> Outcome:
+        return self._worker.do(shard)

@@ -1,0 +1,1 @@
+"""Volumes, labels and predictions in the viewers that people have: Neuroglancer in a browser, napari on the desk."""

@@ -1,0 +1,58 @@
+"""A Neuroglancer state: which layers, from which address, in which colours and at which scale; and the link that opens it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from scroll.errors import InputError
+from scroll.viewing.shown import Shown
+
+VIEWER = "https://neuroglancer-demo.appspot.com"
+METRES = 1e-6  # in a micrometre
+GREY = "#uicontrol invlerp normalized\nvoid main() {\n  emitGrayscale(normalized());\n}\n"
+ORANGE = """\
+#uicontrol invlerp normalized(range=[0, 1])
+#uicontrol vec3 color color(default="#e69f00")
+void main() {
+  emitRGBA(vec4(color, normalized()));
+}
+"""
+
+
+def state(shown: Sequence[Shown], address: str) -> dict[str, Any]:
+    """The state of a viewer for what a server at `address` serves (see `scroll.viewing.server`), in the order given.
+
+    Lengths are in voxels of the first volume; the view begins in its middle.
+
+    Raises:
+        InputError: nothing to show, or two of the same name.
+    """
+    names = [one.name for one in shown]
+    if not names or len({*names}) < len(names):
+        raise InputError(f"viewer: the layers are {names}; expected at least one, each with a name of its own")
+    first = shown[0]
+    z_um, y_um, x_um = first.steps_um[0]
+    depth, height, width = first.levels[0].shape
+    return {
+        "dimensions": {"x": [x_um * METRES, "m"], "y": [y_um * METRES, "m"], "z": [z_um * METRES, "m"]},
+        "position": [width / 2, height / 2, depth / 2 + first.first_z_um / z_um],
+        "crossSectionScale": max(1.0, max(height, width) / 500),
+        "layers": [_layer(one, f"zarr://{address}/{number}/") for number, one in enumerate(shown)],
+        "layout": "4panel",
+    }
+
+
+def _layer(one: Shown, source: str) -> dict[str, Any]:
+    layer: dict[str, Any] = {"name": one.name, "source": source}
+    if one.kind == "labels":
+        return layer | {"type": "segmentation", "segments": ["1"], "selectedAlpha": 0.5, "notSelectedAlpha": 0.25}
+    if one.kind == "probability":
+        return layer | {"type": "image", "shader": ORANGE, "opacity": 0.7, "blend": "default"}
+    controls = {"normalized": {"range": list(one.grey_range())}}
+    return layer | {"type": "image", "shader": GREY, "shaderControls": controls, "opacity": 1}
+
+
+def link(content: dict[str, Any], viewer: str = VIEWER) -> str:
+    """The address that opens a viewer with this state."""
+    return f"{viewer.rstrip('/')}/#!{quote(json.dumps(content, separators=(',', ':')), safe='')}"

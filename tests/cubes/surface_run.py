@@ -1,0 +1,59 @@
+"""A run on small phantom cubes that learns next to nothing in seconds, and whose stage two has sheets to look at all the same."""
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+from scipy.ndimage import gaussian_filter
+
+from scroll.config import Settings
+from scroll.config_file import merged
+from scroll.cubes import oof_sheets, prepare, training_cubes
+from scroll.volumes import open_volume
+from scroll.volumes.ome_zarr import open_array
+from stage1_3d.cube_sheets import flatten_cubes
+from stage1_3d.network import load_checked_settings
+from stage1_3d.train import train_stage1
+from stage2_2d.train import train_stage2
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+QUICK = {"steps": 6, "train_batch_size": 2, "validation_batch_size": 2, "validation_patches": 2, "validate_every": 3}
+QUICK |= {"checkpoint_every": 3, "warmup_steps": 1, "ema_decay": 0.5}
+
+
+def tiny_config(root: Path, phantom: Path) -> Path:
+    """The demo's configuration, so small that it learns next to nothing in seconds; the run will lie in <root>/run."""
+    small = {"channels": [4, 8, 8], "strides": [[2, 2, 2], [2, 2, 2], [2, 2, 2]]}
+    chain = {"thresholds": [0.3, 0.5], "smooth_sigma_vox": [], "strong": [0.6], "dust_vox": [50], "thickness_vox": []}
+    chain |= {"even": [], "closing_radius_vox": [1], "plug_radius_vox": [], "cavity_vox": [1000], "remains_vox": []}
+    changes = {
+        "run_dir": str(root / "run"),
+        "data": {"root": str(phantom), "cache_dir": str(phantom.parent / "cache")},
+        "stage1": {"defaults": {"patch_size": [32, 32, 32], "training": QUICK}, "window": {"overlap": 0.25}},
+        "tracing": {"least_area_vox": 400, "reach_vox": 4},
+        "stage2": {"patch_size": [32, 32], "training": QUICK},
+        "ensemble": {"chain": chain | {"octant_dust_vox": [20], "passes": 1}},
+    }
+    settings = merged(yaml.safe_load((REPOSITORY / "configs" / "demo_surface.yaml").read_text()), changes)
+    member = settings["stage1"]["members"]["unet3d"] | {"options": small, "training": QUICK}
+    settings["stage1"]["members"] = {"unet3d": member, "second": member | {"seed": 1}}
+    path = root / "tiny.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def trained(config: Path) -> Settings:
+    """After both stages; in the place of stage one's out-of-fold guesses stand what good members would have said."""
+    loaded = load_checked_settings(config, [])
+    train_stage1(loaded)
+    for cube in training_cubes(loaded.data):
+        label = open_volume(str(cube.label_path))[...]
+        for n, name in enumerate(loaded.stage1.members):
+            blurred = gaussian_filter((label == 1).astype(np.float32), 1.0 + 0.3 * n)
+            array = open_array(loaded.run_dir / "stage1" / name / "oof" / cube.id / "prob.zarr", mode="r+")
+            array[:] = np.clip(1.6 * blurred, 0, 1)
+        (oof_sheets(loaded.run_dir) / cube.id / "receipt.json").unlink()
+    folders = {name: loaded.run_dir / "stage1" / name / "oof" for name in loaded.stage1.members}
+    flatten_cubes(loaded, prepare(training_cubes(loaded.data)), folders, oof_sheets(loaded.run_dir))
+    train_stage2(loaded)
+    return loaded

@@ -1,0 +1,265 @@
+"""A whole scroll by a run's members: the same as the run says of a cube, through the door, resumed, refused and told."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from ensemble.whole_scroll import EnsembleRecipe, member_weights
+from ensemble.whole_scroll_plan import Wish, key_of_wish, make_plan, recipe_of
+from scripts import predict_scroll
+from scroll.checkpoint import save_weights
+from scroll.config import Settings
+from scroll.cubes import find_cubes
+from scroll.errors import InputError
+from scroll.files import write_json
+from scroll.phantom.cube import draw_scroll, scan_cube
+from scroll.phantom.settings import cube_settings
+from scroll.phantom.write import write_cube
+from scroll.receipt import file_hash
+from scroll.shards.plan import read_plan
+from scroll.shards.work import as_uint8
+from scroll.surfaces.surface import Surface
+from scroll.surfaces.tifxyz import write_tifxyz
+from scroll.volumes import open_volume
+from scroll.volumes.ome_zarr import create_ome_zarr, open_array, write_pyramid
+from stage1_3d.cube_predict import prediction_of
+from stage1_3d.network import about_network, build_network, load_checked_settings
+from stage1_3d.predict import load_forward
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SIZE, SHARD, CHUNK = 96, 32, 16
+WEIGHTS = {"a": 0.75, "b": 0.25, "idle": 0.0}
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def ct() -> np.ndarray:
+    settings = cube_settings("default", SIZE)
+    volume = scan_cube(draw_scroll(settings, (4, 2)), settings, (4, 2)).volume
+    volume[:, :, 64:] = 0  # outside the scan
+    return volume
+
+
+@pytest.fixture(scope="module")
+def scroll(ct: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scroll") / "scroll.zarr"
+    create_ome_zarr(path, ct.shape, "uint8", (CHUNK,) * 3, 7.91)[:] = ct
+    write_pyramid(path, 2)
+    return path
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on cubes with two folds of three members of random weights, and the weights of a fit."""
+    root = tmp_path_factory.mktemp("run")
+    member = {"network": "cnn3d", "options": {"channels": [4, 4], "dilations": [1, 1]}, "supervision": "band"}
+    member["augment"] = {"across_sheets": True, "layer_dropout": 0, "depth_jitter": 0}
+    sizes = {"a": [16, 32, 32], "b": [32, 32, 32], "idle": [16, 16, 16]}
+    settings = {
+        "run_dir": str(root / "run"),
+        "data": {"kind": "cubes", "root": str(root), "cache_dir": str(root / "cache")},
+        "folds": {"by": "scroll", "count": 2},
+        "stage1": {
+            "members": {name: member | {"patch_size": size} for name, size in sizes.items()},
+            "window": {"overlap": 0.25, "tta": "flips", "batch_size": 2},
+        },
+    }
+    (root / "run.yaml").write_text(yaml.safe_dump(settings))
+    loaded = load_checked_settings(root / "run.yaml", [])
+    for number, (name, one) in enumerate(loaded.stage1.members.items()):
+        for fold in range(2):
+            torch.manual_seed(10 * number + fold)
+            folder = loaded.run_dir / "stage1" / name / f"fold{fold}"
+            save_weights(build_network(one), folder / "weights.safetensors", about_network(one))
+            write_json(folder / "receipt.json", {"key": "k", "weights": file_hash(folder / "weights.safetensors")})
+    write_json(loaded.run_dir / "ensemble" / "fit.json", {"rows": {}, "weights": {"weights": WEIGHTS}})
+    return root / "run.yaml"
+
+
+@pytest.fixture(scope="module")
+def settings(config: Path) -> Settings:
+    return load_checked_settings(config, [])
+
+
+def wish(scroll: Path, **changes: object) -> Wish:
+    return Wish(str(scroll), **({"shard_vox": SHARD, "chunk_vox": CHUNK} | changes))  # type: ignore[arg-type]
+
+
+def boxes(shape: tuple[int, ...]) -> list[tuple[tuple[int, int, int], tuple[int, int, int]]]:
+    corners = [tuple(int(n) * SHARD for n in index) for index in np.ndindex(*(-(-n // SHARD) for n in shape))]
+    return [(corner, tuple(min(SHARD, n - c) for c, n in zip(corner, shape, strict=True))) for corner in corners]  # type: ignore[misc]
+
+
+def test_members_without_a_weight_take_no_part(settings):
+    assert member_weights(settings) == {"a": 0.75, "b": 0.25}
+
+
+@pytest.mark.parametrize("depth", [SIZE, 20])  # a scan of 20 layers is smaller than a window of member b
+def test_a_scroll_is_predicted_as_the_same_voxels_are_as_a_cube(settings, ct, tmp_path, depth):
+    cut = ct[:depth, :, :80]
+    write_cube(tmp_path / "test_images" / "1.tif", cut)
+    (tmp_path / "test.csv").write_text("id,scroll_id\n1,1\n")
+    (cube,) = find_cubes(tmp_path, settings.data, part="test")
+    expected = np.zeros(cut.shape)
+    for name, weight in member_weights(settings).items():
+        forward = load_forward(settings, name, [0, 1])
+        expected += weight * prediction_of(settings, name, cube, lambda f=forward: f).rows(0, cube.rows)[0]
+    path = tmp_path / "scroll.npy"
+    np.save(path, cut)
+    predictor = EnsembleRecipe(settings, str(path), 0, cube.grey_scale, member_weights(settings))()
+    for corner, size in boxes(cut.shape):
+        found = predictor(corner, size)
+        place = tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))
+        if found is None:
+            assert not cut[place].any()
+        else:
+            assert found.shape == (1, *size)
+            np.testing.assert_allclose(found[0], expected[place], atol=1e-5)
+
+
+def test_shards_outside_the_scan_are_not_planned_and_the_reads_are_counted_with_their_halos(settings, scroll, ct):
+    plan = make_plan(settings, wish(scroll))
+    assert {index[2] for index in plan.indices} == {0, 1} and len(plan.indices) == 3 * 3 * 2
+    # windows of 32 begin every 24 voxels; those about a shard of 32 reach up to 24 voxels beyond it, and not beyond the volume
+    spans = {0: 56, 32: 24 + 32 + 24, 64: 48}  # from 0 to 56, 24 - 8 ... to 104 cut to 96, ...
+    assert plan.bytes_read >= sum(32**3 for _ in plan.indices) and plan.bytes_read < 18 * max(spans.values()) ** 3
+    assert set(plan.windows) == {"a", "b"} and plan.hours is None
+    assert make_plan(settings, wish(scroll), is_measured=True).hours > 0
+
+
+def test_a_plan_about_a_surface_holds_its_shards_alone(settings, scroll, tmp_path):
+    y, x = np.meshgrid(np.arange(4, 60, 4), np.arange(4, 60, 4), indexing="ij")
+    points = np.stack([np.full(y.shape, 48.0), y, x], axis=-1).astype(np.float32)
+    normals = np.zeros_like(points)
+    normals[..., 0] = 1
+    surface = Surface(points, normals, np.ones(y.shape, bool), (4.0, 4.0), tmp_path / "flat")
+    write_tifxyz(surface, tmp_path / "flat", "flat")
+    plan = make_plan(settings, wish(scroll, surfaces=(tmp_path / "flat",)))
+    assert {index[0] for index in plan.indices} == {1} and {index[1] for index in plan.indices} <= {0, 1}
+    whole = make_plan(settings, wish(scroll))
+    assert plan.key != whole.key and set(plan.indices) < set(whole.indices)
+
+
+def test_a_mask_of_larger_voxels_leaves_out_what_it_says(settings, scroll, tmp_path):
+    mask = np.zeros((12, 12, 12), np.uint8)
+    mask[5, 1, 3] = 1  # voxels 40-48, 8-16, 24-32
+    np.save(tmp_path / "mask.npy", mask)
+    assert make_plan(settings, wish(scroll, mask=tmp_path / "mask.npy")).indices == ((1, 0, 0),)
+    np.save(tmp_path / "none.npy", np.zeros((12, 12, 12), np.uint8))
+    with pytest.raises(InputError, match="no shard is left to predict"):
+        make_plan(settings, wish(scroll, mask=tmp_path / "none.npy"))
+
+
+def test_what_decides_the_result_is_in_the_key_and_nothing_else(settings, scroll):
+    key = key_of_wish(settings, wish(scroll))
+    assert key == key_of_wish(settings, wish(scroll))
+    window = settings.stage1.window.model_copy(update={"tta": "none"})
+    changed = settings.model_copy(update={"stage1": settings.stage1.model_copy(update={"window": window})})
+    assert key != key_of_wish(changed, wish(scroll)) != key_of_wish(settings, wish(scroll, shard_vox=48))
+
+
+def test_a_run_on_flattened_stacks_is_refused(settings, scroll):
+    data = settings.data.model_copy(update={"kind": "fragments"})
+    with pytest.raises(InputError, match="flattened stacks, not volumes"):
+        make_plan(settings.model_copy(update={"data": data}), wish(scroll))
+
+
+def door(script: str, *arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(REPOSITORY / "scripts" / script), *map(str, arguments)]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+
+CUT = ("--shard", SHARD, "--chunk", CHUNK, "--levels", 2)
+
+
+@pytest.mark.slow
+def test_the_doors_plan_predict_resume_and_tell(config, settings, scroll, tmp_path):
+    out = tmp_path / "prob.zarr"
+    said = door("predict_scroll.py", config, "--input", scroll, "--output", out, *CUT, "--plan-only")
+    assert said.returncode == 0, said.stderr
+    assert "18 of 27, 32 voxels" in said.stdout and "hours of one such device" in said.stdout and not out.exists()
+    planned = read_plan(tmp_path / "prob.zarr.plan.json")
+    first = door("predict_scroll.py", config, "--input", scroll, "--output", out, *CUT)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("complete\nlevel 0: 18 of 18 shards (100%)")
+    plan = read_plan(tmp_path / "prob.zarr.ledger" / "plan.json")
+    assert plan.key == planned.key and plan.indices == planned.indices
+    predictor, found = recipe_of(settings, plan)(), open_volume(out)
+    assert found.voxel_um == pytest.approx(7.91) and open_array(out, 1).shape == (48, 48, 48)
+    for shard in plan.shards[::5]:
+        place = tuple(slice(c, c + s) for c, s in zip(shard.corner, shard.size, strict=True))
+        np.testing.assert_array_equal(found[place], as_uint8(predictor(shard.corner, shard.size)[0]))
+    assert not found[:, :, 64:].any()
+    state = door("scroll_status.py", out)
+    assert state.returncode == 0 and "level 1: 4 of 4 shards" in state.stdout and ": 18 shards" in state.stdout
+    other = door(
+        "predict_scroll.py", config, "--input", scroll, "--output", out, *CUT, "--set", "stage1.window.tta=none"
+    )
+    assert other.returncode == 2 and "was begun with another volume, other networks or settings" in other.stderr
+
+
+@pytest.mark.slow
+def test_a_damaged_chunk_is_exit_code_3_and_mended_it_goes_on(config, ct, tmp_path):
+    source, out = tmp_path / "scroll.zarr", tmp_path / "prob.zarr"
+    create_ome_zarr(source, (64, 64, 64), "uint8", (32,) * 3, 7.91)[:] = ct[:64, :64, :64]
+    chunk = source / "0" / "1" / "1" / "1"
+    whole = chunk.read_bytes()
+    chunk.write_bytes(b"garbage")
+    arguments = (
+        config,
+        "--input",
+        source,
+        "--output",
+        out,
+        "--shard",
+        32,
+        "--chunk",
+        32,
+        "--grey",
+        100,
+        40,
+        "--set",
+        "stage1.window.overlap=0",
+    )
+    parts = (*arguments, "--num-parts", 2, "--part-id")
+    done = door("predict_scroll.py", *parts, 1)
+    assert done.returncode == 3, done.stderr
+    assert "shard 1-1-1 of level 0 failed: UnreadableError" in done.stdout and "z 32-64, y 32-64" in done.stdout
+    state = door("scroll_status.py", out)
+    assert state.returncode == 3 and "failed" in state.stdout
+    chunk.write_bytes(whole)
+    assert door("predict_scroll.py", *parts, 0).returncode == 0
+    assert door("scroll_status.py", out).returncode in (1, 3)
+    again = door("predict_scroll.py", *parts, 1)
+    assert again.returncode == 0 and "level 0: 8 of 8 shards (100%)" in again.stdout and "failed" not in again.stdout
+    assert json.loads((tmp_path / "prob.zarr.ledger" / "plan.json").read_text())["about"]["grey_scale"] == [100, 40]
+
+
+@pytest.mark.parametrize(
+    ("told", "environment", "expected"),
+    [
+        ([], {}, (0, 1)),
+        (["--num-parts", "4", "--part-id", "3"], {"RANK": "1", "WORLD_SIZE": "2"}, (3, 4)),
+        ([], {"RANK": "1", "WORLD_SIZE": "2", "SLURM_PROCID": "5", "SLURM_NTASKS": "9"}, (1, 2)),
+        ([], {"SLURM_PROCID": "5", "SLURM_NTASKS": "9"}, (5, 9)),
+    ],
+)
+def test_parts_are_those_that_are_told_or_that_torchrun_or_slurm_count(monkeypatch, told, environment, expected):
+    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["predict_scroll.py", "a.yaml", "--input", "a", "--output", "b", *told])
+    assert predict_scroll.part_of_environment(predict_scroll.read_arguments()) == expected
+
+
+def test_a_remote_output_needs_a_folder_for_its_ledger(config, scroll):
+    said = door("predict_scroll.py", config, "--input", scroll, "--output", "s3://bucket/prob.zarr")
+    assert said.returncode == 2 and "give --ledger" in said.stderr

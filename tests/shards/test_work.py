@@ -1,0 +1,190 @@
+"""One shard: tried again, given up and told, written once; a full disk ends everything, and garbage is named."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shard_jobs import TinyJob
+
+from scroll.errors import InputError
+from scroll.shards.drive import Part, run_part
+from scroll.shards.grid import Index
+from scroll.shards.ledger import Ledger
+from scroll.shards.local_engine import LocalEngine
+from scroll.shards.status import read_status
+from scroll.shards.work import Worker, as_uint8
+from scroll.volumes import open_volume
+from scroll.volumes.ome_zarr import create_ome_zarr
+
+SHAPE = (64, 64, 64)
+
+
+@dataclass(frozen=True)
+class FromZarr:
+    """A predictor that reads a volume and gives what it read, over 255; its reads fail as often as a test wants."""
+
+    path: Path
+    fails_at: Index = (-1, -1, -1)
+    times: int = 0
+
+    def __call__(self):
+        volume, asked = open_volume(self.path, 7.91), []
+
+        def predictor(corner: Index, size: Index) -> np.ndarray:
+            asked.append(corner)
+            if corner == self.fails_at and asked.count(corner) <= self.times:
+                raise ConnectionError(f"no answer at {corner}")
+            return volume[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))][None] / np.float32(255)
+
+        return predictor
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    path = tmp_path / "ct.zarr"
+    array = create_ome_zarr(path, SHAPE, "uint8", (32, 32, 32), 7.91)
+    array[:] = np.random.default_rng(0).integers(1, 255, SHAPE, dtype=np.uint8)
+    return path
+
+
+def run(job: TinyJob, engine: LocalEngine = LocalEngine()) -> list:  # noqa: B008
+    return run_part(job.plan, job.job(), engine, Part(), tell=lambda line: None)
+
+
+def test_a_read_that_fails_twice_and_then_succeeds_is_done_and_counted(tmp_path, volume):
+    job = TinyJob(tmp_path, FromZarr(volume, (0, 32, 0), times=2), SHAPE)
+    assert run(job) == []
+    np.testing.assert_array_equal(job.result(), open_volume(volume)[:])
+    retries = {
+        tuple(line["shard"]["corner"]): line["retries"] for line in Ledger(job.ledger, job.plan.key).lines("done", 0)
+    }
+    assert retries.pop((0, 32, 0)) == 2 and set(retries.values()) == {0} and len(retries) == 7
+    assert len(job.writes()) == 8
+
+
+def test_a_shard_that_always_fails_is_told_the_rest_is_done_and_it_is_tried_again_later(tmp_path, volume):
+    job = TinyJob(tmp_path, FromZarr(volume, (0, 32, 0), times=100), SHAPE, levels=2)
+    (failed,) = run(job)
+    assert failed.shard.corner == (0, 32, 0) and failed.error == "ConnectionError: no answer at (0, 32, 0)"
+    said = list(read_status(job.ledger).lines())
+    assert said[0] == "nobody is working on it" and said[1].startswith("level 0: 7 of 8 shards (88%), 1 failed")
+    assert said[2] == "  failed 0-1-0: ConnectionError: no answer at (0, 32, 0)"
+    assert said[3].startswith("level 1: 0 of 1 shards")  # not of a level with a hole in it
+    assert run(replace(job, recipe=FromZarr(volume))) == []
+    status = read_status(job.ledger)
+    assert status.is_complete and not any(level.failed for level in status.levels)
+    assert len(job.writes()) == 9 and not any(write["was_done"] for write in job.writes())
+    np.testing.assert_array_equal(job.result(), open_volume(volume)[:])
+
+
+def test_a_second_run_writes_nothing(tmp_path, volume):
+    job = TinyJob(tmp_path, FromZarr(volume), SHAPE, levels=3)
+    assert run(job) == [] and run(job) == []
+    assert len(job.writes()) == 8 + 1 + 1
+
+
+def test_a_chunk_of_garbage_is_named_and_spoils_only_its_shard(tmp_path, volume):
+    (volume / "0" / "1" / "0" / "1").write_bytes(b"what the server really sent")
+    job = TinyJob(tmp_path, FromZarr(volume), SHAPE)
+    (failed,) = run(job)
+    assert failed.shard.corner == (32, 0, 32)
+    assert "UnreadableError" in failed.error and str(volume) in failed.error
+    assert "z 32-64, y 0-32, x 32-64 cannot be read" in failed.error and "copy that part again" in failed.error
+
+
+def test_a_flipped_bit_in_a_sharded_volume_is_a_checksum_error_with_its_place(tmp_path):
+    path = tmp_path / "sharded.zarr"
+    array = create_ome_zarr(path, SHAPE, "uint8", (32, 32, 32), 7.91, version="0.5", shards=(64, 64, 64))
+    array[:] = np.random.default_rng(0).integers(1, 255, SHAPE, dtype=np.uint8)
+    (file,) = [one for one in (path / "0" / "c").rglob("*") if one.is_file()]
+    content = bytearray(file.read_bytes())
+    content[-20] ^= 1  # the index of the shard ends in its checksum
+    file.write_bytes(content)
+    failed = run(TinyJob(tmp_path, FromZarr(path), SHAPE))
+    assert len(failed) == 8
+    assert all("checksum" in one.error and "cannot be read" in one.error for one in failed)
+
+
+def test_networks_that_cannot_be_loaded_end_the_job_at_once(tmp_path):
+    job = TinyJob(tmp_path, FromZarr(tmp_path / "nowhere.zarr"), SHAPE)
+    with pytest.raises(InputError, match=r"nowhere\.zarr: not there.*run the same command again"):
+        run(job)
+    assert not list(job.ledger.glob("failed/*/*/*.json"))
+
+
+def test_a_predictor_of_another_shape_is_an_error_not_a_broken_shard(tmp_path, volume):
+    class TwoChannels(FromZarr):
+        def __call__(self):
+            return lambda corner, size: np.zeros((2, *size), np.float32)
+
+    failed = run(TinyJob(tmp_path, TwoChannels(volume), SHAPE))
+    assert len(failed) == 8 and all("expected probabilities (1, *(32, 32, 32))" in one.error for one in failed)
+
+
+ON_A_TINY_DISK = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[3:]
+from shard_jobs import TinyJob
+from test_work import SHAPE, FromZarr, run
+from scroll.errors import InputError
+from scroll.shards.ledger import Ledger
+
+disk, volume = Path(sys.argv[1]), Path(sys.argv[2])
+job = TinyJob(disk / "small", FromZarr(volume), SHAPE)
+(disk / "small").mkdir()
+try:
+    run(job)
+except InputError as error:
+    print(error)
+print(len(Ledger(job.ledger, job.plan.key).done(0)))
+parts = [str(path) for path in disk.rglob("*.part")]
+print(parts)
+(disk / "ballast").unlink()
+assert run(job) == []
+import numpy as np
+from scroll.volumes import open_volume
+np.testing.assert_array_equal(job.result(), open_volume(volume)[:])
+print(len(job.writes()), any(write["was_done"] for write in job.writes()))
+"""
+
+
+def test_a_full_disk_ends_the_job_in_one_line_and_with_space_it_goes_on(tmp_path, volume):
+    """The disk of 800 KiB, of which 600 are taken, is seen by this one process only, and goes with it."""
+    own_mounts = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = 'mount -t tmpfs -o size=800k tmpfs "$0"'
+    if not shutil.which("unshare") or subprocess.run([*own_mounts, mount, disk], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    full = f'{mount} && head -c 614400 /dev/zero > "$0/ballast" && exec "$1" -c "$2" "$0" "$3" "$4" "$5"'
+    here = Path(__file__).parent
+    command = [*own_mounts, full, disk, sys.executable, ON_A_TINY_DISK, volume, here, here.parents[1]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    error, count, parts, again = done.stdout.splitlines()
+    assert "o space left" in error and error.endswith("run the same command again") and error.startswith("shard ")
+    assert 1 <= int(count) < 8 and parts == "[]"
+    assert again.endswith("False")
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=1))
+def test_a_probability_is_kept_to_half_a_255th(probs):
+    values = np.array(probs, np.float32)
+    assert np.abs(as_uint8(values) / 255 - values).max() <= 0.5 / 255 + 1e-6
+
+
+def test_a_worker_says_how_busy_it_was(tmp_path, volume):
+    job = TinyJob(tmp_path, FromZarr(volume, (0, 0, 0), times=1), SHAPE, options={"wait_s": 0.2})
+    worker = Worker(job.job(), "here")
+    for shard in job.plan.shards[:2]:
+        worker.do(shard)
+    (about,) = Ledger(job.ledger, job.plan.key).workers()
+    assert about["shards"] == 2 and about["retries"] == 1
+    assert 0.2 <= about["busy_s"] <= about["at"] - about["began"]
