@@ -16,7 +16,9 @@ from documentation import CONFIG_FILE, REPOSITORY, blocks, commands_of, reason_n
 from scroll.config_file import merged
 from scroll.phantom.dataset import make_cubes, make_fragments
 from scroll.phantom.settings import cube_settings, fragment_settings
-from tests.cubes.tiny_surface import tiny_surface
+from scroll.volumes import open_volume
+from scroll.volumes.ome_zarr import create_ome_zarr
+from tests.cubes.surface_run import tiny_config
 from tests.pipeline.pipeline_run import tiny_settings
 
 SEED, SIZE_ZYX, LETTERS_PX, CUBE_VOX = 3, (24, 256, 256), 90.0, 64
@@ -52,9 +54,15 @@ def shrink(root: Path) -> None:
         (root / "configs" / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         settings = fragment_settings("default", SIZE_ZYX, False, LETTERS_PX)
         make_fragments(root / "data" / name, settings, SEED, train=3, test=1, jobs=1)
-    surface = tiny_surface(Path("runs/surface"), Path("data/surface"), Path("data/cache"))
+    surface = yaml.safe_load(tiny_config(root, root / "data" / "surface").read_text())
+    (root / "tiny.yaml").unlink()
+    surface |= {"run_dir": "runs/surface"}
     (root / "configs" / "surface.yaml").write_text(yaml.safe_dump(surface), encoding="utf-8")
     make_cubes(root / "data" / "surface", cube_settings("default", CUBE_VOX), seed=5, train=6, test=1, jobs=1)
+    cube = open_volume(next((root / "data" / "surface" / "test_images").iterdir()))[
+        ...
+    ]  # a whole scroll, as scrolls go here
+    create_ome_zarr(root / "scroll.zarr", cube.shape, cube.dtype, (32, 32, 32), 7.91)[...] = cube
     door = root / "scripts" / "demo.py"
     text = door.read_text(encoding="utf-8")
     assert DRAWN in text
