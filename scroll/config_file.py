@@ -1,7 +1,7 @@
 """One YAML per run -> frozen settings; unknown keys are errors that say what was probably meant."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -143,15 +143,22 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        raise MissingInputError(
-            f"{path}: no such configuration; there are: {', '.join(near) or 'none beside it'}"
-        ) from None
+        raise MissingInputError(f"{path}: no such configuration; {_meant(path)}") from None
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
         raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected a mapping of settings, found {type(raw).__name__}")
     return raw
+
+
+def _meant(path: Path) -> str:
+    """Where a configuration that is not at `path` may be: one of that name a folder deeper or higher, or those beside it."""
+    elsewhere = [path.parent / "configs" / path.name, path.parent.parent / path.name]
+    found = next((other for other in elsewhere if other.is_file()), None)
+    if found is not None:
+        return f"did you mean {found}? (what follows 'extends:' is looked for beside the file that says it)"
+    near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+    return f"there are: {', '.join(near) or 'none beside it'}"
 
 
 def _parsed_override(override: str) -> dict[str, Any]:
@@ -162,7 +169,7 @@ def _parsed_override(override: str) -> dict[str, Any]:
         nested: Any = yaml.safe_load(value)
     except yaml.YAMLError:
         raise InputError(
-            f"--set {override}: the value is not readable as YAML; quote it or close its brackets"
+            f"--set {override}: the value is not readable as YAML; quote it or close its brackets; in make's SET= leave no space within it"
         ) from None
     return _nested(dotted, nested)
 
@@ -202,10 +209,21 @@ def _one_line(error: ValidationError, path: Path, model: type[BaseModel], prefix
             hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
             said.append(f"unknown key '{where}'; {hint}")
         elif problem["type"] == "missing":
-            said.append(f"'{where}' is missing; add it")
+            is_member = problem["loc"][-3:-2] == ("members",)
+            said.append(f"'{where}' is missing; add it" + (", or mend the member's name" if is_member else ""))
         else:
-            said.append(f"'{where}' is {problem['input']!r}: {problem['msg']}")
+            said.append(f"'{where}' is {problem['input']!r}: {in_plain_words(problem)}")
     return f"{path}: " + "; ".join(said)
+
+
+def in_plain_words(problem: Mapping[str, Any]) -> str:
+    """What pydantic found wrong (one of `ValidationError.errors()`), in a reader's words."""
+    kinds = {"model_type": "a mapping of settings", "dict_type": "a mapping of settings", "tuple_type": "a list"}
+    if problem["type"] == "extra_forbidden":
+        return "no such option"
+    if problem["type"] in kinds:
+        return f"expected {kinds[problem['type']]}"
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _keys_beside(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:

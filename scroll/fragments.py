@@ -184,7 +184,8 @@ def names_below(folder: Path, ids: Sequence[str], what: str, content: str) -> li
     """
     if not folder.is_dir():
         raise MissingInputError(
-            f"{folder}: no such folder; expected one folder per {what} in it (see docs/real_data.md)"
+            f"{folder}: no such folder; expected one folder per {what} in it (docs/real_data.md); "
+            "the demos' phantoms are drawn by 'make demo'"
         )
     there = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     for wanted in ids:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from scroll.augment import check_augment
 from scroll.config import DataSettings, MemberSettings, Settings
-from scroll.config_file import load_settings
+from scroll.config_file import in_plain_words, load_settings
 from scroll.errors import InputError
 from scroll.folds import check_buffer
 from scroll.sample import Space
@@ -150,7 +150,8 @@ def _resolved(member: MemberSettings) -> tuple[ModuleType, Any]:
         near = difflib.get_close_matches(member.network, NETWORKS, n=1, cutoff=0.4)
         raise InputError(
             f"unknown network '{member.network}'; "
-            + (f"did you mean '{near[0]}'?" if near else f"there are {', '.join(NETWORKS)}")
+            + (f"did you mean '{near[0]}'? " if near else "")
+            + f"there are {', '.join(NETWORKS)}"
         )
     module = import_module(NETWORKS[member.network])
     try:
@@ -158,7 +159,7 @@ def _resolved(member: MemberSettings) -> tuple[ModuleType, Any]:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(("options", *(str(part) for part in problem["loc"])))
-        said = f"{where} for '{member.network}': {problem['msg'].removeprefix('Value error, ')}"
+        said = f"{where} for '{member.network}': {in_plain_words(problem)}"
         if problem["type"] == "extra_forbidden":
             near = difflib.get_close_matches(str(problem["loc"][-1]), module.Options.model_fields, n=1, cutoff=0.5)
             said += f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(module.Options.model_fields)}"

@@ -104,6 +104,28 @@ def test_a_missing_configuration_or_parent_says_what_there_is(tmp_path):
             load_settings(tmp_path / wanted)
 
 
+def test_a_configuration_looked_for_in_the_wrong_folder_is_pointed_at(tmp_path):
+    (tmp_path / "configs").mkdir()
+    path = written(tmp_path / "configs", MINIMAL, "demo.yaml")
+    child = written(tmp_path / "configs", "extends: configs/demo.yaml\n", "child.yaml")
+    for wanted in (tmp_path / "demo.yaml", child):
+        with pytest.raises(MissingInputError) as said:
+            load_settings(wanted)
+        assert f"did you mean {path}?" in str(said.value)
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        ("unet3d", "'stage1.members.b' is 'unet3d': expected a mapping of settings"),
+        ("{network: x, patch_size: 32}", "'stage1.members.b.patch_size' is 32: expected a list"),
+        ("{seed: 3}", "'stage1.members.b.network' is missing; add it, or mend the member's name"),
+    ],
+)
+def test_a_member_written_wrongly_is_told_in_plain_words(tmp_path, member, said):
+    assert said in refusal(tmp_path, MINIMAL + f"    b: {member}\n")
+
+
 def test_overrides_are_laid_on_top_in_their_order(tmp_path):
     path = written(tmp_path, MINIMAL)
     changes = ["data.bin_yx=2", "data.bin_yx=4", "data.depth=[-3, 5]", "stage1.members.a.training.learning_rate=1e-4"]
