@@ -209,4 +209,4 @@ def write_checked_zip(path: Path, output: Path, cubes: Sequence[Cube]) -> None:
     """
     write_submission_zip(path, output / "masks", [cube.id for cube in cubes])
     count = sum(1 for _ in read_submission_zip(path, {cube.id: cube.shape for cube in cubes}))
-    print(f"submission: {path}, {count} cubes, read back and valid")
+    print(f"submission: {path}, {count} cube{'' if count == 1 else 's'}, read back and valid")

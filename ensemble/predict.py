@@ -235,7 +235,7 @@ def write_checked_submission(settings: "Settings", path: Path, masks: "dict[str,
 
     write_submission(path, masks, settings.ensemble.when_empty)
     read_submission(path, {name: (mask.shape[0], mask.shape[1]) for name, mask in masks.items()})
-    print(f"submission: {path}, {len(masks)} fragments, read back and valid")
+    print(f"submission: {path}, {len(masks)} fragment{'' if len(masks) == 1 else 's'}, read back and valid")
 
 
 if __name__ == "__main__":

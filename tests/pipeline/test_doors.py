@@ -41,6 +41,8 @@ DOORS = {
     "check": ["-m", "ensemble.check"],
     "bench": [str(REPOSITORY / "scripts" / "bench.py")],
     "tune": [str(REPOSITORY / "scripts" / "tune.py")],
+    "score": [str(REPOSITORY / "scripts" / "score.py")],
+    "settings_document": [str(REPOSITORY / "scripts" / "settings_document.py")],
     "predict_scroll": [str(REPOSITORY / "scripts" / "predict_scroll.py")],
     "scroll_status": [str(REPOSITORY / "scripts" / "scroll_status.py")],
 }
