@@ -76,9 +76,12 @@ def pace(done: int, left: int, elapsed_s: float, unit: str) -> str:
 
     >>> pace(done=50, left=100, elapsed_s=10.0, unit="step")
     '5.0 step/s, 0:20 left'
+    >>> pace(done=5, left=1, elapsed_s=60.0, unit="volume")
+    '12.0 s a volume, 0:12 left'
     """
     if not done or elapsed_s <= 0:
         return ""
     rate = done / elapsed_s
     minutes, seconds = divmod(round(left / rate), 60)
-    return f"{rate:.1f} {unit}/s, {minutes}:{seconds:02d} left"
+    speed = f"{rate:.1f} {unit}/s" if rate >= 1 else f"{1 / rate:.1f} s a {unit}"
+    return f"{speed}, {minutes}:{seconds:02d} left"

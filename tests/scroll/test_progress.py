@@ -30,8 +30,8 @@ def test_a_log_gets_lines_and_the_rate_counts_only_this_run(capsys, monkeypatch)
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.splitlines() == [
-        "train: 92/100  0.1 step/s, 1:20 left  loss 0.5",
-        "train: 100/100  0.2 step/s, 0:00 left",
+        "train: 92/100  10.0 s a step, 1:20 left  loss 0.5",
+        "train: 100/100  4.0 s a step, 0:00 left",
     ]
 
 
