@@ -25,6 +25,12 @@ LEGEND = {
     "not scored": NOT_SCORED,
 }
 
+# Tol's light scheme: apart for every common kind of colour blindness, and bright enough to be seen on black
+SHEET_COLOURS = (
+    (119, 170, 221), (238, 136, 102), (238, 221, 136), (68, 187, 153), (255, 170, 187), (170, 170, 0), (153, 221, 255),
+    (187, 204, 51),
+)  # fmt: skip
+
 
 def grey_png(path: Path, array: npt.NDArray[np.number]) -> Path:
     """Write a (Y, X) array of any number type in grey, stretched so that all but the outermost half percents show.
@@ -67,9 +73,16 @@ def errors_png(
     if not pred.shape == truth.shape == valid.shape:
         raise InputError(f"{path}: masks of shapes {pred.shape}, {truth.shape} and {valid.shape}; expected one shape")
     _check(path, pred)
+    return _write(path, error_colours(pred, truth, valid))
+
+
+def error_colours(
+    pred: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], valid: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.uint8]:
+    """Where a predicted mask is right and wrong, in the colours of `LEGEND`: (..., 3) of three bool arrays of one shape."""
     colours = np.array([NEITHER, INVENTED, MISSED, FOUND, NOT_SCORED], np.uint8)
     kind = (pred != 0).astype(np.uint8) + 2 * (truth != 0).astype(np.uint8)
-    return _write(path, colours[np.where(valid != 0, kind, 4)])
+    return np.asarray(colours[np.where(valid != 0, kind, 4)])
 
 
 def _check(path: Path, array: npt.NDArray[np.generic]) -> None:
