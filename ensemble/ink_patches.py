@@ -21,7 +21,6 @@ EDGE_UM = 3000.0  # of a patch: about a letter
 SHOWN = 3  # patches that are shown as worst, and as best
 LEAST_KNOWN = 0.5  # share of a patch that is scored
 SECTION_SHARE = 3  # a section is drawn about a third as high as the patch, for it has few layers
-MARGIN = 4  # layers beyond the depth window
 Rectangle = tuple[slice, slice]
 
 
@@ -96,10 +95,10 @@ class Seen:
         return Patch(window.sheet, kind, window.score, where, (len(ct), *truth.shape), shown)
 
     def _layers(self) -> tuple[slice, int]:
-        """The layers that are shown, a little more than the networks see, and the one that is seen from above."""
+        """The layers that the networks see, and the one that is shown from above."""
         count, centre = self.sheet.stack.shape[0], centre_layer(self.sheet)
         low, high = self.settings.data.depth
-        first, end = max(0, centre + low - MARGIN), min(count, centre + high + MARGIN)
+        first, end = max(0, centre + low), min(count, centre + high)
         return slice(first, max(end, first + 1)), min(count - 1, max(0, centre + (low + high) // 2))
 
     def _deep(self, name: str, box: Rectangle) -> NDArray[np.float32] | None:

@@ -28,8 +28,7 @@ def chart(alt: str, x_label: str, y_label: str) -> Iterator[tuple[Any, list[str]
         yield axes, drawn
         axes.set_xlabel(x_label, color=INK)
         axes.set_ylabel(y_label, color=INK)
-        for each in figure.axes:
-            dress(each)
+        dress(axes)
         handles, labels = axes.get_legend_handles_labels()
         if handles:
             figure.legend(handles, labels, loc="outside lower center", ncols=2, labelcolor=INK, frameon=False)
@@ -40,7 +39,7 @@ def chart(alt: str, x_label: str, y_label: str) -> Iterator[tuple[Any, list[str]
 
 def dress(axes: Any) -> None:
     """Ticks, grid and frame in the page's colour."""
-    axes.tick_params(colors=INK)
+    axes.tick_params(colors=INK, which="both")
     axes.grid(color=INK, alpha=0.25, linewidth=0.5)
     axes.set_facecolor("none")
     for spine in axes.spines.values():
@@ -56,6 +55,8 @@ def inline(svg: str, alt: str) -> str:
     body = re.sub(r' xmlns(:\w+)?="[^"]*"', "", body)
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body))
     body = body.replace("xlink:href", "href").replace(INK, "currentColor")
+    for number, colour in enumerate(COLOURS):
+        body = body.replace(colour, f"var(--series-{number}, {colour})")  # the page may choose a brighter one in the dark
     body = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1; font-family: inherit", body)
     return body.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
 
@@ -73,20 +74,29 @@ def sweep_svg(name: str, sweep: Mapping[str, Sequence[float]], labels: Mapping[s
     return drawn[0]
 
 
-def reliability_svg(name: str, curve: Mapping[str, Any], thing: str) -> str:
-    """Share that is really `thing` over what was predicted, and below how many pixels said so."""
+def reliability_svg(name: str, curve: Mapping[str, Any], thing: str, counted: str) -> str:
+    """Share that is really `thing` over what was predicted, and as bars how many (`counted` says what of) said so."""
     error = "" if curve["error"] is None else f"; mean distance from honest {curve['error']:.3f}"
     alt = f"Reliability of {name}: share of {thing} over predicted probability{error}"
     with chart(alt, "predicted probability", f"share that is {thing}") as (axes, drawn):
         axes.plot([0, 1], [0, 1], "--", color=INK, linewidth=1, label="honest")
         axes.plot(curve["predicted"], curve["observed"], "o-", color=COLOURS[0], linewidth=2, markersize=4, label=f"{thing} there")
-        counts = axes.twinx()
-        counts.bar(curve["predicted"], curve["count"], width=0.06, color=COLOURS[4], alpha=0.45, label="how many (right)")
-        counts.set_yscale("log")
-        counts.set_ylabel("how many", color=INK)
-        axes.plot([], [], "s", color=COLOURS[4], alpha=0.45, label="how many (right)")
-        axes.set_zorder(counts.get_zorder() + 1)
-        axes.patch.set_visible(False)
+        total = sum(curve["count"])
+        shares = [count / max(1, total) for count in curve["count"]]
+        said = f"share of all {short(total)} {counted}"
+        axes.bar(curve["predicted"], shares, width=0.07, color=COLOURS[4], alpha=0.5, zorder=1, label=said)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
     return drawn[0]
+
+
+def short(number: int) -> str:
+    """A large number as one says it.
+
+    >>> short(1_234_567), short(54_321), short(321)
+    ('1.2 million', '54 thousand', '321')
+    """
+    for size, name in ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
+        if number >= size:
+            return f"{number / size:.{1 if number < 10 * size else 0}f} {name}"
+    return str(number)

@@ -3,7 +3,7 @@
 const PAN_PX = 80, ZOOM_STEP = 1.35, MOST_ZOOM = 24;
 
 class FlatViewer {
-  constructor(root, views) {
+  constructor(root, names, views) {
     this.root = root;
     this.views = views;
     this.draw = onceAFrame(() => this.paint());
@@ -13,7 +13,7 @@ class FlatViewer {
     this.marked = null;
     this.pointers = new Map();
     for (const name of ["piece", "layer", "prediction", "opacity", "label", "errors"]) this[name] = byRole(root, name);
-    fillSelect(this.piece, Object.keys(views));
+    fillSelect(this.piece, names);
     this.listen();
     this.open(this.piece.value);
     new ResizeObserver(() => { if (this.isWhole) this.showAll(); else this.draw(); }).observe(this.stage);
@@ -130,13 +130,13 @@ class FlatViewer {
   jump(piece, where, size) {
     this.open(piece);
     const shrink = this.view.shrink;
+    const [height, width] = [size[1] / shrink, size[2] / shrink];
     this.centre = [where[1] / shrink, where[2] / shrink];
-    this.marked = [size[1] / shrink, size[2] / shrink];
-    this.zoom = clamp(0.6 * Math.min(this.stage.clientHeight / this.marked[0], this.stage.clientWidth / this.marked[1]), 0.01, MOST_ZOOM);
+    this.marked = { centre: [...this.centre], size: [height, width] };
+    this.zoom = clamp(0.6 * Math.min(this.stage.clientHeight / height, this.stage.clientWidth / width), 0.01, MOST_ZOOM);
     const apart = this.layers.map((one) => Math.abs(Number(one.name.split(" ")[1]) - where[0]));
     this.layer.value = apart.indexOf(Math.min(...apart));
     this.errors.checked = true;
-    this.marked = { centre: [...this.centre], size: this.marked };
     this.moved();
   }
 
@@ -154,7 +154,7 @@ class FlatViewer {
     if (this.errors.checked) this.veil(context);
     const opacity = Number(this.opacity.value) / 100;
     if (opacity > 0) this.paintPyramid(context, this.pyramid("prediction", this.prediction.value), opacity);
-    if (this.errors.checked) this.paintPyramid(context, this.pyramid("errors"), 0.8);
+    if (this.errors.checked) this.paintPyramid(context, this.pyramid("errors"), 0.9);
     if (this.label.checked) this.paintPyramid(context, this.pyramid("label"), 1);
     if (this.marked) this.paintMark(context, ratio);
     this.tell(layer);
@@ -221,11 +221,12 @@ class FlatViewer {
     this.root.querySelector(".scalebar i").style.width = `${bar.px}px`;
     this.root.querySelector(".scalebar span").textContent = bar.text;
     const depth = Math.round(layer.depth_um);
-    const said = depth === 0 ? "at the sheet's centre" : `${Math.abs(depth)} µm ${depth < 0 ? "before" : "behind"} the centre`;
-    byRole(this.root, "layer-said").textContent = `${layer.name.split(" ")[1]} of ${this.view.depth - 1}, ${said}`;
+    const said = depth === 0 ? "at the centre" : `${Math.abs(depth)} µm ${depth < 0 ? "before" : "behind"} the centre`;
+    const short = depth === 0 ? "centre" : `${depth < 0 ? "−" : "+"}${Math.abs(depth)} µm`;
+    byRole(this.root, "layer-said").textContent = `${layer.name.split(" ")[1]} of ${this.view.depth - 1}, ${short}`;
     this.layer.setAttribute("aria-valuetext", `${layer.name}, ${said}`);
     byRole(this.root, "opacity-said").textContent = `${this.opacity.value} %`;
-    const um = this.view.pixel_um * 1;
+    const um = this.view.pixel_um;
     byRole(this.root, "size-said").textContent = this.view.shrink > 1
       ? `Shown at 1/${this.view.shrink} of the scan's resolution (${um.toFixed(1)} µm a pixel), so that the page stays small.`
       : `Shown at the scan's full resolution (${um.toFixed(2)} µm a pixel).`;

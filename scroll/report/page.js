@@ -4,8 +4,8 @@ function start() {
   const root = document.getElementById("viewer");
   if (!root) return;
   const held = JSON.parse(document.getElementById("views").textContent);
-  const viewer = root.dataset.kind === "flat" ? new FlatViewer(root, held.views) : new VolumeViewer(root, held.views, held.colours);
-  document.body.classList.add("has-script");
+  const viewer = root.dataset.kind === "flat"
+    ? new FlatViewer(root, held.names, held.views) : new VolumeViewer(root, held.names, held.views, held.colours);
   for (const button of document.querySelectorAll("button[data-where]")) {
     if (!held.views[button.dataset.piece]) { button.hidden = true; continue; }
     button.onclick = () => {

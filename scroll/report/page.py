@@ -12,7 +12,7 @@ from scroll.files import read_json, write_text
 from scroll.report.charts import reliability_svg, sweep_svg
 from scroll.report.curves import curve_svg, read_histories
 from scroll.report.pictures import FOUND, INVENTED, LEGEND, MAX_WIDTH_PX, MISSED, NOT_SCORED, SHEET_COLOURS
-from scroll.report.tables import fold_table, made_with, receipts, score_table
+from scroll.report.tables import fold_table, made_with, receipts, score_table, signed
 from scroll.report.tiles import LABEL_COLOUR, PROB_COLOUR
 
 PICTURE_BUDGET_BYTES = 5_000_000  # as base64 a third more, beside the viewer's 8 million: the page stays below 20 MB
@@ -35,7 +35,10 @@ COLUMNS = {
     "threshold": "Threshold",
     "weight": "Weight",
 }
-SWEPT = {"precision": "precision", "recall": "recall", "topo": "topology", "surface_dice": "surface Dice", "voi_score": "VOI score"}
+SWEPT = {
+    "f05": "F0.5", "score": "score", "precision": "precision", "recall": "recall", "topo": "topology", "surface_dice": "surface Dice",
+    "voi_score": "VOI score",
+}  # fmt: skip
 
 
 def write_report(run_dir: Path, output_dir: Path) -> Path:
@@ -60,6 +63,7 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
     page = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    page.filters["signed"] = signed
     html = page.get_template(TEMPLATE).render(
         **_about(score, run_dir),
         **_shown(output_dir, score),
@@ -67,7 +71,7 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         viewer=kind,
-        views={"views": views, "colours": _colours()},
+        views={"names": list(views), "views": views, "colours": _colours()},
         curves=[(trained, curve_svg(trained, histories)) for trained, histories in read_histories(run_dir).items()],
         receipts=receipts([run_dir, output_dir]),
         made_with=made_with([run_dir, output_dir]),
@@ -130,12 +134,12 @@ def _charts(out_of_fold: Mapping[str, Any], thing: str) -> list[dict[str, str]]:
     curves, swept = out_of_fold.get("curves", {}), out_of_fold.get("swept", "")
     for name in sorted(curves, key=lambda name: name != out_of_fold["shown"]):
         one = curves[name]
-        labels = {swept: out_of_fold["metrics"][swept]} | {key: label for key, label in SWEPT.items() if key in one["sweep"]}
+        labels = {key: label for key, label in SWEPT.items() if key in one["sweep"]}
         found.append(
             {
                 "name": name,
                 "sweep": sweep_svg(name, one["sweep"], labels, one["threshold"], swept),
-                "reliability": reliability_svg(name, one["reliability"], thing),
+                "reliability": reliability_svg(name, one["reliability"], thing, "voxels" if thing == "surface" else "pixels"),
             }
         )
     return found

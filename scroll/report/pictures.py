@@ -25,10 +25,10 @@ LEGEND = {
     "not scored": NOT_SCORED,
 }
 
-# Tol's light scheme: apart for every common kind of colour blindness, and bright enough to be seen on black
+# out of the schemes of Okabe and Ito and of Tol the six that are furthest apart for the three kinds of colour blindness, and
+# bright enough to be seen on black
 SHEET_COLOURS = (
-    (119, 170, 221), (238, 136, 102), (238, 221, 136), (68, 187, 153), (255, 170, 187), (170, 170, 0), (153, 221, 255),
-    (187, 204, 51),
+    (86, 180, 233), (240, 228, 66), (170, 51, 119), (17, 119, 51), (255, 170, 187), (153, 153, 51),
 )  # fmt: skip
 
 

@@ -29,10 +29,19 @@ def cell(row: Mapping[str, Any], key: str, best_by: str) -> str:
     if key == "interval" and is_number(row.get(f"{best_by}_low")) and is_number(row.get(f"{best_by}_high")):
         return f"{row[f'{best_by}_low']:.3f}–{row[f'{best_by}_high']:.3f}"
     if key == "gain" and isinstance(row.get("gain"), dict) and row["gain"].get("over") != row.get("name"):
-        return f"{row['gain']['difference']:+.3f} {row['gain']['verdict']}"
+        return f"{signed(row['gain']['difference'])} {row['gain']['verdict']}"
     if key == "without" and isinstance(row.get("without"), dict):
-        return f"{row['without']['difference']:+.3f} {EARNED[row['without']['verdict']]}"
+        return f"{signed(row['without']['difference'])} {EARNED[row['without']['verdict']]}"
     return f"{row[key]:.3f}" if is_number(row.get(key)) else "–"
+
+
+def signed(number: float, digits: int = 3) -> str:
+    """A difference with its sign, the minus as wide as the plus.
+
+    >>> signed(0.0512), signed(-0.0512)
+    ('+0.051', '−0.051')
+    """
+    return f"{number:+.{digits}f}".replace("-", "−")
 
 
 EARNED = {"better": "earns its place", "worse": "harms", "inside noise": "inside noise"}
@@ -54,7 +63,7 @@ def fold_table(out_of_fold: Mapping[str, Any]) -> dict[str, Any]:
         rows.append({"name": name, "cells": cells})
     return {
         "heads": list(metrics.values()), "columns": [*(f"fold {fold['fold']}" for fold in folds), "all"],
-        "held": [{"fold": fold["fold"], "pieces": some(fold["pieces"])} for fold in folds],
+        "held": [{"fold": fold["fold"], "pieces": some(fold["pieces"]), "many": len(fold["pieces"]) > 1} for fold in folds],
         "rows": rows, "of": out_of_fold["of"],
     }  # fmt: skip
 

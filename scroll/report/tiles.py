@@ -22,8 +22,8 @@ LAYERS = 9  # of the CT, evenly through the depth
 CT_QUALITY, PROB_QUALITY = 55, 40
 STRIP_BYTES = 2**28  # of the stack read at once
 BYTES_A_PIXEL = 0.3  # of a CT layer and its coarser levels, to begin with: the true size is looked at
-PROB_COLOUR = (240, 228, 66)  # Okabe and Ito's yellow ...
-LABEL_COLOUR = (204, 121, 167)  # ... and reddish purple: apart from the three colours of the errors and from grey
+PROB_COLOUR = (238, 51, 119)  # Tol's magenta ...
+LABEL_COLOUR = (0, 119, 187)  # ... and blue: apart from grey and from the three colours of the errors, for the colour-blind too
 OUTLINE_PX = 2
 
 Bytes = npt.NDArray[np.uint8]

@@ -4,7 +4,7 @@ const AXES = ["z", "y", "x"], OTHERS = { z: ["y", "x"], y: ["z", "x"], x: ["z", 
 const LABEL_SHIFT = 4, COLOUR_MASK = 15, SURFACE = 1, UNKNOWN = 2;
 
 class VolumeViewer {
-  constructor(root, views, colours) {
+  constructor(root, names, views, colours) {
     this.root = root;
     this.views = views;
     this.colours = colours;
@@ -13,7 +13,7 @@ class VolumeViewer {
     for (const name of ["piece", "sheets", "label", "errors", "opacity", "zoom"]) this[name] = byRole(root, name);
     this.sliders = Object.fromEntries(AXES.map((axis) => [axis, byRole(root, axis)]));
     this.canvases = Object.fromEntries(AXES.map((axis) => [axis, root.querySelector(`canvas[data-axis=${axis}]`)]));
-    fillSelect(this.piece, Object.keys(views));
+    fillSelect(this.piece, names);
     this.listen();
     this.open(this.piece.value);
     new ResizeObserver(this.draw).observe(root);
@@ -78,6 +78,7 @@ class VolumeViewer {
     this.marked = { ...this.place };
     if (Number(this.zoom.value) < 2) this.zoom.value = 2;
     this.errors.checked = true;
+    this.sheets.checked = false;  // their colours and those of the errors would mix
     this.draw();
   }
 
@@ -196,13 +197,13 @@ class VolumeViewer {
       const sheet = code & COLOUR_MASK, label = code >> LABEL_SHIFT;
       let mix = [1, 0, 0, 0];
       const lay = (over, alpha) => { mix = mix.map((value, i) => (1 - alpha) * value + (i ? alpha * over[i - 1] : 0)); };
-      if ((this.errors.checked || this.label.checked) && label === UNKNOWN) lay(this.colours.unknown, 0.5);
       if (this.sheets.checked && sheet) lay(this.colours.sheets[(sheet - 1) % this.colours.sheets.length], opacity);
       if (this.label.checked && label === SURFACE) lay(this.colours.label, 0.7);
       if (this.errors.checked && label !== UNKNOWN) {
         const kind = sheet ? (label === SURFACE ? "found" : "invented") : label === SURFACE ? "missed" : null;
         if (kind) lay(this.colours[kind], 0.85);
       }
+      if ((this.errors.checked || this.label.checked) && label === UNKNOWN) lay(this.colours.unknown, 0.6);
       return mix;
     });
   }
