@@ -50,7 +50,11 @@ def swept(blend: Labelled, jobs: Executor) -> dict[str, Any]:
     looked_at = list(blend[:SWEPT_CUBES])
     scores = each_score([Chain(threshold) for threshold in SWEPT], looked_at, jobs)
     means = [mean_score(of_cubes) for of_cubes in scores]
-    return {"threshold": list(SWEPT), **{name: [mean[name] for mean in means] for name in PARTS}, "cubes": len(looked_at)}
+    return {
+        "threshold": list(SWEPT),
+        **{name: [mean[name] for mean in means] for name in PARTS},
+        "cubes": len(looked_at),
+    }
 
 
 def reliable(blend: Labelled, jobs: Executor) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def ranked_blocks(mask: NDArray[np.bool_], label: NDArray[np.uint8], cube: str =
         truth = label[box] == 1
         if np.count_nonzero(truth) >= LEAST_LABELLED:
             score = surface_dice(np.ascontiguousarray(mask[box] & known), np.ascontiguousarray(truth), TOLERANCE_VOX)
-            found.append(Block(float(score), corner, cube))
+            found.append(Block(float(score), (corner[0], corner[1], corner[2]), cube))
     return sorted(found, key=lambda block: block.score)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.blend import blend
-from ensemble.candidates import ENSEMBLE, AtLeast, FullSize, candidate_names
+from ensemble.candidates import AtLeast, FullSize, candidate_names
 from ensemble.left_out import MAX_PIXELS, Part, fitted_weights
 from ensemble.threshold import fit_threshold
 from ensemble.weights import equal_weights
@@ -38,7 +38,9 @@ class Judged:
     @property
     def f05(self) -> float:
         """F0.5 over the pixels of all sheets."""
-        return ink_score({f"{sheet}/{fold}": counts for (sheet, fold), counts in self.levels.items()}, self.threshold).f05
+        return ink_score(
+            {f"{sheet}/{fold}": counts for (sheet, fold), counts in self.levels.items()}, self.threshold
+        ).f05
 
     def of_fold(self, fold: int) -> Counts:
         """The histogram of what a fold held out, (2, LEVELS)."""
@@ -113,8 +115,3 @@ def without_each(
             "threshold": one.threshold, "oof_f05": one.f05, "loss": loss.as_record(),
         }  # fmt: skip
     return found
-
-
-def chosen(evidence_of_fit: Mapping[str, Any], name: str = ENSEMBLE) -> dict[str, Any]:
-    """Sweep and reliability of one candidate, as `scroll.report` draws them; empty where a fit has none."""
-    return {kind: evidence_of_fit[kind][name] for kind in ("sweep", "reliability") if name in evidence_of_fit.get(kind, {})}

@@ -43,7 +43,7 @@ def windows_of(sheet: str, mask: NDArray[np.bool_], label: Label, edge_px: int) 
         said, ink, inside = mask[box], label.target[box], known[box]
         tp, fp, fn = (np.count_nonzero(part & inside) for part in (said & ink, said & ~ink, ~said & ink))
         if inside.mean() >= LEAST_KNOWN and tp + fp + fn:
-            found.append(Window(float(fbeta(tp, fp, fn)), fp + fn, sheet, box))
+            found.append(Window(float(fbeta(tp, fp, fn)), int(fp + fn), sheet, box))
     return found
 
 
@@ -106,7 +106,9 @@ class Seen:
         path, bin_yx = self.folder / name / "prob.zarr", self.settings.data.bin_yx
         if self.settings.data.kind != "fragments" or not path.exists():  # a segment's layers are those of its scroll
             return None
-        rows, columns = (slice(part.start // bin_yx, max(part.start // bin_yx + 1, part.stop // bin_yx)) for part in box)
+        rows, columns = (
+            slice(part.start // bin_yx, max(part.start // bin_yx + 1, part.stop // bin_yx)) for part in box
+        )
         return np.asarray(open_map(path, "")[:, rows, columns], np.float32)
 
     def _coarse(self, place: tuple[int, int]) -> tuple[int, int]:
@@ -129,6 +131,4 @@ def _sections(volume: NDArray[Any], place: tuple[int, int]) -> dict[str, NDArray
     """Across y and across x, (Z, X) and (Z, Y), each layer drawn several pixels thick."""
     row, column = min(place[0], volume.shape[1] - 1), min(place[1], volume.shape[2] - 1)
     thick = max(1, round(volume.shape[1] / SECTION_SHARE / volume.shape[0]))
-    return {
-        axis: np.repeat(cut, thick, axis=0) for axis, cut in (("y", volume[:, row]), ("x", volume[:, :, column]))
-    }
+    return {axis: np.repeat(cut, thick, axis=0) for axis, cut in (("y", volume[:, row]), ("x", volume[:, :, column]))}

@@ -24,7 +24,12 @@ def rebuild_commands(settings: Settings, command: Sequence[str]) -> list[str]:
     lines.append("make setup && . .venv/bin/activate")
     if drawn.exists():
         lines.append(drawn.read_text(encoding="utf-8").strip())
-    steps = ["stage1_3d.train", "stage2_2d.train", *(["ensemble.joint"] if settings.joint else []), "ensemble.calibrate"]
+    steps = [
+        "stage1_3d.train",
+        "stage2_2d.train",
+        *(["ensemble.joint"] if settings.joint else []),
+        "ensemble.calibrate",
+    ]
     lines += [shlex.join(["python", "-m", step, config]) for step in steps]
     return [*lines, shlex.join(["python", _in_the_repository(command[0]), *command[1:]])]
 

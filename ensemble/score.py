@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ensemble.calibrate import read_fit
 from ensemble.candidates import ENSEMBLE, EQUAL, JOINT, MEMBERS_MEAN, STAGE2, blend_weights, blended, candidate_names
-from ensemble.inputs import input_sheets
 from ensemble.ink_report import ink_evidence, save_ink_report
+from ensemble.inputs import input_sheets
 from ensemble.lift import lifted
 from ensemble.postprocess import drop_small
 from ensemble.rebuild import rebuild_commands

@@ -24,7 +24,8 @@ def chart(alt: str, x_label: str, y_label: str) -> Iterator[tuple[Any, list[str]
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": alt, "font.size": FONT_PT}):
         figure = Figure(figsize=SIZE_INCHES, layout="constrained")
         FigureCanvasSVG(figure)
-        axes, drawn = figure.add_subplot(), []
+        axes = figure.add_subplot()
+        drawn: list[str] = []
         yield axes, drawn
         axes.set_xlabel(x_label, color=INK)
         axes.set_ylabel(y_label, color=INK)
@@ -56,18 +57,24 @@ def inline(svg: str, alt: str) -> str:
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body))
     body = body.replace("xlink:href", "href").replace(INK, "currentColor")
     for number, colour in enumerate(COLOURS):
-        body = body.replace(colour, f"var(--series-{number}, {colour})")  # the page may choose a brighter one in the dark
+        body = body.replace(
+            colour, f"var(--series-{number}, {colour})"
+        )  # the page may choose a brighter one in the dark
     body = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1; font-family: inherit", body)
     return body.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
 
 
-def sweep_svg(name: str, sweep: Mapping[str, Sequence[float]], labels: Mapping[str, str], chosen: float, bold: str) -> str:
+def sweep_svg(
+    name: str, sweep: Mapping[str, Sequence[float]], labels: Mapping[str, str], chosen: float, bold: str
+) -> str:
     """Figures over the threshold, 0 to 1; `labels` names the curves, `bold` is the one that the threshold `chosen` was fitted for."""
     alt = f"{name}: {', '.join(labels.values())} over the threshold; {chosen:.3f} was chosen"
     with chart(alt, "threshold", "score") as (axes, drawn):
         for number, (key, label) in enumerate(labels.items()):
             width = 2.4 if key == bold else 1.3
-            axes.plot(sweep["threshold"], sweep[key], STYLES[number % 4], color=COLOURS[number], label=label, linewidth=width)
+            axes.plot(
+                sweep["threshold"], sweep[key], STYLES[number % 4], color=COLOURS[number], label=label, linewidth=width
+            )
         axes.axvline(chosen, color=INK, linewidth=1.2, label=f"chosen: {chosen:.3f}")
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
@@ -80,7 +87,15 @@ def reliability_svg(name: str, curve: Mapping[str, Any], thing: str, counted: st
     alt = f"Reliability of {name}: share of {thing} over predicted probability{error}"
     with chart(alt, "predicted probability", f"share that is {thing}") as (axes, drawn):
         axes.plot([0, 1], [0, 1], "--", color=INK, linewidth=1, label="honest")
-        axes.plot(curve["predicted"], curve["observed"], "o-", color=COLOURS[0], linewidth=2, markersize=4, label=f"{thing} there")
+        axes.plot(
+            curve["predicted"],
+            curve["observed"],
+            "o-",
+            color=COLOURS[0],
+            linewidth=2,
+            markersize=4,
+            label=f"{thing} there",
+        )
         total = sum(curve["count"])
         shares = [count / max(1, total) for count in curve["count"]]
         said = f"share of all {short(total)} {counted}"

@@ -42,4 +42,8 @@ def _cuts(
         return np.repeat(np.repeat(np.take(volume, place, axis), LARGER, 0), LARGER, 1)
 
     colours = np.array([NEITHER, *SHEET_COLOURS], np.uint8)
-    return {"ct": cut(ct), "sheets": colours[cut(sheets)], "errors": (cut(mask), cut(label) == 1, cut(label) != SURFACE_IGNORE)}
+    return {
+        "ct": cut(ct),
+        "sheets": colours[cut(sheets)],
+        "errors": (cut(mask), cut(label) == 1, cut(label) != SURFACE_IGNORE),
+    }

@@ -58,7 +58,9 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
     score = read_json(score_path) if score_path.exists() else {}
     views = _views(output_dir, score.get("fragments", []))
     kind = next((view["kind"] for view in views.values()), "")
-    script = "\n".join((HERE / name).read_text("utf-8") for name in ("viewer.js", SCRIPTS[kind], "page.js")) if kind else ""
+    script = (
+        "\n".join((HERE / name).read_text("utf-8") for name in ("viewer.js", SCRIPTS[kind], "page.js")) if kind else ""
+    )
     settings = run_dir / "settings.yaml"
     page = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -139,7 +141,9 @@ def _charts(out_of_fold: Mapping[str, Any], thing: str) -> list[dict[str, str]]:
             {
                 "name": name,
                 "sweep": sweep_svg(name, one["sweep"], labels, one["threshold"], swept),
-                "reliability": reliability_svg(name, one["reliability"], thing, "voxels" if thing == "surface" else "pixels"),
+                "reliability": reliability_svg(
+                    name, one["reliability"], thing, "voxels" if thing == "surface" else "pixels"
+                ),
             }
         )
     return found

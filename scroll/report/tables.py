@@ -100,7 +100,9 @@ def _receipt_row(path: Path) -> dict[str, str]:
 
 def made_with(folders: Sequence[Path]) -> str:
     """Python, machine and the packages whose arithmetic decides a result, as the newest receipt says; empty where there is none."""
-    paths = sorted((path for folder in folders for path in folder.rglob(NAME)), key=lambda path: path.stat().st_mtime_ns)
+    paths = sorted(
+        (path for folder in folders for path in folder.rglob(NAME)), key=lambda path: path.stat().st_mtime_ns
+    )
     made_by = read_json(paths[-1]).get("made_by", {}) if paths else {}
     if not made_by:
         return ""

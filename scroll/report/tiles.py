@@ -23,7 +23,11 @@ CT_QUALITY, PROB_QUALITY = 55, 40
 STRIP_BYTES = 2**28  # of the stack read at once
 BYTES_A_PIXEL = 0.3  # of a CT layer and its coarser levels, to begin with: the true size is looked at
 PROB_COLOUR = (238, 51, 119)  # Tol's magenta ...
-LABEL_COLOUR = (0, 119, 187)  # ... and blue: apart from grey and from the three colours of the errors, for the colour-blind too
+LABEL_COLOUR = (
+    0,
+    119,
+    187,
+)  # ... and blue: apart from grey and from the three colours of the errors, for the colour-blind too
 OUTLINE_PX = 2
 
 Bytes = npt.NDArray[np.uint8]
@@ -149,7 +153,9 @@ def _resized(prob: npt.NDArray[np.floating], size: tuple[int, ...]) -> Bytes:
 
 def _tinted(alpha: Bytes) -> Bytes:
     """One colour, as opaque as the probability is high."""
-    return np.concatenate([np.broadcast_to(np.uint8(PROB_COLOUR), (*alpha.shape, 3)), alpha[..., None]], axis=-1)
+    return np.concatenate(
+        [np.broadcast_to(np.array(PROB_COLOUR, np.uint8), (*alpha.shape, 3)), alpha[..., None]], axis=-1
+    )
 
 
 def _label(flat: Flat, shrink: int) -> Bytes:
@@ -185,7 +191,9 @@ def as_webp(image: Bytes, quality: int | None) -> str:
     """A (Y, X), (Y, X, 3) or (Y, X, 4) picture as WebP in base64; without a quality nothing is lost."""
     from PIL import Image
 
-    how: dict[str, Any] = {"lossless": True, "quality": 60} if quality is None else {"quality": quality, "alpha_quality": 50}
+    how: dict[str, Any] = (
+        {"lossless": True, "quality": 60} if quality is None else {"quality": quality, "alpha_quality": 50}
+    )
     written = io.BytesIO()
     Image.fromarray(image).save(written, format="WEBP", method=4, **how)
     return base64.b64encode(written.getvalue()).decode("ascii")

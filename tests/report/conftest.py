@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.report.page_checks import DESKTOP, Opened
+
 CHROMIUM = Path(os.environ.get("SCROLL_CHROMIUM", "/usr/bin/chromium"))
 NO_BROWSER = "SCROLL_NO_BROWSER"
 ARGUMENTS = [
@@ -34,3 +36,17 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         yield started
         started.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Any]:
+    """Opens a page, and closes it at the end."""
+    pages: list[Opened] = []
+
+    def go(path: Path, size: dict[str, int] = DESKTOP, scheme: str = "light") -> Opened:
+        pages.append(Opened(browser, path, size, scheme))
+        return pages[-1]
+
+    yield go
+    for one in pages:
+        one.context.close()

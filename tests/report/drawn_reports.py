@@ -76,7 +76,11 @@ def drawn_cubes(root: Path) -> Path:
     metrics = {"score": "Score", "topo": "Topology"}
     rows = [{"name": name, "score": 0.5 + 0.1 * n, "without": _gain(-0.01)} for n, name in enumerate(NAMES)]
     out_of_fold = _out_of_fold(counts, metrics, "score")
-    out_of_fold["curves"]["ensemble"]["sweep"] = {"threshold": [0.2, 0.5, 0.8], "score": [0.4, 0.6, 0.3], "topo": [0.1, 0.4, 0.2]}
+    out_of_fold["curves"]["ensemble"]["sweep"] = {
+        "threshold": [0.2, 0.5, 0.8],
+        "score": [0.4, 0.6, 0.3],
+        "topo": [0.1, 0.4, 0.2],
+    }
     score = {
         "fragments": ["2000001", "2000000"], "rows": rows, "columns": {"score": "Score", "without": "Lost without it"},
         "best_by": "score", "thing": "surface", "piece": "Cube", "atlas": faults, "out_of_fold": out_of_fold,
@@ -102,7 +106,9 @@ def _written(root: Path, output: Path, score: dict[str, Any]) -> Path:
     run_dir = root / "run"
     folder = run_dir / "stage1" / "cnn3d" / "fold0"
     folder.mkdir(parents=True)
-    lines = [{"step": step, "loss": 1 / (1 + step)} | ({} if step % 5 else {"validation_loss": 0.5}) for step in range(20)]
+    lines = [
+        {"step": step, "loss": 1 / (1 + step)} | ({} if step % 5 else {"validation_loss": 0.5}) for step in range(20)
+    ]
     (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     write_receipt(folder, "a1b2", data="c3d4", weights={})
     (run_dir / "settings.yaml").write_text("run_dir: run\n")

@@ -101,7 +101,17 @@ def test_the_page_shows_all_there_is(folders: tuple[Path, Path]) -> None:
     assert path == folders[1] / "report.html"
     shown = Page(path.read_text())
     assert not shown.open or shown.open[-1] != "style"
-    for text in ("Demo <1>", "No evidence.", "0.679", "make a && b", "name: demo", "ink, but missed", "Fragment a", "a1b2c3", "0123abcd"):
+    for text in (
+        "Demo <1>",
+        "No evidence.",
+        "0.679",
+        "make a && b",
+        "name: demo",
+        "ink, but missed",
+        "Fragment a",
+        "a1b2c3",
+        "0123abcd",
+    ):
         assert text in shown.text
     pictures = [attrs["alt"] for attrs in shown.all("img")]
     assert pictures[:3] == ["Fragment a: ct layer 32", "Fragment a: cnn3d", "Fragment a: errors"]
