@@ -127,5 +127,7 @@ def test_the_commands_name_every_step_from_the_data_to_the_score(settings: Setti
     config = settings.run_dir / "settings.yaml"
     assert lines[-1] == "python ensemble/predict.py 'my run.yaml' --truth 'held out'" and drawn in lines
     steps = [line for line in lines if line.startswith("python -m")]
-    assert steps == [f"python -m {step} {config}" for step in ("stage1_3d.train", "stage2_2d.train", "ensemble.calibrate")]
+    assert steps == [
+        f"python -m {step} {config}" for step in ("stage1_3d.train", "stage2_2d.train", "ensemble.calibrate")
+    ]
     assert lines.index(drawn) < lines.index(steps[0])

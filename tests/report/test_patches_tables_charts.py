@@ -17,7 +17,11 @@ def test_each_cut_of_each_column_is_a_picture_beside_its_record(tmp_path):
     patch = Patch("a", "worst", 0.25, (3, 4, 5), (10, 30, 40), {"CT": prob, "ensemble": prob})
     (tmp_path / "patches" / "best-9").mkdir(parents=True)
     (record,) = save_patches(tmp_path / "patches", [patch])
-    assert record["where"] == [3, 4, 5] and record["columns"] == ["CT", "ensemble"] and list(record["cuts"]) == ["z", "y", "x"]
+    assert (
+        record["where"] == [3, 4, 5]
+        and record["columns"] == ["CT", "ensemble"]
+        and list(record["cuts"]) == ["z", "y", "x"]
+    )
     picture = np.asarray(Image.open(tmp_path / record["cuts"]["z"]["ensemble"]))
     assert picture.shape == (60, 80) and (picture == 128).all(), "enlarged by a whole number"
     assert np.asarray(Image.open(tmp_path / record["cuts"]["x"]["CT"])).max() == 255
@@ -47,7 +51,9 @@ def test_a_member_that_the_ensemble_misses_earns_its_place():
 def test_the_fold_table_has_a_column_a_fold_and_one_for_all_under_each_metric():
     folds = [{"fold": 0, "pieces": ["1", "3"]}, {"fold": 1, "pieces": ["2"]}]
     of = {"folds": [{"f05": 0.1, "ap": None}, {"f05": 0.2, "ap": 0.4}], "all": {"f05": 0.15, "ap": 0.3}}
-    table = fold_table({"metrics": {"f05": "F0.5", "ap": "AP"}, "folds": folds, "by_fold": {"cnn3d": of}, "of": "pixels"})
+    table = fold_table(
+        {"metrics": {"f05": "F0.5", "ap": "AP"}, "folds": folds, "by_fold": {"cnn3d": of}, "of": "pixels"}
+    )
     assert table["columns"] == ["fold 0", "fold 1", "all"] and table["heads"] == ["F0.5", "AP"]
     assert table["rows"] == [{"name": "cnn3d", "cells": ["0.100", "0.200", "0.150", "–", "0.400", "0.300"]}]
     assert [one["pieces"] for one in table["held"]] == ["1, 3", "2"]
@@ -58,7 +64,9 @@ def test_receipts_are_listed_by_folder_with_code_and_weights(tmp_path):
     write_receipt(tmp_path / "b" / "1", "key-b", data="data-b", weights={"w0": "aa", "w1": "bb"})
     write_receipt(tmp_path / "a", "key-a")
     rows = receipts([tmp_path])
-    assert [row["key"] for row in rows] == ["key-a", "key-b"] and rows[1]["weights"] == "aa, bb" and rows[0]["data"] == "–"
+    assert (
+        [row["key"] for row in rows] == ["key-a", "key-b"] and rows[1]["weights"] == "aa, bb" and rows[0]["data"] == "–"
+    )
     assert "numpy" in made_with([tmp_path]) and made_with([tmp_path / "nothing"]) == ""
     assert len(rows) <= LISTED
 
@@ -80,7 +88,9 @@ def test_two_charts_of_one_page_share_no_names():
     import re
 
     swept = {"threshold": [0, 1], "f05": [0.1, 0.6]}
-    first, second = (set(re.findall(r'<clipPath id="(\w+)"', sweep_svg(name, swept, {"f05": "F"}, 0.5, "f05"))) for name in "ab")
+    first, second = (
+        set(re.findall(r'<clipPath id="(\w+)"', sweep_svg(name, swept, {"f05": "F"}, 0.5, "f05"))) for name in "ab"
+    )
     assert first and not first & second
 
 
