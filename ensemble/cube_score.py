@@ -133,12 +133,12 @@ def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> dict
     table += [[one.without[name].score for one in scored] for name in without]
     drawn = resampled_means(table, [one.cube.volume_name for one in scored])
     single = max(cube_run.members, key=lambda name: cube_run.fit["rows"][name]["means"]["score"])
-    rows = []
+    rows, route = [], cube_run.fit["route"]
     for n, name in enumerate(names):
         low, high = drawn.interval(n)
         gain = drawn.gain(n, names.index(single)).as_record() | {"over": single}
         mean = mean_score([one.scores[name] for one in scored])
-        kind = "ensemble" if name not in settings.stage1.members else ""
+        kind = "member" if name in settings.stage1.members else "submitted" if name == route else ""
         row = {"name": name, "kind": kind, **mean, "score_low": low, "score_high": high, "gain": gain}
         if name in without:
             row["without"] = drawn.gain(names.index(ENSEMBLE), len(names) + without.index(name)).as_record()
@@ -148,7 +148,6 @@ def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> dict
         for one, other in ((ENSEMBLE, single), (CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
         if one in names and other in names
     }
-    route = cube_run.fit["route"]
     worst_first = sorted(scored, key=lambda one: one.scores[route].score)
     return {
         "title": f"{settings.run_dir.name}: {len(scored)} held-out cube{'s' if len(scored) > 1 else ''}",
