@@ -44,7 +44,8 @@ class VolumeViewer {
     if (!this.loaded.has(piece)) this.loaded.set(piece, this.load(this.view));
     this.voxels = null;
     this.root.dataset.ready = "";
-    this.loaded.get(piece).then((voxels) => {
+    this.problem = "";
+    this.loaded.get(piece).catch((error) => { this.problem = `This browser cannot show the cube: ${error.message}`; }).then((voxels) => {
       if (this.piece.value !== piece) return;
       this.voxels = voxels;
       this.root.dataset.ready = piece;
@@ -132,7 +133,7 @@ class VolumeViewer {
     }
     byRole(this.root, "opacity-said").textContent = `${this.opacity.value} %`;
     byRole(this.root, "zoom-said").textContent = `${this.zoom.value} ×`;
-    byRole(this.root, "size-said").textContent = this.view.shrink > 1
+    byRole(this.root, "size-said").textContent = this.problem ? this.problem : this.view.shrink > 1
       ? `Shown at 1/${this.view.shrink} of the scan's resolution, so that the page stays small.` : "Shown voxel by voxel.";
     this.root.dataset.place = AXES.map((axis) => this.place[axis]).join(",");
   }
