@@ -67,15 +67,9 @@ def _view(seen: Seen, budget_bytes: int) -> dict[str, Any]:
     """The ensemble's probability first: it is shown when the page opens."""
     papyrus = seen.sheet.mask
     probs = {name: seen.maps[name].coarse * papyrus for name in [ENSEMBLE, *candidate_names(seen.settings)]}
-    flat = Flat(
-        seen.sheet.stack,
-        centre_layer(seen.sheet),
-        seen.sheet.pixel_um,
-        probs,
-        seen.mask,
-        seen.label.target,
-        ~seen.label.ignore,
-    )
+    sheet, known = seen.sheet, ~seen.label.ignore
+    layer_um = sheet.pixel_um * 2**seen.settings.data.level
+    flat = Flat(sheet.stack, centre_layer(sheet), layer_um, sheet.pixel_um, probs, seen.mask, seen.label.target, known)
     return flat_view(flat, budget_bytes)
 
 

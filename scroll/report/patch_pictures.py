@@ -63,7 +63,10 @@ def marked(picture: npt.NDArray[np.uint8], row: int, column: int) -> npt.NDArray
     """The picture (Y, X) in colour with short lines at its edges where the other two cuts go through, (Y, X, 3)."""
     marked_picture = np.repeat(picture[..., None], 3, axis=-1)
     thick = max(1, min(picture.shape) // MOST_PX + 1)  # so that it is still seen when the picture is made smaller
-    for place, length, lines in ((row, picture.shape[1], marked_picture), (column, picture.shape[0], marked_picture.swapaxes(0, 1))):
+    for place, length, lines in (
+        (row, picture.shape[1], marked_picture),
+        (column, picture.shape[0], marked_picture.swapaxes(0, 1)),
+    ):
         band, tick = slice(max(0, place - thick // 2), place + (thick + 1) // 2), max(2, length // 10)
         lines[band, :tick] = lines[band, length - tick :] = LINE
     return marked_picture

@@ -20,6 +20,7 @@ VIEWS_BUDGET_BYTES = 8_000_000  # of all pyramids (or volumes) of a page; as tex
 TILE_PX = 512
 LAYERS = 9  # of the CT, evenly through the depth
 CT_QUALITY, PROB_QUALITY = 55, 40
+SAMPLED_FROM = 4  # shrinking by so much, not every pixel is read
 STRIP_BYTES = 2**28  # of the stack read at once
 BYTES_A_PIXEL = 0.3  # of a CT layer and its coarser levels, to begin with: the true size is looked at
 PROB_COLOUR = (238, 51, 119)  # Tol's magenta ...
@@ -40,12 +41,14 @@ class Flat:
 
     Attributes:
         stack: (Z, Y, X), read strip by strip, three slices at a time; `centre`: the layer that the sheet's centre lies in.
+        layer_um: from one layer to the next; `pixel_um`: edge of a pixel of the sheet.
         probs: by name, at any resolution over the same sheet, 0 to 1.
         mask: predicted, `truth`: written, `known`: scored; bool at full resolution.
     """
 
     stack: Any
     centre: int
+    layer_um: float
     pixel_um: float
     probs: dict[str, npt.NDArray[np.floating]]
     mask: Bools
@@ -57,12 +60,18 @@ def flat_view(flat: Flat, budget_bytes: int) -> dict[str, Any]:
     """The pyramids and what they are, for JSON, in at most `budget_bytes` of pictures (but never smaller than a tile)."""
     picked = picked_layers(flat.stack.shape[0], flat.centre)
     height, width = flat.mask.shape
-    shrink = max(1, math.floor(math.sqrt(len(picked) * height * width * BYTES_A_PIXEL / budget_bytes)))
+    wanted = math.floor(math.sqrt(len(picked) * height * width * BYTES_A_PIXEL / budget_bytes))
+    shrink = _whole(max(1, min(wanted, math.ceil(max(height, width) / TILE_PX))))
     while True:
         view = _view(flat, picked, shrink)
         if _size(view) <= budget_bytes or max(view["size_yx"]) <= TILE_PX:
             return view
-        shrink += 1
+        shrink = _whole(shrink + 1)
+
+
+def _whole(shrink: int) -> int:
+    """The next that is even, where only some pixels are read."""
+    return shrink + shrink % 2 if shrink >= SAMPLED_FROM else shrink
 
 
 def picked_layers(depth: int, centre: int) -> range:
@@ -80,7 +89,7 @@ def _view(flat: Flat, picked: range, shrink: int) -> dict[str, Any]:
     size = layers.shape[1:]
     count = level_count(size)
     pyramids = [
-        {"name": f"layer {z}", "role": "ct", "depth_um": (z - flat.centre) * flat.pixel_um}
+        {"name": f"layer {z}", "role": "ct", "depth_um": (z - flat.centre) * flat.layer_um}
         | {"finest": 0, "levels": [_tiles(image, CT_QUALITY) for image in _halved(layer, count)]}
         for z, layer in zip(picked, layers, strict=True)
     ]
@@ -108,13 +117,18 @@ def level_count(size_yx: tuple[int, int]) -> int:
 
 
 def _read(stack: Any, picked: range, shrink: int) -> npt.NDArray[np.float32]:
-    """The picked layers, means of squares of `shrink` pixels, (N, ceil(Y / shrink), ceil(X / shrink))."""
+    """The picked layers, means over squares of `shrink` pixels, (N, ceil(Y / shrink), ceil(X / shrink)).
+
+    Of large squares only two pixels along each axis are read: a traced sheet is sampled in its scroll as it is read.
+    """
     _, height, width = stack.shape
+    stride = shrink // 2 if shrink >= SAMPLED_FROM else 1
     strip = max(1, STRIP_BYTES // (4 * len(picked) * width) // shrink) * shrink
     found = []
     for row in range(0, height, strip):
-        read = np.asarray(stack[picked.start : picked.stop : picked.step, row : min(row + strip, height), 0:width])
-        found.append(shrunk(read.astype(np.float32), shrink))
+        rows = slice(row, min(row + strip, height), stride)
+        read = np.asarray(stack[picked.start : picked.stop : picked.step, rows, 0:width:stride])
+        found.append(shrunk(read.astype(np.float32), shrink // stride))
     return np.concatenate(found, axis=1)
 
 

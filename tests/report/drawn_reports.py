@@ -32,7 +32,7 @@ def drawn_ink(root: Path) -> Path:
         truth[200:500, 300:360] = truth[200:260, 300:600] = True
         prob = np.clip(0.7 * np.roll(truth, 20, axis=1)[::4, ::4] + rng.normal(0.1, 0.05, (175, 275)), 0, 1)
         mask = np.kron(prob >= 0.4, np.ones((4, 4), bool))
-        flat = Flat(stack, DEPTH // 2, 20.0, dict.fromkeys(NAMES, prob), mask, truth, np.ones(SHEET_YX, bool))
+        flat = Flat(stack, DEPTH // 2, 20.0, 20.0, dict.fromkeys(NAMES, prob), mask, truth, np.ones(SHEET_YX, bool))
         (output / name).mkdir(parents=True)
         (output / name / "view.json").write_text(json.dumps(flat_view(flat, 2_000_000)))
         grey_png(output / name / "pictures" / "1_ct.png", stack[8])

@@ -40,7 +40,7 @@ def sheet(shape=(600, 1100), depth=5):
     mask[shape[0] // 2 :] = False
     mask[-40:, -40:] = True
     prob = shrunk(truth, 4)
-    return Flat(stack, depth // 2, 8.0, {"ensemble": prob}, mask, truth, np.ones(shape, bool))
+    return Flat(stack, depth // 2, 8.0, 8.0, {"ensemble": prob}, mask, truth, np.ones(shape, bool))
 
 
 def pyramids(view):
@@ -77,12 +77,23 @@ def test_ct_probability_and_errors_lie_on_the_same_place():
 def test_a_small_budget_is_kept_by_showing_less_and_saying_so():
     rng = np.random.default_rng(0)
     flat = sheet()
-    noisy = Flat(rng.random(flat.stack.shape), 2, 8.0, flat.probs, flat.mask, flat.truth, flat.known)
+    noisy = Flat(rng.random(flat.stack.shape), 2, 8.0, 8.0, flat.probs, flat.mask, flat.truth, flat.known)
     view = flat_view(noisy, 400_000)
     size = sum(len(tile) * 3 // 4 for one in view["pyramids"] for level in one["levels"] for tile in level)
     assert size <= 400_000 and view["shrink"] > 1
     assert view["pixel_um"] == 8.0 * view["shrink"] and view["full_size_yx"] == [600, 1100]
     assert view["size_yx"] == [-(-600 // view["shrink"]), -(-1100 // view["shrink"])]
+
+
+def test_a_sheet_that_is_shown_much_smaller_lies_where_it_lay_though_not_every_pixel_is_read():
+    flat = sheet((900, 1810))
+    view = flat_view(flat, 1)  # as small as it goes: a single tile
+    assert view["shrink"] == 4 and view["size_yx"] == [225, 453]
+    named = pyramids(view)
+    ct = put_together(view, named["layer 2"], 0)[..., 0].astype(int)
+    label = put_together(view, named["label"], 0)[..., 3]
+    edge_of_ct = int(np.argmax(ct[100] < 128))
+    assert abs(edge_of_ct - 905 / 4) <= 1 and abs(int(np.flatnonzero(label[100])[-1]) - edge_of_ct) <= 1
 
 
 @given(st.integers(1, 200), st.data())
