@@ -92,10 +92,18 @@ def _receipt_row(path: Path) -> dict[str, str]:
     hashes = list(weights.values()) if isinstance(weights, dict) else [str(weights)]
     commit = code.get("commit", "")[:10]
     return {
-        "folder": str(path.parent), "key": str(said.get("key", "–")), "data": str(said.get("data", "–")),
+        "folder": str(path.parent), "key": str(said.get("key", "–")), "data": _data(said.get("data", "–")),
         "weights": ", ".join(hashes) or "–",
         "code": (commit or code.get("version", "–")) + (" + changes" if code.get("is_changed") else ""),
     }  # fmt: skip
+
+
+def _data(said: Any) -> str:
+    """A hash; of a training the pieces with the beginnings of theirs."""
+    if not isinstance(said, dict):
+        return str(said)
+    hashes = {name: keys if isinstance(keys, list) else [keys] for name, keys in said.items()}
+    return some([f"{name} {'+'.join(str(key)[:8] for key in keys)}" for name, keys in hashes.items()], most=3)
 
 
 def made_with(folders: Sequence[Path]) -> str:

@@ -25,25 +25,26 @@ def drawn_ink(root: Path) -> Path:
     """The report of two made-up fragments of 700 x 1100 pixels of 20 um, 1.4 x 2.2 cm, and 17 layers."""
     output = root / "predict"
     rng = np.random.default_rng(0)
+    coarse = rng.normal(100, 20, (DEPTH, SHEET_YX[0] // 10, SHEET_YX[1] // 10)).astype(np.uint8)
+    stack = np.kron(coarse, np.ones((1, 10, 10), np.uint8))
+    truth, known = np.zeros(SHEET_YX, bool), np.ones(SHEET_YX, bool)
+    truth[200:500, 300:360] = truth[200:260, 300:600] = True
+    prob = np.clip(0.7 * np.roll(truth, 20, axis=1)[::4, ::4] + rng.normal(0.1, 0.05, (175, 275)), 0, 1)
+    mask = np.kron(prob >= 0.4, np.ones((4, 4), bool))
+    flat = Flat(stack, DEPTH // 2, 20.0, 20.0, dict.fromkeys(NAMES, prob), mask, truth, known)
+    view = json.dumps(flat_view(flat, 2_000_000))
     for name in ("a", "b"):
-        coarse = rng.normal(100, 20, (DEPTH, SHEET_YX[0] // 10, SHEET_YX[1] // 10)).astype(np.uint8)
-        stack = np.kron(coarse, np.ones((1, 10, 10), np.uint8))
-        truth = np.zeros(SHEET_YX, bool)
-        truth[200:500, 300:360] = truth[200:260, 300:600] = True
-        prob = np.clip(0.7 * np.roll(truth, 20, axis=1)[::4, ::4] + rng.normal(0.1, 0.05, (175, 275)), 0, 1)
-        mask = np.kron(prob >= 0.4, np.ones((4, 4), bool))
-        flat = Flat(stack, DEPTH // 2, 20.0, 20.0, dict.fromkeys(NAMES, prob), mask, truth, np.ones(SHEET_YX, bool))
         (output / name).mkdir(parents=True)
-        (output / name / "view.json").write_text(json.dumps(flat_view(flat, 2_000_000)))
+        (output / name / "view.json").write_text(view)
         grey_png(output / name / "pictures" / "1_ct.png", stack[8])
-        errors_png(output / name / "pictures" / "2_errors.png", mask, truth, np.ones(SHEET_YX, bool))
+        errors_png(output / name / "pictures" / "2_errors.png", mask, truth, known)
     box = slice(150, 350), slice(250, 450)
     square = {"z": grey(stack[8][box]), "y": grey(stack[:, 200, box[1]]), "x": grey(stack[:, box[0], 300])}
     errors = error_colours(mask[box], truth[box], np.ones((200, 200), bool))
     shown = {"CT": square, "errors": {"z": errors, "y": errors[:60], "x": errors[:60]}}
     patches = [Patch("b", "worst", 0.4, (4, 250, 350), (8, 200, 200), shown)]
     patches.append(Patch("a", "best", 0.9, (4, 250, 350), (8, 200, 200), shown))
-    counts = level_counts(np.kron(prob, np.ones((4, 4))), truth, np.ones(SHEET_YX, bool))
+    counts = level_counts(np.kron(prob, np.ones((4, 4))), truth, known)
     metrics = {"f05": "F0.5", "precision": "Precision", "recall": "Recall", "ap": "AP"}
     rows = [{"name": name, "f05": 0.5 + 0.1 * n, "without": _gain(0.01)} for n, name in enumerate(NAMES)]
     score = {"fragments": ["a", "b"], "rows": rows, "out_of_fold": _out_of_fold(counts, metrics, "f05")}

@@ -63,7 +63,9 @@ def test_the_fold_table_has_a_column_a_fold_and_one_for_all_under_each_metric():
 def test_receipts_are_listed_by_folder_with_code_and_weights(tmp_path):
     write_receipt(tmp_path / "b" / "1", "key-b", data="data-b", weights={"w0": "aa", "w1": "bb"})
     write_receipt(tmp_path / "a", "key-a")
-    rows = receipts([tmp_path])
+    write_receipt(tmp_path / "c", "key-c", data={"1": ["0123456789", "abcdefghij"], "2": "klmnopqrst"})
+    *rows, training = receipts([tmp_path])
+    assert training["data"] == "1 01234567+abcdefgh, 2 klmnopqr"
     assert (
         [row["key"] for row in rows] == ["key-a", "key-b"] and rows[1]["weights"] == "aa, bb" and rows[0]["data"] == "–"
     )
