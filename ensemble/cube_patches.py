@@ -86,7 +86,7 @@ def cube_patch(cube_run: CubeRun, cube: Cube, label: NDArray[np.uint8], kind: st
     shown |= {name: _cuts(prob.astype(np.float32), place) for name, prob in probs.items()}
     shown["errors"] = _cuts(error_colours(mask, truth, known), place)
     where = [start + p for start, p in zip(block.corner, place, strict=True)]
-    return Patch(cube.id, kind, block.score, (where[0], where[1], where[2]), _as_size(truth.shape), shown)
+    return Patch(cube.id, kind, block.score, (where[0], where[1], where[2]), block.corner, _as_size(truth.shape), shown)
 
 
 def _as_size(shape: tuple[int, ...]) -> tuple[int, int, int]:

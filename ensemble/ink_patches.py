@@ -92,7 +92,8 @@ class Seen:
             shown[name] = {**_flat(flat, place), **({} if deep is None else _sections(deep, self._coarse(place)))}
         shown["errors"] = _flat(error_colours(mask, truth, known), place)
         where = (centre, box[0].start + place[0], box[1].start + place[1])
-        return Patch(window.sheet, kind, window.score, where, (len(ct), *truth.shape), shown)
+        corner = (layers.start, box[0].start, box[1].start)
+        return Patch(window.sheet, kind, window.score, where, corner, (len(ct), *truth.shape), shown)
 
     def _layers(self) -> tuple[slice, int]:
         """The layers that the networks see, and the one that is shown from above."""

@@ -78,8 +78,10 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     for row in rows:
         if row["name"] in fit.get("without", {}):
             row["without"] = scored.lost_without(row["name"], blocks[ENSEMBLE])
+    piece = settings.data.kind.removesuffix("s")
     score = {
-        "title": f"{settings.run_dir.name}: {len(fragments)} held-out fragment{'s' if len(fragments) > 1 else ''}",
+        "title": f"{settings.run_dir.name}: {len(fragments)} held-out {piece}{'s' if len(fragments) > 1 else ''}",
+        "piece": piece.capitalize(),
         "note": PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else "",
         "fragments": [f.id for f in fragments],
         "blocks": blocks_record(edge_um, drawn.blocks),

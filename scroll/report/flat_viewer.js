@@ -126,12 +126,12 @@ class FlatViewer {
     this.draw();
   }
 
-  /** Shows a box of the sheet, [z, y, x] its middle and [z, y, x] its size in pixels of the sheet, and marks it. */
-  jump(piece, where, size) {
+  /** Shows a box of the sheet, [z, y, x] its corner and its size in pixels of the sheet, and marks it; in the layer of `where`. */
+  jump(piece, where, corner, size) {
     this.open(piece);
     const shrink = this.view.shrink;
     const [height, width] = [size[1] / shrink, size[2] / shrink];
-    this.centre = [where[1] / shrink, where[2] / shrink];
+    this.centre = [(corner[1] + size[1] / 2) / shrink, (corner[2] + size[2] / 2) / shrink];
     this.marked = { centre: [...this.centre], size: [height, width] };
     this.zoom = clamp(0.6 * Math.min(this.stage.clientHeight / height, this.stage.clientWidth / width), 0.01, MOST_ZOOM);
     const apart = this.layers.map((one) => Math.abs(Number(one.name.split(" ")[1]) - where[0]));

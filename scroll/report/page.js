@@ -11,7 +11,8 @@ function start() {
     button.onclick = () => {
       for (const other of document.querySelectorAll("button[aria-current]")) other.removeAttribute("aria-current");
       button.setAttribute("aria-current", "true");
-      viewer.jump(button.dataset.piece, JSON.parse(button.dataset.where), JSON.parse(button.dataset.size || "null"));
+      const [where, corner, size] = ["where", "corner", "size"].map((name) => JSON.parse(button.dataset[name] || "null"));
+      viewer.jump(button.dataset.piece, where, corner, size);
       root.querySelector(".stage, .cuts").scrollIntoView({ block: "nearest" });
     };
   }

@@ -24,7 +24,7 @@ class Patch:
     Attributes:
         piece: the fragment or cube; `kind`: "worst" or "best"; `score`: its own, 0 to 1.
         where: the voxel (z, y, x) of the piece that all three cuts go through.
-        size: voxels along z, y, x.
+        corner, size: its first voxel, and voxels along z, y, x.
         shown: column of the table -> its cuts by axis.
     """
 
@@ -32,6 +32,7 @@ class Patch:
     kind: str
     score: float
     where: tuple[int, int, int]
+    corner: tuple[int, int, int]
     size: tuple[int, int, int]
     shown: Mapping[str, Cuts]
 
@@ -48,6 +49,7 @@ def save_patches(folder: Path, patches: Iterable[Patch]) -> list[dict[str, Any]]
                 path = colour_png(folder / name / f"{axis}_{column}.png", _sized(_as_bytes(picture)))
                 cuts[axis][title] = path.relative_to(folder.parent).as_posix()
         record = {"piece": patch.piece, "kind": patch.kind, "score": patch.score, "where": list(patch.where)}
+        record |= {"corner": list(patch.corner)}
         records.append(record | {"size": list(patch.size), "columns": list(patch.shown), "cuts": cuts})
     return records
 

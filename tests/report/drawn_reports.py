@@ -42,8 +42,8 @@ def drawn_ink(root: Path) -> Path:
     square = {"z": grey(stack[8][box]), "y": grey(stack[:, 200, box[1]]), "x": grey(stack[:, box[0], 300])}
     errors = error_colours(mask[box], truth[box], np.ones((200, 200), bool))
     shown = {"CT": square, "errors": {"z": errors, "y": errors[:60], "x": errors[:60]}}
-    patches = [Patch("b", "worst", 0.4, (4, 250, 350), (8, 200, 200), shown)]
-    patches.append(Patch("a", "best", 0.9, (4, 250, 350), (8, 200, 200), shown))
+    patches = [Patch("b", "worst", 0.4, (4, 250, 350), (0, 150, 250), (8, 200, 200), shown)]
+    patches.append(Patch("a", "best", 0.9, (4, 250, 350), (0, 150, 250), (8, 200, 200), shown))
     counts = level_counts(np.kron(prob, np.ones((4, 4))), truth, known)
     metrics = {"f05": "F0.5", "precision": "Precision", "recall": "Recall", "ap": "AP"}
     rows = [{"name": name, "f05": 0.5 + 0.1 * n, "without": _gain(0.01)} for n, name in enumerate(NAMES)]
@@ -72,7 +72,7 @@ def drawn_cubes(root: Path) -> Path:
         faults[name] = [entry.as_row() for entry in atlas(mask & known, truth & known, limit=8)]
     cuts = {"z": grey(ct[24]), "y": grey(ct[:, 24]), "x": grey(ct[:, :, 24])}
     size = (edge_of(CUBE),) * 3
-    patches = [Patch("2000000", "worst", 0.4, (20, 8, 20), size, {"CT": cuts, "errors": cuts})]
+    patches = [Patch("2000000", "worst", 0.4, (20, 8, 20), (0, 0, 0), size, {"CT": cuts, "errors": cuts})]
     counts = level_counts(0.8 * mask + 0.1, truth, known)
     metrics = {"score": "Score", "topo": "Topology"}
     rows = [{"name": name, "score": 0.5 + 0.1 * n, "without": _gain(-0.01)} for n, name in enumerate(NAMES)]

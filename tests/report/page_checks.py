@@ -138,9 +138,10 @@ def check_sheet(one: Opened) -> None:
     assert page.locator("[data-role=layer-said]").inner_text() != said
     button = page.get_by_role("button", name="Show in the viewer").first
     button.click()
-    _, y, x = json.loads(str(button.get_attribute("data-where")))
+    corner, size = (json.loads(str(button.get_attribute(name))) for name in ("data-corner", "data-size"))
     shrink = one.shrink(str(button.get_attribute("data-piece")))
-    assert [float(c) for c in one.data("centre").split(",")] == pytest.approx([y / shrink, x / shrink], abs=0.1)
+    middle_of_it = [(corner[axis] + size[axis] / 2) / shrink for axis in (1, 2)]
+    assert [float(c) for c in one.data("centre").split(",")] == pytest.approx(middle_of_it, abs=0.1)
 
 
 def check_cube(one: Opened, is_drawn: bool = False) -> None:

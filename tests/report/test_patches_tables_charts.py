@@ -14,7 +14,7 @@ from scroll.report.tables import LISTED, cell, fold_table, made_with, receipts
 
 def test_each_cut_of_each_column_is_a_picture_beside_its_record(tmp_path):
     prob = {"z": np.full((30, 40), 0.5), "y": np.zeros((10, 40)), "x": np.ones((10, 30))}
-    patch = Patch("a", "worst", 0.25, (3, 4, 5), (10, 30, 40), {"CT": prob, "ensemble": prob})
+    patch = Patch("a", "worst", 0.25, (3, 4, 5), (0, 1, 2), (10, 30, 40), {"CT": prob, "ensemble": prob})
     (tmp_path / "patches" / "best-9").mkdir(parents=True)
     (record,) = save_patches(tmp_path / "patches", [patch])
     assert (
@@ -30,7 +30,9 @@ def test_each_cut_of_each_column_is_a_picture_beside_its_record(tmp_path):
 
 def test_pictures_are_never_larger_than_a_thumb_and_never_blurred_up(tmp_path):
     cuts = {axis: np.random.default_rng(0).random((500, 250)) for axis in "zyx"}
-    (record,) = save_patches(tmp_path / "patches", [Patch("a", "best", 1, (0, 0, 0), (1, 1, 1), {"CT": cuts})])
+    (record,) = save_patches(
+        tmp_path / "patches", [Patch("a", "best", 1, (0, 0, 0), (0, 0, 0), (1, 1, 1), {"CT": cuts})]
+    )
     size = Image.open(tmp_path / record["cuts"]["z"]["CT"]).size
     assert size == (MOST_PX // 2, MOST_PX) and LEAST_PX < MOST_PX
 
