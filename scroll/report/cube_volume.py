@@ -18,6 +18,7 @@ CT_QUALITY = 50
 SLAB_PIXELS = 4_000_000  # of a picture: a phone's canvas takes no more than 16 million
 TALLEST_PX = 16_000  # of a WebP
 BYTES_A_VOXEL = 0.35  # to begin with: the true size is looked at
+RAY_STEP = 3  # voxels between the lines on which neighbours are looked for
 LABEL_SHIFT = 4  # the sheet's colour lies in the lower half of a byte, the label in the upper
 
 
@@ -43,18 +44,44 @@ def volume_view(volume: Volume, budget_bytes: int) -> dict[str, Any]:
 
 
 def sheet_colours(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """For each voxel the number of its sheet's colour from 1 on, 0 outside; the largest sheets have colours of their own.
+    """For each voxel the number of its sheet's colour from 1 on, 0 outside; neighbours differ wherever the colours suffice.
 
-    Sheets are the 26-connected components of the mask (Z, Y, X).
+    Sheets are the 26-connected components of the mask (Z, Y, X). The largest choose first: of the colours that their neighbours
+    bear least, the one that is used least.
     """
     sheets = components(mask)
     sizes = np.bincount(sheets.ravel())
     sizes[0] = 0
-    rank = np.empty(len(sizes), np.int64)
-    rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
-    colours = (1 + rank % len(SHEET_COLOURS)).astype(np.uint8)
-    colours[0] = 0
+    count = len(SHEET_COLOURS)
+    borne = np.zeros((len(sizes), count))  # by the neighbours of each sheet: how often each colour
+    used, colours = np.zeros(count, np.int64), np.zeros(len(sizes), np.uint8)
+    pairs, weights = neighbours(sheets)
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    order = np.argsort(both[:, 0], kind="stable")
+    others, often = both[order, 1], np.tile(weights, 2)[order]
+    first = np.searchsorted(both[order, 0], np.arange(len(sizes) + 1))
+    for sheet in np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]:
+        colour = min(range(count), key=lambda one: (borne[sheet, one], used[one], one))
+        colours[sheet], used[colour] = 1 + colour, used[colour] + 1
+        its = slice(first[sheet], first[sheet + 1])
+        borne[others[its], colour] += often[its]
     return np.asarray(colours[sheets])
+
+
+def neighbours(sheets: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Pairs of sheets (N, 2), the smaller number first, that follow one another on a line along an axis, and how often (N,).
+
+    `sheets` (Z, Y, X) numbers them from 1, 0 outside; of the lines every `RAY_STEP`-th along each axis is looked at.
+    """
+    found = [np.empty((0, 2), np.int64)]
+    for axis in range(3):
+        rays = np.moveaxis(sheets, axis, -1)[::RAY_STEP, ::RAY_STEP].reshape(-1, sheets.shape[axis])
+        ray, place = np.nonzero(rays)
+        said = rays[ray, place].astype(np.int64)
+        follows = (ray[1:] == ray[:-1]) & (said[1:] != said[:-1])
+        found.append(np.sort(np.stack([said[:-1][follows], said[1:][follows]], axis=1), axis=1))
+    pairs, counts = np.unique(np.concatenate(found), axis=0, return_counts=True)
+    return pairs, counts
 
 
 def _view(volume: Volume, sheets: npt.NDArray[np.uint8], shrink: int) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 import base64
 import gzip
 import io
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
 
-from scroll.report.cube_volume import Volume, sheet_colours, volume_view
+from scroll.report.cube_volume import Volume, neighbours, sheet_colours, volume_view
 from scroll.report.pictures import SHEET_COLOURS
 
 
@@ -41,16 +42,28 @@ def test_the_ct_lies_in_slabs_one_slice_below_the_other():
     assert means[0] < 10 and means[-1] > 245 and (np.diff(means[:-1]) > 5).all()
 
 
-def test_the_larger_a_sheet_the_earlier_its_colour_and_neighbours_in_size_differ():
-    mask = np.zeros((3, 40, 40), bool)
-    lengths = [38, 35, 30, 25, 20, 15, 10, 5]
+def test_neighbours_differ_and_the_largest_have_colours_of_their_own():
+    mask = np.zeros((6, 80, 40), bool)
+    lengths = [38, 37, 36, 35, 34, 33, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11]
     for n, length in enumerate(lengths):
-        mask[1, 4 * n, :length] = True
+        mask[:, 4 * n, :length] = True
     colours = sheet_colours(mask)
     found = [int(colours[1, 4 * n, 0]) for n in range(len(lengths))]
     count = len(SHEET_COLOURS)
-    assert found == [1 + n % count for n in range(len(lengths))]
-    assert not colours[~mask].any()
+    assert len(set(found[:count])) == count and set(found) <= set(range(1, count + 1))
+    assert all(one != other for one, other in pairwise(found))
+    assert not colours[~mask].any() and (colours[mask] > 0).all()
+
+
+def test_sheets_on_one_line_are_neighbours_and_others_are_not():
+    sheets = np.zeros((9, 30, 9), np.uint32)
+    sheets[:, 3], sheets[:, 10], sheets[:, 20] = 1, 2, 3
+    pairs, counts = neighbours(sheets)
+    assert pairs.tolist() == [[1, 2], [2, 3]] and counts.tolist() == [9, 9], "every third of 9 x 9 lines"
+
+
+def test_an_empty_mask_has_no_colours():
+    assert not sheet_colours(np.zeros((4, 5, 6), bool)).any()
 
 
 def test_a_small_budget_is_kept_and_no_thin_sheet_is_lost():
