@@ -1,6 +1,7 @@
 """The report: one page that needs nothing else, shows what is there and says what is not."""
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -17,6 +18,7 @@ from scroll.receipt import write_receipt
 from scroll.report import page
 from scroll.report.page import caption, write_report
 from scroll.report.pictures import errors_png, grey_png, prob_png
+from scroll.report.tiles import VIEWS_BUDGET_BYTES
 
 GAIN = {"over": "cnn3d", "difference": 0.1666, "low": 0.1, "high": 0.2, "verdict": "better"}
 ROWS = [
@@ -212,3 +214,33 @@ def test_a_broken_score_is_told_in_one_line(folders: tuple[Path, Path]) -> None:
 def test_captions() -> None:
     assert caption(Path("9_errors.png")) == "errors"
     assert caption(Path("ink_prob.png")) == "ink prob"
+
+
+def test_all_budgets_together_leave_the_page_below_20_mb() -> None:
+    as_text = 4 / 3  # base64
+    assert (VIEWS_BUDGET_BYTES + page.PICTURE_BUDGET_BYTES) * as_text < page.PAGE_BUDGET_BYTES - 2_000_000
+
+
+def test_views_that_would_burst_the_page_are_left_out_the_first_of_the_score_kept(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = {"kind": "volume", "size_zyx": [1, 1, 1], "slabs": [], "codes": "x" * 3000}
+    for name in ("a", "b", "c"):
+        (folders[1] / name).mkdir(exist_ok=True)
+        (folders[1] / name / "view.json").write_text(json.dumps(view))
+    score = json.loads((folders[1] / "score.json").read_text())
+    (folders[1] / "score.json").write_text(json.dumps(score | {"fragments": ["c", "a", "b"]}))
+    monkeypatch.setattr(page, "PAGE_BUDGET_BYTES", page.PICTURE_BUDGET_BYTES * 3 // 2 + 6500)
+    html = write_report(*folders).read_text()
+    held = json.loads(re.findall(r'<script type="application/json" id="views">(.*?)</script>', html)[0])
+    assert held["names"] == ["c", "a"] and set(held["views"]) == {"a", "c"}
+
+
+def test_only_the_page_s_own_script_may_run(folders: tuple[Path, Path]) -> None:
+    (folders[1] / "a" / "view.json").write_text(json.dumps({"kind": "flat", "pyramids": []}))
+    html = write_report(*folders).read_text()
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = Page(html).all("meta")[2]["content"] or ""
+    assert f"script-src 'sha256-{digest}'" in policy and policy.startswith("default-src 'none'")
+    assert "</script" not in script and "src=" not in re.findall(r"<script[^>]*>", html)
