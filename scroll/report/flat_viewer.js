@@ -230,6 +230,7 @@ class FlatViewer {
     byRole(this.root, "size-said").textContent = this.view.shrink > 1
       ? `Shown at 1/${this.view.shrink} of the scan's resolution (${um.toFixed(1)} µm a pixel), so that the page stays small.`
       : `Shown at the scan's full resolution (${um.toFixed(2)} µm a pixel).`;
+    tellLegend(this.root);
     this.root.dataset.ready = this.piece.value;
     this.root.dataset.zoom = this.zoom.toFixed(4);
     this.root.dataset.centre = this.centre.map((c) => c.toFixed(1)).join(",");

@@ -57,3 +57,8 @@ function scaleBar(um_a_px, most_px) {
   const [unit, size] = length >= 10000 ? ["cm", 10000] : length >= 1000 ? ["mm", 1000] : ["µm", 1];
   return { px: length / um_a_px, text: `${length / size} ${unit}` };
 }
+
+/** Of the legend only what is shown: sheets bear some of the colours of the errors. */
+function tellLegend(root) {
+  for (const line of root.querySelectorAll("[data-for]")) line.hidden = !byRole(root, line.dataset.for).checked;
+}

@@ -135,6 +135,7 @@ class VolumeViewer {
     byRole(this.root, "zoom-said").textContent = `${this.zoom.value} ×`;
     byRole(this.root, "size-said").textContent = this.problem ? this.problem : this.view.shrink > 1
       ? `Shown at 1/${this.view.shrink} of the scan's resolution, so that the page stays small.` : "Shown voxel by voxel.";
+    tellLegend(this.root);
     this.root.dataset.place = AXES.map((axis) => this.place[axis]).join(",");
   }
 

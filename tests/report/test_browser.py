@@ -69,6 +69,17 @@ def test_another_piece_is_chosen_from_the_list_in_the_order_of_the_score(opened:
     assert not one.page.locator("h4", has_text="Cube 2000001").is_visible()
 
 
+def test_the_legend_names_only_colours_that_are_shown(opened: Any, cubes: Path) -> None:
+    one = opened(cubes)
+    missed, sheets = (one.page.locator("#viewer .legend li", has_text=text) for text in ("but missed", "neighbours"))
+    one.data("place")
+    assert sheets.is_visible() and not missed.is_visible()
+    one.page.get_by_role("checkbox", name="Errors").check()
+    one.page.get_by_role("checkbox", name="Sheets").uncheck()
+    one.data("place")
+    assert missed.is_visible() and not sheets.is_visible()
+
+
 def test_two_fingers_zoom_on_a_phone(opened: Any, ink: Path) -> None:
     one = opened(ink, PHONE)
     before = float(one.data("zoom"))
