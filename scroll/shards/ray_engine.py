@@ -18,7 +18,7 @@ from scroll.shards.work import Job, Worker
 
 @dataclass(frozen=True)
 class RayEngine:
-    """`workers` actors (None: one for each graphics card of the cluster, or else one), each with `gpus` cards.
+    """`workers` actors (None: one for each graphics card of the cluster, or else one), which share its cards out.
 
     `address` joins a cluster ("auto", or host:port); None starts one on this machine and ends it afterwards. Output,
     volume and ledger have to be reachable from every machine of the cluster, and the code to be installed there, or to
@@ -27,7 +27,6 @@ class RayEngine:
 
     workers: int | None = None
     address: str | None = None
-    gpus: float = 0.0
 
     def run(self, job: Job, shards: Sequence[Shard]) -> Iterator[Outcome]:
         """As `Engine.run`.
@@ -40,9 +39,10 @@ class RayEngine:
         if not was_there:
             self._join(ray)
         try:
-            cards = int(ray.cluster_resources().get("GPU", 0))
-            workers = self.workers or max(1, cards)
-            yield from hand_out(lambda: _Actors(ray, job, self.gpus), shards, workers, job.tries)
+            there = ray.cluster_resources()
+            cards, cores = int(there.get("GPU", 0)), max(1, int(there.get("CPU", 1)))
+            workers = min(self.workers or max(1, cards), cores)  # one for whom there is no core would wait for ever
+            yield from hand_out(lambda: _Actors(ray, job, min(1.0, cards / workers)), shards, workers, job.tries)
         finally:
             if not was_there:
                 ray.shutdown()
