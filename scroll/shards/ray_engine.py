@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -13,7 +14,9 @@ from scroll.errors import InputError
 from scroll.shards.engines import Hand, hand_out
 from scroll.shards.grid import Shard
 from scroll.shards.ledger import Ledger, Outcome
-from scroll.shards.work import Job, Worker
+from scroll.shards.work import Job, Worker, reason
+
+ANSWER_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,20 @@ class RayEngine:
         inherited = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         inherited["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
         try:
-            ray.init(
-                address=self.address or "local", runtime_env={"env_vars": inherited}, log_to_driver=False, **here,
-            )  # fmt: skip
-        except ConnectionError as error:
+            _knock(self.address)
+            address = self.address or "local"
+            ray.init(address=address, runtime_env={"env_vars": inherited}, log_to_driver=False, **here)
+        except OSError as error:  # ConnectionError is one
             raise InputError(
                 f"--ray-address {self.address}: no cluster answers there ({error}); start one with 'ray start --head'"
             ) from None
+
+
+def _knock(address: str | None) -> None:
+    """Ray itself tries for minutes to reach a place where nobody is."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
 
 
 def _ray() -> Any:
@@ -77,24 +87,25 @@ class _Actors:
         self.ray, self.job = ray, ray.put(pickle.dumps(job))
         self._class = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Actor)
         self._actors: list[Any] = []
-        self._calls: dict[Any, int] = {}  # what will be answered -> number of the actor
+        self._calls: dict[Any, tuple[int, Shard]] = {}  # what will be answered -> number of the actor, what it is at
 
     def start(self) -> Hand:
         self._actors.append(self._class.remote(self.job, f"actor-{len(self._actors)}"))
         return len(self._actors) - 1
 
     def give(self, hand: Hand, shard: Shard) -> None:
-        self._calls[self._actors[hand].do.remote(shard)] = hand
+        self._calls[self._actors[hand].do.remote(shard)] = (hand, shard)
 
     def wait(self) -> list[tuple[Hand, Outcome | None]]:
         answered, _ = self.ray.wait(list(self._calls), num_returns=1)
         found: list[tuple[Hand, Outcome | None]] = []
         for call in answered:
-            hand = self._calls.pop(call)
+            hand, shard = self._calls.pop(call)
             try:
                 found.append((hand, self.ray.get(call)))
-            except self.ray.exceptions.RayActorError:
-                found.append((hand, None))
+            except self.ray.exceptions.RayActorError as error:
+                never_began = "creation task" in str(error)  # such as code that is not installed on that machine
+                found.append((hand, Outcome(shard, "", error=reason(error), is_fatal=True) if never_began else None))
         return found
 
     def stop(self) -> None:

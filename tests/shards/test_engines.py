@@ -3,10 +3,12 @@
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -203,6 +205,47 @@ def test_a_ray_actor_that_is_killed_is_replaced(small):
     job = TinyJob(small / "actors", TinyRecipe(small / "ct.npy"), SMALL, levels=2)
     check_complete_and_equal(small, job)
     assert len({write["pid"] for write in job.writes()}) >= 3
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a Ray cluster of two cores that was there before."""
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
+    command += ["--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats"]
+    head = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with socket.socket() as knock:
+            if knock.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.2)
+    yield f"127.0.0.1:{port}"
+    head.terminate()
+    head.wait(60)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_there_is_joined_by_its_address_and_not_asked_for_more_cores_than_it_has(small, cluster):
+    (small / "cluster").mkdir()
+    job = TinyJob(small / "cluster", TinyRecipe(small / "ct.npy"), SMALL, levels=2)
+    assert run_part(job.plan, job.job(), RayEngine(8, cluster), Part(), quiet) == []
+    check_complete_and_equal(small, job)
+    assert len({write["pid"] for write in job.writes() if not write["level"]}) == 2
+
+
+def test_where_no_cluster_is_it_says_so_at_once(tmp_path):
+    pytest.importorskip("ray")
+    job = TinyJob(tmp_path, TinyRecipe(tmp_path / "ct.npy"), (32, 64, 64))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(InputError, match=r"no cluster answers there.*ray start --head"):
+            run_part(job.plan, job.job(), RayEngine(2, nobody), Part(), quiet)
 
 
 @pytest.mark.slow
