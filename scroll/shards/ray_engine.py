@@ -96,16 +96,17 @@ class _Actors:
     def give(self, hand: Hand, shard: Shard) -> None:
         self._calls[self._actors[hand].do.remote(shard)] = (hand, shard)
 
-    def wait(self) -> list[tuple[Hand, Outcome | None]]:
+    def wait(self) -> list[tuple[Hand, Outcome | str]]:
         answered, _ = self.ray.wait(list(self._calls), num_returns=1)
-        found: list[tuple[Hand, Outcome | None]] = []
+        found: list[tuple[Hand, Outcome | str]] = []
         for call in answered:
             hand, shard = self._calls.pop(call)
             try:
                 found.append((hand, self.ray.get(call)))
             except self.ray.exceptions.RayActorError as error:
+                why = reason(error)
                 never_began = "creation task" in str(error)  # such as code that is not installed on that machine
-                found.append((hand, Outcome(shard, "", error=reason(error), is_fatal=True) if never_began else None))
+                found.append((hand, Outcome(shard, "", error=why, is_fatal=True) if never_began else why))
         return found
 
     def stop(self) -> None:
