@@ -16,9 +16,8 @@ from scroll.command_line import run_door
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from ensemble.evidence import Maps
+    from ensemble.left_out import Part
     from scroll.config import Settings
     from scroll.sheets import Sheet
 
@@ -75,7 +74,8 @@ def calibrate(settings: "Settings") -> dict[str, Any]:
         for name in names:
             folder = oof_folder(settings, name, fragment.id)
             checked_receipt(folder, fragment, JOINT_HINT if name == JOINT else HINT)
-    if fit_path(settings).exists() and read_json(fit_path(settings)).get("made_from") == calibration_key(settings):
+    before = read_json(fit_path(settings)) if fit_path(settings).exists() else {}
+    if before.get("made_from") == calibration_key(settings) and "evidence" in before:
         return read_fit(settings)
     maps = {f.id: [flat_map(oof_folder(settings, name, f.id), name, HINT) for name in names] for f in fragments}
     parts = [part_of(fragment, maps[fragment.id]) for fragment in fragments]
@@ -86,7 +86,7 @@ def calibrate(settings: "Settings") -> dict[str, Any]:
         "fragments": [f.id for f in fragments],
         "weights": dict(zip(names, map(float, weights), strict=True)),
     }
-    fit |= _out_of_fold(settings, fragments, maps, fit["weights"])
+    fit |= _out_of_fold(settings, fragments, maps, parts, fit["weights"])
     fit["best_member"] = max(settings.stage1.members, key=lambda name: fit["oof_f05"][name])
     fit["left_out"] = left_out_gain(parts, None if given == "fitted" else float(given)) if is_fitted else None
     write_json(fit_path(settings), fit)
@@ -94,63 +94,34 @@ def calibrate(settings: "Settings") -> dict[str, Any]:
 
 
 def _out_of_fold(
-    settings: "Settings",
-    fragments: "Sequence[Sheet]",
-    maps: "dict[str, list[NDArray[np.float32]]]",
-    weights: dict[str, float],
+    settings: "Settings", fragments: "Sequence[Sheet]", maps: "Maps", parts: "Sequence[Part]", weights: dict[str, float]
 ) -> dict[str, Any]:
-    """Threshold, F0.5 and its interval of each candidate and blend, and what the weights gain on what they were fitted on."""
+    """Threshold, F0.5 and its interval of each candidate and blend, what the weights gain on what they were fitted on, and evidence."""
     import numpy as np
 
     from ensemble.candidates import ENSEMBLE, EQUAL, MEMBERS_MEAN, blend_weights, candidate_names
+    from ensemble.evidence import evidence, judged, without_each
     from scroll.metrics.bootstrap import block_edge_um, blocks_record, known_um2, resampled
 
     everyone = candidate_names(settings)
     names = [*everyone, ENSEMBLE, EQUAL, MEMBERS_MEAN]
     edge_um = block_edge_um(known_um2([~f.full_label.ignore for f in fragments], [f.pixel_um for f in fragments]))
-    thresholds, scores, blocks = {}, {}, []
+    found = {}
     for name in names:
         blended = blend_weights(settings, weights, name)
         vector = np.array([blended.get(one, 0.0) for one in everyone])
-        thresholds[name], scores[name], counts = _judged(settings, fragments, maps, vector, edge_um)
-        blocks.append(counts)
-    drawn = resampled(np.stack(blocks))
+        found[name] = judged(settings, fragments, maps, vector, edge_um)
+    drawn = resampled(np.stack([one.blocks for one in found.values()]))
+    without = without_each(settings, fragments, maps, parts, found[ENSEMBLE], edge_um)
     return {
-        "thresholds": thresholds,
-        "oof_f05": scores,
+        "thresholds": {name: one.threshold for name, one in found.items()},
+        "oof_f05": {name: one.f05 for name, one in found.items()},
         "oof_interval": {name: list(drawn.interval(i)) for i, name in enumerate(names)},
         "gain_where_fitted": drawn.gain(names.index(ENSEMBLE), names.index(EQUAL)).as_record(),
         "blocks": blocks_record(edge_um, drawn.blocks),
+        "evidence": evidence(found),
+        "without": without,
     }
-
-
-def _judged(
-    settings: "Settings",
-    fragments: "Sequence[Sheet]",
-    maps: "dict[str, list[NDArray[np.float32]]]",
-    weights: "NDArray[np.float64]",
-    edge_um: float,
-) -> "tuple[float, float, NDArray[np.int64]]":
-    """Threshold and F0.5 of a blend, from histograms summed over fragments, and the counts of its blocks (B, 3); full resolution."""
-    import numpy as np
-
-    from ensemble.blend import blend
-    from ensemble.candidates import AtLeast, FullSize
-    from ensemble.threshold import fit_threshold
-    from scroll.metrics.bootstrap import block_counts
-    from scroll.metrics.fbeta import ink_score, level_counts
-
-    mixed, levels, given = {}, {}, settings.ensemble.threshold
-    for fragment in fragments:
-        mixed[fragment.id] = FullSize(blend(maps[fragment.id], weights), settings.data.bin_yx, fragment.shape_yx)
-        label = fragment.full_label
-        levels[fragment.id] = level_counts(mixed[fragment.id], label.target, ~label.ignore)
-    threshold = fit_threshold(np.sum(list(levels.values()), axis=0)).threshold if given == "fitted" else float(given)
-    blocks = [
-        block_counts(AtLeast(mixed[f.id], threshold), f.full_label.target, ~f.full_label.ignore, edge_um / f.pixel_um)
-        for f in fragments
-    ]
-    return threshold, ink_score(levels, threshold).f05, np.concatenate(blocks)
 
 
 def print_fit(fit: dict[str, Any]) -> None:

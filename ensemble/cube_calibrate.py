@@ -28,11 +28,13 @@ from ensemble.cube_candidates import (
     as_pairs,
     check_current,
 )
+from ensemble.cube_evidence import by_fold, parts_of, reliable, swept, without_each
 from ensemble.cube_weights import fitted_weights
 from scroll.config import ChainSettings, Settings
 from scroll.cubes import Cube, prepare, training_cubes
 from scroll.errors import InputError
 from scroll.files import read_json, write_json, written_aside
+from scroll.folds import fold_numbers
 from scroll.metrics.cube_bootstrap import resampled_means
 from scroll.metrics.leaderboard import leaderboard_score, mean_score
 from scroll.processes import in_order, single_threaded_processes
@@ -48,7 +50,7 @@ PRESENT = 0.35  # presence from which a sheet is lifted while that is fitted
 GAINS = ((CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
 Labelled = list[tuple[Lazy, Lazy]]
 STAGE2_TOO = 2.0  # times what the rest takes: the stack and the 2D network come on top
-FORMAT = 2  # to be raised when what is fitted changes
+FORMAT = 3  # to be raised when what is fitted changes
 
 
 def fit_path(settings: Settings) -> Path:
@@ -103,12 +105,19 @@ def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], jobs: Execu
     for name, is_mended in ((SHEETS, False), (STAGE2, True)):
         lift, pairs = _lifted(settings, where, cubes, labels, is_mended, jobs)
         rows[name] = {"lift": asdict(lift)} | _row(pairs, _of_sheets(chain), jobs, scrolls)
-    fit = {
+    fit: dict[str, Any] = {
         "cubes": [cube.id for cube in cubes],
         "weights": weights.record,
         "rows": rows,
         "seconds_a_voxel": _seconds_a_voxel(settings, where, cubes[0], rows),
         "route": max((CHAIN, SHEETS, STAGE2), key=lambda name: rows[name]["means"]["score"]),
+    }
+    alone = partial(_of_members, where, cubes=cubes, labels=labels)
+    fit["without"] = without_each(weights.chosen, alone, _plain(chain), rows[ENSEMBLE]["scores"], scrolls, jobs)
+    fold_of = fold_numbers(training_cubes(settings.data), settings.folds)
+    fit["evidence"] = by_fold(rows, fit["cubes"], fold_of) | {
+        "sweep": {ENSEMBLE: swept(blend, jobs)},
+        "reliability": {ENSEMBLE: reliable(blend, jobs)},
     }
     return fit | _compared(rows, scrolls)
 
@@ -136,7 +145,10 @@ def _row(pairs: Labelled, chain: ChainSettings, jobs: Executor, scrolls: Sequenc
     """Fit a chain to a candidate; its record, and the score of every cube."""
     fit = fit_chain(pairs, chain, jobs, scrolls)
     scores = each_score([fit.chain], pairs, jobs)[0]
-    return fit.as_record() | {"means": mean_score(scores), "scores": [score.score for score in scores]}
+    return fit.as_record() | {
+        "means": mean_score(scores), "scores": [score.score for score in scores],
+        "parts": [parts_of(score) for score in scores],
+    }  # fmt: skip
 
 
 def _lifted(

@@ -110,6 +110,11 @@ class CubeRun:
             weights = dict.fromkeys(weights, 1.0)
         return run(chain, Blended(self.where, as_pairs(weights), cube.id)())
 
+    def without(self, cube: Cube, name: str) -> NDArray[np.bool_]:
+        """The mask (Z, Y, X) of the plain blend that was fitted without a member, from predictions that are there."""
+        about = self.fit["without"][name]
+        return run(Chain.from_record(about["chain"]), Blended(self.where, as_pairs(about["weights"]), cube.id)())
+
 
 def predict_test_cubes(
     settings: Settings,

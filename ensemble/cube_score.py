@@ -1,7 +1,7 @@
 """Score predicted cubes against their labels: every member, the ensemble, the chain, the sheets, stage two; pictures and atlas."""
 
 import os
-import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,39 +11,51 @@ import numpy as np
 
 from ensemble.cube_calibrate import score_lines
 from ensemble.cube_candidates import CHAIN, ENSEMBLE, SHEETS, STAGE2
+from ensemble.cube_patches import SHOWN, Block, cube_patch, picked, ranked_blocks
 from ensemble.cube_predict import FLAT, CubeRun
+from ensemble.rebuild import rebuild_commands
 from ensemble.score import PHANTOM_NOTE
 from scroll.config import Settings
 from scroll.cubes import Cube, find_cubes, prepare
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_json
-from scroll.metrics.atlas import as_table, atlas
+from scroll.metrics.atlas import Entry, atlas
 from scroll.metrics.cube_bootstrap import resampled_means
 from scroll.metrics.leaderboard import SurfaceScore, masks, mean_score, score_masks
 from scroll.processes import in_order
 from scroll.progress import progress
 from scroll.report.cube_pictures import save_cube_pictures
+from scroll.report.cube_volume import Volume, volume_view
+from scroll.report.patch_pictures import Patch, save_patches
+from scroll.report.tiles import VIEWS_BUDGET_BYTES
 from scroll.volumes import open_volume
 
 ATLAS_FAULTS = 40  # of a cube, that are mended one by one to tell what each costs
+VIEW = "view.json"  # beside a cube's pictures: what the report's viewer cuts through
+VIEWED = 12  # cubes that the report's viewer holds, the worst of them
 COLUMNS = {
-    "score": "Score", "interval": "95 % interval", "gain": "Gain over the ensemble", "topo": "Topology",
-    "surface_dice": "Surface Dice", "voi_score": "VOI score", "voi": "VOI, bits",
+    "score": "Score", "interval": "95 % interval", "gain": "Gain over the best member", "without": "Lost without it",
+    "topo": "Topology", "surface_dice": "Surface Dice", "voi_score": "VOI score", "voi": "VOI, bits",
 }  # fmt: skip
+METRICS = {"score": "Score", "topo": "Topology", "surface_dice": "Surface Dice", "voi_score": "VOI score"}
 HINT = (
-    "★ the highest score: 0.30 topology + 0.35 surface Dice within 2 voxels + 0.35 VOI score, mean over cubes. Intervals are a "
-    "bootstrap over scrolls and the cubes in them. Thresholds, weights and the chain's steps were fitted out of fold."
+    "★ the highest score: 0.30 topology + 0.35 surface Dice within 2 voxels + 0.35 VOI score, mean over cubes; {route} is what is "
+    "submitted. Intervals are a bootstrap over scrolls and the cubes in them; inside noise: the interval of the difference holds "
+    "0. The best member ({single}) is the one that is best out of fold. Lost without it: what the plain blend is better by than the "
+    "blend of the other members, threshold fitted anew; below 0, the blend is better off without it. Thresholds, weights and the "
+    "chain's steps were fitted out of fold."
 )
-BASELINE = ENSEMBLE
 
 
 @dataclass(frozen=True)
 class ScoredCube:
-    """One cube's scores by row of the table, and the atlas of what is submitted."""
+    """One cube's scores by row of the table, and of the blend without each member; the faults and the blocks of what is submitted."""
 
     cube: Cube
     scores: dict[str, SurfaceScore]
-    atlas: list[str]
+    without: dict[str, SurfaceScore]
+    atlas: list[Entry]
+    blocks: list[Block]
 
 
 def score_cubes(settings: Settings, source: Path, output: Path, truth: Path, command: list[str]) -> dict[str, Any]:
@@ -61,23 +73,23 @@ def score_cubes(settings: Settings, source: Path, output: Path, truth: Path, com
         raise MissingInputError(
             f"{truth / without[0]}.tif: not there; --truth takes a folder with a label <id>.tif for every test cube"
         )
-    scored = []
+    scored, score = [], partial(score_cube, settings, output, truth, VIEWS_BUDGET_BYTES // min(VIEWED, len(cubes)))
     with progress("score", len(cubes), "cube") as advance:
-        for one in in_order(partial(score_cube, settings, output, truth), cubes, len(os.sched_getaffinity(0))):
+        for one in in_order(score, cubes, len(os.sched_getaffinity(0))):
             scored.append(one)
             advance()
-    result = _summary(settings, output, scored) | {"commands": [shlex.join(command)]}
+    result = _summary(settings, output, scored) | {"commands": rebuild_commands(settings, command)}
+    result["patches"] = save_patches(output / "patches", _patches(CubeRun(settings, output), truth, scored))
     write_json(output / "score.json", result)
     return result
 
 
-def score_cube(settings: Settings, output: Path, truth: Path, cube: Cube) -> ScoredCube:
-    """One cube: the score of every row, and pictures and the atlas of what is submitted."""
+def score_cube(settings: Settings, output: Path, truth: Path, view_bytes: int, cube: Cube) -> ScoredCube:
+    """One cube: the score of every row, and of what is submitted pictures, a view of at most `view_bytes`, atlas and blocks."""
     cube_run = CubeRun(settings, output)
     label = np.asarray(open_volume(str(truth / f"{cube.id}.tif"))[...])
     scores: dict[str, SurfaceScore] = {}
-    submitted = np.zeros(cube.shape, bool)
-    faults: list[str] = []
+    submitted, faults = np.zeros(cube.shape, bool), []
     for row in rows_of(cube_run):
         mask = cube_run.mask(cube, row)
         try:
@@ -86,10 +98,13 @@ def score_cube(settings: Settings, output: Path, truth: Path, cube: Cube) -> Sco
             raise InputError(f"{truth / cube.id}.tif: {error}") from None
         scores[row] = score_masks(*known)
         if row == cube_run.fit["route"]:
-            submitted, faults = mask, list(as_table(atlas(*known, limit=ATLAS_FAULTS)))
+            submitted, faults = mask, atlas(*known, limit=ATLAS_FAULTS)
     ct = np.asarray(open_volume(str(cube.image))[...])
     save_cube_pictures(output / cube.id / "pictures", ct, submitted, label)
-    return ScoredCube(cube, scores, faults)
+    write_json(output / cube.id / VIEW, volume_view(Volume(ct, submitted, label), view_bytes))
+    without = {name: score_masks(*masks(cube_run.without(cube, name), label)) for name in left_out(cube_run)}
+    blocks = ranked_blocks(submitted, label, cube.id)
+    return ScoredCube(cube, scores, without, faults, [*blocks[:SHOWN], *blocks[SHOWN:][-SHOWN:]])
 
 
 def rows_of(cube_run: CubeRun) -> list[str]:
@@ -98,28 +113,67 @@ def rows_of(cube_run: CubeRun) -> list[str]:
     return [*cube_run.members, ENSEMBLE, *after]
 
 
+def left_out(cube_run: CubeRun) -> list[str]:
+    """Members that the fit knows a blend without: of those that were predicted."""
+    found = cube_run.fit.get("without", {})
+    return [name for name in cube_run.members if name in found and set(found[name]["weights"]) <= {*cube_run.members}]
+
+
+def _patches(cube_run: CubeRun, truth: Path, scored: list[ScoredCube]) -> Iterator[Patch]:
+    cubes = {one.cube.id: one.cube for one in scored}
+    for kind, block in picked([one.blocks for one in scored]):
+        label = np.asarray(open_volume(str(truth / f"{block.cube}.tif"))[...])
+        yield cube_patch(cube_run, cubes[block.cube], label, kind, block)
+
+
 def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> dict[str, Any]:
-    names = list(scored[0].scores)
+    cube_run = CubeRun(settings, output)
+    names, without = list(scored[0].scores), list(scored[0].without)
     table = [[one.scores[name].score for one in scored] for name in names]
+    table += [[one.without[name].score for one in scored] for name in without]
     drawn = resampled_means(table, [one.cube.volume_name for one in scored])
-    rows = []
+    single = max(cube_run.members, key=lambda name: cube_run.fit["rows"][name]["means"]["score"])
+    rows, route = [], cube_run.fit["route"]
     for n, name in enumerate(names):
         low, high = drawn.interval(n)
-        gain = drawn.gain(n, names.index(BASELINE)).as_record() | {"over": BASELINE}
+        gain = drawn.gain(n, names.index(single)).as_record() | {"over": single}
         mean = mean_score([one.scores[name] for one in scored])
-        kind = "ensemble" if name not in settings.stage1.members else ""
-        rows.append({"name": name, "kind": kind, **mean, "score_low": low, "score_high": high, "gain": gain})
+        kind = "member" if name in settings.stage1.members else "submitted" if name == route else ""
+        row = {"name": name, "kind": kind, **mean, "score_low": low, "score_high": high, "gain": gain}
+        if name in without:
+            row["without"] = drawn.gain(names.index(ENSEMBLE), len(names) + without.index(name)).as_record()
+        rows.append(row)
     compared = {
         f"{one} over {other}": drawn.gain(names.index(one), names.index(other)).as_record()
-        for one, other in ((CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
+        for one, other in ((ENSEMBLE, single), (CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
         if one in names and other in names
     }
+    worst_first = sorted(scored, key=lambda one: one.scores[route].score)
     return {
-        "note": PHANTOM_NOTE, "columns": COLUMNS, "best_by": "score", "thing": "surface", "piece": "Cube",
-        "hint": HINT, "rows": rows, "gains": compared,
-        "fragments": [one.cube.id for one in scored],
+        "title": f"{settings.run_dir.name}: {len(scored)} held-out cube{'s' if len(scored) > 1 else ''}",
+        "note": PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else "",
+        "columns": COLUMNS, "best_by": "score", "thing": "surface", "piece": "Cube",
+        "hint": HINT.format(single=single, route=route), "rows": rows, "gains": compared,
+        "fragments": [one.cube.id for one in worst_first],
         "cubes": {one.cube.id: {name: score.as_row() for name, score in one.scores.items()} for one in scored},
-        "atlas": {one.cube.id: one.atlas for one in scored},
+        "atlas": {one.cube.id: [entry.as_row() for entry in one.atlas[:ATLAS_FAULTS]] for one in scored},
+        "out_of_fold": cube_evidence(cube_run.fit),
+    }  # fmt: skip
+
+
+def cube_evidence(fit: dict[str, Any]) -> dict[str, Any]:
+    """For score.json: what out-of-fold predictions say of every candidate; empty where the fit is an older one."""
+    evidence = fit.get("evidence")
+    if evidence is None:
+        return {}
+    table = {name: {"folds": evidence["by_fold"][name], "all": evidence["all"][name]} for name in fit["rows"]}
+    threshold = fit["rows"][ENSEMBLE]["chain"]["threshold"]
+    curves = {"sweep": evidence["sweep"][ENSEMBLE], "reliability": evidence["reliability"][ENSEMBLE]}
+    return {
+        "metrics": METRICS, "folds": evidence["folds"], "by_fold": table, "curves": {ENSEMBLE: curves | {"threshold": threshold}},
+        "shown": ENSEMBLE, "swept": "score",
+        "of": f"{len(fit['cubes'])} training cubes, each predicted by networks that had not seen it (the threshold was swept on "
+              f"{evidence['sweep'][ENSEMBLE]['cubes']} of them)",
     }  # fmt: skip
 
 
@@ -130,4 +184,5 @@ def print_cube_table(result: dict[str, Any]) -> None:
     print("\n".join(score_lines(means, intervals)))
     for name, gain in result["gains"].items():
         print(f"{name}: {gain['difference']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}), {gain['verdict']}")
-    print(result["note"])
+    if result["note"]:
+        print(result["note"])

@@ -18,11 +18,11 @@ from scroll.errors import MissingInputError
 from scroll.files import read_json
 from scroll.fragments import Fragment
 from scroll.labels import SURFACE_IGNORE, named, read_mask_png
-from scroll.metrics.voi import components
 from scroll.receipt import read_receipt
 from scroll.report.cube_pictures import AXES, coloured
+from scroll.report.cube_volume import sheet_colours
 from scroll.report.montage import Montage, Panel, Row
-from scroll.report.pictures import FOUND, LEGEND, NEITHER, errors_image
+from scroll.report.pictures import FOUND, LEGEND, NEITHER, error_colours
 from scroll.volumes import open_volume
 
 HINT = "predict with this run first: python ensemble/predict.py"
@@ -92,7 +92,7 @@ def _rows_of_sheet(settings: Settings, predicted: Path, name: str, truth: Path |
     else:
         label = read_truth(sheet, truth / sheet.id)
         panels.append(Panel("label", label.target.astype(np.uint8), SCALE))
-        panels.append(Panel("what is submitted, against the label", errors_image(mask, label.target, ~label.ignore)))
+        panels.append(Panel("what is submitted, against the label", error_colours(mask, label.target, ~label.ignore)))
     return [Row(f"fragment {sheet.id}", panels, sheet.pixel_um)]
 
 
@@ -110,7 +110,7 @@ def _rows_of_cube(settings: Settings, predicted: Path, cube_id: str, truth: Path
     volumes = {
         "CT": np.asarray(open_volume(str(cube.image))[...]),
         "probability of the surface": Blended(cube_run.where, as_pairs(weights), cube_id)(),
-        SHEETS: components(mask),
+        SHEETS: sheet_colours(mask),
         "mask": mask,
     }
     return [_cut(f"cube {cube_id}", volumes, label, axis, cube.pixel_um) for axis in (0, 2)]
@@ -127,7 +127,7 @@ def _cut(name: str, volumes: dict[str, NDArray[Any]], label: NDArray[Any] | None
         panels.append(Panel(title, coloured(cut) if is_sheets else cut, SCALE if cut.dtype.kind == "f" else None))
     if label is not None:
         drawn = np.take(label, place, axis)
-        errors = errors_image(mask, drawn == 1, drawn != SURFACE_IGNORE)
+        errors = error_colours(mask, drawn == 1, drawn != SURFACE_IGNORE)
         panels.append(Panel("what is submitted, against the label", errors))
     return Row(f"{name}, {AXES[axis]} = {place}", panels, voxel_um)
 

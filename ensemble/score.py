@@ -1,6 +1,5 @@
 """Score a prediction against labels: every member, stage two, the joint network and the blends, each with its interval."""
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,11 @@ from numpy.typing import NDArray
 
 from ensemble.calibrate import read_fit
 from ensemble.candidates import ENSEMBLE, EQUAL, JOINT, MEMBERS_MEAN, STAGE2, blend_weights, blended, candidate_names
+from ensemble.ink_report import ink_evidence, save_ink_report
 from ensemble.inputs import input_sheets
 from ensemble.lift import lifted
-from ensemble.pictures import save_report_pictures
 from ensemble.postprocess import drop_small
+from ensemble.rebuild import rebuild_commands
 from scroll.config import Settings
 from scroll.files import write_json, written_aside
 from scroll.labels import Label, named, read_mask_png
@@ -59,7 +59,8 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     """Score everything that was predicted into `output`, write score.json, blocks.npz and the pictures for the report.
 
     Thresholds and weights come from out-of-fold data only. F0.5, precision and recall are of the mask as it would be submitted:
-    above the threshold, small components dropped. `gain` is over the member that is best out of fold, on the same blocks.
+    above the threshold, small components dropped. `gain` is over the member that is best out of fold, on the same blocks;
+    `without` is what the ensemble is better by than the one that was fitted without a candidate.
     blocks.npz holds tp, fp, fn of every block, (B, 3), by the rows' names.
     """
     fit = read_fit(settings)
@@ -73,20 +74,26 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
         row, blocks[name] = scored.row(name)
         rows.append(row)
     drawn = resampled(np.stack(list(blocks.values())))
+    rows = with_intervals(rows, drawn, fit["best_member"])
+    for row in rows:
+        if row["name"] in fit.get("without", {}):
+            row["without"] = scored.lost_without(row["name"], blocks[ENSEMBLE])
+    piece = settings.data.kind.removesuffix("s")
     score = {
-        "title": f"{settings.run_dir.name}: {len(fragments)} held-out fragment{'s' if len(fragments) > 1 else ''}",
+        "title": f"{settings.run_dir.name}: {len(fragments)} held-out {piece}{'s' if len(fragments) > 1 else ''}",
+        "piece": piece.capitalize(),
         "note": PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else "",
         "fragments": [f.id for f in fragments],
         "blocks": blocks_record(edge_um, drawn.blocks),
-        "rows": with_intervals(rows, drawn, fit["best_member"]),
+        "rows": rows,
         "oof_f05": fit["oof_f05"],
-        "commands": [shlex.join(["python", *command])],
+        "out_of_fold": ink_evidence(settings, fit),
+        "patches": save_ink_report(settings, fragments, output, truths, fit),
+        "commands": rebuild_commands(settings, command),
     }
     write_json(output / "score.json", score)
     with written_aside(output / BLOCKS) as aside, aside.open("wb") as file:
         np.savez(file, **blocks)
-    for fragment in fragments:
-        _save_pictures(settings, fragment, output / fragment.id, truths[fragment.id].target, fit)
     return score
 
 
@@ -151,6 +158,16 @@ class _Scored:
             "weight": self.fit["weights"].get(name),
         }, np.concatenate(blocks)
 
+    def lost_without(self, name: str, whole: Counts) -> dict[str, Any]:
+        """What the ensemble, whose blocks are `whole` (B, 3), is better by than the one that was fitted without a candidate."""
+        about, counts = self.fit["without"][name], []
+        for sheet in self.sheets:
+            label = self.truths[sheet.id]
+            prob = blended(self.settings, sheet, self.output / sheet.id, about["weights"])
+            mask = _decided(self.settings, sheet, prob, about["threshold"])
+            counts.append(block_counts(mask, label.target, ~label.ignore, self.edge_um / sheet.pixel_um))
+        return resampled(np.stack([whole, np.concatenate(counts)])).gain(0, 1).as_record()
+
 
 def _lifted_dice(sheet: "Sheet", mask: NDArray[np.bool_], truth: NDArray[np.bool_], thickness_vox: int) -> float:
     found, wanted = lifted(sheet, [mask, truth], thickness_vox)
@@ -164,15 +181,6 @@ def _map(settings: Settings, fragment: "Sheet", folder: Path, fit: dict[str, Any
 def _decided(settings: Settings, fragment: "Sheet", prob: Any, threshold: float) -> NDArray[np.bool_]:
     mask = (prob[:] >= threshold) & fragment.full_mask
     return drop_small(mask, settings.ensemble.min_area_um2, fragment.pixel_um)
-
-
-def _save_pictures(
-    settings: Settings, fragment: "Sheet", folder: Path, truth: NDArray[np.bool_], fit: dict[str, Any]
-) -> None:
-    names = [*candidate_names(settings), ENSEMBLE]
-    maps = {name: _map(settings, fragment, folder, fit, name) for name in names}
-    mask = _decided(settings, fragment, maps[ENSEMBLE], fit["thresholds"][ENSEMBLE])
-    save_report_pictures(settings, fragment, folder, maps, mask, truth)
 
 
 def print_table(score: dict[str, Any]) -> None:

@@ -79,6 +79,7 @@ class EnsembleRecipe:
 
     def __call__(self) -> "EnsemblePredictor":
         """Open the volume and load the networks, onto the graphics card if there is one."""
+        torch.backends.cudnn.deterministic = True  # else transposed convolutions may add up in another order each time
         folds = list(range(self.settings.folds.count))
         forwards = {name: load_forward(self.settings, name, folds) for name in self.weights}
         volume = open_level(self.source, self.level, self.settings.data.cache_mb)

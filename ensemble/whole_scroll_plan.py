@@ -1,7 +1,7 @@
 """Which shards of a scroll will be predicted, by which networks and weights, at what cost."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -23,7 +23,7 @@ from scroll.segments import (
     surface_path,
     volume_key,
 )
-from scroll.shards.grid import Shard, shards_of
+from scroll.shards.grid import Shard, shard_at, shards_of
 from scroll.shards.plan import FORMAT, Plan
 from scroll.shards.wanted import where_marked, where_not_zero
 from scroll.surfaces import open_surface
@@ -118,8 +118,8 @@ def make_plan(settings: Settings, wish: Wish, is_measured: bool = False) -> Plan
         key=key_of_wish(settings, wish),
         how=how,
         indices=tuple(shard.index for shard in shards),
-        bytes_read=sum(_bytes_about(list(sweeps.values()), volume, shard) for shard in shards),
-        windows={name: sum(_padded_windows(sweep, shard) for shard in shards) for name, sweep in sweeps.items()},
+        bytes_read=_bytes_read(list(sweeps.values()), volume, shards, wish.shard_vox),
+        windows={name: _windows(sweep, shards, wish.shard_vox) for name, sweep in sweeps.items()},
         window_s={name: _window_s(settings, name, sweep) for name, sweep in sweeps.items()} if is_measured else {},
         about={
             "source": wish.source, "level": wish.level, "grey_scale": list(grey_scale), "weights": weights,
@@ -197,15 +197,32 @@ def measured_grey_scale(volume: Volume, shards: Sequence[Shard], surfaces: Seque
     return grey_scale_of(np.concatenate(samples))
 
 
-def _bytes_about(sweeps: Sequence[Sweep], volume: Volume, shard: Shard) -> int:
-    first, end = read_box(sweeps, volume.shape, shard.corner, shard.size)
-    return prod(b - a for a, b in zip(first, end, strict=True)) * volume.dtype.itemsize
+def _bytes_read(sweeps: Sequence[Sweep], volume: Volume, shards: Sequence[Shard], edge: int) -> int:
+    """Of the CT about all shards; along each axis it depends on the shard's number alone, and there are few of these."""
+
+    def length(axis: int, shard: Shard) -> int:
+        first, end = read_box(sweeps, volume.shape, shard.corner, shard.size)
+        return end[axis] - first[axis]
+
+    return _sum_of_products(volume.shape, shards, edge, length) * volume.dtype.itemsize
 
 
-def _padded_windows(sweep: Sweep, shard: Shard) -> int:
-    """With those that fill the last batch up."""
-    batch = sweep.settings.batch_size
-    return -(-prod(map(len, windows_about(sweep, shard.corner, shard.size))) // batch) * batch
+def _windows(sweep: Sweep, shards: Sequence[Shard], edge: int) -> int:
+    """About all shards; those that fill last batches up are left out."""
+    return _sum_of_products(
+        sweep.shape, shards, edge, lambda axis, shard: len(windows_about(sweep, shard.corner, shard.size)[axis])
+    )
+
+
+def _sum_of_products(
+    shape: Sequence[int], shards: Sequence[Shard], edge: int, along: Callable[[int, Shard], int]
+) -> int:
+    """Sum over the shards of the product of what `along` says of each of the three axes."""
+    tables = []
+    for axis, length in enumerate(shape):
+        numbers = [tuple(number if a == axis else 0 for a in range(3)) for number in range(-(-length // edge))]
+        tables.append([along(axis, shard_at(shape, edge, index)) for index in numbers])  # type: ignore[arg-type]
+    return sum(prod(table[number] for table, number in zip(tables, shard.index, strict=True)) for shard in shards)
 
 
 def _window_s(settings: Settings, name: str, sweep: Sweep) -> float:

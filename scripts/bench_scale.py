@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import tempfile
 import time
@@ -202,9 +203,13 @@ def _processes(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path)
     print(f"\nprocesses: shards of {plan.how.shard_vox}, {len(plan.indices)} of them")
     for workers in arguments.scale_processes:
         out = folder / f"workers{workers}.zarr"
+        before = sum(os.times()[:4])  # of this process and of those that ended
         seconds = _run_plan(plan, recipe, out, workers)
+        spent = sum(os.times()[:4]) - before
         results[workers] = open_array(out)[:]
-        print(f"  {workers} {'process' if workers == 1 else 'processes'}: {seconds:8.2f} s wall")
+        print(
+            f"  {workers} {'process' if workers == 1 else 'processes'}: {seconds:8.2f} s wall, {spent:8.2f} s processor"
+        )
     first, *others = results.values()
     print(f"  the same bits: {all(np.array_equal(first, other) for other in others)}")
 

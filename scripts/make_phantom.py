@@ -1,6 +1,7 @@
 """Draw a synthetic scroll with known answers: fragments (ink layout), cubes (surface layout), surfaces and scrolls (tifxyz)."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,6 +16,10 @@ def main() -> None:
     """Read the command line and draw what is asked for."""
     arguments = read_arguments()
     arguments.draw(arguments)
+    from scroll.files import write_text
+    from scroll.phantom.dataset import COMMAND_FILE
+
+    write_text(arguments.out / COMMAND_FILE, shlex.join(["python", "scripts/make_phantom.py", *sys.argv[1:]]) + "\n")
 
 
 def read_arguments() -> argparse.Namespace:

@@ -160,15 +160,15 @@ def part_of_environment(arguments: argparse.Namespace) -> tuple[int, int]:
 
 def engine_of(arguments: argparse.Namespace) -> "Engine":
     """Where the work is done; a process that torchrun or SLURM started beside others takes one graphics card."""
-    import torch
-
-    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if arguments.engine == "ray":
         from scroll.shards.ray_engine import RayEngine
 
-        return RayEngine(arguments.workers, arguments.ray_address, gpus=1.0 if cards else 0.0)
+        return RayEngine(arguments.workers, arguments.ray_address)
+    import torch
+
     from scroll.shards.local_engine import LocalEngine
 
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     devices = tuple(visible.split(",")) if visible and cards else tuple(map(str, range(cards)))
     beside = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID"))

@@ -21,6 +21,7 @@ from scroll.progress import progress
 
 NOTE = "synthetic: shows that a pipeline works, says nothing about real scrolls, ranks no architecture"
 FIRST_CUBE_ID, FIRST_SCROLL_ID, SCROLLS = 1_000_000, 90_000, 3  # cubes are spread over three made-up scrolls
+COMMAND_FILE = "command.txt"  # beside phantom.json: what drew it
 Job = Callable[[], None]
 
 

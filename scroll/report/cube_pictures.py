@@ -7,15 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scroll.labels import SURFACE_IGNORE
-from scroll.metrics.voi import components
-from scroll.report.pictures import NEITHER, colour_png, errors_png, grey_png
+from scroll.report.cube_volume import sheet_colours
+from scroll.report.pictures import NEITHER, SHEET_COLOURS, colour_png, errors_png, grey_png
 
 LARGER = 3  # pixels to a voxel: a sheet is two voxels thick
-# Tol's muted scheme: apart for every common kind of colour blindness
-SHEET_COLOURS = (
-    (51, 34, 136), (136, 204, 238), (68, 170, 153), (17, 119, 51), (153, 153, 51), (221, 204, 119),
-    (204, 102, 119), (136, 34, 85), (170, 68, 153),
-)  # fmt: skip
 AXES = "zyx"
 
 
@@ -23,7 +18,7 @@ def save_cube_pictures(
     folder: Path, ct: npt.NDArray[Any], mask: npt.NDArray[np.bool_], label: npt.NDArray[Any]
 ) -> None:
     """Write <folder>/1_ct_cut_z.png and so on: a cut across z and one across x, where most is labelled; all (Z, Y, X) alike."""
-    sheets = components(mask)
+    sheets = sheet_colours(mask)
     number = 0
     for axis in (0, 2):
         for name, picture in _cuts(ct, mask, label, sheets, axis).items():
@@ -53,8 +48,6 @@ def _cuts(
     }
 
 
-def coloured(sheets: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """(Y, X) numbers of sheets -> (Y, X, 3), each in a colour of its own, 0 black; after nine the colours come again."""
-    colours = np.array([NEITHER, *SHEET_COLOURS], np.uint8)
-    numbers = sheets.astype(np.int64)
-    return np.asarray(colours[np.where(numbers > 0, 1 + (numbers - 1) % len(SHEET_COLOURS), 0)])
+def coloured(sheets: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(Y, X) numbers of colours, as `sheet_colours` gives them -> (Y, X, 3); 0 is the colour of what is neither."""
+    return np.array([NEITHER, *SHEET_COLOURS], np.uint8)[sheets]

@@ -1,17 +1,13 @@
 """Learning curves out of history.jsonl, drawn as SVG that is readable on a light and on a dark page."""
 
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from scroll.errors import InputError
+from scroll.report.charts import COLOURS, chart
 
 MAX_POINTS = 400
-INK = "#808890"  # grey enough to be read on white and on black
-# Okabe and Ito without black and yellow, which one of the two pages would swallow
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-
 Curve = list[tuple[float, float]]
 
 
@@ -49,36 +45,20 @@ def _read(path: Path) -> History:
     return History(path.parent.name, **curves)
 
 
-def curve_svg(title: str, histories: list[History]) -> bytes:
-    """Loss over step of the folds of one model as an SVG file: training thin, validation bold with dots."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.6, 2.9), layout="constrained")
-    FigureCanvasSVG(figure)
-    axes = figure.add_subplot()
-    for i, history in enumerate(histories):
-        colour = COLOURS[i % len(COLOURS)]
-        for curve, kind, style in (
-            (history.loss, "training", {"linewidth": 0.9, "alpha": 0.75}),
-            (history.validation_loss, "validation", {"linewidth": 2.0, "marker": "o", "markersize": 3.5}),
-        ):
-            if curve:
-                steps, values = zip(*_thinned(curve), strict=True)
-                axes.plot(steps, values, color=colour, label=f"{history.fold}, {kind}", **style)
-    axes.set_title(title, color=INK, fontsize=10)
-    axes.set_xlabel("step", color=INK)
-    axes.set_ylabel("loss", color=INK)
-    axes.tick_params(colors=INK, labelsize=8)
-    axes.grid(color=INK, alpha=0.25, linewidth=0.5)
-    axes.set_facecolor("none")
-    for spine in axes.spines.values():
-        spine.set_color(INK)
-    if axes.lines:
-        axes.legend(fontsize=7, labelcolor=INK, frameon=False)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
-    return drawn.getvalue()
+def curve_svg(title: str, histories: list[History]) -> str:
+    """Loss over step of the folds of one model as SVG for a page: training thin, validation bold with dots."""
+    alt = f"Learning curves of {title}: training and validation loss over step, {len(histories)} fold(s)"
+    with chart(alt, "step", "loss") as (axes, drawn):
+        for i, history in enumerate(histories):
+            colour = COLOURS[i % len(COLOURS)]
+            for curve, kind, style in (
+                (history.loss, "training", {"linewidth": 0.9, "alpha": 0.75}),
+                (history.validation_loss, "validation", {"linewidth": 2.0, "marker": "o", "markersize": 3.5}),
+            ):
+                if curve:
+                    steps, values = zip(*_thinned(curve), strict=True)
+                    axes.plot(steps, values, color=colour, label=f"{history.fold}, {kind}", **style)
+    return drawn[0]
 
 
 def _thinned(curve: Curve) -> Curve:

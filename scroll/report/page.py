@@ -1,22 +1,31 @@
 """One self-contained HTML page out of a run folder and its predictions: what came out, how, and what it looks like."""
 
 import base64
+import hashlib
 import io
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scroll.files import read_json, write_text
+from scroll.report.charts import reliability_svg, sweep_svg
 from scroll.report.curves import curve_svg, read_histories
-from scroll.report.pictures import LEGEND, MAX_WIDTH_PX
+from scroll.report.pictures import FOUND, INVENTED, LEGEND, MAX_WIDTH_PX, MISSED, NOT_SCORED, SHEET_COLOURS
+from scroll.report.tables import fold_table, made_with, receipts, score_table, signed
+from scroll.report.tiles import LABEL_COLOUR, PROB_COLOUR
 
-PICTURE_BUDGET_BYTES = 13_000_000  # as base64 a third more: the page stays below 20 MB
+PICTURE_BUDGET_BYTES = 5_000_000  # as base64 a third more, beside the viewer's 8 million: the page stays below 20 MB
+PAGE_BUDGET_BYTES = 20_000_000
 NOTE = "A phantom score shows that the pipeline works and is no evidence about real scrolls."
-TEMPLATE = "page.html.j2"
+HERE = Path(__file__).parent
+TEMPLATE, STYLE = "page.html.j2", "page.css"
+SCRIPTS = {"flat": "flat_viewer.js", "volume": "volume_viewer.js"}
 COLUMNS = {
     "f05": "F0.5",
     "interval": "95 % interval",
     "gain": "Gain over the best member",
+    "without": "Lost without it",
     "f05_mean": "Mean F0.5",
     "precision": "Precision",
     "recall": "Recall",
@@ -26,15 +35,19 @@ COLUMNS = {
     "threshold": "Threshold",
     "weight": "Weight",
 }
+SWEPT = {
+    "f05": "F0.5", "score": "score", "precision": "precision", "recall": "recall", "topo": "topology", "surface_dice": "surface Dice",
+    "voi_score": "VOI score",
+}  # fmt: skip
 
 
 def write_report(run_dir: Path, output_dir: Path) -> Path:
     """Write `<output_dir>/report.html` and return its path.
 
-    The page takes title, note, table and commands from `<output_dir>/score.json`, the curves from every
-    `history.jsonl` below `run_dir`, and every `<output_dir>/<fragment>/pictures/*.png` in the order of the names. It
-    needs nothing from elsewhere: pictures are inside it, shrunk if all together they are too many. What is missing is
-    said on it.
+    The page takes title, note, tables, curves, patches and commands from `<output_dir>/score.json`, the learning curves from
+    every `history.jsonl` below `run_dir`, what its viewer shows from `<output_dir>/<fragment>/view.json`, and every
+    `<output_dir>/<fragment>/pictures/*.png` in the order of the names. It needs nothing from elsewhere: pictures are inside
+    it, shrunk if all together they are too many. What is missing is said on it.
 
     Raises:
         InputError: score.json or a history is there but cannot be read.
@@ -43,23 +56,27 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
 
     score_path = output_dir / "score.json"
     score = read_json(score_path) if score_path.exists() else {}
-    columns, thing = score.get("columns", COLUMNS), score.get("thing", "ink")
+    views = _views(output_dir, score.get("fragments", []))
+    kind = next((view["kind"] for view in views.values()), "")
+    script = (
+        "\n".join((HERE / name).read_text("utf-8") for name in ("viewer.js", SCRIPTS[kind], "page.js")) if kind else ""
+    )
     settings = run_dir / "settings.yaml"
-    loader = FileSystemLoader(Path(__file__).parent)
-    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    page.filters["signed"] = signed
     html = page.get_template(TEMPLATE).render(
-        title=score.get("title") or f"Report of {run_dir.name}",
-        note=score.get("note") or NOTE,
-        columns=columns,
-        rows=_table(score.get("rows", []), columns, score.get("best_by", "f05")),
-        blocks=score.get("blocks", {}),
-        commands=score.get("commands", []),
-        curves=_curves(run_dir),
-        fragments=_fragments(output_dir, score.get("fragments", [])),
-        legend={name.replace("ink", thing): f"rgb{colour}" for name, colour in LEGEND.items()},
-        piece=score.get("piece", "Fragment"),
-        atlas=score.get("atlas", {}),
-        hint=score.get("hint", ""),
+        **_about(score, run_dir),
+        **_shown(output_dir, score),
+        style=(HERE / STYLE).read_text("utf-8"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        viewer=kind,
+        views={"names": list(views), "views": views, "colours": _colours()},
+        curves=[(trained, curve_svg(trained, histories)) for trained, histories in read_histories(run_dir).items()],
+        receipts=receipts([run_dir, output_dir]),
+        made_with=made_with([run_dir, output_dir]),
         settings=settings.read_text(encoding="utf-8") if settings.exists() else "",
         score_path=score_path,
         run_dir=run_dir,
@@ -69,50 +86,38 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
     return output_dir / "report.html"
 
 
-def _table(rows: list[dict[str, Any]], columns: dict[str, str], best_by: str) -> list[dict[str, Any]]:
-    """Rows for the table: name, kind, cells as text, and whether it is the row that is highest in `best_by`."""
-    best = max((row[best_by] for row in rows if _is_number(row.get(best_by))), default=None)
-    return [
-        {
-            "name": row.get("name", ""),
-            "kind": row.get("kind", ""),
-            "cells": [_cell(row, key, best_by) for key in columns],
-            "is_best": best is not None and row.get(best_by) == best,
-        }
-        for row in rows
-    ]
+def _about(score: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
+    """Title, tables, curves and commands of a score, or what stands for them."""
+    columns, thing, out_of_fold = score.get("columns", COLUMNS), score.get("thing", "ink"), score.get("out_of_fold", {})
+    return {
+        "title": score.get("title") or f"Report of {run_dir.name}",
+        "note": score.get("note", NOTE),
+        "columns": columns,
+        "rows": score_table(score.get("rows", []), columns, score.get("best_by", "f05")),
+        "folds": fold_table(out_of_fold),
+        "charts": _charts(out_of_fold, thing),
+        "blocks": score.get("blocks", {}),
+        "commands": score.get("commands", []),
+        "thing": thing,
+        "piece": score.get("piece", "Fragment"),
+        "atlas": score.get("atlas", {}),
+        "hint": score.get("hint", ""),
+        "legend": {name.replace("ink", thing): f"rgb{colour}" for name, colour in LEGEND.items()},
+        "colours": {name: f"rgb{colour}" for name, colour in (("label", LABEL_COLOUR), ("prediction", PROB_COLOUR))},
+    }
 
 
-def _cell(row: dict[str, Any], key: str, best_by: str) -> str:
-    """A number, an interval, a gain with its verdict, or a dash where there is none."""
-    if key == "interval" and _is_number(row.get(f"{best_by}_low")) and _is_number(row.get(f"{best_by}_high")):
-        return f"{row[f'{best_by}_low']:.3f}–{row[f'{best_by}_high']:.3f}"
-    if key == "gain" and isinstance(row.get("gain"), dict) and row["gain"].get("over") != row.get("name"):
-        return f"{row['gain']['difference']:+.3f} {row['gain']['verdict']}"
-    return f"{row[key]:.3f}" if _is_number(row.get(key)) else "–"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and value == value  # NaN is not itself
-
-
-def _curves(run_dir: Path) -> list[dict[str, str]]:
-    return [
-        {
-            "source": _as_source(curve_svg(trained, histories), "image/svg+xml"),
-            "alt": f"Learning curves of {trained}: training and validation loss over step, {len(histories)} fold(s)",
-        }
-        for trained, histories in read_histories(run_dir).items()
-    ]
-
-
-def _fragments(output_dir: Path, named: list[str]) -> list[dict[str, Any]]:
-    """Each fragment, those of the score first, with its pictures in the order of their names."""
-    with_pictures = sorted(path.parent.name for path in output_dir.glob("*/pictures") if path.is_dir())
-    names = list(dict.fromkeys([*named, *with_pictures]))
-    paths = {name: sorted((output_dir / name / "pictures").glob("*.png"), key=_in_name_order) for name in names}
-    sources = _within_budget([path for of_fragment in paths.values() for path in of_fragment])
-    return [
+def _shown(output_dir: Path, score: Mapping[str, Any]) -> dict[str, Any]:
+    """Still pictures of every fragment, and the patches, all within the budget."""
+    names, paths = _pictures(output_dir, score.get("fragments", []))
+    patches = score.get("patches", [])
+    of_patches = [output_dir / path for one in patches for cuts in one["cuts"].values() for path in cuts.values()]
+    sources = _within_budget([*of_patches, *(path for of_fragment in paths.values() for path in of_fragment)])
+    shown = [
+        one | {"cuts": {axis: {name: sources[output_dir / path] for name, path in cuts.items()} for axis, cuts in one["cuts"].items()}}
+        for one in patches
+    ]  # fmt: skip
+    fragments = [
         {
             "name": name,
             "pictures": [
@@ -122,6 +127,52 @@ def _fragments(output_dir: Path, named: list[str]) -> list[dict[str, Any]]:
         }
         for name in names
     ]
+    return {"patches": shown, "fragments": fragments}
+
+
+def _charts(out_of_fold: Mapping[str, Any], thing: str) -> list[dict[str, str]]:
+    """Sweep and reliability of every candidate that has them, the one that is shown first of all first."""
+    found = []
+    curves, swept = out_of_fold.get("curves", {}), out_of_fold.get("swept", "")
+    for name in sorted(curves, key=lambda name: name != out_of_fold["shown"]):
+        one = curves[name]
+        labels = {key: label for key, label in SWEPT.items() if key in one["sweep"]}
+        found.append(
+            {
+                "name": name,
+                "sweep": sweep_svg(name, one["sweep"], labels, one["threshold"], swept),
+                "reliability": reliability_svg(
+                    name, one["reliability"], thing, "voxels" if thing == "surface" else "pixels"
+                ),
+            }
+        )
+    return found
+
+
+def _views(output_dir: Path, named: Sequence[str]) -> dict[str, Any]:
+    """What the viewer holds, in the order of the score, as long as the page stays within its size."""
+    views: dict[str, Any] = {}
+    left = PAGE_BUDGET_BYTES - PICTURE_BUDGET_BYTES * 3 // 2
+    for name in named:
+        path = output_dir / name / "view.json"
+        if path.exists() and path.stat().st_size <= left:
+            views[name] = read_json(path)
+            left -= path.stat().st_size
+    return views
+
+
+def _colours() -> dict[str, Any]:
+    """The colours that a script lays over the CT."""
+    return {
+        "sheets": SHEET_COLOURS, "label": LABEL_COLOUR, "found": FOUND, "invented": INVENTED, "missed": MISSED, "unknown": NOT_SCORED,
+    }  # fmt: skip
+
+
+def _pictures(output_dir: Path, named: Sequence[str]) -> tuple[list[str], dict[str, list[Path]]]:
+    """Fragments, those of the score first, and the pictures of each in the order of their names."""
+    with_pictures = sorted(path.parent.name for path in output_dir.glob("*/pictures") if path.is_dir())
+    names = list(dict.fromkeys([*named, *with_pictures]))
+    return names, {name: sorted((output_dir / name / "pictures").glob("*.png"), key=_in_name_order) for name in names}
 
 
 def caption(path: Path) -> str:

@@ -25,6 +25,12 @@ LEGEND = {
     "not scored": NOT_SCORED,
 }
 
+# out of the schemes of Okabe and Ito and of Tol the six that are furthest apart for the three kinds of colour blindness, and
+# bright enough to be seen on black
+SHEET_COLOURS = (
+    (86, 180, 233), (240, 228, 66), (170, 51, 119), (17, 119, 51), (255, 170, 187), (153, 153, 51),
+)  # fmt: skip
+
 
 def grey_png(path: Path, array: npt.NDArray[np.number]) -> Path:
     """Write a (Y, X) array of any number type in grey, stretched so that all but the outermost half percents show.
@@ -67,13 +73,13 @@ def errors_png(
     if not pred.shape == truth.shape == valid.shape:
         raise InputError(f"{path}: masks of shapes {pred.shape}, {truth.shape} and {valid.shape}; expected one shape")
     _check(path, pred)
-    return _write(path, errors_image(pred, truth, valid))
+    return _write(path, error_colours(pred, truth, valid))
 
 
-def errors_image(
+def error_colours(
     pred: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], valid: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.uint8]:
-    """Where a mask is right and wrong, in the colours of `LEGEND`: (Y, X) bool three times -> (Y, X, 3)."""
+    """Where a predicted mask is right and wrong, in the colours of `LEGEND`: (..., 3) of three bool arrays of one shape."""
     colours = np.array([NEITHER, INVENTED, MISSED, FOUND, NOT_SCORED], np.uint8)
     kind = (pred != 0).astype(np.uint8) + 2 * (truth != 0).astype(np.uint8)
     return np.asarray(colours[np.where(valid != 0, kind, 4)])

@@ -9,6 +9,7 @@ from scroll.shards.grid import Shard
 from scroll.shards.ledger import Outcome
 from scroll.shards.work import Job, Worker
 
+WANT = "most often for want of memory: use fewer workers or smaller shards"
 Hand = Any  # a pool's own name for one of its workers
 
 
@@ -21,8 +22,8 @@ class Pool(Protocol):
     def give(self, hand: Hand, shard: Shard) -> None:
         """A shard to a worker that has none."""
 
-    def wait(self) -> list[tuple[Hand, Outcome | None]]:
-        """The workers that have finished since, at least one; None of one that died."""
+    def wait(self) -> list[tuple[Hand, Outcome | str]]:
+        """The workers that have finished since, at least one; of one that died, how."""
 
     def stop(self) -> None:
         """End all workers at once; what they were at is lost and will be done again."""
@@ -49,6 +50,7 @@ def hand_out(make: Callable[[], Pool], shards: Sequence[Shard], workers: int, tr
     """
     waiting, deaths, in_a_row = deque(shards), Counter[Shard](), 0
     at_work: dict[Hand, Shard] = {}
+    outcome: Outcome | None
     if not waiting:
         return
     pool = make()
@@ -63,27 +65,25 @@ def hand_out(make: Callable[[], Pool], shards: Sequence[Shard], workers: int, tr
         for _ in range(min(workers, len(shards))):
             next_for(None)
         while at_work:
-            for hand, outcome in pool.wait():
+            for hand, said in pool.wait():
                 shard = at_work.pop(hand, None)
                 if shard is None:  # died while it had nothing to do
                     continue
-                if outcome is None:
+                if isinstance(said, Outcome):
+                    in_a_row, outcome = 0, said
+                    next_for(hand)
+                else:
+                    in_a_row, outcome = in_a_row + 1, None
                     deaths[shard] += 1
-                    in_a_row += 1
                     if in_a_row > tries * workers + tries:
-                        raise WorkerDiedError(f"{in_a_row} workers died one after the other, {_WANT}")
+                        raise WorkerDiedError(f"{in_a_row} workers died one after the other ({said}), {WANT}")
                     if deaths[shard] < tries:
                         waiting.appendleft(shard)
                     else:
-                        outcome = Outcome(shard, "", retries=tries - 1, error=f"its worker died {tries} times, {_WANT}")
-                    hand = None
-                else:
-                    in_a_row = 0
-                next_for(hand)
+                        why = f"its worker died {tries} times ({said}), {WANT}"
+                        outcome = Outcome(shard, "", retries=tries - 1, error=why)
+                    next_for(None)
                 if outcome is not None:
                     yield outcome
     finally:
         pool.stop()
-
-
-_WANT = "most often for want of memory: use fewer workers or smaller shards"

@@ -71,17 +71,18 @@ class _Processes:
         with suppress(OSError):  # it died meanwhile: `wait` will say so
             self._at_work[hand][1].send(shard)
 
-    def wait(self) -> list[tuple[Hand, Outcome | None]]:
+    def wait(self) -> list[tuple[Hand, Outcome | str]]:
         by_end: dict[Any, Hand] = {ends: hand for hand, (_, ends) in self._at_work.items()}
-        found: list[tuple[Hand, Outcome | None]] = []
+        found: list[tuple[Hand, Outcome | str]] = []
         ready: list[Any] = connection.wait(list(by_end))
         for ends in ready:
             hand = by_end[ends]
             try:
                 found.append((hand, ends.recv()))
             except (EOFError, OSError):
-                self._at_work.pop(hand)[0].join()
-                found.append((hand, None))
+                process = self._at_work.pop(hand)[0]
+                process.join()
+                found.append((hand, f"exit code {process.exitcode}"))
         return found
 
     def stop(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -13,12 +14,14 @@ from scroll.errors import InputError
 from scroll.shards.engines import Hand, hand_out
 from scroll.shards.grid import Shard
 from scroll.shards.ledger import Ledger, Outcome
-from scroll.shards.work import Job, Worker
+from scroll.shards.work import Job, Worker, reason
+
+ANSWER_S = 10.0
 
 
 @dataclass(frozen=True)
 class RayEngine:
-    """`workers` actors (None: one for each graphics card of the cluster, or else one), each with `gpus` cards.
+    """`workers` actors (None: one for each graphics card of the cluster, or else one), which share its cards out.
 
     `address` joins a cluster ("auto", or host:port); None starts one on this machine and ends it afterwards. Output,
     volume and ledger have to be reachable from every machine of the cluster, and the code to be installed there, or to
@@ -27,7 +30,6 @@ class RayEngine:
 
     workers: int | None = None
     address: str | None = None
-    gpus: float = 0.0
 
     def run(self, job: Job, shards: Sequence[Shard]) -> Iterator[Outcome]:
         """As `Engine.run`.
@@ -40,9 +42,10 @@ class RayEngine:
         if not was_there:
             self._join(ray)
         try:
-            cards = int(ray.cluster_resources().get("GPU", 0))
-            workers = self.workers or max(1, cards)
-            yield from hand_out(lambda: _Actors(ray, job, self.gpus), shards, workers, job.tries)
+            there = ray.cluster_resources()
+            cards, cores = int(there.get("GPU", 0)), max(1, int(there.get("CPU", 1)))
+            workers = min(self.workers or max(1, cards), cores)  # one for whom there is no core would wait for ever
+            yield from hand_out(lambda: _Actors(ray, job, min(1.0, cards / workers)), shards, workers, job.tries)
         finally:
             if not was_there:
                 ray.shutdown()
@@ -52,13 +55,20 @@ class RayEngine:
         inherited = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         inherited["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
         try:
-            ray.init(
-                address=self.address or "local", runtime_env={"env_vars": inherited}, log_to_driver=False, **here,
-            )  # fmt: skip
-        except ConnectionError as error:
+            _knock(self.address)
+            address = self.address or "local"
+            ray.init(address=address, runtime_env={"env_vars": inherited}, log_to_driver=False, **here)
+        except OSError as error:  # ConnectionError is one
             raise InputError(
                 f"--ray-address {self.address}: no cluster answers there ({error}); start one with 'ray start --head'"
             ) from None
+
+
+def _knock(address: str | None) -> None:
+    """Ray itself tries for minutes to reach a place where nobody is."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
 
 
 def _ray() -> Any:
@@ -77,24 +87,26 @@ class _Actors:
         self.ray, self.job = ray, ray.put(pickle.dumps(job))
         self._class = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Actor)
         self._actors: list[Any] = []
-        self._calls: dict[Any, int] = {}  # what will be answered -> number of the actor
+        self._calls: dict[Any, tuple[int, Shard]] = {}  # what will be answered -> number of the actor, what it is at
 
     def start(self) -> Hand:
         self._actors.append(self._class.remote(self.job, f"actor-{len(self._actors)}"))
         return len(self._actors) - 1
 
     def give(self, hand: Hand, shard: Shard) -> None:
-        self._calls[self._actors[hand].do.remote(shard)] = hand
+        self._calls[self._actors[hand].do.remote(shard)] = (hand, shard)
 
-    def wait(self) -> list[tuple[Hand, Outcome | None]]:
+    def wait(self) -> list[tuple[Hand, Outcome | str]]:
         answered, _ = self.ray.wait(list(self._calls), num_returns=1)
-        found: list[tuple[Hand, Outcome | None]] = []
+        found: list[tuple[Hand, Outcome | str]] = []
         for call in answered:
-            hand = self._calls.pop(call)
+            hand, shard = self._calls.pop(call)
             try:
                 found.append((hand, self.ray.get(call)))
-            except self.ray.exceptions.RayActorError:
-                found.append((hand, None))
+            except self.ray.exceptions.RayActorError as error:
+                why = reason(error)
+                never_began = "creation task" in str(error)  # such as code that is not installed on that machine
+                found.append((hand, Outcome(shard, "", error=why, is_fatal=True) if never_began else why))
         return found
 
     def stop(self) -> None:

@@ -127,10 +127,11 @@ def test_a_scroll_is_predicted_as_the_same_voxels_are_as_a_cube(settings, ct, tm
 def test_shards_outside_the_scan_are_not_planned_and_the_reads_are_counted_with_their_halos(settings, scroll, ct):
     plan = make_plan(settings, wish(scroll))
     assert {index[2] for index in plan.indices} == {0, 1} and len(plan.indices) == 3 * 3 * 2
-    # windows of 32 begin every 24 voxels; those about a shard of 32 reach up to 24 voxels beyond it, and not beyond the volume
-    spans = {0: 56, 32: 24 + 32 + 24, 64: 48}  # from 0 to 56, 24 - 8 ... to 104 cut to 96, ...
-    assert plan.bytes_read >= sum(32**3 for _ in plan.indices) and plan.bytes_read < 18 * max(spans.values()) ** 3
-    assert set(plan.windows) == {"a", "b"} and plan.hours is None
+    # windows of 32 begin at 0, 24, 48 and 64: about 0-32 lie 0-56, about 32-64 lie 24-80, about 64-96 lie 48-96
+    assert plan.bytes_read == (56 + 56 + 48) * (56 + 56 + 48) * (56 + 56)
+    # two of them about each; of 16 along z, from 0, 12, ..., 72 and 80, there are three, four and three
+    assert plan.windows == {"a": (3 + 4 + 3) * (3 * 2) * (2 * 2), "b": (3 * 2) * (3 * 2) * (2 * 2)}
+    assert plan.hours is None
     assert make_plan(settings, wish(scroll), is_measured=True).hours > 0
 
 

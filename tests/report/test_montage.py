@@ -20,7 +20,7 @@ from scroll.report.montage import (
     save_montage,
     shrunk,
 )
-from scroll.report.pictures import FOUND, INVENTED, LEGEND, MISSED, NEITHER, NOT_SCORED, errors_image
+from scroll.report.pictures import FOUND, INVENTED, LEGEND, MISSED, NEITHER, NOT_SCORED, error_colours
 
 
 @given(st.floats(1e-2, 1e6))
@@ -50,7 +50,7 @@ def test_a_large_image_is_shrunk_by_means_and_a_small_one_left_alone(height, wid
 def test_errors_have_the_colours_of_the_legend():
     pred, truth = np.array([[1, 1, 0, 0, 1]], bool), np.array([[1, 0, 1, 0, 1]], bool)
     valid = np.array([[1, 1, 1, 1, 0]], bool)
-    assert errors_image(pred, truth, valid)[0].tolist() == [
+    assert error_colours(pred, truth, valid)[0].tolist() == [
         list(c) for c in (FOUND, INVENTED, MISSED, NEITHER, NOT_SCORED)
     ]
 

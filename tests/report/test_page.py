@@ -1,6 +1,7 @@
 """The report: one page that needs nothing else, shows what is there and says what is not."""
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -13,9 +14,11 @@ import pytest
 from PIL import Image
 
 from scroll.errors import InputError
+from scroll.receipt import write_receipt
 from scroll.report import page
 from scroll.report.page import caption, write_report
 from scroll.report.pictures import errors_png, grey_png, prob_png
+from scroll.report.tiles import VIEWS_BUDGET_BYTES
 
 GAIN = {"over": "cnn3d", "difference": 0.1666, "low": 0.1, "high": 0.2, "verdict": "better"}
 ROWS = [
@@ -83,6 +86,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
             lines = [json.dumps(entry) for entry in [*steps, {"step": 900, "validation_loss": 0.4}]]
             (folder / "history.jsonl").write_text("\n".join(lines) + "\n")
     (run_dir / "settings.yaml").write_text("name: demo\n")
+    write_receipt(run_dir / "stage1" / "cnn3d" / "oof" / "1", "a1b2c3", data="d4e5f6", weights={"w": "0123abcd"})
     rng, pictures = np.random.default_rng(0), output_dir / "a" / "pictures"
     truth = rng.random((30, 40)) < 0.5
     grey_png(pictures / "1_ct_layer_32.png", rng.integers(0, 60_000, (30, 40), np.uint16))
@@ -99,11 +103,22 @@ def test_the_page_shows_all_there_is(folders: tuple[Path, Path]) -> None:
     assert path == folders[1] / "report.html"
     shown = Page(path.read_text())
     assert not shown.open or shown.open[-1] != "style"
-    for text in ("Demo <1>", "No evidence.", "0.679", "make a && b", "name: demo", "ink, but missed", "Fragment a"):
+    for text in (
+        "Demo <1>",
+        "No evidence.",
+        "0.679",
+        "make a && b",
+        "name: demo",
+        "ink, but missed",
+        "Fragment a",
+        "a1b2c3",
+        "0123abcd",
+    ):
         assert text in shown.text
     pictures = [attrs["alt"] for attrs in shown.all("img")]
     assert pictures[:3] == ["Fragment a: ct layer 32", "Fragment a: cnn3d", "Fragment a: errors"]
-    assert [alt.split(":")[0] for alt in pictures[3:] if alt] == [
+    charts = [attrs["aria-label"] for attrs in shown.all("svg")]
+    assert [alt.split(":")[0] for alt in charts if alt] == [
         "Learning curves of stage1/cnn3d",
         "Learning curves of stage1/unet3d",
     ]
@@ -115,7 +130,7 @@ def test_only_the_best_row_is_marked_and_unknown_values_are_a_dash(folders: tupl
     marked = re.findall(r'<tr class="best">.*?</tr>', html)
     assert len(marked) == 1 and "ensemble ★" in marked[0] and "0.679" in marked[0]
     stage2 = next(row for row in re.findall(r"<tr>.*?</tr>", html) if "stage2" in row)
-    assert re.findall(r"<td>(.*?)</td>", stage2) == ["–"] * 8 + ["0.750", "0.400", "–"]
+    assert re.findall(r"<td>(.*?)</td>", stage2) == ["–"] * 9 + ["0.750", "0.400", "–"]
     cnn3d = next(row for row in re.findall(r"<tr>.*?</tr>", html) if "cnn3d" in row)
     assert re.findall(r"<td>(.*?)</td>", marked[0])[:3] == ["0.679", "0.651–0.712", "+0.167 better"]
     assert re.findall(r"<td>(.*?)</td>", cnn3d)[:3] == ["0.512", "–", "–"], "a member is not held against itself"
@@ -144,8 +159,7 @@ def test_the_pictures_on_the_page_are_those_in_the_folder(folders: tuple[Path, P
     shown = Page(write_report(*folders).read_text())
     embedded = base64.b64decode((shown.all("img")[0]["src"] or "").split(",")[1])
     assert embedded == (folders[1] / "a" / "pictures" / "1_ct_layer_32.png").read_bytes()
-    svg = base64.b64decode((shown.all("img")[3]["src"] or "").split(",")[1]).decode()
-    assert "fold0, training" in svg and "fold1, validation" in svg
+    assert "fold0, training" in shown.text and "fold1, validation" in shown.text
 
 
 def test_too_many_pictures_are_shrunk_until_they_fit(
@@ -170,7 +184,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     shown = Page(write_report(tmp_path / "nothing", tmp_path / "output").read_text())
     assert "There is no score" in shown.text and str(tmp_path / "output" / "score.json") in shown.text
     assert "There are no pictures" in shown.text and "There are no learning curves" in shown.text
-    assert "commands are not recorded" in shown.text
+    assert "commands are not recorded" in shown.text and "There are no receipts" in shown.text
     assert "no evidence about real scrolls" in shown.text
 
 
@@ -178,7 +192,7 @@ def test_a_fragment_without_pictures_is_named(folders: tuple[Path, Path]) -> Non
     score = json.loads((folders[1] / "score.json").read_text())
     (folders[1] / "score.json").write_text(json.dumps(score | {"fragments": ["b", "a"]}))
     text = Page(write_report(*folders).read_text()).text
-    assert text.index("Fragment b There are no pictures in") < text.index("Fragment a")
+    assert text.index("Fragment b: there are no pictures in") < text.index("Fragment a")
 
 
 def test_a_history_cut_off_in_its_last_line_is_drawn_and_a_broken_one_is_told(folders: tuple[Path, Path]) -> None:
@@ -200,3 +214,33 @@ def test_a_broken_score_is_told_in_one_line(folders: tuple[Path, Path]) -> None:
 def test_captions() -> None:
     assert caption(Path("9_errors.png")) == "errors"
     assert caption(Path("ink_prob.png")) == "ink prob"
+
+
+def test_all_budgets_together_leave_the_page_below_20_mb() -> None:
+    as_text = 4 / 3  # base64
+    assert (VIEWS_BUDGET_BYTES + page.PICTURE_BUDGET_BYTES) * as_text < page.PAGE_BUDGET_BYTES - 2_000_000
+
+
+def test_views_that_would_burst_the_page_are_left_out_the_first_of_the_score_kept(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = {"kind": "volume", "size_zyx": [1, 1, 1], "slabs": [], "codes": "x" * 3000}
+    for name in ("a", "b", "c"):
+        (folders[1] / name).mkdir(exist_ok=True)
+        (folders[1] / name / "view.json").write_text(json.dumps(view))
+    score = json.loads((folders[1] / "score.json").read_text())
+    (folders[1] / "score.json").write_text(json.dumps(score | {"fragments": ["c", "a", "b"]}))
+    monkeypatch.setattr(page, "PAGE_BUDGET_BYTES", page.PICTURE_BUDGET_BYTES * 3 // 2 + 6500)
+    html = write_report(*folders).read_text()
+    held = json.loads(re.findall(r'<script type="application/json" id="views">(.*?)</script>', html)[0])
+    assert held["names"] == ["c", "a"] and set(held["views"]) == {"a", "c"}
+
+
+def test_only_the_page_s_own_script_may_run(folders: tuple[Path, Path]) -> None:
+    (folders[1] / "a" / "view.json").write_text(json.dumps({"kind": "flat", "pyramids": []}))
+    html = write_report(*folders).read_text()
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = Page(html).all("meta")[2]["content"] or ""
+    assert f"script-src 'sha256-{digest}'" in policy and policy.startswith("default-src 'none'")
+    assert "</script" not in script and "src=" not in re.findall(r"<script[^>]*>", html)

@@ -14,10 +14,11 @@ def main() -> None:
     z, y, x = map(int, shape.split("x"))
     job = TinyJob(Path(folder), TinyRecipe(Path(folder).parent / "ct.npy", wait_s=0.1), (z, y, x), levels=2)
     which = Part(int(part), int(parts))
-    if engine == "ray":
+    if engine.startswith("ray"):
         from scroll.shards.ray_engine import RayEngine
 
-        chosen = RayEngine(2)
+        address = engine.partition(" ")[2]
+        chosen = RayEngine(8, address) if address else RayEngine(2)
     else:
         chosen = LocalEngine(int(engine))
     sys.exit(3 if run_part(job.plan, job.job(which), chosen, which) else 0)

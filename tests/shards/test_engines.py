@@ -3,10 +3,12 @@
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,7 +57,10 @@ def test_a_shard_that_kills_its_workers_is_given_up_and_the_rest_is_done(tmp_pat
     (tmp_path / "marks").mkdir()
     job = TinyJob(tmp_path, DiesAt((0, 32, 32), tmp_path / "marks"), (32, 64, 64))
     (failed,) = run_part(job.plan, job.job(), LocalEngine(2), Part(), quiet)
-    assert failed.shard.corner == (0, 32, 32) and "its worker died 3 times" in failed.error
+    assert (
+        failed.shard.corner == (0, 32, 32)
+        and "its worker died 3 times (exit code -9), most often for want of memory" in failed.error
+    )
     assert len(list((tmp_path / "marks").iterdir())) == 3
     (level,) = read_status(job.ledger).levels
     assert level.done == 3 and len(level.failed) == 1
@@ -65,7 +70,9 @@ def test_a_shard_that_kills_its_workers_is_given_up_and_the_rest_is_done(tmp_pat
 def test_workers_that_die_whatever_they_are_given_end_the_job(tmp_path):
     (tmp_path / "marks").mkdir()
     job = TinyJob(tmp_path, DiesAt(None, tmp_path / "marks"), (96, 96, 96), options={"tries": 2})
-    with pytest.raises(WorkerDiedError, match="7 workers died one after the other"):
+    with pytest.raises(
+        WorkerDiedError, match=r"workers died one after the other .exit code -9., most often for want of memory"
+    ):
         run_part(job.plan, job.job(), LocalEngine(2), Part(), quiet)
 
 
@@ -203,6 +210,47 @@ def test_a_ray_actor_that_is_killed_is_replaced(small):
     job = TinyJob(small / "actors", TinyRecipe(small / "ct.npy"), SMALL, levels=2)
     check_complete_and_equal(small, job)
     assert len({write["pid"] for write in job.writes()}) >= 3
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a Ray cluster of two cores that was there before."""
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
+    command += ["--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats"]
+    head = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with socket.socket() as knock:
+            if knock.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.2)
+    yield f"127.0.0.1:{port}"
+    head.terminate()
+    head.wait(60)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_there_is_joined_by_its_address_and_not_asked_for_more_cores_than_it_has(small, cluster):
+    (small / "cluster").mkdir()
+    job = TinyJob(small / "cluster", TinyRecipe(small / "ct.npy"), SMALL, levels=2)
+    Driver(small / "cluster", engine=f"ray {cluster}").end()
+    check_complete_and_equal(small, job)
+    assert len({write["pid"] for write in job.writes() if not write["level"]}) == 2
+
+
+def test_where_no_cluster_is_it_says_so_at_once(tmp_path):
+    pytest.importorskip("ray")
+    job = TinyJob(tmp_path, TinyRecipe(tmp_path / "ct.npy"), (32, 64, 64))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(InputError, match=r"no cluster answers there.*ray start --head"):
+            run_part(job.plan, job.job(), RayEngine(2, nobody), Part(), quiet)
 
 
 @pytest.mark.slow

@@ -1,0 +1,118 @@
+"""The tables of the page: scores on the held-out data, out-of-fold figures by fold, and the receipts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scroll.files import read_json
+from scroll.receipt import NAME
+
+LISTED = 200  # receipts
+
+
+def score_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], best_by: str) -> list[dict[str, Any]]:
+    """Rows for the table: name, kind, cells as text, and whether it is the row that is highest in `best_by`."""
+    best = max((row[best_by] for row in rows if is_number(row.get(best_by))), default=None)
+    return [
+        {
+            "name": row.get("name", ""),
+            "kind": row.get("kind", ""),
+            "cells": [cell(row, key, best_by) for key in columns],
+            "is_best": best is not None and row.get(best_by) == best,
+        }
+        for row in rows
+    ]
+
+
+def cell(row: Mapping[str, Any], key: str, best_by: str) -> str:
+    """A number, an interval, a gain with its verdict, or a dash where there is none."""
+    if key == "interval" and is_number(row.get(f"{best_by}_low")) and is_number(row.get(f"{best_by}_high")):
+        return f"{row[f'{best_by}_low']:.3f}–{row[f'{best_by}_high']:.3f}"
+    if key == "gain" and isinstance(row.get("gain"), dict) and row["gain"].get("over") != row.get("name"):
+        return f"{signed(row['gain']['difference'])} {row['gain']['verdict']}"
+    if key == "without" and isinstance(row.get("without"), dict):
+        return f"{signed(row['without']['difference'])} {EARNED[row['without']['verdict']]}"
+    return f"{row[key]:.3f}" if is_number(row.get(key)) else "–"
+
+
+def signed(number: float, digits: int = 3) -> str:
+    """A difference with its sign, the minus as wide as the plus.
+
+    >>> signed(0.0512), signed(-0.0512)
+    ('+0.051', '−0.051')
+    """
+    return f"{number:+.{digits}f}".replace("-", "−")
+
+
+EARNED = {"better": "earns its place", "worse": "harms", "inside noise": "inside noise"}
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number, and not NaN, which is not itself."""
+    return isinstance(value, int | float) and value == value
+
+
+def fold_table(out_of_fold: Mapping[str, Any]) -> dict[str, Any]:
+    """Candidates by metrics and folds: "heads" (metric, columns), "folds" and what each held out, "rows" with cells as text."""
+    if not out_of_fold:
+        return {}
+    metrics, folds = out_of_fold["metrics"], out_of_fold["folds"]
+    rows = []
+    for name, of in out_of_fold["by_fold"].items():
+        cells = [cell(one, key, "") for key in metrics for one in [*of["folds"], of["all"]]]
+        rows.append({"name": name, "cells": cells})
+    return {
+        "heads": list(metrics.values()), "columns": [*(f"fold {fold['fold']}" for fold in folds), "all"],
+        "held": [{"fold": fold["fold"], "pieces": some(fold["pieces"]), "many": len(fold["pieces"]) > 1} for fold in folds],
+        "rows": rows, "of": out_of_fold["of"],
+    }  # fmt: skip
+
+
+def some(names: Sequence[str], most: int = 8) -> str:
+    """Names in a row, of many the first.
+
+    >>> some(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    left = len(names) - most
+    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")
+
+
+def receipts(folders: Sequence[Path]) -> list[dict[str, str]]:
+    """What was made, from what, by which code: a row a receipt below the folders, as text; at most `LISTED`."""
+    paths = sorted({path for folder in folders for path in folder.rglob(NAME)})
+    return [_receipt_row(path) for path in paths[:LISTED]]
+
+
+def _receipt_row(path: Path) -> dict[str, str]:
+    said = read_json(path)
+    made_by = said.get("made_by", {})
+    code = made_by.get("code", {})
+    weights = said.get("weights", {})
+    hashes = list(weights.values()) if isinstance(weights, dict) else [str(weights)]
+    commit = code.get("commit", "")[:10]
+    return {
+        "folder": str(path.parent), "key": str(said.get("key", "–")), "data": _data(said.get("data", "–")),
+        "weights": ", ".join(hashes) or "–",
+        "code": (commit or code.get("version", "–")) + (" + changes" if code.get("is_changed") else ""),
+    }  # fmt: skip
+
+
+def _data(said: Any) -> str:
+    """A hash; of a training the pieces with the beginnings of theirs."""
+    if not isinstance(said, dict):
+        return str(said)
+    hashes = {name: keys if isinstance(keys, list) else [keys] for name, keys in said.items()}
+    return some([f"{name} {'+'.join(str(key)[:8] for key in keys)}" for name, keys in hashes.items()], most=3)
+
+
+def made_with(folders: Sequence[Path]) -> str:
+    """Python, machine and the packages whose arithmetic decides a result, as the newest receipt says; empty where there is none."""
+    paths = sorted(
+        (path for folder in folders for path in folder.rglob(NAME)), key=lambda path: path.stat().st_mtime_ns
+    )
+    made_by = read_json(paths[-1]).get("made_by", {}) if paths else {}
+    if not made_by:
+        return ""
+    packages = ", ".join(f"{name} {number}" for name, number in made_by.get("packages", {}).items())
+    return f"Python {made_by.get('python')} on {made_by.get('machine')}; {packages}"
