@@ -217,7 +217,7 @@ class FlatViewer {
   }
 
   tell(layer) {
-    const bar = scaleBar(this.view.pixel_um / this.zoom, Math.min(240, 0.4 * this.stage.clientWidth));
+    const bar = scaleBar(this.view.pixel_um / this.zoom, 0.5 * this.stage.clientWidth);
     this.root.querySelector(".scalebar i").style.width = `${bar.px}px`;
     this.root.querySelector(".scalebar span").textContent = bar.text;
     const depth = Math.round(layer.depth_um);

@@ -20,6 +20,7 @@ PAGE_BUDGET_BYTES = 20_000_000
 NOTE = "A phantom score shows that the pipeline works and is no evidence about real scrolls."
 HERE = Path(__file__).parent
 TEMPLATE, STYLE = "page.html.j2", "page.css"
+PLACEBO, MOST_ROWS = "placebo.json", 30
 SCRIPTS = {"flat": "flat_viewer.js", "volume": "volume_viewer.js"}
 COLUMNS = {
     "f05": "F0.5",
@@ -46,7 +47,8 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
 
     The page takes title, note, tables, curves, patches and commands from `<output_dir>/score.json`, the learning curves from
     every `history.jsonl` below `run_dir`, what its viewer shows from `<output_dir>/<fragment>/view.json`, and every
-    `<output_dir>/<fragment>/pictures/*.png` in the order of the names. It needs nothing from elsewhere: pictures are inside
+    `<output_dir>/<fragment>/pictures/*.png` in the order of the names; what `scripts/placebo.py` found, where
+    `<output_dir>/placebo.json` is there. It needs nothing from elsewhere: pictures are inside
     it, shrunk if all together they are too many. What is missing is said on it.
 
     Raises:
@@ -78,6 +80,7 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
         receipts=receipts([run_dir, output_dir]),
         made_with=made_with([run_dir, output_dir]),
         settings=settings.read_text(encoding="utf-8") if settings.exists() else "",
+        most_rows=MOST_ROWS,
         score_path=score_path,
         run_dir=run_dir,
         output_dir=output_dir,
@@ -108,11 +111,16 @@ def _about(score: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
 
 
 def _shown(output_dir: Path, score: Mapping[str, Any]) -> dict[str, Any]:
-    """Still pictures of every fragment, and the patches, all within the budget."""
+    """Still pictures of every fragment, the patches and the placebo panel, all within the budget."""
     names, paths = _pictures(output_dir, score.get("fragments", []))
     patches = score.get("patches", [])
     of_patches = [output_dir / path for one in patches for cuts in one["cuts"].values() for path in cuts.values()]
-    sources = _within_budget([*of_patches, *(path for of_fragment in paths.values() for path in of_fragment)])
+    placebo = read_json(output_dir / PLACEBO) if (output_dir / PLACEBO).exists() else {}
+    of_placebo = [picture for fragment in placebo.get("fragments", []) for picture in fragment["pictures"]]
+    of_all = (path for of_fragment in paths.values() for path in of_fragment)
+    sources = _within_budget([*of_patches, *of_all, *(output_dir / picture["path"] for picture in of_placebo)])
+    for picture in of_placebo:
+        picture["source"] = sources[output_dir / picture["path"]]
     shown = [
         one | {"cuts": {axis: {name: sources[output_dir / path] for name, path in cuts.items()} for axis, cuts in one["cuts"].items()}}
         for one in patches
@@ -127,7 +135,7 @@ def _shown(output_dir: Path, score: Mapping[str, Any]) -> dict[str, Any]:
         }
         for name in names
     ]
-    return {"patches": shown, "fragments": fragments}
+    return {"patches": shown, "fragments": fragments, "placebo": placebo}
 
 
 def _charts(out_of_fold: Mapping[str, Any], thing: str) -> list[dict[str, str]]:
