@@ -1,0 +1,137 @@
+"""Where ink is planted, and what it looks like: one letter to a cell of papyrus in which the run found nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from scroll.errors import InputError
+from scroll.fragments import Fragment
+from scroll.labels import Label
+from scroll.metrics.connected import connected_components
+from scroll.phantom.fields import smooth_noise, stream
+from scroll.phantom.ink import CAP_HEIGHT_EM, GREEK_CAPITALS, dejavu_sans
+
+CELL_PER_LETTER = 2.0  # a network judges ink against bare papyrus beside it, so as much is left around
+LETTER_UM = 1500.0  # where no label tells
+LEAST_PAPYRUS = 0.98  # of a letter's box
+LETTER_PERCENTILE = 75  # of the labels' pieces by height: below lie scraps of letters, above words run together
+FACE_SMOOTHING_UM = 250.0
+FACE_REACH_LAYERS = 6  # the face is looked for this far from where ink was learnt to lie
+STRIP_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Cells:
+    """P places for a letter: `corner_px` (P, 2) y, x of its box of `letter_px` working pixels, `cell_px` apart in the grid."""
+
+    corner_px: NDArray[np.int64]
+    letter_px: int
+    cell_px: int
+
+
+def letter_height_um(fragments: Sequence[Fragment]) -> float:
+    """How high the run's letters are: a high percentile of the height of the labels' pieces."""
+    heights = [height for fragment in fragments for height in _heights_um(fragment.label, fragment)]
+    return float(np.percentile(heights, LETTER_PERCENTILE)) if heights else LETTER_UM
+
+
+def _heights_um(label: Label, fragment: Fragment) -> list[float]:
+    from scipy.ndimage import find_objects
+
+    pieces = find_objects(connected_components(label.target[None], 26)[0].astype(np.int32))
+    return [(rows.stop - rows.start) * fragment.pixel_um * fragment.data.bin_yx for rows, _ in pieces]
+
+
+def free_cells(papyrus: NDArray[np.bool_], found: NDArray[np.bool_], letter_px: int) -> Cells:
+    """The cells of a grid, at working resolution, whose middle is papyrus and free of anything `found`; both are (Y, X).
+
+    Raises:
+        InputError: there is none.
+    """
+    cell_px = max(letter_px + 2, round(CELL_PER_LETTER * letter_px))
+    margin = (cell_px - letter_px) // 2
+    corners = []
+    for y in range(0, papyrus.shape[0] - cell_px + 1, cell_px):
+        for x in range(0, papyrus.shape[1] - cell_px + 1, cell_px):
+            box = (slice(y + margin, y + margin + letter_px), slice(x + margin, x + margin + letter_px))
+            if papyrus[box].mean() >= LEAST_PAPYRUS and not found[box].any():
+                corners.append((y + margin, x + margin))
+    if not corners:
+        raise InputError(
+            f"no place of {letter_px} x {letter_px} working pixels in {papyrus.shape} is papyrus without anything found on it; "
+            "plant smaller letters (--letter-um), or leave planting out (--contrasts '')"
+        )
+    return Cells(np.array(corners), letter_px, cell_px)
+
+
+def letters_at(cells: Cells, shape_yx: tuple[int, int], seed: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """A random Greek capital in every cell: share of each working pixel that it covers, and its cell's number from 1, both (Y, X)."""
+    cover, number = np.zeros(shape_yx, np.float32), np.zeros(shape_yx, np.int32)
+    rng = stream(seed, "planted letters")
+    for place, (y, x) in enumerate(cells.corner_px, start=1):
+        letter = _letter(GREEK_CAPITALS[rng.integers(len(GREEK_CAPITALS))], cells.letter_px)
+        box = (slice(y, y + cells.letter_px), slice(x, x + cells.letter_px))
+        cover[box] = letter
+        number[box][letter > 0.5] = place
+    return cover, number
+
+
+def _letter(letter: str, height_px: int) -> NDArray[np.float32]:
+    """A capital in a square of its own height, 0 to 1, drawn eight times finer than it is asked for."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    fine = 8 * height_px
+    image = Image.new("L", (fine, fine), 0)
+    font = ImageFont.truetype(str(dejavu_sans()), round(fine / CAP_HEIGHT_EM))
+    ImageDraw.Draw(image).text((fine / 2, fine), letter, fill=255, font=font, anchor="ms")
+    return np.asarray(image.resize((height_px, height_px), Image.Resampling.BOX), np.float32) / np.float32(255)
+
+
+def film_of(
+    cover: NDArray[np.float32], number: NDArray[np.int32], grey: NDArray[np.float64], blur_px: float, seed: int
+) -> NDArray[np.float32]:
+    """What the film adds in grey levels, (Y, X): `grey` (P,) for each place, somewhat uneven, its edges as blurred as the scan.
+
+    A place of `grey` 0 bears no ink.
+    """
+    places = np.concatenate([[0.0], grey]).astype(np.float32)
+    from scipy.ndimage import maximum_filter
+
+    amount = places[maximum_filter(number, size=3)]  # the faint rim of a letter belongs to it
+    uneven = np.clip(1 + 0.15 * smooth_noise(stream(seed, "planted film"), cover.shape, (6.0, 6.0)), 0.4, 1.6)
+    return np.asarray(gaussian_filter(cover * amount * uneven, blur_px), dtype=np.float32)
+
+
+def learnt_layer(fragment: Fragment, window: tuple[int, int] | None) -> float:
+    """The layer of the depth window at which ink was learnt to lie: the middle of `flatten.window`, else of `data.depth`."""
+    first, end = window or fragment.data.depth
+    return (first + end - 1) / 2 - fragment.data.depth[0] + fragment.margin
+
+
+def face_layer(fragment: Fragment, learnt: float) -> NDArray[np.float32]:
+    """The layer, (Y, X) and fractional, on which the sheet's face lies: where smoothed grey rises most, near the learnt layer.
+
+    Layers run as in training, air before papyrus. Where the window holds no such rise (a sheet pressed onto its neighbour)
+    the answer is some plane near the learnt layer. Memory: a strip of rows of the window in float32.
+    """
+    ct = fragment.ct
+    depth, height, width = ct.shape
+    sigma_px = FACE_SMOOTHING_UM / (fragment.pixel_um * fragment.data.bin_yx)
+    margin = int(np.ceil(3 * sigma_px))
+    face = np.empty((height, width), np.float32)
+    steps = np.arange(depth - 1) + 0.5  # where between layers a rise is seen
+    is_near = np.abs(steps - learnt) <= FACE_REACH_LAYERS
+    for row in range(0, height, STRIP_ROWS):
+        first, end = max(0, row - margin), min(height, row + STRIP_ROWS + margin)
+        smooth = gaussian_filter(np.asarray(ct[:, first:end], np.float32), (0.7, sigma_px, sigma_px))
+        rise = np.where(is_near[:, None, None], np.maximum(np.diff(smooth, axis=0), 0), 0)
+        steepest = rise.argmax(axis=0)
+        around = np.abs(np.arange(depth - 1)[:, None, None] - steepest) <= 1
+        weight = np.where(around, rise, 0)
+        total = weight.sum(axis=0)
+        place = np.where(total > 0, (weight * steps[:, None, None]).sum(axis=0) / np.maximum(total, 1e-12), learnt)
+        face[row : row + STRIP_ROWS] = place[row - first : row - first + STRIP_ROWS]
+    return face
