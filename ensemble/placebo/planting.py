@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import find_objects, gaussian_filter, maximum_filter
 
 from scroll.errors import InputError
 from scroll.fragments import Fragment
-from scroll.labels import Label
 from scroll.metrics.connected import connected_components
 from scroll.phantom.fields import smooth_noise, stream
 from scroll.phantom.ink import CAP_HEIGHT_EM, GREEK_CAPITALS, dejavu_sans
@@ -17,7 +16,6 @@ from scroll.phantom.ink import CAP_HEIGHT_EM, GREEK_CAPITALS, dejavu_sans
 CELL_PER_LETTER = 2.0  # a network judges ink against bare papyrus beside it, so as much is left around
 LETTER_UM = 1500.0  # where no label tells
 LEAST_PAPYRUS = 0.98  # of a letter's box
-LETTER_PERCENTILE = 75  # of the labels' pieces by height: below lie scraps of letters, above words run together
 FACE_SMOOTHING_UM = 250.0
 FACE_REACH_LAYERS = 6  # the face is looked for this far from where ink was learnt to lie
 STRIP_ROWS = 256
@@ -33,16 +31,22 @@ class Cells:
 
 
 def letter_height_um(fragments: Sequence[Fragment]) -> float:
-    """How high the run's letters are: a high percentile of the height of the labels' pieces."""
-    heights = [height for fragment in fragments for height in _heights_um(fragment.label, fragment)]
-    return float(np.percentile(heights, LETTER_PERCENTILE)) if heights else LETTER_UM
+    """How high the run's letters are: half of the labels' ink lies in pieces at least so high (scraps of letters weigh little)."""
+    pieces = [_pieces(fragment) for fragment in fragments]
+    heights, areas = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    if not areas.sum():
+        return LETTER_UM
+    order = np.argsort(heights)
+    half = np.searchsorted(np.cumsum(areas[order]), areas.sum() / 2)
+    return float(heights[order][half])
 
 
-def _heights_um(label: Label, fragment: Fragment) -> list[float]:
-    from scipy.ndimage import find_objects
-
-    pieces = find_objects(connected_components(label.target[None], 26)[0].astype(np.int32))
-    return [(rows.stop - rows.start) * fragment.pixel_um * fragment.data.bin_yx for rows, _ in pieces]
+def _pieces(fragment: Fragment) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Height in micrometres and area in working pixels of each piece of a fragment's label."""
+    labels = connected_components(fragment.label.target[None], 26)[0].astype(np.int32)
+    rows = [rows for rows, _ in find_objects(labels)]
+    heights = np.array([part.stop - part.start for part in rows], np.float64)
+    return heights * fragment.pixel_um * fragment.data.bin_yx, np.bincount(labels.ravel())[1:].astype(np.float64)
 
 
 def free_cells(papyrus: NDArray[np.bool_], found: NDArray[np.bool_], letter_px: int) -> Cells:
@@ -98,8 +102,6 @@ def film_of(
     A place of `grey` 0 bears no ink.
     """
     places = np.concatenate([[0.0], grey]).astype(np.float32)
-    from scipy.ndimage import maximum_filter
-
     amount = places[maximum_filter(number, size=3)]  # the faint rim of a letter belongs to it
     uneven = np.clip(1 + 0.15 * smooth_noise(stream(seed, "planted film"), cover.shape, (6.0, 6.0)), 0.4, 1.6)
     return np.asarray(gaussian_filter(cover * amount * uneven, blur_px), dtype=np.float32)

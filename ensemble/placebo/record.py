@@ -1,0 +1,188 @@
+"""placebo.json: what the panel and the planted ink say, in words and tables that a page can show as they are."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensemble.placebo.copies import BLANK, REVERSED, SAYS, SCRAMBLED, SHUFFLED
+from ensemble.placebo.detectability import FOUND_SHARE, Detectability
+from ensemble.placebo.panel import STANDS_OUT, Panel
+from ensemble.placebo.pictures import curve_picture, found_picture, map_picture, null_picture
+from scroll.fragments import Fragment
+
+NAME = "placebo.json"
+TITLE = "Blank or blind: what may be imagined, and what would have been missed"
+NOTE = (
+    "Every component found is held against components found in copies of the same fragment that hold no ink where the run looks. "
+    "Its chance of being imagined is the share of all components at least so strong that those copies explain. No chance is ever 0: "
+    "the copies are only so large. Planted letters then tell how faint ink may be before this run misses it. "
+    "Both speak of this run on this fragment, and neither says what a component reads."
+)
+COMPONENT_COLUMNS = {
+    "component": "Component",
+    "y_px": "y, pixels",
+    "x_px": "x, pixels",
+    "area_mm2": "Area, mm²",
+    "mean_prob": "Mean probability",
+    "strength": "Strength, log-odds x mm²",
+    "placebo_per_cm2": "Placebo shows at least so strong, per cm²",
+    "p": "p of one block",
+    "chance_imagined": "Chance of being imagined",
+    "verdict": "Verdict",
+}
+COPY_COLUMNS = {
+    "copy": "Copy",
+    "copies": "Copies",
+    "placebo_cm2": "Placebo, cm²",
+    "components": "Components",
+    "per_cm2": "per cm²",
+    "strongest": "Strongest",
+    "share_on_found": "Share lying on what was found",
+    "chance_rests_on_it": "Chances rest on it",
+}
+PLANTED_COLUMNS = {
+    "contrast": "Contrast, spreads of the papyrus",
+    "grey_levels": "Grey levels",
+    "planted": "Letters planted",
+    "found": "Found",
+    "share": "Share",
+    "low": "95 % from",
+    "high": "to",
+}
+
+
+def fragment_record(
+    fragment: Fragment, panel: Panel, found: Detectability | None, output: Path, name: str
+) -> dict[str, Any]:
+    """One fragment's part; draws its pictures into <output>/<name>/placebo/pictures, named relative to `output`."""
+    folder = output / name / "placebo" / "pictures"
+    tables = [_components_table(panel), _copies_table(panel)]
+    pictures = [
+        _picture(folder / "1_found.png", output, lambda path: found_picture(path, fragment, panel), _found_alt(panel)),
+        _picture(folder / "2_null.png", output, lambda path: null_picture(path, fragment, panel), _null_alt(panel)),
+    ]
+    record = {
+        "id": name,
+        "title": name,
+        "note": _panel_note(panel),
+        "papyrus_cm2": round(panel.papyrus_cm2, 3),
+        "least_chance": _digits(panel.least_chance),
+        "stands_out": int((panel.chance <= STANDS_OUT).sum()),
+        "found": len(panel.real.pieces),
+    }
+    if found is not None:
+        tables.append(_planted_table(found))
+        pictures.append(_picture(folder / "3_curve.png", output, lambda path: curve_picture(path, fragment, found), _curve_alt(found)))
+        pictures.append(_picture(folder / "4_map.png", output, lambda path: map_picture(path, fragment, found), _map_alt(found)))
+        record["half_found"] = vars(found.half)
+        record["places"] = [
+            {"y_px": int(y), "x_px": int(x), "least_contrast": float(least) if np.isfinite(least) else None}
+            for (y, x), least in zip(found.cells.corner_px * fragment.data.bin_yx, found.least, strict=True)
+        ]
+    return record | {"tables": tables, "pictures": pictures}
+
+
+def _picture(path: Path, output: Path, draw: Callable[[Path], None], alt: str) -> dict[str, str]:
+    draw(path)
+    return {"path": path.relative_to(output).as_posix(), "alt": alt, "caption": alt}
+
+
+def verdict(chance: float) -> str:
+    """A chance in words.
+
+    >>> verdict(0.04), verdict(0.4)
+    ('stands out', 'may be imagined')
+    """
+    return "stands out" if chance <= STANDS_OUT else "may be imagined"
+
+
+def _panel_note(panel: Panel) -> str:
+    stands_out = int((panel.chance <= STANDS_OUT).sum())
+    areas = " and ".join(f"{kind.area_cm2:.2f} cm2 of {kind.name} placebo" for kind in panel.blank)
+    note = (
+        f"{stands_out} of {len(panel.real.pieces)} components stand out (chance of being imagined {STANDS_OUT:g} or less), judged on {areas}, "
+        f"for {panel.papyrus_cm2:.2f} cm2 of papyrus. The least chance this much placebo could tell is {panel.least_chance:.2g}"
+    )
+    more = "; more copies (--copies) tell less of the scrambled ones, but there is only one reversed copy" if panel.least_chance > STANDS_OUT else ""
+    return f"{note}{more}."
+
+
+def _components_table(panel: Panel) -> dict[str, Any]:
+    pieces, order = panel.real.pieces, np.argsort(-panel.real.pieces.strength, kind="stable")
+    rows = [
+        {
+            "component": int(n) + 1,
+            "y_px": round(float(pieces.centre_px[n, 0])),
+            "x_px": round(float(pieces.centre_px[n, 1])),
+            "area_mm2": _digits(pieces.area_mm2[n]),
+            "mean_prob": _digits(pieces.mean_prob[n]),
+            "strength": _digits(pieces.strength[n]),
+            "placebo_per_cm2": _digits(panel.rate[n]),
+            "p": _digits(panel.p[n]),
+            "chance_imagined": _digits(panel.chance[n]),
+            "verdict": verdict(float(panel.chance[n])),
+            "by_copy": {k.name: {"chance_imagined": _digits(k.chance[n]), "p": _digits(k.p[n]), "per_cm2": _digits(k.rate[n])} for k in panel.kinds},
+        }
+        for n in order
+    ]  # fmt: skip
+    note = (
+        f"Strongest first. Strength is log-odds above the threshold, added up over the component. The rate counts the component itself, so it "
+        f"is never 0. p is the chance that one block of placebo, {panel.block_mm:.1f} mm wide, shows one at least so strong; it does not know at how many places "
+        f"one looked, the chance of being imagined does. All are the worse of {' and '.join(BLANK)}; every copy's own are in by_copy."
+    )
+    return {"title": "Found components", "note": note, "columns": COMPONENT_COLUMNS, "rows": rows}
+
+
+def _copies_table(panel: Panel) -> dict[str, Any]:
+    said = " ".join(f"{name.capitalize()}: {SAYS[name]}" for name in (SCRAMBLED, REVERSED, SHUFFLED))
+    note = (
+        f"{said} Tiles of the scrambled copies are {panel.tile_mm:.1f} mm wide: shapes shorter than that are spread over a tile, brightness that changes from "
+        "tile to tile stays. Where a blank copy's components lie on what was found more often than elsewhere, the run sees the same thing in both: ink at "
+        "another depth, or a crack."
+    )
+    return {"title": "Copies", "note": note, "columns": COPY_COLUMNS, "rows": [kind.row() for kind in panel.kinds]}
+
+
+def _planted_table(found: Detectability) -> dict[str, Any]:
+    note = (
+        f"{_half_said(found)} Letters {found.letter_um / 1000:.2g} mm high, a film of {found.film_vox:g} voxels on the sheet's face, brighter than the papyrus by the contrast "
+        f"told, raising no relief; found means that {FOUND_SHARE:.0%} of a letter's pixels are in the mask. Nobody knows which papyrus of a real fragment is empty: "
+        "letters lie where the run found nothing, so at no contrast the share found is 0 by choice, and ink that it missed may lie beneath."
+    )
+    return {"title": "Planted letters", "note": note, "columns": PLANTED_COLUMNS, "rows": found.rows()}
+
+
+def _half_said(found: Detectability) -> str:
+    half = found.half
+    if half.contrast is None:
+        return f"Less than half was found even at the strongest contrast, {found.contrasts[-1]:g}: this run is blind to fainter ink of this kind."
+    if half.is_below:
+        return f"More than half was found at the faintest contrast, {half.contrast:g}, already; give fainter ones (--contrasts)."
+    low = "?" if half.low is None else f"{half.low:.2g}"
+    high = f"more than {found.contrasts[-1]:g}" if half.high is None else f"{half.high:.2g}"
+    return f"Half of the letters are found at a contrast of {half.contrast:.2g} (95 % interval over places {low} to {high})."
+
+
+def _found_alt(panel: Panel) -> str:
+    stands_out = int((panel.chance <= STANDS_OUT).sum())
+    return f"The found components on the papyrus, darker the less likely imagined: {stands_out} of {len(panel.real.pieces)} stand out"
+
+
+def _null_alt(panel: Panel) -> str:
+    return "Components at least so strong per square centimetre: found (black), and in " + ", ".join(k.name for k in panel.kinds) + " copies"
+
+
+def _curve_alt(found: Detectability) -> str:
+    return "Share of planted letters found over their contrast, with 95 % intervals. " + _half_said(found)
+
+
+def _map_alt(found: Detectability) -> str:
+    missed = int(np.isinf(found.least).sum())
+    return f"The least contrast found at each of {len(found.least)} places on the papyrus; {missed} missed every contrast"
+
+
+def _digits(value: float) -> float:
+    """Four significant digits, which keeps what is small from becoming 0."""
+    return float(f"{float(value):.4g}")
