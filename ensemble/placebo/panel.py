@@ -82,6 +82,11 @@ class Panel:
         return np.max([kind.rate for kind in self.blank], axis=0)
 
     @property
+    def found_share(self) -> float:
+        """Share of the papyrus that what was found covers."""
+        return float(self.real.pieces.area_mm2.sum() / 100 / self.papyrus_cm2)
+
+    @property
     def least_chance(self) -> float:
         """What could be told at best: the chance of a component had placebo shown nothing at all."""
         ratio = min(kind.area_cm2 for kind in self.blank) / self.papyrus_cm2

@@ -174,4 +174,4 @@ def _extent(fragment: Fragment) -> tuple[float, float, float, float]:
 def _save(figure: "Figure", path: Path) -> None:
     with written_aside(path) as aside:
         aside.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(aside, format="png", dpi=110, metadata={"Software": None})
+        figure.savefig(aside, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""Where ink is planted, and what it looks like: one letter to a cell of papyrus in which the run found nothing."""
+"""Where ink is planted, and what it looks like: letters on papyrus in which the run found nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ CELL_PER_LETTER = 2.0  # a network judges ink against bare papyrus beside it, so
 LETTER_UM = 1500.0  # where no label tells
 LEAST_PAPYRUS = 0.98  # of a letter's box
 FACE_SMOOTHING_UM = 250.0
-FACE_REACH_LAYERS = 6  # the face is looked for this far from where ink was learnt to lie
+FACE_REACH_LAYERS = 8  # the face is looked for this far from where ink was learnt to lie: less than half-way to the next wrap
 STRIP_ROWS = 256
 
 
 @dataclass(frozen=True)
 class Cells:
-    """P places for a letter: `corner_px` (P, 2) y, x of its box of `letter_px` working pixels, `cell_px` apart in the grid."""
+    """P places for a letter: `corner_px` (P, 2) y, x of its box of `letter_px` working pixels; no two are nearer than `cell_px`."""
 
     corner_px: NDArray[np.int64]
     letter_px: int
@@ -50,25 +50,38 @@ def _pieces(fragment: Fragment) -> tuple[NDArray[np.float64], NDArray[np.float64
 
 
 def free_cells(papyrus: NDArray[np.bool_], found: NDArray[np.bool_], letter_px: int) -> Cells:
-    """The cells of a grid, at working resolution, whose middle is papyrus and free of anything `found`; both are (Y, X).
+    """Places for letters, at working resolution, on papyrus and free of anything `found`; both are (Y, X).
+
+    From the upper left, each as near to the last as their cells allow, so that what is found breaks no grid.
 
     Raises:
         InputError: there is none.
     """
     cell_px = max(letter_px + 2, round(CELL_PER_LETTER * letter_px))
-    margin = (cell_px - letter_px) // 2
-    corners = []
-    for y in range(0, papyrus.shape[0] - cell_px + 1, cell_px):
-        for x in range(0, papyrus.shape[1] - cell_px + 1, cell_px):
-            box = (slice(y + margin, y + margin + letter_px), slice(x + margin, x + margin + letter_px))
-            if papyrus[box].mean() >= LEAST_PAPYRUS and not found[box].any():
-                corners.append((y + margin, x + margin))
+    gap = max(1, letter_px // 8)
+    wide = letter_px + 2 * gap
+    bare = _box_sums(~papyrus, letter_px)[gap:-gap, gap:-gap] <= (1 - LEAST_PAPYRUS) * letter_px**2
+    is_free = bare & (_box_sums(found, wide) == 0)
+    corners: list[tuple[int, int]] = []
+    for y, row in enumerate(is_free):
+        while row.any():
+            x = int(row.argmax())
+            corners.append((y + gap, x + gap))
+            is_free[y : y + cell_px, max(0, x - cell_px + 1) : x + cell_px] = False
     if not corners:
         raise InputError(
-            f"no place of {letter_px} x {letter_px} working pixels in {papyrus.shape} is papyrus without anything found on it; "
+            f"no place of {wide} x {wide} working pixels in {papyrus.shape} is papyrus without anything found on it; "
             "plant smaller letters (--letter-um), or leave planting out (--contrasts '')"
         )
     return Cells(np.array(corners), letter_px, cell_px)
+
+
+def _box_sums(mask: NDArray[np.bool_], edge: int) -> NDArray[np.int64]:
+    """How many are true in each square of `edge` pixels inside the (Y, X) mask, by its upper left corner; empty where none fits."""
+    summed = np.pad(mask.astype(np.int64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    if min(summed.shape) <= edge:
+        return np.zeros((0, 0), np.int64)
+    return np.asarray(summed[edge:, edge:] - summed[:-edge, edge:] - summed[edge:, :-edge] + summed[:-edge, :-edge])
 
 
 def letters_at(cells: Cells, shape_yx: tuple[int, int], seed: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

@@ -7,14 +7,15 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 HALF = 0.5
-DRAWS = 1000
 
 
 @dataclass(frozen=True)
 class HalfFound:
-    """The contrast of which half is found, and its 95 % interval over places; None where no planted contrast reaches it.
+    """The contrast of which half is found; None where no planted contrast reaches it.
 
-    `is_below`: more than half is found at the faintest planted contrast already, so that the answer lies below it.
+    `low` and `high` are where the curves through the upper and the lower ends of the shares' 95 % intervals cross one half; None
+    where they do so only below the faintest (`low`) or beyond the strongest (`high`) contrast planted. `is_below`: more than half is
+    found at the faintest contrast already, so that `contrast` is that one and the answer lies below it.
     """
 
     contrast: float | None
@@ -54,17 +55,17 @@ def contrast_of_half(contrasts: Floats, share: Floats) -> tuple[float | None, bo
     return float(np.exp(low + part * (high - low))), False
 
 
-def half_found(contrasts: Floats, is_found: NDArray[np.bool_], seed: int = 0) -> HalfFound:
-    """Half-way of the curve of all places, `is_found` (P, K) over rising `contrasts` (K,); places are drawn anew for its interval."""
-    contrast, is_below = contrast_of_half(contrasts, is_found.mean(axis=0))
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(DRAWS):
-        picked = rng.integers(len(is_found), size=len(is_found))
-        half, _ = contrast_of_half(contrasts, is_found[picked].mean(axis=0))
-        drawn.append(np.inf if half is None else half)
-    low, high = np.quantile(drawn, (0.025, 0.975), method="inverted_cdf")
-    return HalfFound(contrast, *(None if np.isinf(end) else float(end) for end in (low, high)), is_below)
+def half_found(contrasts: Floats, is_found: NDArray[np.bool_]) -> HalfFound:
+    """Half-way of the curve of all places, `is_found` (P, K) over rising `contrasts` (K,).
+
+    Places drawn anew would agree with one another where there are few of them; the intervals of the shares do not.
+    """
+    counts = is_found.sum(axis=0)
+    ends = np.array([wilson(int(count), len(is_found)) for count in counts])
+    contrast, is_below = contrast_of_half(contrasts, counts / len(is_found))
+    low, is_low_below = contrast_of_half(contrasts, ends[:, 1])
+    high, _ = contrast_of_half(contrasts, ends[:, 0])
+    return HalfFound(contrast, None if is_low_below else low, high, is_below)
 
 
 def least_found(contrasts: Floats, is_found: NDArray[np.bool_]) -> Floats:

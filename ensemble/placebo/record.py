@@ -139,8 +139,8 @@ def _copies_table(panel: Panel) -> dict[str, Any]:
     said = " ".join(f"{name.capitalize()}: {SAYS[name]}" for name in (SCRAMBLED, REVERSED, SHUFFLED))
     note = (
         f"{said} Tiles of the scrambled copies are {panel.tile_mm:.1f} mm wide: shapes shorter than that are spread over a tile, brightness that changes from "
-        "tile to tile stays. Where a blank copy's components lie on what was found more often than elsewhere, the run sees the same thing in both: ink at "
-        "another depth, or a crack."
+        f"tile to tile stays. What was found covers {panel.found_share:.3f} of the papyrus: where a larger share of a blank copy's components lies on it, the run sees the "
+        "same thing in both, ink at another depth or a crack."
     )
     return {"title": "Copies", "note": note, "columns": COPY_COLUMNS, "rows": [kind.row() for kind in panel.kinds]}
 
@@ -160,9 +160,9 @@ def _half_said(found: Detectability) -> str:
         return f"Less than half was found even at the strongest contrast, {found.contrasts[-1]:g}: this run is blind to fainter ink of this kind."
     if half.is_below:
         return f"More than half was found at the faintest contrast, {half.contrast:g}, already; give fainter ones (--contrasts)."
-    low = "?" if half.low is None else f"{half.low:.2g}"
+    low = f"less than {found.contrasts[0]:g}" if half.low is None else f"{half.low:.2g}"
     high = f"more than {found.contrasts[-1]:g}" if half.high is None else f"{half.high:.2g}"
-    return f"Half of the letters are found at a contrast of {half.contrast:.2g} (95 % interval over places {low} to {high})."
+    return f"Half of the letters are found at a contrast of {half.contrast:.2g} (95 % interval: {low} to {high})."
 
 
 def _found_alt(panel: Panel) -> str:
