@@ -23,7 +23,9 @@ def main() -> None:
     """Parse the command line, judge the fragments, print what stands out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="YAML of the trained run")
-    parser.add_argument("--input", type=Path, required=True, help="folder of fragments, one fragment, or one volume file")
+    parser.add_argument(
+        "--input", type=Path, required=True, help="folder of fragments, one fragment, or one volume file"
+    )
     parser.add_argument(
         "--output",
         type=Path,

@@ -37,11 +37,11 @@ def components_of(prob: Any, mask: NDArray[np.bool_], threshold: float, pixel_um
     count = int(labels.max()) if labels.size else 0
     where = np.nonzero(labels)
     number = labels[where].astype(np.int64) - 1
-    values = np.asarray(prob[:], dtype=np.float64)[where]
+    values = np.asarray(prob[:])[where].astype(np.float64)
     pixels = np.maximum(np.bincount(number, minlength=count), 1)
 
     def summed(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(number, weights=weights, minlength=count)
+        return np.asarray(np.bincount(number, weights=weights, minlength=count), dtype=np.float64)
 
     pixel_mm2 = (pixel_um / 1000) ** 2
     above = _log_odds(values) - _log_odds(np.array([threshold]))
@@ -59,9 +59,7 @@ def _log_odds(prob: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.log(inside / (1 - inside)))
 
 
-def strongest_in_blocks(
-    found: Sequence[Components], papyrus: NDArray[np.bool_], edge_px: float
-) -> NDArray[np.float64]:
+def strongest_in_blocks(found: Sequence[Components], papyrus: NDArray[np.bool_], edge_px: float) -> NDArray[np.float64]:
     """The strongest piece of every block of `edge_px` of every copy, (B,), 0 where there is none.
 
     A piece belongs to the block its centre lies in. Blocks at least half of papyrus count, and those that hold a piece.

@@ -144,7 +144,7 @@ def changed(fragment: Fragment, change: Change, name: str) -> ChangedFragment:
 
 
 def reversed_copy(fragment: Fragment) -> Fragment:
-    """The fragment seen from its back: the window is the mirror image about the sheet's centre layer, moved into the stack where it hangs over."""
+    """The fragment seen from its back: the window mirrored about the sheet's centre layer, moved into the stack if it hangs over."""
     layers = fragment.volume.shape[0]
     centre = layers - 1 - (layers // 2 + fragment.shift_layers)
     first, end = fragment.data.depth
@@ -162,9 +162,7 @@ def tile_px(fragment: Fragment) -> int:
 def placebo_copies(fragment: Fragment, count: int) -> list[Copy]:
     """`count` scrambled and shuffled copies, each by another seed, and the reversed one, of which there is but one."""
     edge_px = tile_px(fragment)
-    copies = [
-        Copy(SCRAMBLED, n, changed(fragment, Scrambled(n, edge_px), SCRAMBLED)) for n in range(1, count + 1)
-    ]
+    copies = [Copy(SCRAMBLED, n, changed(fragment, Scrambled(n, edge_px), SCRAMBLED)) for n in range(1, count + 1)]
     copies.append(Copy(REVERSED, 1, reversed_copy(fragment)))
     shuffled = [Copy(SHUFFLED, n, changed(fragment, Shuffled(n), SHUFFLED)) for n in range(1, count + 1)]
     return copies + shuffled

@@ -100,7 +100,8 @@ def check_contrasts(contrasts: tuple[float, ...]) -> None:
     """
     if len(contrasts) < 2 or min(contrasts) <= 0 or list(contrasts) != sorted({*contrasts}):
         raise InputError(
-            f"contrasts {list(contrasts)}: expected two or more above 0, rising, in spreads of the papyrus' grey values, such as {CONTRASTS}"
+            f"contrasts {list(contrasts)}: expected two or more above 0, rising, in spreads of the papyrus' grey values, "
+            f"such as {CONTRASTS}"
         )
 
 
@@ -127,7 +128,9 @@ def detectability(
     for shift in range(len(contrasts)):
         picked = (turn + shift) % len(contrasts)  # (P,) which contrast a place bears in this pass
         film = film_of(cover, number, grey_levels[picked], blur_vox / bin_yx, SEED)
-        key = key_of([cells.corner_px.tolist(), letter_px, grey_levels[picked].tolist(), planting.film_vox, blur_vox, SEED])
+        key = key_of(
+            [cells.corner_px.tolist(), letter_px, grey_levels[picked].tolist(), planting.film_vox, blur_vox, SEED]
+        )
         ink = Planted(film, face, planting.film_vox, blur_vox, key)
         copy = changed(fragment, ink, f"with planted ink {shift + 1}/{len(contrasts)}")
         mask = predicted(settings, copy, folder / f"planted-{shift + 1}", fit).mask

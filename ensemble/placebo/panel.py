@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.placebo.chance import block_p, chance_imagined, rate_per_cm2
-from ensemble.placebo.components import share_on_found, strongest_in_blocks
-from ensemble.placebo.copies import BLANK, SAYS, Copy, placebo_copies, tile_px
+from ensemble.placebo.components import Components, share_on_found, strongest_in_blocks
+from ensemble.placebo.copies import BLANK, SAYS, placebo_copies, tile_px
 from ensemble.placebo.predicted import Predicted, predicted
 from scroll.config import Settings
 from scroll.fragments import Fragment
 from scroll.metrics.bootstrap import block_edge_um
 
 Floats = NDArray[np.float64]
+FAR_MORE = 2.0  # times the share that what was found covers
 STANDS_OUT = 0.1
 """Up to this chance of being imagined a component is said to stand out; of all that do, about a tenth may still be imagined."""
 
@@ -87,6 +88,11 @@ class Panel:
         return float(self.real.pieces.area_mm2.sum() / 100 / self.papyrus_cm2)
 
     @property
+    def seen_again(self) -> list[Kind]:
+        """Blank kinds whose components lie on what was found far more often than chance puts them there."""
+        return [kind for kind in self.blank if kind.on_found > FAR_MORE * self.found_share > 0]
+
+    @property
     def least_chance(self) -> float:
         """What could be told at best: the chance of a component had placebo shown nothing at all."""
         ratio = min(kind.area_cm2 for kind in self.blank) / self.papyrus_cm2
@@ -100,38 +106,41 @@ def placebo_panel(
     pixel_cm2 = (fragment.pixel_um / 1e4) ** 2
     papyrus_cm2 = float(fragment.full_mask.sum()) * pixel_cm2
     edge_um = block_edge_um(papyrus_cm2 * 1e8)
-    by_kind: dict[str, list[Predicted]] = {}
+    edge_px = edge_um / fragment.pixel_um
+    by_kind: dict[str, list[_Shown]] = {}
     for copy in placebo_copies(fragment, count):
-        by_kind.setdefault(copy.kind, []).append(_of_copy(settings, copy, folder, fit))
-    kinds = [
-        _kind(name, found, real, (papyrus_cm2, edge_um / fragment.pixel_um), fragment)
-        for name, found in by_kind.items()
-    ]
+        found = predicted(settings, copy.fragment, folder / copy.name, fit)
+        by_kind.setdefault(copy.kind, []).append(_shown(found.pieces, fragment, edge_px, real))
+    kinds = [_kind(name, shown, real.pieces.strength, papyrus_cm2) for name, shown in by_kind.items()]
     tile_mm = tile_px(fragment) * fragment.pixel_um * fragment.data.bin_yx / 1000
     return Panel(real, papyrus_cm2, kinds, tile_mm, edge_um / 1000)
 
 
-def _of_copy(settings: Settings, copy: Copy, folder: Path, fit: dict[str, Any]) -> Predicted:
-    return predicted(settings, copy.fragment, folder / copy.name, fit)
+@dataclass(frozen=True)
+class _Shown:
+    """What one copy showed, without its maps: strengths (N,), each block's strongest (B,), share lying on what was really found."""
+
+    strengths: Floats
+    strongest: Floats
+    on_found: float
 
 
-def _kind(
-    name: str, found: list[Predicted], real: Predicted, sizes: tuple[float, float], fragment: Fragment
-) -> Kind:
-    """One kind of copy; `sizes`: papyrus of a copy in cm2, and edge of a block in pixels."""
-    papyrus_cm2, edge_px = sizes
-    pieces = [one.pieces for one in found]
-    strengths = np.concatenate([one.strength for one in pieces])
-    strongest = strongest_in_blocks(pieces, fragment.full_mask, edge_px)
-    of_real = real.pieces.strength
-    area_cm2 = papyrus_cm2 * len(found)
+def _shown(pieces: Components, fragment: Fragment, edge_px: float, real: Predicted) -> _Shown:
+    strongest = strongest_in_blocks([pieces], fragment.full_mask, edge_px)
+    return _Shown(pieces.strength, strongest, share_on_found(pieces, real.mask))
+
+
+def _kind(name: str, shown: list[_Shown], of_real: Floats, papyrus_cm2: float) -> Kind:
+    """One kind of copy, each of `papyrus_cm2`, against the strengths `of_real` (R,)."""
+    strengths = np.concatenate([one.strengths for one in shown])
+    area_cm2 = papyrus_cm2 * len(shown)
     return Kind(
         name=name,
-        copies=len(found),
+        copies=len(shown),
         area_cm2=area_cm2,
         strengths=strengths,
         rate=rate_per_cm2(of_real, strengths, area_cm2),
-        p=block_p(of_real, strongest),
-        chance=chance_imagined(of_real, strengths, float(len(found))),
-        on_found=float(np.mean([share_on_found(one, real.mask) for one in pieces])),
+        p=block_p(of_real, np.concatenate([one.strongest for one in shown])),
+        chance=chance_imagined(of_real, strengths, float(len(shown))),
+        on_found=float(np.mean([one.on_found for one in shown])),
     )

@@ -47,7 +47,9 @@ def found_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
 def null_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
     """How many components a square centimetre holds that are at least so strong: really found, and in each kind of copy."""
     figure, axes = _plain_figure()
-    _survival(axes, panel.real.pieces.strength, panel.papyrus_cm2, {"color": "black", "linewidth": 2.4, "label": "found"})
+    _survival(
+        axes, panel.real.pieces.strength, panel.papyrus_cm2, {"color": "black", "linewidth": 2.4, "label": "found"}
+    )
     for number, kind in enumerate(panel.kinds):
         is_blank = kind.name in BLANK
         name = f"{kind.name}, {kind.area_cm2:.2g} cm²" + ("" if is_blank else " (still holds ink)")
@@ -77,12 +79,22 @@ def curve_picture(path: Path, fragment: Fragment, found: Detectability) -> None:
     rows, half = found.rows(), found.half
     contrast, share = found.contrasts, np.array([row["share"] for row in rows])
     ends = np.array([[row["share"] - row["low"] for row in rows], [row["high"] - row["share"] for row in rows]])
-    axes.errorbar(contrast, share, np.maximum(ends, 0), fmt="o-", color=COLOURS[0], capsize=4, label="found, 95 % interval")
+    axes.errorbar(
+        contrast, share, np.maximum(ends, 0), fmt="o-", color=COLOURS[0], capsize=4, label="found, 95 % interval"
+    )
     axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     if half.contrast is not None and not half.is_below:
-        axes.axvline(half.contrast, color=COLOURS[1], linewidth=1.5, linestyle="--", label=f"half is found: {half.contrast:.2g}")
+        axes.axvline(
+            half.contrast, color=COLOURS[1], linewidth=1.5, linestyle="--", label=f"half is found: {half.contrast:.2g}"
+        )
     axes.set_xscale("log", base=2)
-    axes.set_xticks(contrast, [f"{c:g}\n({g:,.3g})" if g < 1000 else f"{c:g}\n({g:,.0f})" for c, g in zip(contrast, found.grey_levels, strict=True)])
+    axes.set_xticks(
+        contrast,
+        [
+            f"{c:g}\n({g:,.3g})" if g < 1000 else f"{c:g}\n({g:,.0f})"
+            for c, g in zip(contrast, found.grey_levels, strict=True)
+        ],
+    )
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("contrast of the planted ink, in spreads of the papyrus' grey values (in grey levels)")
     axes.set_ylabel("share of planted letters found")
@@ -152,12 +164,16 @@ def _papyrus(axes: "Axes", fragment: Fragment) -> None:
     inside = fragment.full_mask[::step, ::step]
     low, high = np.percentile(ct[inside] if inside.any() else ct, (1, 99))
     grey = PALE[0] + (PALE[1] - PALE[0]) * np.clip((ct - low) / max(1e-6, float(high - low)), 0, 1)
-    axes.imshow(np.where(inside, grey, 1.0), cmap="gray", vmin=0, vmax=1, extent=_extent(fragment), interpolation="nearest")
+    axes.imshow(
+        np.where(inside, grey, 1.0), cmap="gray", vmin=0, vmax=1, extent=_extent(fragment), interpolation="nearest"
+    )
     _, right, bottom, _ = _extent(fragment)
     bar_mm = max((mm for mm in SCALE_BARS_MM if mm <= right / 4), default=SCALE_BARS_MM[0])
     axes.set_xlim(0, right)
     axes.set_ylim(bottom * 1.07, 0)  # room for the bar below
-    axes.plot([0.02 * right, 0.02 * right + bar_mm], [bottom * 1.035] * 2, color="black", linewidth=3, solid_capstyle="butt")
+    axes.plot(
+        [0.02 * right, 0.02 * right + bar_mm], [bottom * 1.035] * 2, color="black", linewidth=3, solid_capstyle="butt"
+    )
     axes.text(0.03 * right + bar_mm, bottom * 1.035, f"{bar_mm:g} mm", va="center")
     axes.set_axis_off()
 

@@ -17,7 +17,9 @@ CELL_PER_LETTER = 2.0  # a network judges ink against bare papyrus beside it, so
 LETTER_UM = 1500.0  # where no label tells
 LEAST_PAPYRUS = 0.98  # of a letter's box
 FACE_SMOOTHING_UM = 250.0
-FACE_REACH_LAYERS = 8  # the face is looked for this far from where ink was learnt to lie: less than half-way to the next wrap
+FACE_REACH_LAYERS = (
+    8  # the face is looked for this far from where ink was learnt to lie: less than half-way to the next wrap
+)
 STRIP_ROWS = 256
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ensemble.placebo.copies import BLANK, REVERSED, SAYS, SCRAMBLED, SHUFFLED
 from ensemble.placebo.detectability import FOUND_SHARE, Detectability
-from ensemble.placebo.panel import STANDS_OUT, Panel
+from ensemble.placebo.panel import STANDS_OUT, Kind, Panel
 from ensemble.placebo.pictures import curve_picture, found_picture, map_picture, null_picture
 from scroll.fragments import Fragment
 
@@ -74,8 +74,14 @@ def fragment_record(
     }
     if found is not None:
         tables.append(_planted_table(found))
-        pictures.append(_picture(folder / "3_curve.png", output, lambda path: curve_picture(path, fragment, found), _curve_alt(found)))
-        pictures.append(_picture(folder / "4_map.png", output, lambda path: map_picture(path, fragment, found), _map_alt(found)))
+        pictures.append(
+            _picture(
+                folder / "3_curve.png", output, lambda path: curve_picture(path, fragment, found), _curve_alt(found)
+            )
+        )
+        pictures.append(
+            _picture(folder / "4_map.png", output, lambda path: map_picture(path, fragment, found), _map_alt(found))
+        )
         record["half_found"] = vars(found.half)
         record["places"] = [
             {"y_px": int(y), "x_px": int(x), "least_contrast": float(least) if np.isfinite(least) else None}
@@ -102,11 +108,16 @@ def _panel_note(panel: Panel) -> str:
     stands_out = int((panel.chance <= STANDS_OUT).sum())
     areas = " and ".join(f"{kind.area_cm2:.2f} cm2 of {kind.name} placebo" for kind in panel.blank)
     note = (
-        f"{stands_out} of {len(panel.real.pieces)} components stand out (chance of being imagined {STANDS_OUT:g} or less), judged on {areas}, "
-        f"for {panel.papyrus_cm2:.2f} cm2 of papyrus. The least chance this much placebo could tell is {panel.least_chance:.2g}"
+        f"{stands_out} of {len(panel.real.pieces)} components stand out (chance of being imagined {STANDS_OUT:g} or less), "
+        f"judged on {areas}, for {panel.papyrus_cm2:.2f} cm2 of papyrus. "
+        f"The least chance this much placebo could tell is {panel.least_chance:.2g}"
     )
-    more = "; more copies (--copies) tell less of the scrambled ones, but there is only one reversed copy" if panel.least_chance > STANDS_OUT else ""
-    return f"{note}{more}."
+    again = [
+        f" The {kind.name} copy's components lie on what was found {kind.on_found / panel.found_share:.1f} times as often as chance "
+        "puts them there: it may show the same ink at another depth, and chances are then too high (by_copy holds each copy's own)."
+        for kind in panel.seen_again
+    ]
+    return f"{note}.{''.join(again)}"
 
 
 def _components_table(panel: Panel) -> dict[str, Any]:
@@ -123,33 +134,43 @@ def _components_table(panel: Panel) -> dict[str, Any]:
             "p": _digits(panel.p[n]),
             "chance_imagined": _digits(panel.chance[n]),
             "verdict": verdict(float(panel.chance[n])),
-            "by_copy": {k.name: {"chance_imagined": _digits(k.chance[n]), "p": _digits(k.p[n]), "per_cm2": _digits(k.rate[n])} for k in panel.kinds},
+            "by_copy": {kind.name: _by_copy(kind, int(n)) for kind in panel.kinds},
         }
         for n in order
-    ]  # fmt: skip
+    ]
     note = (
-        f"Strongest first. Strength is log-odds above the threshold, added up over the component. The rate counts the component itself, so it "
-        f"is never 0. p is the chance that one block of placebo, {panel.block_mm:.1f} mm wide, shows one at least so strong; it does not know at how many places "
-        f"one looked, the chance of being imagined does. All are the worse of {' and '.join(BLANK)}; every copy's own are in by_copy."
+        "Strongest first. Strength is log-odds above the threshold, added up over the component. The rate counts the component "
+        f"itself, so it is never 0. p is the chance that one block of placebo, {panel.block_mm:.1f} mm wide, shows one at least so "
+        "strong; it does not know at how many places one looked, the chance of being imagined does. "
+        f"All are the worse of {' and '.join(BLANK)}; every copy's own are in by_copy."
     )
     return {"title": "Found components", "note": note, "columns": COMPONENT_COLUMNS, "rows": rows}
+
+
+def _by_copy(kind: Kind, component: int) -> dict[str, float]:
+    return {
+        "chance_imagined": _digits(kind.chance[component]),
+        "p": _digits(kind.p[component]),
+        "placebo_per_cm2": _digits(kind.rate[component]),
+    }
 
 
 def _copies_table(panel: Panel) -> dict[str, Any]:
     said = " ".join(f"{name.capitalize()}: {SAYS[name]}" for name in (SCRAMBLED, REVERSED, SHUFFLED))
     note = (
-        f"{said} Tiles of the scrambled copies are {panel.tile_mm:.1f} mm wide: shapes shorter than that are spread over a tile, brightness that changes from "
-        f"tile to tile stays. What was found covers {panel.found_share:.3f} of the papyrus: where a larger share of a blank copy's components lies on it, the run sees the "
-        "same thing in both, ink at another depth or a crack."
+        f"{said} Tiles of the scrambled copies are {panel.tile_mm:.1f} mm wide: shapes shorter than that are spread over a tile, "
+        f"brightness that changes from tile to tile stays. What was found covers {panel.found_share:.3f} of the papyrus: where a "
+        "far larger share of a blank copy's components lies on it, the run sees the same thing in both, ink at another depth or a crack."
     )
     return {"title": "Copies", "note": note, "columns": COPY_COLUMNS, "rows": [kind.row() for kind in panel.kinds]}
 
 
 def _planted_table(found: Detectability) -> dict[str, Any]:
     note = (
-        f"{_half_said(found)} Letters {found.letter_um / 1000:.2g} mm high, a film of {found.film_vox:g} voxels on the sheet's face, brighter than the papyrus by the contrast "
-        f"told, raising no relief; found means that {FOUND_SHARE:.0%} of a letter's pixels are in the mask. Nobody knows which papyrus of a real fragment is empty: "
-        "letters lie where the run found nothing, so at no contrast the share found is 0 by choice, and ink that it missed may lie beneath."
+        f"{_half_said(found)} Letters {found.letter_um / 1000:.2g} mm high, a film of {found.film_vox:g} voxels on the sheet's face, "
+        "brighter than the papyrus by the contrast told, raising no relief; found means that "
+        f"{FOUND_SHARE:.0%} of a letter's pixels are in the mask. Nobody knows which papyrus of a real fragment is empty: letters lie "
+        "where the run found nothing, so at no contrast the share found is 0 by choice, and ink that it missed may lie beneath."
     )
     return {"title": "Planted letters", "note": note, "columns": PLANTED_COLUMNS, "rows": found.rows()}
 
@@ -157,7 +178,8 @@ def _planted_table(found: Detectability) -> dict[str, Any]:
 def _half_said(found: Detectability) -> str:
     half = found.half
     if half.contrast is None:
-        return f"Less than half was found even at the strongest contrast, {found.contrasts[-1]:g}: this run is blind to fainter ink of this kind."
+        strongest = f"{found.contrasts[-1]:g}"
+        return f"Less than half was found even at the strongest contrast, {strongest}: this run is blind to fainter ink of this kind."
     if half.is_below:
         return f"More than half was found at the faintest contrast, {half.contrast:g}, already; give fainter ones (--contrasts)."
     low = f"less than {found.contrasts[0]:g}" if half.low is None else f"{half.low:.2g}"
@@ -171,7 +193,11 @@ def _found_alt(panel: Panel) -> str:
 
 
 def _null_alt(panel: Panel) -> str:
-    return "Components at least so strong per square centimetre: found (black), and in " + ", ".join(k.name for k in panel.kinds) + " copies"
+    return (
+        "Components at least so strong per square centimetre: found (black), and in "
+        + ", ".join(k.name for k in panel.kinds)
+        + " copies"
+    )
 
 
 def _curve_alt(found: Detectability) -> str:
@@ -180,7 +206,9 @@ def _curve_alt(found: Detectability) -> str:
 
 def _map_alt(found: Detectability) -> str:
     missed = int(np.isinf(found.least).sum())
-    return f"The least contrast found at each of {len(found.least)} places on the papyrus; {missed} missed every contrast"
+    return (
+        f"The least contrast found at each of {len(found.least)} places on the papyrus; {missed} missed every contrast"
+    )
 
 
 def _digits(value: float) -> float:

@@ -28,7 +28,8 @@ def study(
     """
     if settings.data.kind != "fragments":
         raise InputError(
-            f"data.kind is {settings.data.kind} ({settings.data.root}): the placebo panel changes flattened layer stacks; give a run of fragments"
+            f"data.kind is {settings.data.kind} ({settings.data.root}): the placebo panel changes flattened layer stacks; "
+            "give a run of fragments"
         )
     if copies < 1:
         raise InputError(f"--copies is {copies}; expected 1 or more of each seeded kind")
@@ -39,7 +40,9 @@ def study(
         folder = output / fragment.id
         real = predicted(settings, fragment, folder, fit)
         panel = placebo_panel(settings, fragment, folder / "placebo", fit, real, copies)
-        planted = planting and detectability(settings, fragment, folder / "placebo", fit, real, planting)
+        planted = None
+        if planting is not None:
+            planted = detectability(settings, fragment, folder / "placebo", fit, real, planting)
         records.append(fragment_record(fragment, panel, planted, output, fragment.id))
     content = {"title": TITLE, "note": NOTE, "command": command, "fragments": records}
     write_json(output / NAME, content)

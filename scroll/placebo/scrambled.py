@@ -44,7 +44,9 @@ def with_values_of(shape: FloatArray, values: FloatArray) -> FloatArray:
     return np.take_along_axis(np.sort(values, axis=1), ranks, axis=1)
 
 
-def scrambled_tile(tile: FloatArray, inside: NDArray[np.bool_], rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def scrambled_tile(
+    tile: FloatArray, inside: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
     """Mean of each layer, (Z,), and its scrambled differences from it, (Z, E, E), 0 outside the papyrus `inside` (E, E).
 
     What is not papyrus counts as the mean while phases are changed, and the papyrus gets back exactly its own grey values.

@@ -35,12 +35,16 @@ def numbered(layers: int, shape_yx: tuple[int, int] = (40, 36)) -> np.ndarray:
 
 @pytest.mark.parametrize("layers", [17, 16])
 @pytest.mark.parametrize("bin_yx", [1, 2])
-def test_the_reversed_copy_is_the_mirror_image_about_the_sheets_centre(tmp_path: Path, layers: int, bin_yx: int) -> None:
+def test_the_reversed_copy_is_the_mirror_image_about_the_sheets_centre(
+    tmp_path: Path, layers: int, bin_yx: int
+) -> None:
     real = fragment(tmp_path, numbered(layers), bin_yx=bin_yx)
     centre = layers // 2
     seen = reversed_copy(real).ct[:, 0, 0] // 1000
     assert (real.ct[:, 0, 0] // 1000).tolist() == list(range(centre - 4, centre + 3))
-    assert seen.tolist() == list(range(centre + 4, centre - 3, -1))  # the sheet's centre where it was: fifth of the window
+    assert seen.tolist() == list(
+        range(centre + 4, centre - 3, -1)
+    )  # the sheet's centre where it was: fifth of the window
 
 
 def test_reversing_twice_shows_the_fragment_again(tmp_path: Path) -> None:

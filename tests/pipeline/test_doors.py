@@ -32,6 +32,7 @@ DOORS = {
     "compare": [str(REPOSITORY / "scripts" / "compare.py")],
     "replay": [str(REPOSITORY / "scripts" / "replay.py")],
     "bench_gpu": [str(REPOSITORY / "scripts" / "bench_gpu.py")],
+    "placebo": [str(REPOSITORY / "scripts" / "placebo.py")],
     "preview": [str(REPOSITORY / "scripts" / "preview.py")],
     "joint": ["-m", "ensemble.joint"],
     "check": ["-m", "ensemble.check"],
