@@ -21,12 +21,14 @@ TILE_UM = 4000.0
 """Edge of a scrambled tile: letters are 2 to 3 mm high, so that each is spread over more than its own place."""
 SAYS = {
     SCRAMBLED: (
-        "texture of the same wavelengths, directions and grey values in every layer, phases at random: nothing that was drawn is left. "
-        "Cracks, edges and single fibres are gone too, so a run that mistakes those for ink looks better here than it is."
+        "texture of the same wavelengths, directions and grey values in every layer, phases at random: no shape that was drawn is left. "
+        "Cracks, edges and single fibres are gone too, so a run that mistakes those for ink looks better here than it is; and what ink "
+        "adds to the spectrum stays as blobs, so on a densely written fragment chances come out too high."
     ),
     REVERSED: (
-        "the same papyrus looked at from its back: real fibres, cracks and noise. Its ink lies as far behind the sheet's centre as it lay "
-        "before it; where data.depth reaches that far the run may still see it, and then every chance comes out too high, never too low."
+        "the same papyrus looked at from its back: real fibres, cracks and noise, though the fibres of the back run across those of the "
+        "face. Its ink lies as far behind the sheet's centre as it lay before it; where data.depth reaches that far the run may still "
+        "see it. Both make chances too high, never too low."
     ),
     SHUFFLED: (
         "the layers that the run sees, in a random order. Ink keeps its shape in the plane, so this is no copy without ink and no chance "

@@ -113,10 +113,9 @@ def map_picture(path: Path, fragment: Fragment, found: Detectability) -> None:
     count = len(found.contrasts)
     colours = [colormaps[RAMP](number / max(1, count - 1)) for number in range(count)]
     to_mm = fragment.pixel_um * fragment.data.bin_yx / 1000
-    edge = found.cells.cell_px * to_mm
-    margin = (found.cells.cell_px - found.cells.letter_px) // 2
+    edge = found.cells.letter_px * to_mm
     for (y, x), least in zip(found.cells.corner_px, found.least, strict=True):
-        corner = ((x - margin) * to_mm, (y - margin) * to_mm)
+        corner = (x * to_mm, y * to_mm)
         if np.isfinite(least):
             colour = colours[int(np.searchsorted(found.contrasts, least))]
             axes.add_patch(Rectangle(corner, edge, edge, facecolor=colour, edgecolor="white", linewidth=1))
