@@ -6,16 +6,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from ensemble.placebo.chance import block_p, chance_imagined, rate_per_cm2
 from ensemble.placebo.components import Components, share_on_found, strongest_in_blocks
-from ensemble.placebo.copies import BLANK, SAYS, placebo_copies, tile_px
+from ensemble.placebo.copies import BLANK, SAYS, Copy, placebo_copies, tile_px
 from ensemble.placebo.predicted import Predicted, predicted
 from scroll.config import Settings
 from scroll.fragments import Fragment
+from scroll.labels import share_in_blocks
 from scroll.metrics.bootstrap import block_edge_um
 
 Floats = NDArray[np.float64]
+RIM_UM = 100.0
 FAR_MORE = 2.0  # times the share that what was found covers
 STANDS_OUT = 0.1
 """Up to this chance of being imagined a component is said to stand out; of all that do, about a tenth may still be imagined."""
@@ -108,9 +111,9 @@ def placebo_panel(
     edge_um = block_edge_um(papyrus_cm2 * 1e8)
     edge_px = edge_um / fragment.pixel_um
     by_kind: dict[str, list[_Shown]] = {}
-    for copy in placebo_copies(fragment, count):
+    for copy in placebo_copies(fragment, _ink_and_rim(real.mask, fragment), count):
         found = predicted(settings, copy.fragment, folder / copy.name, fit)
-        by_kind.setdefault(copy.kind, []).append(_shown(found.pieces, fragment, edge_px, real))
+        by_kind.setdefault(copy.kind, []).append(_shown(found.pieces, copy, edge_px, real))
     kinds = [_kind(name, shown, real.pieces.strength, papyrus_cm2) for name, shown in by_kind.items()]
     tile_mm = tile_px(fragment) * fragment.pixel_um * fragment.data.bin_yx / 1000
     return Panel(real, papyrus_cm2, kinds, tile_mm, edge_um / 1000)
@@ -125,9 +128,16 @@ class _Shown:
     on_found: float
 
 
-def _shown(pieces: Components, fragment: Fragment, edge_px: float, real: Predicted) -> _Shown:
-    strongest = strongest_in_blocks([pieces], fragment.full_mask, edge_px)
-    return _Shown(pieces.strength, strongest, share_on_found(pieces, real.mask))
+def _shown(pieces: Components, copy: Copy, edge_px: float, real: Predicted) -> _Shown:
+    strongest = strongest_in_blocks([pieces], copy.fragment.full_mask, edge_px)
+    return _Shown(pieces.strength, strongest, share_on_found(pieces, copy.laid_on(real.mask)))
+
+
+def _ink_and_rim(mask: NDArray[np.bool_], fragment: Fragment) -> NDArray[np.bool_]:
+    """What was found and RIM_UM around it, for a mask is narrower than its stroke, (Y, X) at working resolution."""
+    found = share_in_blocks(mask, fragment.data.bin_yx) > 0
+    rim_px = max(1, round(RIM_UM / (fragment.pixel_um * fragment.data.bin_yx)))
+    return np.asarray(distance_transform_edt(~found) <= rim_px) if found.any() else found
 
 
 def _kind(name: str, shown: list[_Shown], of_real: Floats, papyrus_cm2: float) -> Kind:

@@ -19,6 +19,7 @@ from scroll.volumes.volume import Volume
 
 FloatArray = NDArray[np.float32]
 LEAST_EDGE_PX = 8
+LEAST_KEPT = 0.25
 SHARED = 4  # a quarter of a tile is shared with its neighbour
 
 
@@ -39,24 +40,35 @@ def with_phases(tile: FloatArray, phases: NDArray[np.complex64]) -> FloatArray:
 
 
 def with_values_of(shape: FloatArray, values: FloatArray) -> FloatArray:
-    """Each row of `shape` (Z, N) in its own order of size, made of that row's `values` (Z, N): the histogram is exactly theirs."""
+    """Each row of `shape` (Z, N) in its own order of size, made of that row's `values` (Z, M): the histogram is theirs.
+
+    With as many values as places it is exactly theirs; else quantiles are read between them.
+    """
     ranks = np.argsort(np.argsort(shape, axis=1, kind="stable"), axis=1, kind="stable")
-    return np.take_along_axis(np.sort(values, axis=1), ranks, axis=1)
+    ordered = np.sort(values, axis=1)
+    if ordered.shape[1] != shape.shape[1]:
+        place = np.linspace(0, ordered.shape[1] - 1, shape.shape[1])
+        ordered = np.stack([np.interp(place, np.arange(len(row)), row) for row in ordered]).astype(np.float32)
+    return np.take_along_axis(ordered, ranks, axis=1)
 
 
 def scrambled_tile(
-    tile: FloatArray, inside: NDArray[np.bool_], rng: np.random.Generator
+    tile: FloatArray, inside: NDArray[np.bool_], kept: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     """Mean of each layer, (Z,), and its scrambled differences from it, (Z, E, E), 0 outside the papyrus `inside` (E, E).
 
-    What is not papyrus counts as the mean while phases are changed, and the papyrus gets back exactly its own grey values.
+    Texture and grey values are those where `kept` (E, E), within the papyrus, is true; the rest counts as the mean while phases
+    are changed. Where less than a quarter of the papyrus is kept that says too little, and all of it is taken.
     """
     changed = np.zeros(tile.shape, np.float32)
     if not inside.any():
         return np.zeros(len(tile), np.float32), changed
-    values = tile[:, inside]
+    source = inside & kept
+    if source.sum() < LEAST_KEPT * inside.sum():
+        source = inside
+    values = tile[:, source]
     mean = values.mean(axis=1, dtype=np.float64).astype(np.float32)
-    flat = np.where(inside, tile - mean[:, None, None], np.float32(0))
+    flat = np.where(source, tile - mean[:, None, None], np.float32(0))
     turned = with_phases(flat, random_phases(tile.shape[1], rng))
     changed[:, inside] = with_values_of(turned[:, inside], values) - mean[:, None]
     return mean, changed
@@ -70,6 +82,7 @@ def _bytes(tile: tuple[FloatArray, FloatArray]) -> int:
 class PhaseScrambled:
     """A lazy (Z, Y, X) array: `volume` scrambled within the papyrus `mask` (Y, X), as it is outside of it.
 
+    Texture is taken from where `kept` (Y, X) is true.
     Tiles of `edge_px` share a quarter with their neighbours, where they are blended so that the variance stays. A voxel
     depends on seed and place alone, not on the window it is read in. Memory: two rows of tiles, 4 bytes a voxel.
     """
@@ -78,6 +91,7 @@ class PhaseScrambled:
     mask: NDArray[np.bool_]
     edge_px: int
     seed: int
+    kept: NDArray[np.bool_]
     tiles: LruCache[tuple[FloatArray, FloatArray]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +101,7 @@ class PhaseScrambled:
             InputError: tiles too small, or a mask of another size.
         """
         depth, height, width = self.volume.shape
-        if self.edge_px < LEAST_EDGE_PX or self.mask.shape != (height, width):
+        if self.edge_px < LEAST_EDGE_PX or not self.mask.shape == self.kept.shape == (height, width):
             raise InputError(
                 f"{self.volume.path}: tiles of {self.edge_px} pixels and a mask of {self.mask.shape}; expected {LEAST_EDGE_PX} "
                 f"pixels or more and {(height, width)}"
@@ -166,14 +180,16 @@ class PhaseScrambled:
             spans.append((first, max(first, 0), min(first + self.edge_px, length)))
         (top, y0, y1), (left, x0, x1) = spans
         tile = np.zeros((depth, self.edge_px, self.edge_px), np.float32)
-        inside = np.zeros((self.edge_px, self.edge_px), bool)
+        inside, kept = (np.zeros((self.edge_px, self.edge_px), bool) for _ in range(2))
         own = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
-        inside[own] = self.mask[y0:y1, x0:x1]
+        inside[own], kept[own] = self.mask[y0:y1, x0:x1], self.kept[y0:y1, x0:x1]
         if inside.any():
             tile[(slice(None), *own)] = self.volume[:, y0:y1, x0:x1]
-        return scrambled_tile(tile, inside, np.random.default_rng([self.seed, row, column]))
+        return scrambled_tile(tile, inside, kept, np.random.default_rng([self.seed, row, column]))
 
 
-def phase_scrambled(volume: Volume, mask: NDArray[np.bool_], edge_px: int, seed: int) -> Volume:
-    """The same volume with random phases within the papyrus; its path and voxel size stay."""
-    return replace(volume, array=PhaseScrambled(volume, mask, edge_px, seed))
+def phase_scrambled(
+    volume: Volume, mask: NDArray[np.bool_], edge_px: int, seed: int, kept: NDArray[np.bool_] | None = None
+) -> Volume:
+    """The same volume with random phases within the papyrus, of the texture of all of it or of where `kept` (Y, X) is true."""
+    return replace(volume, array=PhaseScrambled(volume, mask, edge_px, seed, mask if kept is None else kept))

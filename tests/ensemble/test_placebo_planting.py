@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from ensemble.placebo.copies import Planted, Scrambled, Shuffled, changed, placebo_copies, reversed_copy
+from ensemble.placebo.copies import REVERSED, Copy, Planted, Scrambled, Shuffled, changed, placebo_copies, reversed_copy
 from ensemble.placebo.detectability import check_contrasts, found_share
 from ensemble.placebo.planting import Cells, face_layer, film_of, free_cells, learnt_layer, letter_height_um, letters_at
 from scroll.config import DataSettings
@@ -47,10 +47,15 @@ def test_the_reversed_copy_is_the_mirror_image_about_the_sheets_centre(
     )  # the sheet's centre where it was: fifth of the window
 
 
-def test_reversing_twice_shows_the_fragment_again(tmp_path: Path) -> None:
-    real = fragment(tmp_path, numbered(17))
-    again = reversed_copy(reversed_copy(real))
-    assert (again.ct[...] == real.ct[...]).all() and again.key == real.key
+def test_the_reversed_copy_is_turned_by_a_quarter_with_its_papyrus(tmp_path: Path) -> None:
+    layers = numbered(17) + np.arange(40, dtype=np.uint16)[:, None]
+    real = fragment(tmp_path, layers)
+    Image.fromarray((np.arange(40)[:, None] * np.ones(36) < 20).astype(np.uint8) * 255).save(real.folder / "mask.png")
+    copy = reversed_copy(real)
+    assert copy.shape_yx == (36, 40) and copy.mask.shape == copy.ct.shape[1:] == (36, 40)
+    assert (copy.mask == real.mask.T).all() and copy.mask[:, :20].all() and not copy.mask[:, 20:].any()
+    assert (np.diff(copy.ct[0, 0].astype(int)) == 1).all()  # what grew down the rows grows along them
+    assert Copy(REVERSED, 1, copy).laid_on(real.mask).shape == (36, 40)
 
 
 def test_a_mirrored_window_that_hangs_over_is_moved_into_the_stack(tmp_path: Path) -> None:
@@ -60,11 +65,22 @@ def test_a_mirrored_window_that_hangs_over_is_moved_into_the_stack(tmp_path: Pat
 
 def test_every_copy_has_a_key_and_a_name_of_its_own_and_the_files_of_the_original(tmp_path: Path) -> None:
     real = fragment(tmp_path, numbered(17))
-    copies = placebo_copies(real, 2)
+    kept = np.ones((40, 36), bool)
+    copies = placebo_copies(real, np.zeros((40, 36), bool), 2)
     assert len({copy.name for copy in copies}) == len({copy.fragment.key for copy in copies} | {real.key}) - 1 == 5
     assert all(copy.fragment.folder == real.folder for copy in copies)
-    assert {one.fragment.key for one in placebo_copies(real, 2)} == {copy.fragment.key for copy in copies}
-    assert changed(real, Scrambled(1, 16), "").key != changed(real, Scrambled(1, 32), "").key
+    assert {one.fragment.key for one in placebo_copies(real, np.zeros((40, 36), bool), 2)} == {
+        copy.fragment.key for copy in copies
+    }
+    assert (
+        len(
+            {
+                changed(real, how, "").key
+                for how in (Scrambled(1, 16, kept), Scrambled(1, 32, kept), Scrambled(1, 16, ~kept))
+            }
+        )
+        == 3
+    )
 
 
 def test_a_shuffled_fragment_holds_the_layers_of_its_window_and_the_same_grey_scale(tmp_path: Path) -> None:

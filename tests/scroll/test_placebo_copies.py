@@ -12,6 +12,7 @@ from scroll.phantom.fields import smooth_noise
 from scroll.placebo.planted import film_share, planted_film
 from scroll.placebo.scrambled import phase_scrambled, random_phases, scrambled_tile, with_phases
 from scroll.placebo.shuffled import layer_order, shuffled_layers
+from scroll.placebo.turned import exchanged_axes
 from scroll.volumes.reversed_layers import reversed_layers
 from scroll.volumes.volume import Volume
 
@@ -101,8 +102,8 @@ def test_layers_keep_their_relation_to_one_another() -> None:
 
 
 def test_a_scrambled_tile_has_its_grey_values_again_and_nearly_its_spectrum_but_elsewhere() -> None:
-    tile = np.asarray(papyrus((3, 64, 64))[...], np.float32)
-    mean, changed = scrambled_tile(tile, np.ones((64, 64), bool), np.random.default_rng(2))
+    tile, whole = np.asarray(papyrus((3, 64, 64))[...], np.float32), np.ones((64, 64), bool)
+    mean, changed = scrambled_tile(tile, whole, whole, np.random.default_rng(2))
     scrambled = changed + mean[:, None, None]
     assert np.sort(scrambled, axis=None) == pytest.approx(np.sort(tile, axis=None), abs=0.01)
     power = [np.abs(np.fft.rfft2(one - one.mean(axis=(1, 2), keepdims=True))) ** 2 for one in (tile, scrambled)]
@@ -134,6 +135,23 @@ def test_blended_tiles_keep_mean_and_spread_of_every_layer() -> None:
     whole = volume[...].astype(float)
     assert scrambled.mean(axis=(1, 2)) == pytest.approx(whole.mean(axis=(1, 2)), rel=0.005)
     assert scrambled.std(axis=(1, 2)) == pytest.approx(whole.std(axis=(1, 2)), rel=0.08)
+
+
+def test_texture_is_taken_from_what_is_kept_alone() -> None:
+    volume = papyrus((3, 96, 96))
+    ink = np.zeros((96, 96), bool)
+    ink[30:60, 20:70] = True
+    inked = Volume((volume[...] + np.uint16(20000) * ink).astype(np.uint16), Path("inked"))
+    scrambled = phase_scrambled(inked, np.ones((96, 96), bool), 48, 1, kept=~ink)[...]
+    assert scrambled.max() < volume[...].max() + 3000 and scrambled.min() > volume[...].min() - 3000
+    assert scrambled.std() == pytest.approx(volume[...].std(), rel=0.25)
+
+
+def test_rows_and_columns_change_places() -> None:
+    volume = papyrus()
+    turned = exchanged_axes(volume)
+    assert (turned[1:4, 5:30:2, 3:] == volume[1:4, 3:, 5:30:2].transpose(0, 2, 1)).all()
+    assert (exchanged_axes(turned)[...] == volume[...]).all()
 
 
 def test_what_is_no_papyrus_stays_and_seeds_differ() -> None:
