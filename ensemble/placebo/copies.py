@@ -23,9 +23,9 @@ TILE_UM = 4000.0
 """Edge of a scrambled tile: letters are 2 to 3 mm high, so that each is spread over more than its own place."""
 SAYS = {
     SCRAMBLED: (
-        "texture of the same wavelengths, directions and grey values in every layer, phases at random: no shape that was drawn is left. It "
-        "is taken from where nothing was found, for ink's own wavelengths would come back as blobs; what ink was missed still does. Cracks, "
-        "edges and single fibres are gone too, so a run that mistakes those for ink looks better here than it is."
+        "texture of the same wavelengths, directions and grey values in every layer, phases at random: no shape that was drawn is "
+        "left. It is taken from where nothing was found, for ink's own wavelengths would come back as blobs; what ink was missed still "
+        "does. Cracks, edges and single fibres are gone too, so a run that mistakes those for ink looks better here than it is."
     ),
     REVERSED: (
         "the same papyrus looked at from its back and turned by a quarter, so that fibres run as those of the face do: real fibres, cracks "

@@ -30,6 +30,7 @@ COMPONENT_COLUMNS = {
     "placebo_per_cm2": "Placebo shows at least so strong, per cm²",
     "p": "p of one block",
     "chance_imagined": "Chance of being imagined",
+    **{f"chance_{name}": f"by the {name} copy" for name in BLANK},
     "verdict": "Verdict",
 }
 COPY_COLUMNS = {
@@ -95,21 +96,29 @@ def _picture(path: Path, output: Path, draw: Callable[[Path], None], alt: str) -
     return {"path": path.relative_to(output).as_posix(), "alt": alt, "caption": alt}
 
 
-def verdict(chance: float) -> str:
-    """A chance in words.
+def verdict(chances: dict[str, float]) -> str:
+    """A component's chances by kind of blank copy in words.
 
-    >>> verdict(0.04), verdict(0.4)
-    ('stands out', 'may be imagined')
+    >>> verdict({"phase-scrambled": 0.04, "reversed": 0.1})
+    'stands out'
+    >>> verdict({"phase-scrambled": 0.4, "reversed": 0.1})
+    'stands out of reversed only'
+    >>> verdict({"phase-scrambled": 0.4, "reversed": 0.2})
+    'may be imagined'
     """
-    return "stands out" if chance <= STANDS_OUT else "may be imagined"
+    passed = [name for name, chance in chances.items() if chance <= STANDS_OUT]
+    if len(passed) == len(chances):
+        return "stands out"
+    return f"stands out of {' and '.join(passed)} only" if passed else "may be imagined"
 
 
 def _panel_note(panel: Panel) -> str:
     stands_out = int((panel.chance <= STANDS_OUT).sum())
     areas = " and ".join(f"{kind.area_cm2:.2f} cm2 of {kind.name} placebo" for kind in panel.blank)
+    alone = " and ".join(f"{int((kind.chance <= STANDS_OUT).sum())} of the {kind.name} one" for kind in panel.blank)
     note = (
-        f"{stands_out} of {len(panel.real.pieces)} components stand out (chance of being imagined {STANDS_OUT:g} or less), "
-        f"judged on {areas}, for {panel.papyrus_cm2:.2f} cm2 of papyrus. "
+        f"{stands_out} of {len(panel.real.pieces)} components stand out of both blank copies (chance of being imagined {STANDS_OUT:g} "
+        f"or less), {alone} alone, judged on {areas}, for {panel.papyrus_cm2:.2f} cm2 of papyrus. "
         f"The least chance this much placebo could tell is {panel.least_chance:.2g}"
     )
     again = [
@@ -133,7 +142,8 @@ def _components_table(panel: Panel) -> dict[str, Any]:
             "placebo_per_cm2": _digits(panel.rate[n]),
             "p": _digits(panel.p[n]),
             "chance_imagined": _digits(panel.chance[n]),
-            "verdict": verdict(float(panel.chance[n])),
+            **{f"chance_{kind.name}": _digits(kind.chance[n]) for kind in panel.blank},
+            "verdict": verdict({kind.name: float(kind.chance[n]) for kind in panel.blank}),
             "by_copy": {kind.name: _by_copy(kind, int(n)) for kind in panel.kinds},
         }
         for n in order

@@ -28,7 +28,7 @@ class Studies:
         source = self.root / data / "test"
         done, _ = step("scripts/placebo.py", self.config, "--input", source, "--output", output, *options)
         assert done.returncode == 0, done.stderr
-        assert "stand out" in done.stdout
+        assert "stand out of both blank copies" in done.stdout
         return output
 
     def written(self) -> Path:
@@ -71,7 +71,7 @@ def test_components_on_letters_are_less_likely_imagined_than_those_beside_them(s
     assert len(on_letters) >= 8 and len(beside) >= 3
     lower = np.mean(np.array(on_letters)[:, None] < np.array(beside)[None])
     assert lower > 0.7, (on_letters, beside)
-    assert np.median(on_letters) <= 0.35 < np.median(beside)
+    assert np.median(on_letters) < np.median(beside)
 
 
 def test_what_is_found_on_bare_papyrus_may_be_imagined(studies: Studies) -> None:
