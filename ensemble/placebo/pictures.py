@@ -39,7 +39,9 @@ def found_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
     bar.ax.set_yticklabels([f"{tick:g}" for tick in ticks])
     bar.ax.minorticks_off()
     bar.ax.axhline(STANDS_OUT, color="white", linewidth=2)
-    bar.set_label(f"chance of being imagined (white line: {STANDS_OUT:g}; below it a component stands out)")
+    bar.set_label(
+        f"chance of being imagined, the worse of both blank copies (white line: {STANDS_OUT:g}; below it a component stands out)"
+    )
     axes.set_title(f"{fragment.id}: what was found, {len(panel.real.pieces)} components")
     _save(figure, path)
 

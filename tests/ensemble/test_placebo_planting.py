@@ -10,7 +10,9 @@ from PIL import Image
 from ensemble.placebo.copies import REVERSED, Copy, Planted, Scrambled, Shuffled, changed, placebo_copies, reversed_copy
 from ensemble.placebo.detectability import check_contrasts, found_share
 from ensemble.placebo.planting import Cells, face_layer, film_of, free_cells, learnt_layer, letter_height_um, letters_at
+from ensemble.placebo.study import study
 from scroll.config import DataSettings
+from scroll.config_file import load_settings
 from scroll.errors import InputError
 from scroll.fragments import Fragment
 
@@ -184,3 +186,11 @@ def test_share_of_a_letter_that_lies_in_a_mask() -> None:
 def test_contrasts_that_make_no_curve_are_refused(contrasts: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="rising"):
         check_contrasts(contrasts)
+
+
+def test_a_run_on_cubes_and_no_copies_at_all_are_refused(tmp_path: Path) -> None:
+    configs = Path(__file__).resolve().parents[2] / "configs"
+    with pytest.raises(InputError, match="give a run of fragments"):
+        study(load_settings(configs / "demo_surface.yaml", []), tmp_path, tmp_path, 1, None, "")
+    with pytest.raises(InputError, match="--copies is 0"):
+        study(load_settings(configs / "demo.yaml", []), tmp_path, tmp_path, 0, None, "")
