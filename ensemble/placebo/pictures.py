@@ -40,7 +40,7 @@ def found_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
     bar.ax.minorticks_off()
     bar.ax.axhline(STANDS_OUT, color="white", linewidth=2)
     bar.set_label(
-        f"chance of being imagined, the worse of both blank copies (white line: {STANDS_OUT:g}; below it a component stands out)"
+        f"chance of being imagined, the worse of both blank copies\n(white line: {STANDS_OUT:g}; below it a component stands out)"
     )
     axes.set_title(f"{fragment.id}: what was found, {len(panel.real.pieces)} components")
     _save(figure, path)
@@ -48,17 +48,22 @@ def found_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
 
 def null_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
     """How many components a square centimetre holds that are at least so strong: really found, and in each kind of copy."""
+    from matplotlib.ticker import FuncFormatter
+
     figure, axes = _plain_figure()
     _survival(
         axes, panel.real.pieces.strength, panel.papyrus_cm2, {"color": "black", "linewidth": 2.4, "label": "found"}
     )
     for number, kind in enumerate(panel.kinds):
         is_blank = kind.name in BLANK
-        name = f"{kind.name}, {kind.area_cm2:.2g} cm²" + ("" if is_blank else " (still holds ink)")
+        name = f"{kind.name}, {kind.area_cm2:.2g} cm²" + ("" if is_blank else " (ink would keep its shape)")
         style = {"color": COLOURS[number], "linewidth": 1.8, "linestyle": "-" if is_blank else "--", "label": name}
         _survival(axes, kind.strengths, kind.area_cm2, style)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else ""))
     axes.set_xlabel("strength of a component (log-odds above the threshold x mm²)")
     axes.set_ylabel("components at least so strong, per cm²")
     axes.set_title(f"{fragment.id}: found against imagined")
