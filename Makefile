@@ -11,7 +11,7 @@ TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 OF_BUNDLE := $(if $(OUT),--output $(OUT)) $(if $(OWNER),--owner $(OWNER)) $(if $(SLUG),--slug $(SLUG)) $(if $(DOWNLOAD),--download $(DOWNLOAD)) $(if $(WHEELS),--wheels $(WHEELS))
 OPTIONS := $(strip $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair)))
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stage1 stage2 joint preview montage plan tune predict preflight doctor kaggle-bundle neuroglancer napari check test test-all bench clean
+.PHONY: help setup demo stage1 stage2 joint preview placebo montage plan tune predict preflight doctor kaggle-bundle neuroglancer napari check test test-all bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ joint: setup  ## train one member and stage two on end to end, where the configu
 
 preview: setup  ## a contact sheet of augmented training patches with their labels
 	$(BIN)/python scripts/preview.py $(CONFIG) $(OPTIONS)
+
+placebo: setup  ## CONFIG, INPUT=folder: is what was found real, what would be missed? Blank copies, planted ink; into RUN/predict
+	$(BIN)/python scripts/placebo.py $(CONFIG) --input $(INPUT) --output $(RUN)/predict $(OPTIONS)
 
 montage: setup  ## RUN=runs/demo: one wide PNG of a finished run, for a post or a chat: CT, prediction, errors
 	$(BIN)/python scripts/montage.py $(RUN) $(if $(TRUTH),--truth $(TRUTH)) $(if $(COUNT),--count $(COUNT)) $(if $(OUT),--out $(OUT))

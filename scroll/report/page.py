@@ -12,7 +12,7 @@ from scroll.files import read_json, write_text
 from scroll.report.charts import reliability_svg, sweep_svg
 from scroll.report.curves import curve_svg, read_histories
 from scroll.report.pictures import FOUND, INVENTED, LEGEND, MAX_WIDTH_PX, MISSED, NOT_SCORED, SHEET_COLOURS
-from scroll.report.tables import fold_table, made_with, receipts, score_table, signed
+from scroll.report.tables import figure, fold_table, made_with, receipts, score_table, signed
 from scroll.report.tiles import LABEL_COLOUR, PROB_COLOUR
 
 PICTURE_BUDGET_BYTES = 5_000_000  # as base64 a third more, beside the viewer's 8 million: the page stays below 20 MB
@@ -67,7 +67,7 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
     page = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    page.filters["signed"] = signed
+    page.filters |= {"signed": signed, "figure": figure}
     html = page.get_template(TEMPLATE).render(
         **_about(score, run_dir),
         **_shown(output_dir, score),

@@ -35,6 +35,17 @@ def cell(row: Mapping[str, Any], key: str, best_by: str) -> str:
     return f"{row[key]:.3f}" if is_number(row.get(key)) else "–"
 
 
+def figure(value: Any) -> str:
+    """A cell of any table: numbers to three digits, so that what is small does not become 0; a dash for what is unknown.
+
+    >>> figure(0.00123456), figure(7), figure("found"), figure(None)
+    ('0.00123', '7', 'found', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def signed(number: float, digits: int = 3) -> str:
     """A difference with its sign, the minus as wide as the plus.
 

@@ -36,6 +36,7 @@ DOORS = {
     "montage": [str(REPOSITORY / "scripts" / "montage.py")],
     "neuroglancer": [str(REPOSITORY / "scripts" / "neuroglancer.py")],
     "napari_view": [str(REPOSITORY / "scripts" / "napari_view.py")],
+    "placebo": [str(REPOSITORY / "scripts" / "placebo.py")],
     "preview": [str(REPOSITORY / "scripts" / "preview.py")],
     "joint": ["-m", "ensemble.joint"],
     "check": ["-m", "ensemble.check"],

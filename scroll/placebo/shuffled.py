@@ -1,0 +1,57 @@
+"""A stack with its layers in a random order: what lies in the plane stays, what is learnt from the order of depths goes."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.errors import InputError
+from scroll.volumes.volume import Volume
+
+
+def layer_order(layers: int, seed: int) -> tuple[int, ...]:
+    """A permutation of the layers, the same for the same seed, and never the one that changes nothing.
+
+    >>> sorted(layer_order(5, seed=1))
+    [0, 1, 2, 3, 4]
+
+    Raises:
+        InputError: fewer than two layers, which have but one order.
+    """
+    if layers < 2:
+        raise InputError(f"{layers} layer has no other order; expected a data.depth of two layers or more")
+    rng = np.random.default_rng([seed, layers])
+    order = rng.permutation(layers)
+    while (order == np.arange(layers)).all():
+        order = rng.permutation(layers)
+    return tuple(int(z) for z in order)
+
+
+@dataclass(frozen=True, eq=False)
+class ShuffledLayers:
+    """A lazy (Z, Y, X) array whose layer z is layer `order[z]` of `volume`."""
+
+    volume: Volume
+    order: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """That of the volume."""
+        return self.volume.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of the volume."""
+        return self.volume.dtype
+
+    def __getitem__(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        """The block of three slices with positive steps inside the shape; reads the layers between the ones it needs too."""
+        picked = np.array(self.order)[box[0]]
+        first = int(picked.min())
+        return np.asarray(self.volume[(slice(first, int(picked.max()) + 1), *box[1:])])[picked - first]
+
+
+def shuffled_layers(volume: Volume, seed: int) -> Volume:
+    """The same volume with its layers in the order `layer_order` gives; its path and voxel size stay."""
+    return replace(volume, array=ShuffledLayers(volume, layer_order(volume.shape[0], seed)))
