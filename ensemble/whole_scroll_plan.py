@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,8 +65,15 @@ class Wish:
         """Refuse what does not fit together.
 
         Raises:
-            InputError: a shard is not made of whole chunks.
+            InputError: a shard is not made of whole chunks, or a level or a grey scale that cannot be.
         """
+        if self.level < 0:
+            raise InputError(f"--level {self.level}: expected 0, the finest level of the volume, or more")
+        if self.grey_scale is not None and not (isfinite(sum(self.grey_scale)) and self.grey_scale[1] > 0):
+            middle, spread = self.grey_scale
+            raise InputError(
+                f"--grey {middle:g} {spread:g}: expected the median and a spread above 0, such as --grey 100 40; or leave it out"
+            )
         if self.chunk_vox < 1 or self.shard_vox < 1 or self.shard_vox % self.chunk_vox or self.levels < 1:
             raise InputError(
                 f"--shard {self.shard_vox} --chunk {self.chunk_vox} --levels {self.levels}: expected a shard of whole chunks and one "

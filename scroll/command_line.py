@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from scroll.errors import InputError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+
 
 def run_door(main: Callable[[], int | None]) -> None:
     """Run `main` and exit: 0 or what it returns, 2 after a mendable error told in one line, 130 after Ctrl-C."""
@@ -15,9 +18,14 @@ def run_door(main: Callable[[], int | None]) -> None:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in FULL + CLOSED:
             raise
-        print(f"error: {error}; free some space, then run the same command again: it goes on", file=sys.stderr)
+        advice = (
+            "free some space"
+            if error.errno in FULL
+            else "name a place that you may read and write, or have it opened to you"
+        )
+        print(f"error: {error}; {advice}, then run the same command again: it goes on", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped; nothing is lost: the same command goes on where this one stopped", file=sys.stderr)

@@ -166,6 +166,20 @@ def test_what_decides_the_result_is_in_the_key_and_nothing_else(settings, scroll
     assert key != key_of_wish(changed, wish(scroll)) != key_of_wish(settings, wish(scroll, shard_vox=48))
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"level": -1}, "expected 0, the finest level"),
+        ({"grey_scale": (100.0, 0.0)}, "a spread above 0"),
+        ({"grey_scale": (float("nan"), 3.0)}, "a spread above 0"),
+        ({"shard_vox": 24}, "a shard of whole chunks"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_read(settings, changes, said):
+    with pytest.raises(InputError, match=said):
+        make_plan(settings, wish(Path("nowhere.zarr"), **changes))
+
+
 def test_a_run_on_flattened_stacks_is_refused(settings, scroll):
     data = settings.data.model_copy(update={"kind": "fragments"})
     with pytest.raises(InputError, match="flattened stacks, not volumes"):
