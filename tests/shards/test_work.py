@@ -18,6 +18,7 @@ from scroll.shards.drive import Part, run_part
 from scroll.shards.grid import Index
 from scroll.shards.ledger import Ledger
 from scroll.shards.local_engine import LocalEngine
+from scroll.shards.ray_engine import RayEngine
 from scroll.shards.status import read_status
 from scroll.shards.work import Worker, as_uint8
 from scroll.volumes import open_volume
@@ -84,7 +85,7 @@ def volume(tmp_path: Path) -> Path:
     return path
 
 
-def run(job: TinyJob, engine: LocalEngine = LocalEngine()) -> list:  # noqa: B008
+def run(job: TinyJob, engine: LocalEngine | RayEngine = LocalEngine()) -> list:  # noqa: B008
     return run_part(job.plan, job.job(), engine, Part(), tell=lambda line: None)
 
 
@@ -233,10 +234,13 @@ def test_a_worker_whose_card_is_lost_ends_instead_of_failing_every_shard_that_is
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", [LocalEngine(2), RayEngine(2)], ids=["local", "ray"])
 @pytest.mark.parametrize("always", [False, True])
-def test_a_shard_that_loses_a_card_goes_to_a_process_of_its_own_and_the_rest_is_done(tmp_path, always):
+def test_a_shard_that_loses_a_card_goes_to_a_process_of_its_own_and_the_rest_is_done(tmp_path, always, engine):
+    if isinstance(engine, RayEngine):
+        pytest.importorskip("ray")
     job = TinyJob(tmp_path, LosesItsCard((0, 0, 32), tmp_path / "mark", always), SHAPE)
-    failed = run(job, LocalEngine(2))
+    failed = run(job, engine)
     (level,) = read_status(job.ledger).levels
     assert level.done == 8 - always and len(failed) == always
     assert all("the graphics card answers no more" in one.error for one in failed)
