@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +159,19 @@ def test_a_mask_of_larger_voxels_leaves_out_what_it_says(settings, scroll, tmp_p
     np.save(tmp_path / "none.npy", np.zeros((12, 12, 12), np.uint8))
     with pytest.raises(InputError, match="no shard is left to predict"):
         make_plan(settings, wish(scroll, mask=tmp_path / "none.npy"))
+
+
+def test_a_mask_on_a_server_is_told_from_another_one_there(settings, scroll, tmp_path):
+    pytest.importorskip("obstore")
+    for name, edge in (("one", 12), ("other", 24)):
+        create_ome_zarr(tmp_path / f"{name}.zarr", (edge,) * 3, "uint8", (12,) * 3, None)[:] = 1
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        keys = [key_of_wish(settings, wish(scroll, mask=Path(f"{address}/{name}.zarr"))) for name in ("one", "other")]
+        server.shutdown()
+    assert keys[0] != keys[1]
 
 
 def test_what_decides_the_result_is_in_the_key_and_nothing_else(settings, scroll):
