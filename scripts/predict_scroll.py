@@ -49,7 +49,8 @@ def main() -> int:
         write_plan(path, plan)
         print(f"plan: {path}")
         return 0
-    part, engine = Part(*part_of_environment(arguments)), engine_of(arguments)
+    part = Part(*part_of_environment(arguments))
+    engine = engine_of(arguments, part.of)
     if part.of > 1:  # a batch script without srun is one of so many too, and nobody does the rest
         print(f"part {part.number} of {part.of}; the others are for other processes")
     plan = current_plan(settings, wish, ledger)
@@ -213,8 +214,8 @@ def part_of_environment(arguments: argparse.Namespace) -> tuple[int, int]:
     return 0, 1
 
 
-def engine_of(arguments: argparse.Namespace) -> "Engine":
-    """Where the work is done; a process that torchrun or SLURM started beside others takes one graphics card."""
+def engine_of(arguments: argparse.Namespace, parts: int) -> "Engine":
+    """Where the work is done; one of several `parts` that torchrun or SLURM started beside each other takes one graphics card."""
     if arguments.engine == "ray":
         from scroll.shards.ray_engine import RayEngine
 
@@ -223,11 +224,11 @@ def engine_of(arguments: argparse.Namespace) -> "Engine":
 
     from scroll.shards.local_engine import LocalEngine
 
-    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    cards = torch.cuda.device_count()  # asks no driver, as is_available does: it would never look at the variable again
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     devices = tuple(visible.split(",")) if visible and cards else tuple(map(str, range(cards)))
     beside = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID"))
-    if beside is not None and arguments.num_parts is None and devices:
+    if beside is not None and arguments.num_parts is None and parts > 1 and devices:
         devices = (devices[int(beside) % len(devices)],)
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[0]
     return LocalEngine(arguments.workers or max(1, len(devices)), devices)

@@ -1,16 +1,18 @@
 """The door to whole scrolls refuses what would end in nothing, or in zeros, without a word."""
 
+import os
 import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from scripts import predict_scroll
+from scripts import predict_scroll, scroll_status
 from scroll.errors import InputError
 from scroll.shards.ledger import Ledger, Outcome
-from scroll.shards.plan import Plan
+from scroll.shards.local_engine import LocalEngine
+from scroll.shards.plan import Plan, write_plan
 from scroll.volumes.shard_output import OutputFormat, open_output
 
 PLAN = Plan("key", OutputFormat((32, 32, 32), 32, 16, None), ((0, 0, 0),), 0)
@@ -56,7 +58,34 @@ def test_the_shell_of_an_allocation_is_none_of_its_tasks(monkeypatch):
     assert predict_scroll.part_of_environment(given) == (0, 1)
 
 
-def test_a_ledger_whose_output_is_gone_is_refused_and_with_it_back_the_job_goes_on(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("told", "environment", "parts", "expected"),
+    [
+        ([], {"LOCAL_RANK": "1"}, 8, LocalEngine(1, ("1",))),
+        ([], {"SLURM_LOCALID": "5", "CUDA_VISIBLE_DEVICES": "4,7"}, 8, LocalEngine(1, ("7",))),
+        ([], {"SLURM_LOCALID": "0"}, 1, LocalEngine(2, ("0", "1"))),  # a batch script of one task has all cards
+        (["--num-parts", "3", "--part-id", "1"], {"LOCAL_RANK": "1"}, 3, LocalEngine(2, ("0", "1"))),
+        (["--workers", "4"], {}, 1, LocalEngine(4, ("0", "1"))),
+    ],
+)
+def test_processes_beside_each_other_take_a_card_each(monkeypatch, told, environment, parts, expected):
+    def wakes_the_driver() -> bool:
+        raise AssertionError("the driver reads CUDA_VISIBLE_DEVICES once, and here it is not written yet")
+
+    given = arguments(monkeypatch, *told)
+    for name in ("LOCAL_RANK", "SLURM_LOCALID", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "")  # so that what is written there is undone
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", wakes_the_driver)
+    assert predict_scroll.engine_of(given, parts) == expected
+    if len(expected.devices) == 1:
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == expected.devices[0]
+
+
+def test_a_ledger_whose_output_is_gone_is_refused_and_with_it_back_the_job_goes_on(tmp_path, monkeypatch, capsys):
     path, folder = tmp_path / "prob.zarr", tmp_path / "prob.zarr.ledger"
     output = predict_scroll.output_of(PLAN, str(path), folder)
     output.write((0, 0, 0), np.full((32, 32, 32), 7, np.uint8))
@@ -65,7 +94,11 @@ def test_a_ledger_whose_output_is_gone_is_refused_and_with_it_back_the_job_goes_
     with pytest.raises(InputError, match="says that shards of it are written"):
         predict_scroll.output_of(PLAN, str(path), folder)
     assert not path.exists()
+    write_plan(folder / "plan.json", PLAN)
+    monkeypatch.setattr(sys, "argv", ["scroll_status.py", str(path)])
+    assert scroll_status.main() == 1 and "its output is gone" in capsys.readouterr().out
     (tmp_path / "elsewhere").rename(path)
+    assert scroll_status.main() == 0 and capsys.readouterr().out.startswith("complete")
     assert open_output(path) == predict_scroll.output_of(PLAN, str(path), folder)
     shutil.rmtree(path)
     shutil.rmtree(folder)
