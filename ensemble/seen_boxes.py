@@ -27,8 +27,9 @@ def prediction_about(
 
     Raises:
         MissingInputError: weights of a fold are not there.
-        InputError: the surface has no valid point.
+        InputError: the surface has no valid point, or the grey scale cannot be.
     """
+    wish.check()
     volume = open_level(wish.source, wish.level, settings.data.cache_mb)
     grey_scale = wish.grey_scale or grey_scale_about(volume, [surface], wish.level)
     recipe = EnsembleRecipe(settings, wish.source, wish.level, grey_scale, weights)

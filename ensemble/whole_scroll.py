@@ -138,4 +138,6 @@ class EnsemblePredictor:
             raise UnreadableError(f"{self.volume.path}: NaN or infinity near {corner} (z, y, x); repair the volume")
         wanted = [max(sweep.shape[axis] for sweep in sweeps) for axis in range(3)]
         short = [(0, w - n if e == n else 0) for w, n, e in zip(wanted, self.volume.shape, end, strict=True)]
-        return first, torch.from_numpy(np.pad(values, short, mode="edge")).to(device())
+        if any(missing for _, missing in short):  # else numpy would copy the block for nothing
+            values = np.pad(values, short, mode="edge")
+        return first, torch.from_numpy(values).to(device())

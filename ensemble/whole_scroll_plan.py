@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,13 +25,14 @@ from scroll.segments import (
 )
 from scroll.shards.grid import Shard, shard_at, shards_of
 from scroll.shards.plan import FORMAT, Plan
-from scroll.shards.wanted import where_marked, where_not_zero
+from scroll.shards.wanted import check_same_space, where_marked, where_not_zero
 from scroll.surfaces import open_surface
 from scroll.surfaces.blocks import Blocks
 from scroll.surfaces.geometry import check_surface
 from scroll.surfaces.surface import Surface
 from scroll.volumes.ome_zarr import open_array
 from scroll.volumes.shard_output import OutputFormat
+from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
 from scroll.window import Sweep, symmetric_mean, windows_about
 from stage1_3d.predict import load_forward, weights_path
@@ -65,8 +66,15 @@ class Wish:
         """Refuse what does not fit together.
 
         Raises:
-            InputError: a shard is not made of whole chunks.
+            InputError: a shard is not made of whole chunks, or a level or a grey scale that cannot be.
         """
+        if self.level < 0:
+            raise InputError(f"--level {self.level}: expected 0, the finest level of the volume, or more")
+        if self.grey_scale is not None and not (isfinite(sum(self.grey_scale)) and self.grey_scale[1] > 0):
+            middle, spread = self.grey_scale
+            raise InputError(
+                f"--grey {middle:g} {spread:g}: expected the median and a spread above 0, such as --grey 100 40; or leave it out"
+            )
         if self.chunk_vox < 1 or self.shard_vox < 1 or self.shard_vox % self.chunk_vox or self.levels < 1:
             raise InputError(
                 f"--shard {self.shard_vox} --chunk {self.chunk_vox} --levels {self.levels}: expected a shard of whole chunks and one "
@@ -83,10 +91,16 @@ def key_of_wish(settings: Settings, wish: Wish) -> str:
     cut = [wish.level, wish.shard_vox, wish.chunk_vox, wish.version, wish.levels, wish.grey_scale]
     where: list[Any] = [fingerprint(path) for path in wish.surfaces]
     where += [settings.data.depth, settings.data.normal_sign] if wish.surfaces else []
-    where += [fingerprint(wish.mask)] if wish.mask else []
+    where += [_state_of(wish.mask)] if wish.mask else []
     return key_of(
         [FORMAT, volume_key(wish.source), networks, settings.stage1.window.model_dump(), precision, cut, where]
     )
+
+
+def _state_of(mask: Path) -> str:
+    """What tells a mask from another one; of an address, where no file can be looked at, its metadata."""
+    place = path_or_url(mask)
+    return volume_key(place) if isinstance(place, Url) else fingerprint(place)
 
 
 def make_plan(settings: Settings, wish: Wish, is_measured: bool = False) -> Plan:
@@ -142,7 +156,11 @@ def opened(path: Path, settings: Settings) -> Surface:
 
 
 def wanted_shards(settings: Settings, wish: Wish, volume: Volume, surfaces: Sequence[Surface]) -> Iterator[Shard]:
-    """The shards that a surface passes through, where the mask is, and where a coarse level of the pyramid is not all 0."""
+    """The shards that a surface passes through, where the mask is, and where a coarse level of the pyramid is not all 0.
+
+    Raises:
+        InputError: the mask is that of another volume.
+    """
     shards: Iterator[Shard] = shards_of(volume.shape, wish.shard_vox)
     if surfaces:
         blocks = Blocks(volume.shape)
@@ -150,7 +168,9 @@ def wanted_shards(settings: Settings, wish: Wish, volume: Volume, surfaces: Sequ
             blocks.mark(surface, (0, surface.canvas_shape()[0]), settings.data.depth, wish.level)
         shards = where_marked(shards, blocks)
     if wish.mask is not None:
-        shards = where_not_zero(shards, volume.shape, open_level(str(wish.mask), 0, settings.data.cache_mb))
+        mask = open_level(str(wish.mask), 0, settings.data.cache_mb)
+        check_same_space(mask, volume.shape)
+        shards = where_not_zero(shards, volume.shape, mask)
     coarse = coarse_level(wish, volume, settings.data.cache_mb)
     return shards if coarse is None else where_not_zero(shards, volume.shape, coarse)
 

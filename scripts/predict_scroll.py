@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scroll.config import Settings
     from scroll.shards.engines import Engine
     from scroll.shards.plan import Plan
+    from scroll.volumes.shard_output import ShardOutput
 
 FAILED = 3
 
@@ -37,8 +38,8 @@ def main() -> int:
     from scroll.shards.plan import write_plan
     from scroll.shards.status import read_status
     from scroll.shards.work import Job
-    from scroll.volumes.shard_output import create_output
 
+    check_arguments(arguments)
     settings = load_run_settings(arguments.config, arguments.set)
     wish, ledger = wish_of(arguments, settings), ledger_folder(arguments)
     if arguments.plan_only:
@@ -48,11 +49,13 @@ def main() -> int:
         write_plan(path, plan)
         print(f"plan: {path}")
         return 0
+    part = Part(*part_of_environment(arguments))
+    engine = engine_of(arguments, part.of)
+    if part.of > 1:  # a batch script without srun is one of so many too, and nobody does the rest
+        print(f"part {part.number} of {part.of}; the others are for other processes")
     plan = current_plan(settings, wish, ledger)
-    part, engine = Part(*part_of_environment(arguments)), engine_of(arguments)
-    job = Job(
-        ledger, plan.key, create_output(arguments.output, plan.how, plan.key), recipe_of(settings, plan), part.name
-    )
+    output = output_of(plan, arguments.output, ledger)
+    job = Job(ledger, plan.key, output, recipe_of(settings, plan), part.name)
     failed = run_part(plan, job, engine, part)
     print("\n".join(read_status(ledger).lines()))
     return FAILED if failed else 0
@@ -97,6 +100,24 @@ def read_arguments() -> argparse.Namespace:
     add("--ledger", type=Path, help="folder for plan and ledger (default: OUTPUT.ledger)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     return parser.parse_args()
+
+
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """Refuse what would otherwise do nothing, or something else, without a word.
+
+    Raises:
+        InputError: no worker, a part without its number, or a cluster's address without its engine.
+    """
+    from scroll.errors import InputError
+
+    if arguments.workers is not None and arguments.workers < 1:
+        raise InputError(f"--workers {arguments.workers}: expected 1 or more; or leave it out for one a graphics card")
+    if (arguments.num_parts is None) != (arguments.part_id is None):
+        raise InputError(
+            "--num-parts and --part-id: expected both or neither, such as --num-parts 64 --part-id 17; torchrun and srun need neither"
+        )
+    if arguments.ray_address is not None and arguments.engine != "ray":
+        raise InputError(f"--ray-address {arguments.ray_address}: only --engine ray joins a cluster; add it")
 
 
 def wish_of(arguments: argparse.Namespace, settings: "Settings") -> "Wish":
@@ -148,18 +169,53 @@ def current_plan(settings: "Settings", wish: "Wish", ledger: Path) -> "Plan":
     return plan
 
 
+def output_of(plan: "Plan", path: str, ledger: Path) -> "ShardOutput":
+    """The output, made where it is not there yet.
+
+    Raises:
+        InputError: the ledger knows of shards that were written, and the output is gone: nobody would write them again.
+    """
+    from scroll.errors import InputError, MissingInputError
+    from scroll.shards.ledger import Ledger
+    from scroll.volumes.shard_output import create_output, open_output
+
+    # the ledger first: another part may begin now, and makes the output before its first line
+    if next(Ledger(ledger, plan.key).lines("done", 0), None) is not None:
+        try:
+            open_output(path)
+        except MissingInputError:
+            raise InputError(
+                f"{path}: not there, but {ledger} says that shards of it are written; expected both or neither: put the output back, "
+                "or delete that ledger to predict it all again"
+            ) from None
+    return create_output(path, plan.how, plan.key)
+
+
 def part_of_environment(arguments: argparse.Namespace) -> tuple[int, int]:
-    """(part, parts): as told, or as torchrun or SLURM say."""
-    env = os.environ
-    parts, part = arguments.num_parts, arguments.part_id
+    """(part, parts): as told, or as torchrun or SLURM say.
+
+    Raises:
+        InputError: one of their two variables is missing, or is no number.
+    """
+    from scroll.errors import InputError
+
+    if arguments.num_parts is not None:
+        return arguments.part_id, arguments.num_parts
     for rank, world in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
-        if parts is None and part is None and rank in env and world in env:
-            return int(env[rank]), int(env[world])
-    return part or 0, parts or 1
+        if rank not in os.environ:
+            continue  # salloc's shell knows a number of tasks, and is none of them
+        told = os.environ[rank], os.environ.get(world, "")
+        if not all(number.isdecimal() for number in told):
+            raise InputError(
+                f"the environment says {rank}={told[0]} and {world}={told[1]}; expected two numbers: unset both, or give --num-parts and "
+                "--part-id"
+            )
+        return int(told[0]), int(told[1])
+    return 0, 1
 
 
-def engine_of(arguments: argparse.Namespace) -> "Engine":
-    """Where the work is done; a process that torchrun or SLURM started beside others takes one graphics card."""
+def engine_of(arguments: argparse.Namespace, parts: int) -> "Engine":
+    """Where the work is done; one of several `parts` that torchrun or SLURM started beside each other takes one graphics card."""
     if arguments.engine == "ray":
         from scroll.shards.ray_engine import RayEngine
 
@@ -168,11 +224,11 @@ def engine_of(arguments: argparse.Namespace) -> "Engine":
 
     from scroll.shards.local_engine import LocalEngine
 
-    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    cards = torch.cuda.device_count()  # asks no driver, as is_available does: it would never look at the variable again
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     devices = tuple(visible.split(",")) if visible and cards else tuple(map(str, range(cards)))
     beside = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID"))
-    if beside is not None and arguments.num_parts is None and devices:
+    if beside is not None and arguments.num_parts is None and parts > 1 and devices:
         devices = (devices[int(beside) % len(devices)],)
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[0]
     return LocalEngine(arguments.workers or max(1, len(devices)), devices)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from scroll.errors import InputError
 
 OURS = ("scroll", "stage1_3d", "stage2_2d", "ensemble", "scripts")
+FULL = (errno.ENOSPC, errno.EDQUOT)
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 def run_door(main: Callable[[], int | None]) -> None:
@@ -26,9 +28,14 @@ def run_door(main: Callable[[], int | None]) -> None:
         )
         sys.exit(2)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in FULL + CLOSED:
             raise
-        print(f"error: {error}; free some space, then run the same command again: it goes on", file=sys.stderr)
+        advice = (
+            "free some space"
+            if error.errno in FULL
+            else "name a place that you may read and write, or have it opened to you"
+        )
+        print(f"error: {error}; {advice}, then run the same command again: it goes on", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped; nothing is lost: the same command goes on where this one stopped", file=sys.stderr)

@@ -28,7 +28,7 @@ from stage1_3d.flatten_surface import (
     state_of_surface,
     where_of,
 )
-from stage1_3d.tile_maps import MAPS, TileLedger, TileMaps
+from stage1_3d.tile_maps import MAPS, TileMaps
 
 BLOCK_VOX = 16  # a window is left out where no block of this edge in it is looked at
 Triple = tuple[int, int, int]
@@ -94,14 +94,13 @@ def flatten_on_the_fly(
     *,
     beside: Mapping[str, Source] | None = None,
     tiling: Tiling | None = None,
-    ledger: TileLedger | None = None,
 ) -> None:
     """Write <folder>/flat.zarr (C, N, H, W) float16, coverage.zarr (C, H, W) and a receipt, as `flatten_surface` does of a
     volume that was predicted before; goes on where it was stopped, tile by tile.
 
     The channels are those of `beside` (volumes that are there, such as the CT), then those of `predicted`. Tiles on
-    which the surface is nowhere valid are 0 without a look. `ledger` notes the finished tiles; None: a file for each,
-    beside the result. Memory: a tile of the result and about three times `tiling.box_bytes`, and what predicting takes.
+    which the surface is nowhere valid are 0 without a look. Memory: a tile of the result and about three times
+    `tiling.box_bytes`, and what predicting takes.
 
     Raises:
         InputError: a channel's name is given twice.
@@ -116,9 +115,8 @@ def flatten_on_the_fly(
         return
     shape = surface.canvas_shape(how.pixel_vox)
     maps = TileMaps(folder, key, (len(channels), how.depth, *shape), voxel_um, how.pixel_vox)
-    ledger = maps.ledger if ledger is None else ledger
     tiles = tiles_in_order(shape, tiling.edge)
-    left = [tile for tile in tiles if not ledger.is_done(tile)]
+    left = [tile for tile in tiles if not maps.done.is_done(tile)]
     view = _View(predicted, how, tiling.box_bytes, list(beside.values()))
     with progress(f"predict and flatten {surface.path.name}", len(tiles), "tile", len(tiles) - len(left)) as advance:
         for row, column in left:
@@ -127,7 +125,7 @@ def flatten_on_the_fly(
             tile = surface.tile(*spans, how.pixel_vox)
             if tile.valid.any():
                 maps.write((top, left_edge), *pooled_channels(view.sampled(tile), how.reduce))
-            ledger.mark_done((row, column))
+            maps.done.mark_done((row, column))
             advance()
     maps.finish()
     write_receipt(

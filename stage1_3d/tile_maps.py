@@ -1,7 +1,7 @@
 """A flattened stack and its coverage on disk, written tile by tile in any order; a killed run goes on where it stopped."""
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +12,6 @@ from scroll.volumes.ome_zarr import create_ome_zarr, open_array
 
 MAPS = ("flat.zarr", "coverage.zarr")
 Tile = tuple[int, int]  # its row and column among the tiles
-
-
-class TileLedger(Protocol):
-    """Who knows which tiles are written: of this very result, and of no other."""
-
-    def is_done(self, tile: Tile) -> bool:
-        """Whether the tile is on disk."""
-
-    def mark_done(self, tile: Tile) -> None:
-        """Note that it is; called once it is."""
 
 
 class DoneFiles:
@@ -35,7 +25,7 @@ class DoneFiles:
         return self._file(tile).exists()
 
     def mark_done(self, tile: Tile) -> None:
-        """Note that it is."""
+        """Note that it is; to be called once it is."""
         self._file(tile).parent.mkdir(parents=True, exist_ok=True)
         self._file(tile).touch()
 
@@ -47,7 +37,7 @@ class TileMaps:
     """<folder>/flat.zarr (C, N, H, W) and coverage.zarr (C, H, W), float16; under these names only when all is there.
 
     Started again with the same `key` it goes on; with another it begins anew. For one process at a time; what is never
-    written is 0.
+    written is 0. `done` are the tiles that are written: these files go with the maps, and never outlive them.
     """
 
     def __init__(
@@ -55,6 +45,8 @@ class TileMaps:
     ) -> None:
         self.folder = folder
         self._done = folder / ".tiles.part"
+        self.done = DoneFiles(self._done)
+        self._take_back(key)
         if not all(_is_made_with(self._aside(name), key) for name in MAPS):
             for path in (self._done, *map(self._aside, MAPS)):
                 remove(path)
@@ -62,11 +54,6 @@ class TileMaps:
             self._create("flat.zarr", key, shape, "czyx", voxel_um, pixel_vox)
             self._create("coverage.zarr", key, (shape[0], *shape[2:]), "cyx", voxel_um, pixel_vox)
         self._flat, self._coverage = (open_array(self._aside(name), mode="r+") for name in MAPS)
-
-    @property
-    def ledger(self) -> DoneFiles:
-        """Done-files beside the maps, which go when the maps are finished or begun anew."""
-        return DoneFiles(self._done)
 
     def write(self, at: tuple[int, int], flat: NDArray[np.float32], coverage: NDArray[np.float32]) -> None:
         """Store a tile, flat (C, N, h, w) and coverage (C, h, w), whose first pixel is `at` (row, column)."""
@@ -80,6 +67,12 @@ class TileMaps:
             remove(self.folder / name)
             self._aside(name).rename(self.folder / name)
         remove(self._done)
+
+    def _take_back(self, key: str) -> None:
+        """Undo the renames of a `finish` that was killed between two of them."""
+        for name in MAPS:
+            if self._done.exists() and not self._aside(name).exists() and _is_made_with(self.folder / name, key):
+                (self.folder / name).rename(self._aside(name))
 
     def _aside(self, name: str) -> Path:
         return self.folder / f".{name}.part"

@@ -47,7 +47,10 @@ def hand_out(make: Callable[[], Pool], shards: Sequence[Shard], workers: int, tr
 
     Raises:
         WorkerDiedError: workers die one after the other, whatever shard they have.
+        ValueError: fewer than one worker, who would do nothing and say nothing.
     """
+    if workers < 1:
+        raise ValueError(f"need 1 worker or more, got {workers}")
     waiting, deaths, in_a_row = deque(shards), Counter[Shard](), 0
     at_work: dict[Hand, Shard] = {}
     outcome: Outcome | None

@@ -140,6 +140,11 @@ def _try_lock(file: Any, how: int) -> bool:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise InputError(
+            f"{file.name}: its disk locks no files ({error.strerror}), so two workers could write one shard; expected one that honours "
+            "flock: give --ledger a folder on another disk that all workers share"
+        ) from error
     return True
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from typing import Any
 
+from scroll.errors import WorkerDiedError
 from scroll.processes import environment
 from scroll.shards.engines import Hand, hand_out, in_this_process
 from scroll.shards.grid import Shard
 from scroll.shards.ledger import Ledger, Outcome
-from scroll.shards.work import Job, Worker
+from scroll.shards.work import Job, Worker, reason
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,14 @@ class _Processes:
         for ends in ready:
             hand = by_end[ends]
             try:
-                found.append((hand, ends.recv()))
+                said = ends.recv()
             except (EOFError, OSError):
+                said = ""
+            if not isinstance(said, Outcome):
                 process = self._at_work.pop(hand)[0]
                 process.join()
-                found.append((hand, f"exit code {process.exitcode}"))
+                said = said or f"exit code {process.exitcode}"
+            found.append((hand, said))
         return found
 
     def stop(self) -> None:
@@ -104,6 +108,9 @@ def _serve(ends: Any, job_bytes: bytes, name: str) -> None:
             try:
                 shard = ends.recv()
                 ends.send(worker.do(shard))
+            except WorkerDiedError as error:
+                ends.send(reason(error))  # in place of an outcome: its last words
+                return
             except (EOFError, OSError):
                 return
 

@@ -5,9 +5,10 @@ import pickle
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from scroll.errors import InputError
@@ -90,7 +91,7 @@ class _Actors:
         self._calls: dict[Any, tuple[int, Shard]] = {}  # what will be answered -> number of the actor, what it is at
 
     def start(self) -> Hand:
-        self._actors.append(self._class.remote(self.job, f"actor-{len(self._actors)}"))
+        self._actors.append(self._class.remote(self.job, str(Path.cwd()), f"actor-{len(self._actors)}"))
         return len(self._actors) - 1
 
     def give(self, hand: Hand, shard: Shard) -> None:
@@ -103,6 +104,9 @@ class _Actors:
             hand, shard = self._calls.pop(call)
             try:
                 found.append((hand, self.ray.get(call)))
+            except self.ray.exceptions.RayTaskError as error:  # it lives, but can do no more: its card is lost
+                self.ray.kill(self._actors[hand])  # what it holds is free for the next
+                found.append((hand, reason(error.cause)))
             except self.ray.exceptions.RayActorError as error:
                 why = reason(error)
                 never_began = "creation task" in str(error)  # such as code that is not installed on that machine
@@ -118,7 +122,11 @@ class _Actors:
 class _Actor:
     """A worker that Ray runs."""
 
-    def __init__(self, job_bytes: bytes, name: str) -> None:
+    def __init__(self, job_bytes: bytes, folder: str, name: str) -> None:
+        with suppress(
+            OSError
+        ):  # a cluster's actors begin where it was started; where nobody shares this folder, paths are whole
+            os.chdir(folder)
         job: Job = pickle.loads(job_bytes)
         self._held = ExitStack()  # for as long as the actor lives
         self._held.enter_context(Ledger(job.ledger, job.key).working(job.part))

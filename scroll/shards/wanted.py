@@ -1,9 +1,11 @@
 """Which shards are worth predicting: where the scan is not empty, where a mask says so, where a surface passes."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 
 import numpy as np
 
+from scroll.errors import InputError
 from scroll.shards.grid import Shard
 from scroll.surfaces.blocks import Blocks
 from scroll.volumes.volume import Volume
@@ -23,6 +25,24 @@ def where_not_zero(shards: Iterable[Shard], shape: Sequence[int], coarse: Volume
         )
         if np.any(coarse[box]):
             yield shard
+
+
+def check_same_space(mask: Volume, shape: Sequence[int]) -> None:
+    """Refuse a mask that cannot cover the space of a volume of `shape`: its voxels would not be cubes.
+
+    Raises:
+        InputError: names both shapes.
+    """
+    pairs = list(zip(shape, mask.shape, strict=True))
+    least = max(
+        length / (count + 1) for length, count in pairs
+    )  # the last voxel along an axis may hang over, or be left out
+    most = min(length / (count - 1) if count > 1 else inf for length, count in pairs)
+    if least >= most:
+        raise InputError(
+            f"{mask.path}: a mask of {mask.shape} voxels over a volume of {tuple(shape)}; expected cubes of one size along z, y and x: "
+            "it belongs to another volume, or its axes are in another order"
+        )
 
 
 def _scale(length: int, coarse_length: int) -> float:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.errors import WorkerDiedError
 from scroll.shards.grid import Index, Shard
 from scroll.shards.ledger import Ledger, Outcome
 
@@ -62,7 +63,11 @@ class Worker:
         self._began, self._busy_s, self._shards, self._retries = time.time(), 0.0, 0, 0
 
     def do(self, shard: Shard) -> Outcome:
-        """Do a shard that is not done yet; errors are told, not raised."""
+        """Do a shard that is not done yet; errors are told, not raised.
+
+        Raises:
+            WorkerDiedError: the graphics card answers this process no more; another process may do the shard.
+        """
         if self.ledger.is_done(shard):
             return Outcome(shard, self.name)
         if shard.level == 0 and self._predictor is None:
@@ -85,7 +90,12 @@ class Worker:
                 outcome = replace(self._once(shard), retries=number)
                 self.ledger.record(outcome)
                 return outcome
-            except Exception as error:  # noqa: BLE001 - one shard must not end the others
+            except Exception as error:  # one shard must not end the others
+                if is_card_lost():  # or this worker would fail every shard left, one a moment
+                    raise WorkerDiedError(
+                        f"shard {shard.name}: the graphics card answers no more ({reason(error)}); run the same command again, and if "
+                        "it comes back look at the card with nvidia-smi"
+                    ) from error
                 outcome = Outcome(shard, self.name, {}, number, error=reason(error), is_fatal=is_full(error))
                 if outcome.is_fatal:
                     break
@@ -128,17 +138,34 @@ def reason(error: BaseException) -> str:
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether a full disk is behind an error: then no other shard fares better, and computing on is a waste."""
+    """Whether a full disk, or one that takes nothing any more, is behind an error: then no other shard fares better."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
+def is_card_lost() -> bool:
+    """Whether this process has used a graphics card that now refuses everything, as after an illegal access: only a new process helps."""
+    torch = _torch_on_card()
+    try:
+        if torch is not None:
+            torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
+
+
+def _torch_on_card() -> Any:
+    """PyTorch, where this process has used a graphics card; else None."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+
+
 def _gpu() -> dict[str, Any]:
     """Name and peak memory of the graphics card, where this process has used one."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+    torch = _torch_on_card()
+    if torch is None:
         return {}
     return {"gpu": torch.cuda.get_device_name(), "memory_gib": round(torch.cuda.max_memory_reserved() / 2**30, 2)}

@@ -281,7 +281,7 @@ def _pick(path: Path | Url, opened: Any, level: int) -> tuple[Any, Any]:
             return None, opened
         raise MissingInputError(f"{path}: one plain array; expected level {level}: ask for level 0")
     names = _level_names(opened)
-    array = opened.get(names[level]) if level < len(names) else None
+    array = opened.get(names[level]) if 0 <= level < len(names) else None
     if not hasattr(array, "shape"):
         found = ", ".join(_array_names(opened)) or "none"
         raise MissingInputError(

@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -158,12 +161,39 @@ def test_a_mask_of_larger_voxels_leaves_out_what_it_says(settings, scroll, tmp_p
         make_plan(settings, wish(scroll, mask=tmp_path / "none.npy"))
 
 
+def test_a_mask_on_a_server_is_told_from_another_one_there(settings, scroll, tmp_path):
+    pytest.importorskip("obstore")
+    for name, edge in (("one", 12), ("other", 24)):
+        create_ome_zarr(tmp_path / f"{name}.zarr", (edge,) * 3, "uint8", (12,) * 3, None)[:] = 1
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        keys = [key_of_wish(settings, wish(scroll, mask=Path(f"{address}/{name}.zarr"))) for name in ("one", "other")]
+        server.shutdown()
+    assert keys[0] != keys[1]
+
+
 def test_what_decides_the_result_is_in_the_key_and_nothing_else(settings, scroll):
     key = key_of_wish(settings, wish(scroll))
     assert key == key_of_wish(settings, wish(scroll))
     window = settings.stage1.window.model_copy(update={"tta": "none"})
     changed = settings.model_copy(update={"stage1": settings.stage1.model_copy(update={"window": window})})
     assert key != key_of_wish(changed, wish(scroll)) != key_of_wish(settings, wish(scroll, shard_vox=48))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"level": -1}, "expected 0, the finest level"),
+        ({"grey_scale": (100.0, 0.0)}, "a spread above 0"),
+        ({"grey_scale": (float("nan"), 3.0)}, "a spread above 0"),
+        ({"shard_vox": 24}, "a shard of whole chunks"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_read(settings, changes, said):
+    with pytest.raises(InputError, match=said):
+        make_plan(settings, wish(Path("nowhere.zarr"), **changes))
 
 
 def test_a_run_on_flattened_stacks_is_refused(settings, scroll):

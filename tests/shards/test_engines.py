@@ -123,15 +123,18 @@ def check_against_one_pass(job: TinyJob, kept: Path, whole: np.ndarray) -> None:
 
 
 class Driver:
-    """A driver in a process of its own, its workers its children."""
+    """A driver in a process of its own, its workers its children; `folder` may be relative to where it is `started`."""
 
-    def __init__(self, folder: Path, engine: str = "2", part: int = 0, parts: int = 1) -> None:
+    def __init__(
+        self, folder: Path, engine: str = "2", part: int = 0, parts: int = 1, started: Path | None = None
+    ) -> None:
         script = Path(__file__).parent / "drive_tiny.py"
         arguments = [str(folder), "x".join(map(str, SMALL)), engine, str(part), str(parts)]
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, str(script), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
+            [sys.executable, str(script), *arguments],
+            cwd=started, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
     def writes(self) -> list[str]:
         diary = self.folder / "diary.jsonl"
@@ -238,7 +241,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_cluster_that_is_there_is_joined_by_its_address_and_not_asked_for_more_cores_than_it_has(small, cluster):
     (small / "cluster").mkdir()
     job = TinyJob(small / "cluster", TinyRecipe(small / "ct.npy"), SMALL, levels=2)
-    Driver(small / "cluster", engine=f"ray {cluster}").end()
+    Driver(Path("cluster"), engine=f"ray {cluster}", started=small).end()  # the cluster was started elsewhere
     check_complete_and_equal(small, job)
     assert len({write["pid"] for write in job.writes() if not write["level"]}) == 2
 

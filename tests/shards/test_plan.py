@@ -12,7 +12,7 @@ from shard_jobs import TinyJob, TinyRecipe
 from scroll.errors import InputError, MissingInputError
 from scroll.shards.grid import shards_of
 from scroll.shards.plan import read_plan, write_plan
-from scroll.shards.wanted import where_marked, where_not_zero
+from scroll.shards.wanted import check_same_space, where_marked, where_not_zero
 from scroll.surfaces.blocks import Blocks
 from scroll.volumes.binning import block_mean
 from scroll.volumes.volume import Volume
@@ -80,6 +80,24 @@ def test_a_shard_is_left_out_only_where_nothing_of_it_is_in_the_mask(places, fac
     assert needed <= kept and len(kept) <= 8 * len(needed)
     if factor in (2, 4):  # coarse voxels do not straddle shards
         assert kept == needed
+
+
+def mask_of(*shape: int) -> Volume:
+    return Volume(np.broadcast_to(np.uint8(1), shape), "mask", 1.0)  # type: ignore[arg-type]
+
+
+@given(st.tuples(*[st.integers(1, 300)] * 3), st.integers(1, 9), st.booleans())
+def test_a_mask_of_cubes_of_any_size_covers_its_volume_whichever_way_its_end_was_rounded(shape, factor, is_cut):
+    counts = [max(1, n // factor) if is_cut else -(-n // factor) for n in shape]
+    check_same_space(mask_of(*counts), shape)
+    check_same_space(mask_of(*(n * factor for n in shape)), shape)
+
+
+@pytest.mark.parametrize("counts", [(12, 20, 10), (20, 16, 24), (24, 16, 30), (1, 16, 20)])
+def test_a_mask_of_another_volume_or_with_other_axes_is_refused(counts):
+    check_same_space(mask_of(24, 16, 20), SHAPE)
+    with pytest.raises(InputError, match="expected cubes of one size"):
+        check_same_space(mask_of(*counts), SHAPE)
 
 
 def test_only_the_shards_that_a_surface_passes_through_are_wanted():

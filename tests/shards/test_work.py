@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from shard_jobs import TinyJob
 
-from scroll.errors import InputError
+from scroll.errors import InputError, WorkerDiedError
 from scroll.shards.drive import Part, run_part
 from scroll.shards.grid import Index
 from scroll.shards.ledger import Ledger
 from scroll.shards.local_engine import LocalEngine
+from scroll.shards.ray_engine import RayEngine
 from scroll.shards.status import read_status
 from scroll.shards.work import Worker, as_uint8
 from scroll.volumes import open_volume
@@ -45,6 +47,36 @@ class FromZarr:
         return predictor
 
 
+class LostCard:
+    """As `torch.cuda` is after an illegal access: it is there, and refuses everything."""
+
+    is_available = is_initialized = staticmethod(lambda: True)
+
+    @staticmethod
+    def synchronize() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+@dataclass(frozen=True)
+class LosesItsCard:
+    """A predictor whose process loses its graphics card at one shard, as often as it gets it or only the first time."""
+
+    fatal: Index
+    mark: Path
+    always: bool = False
+
+    def __call__(self):
+        def predictor(corner: Index, size: Index) -> np.ndarray:
+            if corner == self.fatal and (self.always or not self.mark.exists()):
+                self.mark.touch()
+                torch.cuda = LostCard  # for the rest of this process
+            if torch.cuda is LostCard:
+                torch.cuda.synchronize()
+            return np.full((1, *size), 0.5, np.float32)
+
+        return predictor
+
+
 @pytest.fixture
 def volume(tmp_path: Path) -> Path:
     path = tmp_path / "ct.zarr"
@@ -53,7 +85,7 @@ def volume(tmp_path: Path) -> Path:
     return path
 
 
-def run(job: TinyJob, engine: LocalEngine = LocalEngine()) -> list:  # noqa: B008
+def run(job: TinyJob, engine: LocalEngine | RayEngine = LocalEngine()) -> list:  # noqa: B008
     return run_part(job.plan, job.job(), engine, Part(), tell=lambda line: None)
 
 
@@ -188,3 +220,32 @@ def test_a_worker_says_how_busy_it_was(tmp_path, volume):
     (about,) = Ledger(job.ledger, job.plan.key).workers()
     assert about["shards"] == 2 and about["retries"] == 1
     assert 0.2 <= about["busy_s"] <= about["at"] - about["began"]
+
+
+def test_a_worker_whose_card_is_lost_ends_instead_of_failing_every_shard_that_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "cuda", torch.cuda)  # put back afterwards
+    job = TinyJob(tmp_path, LosesItsCard((0, 0, 32), tmp_path / "mark"), SHAPE)
+    with pytest.raises(
+        WorkerDiedError, match=r"shard 0-0-1: the graphics card answers no more .*illegal memory access"
+    ):
+        run(job)
+    (level,) = read_status(job.ledger).levels
+    assert level.done == 1 and not level.failed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", [LocalEngine(2), RayEngine(2)], ids=["local", "ray"])
+@pytest.mark.parametrize("always", [False, True])
+def test_a_shard_that_loses_a_card_goes_to_a_process_of_its_own_and_the_rest_is_done(tmp_path, always, engine):
+    if isinstance(engine, RayEngine):
+        pytest.importorskip("ray")
+    job = TinyJob(tmp_path, LosesItsCard((0, 0, 32), tmp_path / "mark", always), SHAPE)
+    failed = run(job, engine)
+    (level,) = read_status(job.ledger).levels
+    assert level.done == 8 - always and len(failed) == always
+    assert all("the graphics card answers no more" in one.error for one in failed)
+
+
+def test_no_worker_at_all_is_an_error_and_no_silence(tmp_path):
+    with pytest.raises(ValueError, match="1 worker or more"):
+        run(TinyJob(tmp_path, LosesItsCard((9, 9, 9), tmp_path / "mark"), SHAPE), LocalEngine(0))

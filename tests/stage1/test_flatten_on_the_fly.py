@@ -287,29 +287,15 @@ def test_what_a_stopped_run_of_another_prediction_left_is_not_gone_on_with(tmp_p
     assert len(Ramp().flattened_into(tmp_path, "another run")) == 4
 
 
-class Given:
-    """A ledger of somebody else."""
-
-    def __init__(self, done) -> None:
-        self.done = set(done)
-
-    def is_done(self, tile):
-        return tile in self.done
-
-    def mark_done(self, tile):
-        self.done.add(tile)
-
-
-def test_a_ledger_that_is_handed_over_decides_which_tiles_are_left(tmp_path):
-    ledger = Given({(0, 0), (1, 1)})
-    predicted = BoxPrediction(ramp, ("p",), (100_000, 100_000, 100_000), 0, "ramp")
-    flatten_on_the_fly(
-        sheet(slope()), predicted, Flattening(Offsets(0, 1)), tmp_path, None, tiling=SMALL, ledger=ledger
-    )
-    coverage = maps(tmp_path)[1][0]
-    assert not coverage[:128, :128].any() and not coverage[128:, 128:].any()
-    assert coverage[:128, 128:250].all() and coverage[128:250, :128].all()
-    assert ledger.done == {(0, 0), (0, 1), (1, 0), (1, 1)}
+def test_a_run_killed_between_its_last_renames_is_finished_without_another_look(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        Ramp(last=3).flattened_into(tmp_path)
+    (tmp_path / ".flat.zarr.part").rename(tmp_path / "flat.zarr")  # as after the first of two
+    assert len(Ramp().flattened_into(tmp_path)) == 1
+    whole = Ramp().flattened_into(tmp_path / "whole")
+    assert len(whole) == 4
+    for one, two in zip(maps(tmp_path), maps(tmp_path / "whole"), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_a_channel_has_a_name_of_its_own_and_a_tile_whole_chunks(tmp_path):
