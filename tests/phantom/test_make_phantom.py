@@ -128,7 +128,7 @@ def test_the_third_of_three_scrolls_that_differ_is_held_out(mixed):
     assert table(mixed / "test.csv") == {"2000000": "90002", "2000001": "90002"}
     train = {f"train_{kind}/100000{n}.tif" for kind in ("images", "labels") for n in range(3)}
     test = {f"{folder}/200000{n}.tif" for folder in ("test_images", "heldout") for n in range(2)}
-    assert set(contents(mixed)) == train | test | {"train.csv", "test.csv", "phantom.json"}
+    assert set(contents(mixed)) == train | test | {"train.csv", "test.csv", "phantom.json", "command.txt"}
 
 
 def test_each_cube_is_drawn_from_the_scroll_that_its_row_names(mixed):
