@@ -75,9 +75,9 @@ def fit_chain(
     With `groups`, say the scroll of each cube, a step is kept only if no group loses by it: what helps one scroll at the
     cost of another is no rule for a third.
 
-    First the best threshold alone, on the grid and half-way to its neighbours; then every step in turn with each value of
-    its grid, kept where it raises the mean by more than `min_gain`; then all once more, now also switching off. Probabilities
-    must be out of fold. Either volume may be a function that reads it, picklable where `jobs` is above 1.
+    First the best threshold alone, on the grid and half-way to its neighbours, whichever group loses by it; then every step
+    in turn with each value of its grid, kept where it raises the mean by more than `min_gain`; then all once more, now also
+    switching off. Probabilities must be out of fold. Either volume may be a function that reads it, picklable where `jobs` is above 1.
 
     Raises:
         InputError: no cube, or cubes that cannot be scored.
@@ -87,7 +87,7 @@ def fit_chain(
     scorer = partial(mean_scores, cubes=cubes, jobs=jobs, groups=groups)
     fit = _best(None, "threshold", [Chain(low) for low in settings.thresholds], scorer, 0.0)
     if halves := _between(settings.thresholds, fit.chain.threshold):
-        fit = _best(fit, "threshold", [Chain(low) for low in halves], scorer, 0.0)
+        fit = _best(fit, "threshold", [Chain(low) for low in halves], scorer, 0.0, is_guarded=False)
     fit = replace(fit, plain=fit.chain)
     for turn in range(settings.passes):
         before = fit.chain
@@ -196,10 +196,20 @@ def _between(grid: Sequence[float], value: float) -> list[float]:
     return below + above
 
 
-def _best(fit: "ChainFit | None", step: str, candidates: Sequence[Chain], scorer: Scorer, min_gain: float) -> ChainFit:
-    """The fit with the best candidate taken in, if it is better and no group loses; the trial is noted either way."""
+def _best(
+    fit: "ChainFit | None",
+    step: str,
+    candidates: Sequence[Chain],
+    scorer: Scorer,
+    min_gain: float,
+    is_guarded: bool = True,
+) -> ChainFit:
+    """The fit with the best candidate taken in, if it is better and, where that is guarded, no group loses; the trial is noted
+    either way.
+    """
     means = scorer(candidates)
-    allowed = [i for i in range(len(candidates)) if fit is None or _no_group_loses(means[i], fit.means)]
+    before = fit.means if fit and is_guarded else {}
+    allowed = [i for i in range(len(candidates)) if _no_group_loses(means[i], before)]
     best = max(allowed or range(len(candidates)), key=lambda i: means[i]["score"])
     gain = means[best]["score"] - (fit.means["score"] if fit else 0.0)
     is_kept = fit is None or (bool(allowed) and gain > min_gain)

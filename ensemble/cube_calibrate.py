@@ -50,7 +50,7 @@ PRESENT = 0.35  # presence from which a sheet is lifted while that is fitted
 GAINS = ((CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
 Labelled = list[tuple[Lazy, Lazy]]
 STAGE2_TOO = 2.0  # times what the rest takes: the stack and the 2D network come on top
-FORMAT = 3  # to be raised when what is fitted changes
+FORMAT = 4  # to be raised when what is fitted changes
 
 
 def fit_path(settings: Settings) -> Path:

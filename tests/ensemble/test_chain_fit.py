@@ -140,3 +140,12 @@ def test_nothing_to_fit_on_or_to_leave_out_is_an_error() -> None:
     for groups in (["a"], ["a", "a"]):
         with pytest.raises(InputError, match="at least two"):
             left_out_gain([noisy_cube(1), noisy_cube(2)], groups, SMALL)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_chain_is_compared_with_is_the_best_threshold_whichever_scroll_loses_by_it(seed: int) -> None:
+    cubes = [noisy_cube(seed), (noisy_cube(seed + 10)[0] * np.float32(0.6), noisy_cube(seed + 10)[1])]
+    grouped, free = fit_chain(cubes, OFF, groups=["a", "b"]), fit_chain(cubes, OFF)
+    assert grouped.plain == free.plain
+    scores = mean_scores([Chain(low / 20) for low in range(4, 13)], cubes)
+    assert mean_scores([grouped.plain], cubes)[0]["score"] >= max(scores[0::4], key=lambda m: m["score"])["score"]
