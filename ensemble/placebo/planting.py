@@ -23,6 +23,10 @@ FACE_REACH_LAYERS = (
 STRIP_ROWS = 256
 
 
+class NoRoomError(InputError):
+    """No papyrus is left on which a letter could be planted."""
+
+
 @dataclass(frozen=True)
 class Cells:
     """P places for a letter: `corner_px` (P, 2) y, x of its box of `letter_px` working pixels; no two are nearer than `cell_px`."""
@@ -71,7 +75,7 @@ def free_cells(papyrus: NDArray[np.bool_], found: NDArray[np.bool_], letter_px: 
             corners.append((y + gap, x + gap))
             is_free[y : y + cell_px, max(0, x - cell_px + 1) : x + cell_px] = False
     if not corners:
-        raise InputError(
+        raise NoRoomError(
             f"no place of {wide} x {wide} working pixels in {papyrus.shape} is papyrus without anything found on it; "
             "plant smaller letters (--letter-um), or leave planting out (--contrasts '')"
         )

@@ -7,6 +7,7 @@ from ensemble.calibrate import read_fit
 from ensemble.inputs import input_sheets
 from ensemble.placebo.detectability import Planting, check_contrasts, detectability
 from ensemble.placebo.panel import placebo_panel
+from ensemble.placebo.planting import NoRoomError
 from ensemble.placebo.predicted import predicted
 from ensemble.placebo.record import NAME, NOTE, TITLE, fragment_record
 from ensemble.preflight import preflighted
@@ -40,10 +41,14 @@ def study(
         folder = output / fragment.id
         real = predicted(settings, fragment, folder, fit)
         panel = placebo_panel(settings, fragment, folder / "placebo", fit, real, copies)
-        planted = None
+        planted, without = None, ""
         if planting is not None:
-            planted = detectability(settings, fragment, folder / "placebo", fit, real, planting)
-        records.append(fragment_record(fragment, panel, planted, output, fragment.id))
+            try:
+                planted = detectability(settings, fragment, folder / "placebo", fit, real, planting)
+            except NoRoomError as error:  # what was found can be judged all the same
+                without = f" Nothing was planted: {error}."
+        record = fragment_record(fragment, panel, planted, output, fragment.id)
+        records.append(record | {"note": record["note"] + without})
     content = {"title": TITLE, "note": NOTE, "command": command, "fragments": records}
     write_json(output / NAME, content)
     return content

@@ -31,10 +31,15 @@ class Blocks:
         depths = np.unique([*np.arange(*band_vox, STEP_VOX), band_vox[1]])
         first, end = rows[0] // STEP_VOX, -(-rows[1] // STEP_VOX)
         for start in range(first, end, STRIP_PIXELS):
-            tile = surface.tile(slice(start, min(start + STRIP_PIXELS, end)), slice(None), STEP_VOX)
+            stop = min(start + STRIP_PIXELS, end)
+            above = max(0, start - 1)  # a row more on either side: what lies beside a hole there reaches into it
+            below = min(stop + 1, max(stop, surface.canvas_shape(STEP_VOX)[0]))
+            tile = surface.tile(slice(above, below), slice(None), STEP_VOX)
+            wanted = slice(start - above, stop - above)
             near = _grown(tile.valid)  # a coarse pixel whose centre just misses the sheet may still hold some of it
-            points = _filled(tile.points, tile.valid, near)
-            normals = _filled(tile.normals, tile.valid, near)
+            points = _filled(tile.points, tile.valid, near)[wanted]
+            normals = _filled(tile.normals, tile.valid, near)[wanted]
+            near = near[wanted]
             at = (points[near] + 0.5) / 2**level - 0.5
             for depth in depths:
                 self._mark_points(at + depth * normals[near])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scroll.surfaces.blocks import EDGE_VOX, STEP_VOX, Blocks
@@ -25,6 +25,7 @@ def wavy(cell: float, waves: float, hole: bool) -> Surface:
 
 
 @settings(max_examples=20, deadline=None)
+@example(cell=4.0, waves=0.0, hole=True, rows=(8, 9), band=(0, 1), level=0)  # a hole, and all beside it above
 @given(
     cell=st.sampled_from([2.0, 4.0, 7.0]),
     waves=st.floats(0, 1.2),
