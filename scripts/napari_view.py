@@ -1,6 +1,6 @@
 """Opens volumes, predictions and labels as layers of napari, over each other and in micrometres.
 
-pip install 'scroll-ensemble[view]'
+pip install -c constraints.txt -e '.[view]'
 python scripts/napari_view.py volume.zarr runs/demo/predict/a/unet3d/prob.zarr --labels label.tif
 """
 
@@ -12,18 +12,13 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.viewing.arguments import add_volumes
 
 
 def main() -> None:
     """Open the viewer, until its window is closed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "volumes", nargs="*", type=Path, help="OME-Zarr, TIFF cube, layer stack, .npy, or a run's prob.zarr"
-    )
-    parser.add_argument("--labels", nargs="+", default=[], type=Path, help="volumes whose numbers are labels or masks")
-    parser.add_argument(
-        "--voxel-um", type=float, help="edge of a voxel, of those that do not tell; else as the first that does"
-    )
+    add_volumes(parser)
     parser.add_argument("--picture", type=Path, help="also write a PNG of the view, and close it again")
     arguments = parser.parse_args()
     from scroll.errors import MissingInputError
@@ -35,7 +30,7 @@ def main() -> None:
         import napari
     except ImportError as error:
         raise MissingInputError(
-            f"napari is not installed ({error}); run: pip install 'scroll-ensemble[view]'"
+            f"napari is not installed ({error}); run pip install -c constraints.txt -e '.[view]' in the project's folder"
         ) from None
     viewer = napari.Viewer(title="Scroll Ensemble")
     for layer in napari_layers(shown):

@@ -15,6 +15,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.viewing.arguments import add_volumes
 
 PORT = 9600
 
@@ -22,13 +23,7 @@ PORT = 9600
 def main() -> None:
     """Print the link and the state, and serve until Ctrl-C where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "volumes", nargs="*", type=Path, help="OME-Zarr, TIFF cube, layer stack, .npy, or a run's prob.zarr"
-    )
-    parser.add_argument("--labels", nargs="+", default=[], type=Path, help="volumes whose numbers are labels or masks")
-    parser.add_argument(
-        "--voxel-um", type=float, help="edge of a voxel, of those that do not tell; else as the first that does"
-    )
+    add_volumes(parser)
     parser.add_argument("--serve", action="store_true", help="serve them, on this machine alone, until Ctrl-C")
     parser.add_argument("--port", type=int, default=PORT, help="of the server (%(default)s)")
     parser.add_argument("--viewer", help="address of a Neuroglancer of your own")

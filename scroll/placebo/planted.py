@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from scroll.errors import InputError
+from scroll.volumes.changed import Changed
 from scroll.volumes.volume import Volume
 
 FloatArray = NDArray[np.float32]
@@ -24,14 +25,13 @@ def film_share(below_face_vox: NDArray[np.floating], film_vox: float, blur_vox: 
 
 
 @dataclass(frozen=True, eq=False)
-class PlantedFilm:
+class PlantedFilm(Changed):
     """A lazy (Z, Y, X) array: `volume` and a film on top.
 
     `film` (Y, X) is what the film adds in grey levels, 0 where there is none; `face` (Y, X) the layer on which it lies,
     fractional, film filling the layers behind it. Whole types are rounded and stay within their range.
     """
 
-    volume: Volume
     film: FloatArray
     face: FloatArray
     film_vox: float
@@ -47,16 +47,6 @@ class PlantedFilm:
             raise InputError(
                 f"{self.volume.path}: a film of {self.film.shape} on a face of {self.face.shape}; expected {self.volume.shape[1:]}"
             )
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """That of the volume."""
-        return self.volume.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """That of the volume."""
-        return self.volume.dtype
 
     def __getitem__(self, box: tuple[slice, ...]) -> NDArray[Any]:
         """The block of three slices with positive steps inside the shape."""

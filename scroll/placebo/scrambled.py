@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError
+from scroll.volumes.changed import Changed
 from scroll.volumes.lru import LruCache
 from scroll.volumes.volume import Volume
 
@@ -79,7 +80,7 @@ def _bytes(tile: tuple[FloatArray, FloatArray]) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class PhaseScrambled:
+class PhaseScrambled(Changed):
     """A lazy (Z, Y, X) array: `volume` scrambled within the papyrus `mask` (Y, X), as it is outside of it.
 
     Texture is taken from where `kept` (Y, X) is true.
@@ -87,7 +88,6 @@ class PhaseScrambled:
     depends on seed and place alone, not on the window it is read in. Memory: two rows of tiles, 4 bytes a voxel.
     """
 
-    volume: Volume
     mask: NDArray[np.bool_]
     edge_px: int
     seed: int
@@ -108,16 +108,6 @@ class PhaseScrambled:
             )
         room = 2 * (width // self.step + 2) * 4 * depth * self.edge_px**2
         object.__setattr__(self, "tiles", LruCache(room, _bytes))
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """That of the volume."""
-        return self.volume.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """That of the volume."""
-        return self.volume.dtype
 
     @property
     def shared(self) -> int:

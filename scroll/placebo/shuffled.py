@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError
+from scroll.volumes.changed import Changed
 from scroll.volumes.volume import Volume
 
 
@@ -29,21 +30,10 @@ def layer_order(layers: int, seed: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class ShuffledLayers:
+class ShuffledLayers(Changed):
     """A lazy (Z, Y, X) array whose layer z is layer `order[z]` of `volume`."""
 
-    volume: Volume
     order: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """That of the volume."""
-        return self.volume.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """That of the volume."""
-        return self.volume.dtype
 
     def __getitem__(self, box: tuple[slice, ...]) -> NDArray[Any]:
         """The block of three slices with positive steps inside the shape; reads the layers between the ones it needs too."""

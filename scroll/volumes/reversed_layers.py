@@ -6,24 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.volumes.changed import Changed
 from scroll.volumes.volume import Volume
 
 
 @dataclass(frozen=True, eq=False)
-class ReversedLayers:
+class ReversedLayers(Changed):
     """A lazy (Z, Y, X) array whose layer z is layer Z - 1 - z of `volume`."""
-
-    volume: Volume
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """That of the volume."""
-        return self.volume.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """That of the volume."""
-        return self.volume.dtype
 
     def __getitem__(self, box: tuple[slice, ...]) -> NDArray[Any]:
         """The block of three slices with positive steps inside the shape."""

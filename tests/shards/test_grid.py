@@ -40,7 +40,11 @@ def test_the_order_goes_through_every_octant_before_the_next():
 
 @given(shapes, edges)
 def test_the_shards_themselves_are_a_plan_that_is_not_refused(shape, edge):
-    refuse_shared_shards([(s.corner, s.size) for s in shards_of(shape, edge)], shape, edge)
+    regions = [(shard.corner, shard.size) for shard in shards_of(shape, edge)]
+    assert sum(int(np.prod(size)) for _, size in regions) == int(np.prod(shape))
+    refuse_shared_shards(regions, shape, edge)
+    with pytest.raises(InputError, match="both write shard"):
+        refuse_shared_shards([*regions, regions[-1]], shape, edge)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,15 @@
+"""What every door to a viewer asks for."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+
+def add_volumes(parser: ArgumentParser) -> None:
+    """Add the arguments of `scroll.viewing.shown.look_at_all`: volumes, --labels and --voxel-um."""
+    parser.add_argument(
+        "volumes", nargs="*", type=Path, help="OME-Zarr, TIFF cube, layer stack, .npy, or a run's prob.zarr"
+    )
+    parser.add_argument("--labels", nargs="+", default=[], type=Path, help="volumes whose numbers are labels or masks")
+    parser.add_argument(
+        "--voxel-um", type=float, help="edge of a voxel, of those that do not tell; else as the first that does"
+    )
