@@ -30,7 +30,7 @@ from scroll.receipt import file_hash, is_current, write_receipt
 from scroll.records import Curves, Line, numbers_of, open_curves, write_history
 from scroll.schedule import learning_rate_factor
 from scroll.step_clock import WAIT_IS_LOUD, StepClock, Timed, forward_flop
-from scroll.together import leave_the_group, no_sync
+from scroll.together import any_is, leave_the_group, no_sync
 from scroll.tuned import Compiled, can_compile, in_layout
 
 OVERFLOWS = 50  # steps in a row that fp16 may overflow in before the run stops
@@ -118,10 +118,10 @@ def _train(run: "_Run") -> None:
             advance(note=note)
             if run.step % settings.validate_every == 0 or run.step == settings.steps:
                 run.validate()
-                if run.agreed(run.has_stalled):
+                if any_is(run.has_stalled, run.accelerator):
                     run.say(f"{settings.early_stopping} validations without a lower loss; stopped at step {run.step}")
                     return
-            is_last = run.agreed(should_stop())
+            is_last = any_is(should_stop(), run.accelerator)
             if run.step % settings.checkpoint_every == 0 or is_last:
                 run.save()
             if is_last:
@@ -341,13 +341,6 @@ class _Run:
                 "is whole and the same command goes on from it; if it stops there again lower training.learning_rate, or set "
                 "training.precision to bf16 or fp32, which trains from the start"
             )
-
-    def agreed(self, should_stop: bool) -> bool:
-        """Whether any process was asked to stop: all stop after the same step, or the others would wait for ever."""
-        if self.accelerator.num_processes == 1:
-            return should_stop
-        asked = torch.tensor(float(should_stop), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(asked, reduction="sum") > 0)
 
     @torch.no_grad()
     def validate(self) -> None:

@@ -1,15 +1,39 @@
 """Processes that train one network together, each on its own GPU."""
 
+import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
+
+LET_GO_S = 10.0  # far longer than a thread of the group takes, however busy the machine
+
+_in_flight: "list[weakref.ref[Tensor]]" = []  # what was sent round last
+
+
+def any_is(is_true: bool, accelerator: Accelerator) -> bool:
+    """Whether it is true in any process: all hear the same, or some would wait for the others for ever."""
+    if accelerator.num_processes == 1:
+        return is_true
+    count = torch.tensor(float(is_true), device=accelerator.device)
+    torch.distributed.all_reduce(count)
+    _in_flight[:] = [weakref.ref(count)]
+    return bool(count > 0)
 
 
 def leave_the_group() -> None:
-    """Left standing when Python ends, torch's process group now and then aborts a process that had done all its work."""
+    """Leave torch's process group, before Python ends, once its threads have let go of what was sent round.
+
+    A thread of the group hands the result over before it drops its own hold of the tensor, for which it needs Python's lock;
+    asking for that while Python ends aborts a process that had done all its work. Destroying the group does not end those
+    threads where a network was wrapped for several processes.
+    """
+    last_call = time.monotonic() + LET_GO_S
+    while any(sent() is not None for sent in _in_flight) and time.monotonic() < last_call:
+        time.sleep(0.001)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -51,21 +52,25 @@ HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transforme
 
 
 @pytest.mark.parametrize("name", DOORS)
-def test_help_is_quick_and_loads_nothing_heavy(name: str) -> None:
-    seconds = []
-    for _ in range(3):  # the machine may be busy: the best of three
-        began = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-X", "importtime", *DOORS[name], "--help"],
-            cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        seconds.append(time.monotonic() - began)
-        assert done.returncode == 0 and "usage:" in done.stdout
-        if seconds[-1] < 1:
-            break
+def test_help_comes_in_under_a_second_and_loads_nothing_heavy(name: str) -> None:
+    done = asked_for_help("-X", "importtime", *DOORS[name])
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert not loaded & set(HEAVY)
-    assert min(seconds) < 2
+    assert "argparse" in loaded and not loaded & set(HEAVY)
+    quickest = inf
+    for _ in range(8):  # the machine may be busy: the quickest counts
+        began = time.monotonic()
+        asked_for_help(*DOORS[name])
+        quickest = min(quickest, time.monotonic() - began)
+        if quickest < 1:
+            return
+    raise AssertionError(f"{name} --help took {quickest:.2f} s at its quickest")
+
+
+def asked_for_help(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments, "--help"]
+    done = subprocess.run(command, cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "usage:" in done.stdout
+    return done
 
 
 def test_the_doctor_and_refusals_load_no_torch(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -177,21 +178,18 @@ def test_a_step_that_mostly_waits_is_broken_down_and_said_aloud_once(tmp_path, c
     assert said.count("is spent waiting for patches; raise training.loader.workers (now 0)") == 1
 
 
-def test_the_clock_tells_a_slow_network_from_slow_patches(tmp_path, capsys):
+def test_the_clock_tells_a_slow_network_from_slow_patches(tmp_path, clock):
     class Slow(torch.nn.Linear):
         def forward(self, x):
-            torch.randn(300, 300) @ torch.randn(300, 300)
+            clock.sleep(0.03)
             return super().forward(x)
 
-    task = tiny_task(tmp_path)
-    object.__setattr__(task, "model", Slow(3, 1))
-    fit(task, training(steps=40))
-    parts = (
-        history(tmp_path)[-2]["breakdown"]
-        if "breakdown" in history(tmp_path)[-2]
-        else history(tmp_path)[-1]["breakdown"]
-    )
-    assert parts["forward_s"] > parts["wait_s"] and parts["forward_s"] > parts["loss_s"]
+    task = replace(tiny_task(tmp_path, wait_s=0.01), model=Slow(3, 1))
+    fit(task, training(steps=40))  # each a batch of four
+    parts = next(line["breakdown"] for line in history(tmp_path) if "breakdown" in line)
+    named = {name: parts[f"{name}_s"] for name in ("wait", "forward", "loss", "backward", "optimiser")}
+    assert named == pytest.approx({"wait": 0.04, "forward": 0.03, "loss": 0, "backward": 0, "optimiser": 0}, abs=1e-9)
+    assert parts["step_s"] == pytest.approx(0.07) and parts["wait_share"] == pytest.approx(4 / 7, abs=1e-4)
 
 
 def test_operations_are_counted_by_hand_alike():

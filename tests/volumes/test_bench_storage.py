@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +50,3 @@ def test_a_patch_larger_than_the_volume_is_one_line(tmp_path):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "patch" in done.stderr
-
-
-def test_help_comes_at_once(tmp_path):
-    start = time.perf_counter()
-    assert "storage" in bench(tmp_path, "--help").stdout
-    assert time.perf_counter() - start < 1.0

@@ -79,7 +79,7 @@ def test_waits_grow_and_no_request_is_made_after_the_time_to_give_up(server):
     began = time.monotonic()
     with pytest.raises(InputError, match="429"):
         volume[0, 0, 0]
-    assert 0.3 < time.monotonic() - began < 2
+    assert 0.3 < time.monotonic() - began < 8  # 50 retries would take 10 s
     assert 3 <= server.chunks_asked().total() <= 13  # 0.6 s at 0.05 s and more
 
 
