@@ -41,10 +41,17 @@ def run_part(plan: Plan, job: Job, engine: Engine, part: Part, tell: Told = prin
     ledger = Ledger(job.ledger, job.key)
     with ledger.driving(part.name):
         _refuse_other_cuts(ledger, part)
-        done = ledger.done(0)
-        left = [shard for shard in plan.part(part.number, part.of) if shard.index not in done]
+        left = _left(ledger, job, plan.part(part.number, part.of), tell)
         failed = _consume(engine, job, left, f"predict, {part.name}", tell)
     return failed or _coarser_levels(plan, job, engine, ledger, tell)
+
+
+def _left(ledger: Ledger, job: Job, shards: list[Shard], tell: Told) -> list[Shard]:
+    """Those that are to be done; says how many of them were, and have lost files since."""
+    left, lost = ledger.left(shards, job.output.files)
+    if lost:
+        tell(f"{lost} shards are noted as done, but files of them are gone: made again")
+    return left
 
 
 def claim(ledger: Path, plan: Plan) -> None:
@@ -80,8 +87,7 @@ def _coarser_levels(plan: Plan, job: Job, engine: Engine, ledger: Ledger, tell: 
         return []
     with ledger.driving(PYRAMID, patience_s=float("inf")):  # had another one just begun, nothing is left afterwards
         for level in range(1, plan.how.levels):
-            done = ledger.done(level)
-            left = [shard for shard in coarser(plan, level) if shard.index not in done]
+            left = _left(ledger, job, coarser(plan, level), tell)
             failed = _consume(engine, replace(job, part=PYRAMID), left, f"level {level}", tell)
             if failed:
                 return failed

@@ -3,7 +3,7 @@
 import fcntl
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ class Outcome:
 
     Attributes:
         seconds: how long each part of the work took.
+        files: how many hold it; what is all 0 takes none.
         error: why it is not done; None where it is.
         is_fatal: no other shard would fare better, such as on a full disk.
     """
@@ -33,6 +34,7 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     retries: int = 0
     is_empty: bool = False
+    files: int = 0
     error: str | None = None
     is_fatal: bool = False
 
@@ -53,8 +55,12 @@ class Ledger:
 
     def is_done(self, shard: Shard) -> bool:
         """Whether the shard was written, with this key."""
-        line = _read(self._line("done", shard))
-        return line is not None and line.get("key") == self.key
+        return self._current("done", shard) is not None
+
+    def _current(self, kind: str, shard: Shard) -> dict[str, Any] | None:
+        """What is noted of a shard with this key."""
+        line = _read(self._line(kind, shard))
+        return line if line is not None and line.get("key") == self.key else None
 
     def record(self, outcome: Outcome) -> None:
         """Note a shard that is written, or why it could not be; the note is there whole or not at all."""
@@ -74,6 +80,23 @@ class Ledger:
     def done(self, level: int) -> set[Index]:
         """The numbers of the shards of a level that are written."""
         return {_index(line) for line in self.lines("done", level)}
+
+    def left(self, shards: Sequence[Shard], files: Callable[[int], Mapping[Index, int]]) -> tuple[list[Shard], int]:
+        """Those of the shards that are to be done, in order, and how many of them were done but lack files, deleted or lost since.
+
+        What is noted of the latter is struck out. `files` tells how many files each shard of a level has; it is asked after
+        the notes are read, so that a writer is not overtaken.
+        """
+        notes = {shard: self._current("done", shard) for shard in shards}
+        there = {level: files(level) for level in {shard.level for shard, note in notes.items() if note}}
+        lost = {
+            shard
+            for shard, note in notes.items()
+            if note and there[shard.level].get(shard.index, 0) < note.get("files", 0)
+        }
+        for shard in lost:
+            remove(self._line("done", shard))
+        return [shard for shard in shards if notes[shard] is None or shard in lost], len(lost)
 
     def note_worker(self, name: str, about: dict[str, Any]) -> None:
         """What a worker tells of itself, in place of what it told before."""

@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,11 +24,14 @@ Recipe = Callable[[], BoxPredictor]
 class Output(Protocol):
     """Where shards go: a `ShardOutput`, or what behaves like one; it travels to the workers."""
 
-    def write(self, corner: Index, block: NDArray[np.uint8]) -> None:
-        """One whole shard of level 0."""
+    def write(self, corner: Index, block: NDArray[np.uint8]) -> int:
+        """One whole shard of level 0; in how many files."""
 
-    def write_coarser(self, level: int, corner: Index) -> None:
-        """One shard of a coarser level, from the finer one."""
+    def write_coarser(self, level: int, corner: Index) -> int:
+        """One shard of a coarser level, from the finer one; in how many files."""
+
+    def files(self, level: int) -> Mapping[Index, int]:
+        """How many files each shard of a level has in its place."""
 
 
 @dataclass(frozen=True)
@@ -106,16 +109,16 @@ class Worker:
     def _once(self, shard: Shard) -> Outcome:
         began = time.monotonic()
         if shard.level:
-            self.job.output.write_coarser(shard.level, shard.corner)
-            return Outcome(shard, self.name, {"write": time.monotonic() - began})
+            files = self.job.output.write_coarser(shard.level, shard.corner)
+            return Outcome(shard, self.name, {"write": time.monotonic() - began}, files=files)
         prob = self._predictor(shard.corner, shard.size) if self._predictor else None
-        predicted = time.monotonic()
+        predicted, files = time.monotonic(), 0
         if prob is not None:
             if prob.shape != (1, *shard.size):
                 raise ValueError(f"expected probabilities (1, *{shard.size}), got {prob.shape}")
-            self.job.output.write(shard.corner, as_uint8(prob[0]))
+            files = self.job.output.write(shard.corner, as_uint8(prob[0]))
         seconds = {"predict": predicted - began, "write": time.monotonic() - predicted}
-        return Outcome(shard, self.name, seconds, is_empty=prob is None)
+        return Outcome(shard, self.name, seconds, is_empty=prob is None, files=files)
 
     def _report(self) -> None:
         about = {"began": self._began, "at": time.time(), "busy_s": self._busy_s, "shards": self._shards}

@@ -63,5 +63,5 @@ def _damaged(array: Any, number: Sequence[int], where: str, error: Exception) ->
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     return UnreadableError(
         f"{where}/{file}: the chunk at voxel {tuple(first)} (z, y, x) is damaged ({reason}); expected it as it was "
-        "stored: write that shard again"
+        "stored: delete that file, and the command that wrote it writes it again"
     )

@@ -6,6 +6,7 @@ as whole chunk files), whatever stood there, damaged or not. So shards may be wr
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -76,8 +77,8 @@ class ShardOutput:
     key: str
     how: OutputFormat
 
-    def write(self, corner: Triple, block: NDArray[np.uint8]) -> None:
-        """Store one shard of level 0 (Z, Y, X), cut where the volume ends; what was there before is replaced.
+    def write(self, corner: Triple, block: NDArray[np.uint8]) -> int:
+        """Store one shard of level 0 (Z, Y, X), cut where the volume ends; what was there before is replaced. Returns in how many files.
 
         A killed writer leaves the shard as it was (version 0.4: each of its chunk files, some old and some new). What is
         all 0 takes no space.
@@ -86,7 +87,7 @@ class ShardOutput:
             ValueError: not uint8, or not exactly one shard.
             InputError: the disk is full, or the server does not take it.
         """
-        self._put(0, corner, block)
+        return self._put(0, corner, block)
 
     def read(self, corner: Triple, size: Triple) -> NDArray[np.uint8]:
         """The box of level 0 (Z, Y, X) that begins at `corner`; 0 where nothing was written.
@@ -104,8 +105,10 @@ class ShardOutput:
         """First voxels of the shards of a level of the pyramid, in voxels of that level."""
         return self.how.corners_at(level)
 
-    def write_coarser(self, level: int, corner: Triple) -> None:
+    def write_coarser(self, level: int, corner: Triple) -> int:
         """Store one shard of a level above 0: means of 2x2x2 voxels of the level below, whose shards must be there.
+
+        Returns in how many files.
 
         Memory: the shard twice, and a few dozen MiB.
 
@@ -131,9 +134,20 @@ class ShardOutput:
             voxels = read_checked(finer, wide, f"{self.path}/{level - 1}")
             if voxels.any():  # most of a scroll's box is not predicted, and looking is much faster than averaging
                 block[there] = block_mean(voxels, HALF)
-        self._put(level, corner, block)
+        return self._put(level, corner, block)
 
-    def _put(self, level: int, corner: Triple, block: NDArray[np.uint8]) -> None:
+    def files(self, level: int) -> Counter[Triple]:
+        """How many files each shard of a level has in its place, by its number along z, y, x; what is all 0 has none.
+
+        Raises:
+            InputError: the server does not answer.
+        """
+        a_shard = 1 if self.how.version == "0.5" else self.how.shard_vox // self.how.chunk_vox  # files along an edge
+        numbers = (name.split("/")[-3:] for name in place_at(self.path).names(str(level)))
+        found = (tuple(int(n) // a_shard for n in number) for number in numbers if all(n.isdecimal() for n in number))
+        return Counter((z, y, x) for z, y, x in (number for number in found if len(number) == 3))
+
+    def _put(self, level: int, corner: Triple, block: NDArray[np.uint8]) -> int:
         box = self.how.shard_at(level, corner)
         shape = tuple(part.stop - part.start for part in box)
         if block.shape != shape or block.dtype != np.uint8:
@@ -150,6 +164,7 @@ class ShardOutput:
 
         with ThreadPoolExecutor(min(SENDERS, len(files))) as pool:
             list(pool.map(put, files))
+        return sum(content is not None for content in files.values())
 
 
 def _metadata(folder: Path, how: OutputFormat, key: str) -> Path:

@@ -1,6 +1,7 @@
 """Where files of an output are put: a folder on this machine or below an s3:// address; each is there whole, or not at all."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,9 @@ class Place(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove a file; no error where there is none."""
+
+    def names(self, folder: str) -> Iterator[str]:
+        """The names, from `folder` on, of all files below it."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,13 @@ class LocalPlace:
     def delete(self, name: str) -> None:
         """Remove a file; no error where there is none."""
         (self.folder / name).unlink(missing_ok=True)
+
+    def names(self, folder: str) -> Iterator[str]:
+        """The names, from `folder` on, of all files below it, as "c/0/0/1"."""
+        root = self.folder / folder
+        for path, _, files in os.walk(root):
+            below = Path(path).relative_to(root)
+            yield from ((below / name).as_posix() for name in files)
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,24 @@ class S3Place:
             return
         except BaseError as error:
             raise InputError(complaint(self.url / name, error, "it to be deleted")) from None
+
+    def names(self, folder: str) -> Iterator[str]:
+        """The names, from `folder` on, of all files below it; a request for each thousand.
+
+        Raises:
+            InputError: the server cannot be reached, refuses, or keeps failing.
+        """
+        import obstore
+        from obstore.exceptions import BaseError
+
+        from scroll.volumes.remote import check_process, complaint
+
+        check_process(self.url)
+        try:
+            for found in obstore.list(self._client, prefix=folder):
+                yield from (str(one["path"]).removeprefix(f"{folder}/") for one in found)
+        except BaseError as error:
+            raise InputError(complaint(self.url / folder, error, "a list of what is stored")) from None
 
     def _send(self, name: str, content: bytes, mode: Any) -> None:
         import obstore

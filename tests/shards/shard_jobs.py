@@ -3,10 +3,10 @@
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -97,13 +97,16 @@ class DiaryOutput:
     ledger: Path
     diary: Path
 
-    def write(self, corner: Index, block: np.ndarray) -> None:
+    def write(self, corner: Index, block: np.ndarray) -> int:
         self._note(0, corner)
-        self.output.write(corner, block)
+        return self.output.write(corner, block)
 
-    def write_coarser(self, level: int, corner: Index) -> None:
+    def write_coarser(self, level: int, corner: Index) -> int:
         self._note(level, corner)
-        self.output.write_coarser(level, corner)
+        return self.output.write_coarser(level, corner)
+
+    def files(self, level: int) -> Mapping[Index, int]:
+        return self.output.files(level)
 
     def _note(self, level: int, corner: Index) -> None:
         how = self.output.how
@@ -124,6 +127,7 @@ class TinyJob:
     shape: Index
     shard_vox: int = 32
     levels: int = 1
+    version: Literal["0.5", "0.4"] = "0.5"
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -132,7 +136,7 @@ class TinyJob:
 
     @property
     def plan(self) -> Plan:
-        how = OutputFormat(self.shape, self.shard_vox, self.shard_vox // 2, 7.91, levels=self.levels)
+        how = OutputFormat(self.shape, self.shard_vox, self.shard_vox // 2, 7.91, self.version, self.levels)
         indices = tuple(shard.index for shard in shards_of(self.shape, self.shard_vox))
         return Plan(KEY, how, indices, bytes_read=0)
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -290,11 +290,15 @@ class KillsAfterWriting:
     fatal: Index
     mark: Path
 
-    def write(self, corner: Index, block: np.ndarray) -> None:
-        self.diary.write(corner, block)
+    def write(self, corner: Index, block: np.ndarray) -> int:
+        files = self.diary.write(corner, block)
         if corner == self.fatal and not self.mark.exists():
             self.mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        return files
+
+    def files(self, level: int) -> Mapping[Index, int]:
+        return self.diary.files(level)
 
 
 @pytest.mark.slow

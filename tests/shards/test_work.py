@@ -22,7 +22,7 @@ from scroll.shards.ray_engine import RayEngine
 from scroll.shards.status import read_status
 from scroll.shards.work import Worker, as_uint8
 from scroll.volumes import open_volume
-from scroll.volumes.ome_zarr import create_ome_zarr
+from scroll.volumes.ome_zarr import create_ome_zarr, open_array
 
 SHAPE = (64, 64, 64)
 
@@ -119,6 +119,26 @@ def test_a_second_run_writes_nothing(tmp_path, volume):
     job = TinyJob(tmp_path, FromZarr(volume), SHAPE, levels=3)
     assert run(job) == [] and run(job) == []
     assert len(job.writes()) == 8 + 1 + 1
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+def test_a_shard_whose_file_is_gone_is_made_again_and_no_other(tmp_path, volume, version):
+    array = open_array(volume, mode="r+")
+    array[32:, :32, :32] = 0  # an empty shard has no file, and lacks none
+    array[:32, :32, :32] = 0
+    array[5, 5, 5] = 1  # a probability of 1 / 255, kept in one chunk of eight
+    job = TinyJob(tmp_path, FromZarr(volume), SHAPE, levels=2, version=version)
+    assert run(job) == [] and len(job.writes()) == 8 + 1
+    result, said = job.result(), []
+    files = sorted(path for path in (tmp_path / "out.zarr").rglob("*") if path.is_file() and path.name[0].isdecimal())
+    for lost in (files[0], files[-1]):  # one of level 0, one of level 1
+        lost.unlink()
+    assert run_part(job.plan, job.job(), LocalEngine(), Part(), said.append) == []
+    assert [(write["level"], write["index"]) for write in job.writes()[9:]] == [(0, [0, 0, 0]), (1, [0, 0, 0])]
+    assert said == ["1 shards are noted as done, but files of them are gone: made again"] * 2
+    assert all(path.exists() for path in files) and read_status(job.ledger).is_complete
+    np.testing.assert_array_equal(job.result(), result)
+    assert run(job) == [] and len(job.writes()) == 11
 
 
 def test_a_chunk_of_garbage_is_named_and_spoils_only_its_shard(tmp_path, volume):
