@@ -1,6 +1,7 @@
 """What is asked of a report that is open in a browser, whatever run it is of."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,18 @@ def check_cube(one: Opened, is_drawn: bool = False) -> None:
         has_changed[name] = before_all != [one.picture(number) for number in range(3)]
     assert has_changed["Errors"] and (has_changed["Label"] or has_changed["Sheets"]), "there is a fault here"
     assert not is_drawn or all(has_changed.values())
+
+
+def check_page(opened: Any, path: Path, check: Callable[[Opened], None]) -> None:
+    """A report works as `check` asks, looks right on a phone and in the dark, is quiet, and not too large to send."""
+    one = opened(path)
+    check(one)
+    one.check_quiet()
+    for size, scheme in ((DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")):
+        again = opened(path, size, scheme)
+        check_looks(again)
+        again.check_quiet()
+    assert path.stat().st_size < 20_000_000
 
 
 def middle(locator: Any) -> tuple[float, float]:

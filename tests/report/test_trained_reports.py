@@ -11,7 +11,7 @@ import yaml
 from scroll.config_file import merged
 from scroll.files import read_json
 from tests.pipeline.pipeline_run import ENVIRONMENT, PHANTOM, REPOSITORY, tiny_settings
-from tests.report.page_checks import PHONE, check_cube, check_looks, check_sheet
+from tests.report.page_checks import check_cube, check_page, check_sheet
 
 pytestmark = pytest.mark.slow
 QUICK = {"steps": 6, "train_batch_size": 2, "validation_batch_size": 2, "validation_patches": 2, "validate_every": 3}
@@ -94,15 +94,7 @@ def cubes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_of_a_run_works_in_the_browser(
     opened: Any, request: pytest.FixtureRequest, kind: str, check: Any
 ) -> None:
-    path = request.getfixturevalue(kind)
-    one = opened(path)
-    check(one)
-    one.check_quiet()
-    for size, scheme in ((None, "dark"), (PHONE, "light"), (PHONE, "dark")):
-        again = opened(path, *([size] if size else []), scheme=scheme)
-        check_looks(again)
-        again.check_quiet()
-    assert path.stat().st_size < 20_000_000
+    check_page(opened, request.getfixturevalue(kind), check)
 
 
 @pytest.mark.parametrize(
