@@ -4,12 +4,13 @@ A step is taken in only where it raises the mean leaderboard score. The threshol
 after it hang together, so the threshold is searched anew with each of the two.
 """
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 import numpy.typing as npt
@@ -24,9 +25,8 @@ Volume = npt.NDArray[Any]
 Lazy = Volume | Callable[[], Volume]
 Cube = tuple[Lazy, Lazy]  # probability and label (Z, Y, X) of 0, 1 and 2, or what reads them
 Means = dict[str, float]
-Scorer = Callable[[Sequence[Chain]], list[Means]]  # one of each chain; the scores of groups are under their names
+Scorer = Callable[[Sequence[Chain]], list[list[SurfaceScore]]]  # of each chain, every cube
 FURTHER = {"smoothing": ("threshold",), "thickness": ("threshold",), "even": ("even_level",)}  # that a step decides too
-OF_GROUP = "score of "
 THRESHOLD_SHARES = (0.5, 0.75, 1.0, 1.3)  # of the threshold so far that are tried with another blur or thickness
 
 
@@ -47,16 +47,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class ChainFit:
-    """The fitted chain, the best threshold alone, and all that was tried, in order."""
+    """The fitted chain, the best threshold alone, all that was tried, in order, and the chain's score on each cube."""
 
     chain: Chain
     plain: Chain
     trials: tuple[Trial, ...]
+    scores: tuple[SurfaceScore, ...]
 
     @property
     def means(self) -> Means:
         """Mean score and parts of the chain on the cubes that it was fitted on."""
-        return next(trial.means for trial in reversed(self.trials) if trial.is_kept)
+        return mean_score(self.scores)
 
     def as_record(self) -> dict[str, Any]:
         """For fit.json."""
@@ -72,8 +73,8 @@ def fit_chain(
 ) -> ChainFit:
     """The chain with the highest mean score on cubes of (probability, label), greedily.
 
-    With `groups`, say the scroll of each cube, a step is kept only if no group loses by it: what helps one scroll at the
-    cost of another is no rule for a third.
+    With `groups`, say the scroll of each cube, a step is kept only if no group loses by it, beyond the standard error of its mean
+    change: what helps one scroll at the cost of another is no rule for a third.
 
     First the best threshold alone, on the grid and half-way to its neighbours, whichever group loses by it; then every step
     in turn with each value of its grid, kept where it raises the mean by more than `min_gain`; then all once more, now also
@@ -84,17 +85,17 @@ def fit_chain(
     """
     if not cubes:
         raise InputError("post-processing: no cube to fit on; give out-of-fold predictions and their labels")
-    scorer = partial(mean_scores, cubes=cubes, jobs=jobs, groups=groups)
-    fit = _best(None, "threshold", [Chain(low) for low in settings.thresholds], scorer, 0.0)
+    scorer = partial(each_score, cubes=cubes, jobs=jobs)
+    fit = _best(None, "threshold", [Chain(low) for low in settings.thresholds], scorer, groups)
     if halves := _between(settings.thresholds, fit.chain.threshold):
-        fit = _best(fit, "threshold", [Chain(low) for low in halves], scorer, 0.0, is_guarded=False)
+        fit = _best(fit, "threshold", [Chain(low) for low in halves], scorer, groups, is_guarded=False)
     fit = replace(fit, plain=fit.chain)
     for turn in range(settings.passes):
         before = fit.chain
         for step in SWITCHES:
             candidates = _candidates(fit.chain, step, settings)
             if candidates and (turn or step != "threshold"):
-                fit = _best(fit, step, candidates, scorer, settings.min_gain)
+                fit = _best(fit, step, candidates, scorer, groups, settings.min_gain)
         if fit.chain == before:
             break
     return fit
@@ -124,18 +125,25 @@ def left_out_gain(
     return gains
 
 
-def mean_scores(
-    chains: Sequence[Chain], cubes: Sequence[Cube], jobs: int | Executor = 1, groups: Sequence[str] = ()
-) -> list[Means]:
-    """What `mean_score` gives for each chain on all cubes, and the mean score of each group as "score of <group>"."""
-    found = []
-    for scores in each_score(chains, cubes, jobs):
-        of_groups = {
-            f"{OF_GROUP}{group}": fmean(s.score for s, g in zip(scores, groups, strict=True) if g == group)
-            for group in dict.fromkeys(groups)
-        }
-        found.append(mean_score(scores) | of_groups)
-    return found
+def no_group_loses(after: Sequence[float], before: Sequence[float], groups: Sequence[str]) -> bool:
+    """Whether no group's mean falls by more than the standard error of its change, cube by cube; a lone cube may not fall at all.
+
+    >>> no_group_loses([0.5, 0.7, 0.6, 0.4], [0.5, 0.6, 0.5, 0.6], ["a", "a", "b", "b"])  # b: -0.05, give or take 0.15
+    True
+    >>> no_group_loses([0.5, 0.7, 0.4, 0.4], [0.5, 0.6, 0.5, 0.6], ["a", "a", "b", "b"])  # b: -0.15, give or take 0.05
+    False
+    """
+    for group in dict.fromkeys(groups):
+        changes = [a - b for a, b, of in zip(after, before, groups, strict=True) if of == group]
+        error = stdev(changes) / math.sqrt(len(changes)) if len(changes) > 1 else 0.0
+        if fmean(changes) < -error:
+            return False
+    return True
+
+
+def mean_scores(chains: Sequence[Chain], cubes: Sequence[Cube], jobs: int | Executor = 1) -> list[Means]:
+    """What `mean_score` gives for each chain on all cubes."""
+    return [mean_score(scores) for scores in each_score(chains, cubes, jobs)]
 
 
 def each_score(chains: Sequence[Chain], cubes: Sequence[Cube], jobs: int | Executor = 1) -> list[list[SurfaceScore]]:
@@ -201,22 +209,33 @@ def _best(
     step: str,
     candidates: Sequence[Chain],
     scorer: Scorer,
-    min_gain: float,
+    groups: Sequence[str],
+    min_gain: float = 0.0,
     is_guarded: bool = True,
 ) -> ChainFit:
     """The fit with the best candidate taken in, if it is better and, where that is guarded, no group loses; the trial is noted
     either way.
     """
-    means = scorer(candidates)
-    before = fit.means if fit and is_guarded else {}
-    allowed = [i for i in range(len(candidates)) if _no_group_loses(means[i], before)]
-    best = max(allowed or range(len(candidates)), key=lambda i: means[i]["score"])
-    gain = means[best]["score"] - (fit.means["score"] if fit else 0.0)
+    scores = scorer(candidates)
+    guards = fit.scores if fit and is_guarded else None
+    allowed = [i for i, one in enumerate(scores) if guards is None or no_group_loses(_each(one), _each(guards), groups)]
+    best = max(allowed or range(len(candidates)), key=lambda i: mean_score(scores[i])["score"])
+    gain = mean_score(scores[best])["score"] - (fit.means["score"] if fit else 0.0)
     is_kept = fit is None or (bool(allowed) and gain > min_gain)
-    trial = Trial(step, _value(step, candidates[best]), is_kept, gain, means[best])
-    chain = candidates[best] if fit is None or is_kept else fit.chain
-    return ChainFit(chain, fit.plain if fit else chain, (*(fit.trials if fit else ()), trial))
+    means = mean_score(scores[best]) | _of_groups(scores[best], groups)
+    trials = (*(fit.trials if fit else ()), Trial(step, _value(step, candidates[best]), is_kept, gain, means))
+    if fit is not None and not is_kept:
+        return replace(fit, trials=trials)
+    return ChainFit(candidates[best], fit.plain if fit else candidates[best], trials, tuple(scores[best]))
 
 
-def _no_group_loses(found: Means, before: Means) -> bool:
-    return all(found[name] >= before[name] for name in before if name.startswith(OF_GROUP))
+def _each(scores: Sequence[SurfaceScore]) -> list[float]:
+    return [score.score for score in scores]
+
+
+def _of_groups(scores: Sequence[SurfaceScore], groups: Sequence[str]) -> Means:
+    """The mean score of each group, as "score of <group>"."""
+    return {
+        f"score of {group}": fmean(score for score, of in zip(_each(scores), groups, strict=True) if of == group)
+        for group in dict.fromkeys(groups)
+    }

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.chain import Chain, run
-from ensemble.chain_fit import Lazy, each_score, fit_chain
+from ensemble.chain_fit import Lazy, fit_chain
 from ensemble.cube_candidates import (
     CHAIN,
     ENSEMBLE,
@@ -36,7 +36,7 @@ from scroll.errors import InputError
 from scroll.files import read_json, write_json, written_aside
 from scroll.folds import fold_numbers
 from scroll.metrics.cube_bootstrap import resampled_means
-from scroll.metrics.leaderboard import leaderboard_score, mean_score
+from scroll.metrics.leaderboard import leaderboard_score
 from scroll.processes import in_order, single_threaded_processes
 from scroll.receipt import key_of
 from scroll.tracing.sheets import trace_sheets
@@ -50,7 +50,7 @@ PRESENT = 0.35  # presence from which a sheet is lifted while that is fitted
 GAINS = ((CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
 Labelled = list[tuple[Lazy, Lazy]]
 STAGE2_TOO = 2.0  # times what the rest takes: the stack and the 2D network come on top
-FORMAT = 4  # to be raised when what is fitted changes
+FORMAT = 5  # to be raised when what is fitted changes
 
 
 def fit_path(settings: Settings) -> Path:
@@ -144,10 +144,9 @@ def _of_sheets(chain: ChainSettings) -> ChainSettings:
 def _row(pairs: Labelled, chain: ChainSettings, jobs: Executor, scrolls: Sequence[str]) -> dict[str, Any]:
     """Fit a chain to a candidate; its record, and the score of every cube."""
     fit = fit_chain(pairs, chain, jobs, scrolls)
-    scores = each_score([fit.chain], pairs, jobs)[0]
     return fit.as_record() | {
-        "means": mean_score(scores), "scores": [score.score for score in scores],
-        "parts": [parts_of(score) for score in scores],
+        "means": fit.means, "scores": [score.score for score in fit.scores],
+        "parts": [parts_of(score) for score in fit.scores],
     }  # fmt: skip
 
 

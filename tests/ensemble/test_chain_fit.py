@@ -1,16 +1,18 @@
 """Fitting the post-processing chain: it never scores less than the threshold alone, and it finds what was broken."""
 
 import json
+from dataclasses import replace
 from functools import partial
+from itertools import dropwhile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from ensemble.chain import Chain, run
-from ensemble.chain_fit import fit_chain, left_out_gain, mean_scores
+from ensemble.chain_fit import each_score, fit_chain, left_out_gain, mean_scores, no_group_loses
 from scroll.config import ChainSettings
 from scroll.errors import InputError
 from scroll.metrics.leaderboard import leaderboard_score, mean_score
@@ -149,3 +151,30 @@ def test_what_a_chain_is_compared_with_is_the_best_threshold_whichever_scroll_lo
     assert grouped.plain == free.plain
     scores = mean_scores([Chain(low / 20) for low in range(4, 13)], cubes)
     assert mean_scores([grouped.plain], cubes)[0]["score"] >= max(scores[0::4], key=lambda m: m["score"])["score"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=12), st.lists(st.floats(0, 0.2), min_size=1, max_size=12))
+def test_a_group_loses_where_its_mean_falls_by_more_than_chance(changes: list[float], gains: list[float]) -> None:
+    groups = ["a"] * len(changes) + ["b"] * len(gains)
+    room = np.mean(changes) + np.std(changes, ddof=1) / np.sqrt(len(changes))
+    assume(abs(room) > 1e-9)
+    assert no_group_loses([0.5 + change for change in (*changes, *gains)], [0.5] * len(groups), groups) == (room > 0)
+    assert no_group_loses([0.5 + gain for gain in gains], [0.5] * len(gains), ["b"] * len(gains))
+    assert not no_group_loses([0.4], [0.5], ["a"])
+
+
+def test_no_step_is_kept_by_which_a_scroll_loses_beyond_chance_nor_one_that_lowers_the_mean() -> None:
+    cubes, groups = [noisy_cube(1), noisy_cube(2), speckled_cube(3), speckled_cube(4)], ["a", "a", "b", "b"]
+    fit = fit_chain(cubes, SMALL, groups=groups)
+    chain, before = fit.plain, each_score([fit.plain], cubes)[0]
+    steps = dropwhile(lambda trial: trial.step == "threshold", fit.trials)
+    kept = [trial for trial in steps if trial.is_kept]
+    assert kept
+    for trial in kept:
+        chain = replace(chain, **trial.value)
+        after = each_score([chain], cubes)[0]
+        scores = [[score.score for score in scores] for scores in (after, before)]
+        assert np.mean(scores[0]) > np.mean(scores[1]) and no_group_loses(*scores, groups)
+        before = after
+    assert chain == fit.chain
