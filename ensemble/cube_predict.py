@@ -83,6 +83,18 @@ class CubeRun:
         write_mask_tif(self.mask_path(cube), mask)
         write_json(self.mask_path(cube).with_suffix(".json"), {"key": self._key(cube), "views": dict(kept)})
 
+    def look_further(self, cube: Cube) -> None:
+        """Make what the rows of the table need that are not submitted: the maps of all members, sheets and stage two.
+
+        Raises:
+            MissingInputError: the weights are not there, as in a bundle of what is submitted alone.
+        """
+        note = read_json(self.mask_path(cube).with_suffix(".json"), "predict the cubes again")
+        left = [name for name in self.settings.stage1.members if name not in note["views"]]
+        for name in left:
+            predict_cube(self.settings, name, cube, self.folds, self.output / name, partial(self.load, name))
+        self.look_flat(cube, [*note["views"], *left])
+
     def tidy(self, cube: Cube) -> None:
         """Remove what its mask was made from; the mask, and that it is done, stay."""
         members = [self.where.member(name, cube.id) for name in self.settings.stage1.members]
@@ -105,7 +117,7 @@ class CubeRun:
         if "lift" in about:
             return run(chain, LiftedSheets(self.where, Lift(**about["lift"]), cube, row == STAGE2)())
         weights = {row: 1.0} if row in self.weights else self.weights
-        weights = {name: weights.get(name, 0.0) for name in kept or self.members}
+        weights = {name: weights.get(name, 0.0) for name in kept or self.settings.stage1.members}
         if not any(weights.values()):
             weights = dict.fromkeys(weights, 1.0)
         return run(chain, Blended(self.where, as_pairs(weights), cube.id)())

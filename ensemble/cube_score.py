@@ -1,7 +1,7 @@
 """Score predicted cubes against their labels: every member, the ensemble, the chain, the sheets, stage two; pictures and atlas."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,7 +73,11 @@ def score_cubes(settings: Settings, source: Path, output: Path, truth: Path, com
         raise MissingInputError(
             f"{truth / without[0]}.tif: not there; --truth takes a folder with a label <id>.tif for every test cube"
         )
-    scored, score = [], partial(score_cube, settings, output, truth, VIEWS_BUDGET_BYTES // min(VIEWED, len(cubes)))
+    rows = rows_of(CubeRun(settings, output), cubes)
+    scored, score = (
+        [],
+        partial(score_cube, settings, output, truth, rows, VIEWS_BUDGET_BYTES // min(VIEWED, len(cubes))),
+    )
     with progress("score", len(cubes), "cube") as advance:
         for one in in_order(score, cubes, len(os.sched_getaffinity(0))):
             scored.append(one)
@@ -84,13 +88,15 @@ def score_cubes(settings: Settings, source: Path, output: Path, truth: Path, com
     return result
 
 
-def score_cube(settings: Settings, output: Path, truth: Path, view_bytes: int, cube: Cube) -> ScoredCube:
-    """One cube: the score of every row, and of what is submitted pictures, a view of at most `view_bytes`, atlas and blocks."""
+def score_cube(
+    settings: Settings, output: Path, truth: Path, rows: list[str], view_bytes: int, cube: Cube
+) -> ScoredCube:
+    """One cube: the score of these rows, and of what is submitted pictures, a view of at most `view_bytes`, atlas and blocks."""
     cube_run = CubeRun(settings, output)
     label = np.asarray(open_volume(str(truth / f"{cube.id}.tif"))[...])
     scores: dict[str, SurfaceScore] = {}
     submitted, faults = np.zeros(cube.shape, bool), []
-    for row in rows_of(cube_run):
+    for row in rows:
         mask = cube_run.mask(cube, row)
         try:
             known = masks(mask, label)
@@ -102,21 +108,31 @@ def score_cube(settings: Settings, output: Path, truth: Path, view_bytes: int, c
     ct = np.asarray(open_volume(str(cube.image))[...])
     save_cube_pictures(output / cube.id / "pictures", ct, submitted, label)
     write_json(output / cube.id / VIEW, volume_view(Volume(ct, submitted, label), view_bytes))
-    without = {name: score_masks(*masks(cube_run.without(cube, name), label)) for name in left_out(cube_run)}
+    without = {name: score_masks(*masks(cube_run.without(cube, name), label)) for name in left_out(cube_run, rows)}
     blocks = ranked_blocks(submitted, label, cube.id)
     return ScoredCube(cube, scores, without, faults, [*blocks[:SHOWN], *blocks[SHOWN:][-SHOWN:]])
 
 
-def rows_of(cube_run: CubeRun) -> list[str]:
-    """Rows of the table that can be made of what was predicted."""
-    after = [CHAIN, SHEETS, STAGE2] if cube_run.fit["route"] in FLAT else [CHAIN]
-    return [*cube_run.members, ENSEMBLE, *after]
+def rows_of(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[str]:
+    """Rows of the table: all of the fit's, for which what is not submitted is predicted too; where the run holds no weights for that,
+    those of what was predicted.
+    """
+    everyone = list(cube_run.settings.stage1.members)
+    if cube_run.fit["route"] not in FLAT:
+        try:
+            with progress("predict what is compared", len(cubes), "cube") as advance:
+                for cube in cubes:
+                    cube_run.look_further(cube)
+                    advance()
+        except MissingInputError:
+            return [*cube_run.members, ENSEMBLE, CHAIN]
+    return [*everyone, ENSEMBLE, CHAIN, SHEETS, STAGE2]
 
 
-def left_out(cube_run: CubeRun) -> list[str]:
+def left_out(cube_run: CubeRun, rows: Sequence[str]) -> list[str]:
     """Members that the fit knows a blend without: of those that were predicted."""
     found = cube_run.fit.get("without", {})
-    return [name for name in cube_run.members if name in found and set(found[name]["weights"]) <= {*cube_run.members}]
+    return [name for name in rows if name in found and {*found[name]["weights"]} <= {*rows}]
 
 
 def _patches(cube_run: CubeRun, truth: Path, scored: list[ScoredCube]) -> Iterator[Patch]:
@@ -132,7 +148,10 @@ def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> dict
     table = [[one.scores[name].score for one in scored] for name in names]
     table += [[one.without[name].score for one in scored] for name in without]
     drawn = resampled_means(table, [one.cube.volume_name for one in scored])
-    single = max(cube_run.members, key=lambda name: cube_run.fit["rows"][name]["means"]["score"])
+    single = max(
+        (name for name in names if name in settings.stage1.members),
+        key=lambda name: cube_run.fit["rows"][name]["means"]["score"],
+    )
     rows, route = [], cube_run.fit["route"]
     for n, name in enumerate(names):
         low, high = drawn.interval(n)

@@ -1,6 +1,7 @@
 """The surface competition on small phantom cubes from probabilities to a checked submission.zip and a scored report."""
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,10 +16,11 @@ from surface_run import REPOSITORY, tiny_config, trained
 from ensemble.cube_calibrate import calibrate_cubes, fit_path, from_every_scroll, read_cube_fit
 from ensemble.cube_candidates import CHAIN, ENSEMBLE, SHEETS, STAGE2
 from ensemble.cube_predict import CubeRun, predict_test_cubes
+from ensemble.cube_score import score_cubes
 from scroll.config import Settings
 from scroll.cubes import find_cubes, oof_sheets, prepare, training_cubes
 from scroll.errors import MissingInputError
-from scroll.files import read_json
+from scroll.files import read_json, write_json
 from scroll.receipt import read_receipt
 from scroll.surfaces import tifxyz
 from scroll.volumes.ome_zarr import open_array
@@ -122,12 +124,29 @@ def test_the_time_is_projected_and_the_table_and_report_are_there(predicted, set
     assert "projected" in said and "read back and valid" in said and CHAIN in said
     score = json.loads((predicted / "score.json").read_text())
     names = [row["name"] for row in score["rows"]]
-    assert names[: names.index(ENSEMBLE) + 1] == [*CubeRun(settings, predicted).members, ENSEMBLE] and CHAIN in names
+    assert names == [*settings.stage1.members, ENSEMBLE, CHAIN, SHEETS, STAGE2]
     for row in score["rows"]:
         total = 0.3 * row["topo"] + 0.35 * row["surface_dice"] + 0.35 * row["voi_score"]
         assert row["score"] == pytest.approx(total)
     page = (predicted / "report.html").read_text()
     assert "Topology" in page and CHAIN in page
+
+
+@pytest.mark.parametrize("route", [CHAIN, STAGE2])
+def test_all_routes_are_compared_whichever_is_submitted(settings, fit, phantom, tmp_path, route):
+    run = settings.model_copy(update={"run_dir": tmp_path / "run"})
+    shutil.copytree(settings.run_dir, run.run_dir, ignore=shutil.ignore_patterns("predict"))
+    first, second = run.stage1.members
+    alone = {**fit["weights"], "weights": {first: 1.0, second: 0.0}}  # whom the plain blend leaves out is compared too
+    write_json(fit_path(run), fit | {"route": route, "weights": alone})
+    output = tmp_path / "output"
+    predict_test_cubes(run, phantom, output, None, is_resumed=True)
+    (cube, *_) = prepare(find_cubes(phantom, run.data, part="test"))
+    submitted = CubeRun(run, output).mask_path(cube).read_bytes()
+    rows = score_cubes(run, phantom, output, phantom / "heldout", ["ensemble/predict.py"])["rows"]
+    assert [row["name"] for row in rows] == [first, second, ENSEMBLE, CHAIN, SHEETS, STAGE2]
+    assert [row["name"] for row in rows if row["kind"] == "submitted"] == [route]
+    assert CubeRun(run, output).mask_path(cube).read_bytes() == submitted
 
 
 def test_a_killed_prediction_goes_on_with_the_cubes_that_are_missing(predicted, settings, phantom):
