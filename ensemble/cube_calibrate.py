@@ -2,18 +2,19 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from ensemble.chain import Chain, run
-from ensemble.chain_fit import Lazy, fit_chain
+from ensemble.chain_fit import Lazy, fit_chain, no_group_loses
 from ensemble.cube_candidates import (
     CHAIN,
     ENSEMBLE,
@@ -50,7 +51,7 @@ PRESENT = 0.35  # presence from which a sheet is lifted while that is fitted
 GAINS = ((CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
 Labelled = list[tuple[Lazy, Lazy]]
 STAGE2_TOO = 2.0  # times what the rest takes: the stack and the 2D network come on top
-FORMAT = 5  # to be raised when what is fitted changes
+FORMAT = 6  # to be raised when what is fitted changes
 
 
 def fit_path(settings: Settings) -> Path:
@@ -62,7 +63,7 @@ def calibrate_cubes(settings: Settings) -> dict[str, Any]:
     """Fit everything that stands between probabilities and masks, write ensemble/fit.json and return it.
 
     Scores are those of out-of-fold predictions, which the fit itself has seen: a little too good. Where the chain's steps, or
-    stage two, do not raise the score, they are left out: "route" says what is submitted.
+    stage two, do not raise the score, they are left out: "route" says what is submitted (`route_of`).
 
     Raises:
         MissingInputError: an out-of-fold prediction is not there.
@@ -110,7 +111,7 @@ def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], jobs: Execu
         "weights": weights.record,
         "rows": rows,
         "seconds_a_voxel": _seconds_a_voxel(settings, where, cubes[0], rows),
-        "route": max((CHAIN, SHEETS, STAGE2), key=lambda name: rows[name]["means"]["score"]),
+        "route": route_of({name: rows[name]["scores"] for name in (CHAIN, SHEETS, STAGE2)}),
     }
     alone = partial(_of_members, where, cubes=cubes, labels=labels)
     fit["without"] = without_each(weights.chosen, alone, _plain(chain), rows[ENSEMBLE]["scores"], scrolls, jobs)
@@ -120,6 +121,21 @@ def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], jobs: Execu
         "reliability": {ENSEMBLE: reliable(blend, jobs)},
     }
     return fit | _compared(rows, scrolls)
+
+
+def route_of(scores: Mapping[str, Sequence[float]]) -> str:
+    """What is submitted, from the score of every cube by each route: the better of traced and mended sheets, unless chain alone beats it
+    beyond chance.
+
+    Sheets follow ridges, and carry over to a scroll of weaker probabilities; thresholds do not (docs/log.md, 2026-11-26).
+
+    >>> route_of({"ensemble + chain": [0.5, 0.7], SHEETS: [0.5, 0.6], STAGE2: [0.4, 0.6]})
+    'ensemble + sheets + chain'
+    >>> route_of({"ensemble + chain": [0.5, 0.7], SHEETS: [0.4, 0.5], STAGE2: [0.3, 0.5]})
+    'ensemble + chain'
+    """
+    flat = max((SHEETS, STAGE2), key=lambda name: fmean(scores[name]))
+    return flat if no_group_loses(scores[flat], scores[CHAIN], [flat] * len(scores[flat])) else CHAIN
 
 
 def _of_members(

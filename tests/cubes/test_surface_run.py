@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from surface_run import REPOSITORY, tiny_config, trained
 
-from ensemble.cube_calibrate import calibrate_cubes, fit_path, from_every_scroll, read_cube_fit
+from ensemble.cube_calibrate import calibrate_cubes, fit_path, from_every_scroll, read_cube_fit, route_of
 from ensemble.cube_candidates import CHAIN, ENSEMBLE, SHEETS, STAGE2
 from ensemble.cube_predict import CubeRun, predict_test_cubes
 from ensemble.cube_score import score_cubes
@@ -71,9 +73,19 @@ def test_no_step_of_the_chain_is_kept_that_lowers_the_out_of_fold_score(fit):
         assert scores == sorted(scores)
         assert all(fit["rows"][name]["chain"] for _ in kept)
     assert fit["rows"][CHAIN]["means"]["score"] >= fit["rows"][ENSEMBLE]["means"]["score"]
-    assert fit["rows"][fit["route"]]["means"]["score"] == max(
-        fit["rows"][n]["means"]["score"] for n in (CHAIN, SHEETS, STAGE2)
-    )
+    assert fit["route"] == route_of({name: fit["rows"][name]["scores"] for name in (CHAIN, SHEETS, STAGE2)})
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=2, max_size=12))
+def test_chain_alone_is_submitted_only_where_it_beats_both_kinds_of_sheets_beyond_chance(cubes):
+    scores = {name: [cube[n] for cube in cubes] for n, name in enumerate((CHAIN, SHEETS, STAGE2))}
+    means = {name: np.mean(values) for name, values in scores.items()}
+    route = route_of(scores)
+    assert route == CHAIN or means[route] == max(means[SHEETS], means[STAGE2])
+    if route == CHAIN:
+        assert means[CHAIN] > max(means[SHEETS], means[STAGE2])
+    lower = {**scores, CHAIN: [min(cube) for cube in cubes]}  # nowhere better than either
+    assert route_of(lower) != CHAIN
 
 
 def test_the_cubes_that_are_fitted_on_come_from_every_scroll_in_turn(settings):
