@@ -2,11 +2,14 @@
 PYTHON ?= python3.11
 CONFIG ?= configs/demo.yaml
 SET ?=
+PHANTOM ?=
 PLAN ?=
 GPU ?=
 INPUT ?= data/demo/test
 RUN ?= runs/demo
 BIN := .venv/bin
+VERSION := -c 'import sys; print(sys.version)'
+FRESH = $(if $(filter-out $(shell $(BIN)/python $(VERSION) 2>/dev/null),$(shell $(PYTHON) $(VERSION))),--clear)
 TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 OF_BUNDLE := $(if $(OUT),--output $(OUT)) $(if $(OWNER),--owner $(OWNER)) $(if $(SLUG),--slug $(SLUG)) $(if $(DOWNLOAD),--download $(DOWNLOAD)) $(if $(WHEELS),--wheels $(WHEELS))
 OPTIONS := $(strip $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair)))
@@ -18,7 +21,7 @@ help:  ## this list
 	@echo "  CONFIG=configs/demo.yaml chooses the configuration, SET='a.b=c d=e' overrides settings, PYTHON=python3.12 the interpreter"
 
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(FRESH) .venv
 	$(BIN)/pip install --quiet -c constraints.txt -e .
 	@touch $@
 
@@ -29,7 +32,7 @@ help:  ## this list
 setup: .venv/installed  ## make .venv with the pinned packages
 
 demo: setup  ## phantom -> stage one -> stage two -> submission, score and report, in minutes on two cores
-	$(BIN)/python scripts/demo.py $(CONFIG) $(OPTIONS)
+	$(BIN)/python scripts/demo.py $(CONFIG) $(if $(PHANTOM),--phantom='$(PHANTOM)') $(OPTIONS)
 
 stage1: setup  ## train stage one on every fold and predict out of fold
 	$(BIN)/python -m ensemble.check $(CONFIG) $(OPTIONS)

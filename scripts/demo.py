@@ -1,10 +1,11 @@
 """The whole pipeline on a phantom, one step after the other; each step leaves alone what is already done.
 
-python scripts/demo.py [configs/demo.yaml] [--set a.b=c]
+python scripts/demo.py [configs/demo.yaml] [--set a.b=c] [--phantom '--train 8 --test 2']
 """
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -28,6 +29,9 @@ def main() -> None:
         choices=("easy", "default", "hard", "zero"),
         help="how visible the phantom's ink is; left out: default on fragments, easy in scrolls",
     )
+    parser.add_argument(
+        "--phantom", default="", metavar="OPTIONS", help="options of make_phantom.py in the place of the demo's own"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
@@ -36,12 +40,12 @@ def main() -> None:
     settings = load_run_settings(arguments.config, arguments.set)
     check_trackers(settings)
     config = [str(arguments.config), *(part for pair in arguments.set for part in ("--set", pair))]
-    preset = ["--preset", arguments.preset] if arguments.preset else []
+    drawn = [*(["--preset", arguments.preset] if arguments.preset else []), *shlex.split(arguments.phantom)]
     root, output = settings.data.root, settings.run_dir / "predict"
     test, submission = ("", "submission.zip") if settings.data.kind == "cubes" else ("test", "submission.csv")
     began = time.monotonic()
     for name, command in (
-        ("phantom", ["scripts/make_phantom.py", *PHANTOM[settings.data.kind], "--out", str(root), *preset]),
+        ("phantom", ["scripts/make_phantom.py", *PHANTOM[settings.data.kind], "--out", str(root), *drawn]),
         ("stage one", ["-m", "stage1_3d.train", *config]),
         ("stage two", ["-m", "stage2_2d.train", *config]),
         *([("joint fine-tuning", ["-m", "ensemble.joint", *config])] if settings.joint is not None else []),

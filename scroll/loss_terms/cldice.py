@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from scroll.lean_imports import without_transformers
 from scroll.loss_terms.voxels import Voxels
 
 # strokes are up to some 30 pixels wide, sheets and the ink on them up to some 10 voxels thick; in 3D each one costs
@@ -18,7 +19,8 @@ def cldice(voxels: Voxels) -> Tensor:
     Source: Shit et al. 2021, "clDice - a novel topology-preserving loss function for tubular structure segmentation".
     Ours differs: it is summed over the batch, as our Dice is, and sums only what is known.
     """
-    from monai.losses.cldice import soft_skel  # many seconds when cold, and most runs need it not
+    with without_transformers():
+        from monai.losses.cldice import soft_skel  # many seconds when cold, and most runs need it not
 
     erosions = EROSIONS[voxels.logits.ndim - 1]
     found_line = soft_skel(voxels.prob[:, None], erosions)[:, 0]  # (B, 1, ...) -> (B, ...); 0 where the probability is

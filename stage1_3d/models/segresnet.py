@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, PositiveInt, model_validator
 
 from scroll.config import Frozen
+from scroll.lean_imports import without_transformers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +45,8 @@ def divisor(options: Options) -> tuple[int, int, int]:
 
 def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
     """(B, 1, Z, Y, X) -> (B, 1, Z, Y, X) logits; works for any legal patch, whatever `patch_size`."""
-    from monai.networks.nets.segresnet import SegResNet
+    with without_transformers():
+        from monai.networks.nets.segresnet import SegResNet
 
     network: nn.Module = SegResNet(
         spatial_dims=3,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from scroll.config import Frozen
+from scroll.lean_imports import without_transformers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +35,8 @@ def divisor(options: Options) -> tuple[int, int, int]:
 
 def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
     """(B, 1, Z, Y, X) -> (B, 1, Z, Y, X) logits; works for any legal patch, whatever `patch_size`."""
-    from monai.networks.nets.swin_unetr import SwinUNETR
+    with without_transformers():
+        from monai.networks.nets.swin_unetr import SwinUNETR
 
     network: nn.Module = SwinUNETR(
         in_channels=1,

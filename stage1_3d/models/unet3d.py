@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from scroll.lean_imports import without_transformers
 from stage1_3d.models.levels import LevelOptions, divisor
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
 
     With `deep_supervision` a list of them while training, finest first.
     """
-    from monai.networks.nets.dynunet import DynUNet
+    with without_transformers():
+        from monai.networks.nets.dynunet import DynUNet
     from torch import nn
 
     from stage1_3d.models.deep_supervision import DynUNetLevels, FullSize

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from scroll.config import Frozen
+from scroll.lean_imports import without_transformers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +37,8 @@ def divisor(options: Options) -> tuple[int, int, int]:
 
 def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
     """(B, 1, Z, Y, X) -> (B, 1, Z, Y, X) logits for patches of exactly `patch_size`."""
-    from monai.networks.nets.unetr import UNETR
+    with without_transformers():
+        from monai.networks.nets.unetr import UNETR
     from torch import nn
 
     network = UNETR(
