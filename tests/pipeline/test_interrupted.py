@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipeline_run import ENVIRONMENT, MEMBERS, REPOSITORY, Door, Run, copied, step
+from pipeline_run import ENVIRONMENT, MEMBERS, REPOSITORY, Door, Run, copied
 
 import stage1_3d.train
+import stage2_2d.train
 from scroll.checkpoint import load_state
 from scroll.config_file import load_settings
 from scroll.files import read_json
@@ -39,46 +40,53 @@ def killed_when(is_time: Callable[[], bool], *command: object) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-STAGES = {"stage1": ("stage1_3d.train", "stage1/cnn3d/fold1"), "stage2": ("stage2_2d.train", "stage2/fold1")}
+STAGES = {"stage1": (stage1_3d.train, "stage1/cnn3d/fold1"), "stage2": (stage2_2d.train, "stage2/fold1")}
+
+
+def command_of(stage: str, run: Run, **training: object) -> list[object]:
+    """Arguments that train one network of a stage on both folds."""
+    group = "stage2" if stage == "stage2" else "stage1.members.cnn3d"
+    options = [f"{group}.{name}={value}" for name, value in training.items()]
+    only = ["--only", "cnn3d"] if stage == "stage1" else []
+    return [run.config, *only, *(part for option in options for part in ("--set", option))]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_killed_after_any_step_ends_in_the_same_bits(
-    run: Run, tmp_path: Path, stage: str, workers: int
+    run: Run, door: Door, tmp_path: Path, stage: str, workers: int
 ) -> None:
-    """A process of its own each time, killed at a moment that nobody chose, whatever number of processes load its patches."""
+    """A process of its own, killed at a moment that nobody chose, whatever number of processes load its patches."""
     module, folder = STAGES[stage]
     again = copied(run, tmp_path)
-    shutil.rmtree(again.run_dir / Path(folder).parent)
-    group = "stage2" if stage == "stage2" else "stage1.members.cnn3d"
-    options = [f"{group}.training.loader={{workers: {workers}}}", f"{group}.training.checkpoint_every=1"]
-    command = ["-m", module, again.config, *(part for option in options for part in ("--set", option))]
+    shutil.rmtree(again.run_dir / folder)  # the other fold stays trained
+    command = command_of(stage, again, **{"training.loader": f"{{workers: {workers}}}", "training.checkpoint_every": 1})
     state, weights = (again.run_dir / folder / name for name in ("resume.pt", "weights.safetensors"))
     wanted = random.Random().randint(1, 10)  # of 12 steps
 
     def is_there() -> bool:
         return state.exists() and load_state(state)["step"] >= wanted
 
-    killed_when(is_there, *command)
+    killed_when(is_there, "-m", module.__name__, *command)
     assert not weights.exists(), "killed too late to prove anything"
-    done, _ = step(*command)
-    assert done.returncode == 0, done.stderr
-    assert "goes on at step" in done.stdout
+    code, said, error = door(module.main, *command)
+    assert code == 0, error
+    assert "goes on at step" in said
     assert weights.read_bytes() == (run.run_dir / folder / "weights.safetensors").read_bytes()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
-def test_one_seed_gives_one_result_and_another_seed_another(run: Run, tmp_path: Path, stage: str) -> None:
+def test_one_seed_gives_one_result_and_another_seed_another(run: Run, door: Door, tmp_path: Path, stage: str) -> None:
+    """The first result was made by another process."""
     module, folder = STAGES[stage]
     weights = {}
-    for name, seed in (("same", 1), ("other", 2)):
+    for name, seed in (("same", 0), ("other", 2)):
         again = copied(run, tmp_path / name)
-        shutil.rmtree(again.run_dir / Path(folder).parent)
-        done, _ = step("-m", module, again.config, "--set", f"seed={seed}")
-        assert done.returncode == 0, done.stderr
+        shutil.rmtree(again.run_dir / folder)
+        code, _, error = door(module.main, *command_of(stage, again, seed=seed))
+        assert code == 0, error
         weights[name] = (again.run_dir / folder / "weights.safetensors").read_bytes()
     assert weights["same"] == (run.run_dir / folder / "weights.safetensors").read_bytes()
     assert weights["other"] != weights["same"]

@@ -28,7 +28,7 @@ from scroll.volumes.binning import block_mean
 from scroll.volumes.ome_zarr import open_array
 
 SMALL = (96, 128, 128)
-LARGE = (384, 512, 512)
+LARGE = (192, 256, 256)
 
 
 def quiet(line: str) -> None:
@@ -83,10 +83,10 @@ def test_one_part_four_parts_two_processes_and_ray_give_the_same_bits_and_those_
     np.save(ct, phantom_ct(LARGE))
     for name in ("one", "four", "two", "ray", "kept"):
         (tmp_path / name).mkdir()
-    recipe = TinyRecipe(ct, (128, 128, 128), window=WINDOW.model_copy(update={"tta": "none"}))
+    recipe = TinyRecipe(ct, (64, 64, 64), window=WINDOW.model_copy(update={"tta": "none"}))
 
     def job(name: str) -> TinyJob:
-        return TinyJob(tmp_path / name, recipe, LARGE, shard_vox=192, levels=2)
+        return TinyJob(tmp_path / name, recipe, LARGE, shard_vox=96, levels=2)
 
     one = replace(job("one"), recipe=replace(recipe, kept=tmp_path / "kept"))
     assert run_part(one.plan, one.job(), LocalEngine(), Part(), quiet) == []
