@@ -3,19 +3,16 @@
 from pathlib import Path
 
 import pytest
+from surface_run import draw_cubes
 
 from scroll.config import DataSettings
-from scroll.phantom.dataset import make_cubes
-from scroll.phantom.settings import cube_settings
-
-SIZE_VOX = 64
 
 
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """train_images/, train_labels/, train.csv, test_images/, test.csv and heldout/ of a phantom."""
     root = tmp_path_factory.mktemp("cubes") / "data"
-    make_cubes(root, cube_settings("default", SIZE_VOX), seed=5, train=6, test=1, jobs=1)
+    draw_cubes(root, test=1)
     return root
 
 

@@ -1,11 +1,15 @@
 """A run on small phantom cubes that learns next to nothing in seconds, and whose stage two has sheets to look at all the same."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 from scipy.ndimage import gaussian_filter
 
+from ensemble.cube_calibrate import calibrate_cubes
 from scroll.config import Settings
 from scroll.config_file import merged
 from scroll.cubes import oof_sheets, prepare, training_cubes
@@ -15,7 +19,9 @@ from stage1_3d.cube_sheets import flatten_cubes
 from stage1_3d.network import load_checked_settings
 from stage1_3d.train import train_stage1
 from stage2_2d.train import train_stage2
+from tests.made_once import own_copy
 
+SIZE_VOX = 64
 REPOSITORY = Path(__file__).resolve().parents[2]
 QUICK = {"steps": 6, "train_batch_size": 2, "validation_batch_size": 2, "validation_patches": 2, "validate_every": 3}
 QUICK |= {"checkpoint_every": 3, "warmup_steps": 1, "ema_decay": 0.5}
@@ -40,6 +46,24 @@ def tiny_config(root: Path, phantom: Path) -> Path:
     path = root / "tiny.yaml"
     path.write_text(yaml.safe_dump(settings))
     return path
+
+
+def draw_cubes(data: Path, test: int) -> None:
+    """Small phantom cubes: six to train on from three scrolls, and some to test."""
+    options = f"cubes --size {SIZE_VOX} --seed 5 --train 6 --test {test} --jobs 1 --out".split()
+    subprocess.run([sys.executable, REPOSITORY / "scripts" / "make_phantom.py", *options, data], check=True)
+
+
+def make_surface_run(root: Path) -> None:
+    """Cubes in <root>/data and a run on them, fitted, in <root>/run."""
+    draw_cubes(root / "data", test=1)
+    calibrate_cubes(trained(tiny_config(root, root / "data")))
+
+
+def own_surface_run(factory: pytest.TempPathFactory) -> Settings:
+    """The run, made once for all processes of the tests; this process may change its own."""
+    root = own_copy(factory, "surface-run", make_surface_run)
+    return load_checked_settings(tiny_config(root, root / "data"), [])
 
 
 def trained(config: Path) -> Settings:

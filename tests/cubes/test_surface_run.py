@@ -13,7 +13,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from surface_run import REPOSITORY, tiny_config, trained
+from surface_run import REPOSITORY, own_surface_run
 
 from ensemble.cube_calibrate import calibrate_cubes, fit_path, from_every_scroll, read_cube_fit, route_of
 from ensemble.cube_candidates import CHAIN, ENSEMBLE, SHEETS, STAGE2
@@ -29,18 +29,24 @@ from scroll.volumes.ome_zarr import open_array
 
 
 @pytest.fixture(scope="module")
-def config(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_config(tmp_path_factory.mktemp("surface"), phantom)
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """After both stages and the fit."""
+    return own_surface_run(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def settings(config: Path) -> Settings:
-    return trained(config)
+def phantom(settings: Settings) -> Path:
+    return settings.data.root
+
+
+@pytest.fixture(scope="module")
+def config(phantom: Path) -> Path:
+    return phantom.parent / "tiny.yaml"
 
 
 @pytest.fixture(scope="module")
 def fit(settings: Settings) -> dict:
-    return calibrate_cubes(settings)
+    return read_cube_fit(settings)
 
 
 def test_every_sheet_is_a_tifxyz_with_a_stack_of_every_member_and_the_ct(settings):

@@ -6,34 +6,15 @@ from contextlib import chdir
 
 import pytest
 import torch
-import yaml
-from pipeline_run import PHANTOM, REPOSITORY, Door, Run, step, tiny_settings
+from pipeline_run import REPOSITORY, Door, Run, own_ink_run
 
 from scroll.command_line import run_door
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Phantom, stage one, stage two, calibration and prediction, each a process of its own."""
-    root = tmp_path_factory.mktemp("pipeline")
-    config = root / "tiny.yaml"
-    config.write_text(yaml.safe_dump(tiny_settings(root, root / "run")), encoding="utf-8")
-    made = Run(root, config, {})
-    elsewhere = root / "elsewhere"
-    elsewhere.mkdir()
-    for name, cwd, *arguments in (
-        ("phantom", elsewhere, REPOSITORY / "scripts" / "make_phantom.py", "fragments", "--out", made.data, *PHANTOM,
-         "--train", "2", "--test", "1"),
-        ("stage1", REPOSITORY, "-m", "stage1_3d.train", config),
-        ("stage2", REPOSITORY, "-m", "stage2_2d.train", config),
-        ("calibrate", REPOSITORY, "-m", "ensemble.calibrate", config),
-        ("predict", elsewhere, REPOSITORY / "ensemble" / "predict.py", config, "--input", made.data / "test",
-         "--output", made.output, "--submission", root / "submission.csv", "--truth", made.data / "heldout"),
-    ):  # fmt: skip
-        done, seconds = step(*arguments, cwd=cwd)
-        assert done.returncode == 0, f"{name}: {done.stdout}\n{done.stderr}"
-        made.seconds[name] = seconds
-    return made
+    """Phantom, stage one, stage two, calibration and prediction, each was a process of its own."""
+    return own_ink_run(tmp_path_factory)
 
 
 @pytest.fixture(autouse=True)

@@ -4,13 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
+import pytest
 import yaml
+
+from tests.made_once import own_copy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": ""}
@@ -21,11 +23,10 @@ Door = Callable[..., tuple[int, str, str]]
 
 @dataclass(frozen=True)
 class Run:
-    """Where the whole run lies, and how long each of its steps took in seconds."""
+    """Where the whole run is."""
 
     root: Path
     config: Path
-    seconds: dict[str, float]
 
     @property
     def data(self) -> Path:
@@ -73,12 +74,40 @@ def tiny_settings(root: Path, run_dir: Path) -> dict[str, object]:
     }
 
 
-def step(*arguments: object, cwd: Path = REPOSITORY) -> tuple[subprocess.CompletedProcess[str], float]:
-    """Run one command as a user would; the result and the seconds it took."""
-    began = time.monotonic()
+def step(*arguments: object, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    """Run one command as a user would."""
     command = [sys.executable, *(str(part) for part in arguments)]
-    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    return done, time.monotonic() - began
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+
+def make_ink_run(root: Path) -> None:
+    """Phantom, stage one, stage two, calibration and prediction below `root`, each a process of its own, started anywhere."""
+    made, elsewhere = Run(root, write_tiny(root)), root / "elsewhere"
+    elsewhere.mkdir()
+    for name, cwd, *arguments in (
+        ("phantom", elsewhere, REPOSITORY / "scripts" / "make_phantom.py", "fragments", "--out", made.data, *PHANTOM,
+         "--train", "2", "--test", "1"),
+        ("stage1", REPOSITORY, "-m", "stage1_3d.train", made.config),
+        ("stage2", REPOSITORY, "-m", "stage2_2d.train", made.config),
+        ("calibrate", REPOSITORY, "-m", "ensemble.calibrate", made.config),
+        ("predict", elsewhere, REPOSITORY / "ensemble" / "predict.py", *predict_arguments(made),
+         "--truth", made.data / "heldout"),
+    ):  # fmt: skip
+        done = step(*arguments, cwd=cwd)
+        assert done.returncode == 0, f"{name}: {done.stdout}\n{done.stderr}"
+
+
+def write_tiny(root: Path) -> Path:
+    """The configuration of the run in `root`."""
+    config = root / "tiny.yaml"
+    config.write_text(yaml.safe_dump(tiny_settings(root, root / "run")), encoding="utf-8")
+    return config
+
+
+def own_ink_run(factory: pytest.TempPathFactory) -> Run:
+    """The whole run, made once for all processes of the tests; this process may change its own."""
+    root = own_copy(factory, "ink-run", make_ink_run)
+    return Run(root, write_tiny(root))
 
 
 def copied(run: Run, to: Path) -> Run:
@@ -89,7 +118,7 @@ def copied(run: Run, to: Path) -> Run:
     settings = yaml.safe_load((run.run_dir / "settings.yaml").read_text())
     config = to / "tiny.yaml"
     config.write_text(yaml.safe_dump(settings | {"run_dir": str(to / "run")}))
-    return Run(to, config, {})
+    return Run(to, config)
 
 
 def states(run: Run) -> dict[str, int]:

@@ -40,6 +40,6 @@ def trained(root: Path) -> Path:
         ["-m", "stage2_2d.train", config],
         ["-m", "ensemble.calibrate", config],
     ):
-        done, _ = step(*command, cwd=REPOSITORY)
+        done = step(*command, cwd=REPOSITORY)
         assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
     return config

@@ -113,7 +113,7 @@ def test_a_wrong_setting_is_told_in_one_line(run: Run, door: Door, override: str
 def test_a_misspelt_key_is_told_by_the_real_command_without_a_traceback(run: Run, tmp_path: Path) -> None:
     config = tmp_path / "typo.yaml"
     config.write_text(f"extends: {run.config}\nstage1: {{defaults: {{training: {{train_batchsize: 3}}}}}}\n")
-    done, _ = step("-m", "stage1_3d.train", config)
+    done = step("-m", "stage1_3d.train", config)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert said_in_one_line(
         done.stderr, r"typo\.yaml: unknown key '.*train_batchsize'; did you mean 'train_batch_size'"

@@ -27,12 +27,12 @@ def test_seeds_are_compared_and_what_is_done_is_not_done_again(tmp_path: Path) -
     config = tmp_path / "tiny.yaml"
     config.write_text(yaml.safe_dump(tiny_settings(tmp_path, tmp_path / "run")))
     phantom = ("fragments", "--out", tmp_path / "data", *PHANTOM, "--train", "2", "--test", "1")
-    assert step("scripts/make_phantom.py", *phantom)[0].returncode == 0
+    assert step("scripts/make_phantom.py", *phantom).returncode == 0
     compare = ("scripts/compare.py", config, "--seeds")
-    done, _ = step(*compare, "1")
+    done = step(*compare, "1")
     assert done.returncode == 0, done.stdout + done.stderr
     one_seed, before = json.loads((tmp_path / "run" / "compare.json").read_text()), written(tmp_path)
-    done, _ = step(*compare, "1", "2")
+    done = step(*compare, "1", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     after = written(tmp_path)
     assert {name: after[name] for name in before} == before, "seed 1 was trained, predicted or scored again"

@@ -48,7 +48,7 @@ def rows_of(root: Path, preset: str) -> dict[str, float]:
         ["-m", "ensemble.calibrate", config],
         ["ensemble/predict.py", config, *predicted],
     ):
-        done, _ = step(*command, cwd=REPOSITORY)
+        done = step(*command, cwd=REPOSITORY)
         assert done.returncode == 0, done.stderr
     return {row["name"]: row["auc"] for row in read_json(root / "predict" / "score.json")["rows"]}
 

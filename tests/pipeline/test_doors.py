@@ -80,7 +80,7 @@ def test_the_doctor_and_refusals_load_no_torch(run: Run) -> None:
         "except SystemExit as left: print('left with', left.code)\n"
         "print(sorted({'torch', 'monai', 'transformers'} & set(sys.modules)))"
     )
-    done, _ = step("-c", program, run.config)
+    done = step("-c", program, run.config)
     assert done.stdout.splitlines()[-2:] == ["left with 0", "[]"], done.stdout + done.stderr
 
 
@@ -100,7 +100,7 @@ def test_a_bare_clone_predicts_from_any_directory(run: Run, tmp_path: Path) -> N
     # -S and the packages' folder alone: no editable installation can lend its modules
     site = next(path for path in sys.path if path.endswith("site-packages"))
     program = f"import sys, runpy; sys.path.append({site!r}); sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-    done, _ = step("-S", "-c", program, clone / "ensemble" / "predict.py", *predict_arguments(run), cwd=elsewhere)
+    done = step("-S", "-c", program, clone / "ensemble" / "predict.py", *predict_arguments(run), cwd=elsewhere)
     assert done.returncode == 0, done.stderr
     assert "read back and valid" in done.stdout and states(run) == before
     assert not list(elsewhere.iterdir())

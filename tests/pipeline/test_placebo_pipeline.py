@@ -26,7 +26,7 @@ class Studies:
     def judge(self, data: str, *options: object) -> Path:
         output = self.root / f"predict_{data}"
         source = self.root / data / "test"
-        done, _ = step("scripts/placebo.py", self.config, "--input", source, "--output", output, *options)
+        done = step("scripts/placebo.py", self.config, "--input", source, "--output", output, *options)
         assert done.returncode == 0, done.stderr
         assert "stand out of both blank copies" in done.stdout
         return output
@@ -44,7 +44,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Studies:
     made = Studies(root, trained(root))
     phantom = [part for part in PHANTOM if part not in ("--preset", "easy", "--seed", "5")]
     where = ["--out", root / "zero", "--train", 1, "--test", 1, "--preset", "zero", "--seed", 77]
-    done, _ = step("scripts/make_phantom.py", "fragments", *where, *phantom, cwd=REPOSITORY)
+    done = step("scripts/make_phantom.py", "fragments", *where, *phantom, cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
     made.written()
     made.bare()

@@ -62,10 +62,10 @@ def scroll_run(tmp_path_factory) -> Run:
     }
     config = root / "tiny.yaml"
     config.write_text(yaml.safe_dump(settings))
-    made = Run(root, config, {})
+    made = Run(root, config)
     phantom = ("phantom", root, REPOSITORY / "scripts" / "make_phantom.py", "scrolls", "--out", made.data, *SCROLLS)
     for name, cwd, *arguments in (phantom, *commands(made)):
-        done, made.seconds[name] = step(*arguments, cwd=cwd)
+        done = step(*arguments, cwd=cwd)
         assert done.returncode == 0, f"{name}: {done.stdout}\n{done.stderr}"
     return made
 
@@ -137,7 +137,7 @@ def test_from_their_receipts_volumes_and_sheets_can_be_predicted_anew(scroll_run
 def test_a_second_run_makes_nothing_again(scroll_run):
     before = states(scroll_run)
     for _, cwd, *arguments in commands(scroll_run):
-        done, _ = step(*arguments, cwd=cwd)
+        done = step(*arguments, cwd=cwd)
         assert done.returncode == 0, done.stderr
     assert changed(before, scroll_run) == set()
 
@@ -167,7 +167,7 @@ def test_the_doctor_tells_a_scale_that_the_points_contradict(scroll_run, tmp_pat
 
 def test_depth_pooled_supervision_is_refused_in_scroll_space(scroll_run):
     override = "stage1.members.cnn3d.supervision=depth_pool"
-    done, _ = step("-m", "stage1_3d.train", scroll_run.config, "--set", override)
+    done = step("-m", "stage1_3d.train", scroll_run.config, "--set", override)
     assert done.returncode == 2 and "set it to band" in done.stderr and done.stderr.count("\n") == 1
 
 
@@ -175,7 +175,7 @@ def test_the_flatten_door_gives_what_the_pipeline_made(scroll_run, tmp_path):
     settings = load_settings(scroll_run.config)
     segment = find_segments(settings.data.root / "train", settings.data)[0]
     member = settings.run_dir / "stage1" / "unet3d" / "oof"
-    done, _ = step(
+    done = step(
         REPOSITORY / "scripts" / "flatten.py", segment.folder, segment.source, "--out", tmp_path / "flat", "--pixel", 2,
         "--prob", f"unet={member / 'volumes' / '1-fold0' / 'prob.zarr'}", "--window", *settings.stage1.flatten.window,
         "--reduce", settings.stage1.flatten.reduce,
@@ -195,7 +195,7 @@ def test_the_flatten_door_gives_what_the_pipeline_made(scroll_run, tmp_path):
 def test_the_flatten_door_refuses_a_window_that_is_none(scroll_run, tmp_path):
     segment = next((scroll_run.data / "train").iterdir())
     volume = scroll_run.data / "volumes" / "1.zarr"
-    done, _ = step(REPOSITORY / "scripts" / "flatten.py", segment, volume, "--out", tmp_path / "o", "--window", 4, 4)
+    done = step(REPOSITORY / "scripts" / "flatten.py", segment, volume, "--out", tmp_path / "o", "--window", 4, 4)
     assert done.returncode == 2 and "--window 4 4" in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "o").exists()
 
@@ -204,7 +204,7 @@ def test_the_run_flattens_on_the_fly_what_it_would_predict_first_and_flatten_the
     segment = find_segments(scroll_run.data / "test", load_settings(scroll_run.config, []).data)[0]
     how = ("--predict", scroll_run.config, "--window", "-6", "8", "--reduce", "max", "--tile", "128")
     door = (REPOSITORY / "scripts" / "flatten.py", segment.folder, segment.source, "--out", tmp_path / "one", *how)
-    done, _ = step(*door, cwd=tmp_path)
+    done = step(*door, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "windows computed: cnn3d " in done.stdout
     assert not list(tmp_path.rglob("prob*"))
