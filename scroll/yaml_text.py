@@ -33,6 +33,9 @@ class _Loader(yaml.SafeLoader):
             first[key.value] = line
         return node
 
+    def construct_text(self, node: yaml.ScalarNode) -> str:
+        return str(self.construct_scalar(node))
+
     def construct_number(self, node: yaml.ScalarNode) -> Any:
         """A number, or its text where the two differ."""
         text = WrittenNumber(node.value)
@@ -45,7 +48,7 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_number)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_number)
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_scalar)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_text)
 
 
 def read_yaml(text: str) -> Any:
