@@ -41,13 +41,16 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
+    from scroll.output_folder import RUN
+    from scroll.run_lock import writing
 
     settings = load_run_settings(arguments.config, arguments.set)
     check_comparable(settings)
     draw_where_missing(settings)
     root = settings.data.root
     held_out = HeldOut(arguments.input or root / "test", arguments.truth or root / "heldout")
-    print(compare(settings, held_out, list(dict.fromkeys(arguments.seeds))))
+    with writing(settings.run_dir, RUN):
+        print(compare(settings, held_out, list(dict.fromkeys(arguments.seeds))))
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ def main() -> None:
         )
     if arguments.tile < 1 or arguments.tile % 128:
         raise InputError(f"--tile {arguments.tile}: expected a multiple of 128, such as 256")
+    from scroll.output_folder import FLATTENED
+    from scroll.run_lock import writing
     from scroll.surfaces import open_surface
     from scroll.surfaces.geometry import check_surface
     from scroll.surfaces.sample import Offsets
@@ -52,12 +54,19 @@ def main() -> None:
             f"--window {start:g} {stop:g} --step {arguments.step:g}: expected first < end and a step above 0"
         )
     how = Flattening(Offsets(start, stop, arguments.step), arguments.order, arguments.reduce, arguments.pixel)
-    if arguments.predict is None:
-        flatten_surface(surface, sources, how, arguments.out, voxel_um)
-        channels = list(sources)
-    else:
-        channels = predict_and_flatten(arguments, surface, sources, how, voxel_um)
+    with writing(arguments.out, FLATTENED, inputs_on_disk(arguments)):
+        if arguments.predict is None:
+            flatten_surface(surface, sources, how, arguments.out, voxel_um)
+            channels = list(sources)
+        else:
+            channels = predict_and_flatten(arguments, surface, sources, how, voxel_um)
     print(f"{arguments.out / 'flat.zarr'}: channels {', '.join(channels)}; coverage beside it")
+
+
+def inputs_on_disk(arguments: argparse.Namespace) -> list[Path]:
+    """Every file and folder that the command line names to be read."""
+    given = [arguments.volume, *(pair.partition("=")[2] for pair in arguments.prob)]
+    return [arguments.surface, *(Path(one) for one in given if "://" not in one)]
 
 
 def predict_and_flatten(

@@ -15,11 +15,15 @@ from scroll.phantom.settings import PRESETS
 def main() -> None:
     """Read the command line and draw what is asked for."""
     arguments = read_arguments()
-    arguments.draw(arguments)
     from scroll.files import write_text
+    from scroll.output_folder import PHANTOM
     from scroll.phantom.dataset import COMMAND_FILE
+    from scroll.run_lock import writing
 
-    write_text(arguments.out / COMMAND_FILE, shlex.join(["python", "scripts/make_phantom.py", *sys.argv[1:]]) + "\n")
+    with writing(arguments.out, PHANTOM):
+        arguments.draw(arguments)
+        command = shlex.join(["python", "scripts/make_phantom.py", *sys.argv[1:]])
+        write_text(arguments.out / COMMAND_FILE, command + "\n")
 
 
 def read_arguments() -> argparse.Namespace:

@@ -62,6 +62,7 @@ def main() -> None:
 def _plan(arguments: argparse.Namespace) -> None:
     from scroll.config_file import load_settings
     from scroll.files import write_text
+    from scroll.output_folder import PLAN, check_file
     from scroll.planning.machine import BY_SIZE, Machine, gpu_named
     from scroll.planning.overlay import plan_text
     from stage1_3d.planned import plan_members
@@ -78,6 +79,7 @@ def _plan(arguments: argparse.Namespace) -> None:
         for said in [*member_lines(plans), *prediction_lines(settings, plans, machine, arguments.gigavoxels)]:
             print(said)
         out = plan_path(settings, arguments.output, card.name if len(cards) > 1 else "")
+        check_file(out, PLAN)
         write_text(out, plan_text(plans, machine, str(arguments.config)))
         print(f"plan: {out}")
 

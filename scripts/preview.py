@@ -66,10 +66,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.count < 1:
         raise InputError(f"--count {arguments.count}: expected at least 1 patch")
+    from scroll.output_folder import PICTURE, check_file
     from stage1_3d.network import load_checked_settings
 
     settings = load_checked_settings(arguments.config, arguments.set)
     out = arguments.out or settings.run_dir / "preview.png"
+    for path in (out, beside := out.with_stem(f"{out.stem}_{STAGE2}")):
+        check_file(path, PICTURE)
     members = list(settings.stage1.members)
     if arguments.member not in (None, STAGE2, *members):
         raise InputError(f"--member {arguments.member}: no such member; there are {', '.join(members)} and {STAGE2}")
@@ -84,8 +87,9 @@ def main() -> None:
                 raise
             print(f"stage two: left out: {error}")
             return
-        beside = out if arguments.member == STAGE2 else out.with_stem(f"{out.stem}_{STAGE2}")
-        _picture(beside, STAGE2, patches, settings.stage2.augment, arguments.count)
+        _picture(
+            out if arguments.member == STAGE2 else beside, STAGE2, patches, settings.stage2.augment, arguments.count
+        )
 
 
 def stage1_patches(settings: "Settings", name: str) -> Any:

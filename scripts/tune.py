@@ -63,6 +63,7 @@ def _tune(arguments: argparse.Namespace) -> None:
 
     from scroll.errors import InputError
     from scroll.files import write_text
+    from scroll.output_folder import TUNED, check_file
     from scroll.trial import memory
     from scroll.tuning_report import table, tuned_text
     from stage1_3d.network import load_checked_settings
@@ -71,6 +72,8 @@ def _tune(arguments: argparse.Namespace) -> None:
     unknown = [name for name in arguments.member if name not in settings.stage1.members]
     if unknown:
         raise InputError(f"--member {unknown[0]}: no such member; there are {', '.join(settings.stage1.members)}")
+    output = arguments.output or settings.run_dir.with_name(f"{settings.run_dir.name}.tuned.yaml")
+    check_file(output, TUNED)
     room = memory(arguments.gpu_limit_gib)
     found = {}
     for name in arguments.member or settings.stage1.members:
@@ -78,7 +81,6 @@ def _tune(arguments: argparse.Namespace) -> None:
             found[name] = tune_member(settings, name, arguments, room, Path(scratch))
         print(f"\n{name}, all trials\n{table(found[name].trials, found[name].chosen)}")
         print("\n".join(f"  {said}" for said in found[name].why))
-    output = arguments.output or settings.run_dir.with_name(f"{settings.run_dir.name}.tuned.yaml")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "a CPU"
     write_text(output, tuned_text(found, str(arguments.config), device, arguments.steps))
     print(f"\ntuned: {output}")

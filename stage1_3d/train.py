@@ -37,9 +37,13 @@ def main() -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, such as data.bin_yx=2"
     )
     arguments = parser.parse_args()
+    from scroll.output_folder import RUN
+    from scroll.run_lock import writing
     from stage1_3d.network import load_checked_settings
 
-    train_stage1(load_checked_settings(arguments.config, arguments.set), arguments.only)
+    settings = load_checked_settings(arguments.config, arguments.set)
+    with writing(settings.run_dir, RUN, is_training=True):
+        train_stage1(settings, arguments.only)
 
 
 def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ()) -> None:
