@@ -15,6 +15,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         help="folder with <fragment>/inklabels.png (of cubes: <id>.tif): score against it and write the report",
     )
     parser.add_argument(
-        "--hours", type=float, help="give up test-time flips, then members, to finish in this time (not of segments)"
+        "--hours",
+        type=number(0, 1e5),
+        help="give up test-time flips, then members, to finish in this time (not of segments)",
     )
     parser.add_argument(
         "--late-is-empty",

@@ -15,6 +15,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import number, whole
 from scroll.errors import InputError
 
 if TYPE_CHECKING:
@@ -121,15 +122,17 @@ def read_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--window",
-        type=float,
+        type=number(-1e5, 1e5),
         nargs=2,
         default=(-32, 33),
         metavar=("FIRST", "END"),
         help="depths in voxels of level 0",
     )
-    parser.add_argument("--step", type=float, default=1.0, help="voxels of level 0 between depths")
-    parser.add_argument("--level", type=int, default=0, help="level of the scroll's pyramid to read")
-    parser.add_argument("--pixel", type=int, default=1, help="edge of a pixel of the result in voxels of level 0")
+    parser.add_argument("--step", type=number(-1e5, 1e5), default=1.0, help="voxels of level 0 between depths")
+    parser.add_argument("--level", type=whole(-64, 64), default=0, help="level of the scroll's pyramid to read")
+    parser.add_argument(
+        "--pixel", type=whole(-4096, 4096), default=1, help="edge of a pixel of the result in voxels of level 0"
+    )
     parser.add_argument("--order", type=int, choices=(0, 1), default=1, help="0 nearest, 1 trilinear")
     parser.add_argument("--reduce", choices=WAYS, default="layers", help="keep all depths, or pool them")
     parser.add_argument("--flip-normals", action="store_true", help="let depth grow against dP/dcolumn x dP/drow")
@@ -151,14 +154,14 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     )
     on_the_fly.add_argument(
         "--grey",
-        type=float,
+        type=number(-1e9, 1e9),
         nargs=2,
         metavar=("MEDIAN", "SPREAD"),
         help="grey scale (default: measured about the surface)",
     )
     on_the_fly.add_argument(
         "--tile",
-        type=int,
+        type=whole(-1, 65536),
         default=256,
         help="edge of a tile in pixels, a multiple of 128: larger ones share more windows and take more memory",
     )

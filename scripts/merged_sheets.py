@@ -15,6 +15,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import number, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,11 +33,11 @@ def main() -> None:
     """Draw, predict, judge, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="YAML of a run on cubes, after 'make stage2'")
-    parser.add_argument("--pairs", type=int, default=12, help="how many to draw (%(default)s)")
+    parser.add_argument("--pairs", type=whole(1, 10_000), default=12, help="how many to draw (%(default)s)")
     parser.add_argument(
-        "--spacing", type=float, default=5.0, help="voxels between the faces where they touch (%(default)s)"
+        "--spacing", type=number(0, 1000), default=5.0, help="voxels between the faces where they touch (%(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=11, help="of the pairs (%(default)s)")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=11, help="of the pairs (%(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings

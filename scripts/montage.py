@@ -13,6 +13,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import whole
 
 
 def main() -> None:
@@ -21,7 +22,9 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a run, such as runs/demo")
     parser.add_argument("--predicted", type=Path, help="what ensemble/predict.py wrote; default <run>/predict")
     parser.add_argument("--truth", type=Path, help="folder with <fragment>/inklabels.png, or of cubes <id>.tif")
-    parser.add_argument("--count", type=int, help="how many to show; default 2 fragments, or 1 cube, cut twice")
+    parser.add_argument(
+        "--count", type=whole(-1000, 1000), help="how many to show; default 2 fragments, or 1 cube, cut twice"
+    )
     parser.add_argument("--out", type=Path, help="PNG to write; default <run>/montage.png")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings

@@ -16,6 +16,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import number, whole
 from scroll.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,14 +37,20 @@ def main() -> None:
         required=True,
         help="folder for placebo.json and pictures; that of ensemble/predict.py spares the prediction itself",
     )
-    parser.add_argument("--copies", type=int, default=2, help="scrambled and shuffled copies, each (%(default)s)")
+    parser.add_argument(
+        "--copies", type=whole(-1000, 1000), default=2, help="scrambled and shuffled copies, each (%(default)s)"
+    )
     parser.add_argument(
         "--contrasts",
         default="0.125,0.25,0.5,1,2",
         help="of the planted ink, in spreads of the papyrus' grey values (%(default)s); '' plants nothing",
     )
-    parser.add_argument("--letter-um", type=float, help="height of a planted letter (as in the training labels)")
-    parser.add_argument("--film-vox", type=float, default=2.5, help="thickness of the planted film (%(default)s)")
+    parser.add_argument(
+        "--letter-um", type=number(1, 1e6), help="height of a planted letter (as in the training labels)"
+    )
+    parser.add_argument(
+        "--film-vox", type=number(0.1, 1000), default=2.5, help="thickness of the planted film (%(default)s)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings

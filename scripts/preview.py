@@ -16,6 +16,7 @@ if not __package__:
 import numpy as np
 
 from scroll.command_line import run_door
+from scroll.command_numbers import whole
 from scroll.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="YAML of the run")
     parser.add_argument("--out", type=Path, help="PNG to write; default <run_dir>/preview.png")
     parser.add_argument("--member", help="a member of stage one, or stage2; default the first member, and stage2")
-    parser.add_argument("--count", type=int, default=8, help="patches, one row each")
+    parser.add_argument("--count", type=whole(-1000, 1000), default=8, help="patches, one row each")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     if arguments.count < 1:

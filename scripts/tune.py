@@ -17,6 +17,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import number
 
 if TYPE_CHECKING:
     from scroll.config import MemberSettings, Settings
@@ -37,9 +38,14 @@ def main() -> None:
     parser.add_argument("--max-batch", type=int, default=8, help="largest batch that is tried")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 4, 6], help="counts that are tried")
     parser.add_argument(
-        "--gpu-limit-gib", type=float, metavar="X", help="of the card that may be used; without one, of this process"
+        "--gpu-limit-gib",
+        type=number(-1e6, 1e6),
+        metavar="X",
+        help="of the card that may be used; without one, of this process",
     )
-    parser.add_argument("--noise", type=float, default=0.03, help="share by which a trial must be faster to be faster")
+    parser.add_argument(
+        "--noise", type=number(-1e6, 1e6), default=0.03, help="share by which a trial must be faster to be faster"
+    )
     parser.add_argument("--output", type=Path, help="overlay to write; default beside run_dir, <run_dir>.tuned.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()

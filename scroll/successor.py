@@ -1,9 +1,9 @@
 """A finished training stays in use until the one that takes its place is finished: that one is trained in a folder aside."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from scroll.config import TrainingSettings
 from scroll.files import remove
@@ -14,6 +14,14 @@ from scroll.receipt import file_hash, read_receipt
 WEIGHTS, NEXT = "weights.safetensors", "next"
 SHOWN = 4  # settings that are named as changed
 Content = Mapping[str, Any]
+
+
+class Planned(NamedTuple):
+    """A training by its label, its folder, and the hash of all that decides its weights."""
+
+    label: str
+    folder: Path
+    key: str
 
 
 def place_to_train(folder: Path, key: str, label: str, made_with: Content, settings: TrainingSettings) -> Path | None:
@@ -34,6 +42,20 @@ def place_to_train(folder: Path, key: str, label: str, made_with: Content, setti
     if is_first and place == folder:
         remove(folder / RECEIPT)  # it speaks of weights that are not there
     return place
+
+
+def say_what_is_trained_again(planned: Iterable[Planned]) -> None:
+    """Before the first of several trainings: which of them were finished, and are trained again for settings or data of now."""
+    again = [
+        one.label
+        for one in planned
+        if (one.folder / RECEIPT).exists() and (one.folder / WEIGHTS).exists() and not _is_whole(one.folder, one.key)
+    ]
+    if again and is_main_process():
+        print(
+            f"trained again, each said with what changed; until then what is finished stays in use: {'; '.join(again)}",
+            flush=True,
+        )
 
 
 def take_over(folder: Path) -> None:
