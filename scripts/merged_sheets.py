@@ -42,13 +42,21 @@ def main() -> None:
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
     from ensemble.cube_predict import CubeRun
+    from scroll.output_folder import PREDICTION
+    from scroll.run_lock import writing
+
+    settings = load_run_settings(arguments.config, arguments.set)
+    output = settings.run_dir / "pairs"
+    with writing(output, PREDICTION):
+        judge_all(CubeRun(settings, output), arguments)
+
+
+def judge_all(cube_run: "CubeRun", arguments: argparse.Namespace) -> None:
+    """Draw the pairs, predict and judge them, and print a table."""
     from scroll.files import write_json
     from scroll.phantom.pairs import draw_pair
     from scroll.phantom.settings import mixed_scrolls
 
-    settings = load_run_settings(arguments.config, arguments.set)
-    output = settings.run_dir / "pairs"
-    cube_run = CubeRun(settings, output)
     drawn = [
         draw_pair((arguments.seed, n), SIZE_VOX, arguments.spacing, settings=mixed_scrolls(SIZE_VOX)[-1])
         for n in range(arguments.pairs)
@@ -58,7 +66,7 @@ def main() -> None:
     print(f"{len(drawn)} pairs, spacing {arguments.spacing:g} voxels over {touching:.0%} of their area")
     for method in METHODS:
         print(f"{method:<20} resolves {sum(one[method] for one in found)} of {len(found)}")
-    write_json(output / "resolved.json", {"spacing_vox": arguments.spacing, "pairs": found})
+    write_json(cube_run.output / "resolved.json", {"spacing_vox": arguments.spacing, "pairs": found})
 
 
 def written(cube_run: "CubeRun", pairs: "list[Pair]") -> "list[Cube]":

@@ -20,6 +20,8 @@ FOLDERS = (
     "masks",
     "patches",
     "pictures",
+    "volumes",
+    "pairs",
     "predict",
     "placebo",
     "kaggle",

@@ -72,10 +72,9 @@ def check_folder(folder: Path, kind: Kind, keep_off: Iterable[Path] = ()) -> Non
         InputError: one of these, a file, the home folder or one above it.
     """
     place = folder.resolve()
-    for path in (Path.home(), *keep_off):
-        kept = path.resolve()
-        if place == kept or place in kept.parents:
-            what = "your home folder" if path == Path.home() else f"{path}, which this command reads"
+    kept = {path.resolve(): f"{path}, which this command reads" for path in keep_off}
+    for path, what in (kept | _home()).items():
+        if place == path or place in path.parents:
             raise InputError(f"{folder}: is, or holds, {what}; give a folder of its own for the {kind.name}")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder for the {kind.name}")
@@ -91,6 +90,13 @@ def check_folder(folder: Path, kind: Kind, keep_off: Iterable[Path] = ()) -> Non
             f"{folder}: holds {', '.join(there[:3])}{' and more' if len(there) > 3 else ''}, and was not made as a {kind.name} by this "
             "project; nothing was changed: give a new or an empty folder"
         )
+
+
+def _home() -> dict[Path, str]:
+    try:
+        return {Path.home().resolve(): "your home folder"}
+    except RuntimeError:  # a user without one, as in some containers; the root is always kept
+        return {Path("/"): "the root of the disk"}
 
 
 def _is_of(folder: Path, kind: Kind) -> bool:

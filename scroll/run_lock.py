@@ -123,7 +123,8 @@ def writing(
         return
     check_folder(folder, kind, keep_off)
     with ExitStack() as stack:
-        beside = folder.with_name(f".{folder.name}.lock")
+        place = folder.resolve()  # "." has no name
+        beside = place.with_name(f".{place.name}.lock")
         lock = _taken(beside if kind.is_replaced else folder / MARK, folder, is_shared=bool(part))
         stack.callback(FileLock.give_up if kind.is_replaced else FileLock.release, lock)
         if part:

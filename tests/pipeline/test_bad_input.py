@@ -151,11 +151,11 @@ def test_an_empty_prediction_is_refused_or_claims_one_pixel_with_a_warning(
 ) -> None:
     copy = copied(run, tmp_path)
     submission = copy.root / "submission.csv"
-    submission.write_text("an earlier one\n")
+    submission.write_text("Id,Predicted\nan,earlier one\n")
     (copy.run_dir / "ensemble" / "fit.json").write_text(json.dumps(fit_that_finds_nothing(run)))
     code, _, error = door(ensemble.predict.main, *predict_arguments(copy))
     assert code == 2 and said_in_one_line(error, "no ink is predicted on 'a'.*one_pixel"), error
-    assert submission.read_text() == "an earlier one\n"
+    assert submission.read_text() == "Id,Predicted\nan,earlier one\n"
     with pytest.warns(UserWarning, match="first pixel is claimed"):
         code, _, error = door(ensemble.predict.main, *predict_arguments(copy), "--set", "ensemble.when_empty=one_pixel")
     assert code == 0 and submission.read_text() == "Id,Predicted\na,1 1\n"
