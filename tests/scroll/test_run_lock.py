@@ -156,10 +156,13 @@ def test_where_the_disk_locks_no_files_a_living_holder_is_known_by_its_number_an
 def test_two_writers_of_one_map_leave_it_whole(tmp_path):
     path, values = tmp_path / "prob.zarr", np.random.default_rng(0).random((1, 256, 256), dtype=np.float32)
     one, two = (RowWriter(path, "key", values.shape, 7.91, "cyx") for _ in range(2))
+    made = set()
     for writer in (one, two):
         writer.write(0, values[:, :128])
         writer.write(128, values[:, 128:])
         writer.finish()
+        made.add(path.stat().st_ino)
+    assert len(made) == 1  # the second one left it alone
     np.testing.assert_array_equal(np.asarray(open_map(path, "")[:]), values.astype(np.float16))
     assert [p.name for p in tmp_path.iterdir()] == ["prob.zarr"]
 
