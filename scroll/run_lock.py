@@ -122,7 +122,9 @@ def writing(
         yield
         return
     check_folder(folder, kind, keep_off)
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     with ExitStack() as stack:
+        stack.callback(_remove_empty, new)
         place = folder.resolve()  # "." has no name
         beside = place.with_name(f".{place.name}.lock")
         lock = _taken(beside if kind.is_replaced else folder / MARK, folder, is_shared=bool(part))
@@ -134,9 +136,26 @@ def writing(
         about = {"kind": kind.name}
         lock.write(about | who_we_are())
         if not part and not kind.is_replaced:
-            stack.callback(lock.write, about)
+            stack.callback(_leave, lock, about)
         stack.enter_context(_pulse(lock))
         yield
+
+
+def _leave(lock: FileLock, about: Mapping[str, str]) -> None:
+    """Leave the mark alone in the folder, and not even that where nothing was written."""
+    if [path.name for path in lock.path.parent.iterdir()] == [lock.path.name]:
+        lock.give_up()
+    else:
+        lock.write(about)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders that were made for nothing, from the innermost on."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:  # something was written, or it was never made
+            return
 
 
 def _taken(path: Path, folder: Path, is_shared: bool) -> FileLock:

@@ -150,4 +150,11 @@ def test_the_mark_says_what_the_folder_is_and_names_nobody_afterwards(tmp_path):
             "since",
             "command",
         }
+        (tmp_path / "score.json").touch()
     assert json.loads((tmp_path / MARK).read_text()) == {"kind": "prediction"}
+
+
+def test_where_nothing_was_written_nothing_is_left(tmp_path):
+    with writing(tmp_path / "runs/x", RUN):
+        pass
+    assert not list(tmp_path.iterdir())
