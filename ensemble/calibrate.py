@@ -33,8 +33,16 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
+    from scroll.output_folder import RUN
+    from scroll.run_lock import writing
 
     settings = load_run_settings(arguments.config, arguments.set)
+    with writing(settings.run_dir, RUN):
+        _calibrate(settings)
+
+
+def _calibrate(settings: "Settings") -> None:
+    """Fit what this kind of data asks for, and print it."""
     if settings.data.kind == "cubes":
         from ensemble.cube_calibrate import calibrate_cubes, print_cube_fit
 

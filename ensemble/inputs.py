@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from scroll.names import name_of_file
+
 if TYPE_CHECKING:
     from scroll.config import Settings
     from scroll.fragments import Fragment
@@ -72,7 +74,7 @@ def input_sheets(settings: "Settings", source: Path) -> "list[Any]":
         from scroll.segments import Segment, find_segments, is_segment
 
         return (
-            [Segment(source.name, source, settings.data)]
+            [Segment(name_of_file(source.name), source, settings.data)]
             if is_segment(source)
             else find_segments(source, settings.data)
         )
@@ -88,5 +90,5 @@ def _input_fragments(settings: "Settings", source: Path) -> "list[Fragment]":
         source = source.parent  # the mask lies beside the layers
     if is_volume(source):
         is_stack = source.is_dir() and source.suffix != ".zarr"  # of a folder "7.91um" nothing is an ending
-        return [Fragment(source.name if is_stack else source.stem, source, settings.data)]
+        return [Fragment(name_of_file(source.name if is_stack else source.stem), source, settings.data)]
     return find_fragments(source, settings.data)

@@ -41,8 +41,12 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
+    from scroll.output_folder import RUN
+    from scroll.run_lock import writing
 
-    train_joint(load_run_settings(arguments.config, arguments.set))
+    settings = load_run_settings(arguments.config, arguments.set)
+    with writing(settings.run_dir, RUN, is_training=True):
+        train_joint(settings)
 
 
 def train_joint(settings: "Settings") -> None:

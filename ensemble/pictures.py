@@ -1,5 +1,6 @@
 """What people open: the probability as TIFF and PNG, the mask as PNG, and the report's row of pictures."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ from numpy.typing import NDArray
 
 from ensemble.candidates import candidate_names
 from scroll.config import Settings
-from scroll.files import remove, written_aside
-from scroll.report.pictures import errors_png, grey_png, prob_png
+from scroll.files import written_aside
+from scroll.report.pictures import errors_png, grey_png, prob_png, remove_pictures
 from scroll.sheets import Sheet
+
+NUMBERED = re.compile(r"\d+_.+\.png")  # as this module calls its pictures
 
 
 def save_probability(prob: NDArray[np.float32], folder: Path, pixel_um: float) -> None:
@@ -55,7 +58,7 @@ def save_report_pictures(
     `maps` holds, by name, what slices to a full-resolution (Y, X) probability.
     """
     pictures = folder / "pictures"
-    remove(pictures)
+    remove_pictures(pictures, NUMBERED)
     grey_png(pictures / "1_ct_at_the_centre.png", fragment.picture())
     prob_png(pictures / "2_label.png", truth.astype(np.float32))
     for number, name in enumerate([*candidate_names(settings), "ensemble"], start=3):

@@ -15,6 +15,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,10 +32,23 @@ def main() -> None:
     arguments = _parser().parse_args()
     from ensemble.check import load_run_settings
     from ensemble.inputs import Part, parse_part
+    from scroll.output_folder import PREDICTION, SUBMISSION_CSV, SUBMISSION_ZIP, check_file
+    from scroll.run_lock import writing
 
     part = parse_part(arguments.part) if arguments.part else Part()
     settings = load_run_settings(arguments.config, arguments.set)
     _check_together(settings, arguments)
+    inputs = [settings.run_dir, settings.data.root, arguments.input, *filter(None, [arguments.truth])]
+    if arguments.submission:
+        kind = SUBMISSION_ZIP if settings.data.kind == "cubes" else SUBMISSION_CSV
+        check_file(arguments.submission, kind, [arguments.input, *filter(None, [arguments.truth])])
+    share = f"{part.number}-of-{part.count}" if arguments.part else ""
+    with writing(arguments.output, PREDICTION, inputs, share):
+        _predict(settings, arguments, part)
+
+
+def _predict(settings: "Settings", arguments: argparse.Namespace, part: "Part") -> None:
+    """Predict, pack and score, as the command line asks."""
     if settings.data.kind == "cubes":
         predict_cubes(settings, arguments, part)
         return
@@ -66,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         help="folder with <fragment>/inklabels.png (of cubes: <id>.tif): score against it and write the report",
     )
     parser.add_argument(
-        "--hours", type=float, help="give up test-time flips, then members, to finish in this time (not of segments)"
+        "--hours",
+        type=number(0, 1e5),
+        help="give up test-time flips, then members, to finish in this time (not of segments)",
     )
     parser.add_argument(
         "--late-is-empty",

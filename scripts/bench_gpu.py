@@ -35,7 +35,10 @@ def main() -> None:
 
     from scroll.errors import InputError
     from scroll.files import write_json
+    from scroll.output_folder import TIMES, check_file
 
+    if arguments.out:
+        check_file(arguments.out, TIMES)
     if not (torch.cuda.is_available() or arguments.cpu):
         raise InputError("no GPU is visible to torch: install a CUDA build of it, or try the script with --cpu")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

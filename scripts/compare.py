@@ -20,6 +20,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import whole
 
 if TYPE_CHECKING:
     from ensemble.comparison import Scored, Training
@@ -33,7 +34,9 @@ def main() -> None:
     """Read the command line, train and score every seed, write and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, nargs="?", default=Path("configs/compare.yaml"), help="YAML of the run")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="one training each; default 1 2 3")
+    parser.add_argument(
+        "--seeds", type=whole(0, 2**32 - 1), nargs="+", default=[1, 2, 3], help="one training each; default 1 2 3"
+    )
     parser.add_argument("--input", type=Path, help="held-out fragments; default <data.root>/test")
     parser.add_argument(
         "--truth", type=Path, help="their labels, <fragment>/inklabels.png; default <data.root>/heldout"
@@ -41,13 +44,16 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
+    from scroll.output_folder import RUN
+    from scroll.run_lock import writing
 
     settings = load_run_settings(arguments.config, arguments.set)
     check_comparable(settings)
     draw_where_missing(settings)
     root = settings.data.root
     held_out = HeldOut(arguments.input or root / "test", arguments.truth or root / "heldout")
-    print(compare(settings, held_out, list(dict.fromkeys(arguments.seeds))))
+    with writing(settings.run_dir, RUN):
+        print(compare(settings, held_out, list(dict.fromkeys(arguments.seeds))))
 
 
 @dataclass(frozen=True)

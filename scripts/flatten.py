@@ -15,6 +15,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import number, whole
 from scroll.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def main() -> None:
         )
     if arguments.tile < 1 or arguments.tile % 128:
         raise InputError(f"--tile {arguments.tile}: expected a multiple of 128, such as 256")
+    from scroll.output_folder import FLATTENED
+    from scroll.run_lock import writing
     from scroll.surfaces import open_surface
     from scroll.surfaces.geometry import check_surface
     from scroll.surfaces.sample import Offsets
@@ -52,12 +55,19 @@ def main() -> None:
             f"--window {start:g} {stop:g} --step {arguments.step:g}: expected first < end and a step above 0"
         )
     how = Flattening(Offsets(start, stop, arguments.step), arguments.order, arguments.reduce, arguments.pixel)
-    if arguments.predict is None:
-        flatten_surface(surface, sources, how, arguments.out, voxel_um)
-        channels = list(sources)
-    else:
-        channels = predict_and_flatten(arguments, surface, sources, how, voxel_um)
+    with writing(arguments.out, FLATTENED, inputs_on_disk(arguments)):
+        if arguments.predict is None:
+            flatten_surface(surface, sources, how, arguments.out, voxel_um)
+            channels = list(sources)
+        else:
+            channels = predict_and_flatten(arguments, surface, sources, how, voxel_um)
     print(f"{arguments.out / 'flat.zarr'}: channels {', '.join(channels)}; coverage beside it")
+
+
+def inputs_on_disk(arguments: argparse.Namespace) -> list[Path]:
+    """Every file and folder that the command line names to be read."""
+    given = [arguments.volume, *(pair.partition("=")[2] for pair in arguments.prob)]
+    return [arguments.surface, *(Path(one) for one in given if "://" not in one)]
 
 
 def predict_and_flatten(
@@ -112,15 +122,17 @@ def read_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--window",
-        type=float,
+        type=number(-1e5, 1e5),
         nargs=2,
         default=(-32, 33),
         metavar=("FIRST", "END"),
         help="depths in voxels of level 0",
     )
-    parser.add_argument("--step", type=float, default=1.0, help="voxels of level 0 between depths")
-    parser.add_argument("--level", type=int, default=0, help="level of the scroll's pyramid to read")
-    parser.add_argument("--pixel", type=int, default=1, help="edge of a pixel of the result in voxels of level 0")
+    parser.add_argument("--step", type=number(-1e5, 1e5), default=1.0, help="voxels of level 0 between depths")
+    parser.add_argument("--level", type=whole(-64, 64), default=0, help="level of the scroll's pyramid to read")
+    parser.add_argument(
+        "--pixel", type=whole(-4096, 4096), default=1, help="edge of a pixel of the result in voxels of level 0"
+    )
     parser.add_argument("--order", type=int, choices=(0, 1), default=1, help="0 nearest, 1 trilinear")
     parser.add_argument("--reduce", choices=WAYS, default="layers", help="keep all depths, or pool them")
     parser.add_argument("--flip-normals", action="store_true", help="let depth grow against dP/dcolumn x dP/drow")
@@ -142,14 +154,14 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     )
     on_the_fly.add_argument(
         "--grey",
-        type=float,
+        type=number(-1e9, 1e9),
         nargs=2,
         metavar=("MEDIAN", "SPREAD"),
         help="grey scale (default: measured about the surface)",
     )
     on_the_fly.add_argument(
         "--tile",
-        type=int,
+        type=whole(-1, 65536),
         default=256,
         help="edge of a tile in pixels, a multiple of 128: larger ones share more windows and take more memory",
     )

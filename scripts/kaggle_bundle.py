@@ -22,7 +22,9 @@ def main() -> None:
     """Make the bundle and say what is still to be done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the finished run, such as runs/demo")
-    parser.add_argument("--output", type=Path, help="folder to write, replaced where it exists; default <run>/kaggle")
+    parser.add_argument(
+        "--output", type=Path, help="folder to write; replaced where it is a bundle; default <run>/kaggle"
+    )
     parser.add_argument("--owner", help="your name on Kaggle, as in its addresses")
     parser.add_argument("--slug", help="of the data set (default scroll-ensemble)")
     parser.add_argument(

@@ -9,17 +9,22 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import number, whole
 from scroll.phantom.settings import PRESETS
 
 
 def main() -> None:
     """Read the command line and draw what is asked for."""
     arguments = read_arguments()
-    arguments.draw(arguments)
     from scroll.files import write_text
+    from scroll.output_folder import PHANTOM
     from scroll.phantom.dataset import COMMAND_FILE
+    from scroll.run_lock import writing
 
-    write_text(arguments.out / COMMAND_FILE, shlex.join(["python", "scripts/make_phantom.py", *sys.argv[1:]]) + "\n")
+    with writing(arguments.out, PHANTOM):
+        arguments.draw(arguments)
+        command = shlex.join(["python", "scripts/make_phantom.py", *sys.argv[1:]])
+        write_text(arguments.out / COMMAND_FILE, command + "\n")
 
 
 def read_arguments() -> argparse.Namespace:
@@ -28,40 +33,48 @@ def read_arguments() -> argparse.Namespace:
     kinds = parser.add_subparsers(required=True, metavar="fragments|cubes|surfaces|scrolls")
     fragments = kinds.add_parser("fragments", help="flattened fragments in the ink competition's layout")
     fragments.add_argument(
-        "--size", type=int, nargs=3, default=[65, 1024, 1024], metavar=("Z", "Y", "X"), help="voxels"
+        "--size", type=whole(-1, 65536), nargs=3, default=[65, 1024, 1024], metavar=("Z", "Y", "X"), help="voxels"
     )
-    fragments.add_argument("--train", type=int, default=3, help="number of training fragments")
-    fragments.add_argument("--test", type=int, default=2, help="number of test fragments; their truth goes to heldout/")
-    fragments.add_argument("--letter-height-px", type=float, help="default 190; strokes scale with it")
+    fragments.add_argument("--train", type=whole(-(10**6), 10**6), default=3, help="number of training fragments")
+    fragments.add_argument(
+        "--test", type=whole(-(10**6), 10**6), default=2, help="number of test fragments; their truth goes to heldout/"
+    )
+    fragments.add_argument("--letter-height-px", type=number(1, 1e5), help="default 190; strokes scale with it")
     fragments.set_defaults(draw=draw_fragments)
     cubes = kinds.add_parser("cubes", help="cubes with surface labels in the surface competition's layout")
-    cubes.add_argument("--size", type=int, default=320, help="edge in voxels")
-    cubes.add_argument("--train", type=int, default=6, help="number of training cubes")
-    cubes.add_argument("--test", type=int, default=2, help="number of test cubes; their truth goes to heldout/")
+    cubes.add_argument("--size", type=whole(-1, 65536), default=320, help="edge in voxels")
+    cubes.add_argument("--train", type=whole(-(10**6), 10**6), default=6, help="number of training cubes")
+    cubes.add_argument(
+        "--test", type=whole(-(10**6), 10**6), default=2, help="number of test cubes; their truth goes to heldout/"
+    )
     damage = cubes.add_mutually_exclusive_group()
     damage.add_argument("--mixed", action="store_true", help="three scrolls that differ, the third only in the test")
     cubes.set_defaults(draw=draw_cubes)
     surfaces = kinds.add_parser(
         "surfaces", help="one cube and its wraps as tifxyz, with the ink that flattening must find"
     )
-    surfaces.add_argument("--size", type=int, default=320, help="edge in voxels")
-    surfaces.add_argument("--step", type=float, default=4.0, help="voxels between grid points")
+    surfaces.add_argument("--size", type=whole(-1, 65536), default=320, help="edge in voxels")
+    surfaces.add_argument("--step", type=number(-1e5, 1e5), default=4.0, help="voxels between grid points")
     surfaces.set_defaults(draw=draw_surfaces)
     scrolls = kinds.add_parser("scrolls", help="OME-Zarr volumes with traced wraps (tifxyz) and ink labels on them")
-    scrolls.add_argument("--size", type=int, default=256, help="edge of each volume in voxels")
-    scrolls.add_argument("--train", type=int, default=2, help="number of volumes to train on")
-    scrolls.add_argument("--test", type=int, default=1, help="number of test volumes; their truth goes to heldout/")
-    scrolls.add_argument("--letter-height-px", type=float, default=112.0, help="strokes scale with it")
+    scrolls.add_argument("--size", type=whole(-1, 65536), default=256, help="edge of each volume in voxels")
+    scrolls.add_argument("--train", type=whole(-(10**6), 10**6), default=2, help="number of volumes to train on")
+    scrolls.add_argument(
+        "--test", type=whole(-(10**6), 10**6), default=1, help="number of test volumes; their truth goes to heldout/"
+    )
+    scrolls.add_argument("--letter-height-px", type=number(1, 1e5), default=112.0, help="strokes scale with it")
     scrolls.set_defaults(draw=draw_scrolls)
     for kind in (fragments, cubes, surfaces, scrolls):
         kind.add_argument("--out", type=Path, required=True, help="folder to write")
         default = "easy" if kind is scrolls else "default"
         kind.add_argument("--preset", choices=PRESETS, default=default, help="how visible the ink is")
-        kind.add_argument("--seed", type=int, default=1, help="the same seed and parameters give the same bytes")
+        kind.add_argument(
+            "--seed", type=whole(0, 2**63 - 1), default=1, help="the same seed and parameters give the same bytes"
+        )
     for group in (fragments, damage, surfaces):
         group.add_argument("--crushed", action="store_true", help="wraps pressed onto one another")
     for kind in (fragments, cubes, scrolls):
-        kind.add_argument("--jobs", type=int, help="processes; default one per core")
+        kind.add_argument("--jobs", type=whole(1, 4096), help="processes; default one per core")
     return parser.parse_args()
 
 

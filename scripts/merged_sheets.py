@@ -15,6 +15,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import number, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,22 +33,30 @@ def main() -> None:
     """Draw, predict, judge, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="YAML of a run on cubes, after 'make stage2'")
-    parser.add_argument("--pairs", type=int, default=12, help="how many to draw (%(default)s)")
+    parser.add_argument("--pairs", type=whole(1, 10_000), default=12, help="how many to draw (%(default)s)")
     parser.add_argument(
-        "--spacing", type=float, default=5.0, help="voxels between the faces where they touch (%(default)s)"
+        "--spacing", type=number(0, 1000), default=5.0, help="voxels between the faces where they touch (%(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=11, help="of the pairs (%(default)s)")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=11, help="of the pairs (%(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
     from ensemble.cube_predict import CubeRun
+    from scroll.output_folder import PREDICTION
+    from scroll.run_lock import writing
+
+    settings = load_run_settings(arguments.config, arguments.set)
+    output = settings.run_dir / "pairs"
+    with writing(output, PREDICTION):
+        judge_all(CubeRun(settings, output), arguments)
+
+
+def judge_all(cube_run: "CubeRun", arguments: argparse.Namespace) -> None:
+    """Draw the pairs, predict and judge them, and print a table."""
     from scroll.files import write_json
     from scroll.phantom.pairs import draw_pair
     from scroll.phantom.settings import mixed_scrolls
 
-    settings = load_run_settings(arguments.config, arguments.set)
-    output = settings.run_dir / "pairs"
-    cube_run = CubeRun(settings, output)
     drawn = [
         draw_pair((arguments.seed, n), SIZE_VOX, arguments.spacing, settings=mixed_scrolls(SIZE_VOX)[-1])
         for n in range(arguments.pairs)
@@ -57,7 +66,7 @@ def main() -> None:
     print(f"{len(drawn)} pairs, spacing {arguments.spacing:g} voxels over {touching:.0%} of their area")
     for method in METHODS:
         print(f"{method:<20} resolves {sum(one[method] for one in found)} of {len(found)}")
-    write_json(output / "resolved.json", {"spacing_vox": arguments.spacing, "pairs": found})
+    write_json(cube_run.output / "resolved.json", {"spacing_vox": arguments.spacing, "pairs": found})
 
 
 def written(cube_run: "CubeRun", pairs: "list[Pair]") -> "list[Cube]":

@@ -13,6 +13,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import whole
 
 
 def main() -> None:
@@ -21,12 +22,15 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a run, such as runs/demo")
     parser.add_argument("--predicted", type=Path, help="what ensemble/predict.py wrote; default <run>/predict")
     parser.add_argument("--truth", type=Path, help="folder with <fragment>/inklabels.png, or of cubes <id>.tif")
-    parser.add_argument("--count", type=int, help="how many to show; default 2 fragments, or 1 cube, cut twice")
+    parser.add_argument(
+        "--count", type=whole(-1000, 1000), help="how many to show; default 2 fragments, or 1 cube, cut twice"
+    )
     parser.add_argument("--out", type=Path, help="PNG to write; default <run>/montage.png")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
     from ensemble.montage import labels_beside, montage_of, predicted_names
     from scroll.errors import InputError, MissingInputError
+    from scroll.output_folder import PICTURE, check_file
     from scroll.report.montage import save_montage
 
     path = arguments.run / "settings.yaml"
@@ -34,13 +38,15 @@ def main() -> None:
         raise MissingInputError(f"{path}: not there; give the folder of a run, such as runs/demo")
     if arguments.count is not None and arguments.count < 1:
         raise InputError(f"--count {arguments.count}: expected at least 1")
+    out = arguments.out or arguments.run / "montage.png"
+    check_file(out, PICTURE)
     settings = load_run_settings(path, []).model_copy(update={"run_dir": arguments.run})
     predicted = arguments.predicted or arguments.run / "predict"
     count = arguments.count or (1 if settings.data.kind == "cubes" else 2)
     names = predicted_names(settings, predicted)[:count]
     truth = arguments.truth or labels_beside(settings, names)
     montage = montage_of(settings, predicted, names, truth)
-    print(f"montage: {save_montage(arguments.out or arguments.run / 'montage.png', montage)}")
+    print(f"montage: {save_montage(out, montage)}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="also write a PNG of the view, and close it again")
     arguments = parser.parse_args()
     from scroll.errors import MissingInputError
+    from scroll.output_folder import SCREENSHOT, check_file
     from scroll.viewing.napari_layers import napari_layers
     from scroll.viewing.shown import look_at_all
 
@@ -32,6 +33,8 @@ def main() -> None:
         raise MissingInputError(
             f"napari is not installed ({error}); run pip install -c constraints.txt -e '.[view]' in the project's folder"
         ) from None
+    if arguments.picture is not None:
+        check_file(arguments.picture, SCREENSHOT)
     viewer = napari.Viewer(title="Scroll Ensemble")
     for layer in napari_layers(shown):
         (viewer.add_labels if layer.is_labels else viewer.add_image)(**layer.options)

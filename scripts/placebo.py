@@ -10,13 +10,18 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import number, whole
 from scroll.errors import InputError
+
+if TYPE_CHECKING:
+    from ensemble.placebo.detectability import Planting
+    from scroll.config import Settings
 
 
 def main() -> None:
@@ -32,27 +37,40 @@ def main() -> None:
         required=True,
         help="folder for placebo.json and pictures; that of ensemble/predict.py spares the prediction itself",
     )
-    parser.add_argument("--copies", type=int, default=2, help="scrambled and shuffled copies, each (%(default)s)")
+    parser.add_argument(
+        "--copies", type=whole(-1000, 1000), default=2, help="scrambled and shuffled copies, each (%(default)s)"
+    )
     parser.add_argument(
         "--contrasts",
         default="0.125,0.25,0.5,1,2",
         help="of the planted ink, in spreads of the papyrus' grey values (%(default)s); '' plants nothing",
     )
-    parser.add_argument("--letter-um", type=float, help="height of a planted letter (as in the training labels)")
-    parser.add_argument("--film-vox", type=float, default=2.5, help="thickness of the planted film (%(default)s)")
+    parser.add_argument(
+        "--letter-um", type=number(1, 1e6), help="height of a planted letter (as in the training labels)"
+    )
+    parser.add_argument(
+        "--film-vox", type=number(0.1, 1000), default=2.5, help="thickness of the planted film (%(default)s)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
     from ensemble.placebo.detectability import Planting
-    from ensemble.placebo.study import study
+    from scroll.output_folder import PREDICTION
+    from scroll.run_lock import writing
 
     settings = load_run_settings(arguments.config, arguments.set)
     contrasts = read_contrasts(arguments.contrasts)
     planting = Planting(contrasts, arguments.letter_um, arguments.film_vox) if contrasts else None
-    content = study(
-        settings, arguments.input, arguments.output, arguments.copies, planting, shlex.join(["python", *sys.argv])
-    )
-    print_found(content)
+    with writing(arguments.output, PREDICTION, [settings.run_dir, settings.data.root, arguments.input]):
+        judge(settings, arguments, planting)
+
+
+def judge(settings: "Settings", arguments: argparse.Namespace, planting: "Planting | None") -> None:
+    """Judge every fragment, print what stands out, and renew the report where there is one."""
+    from ensemble.placebo.study import study
+
+    command = shlex.join(["python", *sys.argv])
+    print_found(study(settings, arguments.input, arguments.output, arguments.copies, planting, command))
     print(f"placebo: {arguments.output / 'placebo.json'}")
     if (arguments.output / "score.json").exists():
         from scroll.report.page import write_report

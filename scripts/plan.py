@@ -16,6 +16,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +35,11 @@ def main() -> None:
     parser.add_argument("config", type=Path, nargs="?", help="YAML of the run, such as configs/exp001_full.yaml")
     parser.add_argument("--gpu", action="append", default=[], metavar="NAME[:GiB]", help="a card; may be repeated")
     parser.add_argument("--cpus", type=int, default=12, help="cores of the machine")
-    parser.add_argument("--ram", type=float, default=170.0, help="GB of RAM of the machine")
-    parser.add_argument("--hours", type=float, default=9.0, help="that a prediction may take")
-    parser.add_argument("--gigavoxels", type=float, help="CT to predict, in 1e9 voxels: say what of it fits in --hours")
+    parser.add_argument("--ram", type=number(-1e6, 1e6), default=170.0, help="GB of RAM of the machine")
+    parser.add_argument("--hours", type=number(-1e6, 1e6), default=9.0, help="that a prediction may take")
+    parser.add_argument(
+        "--gigavoxels", type=number(0, 1e9), help="CT to predict, in 1e9 voxels: say what of it fits in --hours"
+    )
     parser.add_argument("--output", type=Path, help="plan to write; default beside run_dir, <run_dir>.plan.yaml")
     parser.add_argument(
         "--document", action="store_true", help=f"write {DOCUMENT} instead, over the shipped configurations"
@@ -62,6 +65,7 @@ def main() -> None:
 def _plan(arguments: argparse.Namespace) -> None:
     from scroll.config_file import load_settings
     from scroll.files import write_text
+    from scroll.output_folder import PLAN, check_file
     from scroll.planning.machine import BY_SIZE, Machine, gpu_named
     from scroll.planning.overlay import plan_text
     from stage1_3d.planned import plan_members
@@ -78,6 +82,7 @@ def _plan(arguments: argparse.Namespace) -> None:
         for said in [*member_lines(plans), *prediction_lines(settings, plans, machine, arguments.gigavoxels)]:
             print(said)
         out = plan_path(settings, arguments.output, card.name if len(cards) > 1 else "")
+        check_file(out, PLAN)
         write_text(out, plan_text(plans, machine, str(arguments.config)))
         print(f"plan: {out}")
 

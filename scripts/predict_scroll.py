@@ -34,6 +34,7 @@ def main() -> int:
     arguments = read_arguments()
     from ensemble.check import load_run_settings
     from ensemble.whole_scroll_plan import make_plan, recipe_of
+    from scroll.output_folder import LEDGER, SCROLL_PLAN, check_file, check_folder
     from scroll.shards.drive import Part, run_part
     from scroll.shards.plan import write_plan
     from scroll.shards.status import read_status
@@ -42,10 +43,12 @@ def main() -> int:
     check_arguments(arguments)
     settings = load_run_settings(arguments.config, arguments.set)
     wish, ledger = wish_of(arguments, settings), ledger_folder(arguments)
+    check_folder(ledger, LEDGER, [settings.run_dir, Path(arguments.output)])
     if arguments.plan_only:
         plan = make_plan(settings, wish, is_measured=True)
         print("\n".join(plan.lines()))
         path = ledger.with_name(ledger.name.removesuffix(".ledger") + ".plan.json")
+        check_file(path, SCROLL_PLAN)
         write_plan(path, plan)
         print(f"plan: {path}")
         return 0

@@ -28,6 +28,7 @@ def main() -> int:
     from ensemble.preflight import checked
     from scroll.config_file import load_settings
     from scroll.files import read_json
+    from scroll.output_folder import PREDICTION, check_folder
     from scroll.sheets import need_sheets
     from stage1_3d.train import reference_path
 
@@ -37,6 +38,8 @@ def main() -> int:
         raise MissingInputError(
             f"{reference_path(settings)}: not there; run 'make stage1 CONFIG={arguments.config}' first"
         )
+    if arguments.output:
+        check_folder(arguments.output, PREDICTION, [settings.run_dir, settings.data.root, arguments.input])
     reference, refused = read_json(reference_path(settings)), 0
     for sheet in input_sheets(settings, arguments.input):
         try:

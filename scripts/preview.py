@@ -16,6 +16,7 @@ if not __package__:
 import numpy as np
 
 from scroll.command_line import run_door
+from scroll.command_numbers import whole
 from scroll.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,15 +62,18 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="YAML of the run")
     parser.add_argument("--out", type=Path, help="PNG to write; default <run_dir>/preview.png")
     parser.add_argument("--member", help="a member of stage one, or stage2; default the first member, and stage2")
-    parser.add_argument("--count", type=int, default=8, help="patches, one row each")
+    parser.add_argument("--count", type=whole(-1000, 1000), default=8, help="patches, one row each")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     if arguments.count < 1:
         raise InputError(f"--count {arguments.count}: expected at least 1 patch")
+    from scroll.output_folder import PICTURE, check_file
     from stage1_3d.network import load_checked_settings
 
     settings = load_checked_settings(arguments.config, arguments.set)
     out = arguments.out or settings.run_dir / "preview.png"
+    for path in (out, beside := out.with_stem(f"{out.stem}_{STAGE2}")):
+        check_file(path, PICTURE)
     members = list(settings.stage1.members)
     if arguments.member not in (None, STAGE2, *members):
         raise InputError(f"--member {arguments.member}: no such member; there are {', '.join(members)} and {STAGE2}")
@@ -84,8 +88,9 @@ def main() -> None:
                 raise
             print(f"stage two: left out: {error}")
             return
-        beside = out if arguments.member == STAGE2 else out.with_stem(f"{out.stem}_{STAGE2}")
-        _picture(beside, STAGE2, patches, settings.stage2.augment, arguments.count)
+        _picture(
+            out if arguments.member == STAGE2 else beside, STAGE2, patches, settings.stage2.augment, arguments.count
+        )
 
 
 def stage1_patches(settings: "Settings", name: str) -> Any:

@@ -13,6 +13,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +32,8 @@ def main() -> int:
     parser.add_argument(
         "folder", type=Path, help="folder of one prediction, with receipt.json and prob.zarr or ink.zarr"
     )
-    parser.add_argument("--rows", type=int, default=128, help="how many rows to predict anew")
-    parser.add_argument("--first", type=int, help="the first of them; left out: the middle of the map")
+    parser.add_argument("--rows", type=whole(1, 10**9), default=128, help="how many rows to predict anew")
+    parser.add_argument("--first", type=whole(0, 10**9), help="the first of them; left out: the middle of the map")
     arguments = parser.parse_args()
     found = replay(arguments.folder, arguments.rows, arguments.first)
     print(found.pop("said"))

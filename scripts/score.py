@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from scroll.command_line import run_door
 from scroll.errors import InputError, MissingInputError
+from scroll.output_folder import SCORES, check_file
 
 if TYPE_CHECKING:
     from scroll.metrics.atlas import Entry
@@ -47,6 +48,8 @@ class Scored(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, score every volume, print the table and write the JSON."""
     options = _parse(arguments)
+    if options.json:
+        check_file(options.json, SCORES, [options.pred, options.gt])
     with tempfile.TemporaryDirectory() as scratch:
         pairs = match(options.pred, options.gt, Path(scratch), options.atlas_limit if options.atlas else None)
         scored = score_all(pairs, options.jobs)

@@ -16,6 +16,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import number, whole
 
 if TYPE_CHECKING:
     from scripts.score import Scored
@@ -27,8 +28,10 @@ def main() -> None:
     """Print a table for each member."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="YAML of a run with data.kind: cubes, after 'make stage1'")
-    parser.add_argument("--threshold", type=float, default=0.5, help="probability of surface from (%(default)s)")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="cubes at a time (%(default)s)")
+    parser.add_argument("--threshold", type=number(0, 1), default=0.5, help="probability of surface from (%(default)s)")
+    parser.add_argument(
+        "--jobs", type=whole(1, 4096), default=len(os.sched_getaffinity(0)), help="cubes at a time (%(default)s)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from scripts.score import table

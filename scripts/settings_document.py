@@ -156,7 +156,8 @@ def bounds(metadata: "Iterator[Any] | list[Any] | tuple[Any, ...]") -> list[str]
     for limit in metadata:
         attribute, word = BOUNDS.get(type(limit).__name__, ("", ""))
         if attribute:
-            said.append(f"{word} {getattr(limit, attribute):g}")
+            value = getattr(limit, attribute)
+            said.append(f"{word} {int(value) if value == int(value) else f'{value:g}'}")
     return said
 
 

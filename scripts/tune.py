@@ -17,6 +17,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.command_numbers import number
 
 if TYPE_CHECKING:
     from scroll.config import MemberSettings, Settings
@@ -37,9 +38,14 @@ def main() -> None:
     parser.add_argument("--max-batch", type=int, default=8, help="largest batch that is tried")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 4, 6], help="counts that are tried")
     parser.add_argument(
-        "--gpu-limit-gib", type=float, metavar="X", help="of the card that may be used; without one, of this process"
+        "--gpu-limit-gib",
+        type=number(-1e6, 1e6),
+        metavar="X",
+        help="of the card that may be used; without one, of this process",
     )
-    parser.add_argument("--noise", type=float, default=0.03, help="share by which a trial must be faster to be faster")
+    parser.add_argument(
+        "--noise", type=number(-1e6, 1e6), default=0.03, help="share by which a trial must be faster to be faster"
+    )
     parser.add_argument("--output", type=Path, help="overlay to write; default beside run_dir, <run_dir>.tuned.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
@@ -63,6 +69,7 @@ def _tune(arguments: argparse.Namespace) -> None:
 
     from scroll.errors import InputError
     from scroll.files import write_text
+    from scroll.output_folder import TUNED, check_file
     from scroll.trial import memory
     from scroll.tuning_report import table, tuned_text
     from stage1_3d.network import load_checked_settings
@@ -71,6 +78,8 @@ def _tune(arguments: argparse.Namespace) -> None:
     unknown = [name for name in arguments.member if name not in settings.stage1.members]
     if unknown:
         raise InputError(f"--member {unknown[0]}: no such member; there are {', '.join(settings.stage1.members)}")
+    output = arguments.output or settings.run_dir.with_name(f"{settings.run_dir.name}.tuned.yaml")
+    check_file(output, TUNED)
     room = memory(arguments.gpu_limit_gib)
     found = {}
     for name in arguments.member or settings.stage1.members:
@@ -78,7 +87,6 @@ def _tune(arguments: argparse.Namespace) -> None:
             found[name] = tune_member(settings, name, arguments, room, Path(scratch))
         print(f"\n{name}, all trials\n{table(found[name].trials, found[name].chosen)}")
         print("\n".join(f"  {said}" for said in found[name].why))
-    output = arguments.output or settings.run_dir.with_name(f"{settings.run_dir.name}.tuned.yaml")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "a CPU"
     write_text(output, tuned_text(found, str(arguments.config), device, arguments.steps))
     print(f"\ntuned: {output}")

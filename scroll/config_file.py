@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from scroll.config import MemberSettings, Settings, Stage1Settings
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_text
+from scroll.yaml_text import DoubleKeyError, read_yaml
 
 DEFAULTS = "stage1.defaults."
 PLAN = "@"  # before the name of a file that is laid over the configuration
@@ -141,9 +142,11 @@ def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such configuration; {_meant(path)}") from None
+    except DoubleKeyError as error:
+        raise InputError(f"{path}: {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
         raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
@@ -166,7 +169,9 @@ def _parsed_override(override: str) -> dict[str, Any]:
     if not equals or not dotted:
         raise InputError(f"--set {override}: expected a.b=value, for example --set data.bin_yx=2")
     try:
-        nested: Any = yaml.safe_load(value)
+        nested: Any = read_yaml(value)
+    except DoubleKeyError as error:
+        raise InputError(f"--set {override}: {error}") from None
     except yaml.YAMLError:
         raise InputError(
             f"--set {override}: the value is not readable as YAML; quote it or close its brackets; in make's SET= leave no space within it"

@@ -16,6 +16,7 @@ from scroll.cube_index import CubeIndex, Size, cube_index, cut_box, index_path
 from scroll.errors import InputError, MissingInputError
 from scroll.grey_scale import in_spreads
 from scroll.labels import SURFACE_IGNORE, Label
+from scroll.names import checked_name
 from scroll.processes import in_order
 from scroll.progress import progress
 from scroll.receipt import fingerprint, key_of
@@ -167,6 +168,7 @@ def _read_list(path: Path) -> dict[str, str]:
         cube_id, scroll = ((row.get(name) or "").strip() for name in ("id", "scroll_id"))
         if not cube_id or not scroll:
             raise InputError(f"{path}: row {number} has no id or no scroll_id; {LAYOUT}")
+        checked_name(cube_id, f"{path}: row {number}: cube id")
         if cube_id in scrolls:
             raise InputError(f"{path}: row {number} names cube '{cube_id}' again; take one of the two out")
         scrolls[cube_id] = scroll

@@ -4,7 +4,7 @@ import atexit
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,11 @@ from scroll.interrupts import stop_flag
 from scroll.loading import SKIPPED, Batch, told_of_dead_workers, training_batches, validation_batches
 from scroll.optimisers import ema, make_optimiser
 from scroll.progress import progress
-from scroll.receipt import NAME as RECEIPT
-from scroll.receipt import file_hash, is_current, write_receipt
+from scroll.receipt import file_hash, write_receipt
 from scroll.records import Curves, Line, numbers_of, open_curves, write_history
 from scroll.schedule import learning_rate_factor
 from scroll.step_clock import WAIT_IS_LOUD, StepClock, Timed, forward_flop
+from scroll.successor import WEIGHTS, place_to_train, take_over
 from scroll.together import any_is, leave_the_group, no_sync
 from scroll.tuned import Compiled, can_compile, in_layout
 
@@ -43,7 +43,7 @@ class Task:
 
     Attributes:
         label: what the progress bar says.
-        folder: where weights, history and receipt go.
+        folder: where weights, history and receipt go; what was finished there stays until this is.
         key: hash of everything that decides the result; a finished folder with the same key is left alone.
         model: a freshly built network, already seeded.
         loss_of: (model, batch) -> scalar loss.
@@ -79,10 +79,9 @@ def fit(task: Task, settings: TrainingSettings) -> Path:
         InputError: the loss or its gradient is not finite, too many patches are unreadable, a loading process died; one line.
         KeyboardInterrupt: stopped by SIGINT or SIGTERM, after the state was saved.
     """
-    weights = task.folder / "weights.safetensors"
-    if is_current(task.folder, task.key) and weights.exists():
-        if is_main_process():
-            print(f"{task.label}: already trained, {weights}")
+    weights = task.folder / WEIGHTS
+    place = place_to_train(task.folder, task.key, task.label, task.made_with, settings)
+    if place is None:
         return weights
     precision = resolved_precision(settings.precision)
     if precision == "bf16" and not has_bf16() and is_main_process():
@@ -96,14 +95,15 @@ def fit(task: Task, settings: TrainingSettings) -> Path:
     )
     if accelerator.num_processes > 1:
         atexit.register(leave_the_group)
-    remove(task.folder / RECEIPT)  # from here on the weights there, if any, are not what this task asks for
-    run = _Run(task, settings, accelerator)
+    run = _Run(replace(task, folder=place), settings, accelerator)
     try:
         with told_of_dead_workers(settings.loader):
             _train(run)
     finally:
         run.close()
-    run.finish(weights)
+    run.finish(place / WEIGHTS)
+    if place != task.folder and accelerator.is_main_process:
+        take_over(task.folder)
     return weights
 
 

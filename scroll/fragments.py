@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scroll.config import DataSettings
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.labels import Label, binned_label, read_mask_png, share_in_blocks
+from scroll.names import checked_name
 from scroll.receipt import fingerprint, key_of
 from scroll.volumes import open_volume
 from scroll.volumes.reversed_layers import reversed_layers
@@ -181,6 +182,7 @@ def names_below(folder: Path, ids: Sequence[str], what: str, content: str) -> li
 
     Raises:
         MissingInputError: the folder, or one of the ids, is not there.
+        InputError: one of them is called what no folder of a run can be called.
     """
     if not folder.is_dir():
         raise MissingInputError(
@@ -193,7 +195,7 @@ def names_below(folder: Path, ids: Sequence[str], what: str, content: str) -> li
             raise MissingInputError(f"{folder / wanted}: no such {what}; there are: {', '.join(there) or 'none'}")
     if not there:
         raise MissingInputError(f"{folder}: holds no {what} folders; expected for example {folder / '1' / content}")
-    return sorted({*ids}) or there
+    return [checked_name(name, f"{folder}: the {what}") for name in sorted({*ids}) or there]
 
 
 def training_fragments(data: DataSettings, margin: int = 0) -> list[Fragment]:

@@ -2,16 +2,21 @@
 
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.errors import MissingInputError
+from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json, remove, write_json
+from scroll.run_lock import FileLock, who_we_are
 from scroll.volumes.ome_zarr import create_ome_zarr, open_array
 
 CHUNK = 128  # rows and columns; rows reach the disk in whole chunks, so that a kill never leaves half a one
 ROWS = -2  # the axis that is written in order
+_IN_THIS_PROCESS: "WeakValueDictionary[str, FileLock]" = (
+    WeakValueDictionary()
+)  # locks by map; a newer writer takes one over
 
 
 def open_map(path: Path, hint: str) -> Any:
@@ -38,20 +43,44 @@ class RowWriter:
         self._aside = path.with_name(f".{path.name}.part")
         self._ledger = path.with_name(f".{path.name}.rows.part")
         self._waiting: list[NDArray[np.floating]] = []
-        self._is_finished = path.exists() and open_array(path).attrs.get("made_with") == key
-        self.done_rows = shape[ROWS] if self._is_finished else self._rows_on_disk()
+        self._about = voxel_um, axes, bin_yx
+        self._lock = FileLock(path.with_name(f".{path.name}.lock"))
+        self._array: Any = None
+        self._look()
         self._next_row = self.done_rows
+
+    def _look(self) -> None:
+        """See how much of it is on disk."""
+        self._is_finished = self.path.exists() and open_array(self.path).attrs.get("made_with") == self.key
+        self.done_rows = self.shape[ROWS] if self._is_finished else self._rows_on_disk()
+
+    def _begin(self) -> None:
+        """Before the first row: be the only writer, and make the array, or open what an earlier run left.
+
+        Raises:
+            InputError: another process writes this map.
+        """
+        if abandoned := _IN_THIS_PROCESS.pop(str(self.path), None):
+            abandoned.release()
+        if not self._lock.take():
+            raise InputError(
+                f"{self.path}: {self._lock.holder()} writes this map; wait for it, then run the same command again"
+            )
+        _IN_THIS_PROCESS[str(self.path)] = self._lock
+        self._lock.write(who_we_are())
+        self._look()  # another writer may have gone on since we looked
         if self._is_finished:
+            self._lock.give_up()
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         if self.done_rows:
             self._array = open_array(self._aside, mode="r+")
             return
         remove(self._aside)
         remove(self._ledger)
-        chunks = (*(min(length, CHUNK) for length in shape[:ROWS]), CHUNK, CHUNK)
-        self._array = create_ome_zarr(self._aside, shape, "float16", chunks, voxel_um, axes, bin_yx=bin_yx)
-        self._array.attrs["made_with"] = key
+        voxel_um, axes, bin_yx = self._about
+        chunks = (*(min(length, CHUNK) for length in self.shape[:ROWS]), CHUNK, CHUNK)
+        self._array = create_ome_zarr(self._aside, self.shape, "float16", chunks, voxel_um, axes, bin_yx=bin_yx)
+        self._array.attrs["made_with"] = self.key
 
     def _rows_on_disk(self) -> int:
         if not (self._aside.exists() and self._ledger.exists()):
@@ -64,9 +93,21 @@ class RowWriter:
 
         Raises:
             ValueError: rows out of order.
+            InputError: another process writes this map.
         """
         if row != self._next_row:
             raise ValueError(f"{self.path}: rows must come in order, expected {self._next_row}, got {row}")
+        if self._array is None and not self._is_finished:
+            self._begin()
+        if self._is_finished:  # by another writer, meanwhile, with the same key
+            self._next_row += rows.shape[ROWS]
+            return
+        if not self._lock.is_held:
+            raise InputError(f"{self.path}: a newer writer of this process has taken this map over")
+        left = max(0, self.done_rows - row) if not self._waiting else 0  # rows that another writer of this key left
+        rows, self._next_row = rows[..., left:, :], row + min(left, rows.shape[ROWS])
+        if not rows.shape[ROWS]:
+            return
         self._waiting.append(np.asarray(rows, dtype=np.float16))
         self._next_row += rows.shape[ROWS]
         self._flush(self._next_row if self._next_row == self.shape[ROWS] else self._next_row // CHUNK * CHUNK)
@@ -92,7 +133,11 @@ class RowWriter:
             return
         if self.done_rows != self.shape[ROWS]:
             raise ValueError(f"{self.path}: only {self.done_rows} of {self.shape[ROWS]} rows were written")
-        remove(self.path)
-        self._aside.rename(self.path)
-        remove(self._ledger)
-        self._is_finished = True
+        if self._array is None:
+            self._begin()
+        if not self._is_finished:
+            remove(self.path)
+            self._aside.rename(self.path)
+            remove(self._ledger)
+            self._is_finished = True
+        self._lock.give_up()

@@ -64,8 +64,17 @@ class Segment:
 
     @property
     def volume_name(self) -> str:
-        """The last part of the volume's path."""
-        return self.source.rstrip("/").split("/")[-1].removesuffix(".zarr")
+        """The last part of the volume's path, a folder of which lies in a run.
+
+        Raises:
+            InputError: it would lead elsewhere.
+        """
+        name = self.source.rstrip("/").split("/")[-1].removesuffix(".zarr")
+        if name in ("", ".", "..") or "\\" in name:
+            raise InputError(
+                f"{self.folder}: its volume {self.source} has no name of its own; give the path or URL of an OME-Zarr"
+            )
+        return name
 
     @cached_property
     def volume(self) -> Volume:

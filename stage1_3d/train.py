@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scroll.config import MemberSettings, Settings
     from scroll.fit import LossOf, Task
     from scroll.folds import Fold
+    from scroll.successor import Planned
     from stage1_3d.cube_data import CubeData
     from stage1_3d.fragment_data import FragmentData
     from stage1_3d.segment_data import SegmentData
@@ -37,9 +38,13 @@ def main() -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, such as data.bin_yx=2"
     )
     arguments = parser.parse_args()
+    from scroll.output_folder import RUN
+    from scroll.run_lock import writing
     from stage1_3d.network import load_checked_settings
 
-    train_stage1(load_checked_settings(arguments.config, arguments.set), arguments.only)
+    settings = load_checked_settings(arguments.config, arguments.set)
+    with writing(settings.run_dir, RUN, is_training=True):
+        train_stage1(settings, arguments.only)
 
 
 def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ()) -> None:
@@ -52,6 +57,7 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     from scroll.errors import InputError
     from scroll.folds import make_folds
     from scroll.inference import is_main_process
+    from scroll.successor import say_what_is_trained_again
     from scroll.trackers import check_trackers
 
     check_trackers(settings)
@@ -64,6 +70,7 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     if is_main_process():
         write_reference(settings, data)
     chosen = [name for name in settings.stage1.members if name in only or not only]
+    say_what_is_trained_again(planned(settings, name, data, fold) for name in chosen for fold in folds)
     for name in chosen:
         for fold in folds:
             train_member(settings, name, data, fold)
@@ -126,6 +133,18 @@ def train_member(settings: "Settings", name: str, data: "Data", fold: "Fold") ->
     return fit(member_task(settings, name, data, fold), settings.stage1.members[name].training)
 
 
+def planned(settings: "Settings", name: str, data: "Data", fold: "Fold") -> "Planned":
+    """What one member is trained as on one fold."""
+    from scroll.successor import Planned
+
+    member = settings.stage1.members[name]
+    return Planned(
+        label=f"stage 1, {name}, fold {fold.number}",
+        folder=settings.run_dir / "stage1" / name / f"fold{fold.number}",
+        key=member_key(settings, member, list(data.keys(name).values()), fold),
+    )
+
+
 def member_task(settings: "Settings", name: str, data: "Data", fold: "Fold") -> "Task":
     """What is fitted when one member is trained on one fold; the network is built, and seeded."""
     import torch
@@ -138,9 +157,7 @@ def member_task(settings: "Settings", name: str, data: "Data", fold: "Fold") -> 
     torch.manual_seed(seed)
     keys = data.keys(name)
     return Task(
-        label=f"stage 1, {name}, fold {fold.number}",
-        folder=settings.run_dir / "stage1" / name / f"fold{fold.number}",
-        key=member_key(settings, member, list(keys.values()), fold),
+        **planned(settings, name, data, fold)._asdict(),
         seed=seed,
         model=build_network(member),
         loss_of=loss_of(member),

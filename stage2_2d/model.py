@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pydantic import Field, ValidationError, model_validator
 
 from scroll.augment import check_augment
-from scroll.config import Frozen, Stage2Settings
+from scroll.config import Count, Frozen, Stage2Settings
 from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json
 from scroll.sample import Space
@@ -38,10 +38,10 @@ class SegformerOptions(Frozen):
         None,
         description="a size of the paper: sets depths, hidden_sizes and decoder_hidden_size, which are then left out",
     )
-    depths: tuple[int, int, int, int] = Field((2, 2, 2, 2), description="blocks of each of the four stages")
-    hidden_sizes: tuple[int, int, int, int] = Field((32, 64, 160, 256), description="channels of each stage")
-    decoder_hidden_size: int = Field(256, ge=1, description="channels of the decoder")
-    strides: tuple[int, int, int, int] = Field(
+    depths: tuple[Count, Count, Count, Count] = Field((2, 2, 2, 2), description="blocks of each of the four stages")
+    hidden_sizes: tuple[Count, Count, Count, Count] = Field((32, 64, 160, 256), description="channels of each stage")
+    decoder_hidden_size: Count = Field(256, description="channels of the decoder")
+    strides: tuple[Count, Count, Count, Count] = Field(
         (4, 2, 2, 2), description="of the four stages; a first stride of 2 keeps finer detail"
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="of classifier and drop path")

@@ -34,8 +34,12 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     from scroll.config_file import load_settings
+    from scroll.output_folder import RUN
+    from scroll.run_lock import writing
 
-    train_stage2(load_settings(arguments.config, arguments.set))
+    settings = load_settings(arguments.config, arguments.set)
+    with writing(settings.run_dir, RUN, is_training=True):
+        train_stage2(settings)
 
 
 def train_stage2(settings: "Settings") -> None:

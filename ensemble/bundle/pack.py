@@ -12,6 +12,8 @@ from ensemble.bundle.wheels import build_wheel, download_wheels, take_wheels
 from scroll.config import Settings
 from scroll.errors import InputError
 from scroll.files import write_json, write_text, written_aside
+from scroll.output_folder import BUNDLE
+from scroll.run_lock import writing
 
 OWNER, SLUG = "YOUR-NAME", "scroll-ensemble"
 SLUG_RULE = re.compile(r"[a-z0-9]([a-z0-9-]{4,48})[a-z0-9]")
@@ -72,7 +74,10 @@ def make_bundle(settings: Settings, root: Path, output: Path, wishes: Wishes) ->
     competition = competition_of(settings)
     needs = lacking(project_requirements(root), STOCK if wishes.stock is None else wishes.stock)
     about = f"Run {settings.run_dir.name}: {', '.join(settings.stage1.members)}; {settings.folds.count} folds."
-    with written_aside(output) as aside:
+    with (
+        writing(output, BUNDLE, [settings.run_dir, settings.data.root, root, *filter(None, [wishes.wheels])]),
+        written_aside(output) as aside,
+    ):
         copy_run(settings, aside / "run")
         wheel = build_wheel(root, aside / "wheels")
         missing = _wheels(needs, wishes, aside / "wheels")

@@ -1,5 +1,6 @@
 """Patches of a prediction in three orthogonal cuts, one small picture for each cut of each thing that is shown."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scroll.files import remove
-from scroll.report.pictures import BRIGHTEST_PERCENT, DARKEST_PERCENT, colour_png
+from scroll.report.pictures import BRIGHTEST_PERCENT, DARKEST_PERCENT, colour_png, remove_pictures
 
 AXES = "zyx"
 LEAST_PX, MOST_PX = 96, 192  # smaller cuts are enlarged by a whole number, larger ones made smaller
+OURS, PICTURE = re.compile(r"(worst|best)-\d+"), re.compile(r"[zyx]_\d+\.png")  # folders and files of earlier calls
 LINE = (240, 228, 66)  # Okabe and Ito's yellow: where the other two cuts go
 Cuts = Mapping[str, npt.NDArray[Any]]  # axis -> picture: uint8 (Y, X) grey or (Y, X, 3), or a probability (Y, X)
 
@@ -39,7 +40,9 @@ class Patch:
 
 def save_patches(folder: Path, patches: Iterable[Patch]) -> list[dict[str, Any]]:
     """Write <folder>/<kind>-1/<axis>_<number>.png and so on; a record a patch for score.json, paths relative to `folder`'s parent."""
-    remove(folder)
+    for before in folder.glob("*-*"):
+        if OURS.fullmatch(before.name):
+            remove_pictures(before, PICTURE)
     records = []
     for number, patch in enumerate(patches, start=1):
         name = f"{patch.kind}-{number}"

@@ -1,5 +1,6 @@
 """Pictures of maps and masks as PNG, at most 1400 pixels wide."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,15 @@ LEGEND = {
 SHEET_COLOURS = (
     (86, 180, 233), (240, 228, 66), (170, 51, 119), (17, 119, 51), (255, 170, 187), (153, 153, 51),
 )  # fmt: skip
+
+
+def remove_pictures(folder: Path, ours: re.Pattern[str]) -> None:
+    """Delete those files of `folder` that are called as `ours` are, then the folder, if nothing else lies in it."""
+    for path in folder.glob("*.png"):
+        if ours.fullmatch(path.name) and path.is_file():
+            path.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def grey_png(path: Path, array: npt.NDArray[np.number]) -> Path:

@@ -3,6 +3,8 @@
 from argparse import ArgumentParser
 from pathlib import Path
 
+from scroll.command_numbers import number
+
 
 def add_volumes(parser: ArgumentParser) -> None:
     """Add the arguments of `scroll.viewing.shown.look_at_all`: volumes, --labels and --voxel-um."""
@@ -11,5 +13,7 @@ def add_volumes(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--labels", nargs="+", default=[], type=Path, help="volumes whose numbers are labels or masks")
     parser.add_argument(
-        "--voxel-um", type=float, help="edge of a voxel, of those that do not tell; else as the first that does"
+        "--voxel-um",
+        type=number(0.01, 1e4),
+        help="edge of a voxel, of those that do not tell; else as the first that does",
     )

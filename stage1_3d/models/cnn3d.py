@@ -7,9 +7,9 @@ went on to a SegFormer, after a maximum over depth; here the final convolution o
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from scroll.config import Frozen
+from scroll.config import Count, Frozen
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,17 +18,15 @@ if TYPE_CHECKING:
 class Options(Frozen):
     """What a YAML may set for cnn3d."""
 
-    channels: tuple[PositiveInt, ...] = Field(
-        (16, 32, 32), min_length=1, description="output channels of each convolution"
-    )
+    channels: tuple[Count, ...] = Field((16, 32, 32), min_length=1, description="output channels of each convolution")
     stride_yx: int = Field(
-        2, ge=1, description="in-plane stride of the first convolution, undone by interpolation at the end"
+        2, ge=1, le=65536, description="in-plane stride of the first convolution, undone by interpolation at the end"
     )
     norm: Literal["instance", "batch", "none"] = Field(
         "instance", description="batch and none keep the patch's overall brightness in sight"
     )
     activation: Literal["gelu", "none"] = Field("gelu", description="none: the whole network is one linear filter")
-    dilations: tuple[PositiveInt, ...] = Field(
+    dilations: tuple[Count, ...] = Field(
         (1, 1, 2), description="in-plane dilation of each convolution, as many as channels"
     )
 

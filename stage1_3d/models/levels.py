@@ -2,17 +2,17 @@
 
 from math import prod
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from scroll.config import Frozen
+from scroll.config import Count, Frozen
 
-Stride = tuple[PositiveInt, PositiveInt, PositiveInt]
+Stride = tuple[Count, Count, Count]
 
 
 class LevelOptions(Frozen):
     """What a YAML may set for any U-Net."""
 
-    channels: tuple[PositiveInt, ...] = Field((32, 64, 128, 256), min_length=3, description="channels of each level")
+    channels: tuple[Count, ...] = Field((32, 64, 128, 256), min_length=3, description="channels of each level")
     strides: tuple[Stride, ...] = Field(
         ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2)),
         description="downsampling on the way into each level (z, y, x), as many as channels; a first one above 1 saves most "
@@ -22,6 +22,7 @@ class LevelOptions(Frozen):
     deep_supervision: int = Field(
         0,
         ge=0,
+        le=65536,
         description="further outputs that are trained on, one from each of so many levels below the finest; at most two "
         "fewer than there are levels",
     )

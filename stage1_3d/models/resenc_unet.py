@@ -6,8 +6,9 @@ differ in patch and batch, not in depth. The network itself is dynamic_network_a
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
+from scroll.config import Count
 from stage1_3d.models.levels import LevelOptions, Stride, divisor
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ STRIDES: tuple[Stride, ...] = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2
 class Options(LevelOptions):
     """What a YAML may set for resenc_unet."""
 
-    channels: tuple[PositiveInt, ...] = Field(
+    channels: tuple[Count, ...] = Field(
         (32, 64, 128, 256, 320, 320), min_length=3, description="channels of each level"
     )
     strides: tuple[Stride, ...] = Field(
@@ -29,7 +30,7 @@ class Options(LevelOptions):
         description="downsampling on the way into each level (z, y, x), as many as channels; a first one above 1 is undone "
         "by interpolation at the end, but saves less than in unet3d: the stem still runs at full size",
     )
-    blocks: tuple[PositiveInt, ...] = Field(
+    blocks: tuple[Count, ...] = Field(
         (1, 3, 4, 6, 6, 6), description="residual blocks of two convolutions in each level, as many as channels"
     )
 

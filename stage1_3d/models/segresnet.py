@@ -6,9 +6,9 @@ memory (traced at 64 x 128 x 128: 2.22 GiB a sample in fp32, 2.49 GiB under auto
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from scroll.config import Frozen
+from scroll.config import Count, Frozen
 from scroll.lean_imports import without_transformers
 
 if TYPE_CHECKING:
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 class Options(Frozen):
     """What a YAML may set for segresnet."""
 
-    filters: int = Field(32, ge=1, description="channels of the finest level; each coarser level has twice as many")
-    groups: int = Field(8, ge=1, description="of the normalisation; must divide filters")
-    blocks_down: tuple[PositiveInt, ...] = Field(
+    filters: int = Field(
+        32, ge=1, le=65536, description="channels of the finest level; each coarser level has twice as many"
+    )
+    groups: int = Field(8, ge=1, le=65536, description="of the normalisation; must divide filters")
+    blocks_down: tuple[Count, ...] = Field(
         (1, 2, 2, 4), min_length=2, description="residual blocks of each level on the way down; as many levels"
     )
-    blocks_up: tuple[PositiveInt, ...] = Field((1, 1, 1), description="the same on the way up; one level fewer")
+    blocks_up: tuple[Count, ...] = Field((1, 1, 1), description="the same on the way up; one level fewer")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of channels that is blanked while training")
 
     @model_validator(mode="after")

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 class Options(Frozen):
     """What a YAML may set for swinunetr."""
 
-    feature_size: int = Field(48, ge=12, multiple_of=12, description="channels at full resolution; a multiple of 12")
+    feature_size: int = Field(
+        48, ge=12, le=65536, multiple_of=12, description="channels at full resolution; a multiple of 12"
+    )
     window_size: int = Field(
-        7, ge=2, description="edge of the attention's window in tokens; memory grows with its sixth power"
+        7, ge=2, le=65536, description="edge of the attention's window in tokens; memory grows with its sixth power"
     )
     v2: bool = Field(True, description="a residual convolution block at the beginning of each stage (He et al. 2023)")
     checkpointing: bool = Field(

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class Options(Frozen):
     """What a YAML may set for unetr."""
 
-    feature_size: int = Field(16, ge=1, description="channels of the decoder at full resolution")
-    hidden_size: int = Field(768, ge=1, description="width of a token; a multiple of num_heads")
-    mlp_dim: int = Field(3072, ge=1, description="width within the transformer's blocks")
-    num_heads: int = Field(12, ge=1, description="attention heads of each block")
+    feature_size: int = Field(16, ge=1, le=65536, description="channels of the decoder at full resolution")
+    hidden_size: int = Field(768, ge=1, le=65536, description="width of a token; a multiple of num_heads")
+    mlp_dim: int = Field(3072, ge=1, le=65536, description="width within the transformer's blocks")
+    num_heads: int = Field(12, ge=1, le=65536, description="attention heads of each block")
     conv_block: bool = Field(True, description="a convolution after each upsampling between tokens and decoder")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations that is blanked while training")
 
