@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json, write_json, written_aside
 from scroll.surfaces.surface import INVALID, Surface, normals_of
-from scroll.surfaces.tiff_image import read_image, write_image
+from scroll.surfaces.tiff_image import write_image
+from scroll.volumes.flat_picture import read_image
 
 UNDERSTANDS = "a tifxyz folder (x.tif, y.tif, z.tif, meta.json)"
 AXES = "zyx"

@@ -12,6 +12,8 @@ import numpy as np
 
 from scroll.errors import InputError, UnreadableError
 from scroll.volumes.lru import LruCache
+from scroll.volumes.tiff_axes import slice_count
+from scroll.volumes.tiff_meaning import Grey, check_packing, grey_of
 
 OPEN_FILES = 256  # a mapped file costs a file descriptor, and 1024 of them is a common limit for a process
 CACHE_BYTES = 256 * 2**20
@@ -22,13 +24,16 @@ DAMAGED = (ValueError, IndexError, KeyError, TypeError, struct.error, RuntimeErr
 class TiffFilePages:
     """The checked headers of one TIFF file, whose pages are alike: (Y, X) `page_shape` of uint8 or uint16 `dtype`.
 
+    `count` slices: as many as there are pages, or all that ImageJ wrote behind one header.
+
     Raises:
-        InputError: not a TIFF, cut off, pages that differ, more than one sample a pixel, or another type of number.
+        InputError: not a TIFF, cut off, pages that differ, more than one sample a pixel, another type of number, pages
+            that are channels or times, or a header that says other than upright grey.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.pages = _headers(path)
+        self.pages, self._greys, self.count = _headers(path)
         shapes = {(tuple(page.shape), str(page.dtype)) for page in self.pages}
         if len(shapes) > 1:
             raise InputError(
@@ -43,6 +48,22 @@ class TiffFilePages:
         self.page_shape = (int(shape[0]), int(shape[1]))
         self.dtype = np.dtype(dtype)
         check_whole(path, self.pages)
+        if self.count > len(self.pages):
+            self._check_slices()
+
+    def _check_slices(self) -> None:
+        """Refuse slices behind one header that do not lie there one after the other, whole."""
+        ends = self.pages[0].dataoffsets[0] + self.count * self.pages[0].nbytes
+        size = self.path.stat().st_size
+        if not self.pages[0].is_final or ends > size:
+            why = (
+                f"{self.count} slices end at byte {ends}, the file at {size}"
+                if self.pages[0].is_final
+                else "it is packed"
+            )
+            raise InputError(
+                f"{self.path}: one header for {self.count} slices, but {why}; expected them raw, one after the other: {MEND}"
+            )
 
     @property
     def is_raw(self) -> bool:
@@ -56,11 +77,16 @@ class TiffFilePages:
 
     def plane(self, page: int) -> np.ndarray | None:
         """Page as a (Y, X) view of the mapped file, in the file's byte order; None where it must be decoded."""
-        header = self.pages[page]
+        header, beyond = (self.pages[page], 0) if self.count == len(self.pages) else (self.pages[0], page)
         if not header.is_final:
             return None
         stored = self.dtype.newbyteorder(header.parent.byteorder)
-        return np.ndarray(self.page_shape, stored, self.content, header.dataoffsets[0])
+        return np.ndarray(self.page_shape, stored, self.content, header.dataoffsets[0] + beyond * header.nbytes)
+
+    def shown(self, page: int, stored: np.ndarray) -> np.ndarray:
+        """Grey of numbers that were read from a page, as its header means them."""
+        grey = self._greys[min(page, len(self._greys) - 1)]
+        return stored if grey is None else grey.shown(stored)
 
     @property
     def piece_shape(self) -> tuple[int, int]:
@@ -89,12 +115,15 @@ class TiffFilePages:
         return np.zeros(shape[1:3], self.dtype) if decoded is None else decoded[0, :, :, 0]  # an absent tile is empty
 
 
-def _headers(path: Path) -> list[Any]:
+def _headers(path: Path) -> tuple[list[Any], list[Grey | None], int]:
+    """Of a file: its pages, what their numbers mean, and the number of slices."""
     with opened_tiff(path) as tiff:
         pages = list(tiff.pages)
         if not pages or _next_page_at(tiff, pages[-1]) != 0:
             raise ValueError(f"the header of page {len(pages)} is not there")
-        return pages
+        greys = [grey_of(path, page) for page in pages]
+        check_packing(path, pages)
+        return pages, greys, slice_count(path, tiff, len(pages))
 
 
 @contextmanager
@@ -189,7 +218,8 @@ class TiffPages:
             number, page = (layer, 0) if len(self.files) > 1 else (0, layer)
             tiff = self._opened.get(number, partial(TiffFilePages, self.files[number]))
             plane = tiff.plane(page)
-            block[place] = self._decoded(tiff, page, layer, rows, columns) if plane is None else plane[box[1:]]
+            stored = self._decoded(tiff, page, layer, rows, columns) if plane is None else plane[box[1:]]
+            block[place] = tiff.shown(page, stored)
         return block
 
     def _decoded(self, tiff: TiffFilePages, page: int, layer: int, rows: range, columns: range) -> np.ndarray:

@@ -31,9 +31,9 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
     headers, is_raw = {}, True
     for file in files:
         tiff = TiffFilePages(file)
-        if len(tiff.pages) != 1:
+        if tiff.count != 1:
             raise InputError(
-                f"{file}: holds {len(tiff.pages)} pages; expected one layer a file: split it, or open it as a cube"
+                f"{file}: holds {tiff.count} pages; expected one layer a file: split it, or open it as a cube"
             )
         headers[file] = (tiff.page_shape, tiff.dtype)
         is_raw &= tiff.is_raw
