@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError, MissingInputError
+from scroll.links import refuse_dead_link
 from scroll.volumes.binning import block_mean
 from scroll.volumes.flat_picture import read_grey
 
@@ -34,24 +35,20 @@ class Label:
         return float(np.count_nonzero(self.target & ~self.ignore) / known) if known else 0.0
 
 
-def named(folder: Path, sheet_id: str, name: str) -> Path:
-    """<folder>/<sheet_id>_<name> where that is there, as public segments have it, else <folder>/<name>."""
-    own = folder / f"{sheet_id}_{name}"
-    return own if own.exists() else folder / name
-
-
-def read_mask_png(path: Path, shape_yx: tuple[int, int] | None = None) -> NDArray[np.bool_]:
+def read_mask_png(path: Path, shape_yx: tuple[int, int] | None = None, slack: int = 0) -> NDArray[np.bool_]:
     """Read a 0/255 (or 0/1) picture, PNG or TIFF, as (Y, X) bool; what is transparent is false.
+
+    It may be up to `slack` pixels higher or wider than `shape_yx`.
 
     Raises:
         MissingInputError: no such file.
         InputError: it has another size than `shape_yx`, colours, or values other than 0 and 1, 255 or the type's highest.
     """
-    if not path.exists():
+    if not refuse_dead_link(path).exists():
         raise MissingInputError(
             f"{path}: not there; labels and masks lie beside the layers, or in the segment's folder: copy it there"
         )
-    image = read_grey(path, shape_yx)
+    image = read_grey(path, shape_yx, slack)
     values = np.unique(image)
     white = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 255
     if not any(set(values.tolist()) <= {0, high} for high in (1, 255, white)):

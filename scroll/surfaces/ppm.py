@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scroll.errors import InputError
 from scroll.files import written_aside
 from scroll.labels import read_mask_png
+from scroll.links import refuse_dead_link
 from scroll.surfaces.lazy_grid import LazyGrid
 from scroll.surfaces.surface import INVALID, Surface
 
@@ -53,7 +54,7 @@ def open(path: Path) -> Surface:
             "copy or download the file again"
         )
     mask = path.with_name(f"{path.stem}_mask.png")
-    pixels = PpmPixels(path, (height, width), start, mask if mask.is_file() else None)
+    pixels = PpmPixels(path, (height, width), start, mask if refuse_dead_link(mask).is_file() else None)
     return Surface(
         LazyGrid((height, width, 3), np.dtype(np.float64), partial(_points, pixels)),
         LazyGrid((height, width, 3), np.dtype(np.float64), partial(_normals, pixels)),

@@ -37,7 +37,7 @@ class PngHeader(NamedTuple):
 def read_grey(path: Path, shape_yx: tuple[int, int] | None = None, slack: int = 0) -> NDArray[Any]:
     """The picture as (Y, X) grey of any type of number; one bit a pixel reads as 0 and 255.
 
-    `shape_yx`: the size it must have, give or take `slack` pixels along either axis.
+    `shape_yx`: the size it must have; it may be up to `slack` pixels higher or wider.
 
     Raises:
         InputError: neither PNG nor TIFF, damaged, of another size or above 2**31 pixels, several pictures, or colours.
@@ -79,7 +79,7 @@ def check_size(path: Path, found: tuple[int, ...], shape_yx: tuple[int, int] | N
     """
     if found[0] * found[1] > MOST_PIXELS:
         raise InputError(f"{path}: says {found[0]} x {found[1]} pixels; expected at most {MOST_PIXELS}: {MEND}")
-    if shape_yx is not None and any(abs(a - b) > slack for a, b in zip(found, shape_yx, strict=True)):
+    if shape_yx is not None and any(not 0 <= a - b <= slack for a, b in zip(found, shape_yx, strict=True)):
         raise InputError(
             f"{path}: is {(int(found[0]), int(found[1]))} (y, x) but the layers are {shape_yx}; label and layers must match "
             "pixel for pixel"
@@ -90,10 +90,10 @@ def _png(path: Path, start: bytes, shape_yx: tuple[int, int] | None, slack: int)
     from PIL import Image, ImageOps
 
     header = _png_header(path, start)
-    if shape_yx is not None and header.size_yx == shape_yx[::-1]:
-        check_size(path, header.size_yx, None)  # its orientation may turn it
-    else:
-        check_size(path, header.size_yx, shape_yx, slack)
+    is_turned = (
+        shape_yx is not None and header.size_yx == shape_yx[::-1]
+    )  # its orientation, which is read later, may turn it
+    check_size(path, header.size_yx, None if is_turned else shape_yx, slack)
     Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # Pillow's own guard is below the size of a scroll's segment
     try:
         with Image.open(path, formats=["PNG"]) as image:

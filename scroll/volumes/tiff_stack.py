@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from scroll.errors import InputError
+from scroll.links import refuse_dead_link
 from scroll.volumes.tiff_pages import TiffFilePages, TiffPages
 from scroll.volumes.volume import Volume
 from scroll.volumes.voxel_size import recorded_voxel_um
@@ -69,6 +70,7 @@ def _layer_files(folder: Path) -> list[Path]:
     """The layers by number, which must run from 0 without gap, double or stranger."""
     numbered: dict[int, Path] = {}
     for file in sorted(_tiffs(folder)):
+        refuse_dead_link(file)
         if not (file.stem.isascii() and file.stem.isdigit()):
             raise InputError(
                 f"{file}: not a layer; expected only numbered files such as 00.tif in {folder}: move it elsewhere"
