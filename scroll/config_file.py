@@ -9,6 +9,7 @@ from typing import Any, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from scroll.bounded import MOST_YAML_BYTES, read_text, read_yaml
 from scroll.config import MemberSettings, Settings, Stage1Settings
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_text
@@ -141,7 +142,7 @@ def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(read_text(path, MOST_YAML_BYTES))
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such configuration; {_meant(path)}") from None
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
@@ -166,7 +167,7 @@ def _parsed_override(override: str) -> dict[str, Any]:
     if not equals or not dotted:
         raise InputError(f"--set {override}: expected a.b=value, for example --set data.bin_yx=2")
     try:
-        nested: Any = yaml.safe_load(value)
+        nested: Any = read_yaml(value)
     except yaml.YAMLError:
         raise InputError(
             f"--set {override}: the value is not readable as YAML; quote it or close its brackets; in make's SET= leave no space within it"

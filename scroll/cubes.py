@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.bounded import read_text
 from scroll.config import DataSettings
 from scroll.cube_index import CubeIndex, Size, cube_index, cut_box, index_path
 from scroll.errors import InputError, MissingInputError
@@ -24,6 +25,7 @@ from scroll.receipt import fingerprint, key_of
 from scroll.volumes import open_volume
 
 TIFF_ENDINGS = (".tif", ".tiff", ".TIF", ".TIFF")
+MOST_LIST_BYTES = 2**24
 CUBES_A_PROCESS = 8  # to start a process takes as long as to read one or two
 LAYOUT = "expected train.csv (id, scroll_id), train_images/<id>.tif and train_labels/<id>.tif"
 
@@ -194,7 +196,7 @@ def _read_list(path: Path) -> dict[str, str]:
     if not refuse_dead_link(path).is_file():
         raise MissingInputError(f"{path}: not there; {LAYOUT}")
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
+        rows = list(csv.DictReader(read_text(path, MOST_LIST_BYTES).splitlines(), skipinitialspace=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not readable as CSV ({error}); download it again") from None
     scrolls: dict[str, str] = {}
