@@ -139,7 +139,7 @@ def _tiff(
     with opened_tiff(path) as tiff:
         page = tiff.pages[0]
         is_numbers = page.dtype is not None and page.dtype.kind in "uifb"
-        if not is_numbers or page.axes not in ("YX", "YXS", "SYX") or page.size == 0:
+        if not is_numbers or page.axes not in ("YX", "YXS", "SYX") or 0 in (page.size, *page.shape):
             raise InputError(
                 f"{path}: holds {page.dtype} of shape {page.shape}; expected a (Y, X) picture of numbers: export it again"
             )
@@ -161,7 +161,7 @@ def _tiff(
 
 def _has_alpha(path: Path, page: Any) -> bool:
     extra = [int(kind) for kind in page.extrasamples or ()]
-    has_alpha = any(kind in ALPHA for kind in extra)
+    has_alpha = page.axes != "YX" and any(kind in ALPHA for kind in extra)
     if has_alpha and (len(extra) > 1 or page.dtype.kind not in "u" or extra[0] == ALPHA[0]):
         raise InputError(
             f"{path}: transparency of a kind that is not read here; flatten it over black, save it as grey"

@@ -2,7 +2,6 @@
 
 import math
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,6 @@ from scroll.volumes.volume import Volume
 from scroll.volumes.voxel_size import recorded_voxel_um
 
 MOST_BYTES = 2**33  # of a .npz, which is held in memory
-UNREADABLE = (
-    ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, MemoryError, RuntimeError, OverflowError, TypeError,
-    SyntaxError, KeyError,
-)  # fmt: skip
 Header = tuple[tuple[int, ...], np.dtype[Any], int]
 UNDERSTANDS = "a .npy file, or a .npz file with one 3D array or one named 'volume'"
 
@@ -37,7 +32,7 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
         array = _unpacked(path) if zipfile.is_zipfile(path) else np.load(path, mmap_mode="r", allow_pickle=False)
     except InputError:
         raise
-    except UNREADABLE as error:
+    except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(
             f"{path}: unreadable ({reason}); expected a whole {path.suffix} of numbers: write or copy it again"

@@ -24,14 +24,32 @@ def slice_count(path: Path, tiff: Any, pages: int) -> int:
     first = tiff.pages[0]
     if first.is_ome:
         return _by_ome(path, first.description, pages)
+    fit = _slices_that_fit(path, first)
+    if max(pages, fit) < 2:
+        return pages  # a page that was split off, whatever is said of the whole
     if first.is_imagej:
         said = tiff.imagej_metadata or {}
-        count = _number(said.get("images"))
         _check(path, "ImageJ", {"C": _number(said.get("channels")), "T": _number(said.get("frames"))}, pages)
-        return count if pages == 1 else pages
+        return _behind_one_header(path, _number(said.get("images")), fit) if pages == 1 else pages
     if any(getattr(tiff, kind) for kind in OTHER_KINDS):
-        return _by_series(path, tiff, pages)
+        return _by_series(path, tiff, pages, fit)
     return pages
+
+
+def _slices_that_fit(path: Path, page: Any) -> int:
+    """How many raw slices may lie one after the other from the first one's place to the end of the file."""
+    if not page.is_final or not page.nbytes:
+        return 1
+    return max(1, int((path.stat().st_size - page.dataoffsets[0]) // page.nbytes))
+
+
+def _behind_one_header(path: Path, count: int, fit: int) -> int:
+    if count > fit:
+        raise InputError(
+            f"{path}: one header for {count} slices, but the file ends after {fit}; expected them raw, one after the other: "
+            "copy or download the file again"
+        )
+    return count
 
 
 def _number(value: Any) -> int:
@@ -55,7 +73,7 @@ def _by_ome(path: Path, description: str, pages: int) -> int:
     return pages
 
 
-def _by_series(path: Path, tiff: Any, pages: int) -> int:
+def _by_series(path: Path, tiff: Any, pages: int, fit: int) -> int:
     """By what tifffile makes of the other programs' headers."""
     series, *others = tiff.series
     if others and any(len(one.pages) > 1 for one in (series, *others)):
@@ -71,7 +89,7 @@ def _by_series(path: Path, tiff: Any, pages: int) -> int:
         raise InputError(f"{path}: its header says {shape}; expected one axis of slices: export one volume alone")
     _check(path, "own", {axis: n for axis, n in sizes.items() if axis not in {*SLICES, "Y", "X", "S"}}, pages)
     slices = math.prod(sizes.get(axis, 1) for axis in SLICES)
-    return slices if pages == 1 else pages
+    return _behind_one_header(path, slices, fit) if pages == 1 else pages
 
 
 def _check(path: Path, whose: str, sizes: Mapping[str, int], pages: int) -> None:

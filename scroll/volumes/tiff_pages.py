@@ -13,12 +13,24 @@ import numpy as np
 from scroll.errors import InputError, UnreadableError
 from scroll.volumes.lru import LruCache
 from scroll.volumes.tiff_axes import slice_count
-from scroll.volumes.tiff_meaning import Grey, check_packing, grey_of
+from scroll.volumes.tiff_meaning import check_packing, grey_of
 
 OPEN_FILES = 256  # a mapped file costs a file descriptor, and 1024 of them is a common limit for a process
 CACHE_BYTES = 256 * 2**20
+LARGEST_TILE = 2**24  # pixels, of a page that is smaller than its tiles
 MEND = "copy or download the file again"
-DAMAGED = (ValueError, IndexError, KeyError, TypeError, struct.error, RuntimeError, ArithmeticError, MemoryError)
+DAMAGED = (
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    struct.error,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    AssertionError,
+    AttributeError,
+)
 
 
 class TiffFilePages:
@@ -33,37 +45,15 @@ class TiffFilePages:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.pages, self._greys, self.count = _headers(path)
-        shapes = {(tuple(page.shape), str(page.dtype)) for page in self.pages}
-        if len(shapes) > 1:
-            raise InputError(
-                f"{path}: pages differ ({_words(shapes)}); expected all of one size and type: export it again"
-            )
-        shape, dtype = self.pages[0].shape, self.pages[0].dtype
-        if len(shape) != 2 or dtype not in (np.uint8, np.uint16):
-            found = f"pages of shape {tuple(shape)} and type {dtype}"
-            raise InputError(
-                f"{path}: {found}; expected grey (Y, X) pages of uint8 or uint16: convert and export again"
-            )
-        self.page_shape = (int(shape[0]), int(shape[1]))
-        self.dtype = np.dtype(dtype)
-        check_whole(path, self.pages)
-        if self.count > len(self.pages):
-            self._check_slices()
-
-    def _check_slices(self) -> None:
-        """Refuse slices behind one header that do not lie there one after the other, whole."""
-        ends = self.pages[0].dataoffsets[0] + self.count * self.pages[0].nbytes
-        size = self.path.stat().st_size
-        if not self.pages[0].is_final or ends > size:
-            why = (
-                f"{self.count} slices end at byte {ends}, the file at {size}"
-                if self.pages[0].is_final
-                else "it is packed"
-            )
-            raise InputError(
-                f"{self.path}: one header for {self.count} slices, but {why}; expected them raw, one after the other: {MEND}"
-            )
+        with opened_tiff(path) as tiff:
+            self.pages = list(tiff.pages)
+            if not self.pages or _next_page_at(tiff, self.pages[-1]) != 0:
+                raise ValueError(f"the header of page {len(self.pages)} is not there")
+            self._greys = [grey_of(path, page) for page in self.pages]
+            self.page_shape, self.dtype = _alike(path, self.pages)
+            check_whole(path, self.pages)
+            check_packing(path, self.pages)
+            self.count = slice_count(path, tiff, len(self.pages))
 
     @property
     def is_raw(self) -> bool:
@@ -115,15 +105,20 @@ class TiffFilePages:
         return np.zeros(shape[1:3], self.dtype) if decoded is None else decoded[0, :, :, 0]  # an absent tile is empty
 
 
-def _headers(path: Path) -> tuple[list[Any], list[Grey | None], int]:
-    """Of a file: its pages, what their numbers mean, and the number of slices."""
-    with opened_tiff(path) as tiff:
-        pages = list(tiff.pages)
-        if not pages or _next_page_at(tiff, pages[-1]) != 0:
-            raise ValueError(f"the header of page {len(pages)} is not there")
-        greys = [grey_of(path, page) for page in pages]
-        check_packing(path, pages)
-        return pages, greys, slice_count(path, tiff, len(pages))
+def _alike(path: Path, pages: Sequence[Any]) -> tuple[tuple[int, int], np.dtype[Any]]:
+    """(Y, X) and type of all pages.
+
+    Raises:
+        InputError: pages that differ, or are not grey of a type that is read.
+    """
+    shapes = {(tuple(page.shape), str(page.dtype)) for page in pages}
+    if len(shapes) > 1:
+        raise InputError(f"{path}: pages differ ({_words(shapes)}); expected all of one size and type: export it again")
+    shape, dtype = pages[0].shape, pages[0].dtype
+    if len(shape) != 2 or dtype not in (np.uint8, np.uint16):
+        found = f"pages of shape {tuple(shape)} and type {dtype}"
+        raise InputError(f"{path}: {found}; expected grey (Y, X) pages of uint8 or uint16: convert and export again")
+    return (int(shape[0]), int(shape[1])), np.dtype(dtype)
 
 
 @contextmanager
@@ -172,6 +167,8 @@ def check_whole(path: Path, pages: list[Any]) -> None:
         ends = max((offset + count for offset, count in zip(offsets, counts, strict=False)), default=0)
         height, width = page.imagelength, page.imagewidth
         rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, height), width)
+        if page.is_tiled and rows * columns > max(LARGEST_TILE, 4 * height * width):
+            raise InputError(f"{path}: says tiles of {rows} x {columns} for {height} x {width} pixels; {MEND}")
         pieces = -(-height // rows) * -(-width // columns)
         missing = len(offsets) < pieces or len(counts) < pieces or (page.is_final and sum(counts) < page.nbytes)
         if ends > size or missing:

@@ -100,7 +100,17 @@ def test_all_slices_behind_a_single_header_are_read_or_found_cut_off(tmp_path, h
     (tmp_path / "layers/00.tif").write_bytes(path.read_bytes())
     assert "holds 3 pages" in refusal(tmp_path / "layers")
     path.write_bytes(path.read_bytes()[:-1])
-    assert "one header for 3 slices" in refusal(path)
+    assert "one header for 3 slices, but the file ends after 2" in refusal(path)
+
+
+def test_pages_that_were_split_off_a_stack_are_layers_whatever_is_said_of_the_whole(tmp_path):
+    for packed in (None, "zlib"):
+        folder = tmp_path / str(packed)
+        folder.mkdir()
+        said = "ImageJ=1.54\nimages=3\nslices=3\nhyperstack=true\n"
+        for n, layer in enumerate(SHOWN):
+            tifffile.imwrite(folder / f"{n:02d}.tif", layer, compression=packed, description=said, metadata=None)
+        np.testing.assert_array_equal(open_volume(folder)[...], SHOWN)
 
 
 def tifxyz(folder, mask, **how):
