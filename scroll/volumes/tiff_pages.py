@@ -67,11 +67,13 @@ class TiffFilePages:
 
     def plane(self, page: int) -> np.ndarray | None:
         """Page as a (Y, X) view of the mapped file, in the file's byte order; None where it must be decoded."""
-        header, beyond = (self.pages[page], 0) if self.count == len(self.pages) else (self.pages[0], page)
+        is_one_each = self.count == len(self.pages)
+        header = self.pages[page if is_one_each else 0]
         if not header.is_final:
             return None
         stored = self.dtype.newbyteorder(header.parent.byteorder)
-        return np.ndarray(self.page_shape, stored, self.content, header.dataoffsets[0] + beyond * header.nbytes)
+        start = header.dataoffsets[0] + (0 if is_one_each else page * header.nbytes)
+        return np.ndarray(self.page_shape, stored, self.content, start)
 
     def shown(self, page: int, stored: np.ndarray) -> np.ndarray:
         """Grey of numbers that were read from a page, as its header means them."""
