@@ -14,7 +14,6 @@ from scroll.links import refuse_dead_link
 
 MASK, INK, SUPERVISION = "mask", "inklabels", "supervision_mask"
 READ = (MASK, INK, SUPERVISION)
-LEFT_ALONE = ("validation_mask", "flat_mask")  # of other programs, and meant for other things
 CANVAS_SLACK = 1  # of a traced surface: programs round the canvas of its grid up or down
 ENDINGS = (".png", ".tif", ".tiff")
 OF_PICTURES = {*ENDINGS, ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".npy", ".zarr", ".eps", ".pgm"}
@@ -100,15 +99,13 @@ def say_what_is_passed_over(folders: Sequence[Path], sheet_id: str, reserved: Se
     """
     if not folders:
         return
-    known = {f"{start}{name}" for name in (*READ, *LEFT_ALONE) for start in ("", f"{sheet_id}_".lower())}
+    known = {f"{start}{name}" for name in READ for start in ("", f"{sheet_id}_".lower())}
     strange = [
         path.name
         for path in _inside(folders)
         if _is_like_one(path)
         and path.name.lower() not in reserved
-        and not (
-            path.stem.lower() in known and (path.suffix.lower() in ENDINGS or path.stem.lower().endswith(LEFT_ALONE))
-        )
+        and not (path.stem.lower() in known and path.suffix.lower() in ENDINGS)
     ]
     if strange:
         expected = f"{MASK}.png, {sheet_id}_{MASK}.png, {INK}.png or {sheet_id}_{INK}.png"

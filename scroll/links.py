@@ -6,13 +6,16 @@ from scroll.errors import MissingInputError
 
 
 def refuse_dead_link(path: Path) -> Path:
-    """The path again; whether anything is there, if it is no link, is not looked at.
+    """The path again; that nothing is there for another reason is no error here.
 
     Raises:
-        MissingInputError: it is a link, and what it leads to is not there.
+        MissingInputError: it, or a folder above it, is a link, and what that leads to is not there.
     """
-    if path.is_symlink() and not path.exists():
-        raise MissingInputError(
-            f"{path}: leads to {path.readlink()}, which is not there; fetch the data, mount the disk, or mend the link"
-        )
+    if path.exists():
+        return path
+    for place in (path, *path.parents):
+        if place.is_symlink() and not place.exists():
+            raise MissingInputError(
+                f"{place}: leads to {place.readlink()}, which is not there; fetch the data, mount the disk, or mend the link"
+            )
     return path

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.beside import CANVAS_SLACK, MASK, files_beside, label_beside, read_beside, say_what_is_passed_over
+from scroll.beside import CANVAS_SLACK, ENDINGS, MASK, files_beside, label_beside, read_beside, say_what_is_passed_over
+from scroll.bounded import read_text
 from scroll.config import DataSettings
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.fragments import names_below
@@ -28,6 +29,7 @@ from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
 
 SOURCE_FILE = "volume_source.txt"
+MOST_SOURCE_BYTES = 2**16
 STRIP_ROWS = 64
 STACK_LAYERS = 65  # as the ink competition's stacks have
 SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey scale is measured on
@@ -53,7 +55,7 @@ class Segment:
         """
         file = self.folder / SOURCE_FILE
         if refuse_dead_link(file).exists():
-            said, beside = file.read_text(encoding="utf-8").strip(), self.folder
+            said, beside = read_text(file, MOST_SOURCE_BYTES).strip(), self.folder
             if not said:
                 raise MissingInputError(f"{file}: empty; write the path or URL of the segment's OME-Zarr into it")
         elif self.data.volume is not None:
@@ -103,7 +105,12 @@ class Segment:
         Warns:
             UserWarning: a file that looks like a mask has no name under which one is read.
         """
-        reserved = tifxyz.MASKS if tifxyz.recognises(self.folder) else ()
+        surface = surface_path(self.folder)
+        of_the_surface = {
+            ".ppm": [f"{surface.stem}_mask{ending}".lower() for ending in ENDINGS],
+            ".obj": [],
+        }  # read with it
+        reserved = of_the_surface.get(surface.suffix.lower(), tifxyz.MASKS)
         say_what_is_passed_over([self.folder], self.id, reserved)
         files = files_beside([self.folder], self.id, MASK, reserved)
         mask = read_beside(files, self.shape_yx, CANVAS_SLACK) if files else np.ones(self.shape_yx, dtype=bool)

@@ -58,7 +58,7 @@ def _stack_folder(path: Path) -> Path:
 
 
 def _inner_stacks(path: Path) -> list[Path]:
-    return [path / name for name in STACK_NAMES if (path / name).is_dir()]
+    return [path / name for name in STACK_NAMES if refuse_dead_link(path / name).is_dir()]
 
 
 def _tiffs(folder: Path) -> list[Path]:

@@ -66,7 +66,9 @@ def test_a_bare_cube_has_the_mask_that_bears_its_name(tmp_path):
     np.testing.assert_array_equal(cube.full_mask, PAPYRUS)
 
 
-@pytest.mark.parametrize("name", ["papyrus_mask.png", "a_mask_v2.png", "b_mask.png", "mask.jpg", "a_inklabels.zarr"])
+@pytest.mark.parametrize(
+    "name", ["papyrus_mask.png", "a_mask_v2.png", "b_mask.png", "mask.jpg", "a_inklabels.zarr", "a_flat_mask.png"]
+)
 def test_what_looks_like_a_mask_or_label_and_is_not_read_is_named(fragment, name):
     (fragment.folder / name).write_bytes(b"")
     with pytest.warns(UserWarning, match=rf"{name}.* passed over; expected mask\.png, a_mask\.png"):
@@ -85,7 +87,7 @@ def test_two_that_agree_are_one_and_two_that_differ_are_both_named(fragment):
 def test_a_label_that_is_missing_is_told_with_what_looks_like_it(fragment):
     (fragment.folder / "a_inklabels_v3.png").write_bytes(b"")
     with pytest.raises(MissingInputError, match=r"inklabels\.png: not there \(there is a_inklabels_v3\.png"):
-        _ = fragment.full_label
+        label_beside(fragment.folder, "a", PAPYRUS)
 
 
 def test_a_canvas_one_pixel_larger_is_trimmed_and_said_where_canvases_are_rounded(tmp_path):
@@ -106,6 +108,14 @@ def test_a_supervision_mask_makes_the_rest_unknown_and_may_be_a_tiff(tmp_path):
     np.testing.assert_array_equal(label.target, PAPYRUS)
 
 
+@pytest.mark.parametrize("name", ["map_mask.png", "map_mask.tif", "MAP_Mask.PNG"])
+def test_the_mask_of_a_per_pixel_map_is_read_under_every_usual_name(tmp_path, name):
+    head = b"width: 16\nheight: 12\ndim: 6\nordered: true\ntype: double\nversion: 1\n<>\n"
+    (tmp_path / "map.ppm").write_bytes(head + np.ones((*PAPYRUS.shape, 6), "<f8").tobytes())
+    Image.fromarray(GREY).save(tmp_path / name)
+    np.testing.assert_array_equal(open_surface(tmp_path / "map.ppm").valid[:, :], PAPYRUS)
+
+
 def test_a_link_that_leads_nowhere_is_named_wherever_it_lies(fragment, tmp_path):
     doors = {
         fragment.folder / "mask.png": lambda: papyrus_of(fragment),
@@ -113,6 +123,8 @@ def test_a_link_that_leads_nowhere_is_named_wherever_it_lies(fragment, tmp_path)
         fragment.folder / "surface_volume/03.tif": lambda: open_volume(fragment.folder),
         tmp_path / "cube.tif": lambda: open_volume(tmp_path / "cube.tif"),
         tmp_path / "sheet.obj": lambda: open_surface(tmp_path / "sheet.obj"),
+        fragment.folder / "layers": lambda: open_volume(fragment.folder),
+        tmp_path / "elsewhere": lambda: find_fragments(tmp_path / "elsewhere/train", fragment.data),
         tmp_path / "train/b": lambda: find_fragments(tmp_path / "train", fragment.data),
     }
     for path, door in doors.items():
