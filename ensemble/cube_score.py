@@ -16,7 +16,7 @@ from ensemble.cube_predict import FLAT, CubeRun
 from ensemble.rebuild import rebuild_commands
 from ensemble.score import PHANTOM_NOTE
 from scroll.config import Settings
-from scroll.cubes import Cube, find_cubes, prepare
+from scroll.cubes import Cube, find_cubes, prepare, read_cube_label, tiff_named
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_json
 from scroll.metrics.atlas import Entry, atlas
@@ -68,7 +68,7 @@ def score_cubes(settings: Settings, source: Path, output: Path, truth: Path, com
         InputError: a label has another shape than its cube.
     """
     cubes = prepare(find_cubes(source, settings.data, part="test"))
-    without = [cube.id for cube in cubes if not (truth / f"{cube.id}.tif").is_file()]
+    without = [cube.id for cube in cubes if not tiff_named(truth, cube.id).is_file()]
     if without:
         raise MissingInputError(
             f"{truth / without[0]}.tif: not there; --truth takes a folder with a label <id>.tif for every test cube"
@@ -93,7 +93,7 @@ def score_cube(
 ) -> ScoredCube:
     """One cube: the score of these rows, and of what is submitted pictures, a view of at most `view_bytes`, atlas and blocks."""
     cube_run = CubeRun(settings, output)
-    label = np.asarray(open_volume(str(truth / f"{cube.id}.tif"))[...])
+    label = read_cube_label(truth, cube.id)
     scores: dict[str, SurfaceScore] = {}
     submitted, faults = np.zeros(cube.shape, bool), []
     for row in rows:
@@ -138,7 +138,7 @@ def left_out(cube_run: CubeRun, rows: Sequence[str]) -> list[str]:
 def _patches(cube_run: CubeRun, truth: Path, scored: list[ScoredCube]) -> Iterator[Patch]:
     cubes = {one.cube.id: one.cube for one in scored}
     for kind, block in picked([one.blocks for one in scored]):
-        label = np.asarray(open_volume(str(truth / f"{block.cube}.tif"))[...])
+        label = read_cube_label(truth, block.cube)
         yield cube_patch(cube_run, cubes[block.cube], label, kind, block)
 
 

@@ -66,9 +66,10 @@ def parse_part(text: str) -> Part:
 def input_sheets(settings: "Settings", source: Path) -> "list[Any]":
     """The fragments (or traced segments, by `data.kind`) at `source`: a folder of them, a single one, or a bare layer stack."""
     from scroll.errors import MissingInputError
+    from scroll.links import refuse_dead_link
 
     source = source.absolute()  # "." has no name
-    if not source.exists():
+    if not refuse_dead_link(source).exists():
         raise MissingInputError(f"{source}: not there; --input takes a folder of fragments, one fragment, or a volume")
     if settings.data.kind == "segments":
         from scroll.segments import Segment, find_segments, is_segment

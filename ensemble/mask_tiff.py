@@ -1,6 +1,7 @@
 """One TIFF of a submission as a grader sees it: page by page, with Pillow."""
 
 import io
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from scroll.volumes.tiff_meaning import ORIENTATION, PHOTOMETRIC, UPRIGHT, WHITE_IS_ZERO
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,13 +26,12 @@ MODES = {
     "RGBA": "RGB with transparency",
     "CMYK": "CMYK",
 }
-WHITE_IS_ZERO, PHOTOMETRIC = 0, 262
 SHOWN_VALUES = 6
 
 
 @dataclass(frozen=True)
 class Page:
-    """What was seen of one page; a part that could not be read is None.
+    """What was seen of one page; a part that could not be read, or was too large to, is None.
 
     Attributes:
         size_yx: rows and columns.
@@ -38,6 +40,7 @@ class Page:
         first_yx: its first pixel that is neither 0 nor 1.
         reason: why it cannot be decoded.
         is_inverted: its header says that white is zero, so that readers turn its values round.
+        is_turned: its header says that it is to be turned or mirrored, which some readers do.
     """
 
     size_yx: tuple[int, int] | None = None
@@ -46,6 +49,7 @@ class Page:
     first_yx: tuple[int, int] | None = None
     reason: str | None = None
     is_inverted: bool = False
+    is_turned: bool = False
 
 
 def tiff_faults(content: bytes, shape: tuple[int, int, int]) -> tuple[list[str], list[str]]:
@@ -56,7 +60,7 @@ def tiff_faults(content: bytes, shape: tuple[int, int, int]) -> tuple[list[str],
         warnings.simplefilter("always")
         try:
             with Image.open(io.BytesIO(content), formats=["TIFF"]) as image:
-                pages = _pages(image)
+                pages = _pages(image, 2 * math.prod(shape))
         except Exception as error:  # noqa: BLE001 - Pillow raises many kinds for a damaged picture
             return [f"is not readable as TIFF ({_words(error)}); write it again"], []
     faults = [*_decoding_faults(pages), *_mode_faults(pages), *_shape_faults(pages, shape), *_value_faults(pages)]
@@ -68,7 +72,8 @@ def tiff_faults(content: bytes, shape: tuple[int, int, int]) -> tuple[list[str],
     return faults, doubts
 
 
-def _pages(image: "Image") -> list[Page]:
+def _pages(image: "Image", most_pixels: int) -> list[Page]:
+    """What is seen of every page, and of the pixels of no more of them than a cube has, with some to spare."""
     pages: list[Page] = []
     while True:
         try:
@@ -77,24 +82,28 @@ def _pages(image: "Image") -> list[Page]:
             return pages
         except Exception as error:  # noqa: BLE001 - as above; where the next header is, nobody knows then
             return [*pages, Page(reason=_words(error))]
-        pages.append(_page(image))
+        pages.append(_page(image, most_pixels))
+        most_pixels -= math.prod(pages[-1].size_yx or (0,))
 
 
-def _page(image: "Image") -> Page:
+def _page(image: "Image", most_pixels: int) -> Page:
     size_yx, mode = (image.size[1], image.size[0]), image.mode
+    is_turned = getattr(image, "tag_v2", {}).get(ORIENTATION, UPRIGHT) != UPRIGHT  # Pillow forgets it when it decodes
+    if math.prod(size_yx) > most_pixels:
+        return Page(size_yx, mode, is_turned=is_turned)
     try:
         pixels = np.asarray(image)
     except Exception as error:  # noqa: BLE001 - as above
-        return Page(size_yx, mode, reason=_words(error))
+        return Page(size_yx, mode, reason=_words(error), is_turned=is_turned)
     if mode != GREY:
-        return Page(size_yx, mode)
+        return Page(size_yx, mode, is_turned=is_turned)
     counts = np.bincount(pixels.ravel(), minlength=256)
     first_yx = None
     if counts[2:].any():
         y, x = np.unravel_index(int(np.argmax(pixels > 1)), pixels.shape)
         first_yx = int(y), int(x)
     is_inverted = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
-    return Page(size_yx, mode, counts, first_yx, is_inverted=is_inverted)
+    return Page(size_yx, mode, counts, first_yx, is_inverted=is_inverted, is_turned=is_turned)
 
 
 def _decoding_faults(pages: Sequence[Page]) -> Iterator[str]:
@@ -106,6 +115,9 @@ def _decoding_faults(pages: Sequence[Page]) -> Iterator[str]:
 
 def _mode_faults(pages: Sequence[Page]) -> Iterator[str]:
     strange = [(number, page.mode) for number, page in enumerate(pages) if page.mode not in (None, GREY)]
+    turned = [number for number, page in enumerate(pages) if page.is_turned]
+    if turned:
+        yield f"has a page {turned[0]} that its header turns or mirrors{_more(len(turned))}; write it upright"
     if strange:
         number, mode = strange[0]
         found = "uint16" if str(mode).startswith("I;16") else MODES.get(str(mode), f"of Pillow's mode {mode}")

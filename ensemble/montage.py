@@ -12,18 +12,20 @@ from ensemble.cube_candidates import Blended, as_pairs
 from ensemble.cube_predict import CubeRun
 from ensemble.inputs import input_sheets
 from ensemble.score import read_truth
+from scroll.beside import INK, files_beside
 from scroll.config import Settings
-from scroll.cubes import find_cubes
+from scroll.cubes import find_cubes, read_cube_label, tiff_named
 from scroll.errors import MissingInputError
 from scroll.files import read_json
 from scroll.fragments import Fragment
-from scroll.labels import SURFACE_IGNORE, named, read_mask_png
+from scroll.labels import SURFACE_IGNORE, read_mask_png
 from scroll.receipt import read_receipt
 from scroll.report.cube_pictures import AXES, coloured
 from scroll.report.cube_volume import sheet_colours
 from scroll.report.montage import Montage, Panel, Row
 from scroll.report.pictures import FOUND, LEGEND, NEITHER, error_colours
 from scroll.volumes import open_volume
+from scroll.volumes.flat_picture import read_image
 
 HINT = "predict with this run first: python ensemble/predict.py"
 PREDICTED = {"predicted": FOUND, "not predicted": NEITHER}
@@ -77,15 +79,13 @@ def _scored(settings: Settings, score: dict[str, Any]) -> str:
 
 
 def _rows_of_sheet(settings: Settings, predicted: Path, name: str, truth: Path | None) -> list[Row]:
-    import tifffile
-
     folder = predicted / name
     receipt = read_receipt(folder / "stage2", HINT)
     (sheet,) = input_sheets(settings, Path(receipt["source"]))
     if isinstance(sheet, Fragment):
         sheet = replace(sheet, is_flipped=receipt["is_flipped"], shift_layers=receipt["shift_layers"])
     mask = read_mask_png(folder / "ensemble" / "ink_mask.png", sheet.shape_yx)
-    prob = tifffile.imread(folder / "ensemble" / "ink_prob.tif")
+    prob = read_image(folder / "ensemble" / "ink_prob.tif")
     panels = [Panel("CT at the sheet's centre", sheet.picture()), Panel("probability of ink", prob, (0.0, 255.0))]
     if truth is None:
         panels.append(Panel("what is submitted", mask.astype(np.uint8), SCALE))
@@ -106,7 +106,7 @@ def _rows_of_cube(settings: Settings, predicted: Path, cube_id: str, truth: Path
     weights = {name: cube_run.weights.get(name, 0.0) for name in views}
     weights = weights if any(weights.values()) else dict.fromkeys(weights, 1.0)
     mask = np.asarray(open_volume(str(note.with_suffix(".tif")))[...]) > 0
-    label = None if truth is None else np.asarray(open_volume(str(truth / f"{cube_id}.tif"))[...])
+    label = None if truth is None else read_cube_label(truth, cube_id)
     volumes = {
         "CT": np.asarray(open_volume(str(cube.image))[...]),
         "probability of the surface": Blended(cube_run.where, as_pairs(weights), cube_id)(),
@@ -136,7 +136,7 @@ def labels_beside(settings: Settings, names: Sequence[str]) -> Path | None:
     """The folder `heldout` of a phantom's data, where it holds the label of every one of `names`."""
     folder = settings.data.root / "heldout"
     if settings.data.kind == "cubes":
-        paths = [folder / f"{name}.tif" for name in names]
+        is_there = [tiff_named(folder, name).is_file() for name in names]
     else:
-        paths = [named(folder / name, name, "inklabels.png") for name in names]
-    return folder if paths and all(path.exists() for path in paths) else None
+        is_there = [bool(files_beside([folder / name], name, INK)) for name in names]
+    return folder if is_there and all(is_there) else None

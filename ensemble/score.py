@@ -14,9 +14,10 @@ from ensemble.inputs import input_sheets
 from ensemble.lift import lifted
 from ensemble.postprocess import drop_small
 from ensemble.rebuild import rebuild_commands
+from scroll.beside import CANVAS_SLACK, label_beside
 from scroll.config import Settings
 from scroll.files import write_json, written_aside
-from scroll.labels import Label, named, read_mask_png
+from scroll.labels import Label
 from scroll.metrics.bootstrap import (
     Counts,
     Resampled,
@@ -117,10 +118,8 @@ def read_truth(sheet: "Sheet", folder: Path) -> Label:
         MissingInputError: no label there.
         InputError: it has another size than the sheet.
     """
-    ink = read_mask_png(named(folder, sheet.id, "inklabels.png"), sheet.shape_yx)
-    supervised = named(folder, sheet.id, "supervision_mask.png")
-    known = sheet.full_mask & read_mask_png(supervised, sheet.shape_yx) if supervised.exists() else sheet.full_mask
-    return Label(ink & known, ~known)
+    label = label_beside(folder, sheet.id, sheet.full_mask, CANVAS_SLACK if sheet.data.kind == "segments" else 0)
+    return Label(label.target & ~label.ignore, label.ignore)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,11 @@ a row where the ink does. Source: rules of the ink detection competition.
 
 import csv
 import io
+import itertools
 import math
+import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +19,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from scroll.bounded import read_text
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_text
 
+SPACE = re.compile(r"\s")
+WORDS_AT_ONCE = 2**20  # characters
+SPARE_BYTES = 2**16  # for the ids and the header
+MOST_TOLD = 1000
 COLUMNS = ["Id", "Predicted"]
 BoolImage = npt.NDArray[np.bool_]
 Runs = npt.NDArray[np.int64]
@@ -86,7 +94,14 @@ def run_problems(text: str, shape: tuple[int, int]) -> Iterator[str]:
 
 
 def _numbers(text: str) -> Runs:
-    return np.array(text.split(), dtype=np.int64)
+    """All numbers of a text, some of it at a time: as words they take ten times the memory."""
+    parts, start = [np.zeros(0, np.int64)], 0
+    while start < len(text):
+        space = SPACE.search(text, start + WORDS_AT_ONCE)
+        stop = len(text) if space is None else space.start()
+        parts.append(np.array(text[start:stop].split(), dtype=np.int64))
+        start = stop
+    return np.concatenate(parts)
 
 
 def _is_number(word: str) -> bool:
@@ -143,17 +158,15 @@ def read_submission(path: Path, shapes: Mapping[str, tuple[int, int]]) -> dict[s
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise InputError(f"{path}: {problems[0]}{more}")
-    return {name: decode_runs(text, shapes[name]) for name, text in _rows(path)}
+    return {name: decode_runs(text, shapes[name]) for name, text in _rows(path, shapes)}
 
 
 def submission_problems(path: Path, shapes: Mapping[str, tuple[int, int]]) -> list[str]:
     """Everything that a grader would reject in a submission, one line each with its id and run; empty if it is good."""
-    rows = list(_rows(path))
-    ids = [name for name, _ in rows]
+    rows = list(_rows(path, shapes))
+    ids = Counter(name for name, _ in rows)
     problems = [f"id '{name}' is missing; one row for each fragment" for name in shapes if name not in ids]
-    problems += [
-        f"id '{name}' stands in {ids.count(name)} rows, expected one" for name in set(ids) if ids.count(name) > 1
-    ]
+    problems += [f"id '{name}' stands in {count} rows, expected one" for name, count in ids.items() if count > 1]
     if rows and not any(text.strip() for _, text in rows):
         return [*problems, "no row predicts any ink; such a file scores 0 and graders reject it"]
     for name, text in rows:
@@ -162,24 +175,34 @@ def submission_problems(path: Path, shapes: Mapping[str, tuple[int, int]]) -> li
         elif not text.strip():
             problems.append(f"id '{name}' predicts no ink, and graders reject an empty row")
         else:
-            problems += [f"id '{name}': {problem}" for problem in run_problems(text, shapes[name])]
+            found = run_problems(text, shapes[name])
+            problems += [f"id '{name}': {problem}" for problem in itertools.islice(found, MOST_TOLD)]
+            if next(found, None) is not None:
+                problems.append(f"id '{name}': more than {MOST_TOLD} runs are wrong; write the file again")
     return problems
 
 
-def _rows(path: Path) -> Iterator[tuple[str, str]]:
-    """Id and runs of each row, after the header has been checked."""
+def _rows(path: Path, shapes: Mapping[str, tuple[int, int]]) -> Iterator[tuple[str, str]]:
+    """Id and runs of each row, after the header and the size of the file have been checked."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, SPARE_BYTES + sum(_most_characters(math.prod(shape)) for shape in shapes.values()))
+        with _fields_of_any_length():
+            header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
     except FileNotFoundError:
         raise MissingInputError(f"{path}: not there; write it with python ensemble/predict.py") from None
-    with _fields_of_any_length():
-        header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not readable as CSV ({error}); write it again") from None
     if header != COLUMNS:
         raise InputError(f"{path}: the first line is '{','.join(header)[:80]}', expected '{','.join(COLUMNS)}'")
     for number, row in enumerate(rows, start=2):
         if len(row) != 2:
             raise InputError(f"{path}: row {number} has {len(row)} fields, expected 2: {', '.join(COLUMNS)}")
         yield row[0], row[1]
+
+
+def _most_characters(pixels: int) -> int:
+    """Of the runs of an image: at most every second pixel begins one, and each is two numbers and two spaces."""
+    return (pixels // 2 + 1) * 2 * (len(str(pixels)) + 1)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.mask_tiff import tiff_faults
+from scroll.bounded import most_tiff_bytes, read_entry
 from scroll.errors import InputError, MissingInputError
 from scroll.files import written_aside
 
@@ -133,7 +134,8 @@ def _masks(path: Path, shapes: Shapes) -> Iterator[tuple[str, npt.NDArray[np.boo
 
     with zipfile.ZipFile(path) as archive:
         for cube_id in shapes:
-            with Image.open(io.BytesIO(archive.read(f"{cube_id}.tif"))) as image:
+            content = read_entry(archive, archive.getinfo(f"{cube_id}.tif"), most_tiff_bytes(shapes[cube_id]))
+            with Image.open(io.BytesIO(content), formats=["TIFF"]) as image:
                 yield cube_id, np.stack([np.asarray(page) > 0 for page in ImageSequence.Iterator(image)])
 
 
@@ -152,9 +154,11 @@ def check_submission_zip(path: Path, shapes: Shapes) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             lines = list(_name_faults([entry.filename for entry in entries], shapes))
+            seen = set()
             for entry in entries:
                 cube_id = _claimed(entry.filename, shapes)
-                if cube_id is not None:
+                if cube_id is not None and entry.filename not in seen:  # one that is there twice is a fault as it is
+                    seen.add(entry.filename)
                     lines += _entry_faults(archive, entry, shapes[cube_id])
     except UNREADABLE as error:
         with path.open("rb") as file:
@@ -192,7 +196,10 @@ def _name_faults(names: list[str], shapes: Shapes) -> Iterator[str]:
 def _entry_faults(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, shape: tuple[int, int, int]) -> Iterator[str]:
     name = _shown(entry.filename)
     try:
-        content = archive.read(entry)
+        content = read_entry(archive, entry, most_tiff_bytes(shape))
+    except InputError as error:
+        yield f"{error} for a mask of {shape} (z, y, x); write it again"
+        return
     except UNREADABLE as error:
         yield f"{name} cannot be unpacked ({_words(error)}); pack it again"
         return

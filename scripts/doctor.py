@@ -139,7 +139,7 @@ def _check_fragment(fragment: "Fragment") -> None:
             f"{fragment.folder}: layers are {fragment.volume.dtype}, expected uint8 or uint16; convert them"
         )
     _ = fragment.layers
-    if not (fragment.folder / "mask.png").exists():
+    if not fragment.mask_files:
         raise InputError(
             f"{fragment.folder / 'mask.png'}: not there, so that all would count as papyrus; copy it beside the layers"
         )

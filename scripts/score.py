@@ -8,22 +8,30 @@ if not __package__:
 
 import argparse
 import os
-import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scroll.bounded import MOST_UNKNOWN_BYTES, most_tiff_bytes, read_entry
 from scroll.command_line import run_door
 from scroll.errors import InputError, MissingInputError
 from scroll.output_folder import SCORES, check_file
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from scroll.metrics.atlas import Entry
     from scroll.metrics.leaderboard import SurfaceScore
 
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+PREDICTED, LABELLED = (
+    ({0, 1, 2}, {0, 255}),
+    ({0, 1, 2}, {0, 2, 255}),
+)  # a predicted 2 is surface, as the leaderboard has it
 TIFF_ENDINGS = (".tif", ".tiff")
 COLUMNS = ("score", "topo", "surface_dice", "voi_score", "voi")
 
@@ -35,6 +43,16 @@ class Pair(NamedTuple):
     pred: Path
     label: Path
     atlas_limit: int | None
+
+
+class Packed(NamedTuple):
+    """A file in a zip."""
+
+    path: Path
+    entry: zipfile.ZipInfo
+
+
+Found = Path | Packed
 
 
 class Scored(NamedTuple):
@@ -86,10 +104,10 @@ def match(pred: Path, gt: Path, scratch: Path, atlas_limit: int | None) -> list[
         MissingInputError: a path is not there, or a prediction has no label.
         InputError: a zip that cannot be read, or a folder without TIFF files.
     """
-    preds, labels = tiffs(pred, scratch), tiffs(gt, scratch)
+    preds, labels = tiffs(pred), tiffs(gt)
     if pred.is_file() and gt.is_file() and len(preds) == len(labels) == 1:
-        (name, path), label = next(iter(preds.items())), next(iter(labels.values()))
-        return [Pair(name, path, label, atlas_limit)]
+        (name,), (label,) = preds, labels.values()
+        labels = {name: label}
     without = sorted(preds.keys() - labels.keys())
     if without:
         raise MissingInputError(
@@ -99,37 +117,58 @@ def match(pred: Path, gt: Path, scratch: Path, atlas_limit: int | None) -> list[
     left = len(labels.keys() - preds.keys())
     if left:
         print(f"note: {left} of {len(labels)} labels have no prediction; they are not in the mean", file=sys.stderr)
-    return [Pair(name, preds[name], labels[name], atlas_limit) for name in sorted(preds)]
+    return [Pair(name, *_on_disk(preds[name], labels[name], scratch), atlas_limit) for name in sorted(preds)]
 
 
-def tiffs(path: Path, scratch: Path) -> dict[str, Path]:
-    """TIFF files by name without ending: of a folder, of a zip (unpacked into `scratch`), or the one file."""
+def tiffs(path: Path) -> dict[str, Found]:
+    """TIFF files by name without ending: of a folder, of a zip (nothing is unpacked yet), or the one file."""
     if not path.exists():
         raise MissingInputError(f"{path}: not there; expected a TIFF volume, a folder of them, or a submission.zip")
     if path.is_file() and path.suffix.lower() == ".zip":
-        files = list(_unpacked(path, scratch))
+        files: list[tuple[Path, Found]] = [
+            (Path(entry.filename), Packed(path, entry)) for entry in _entries(path) if not entry.is_dir()
+        ]
     else:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-    found = {file.stem: file for file in files if file.suffix.lower() in TIFF_ENDINGS}
+        files = [(file, file) for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    found = {
+        name.stem: file for name, file in files if name.suffix.lower() in TIFF_ENDINGS and not name.name.startswith(".")
+    }
     if not found:
         raise InputError(f"{path}: holds no .tif file; expected one TIFF of many pages for each volume")
     return found
 
 
-def _unpacked(path: Path, scratch: Path) -> Iterator[Path]:
+def _entries(path: Path) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(path) as archive:
-            for number, member in enumerate(archive.infolist()):
-                name = Path(member.filename).name
-                if member.is_dir() or name.startswith(".") or Path(name).suffix.lower() not in TIFF_ENDINGS:
-                    continue
-                file = scratch / f"{path.stem}-{number}" / name
-                file.parent.mkdir()
-                with archive.open(member) as packed, file.open("wb") as plain:
-                    shutil.copyfileobj(packed, plain)
-                yield file
-    except zipfile.BadZipFile as error:
+            return archive.infolist()
+    except UNREADABLE as error:
         raise InputError(f"{path}: not a readable zip ({error}); pack the TIFF files again") from None
+
+
+def _on_disk(pred: Found, label: Found, scratch: Path) -> tuple[Path, Path]:
+    """Paths of both; what is in a zip is unpacked into `scratch`, of a prediction no more than its label's size allows."""
+    label_path = _unpacked(label, scratch / "labels", MOST_UNKNOWN_BYTES)
+    if isinstance(pred, Path):
+        return pred, label_path
+    from scroll.volumes import open_volume
+
+    return _unpacked(pred, scratch / "predictions", most_tiff_bytes(open_volume(label_path).shape)), label_path
+
+
+def _unpacked(found: Found, folder: Path, most_bytes: int) -> Path:
+    if isinstance(found, Path):
+        return found
+    file = folder / Path(found.entry.filename).name
+    folder.mkdir(exist_ok=True)
+    try:
+        with zipfile.ZipFile(found.path) as archive:
+            file.write_bytes(read_entry(archive, found.entry, most_bytes))
+    except InputError as error:
+        raise InputError(f"{found.path}: {error}; pack the right TIFF files") from None
+    except UNREADABLE as error:
+        raise InputError(f"{found.path}: not a readable zip ({error}); pack the TIFF files again") from None
+    return file
 
 
 def score_all(pairs: Sequence[Pair], jobs: int) -> list[Scored]:
@@ -157,9 +196,8 @@ def score_pair(pair: Pair) -> Scored:
         InputError: a file is no volume, or the two do not fit.
     """
     from scroll.metrics.leaderboard import masks, score_masks
-    from scroll.volumes import open_volume
 
-    pred, label = (open_volume(path)[...] for path in (pair.pred, pair.label))
+    pred, label = _volumes(pair)
     try:
         known = masks(pred, label)
     except InputError as error:
@@ -169,6 +207,28 @@ def score_pair(pair: Pair) -> Scored:
     from scroll.metrics.atlas import atlas
 
     return Scored(pair.name, score_masks(*known), atlas(*known, limit=pair.atlas_limit))
+
+
+def _volumes(pair: Pair) -> "tuple[NDArray[Any], NDArray[Any]]":
+    """Voxels of both, (Z, Y, X), whose sizes are compared in their headers and whose values are those of masks."""
+    import numpy as np
+
+    from scroll.volumes import open_volume
+
+    pred, label = (open_volume(path) for path in (pair.pred, pair.label))
+    if pred.shape != label.shape:
+        raise InputError(
+            f"{pair.pred} {pred.shape} and {pair.label} {label.shape} differ in shape; give both on one grid"
+        )
+    read = []
+    for volume, meant in ((pred, PREDICTED), (label, LABELLED)):
+        voxels = volume[...]
+        values = np.unique(voxels).tolist()
+        if not any({*values} <= allowed for allowed in meant):
+            expected = " or ".join(", ".join(map(str, sorted(allowed))) for allowed in meant)
+            raise InputError(f"{volume.path}: holds values {values[:6]}; expected {expected} alone: threshold it")
+        read.append(voxels)
+    return read[0], read[1]
 
 
 def table(scored: Sequence[Scored]) -> list[str]:

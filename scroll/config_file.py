@@ -9,6 +9,7 @@ from typing import Any, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from scroll.bounded import MOST_YAML_BYTES, read_text
 from scroll.config import MemberSettings, Settings, Stage1Settings
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_text
@@ -142,7 +143,7 @@ def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        raw = read_yaml(path.read_text(encoding="utf-8"))
+        raw = read_yaml(read_text(path, MOST_YAML_BYTES))
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such configuration; {_meant(path)}") from None
     except DoubleKeyError as error:

@@ -1,6 +1,7 @@
 """Cubes of CT in the surface competition's layout, with the labelled recto faces of the sheets in them."""
 
 import csv
+import filecmp
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +12,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.bounded import read_text
 from scroll.config import DataSettings
 from scroll.cube_index import CubeIndex, Size, cube_index, cut_box, index_path
 from scroll.errors import InputError, MissingInputError
 from scroll.grey_scale import in_spreads
-from scroll.labels import SURFACE_IGNORE, Label
+from scroll.labels import SURFACE_IGNORE, Label, surface_label
+from scroll.links import refuse_dead_link
 from scroll.names import checked_name
 from scroll.processes import in_order
 from scroll.progress import progress
 from scroll.receipt import fingerprint, key_of
+from scroll.volumes import open_volume
 
+TIFF_ENDINGS = (".tif", ".tiff", ".TIF", ".TIFF")
+MOST_LIST_BYTES = 2**24
 CUBES_A_PROCESS = 8  # to start a process takes as long as to read one or two
 LAYOUT = "expected train.csv (id, scroll_id), train_images/<id>.tif and train_labels/<id>.tif"
 
@@ -120,7 +126,8 @@ def find_cubes(
     """
     images = root / f"{part}_images"
     scrolls = _read_list(root / f"{part}.csv")
-    there = {cube_id for cube_id in scrolls if (images / f"{cube_id}.tif").is_file()}
+    files = {cube_id: tiff_named(images, cube_id) for cube_id in ids or scrolls}
+    there = {cube_id for cube_id in scrolls if any((images / f"{cube_id}{end}").is_file() for end in TIFF_ENDINGS)}
     for wanted in ids:
         if wanted not in there:
             why = f"{root / part}.csv does not name it" if wanted not in scrolls else "there is no such file"
@@ -133,7 +140,7 @@ def find_cubes(
         )
     labels = root / "train_labels" if part == "train" else None
     cubes = [
-        Cube(cube_id, scrolls[cube_id], images / f"{cube_id}.tif", labels and labels / f"{cube_id}.tif", data)
+        Cube(cube_id, scrolls[cube_id], files[cube_id], labels and tiff_named(labels, cube_id), data)
         for cube_id in sorted({*ids} or there)
     ]
     without = [cube.label_path for cube in cubes if cube.label_path and not cube.label_path.is_file()]
@@ -143,6 +150,36 @@ def find_cubes(
             "data.train the cubes that have one"
         )
     return cubes
+
+
+def tiff_named(folder: Path, cube_id: str) -> Path:
+    """<folder>/<cube_id>.tif, or the same with another spelling of the ending where that is what is there.
+
+    Raises:
+        MissingInputError: a link that leads nowhere.
+        InputError: two of them, which differ.
+    """
+    spelled = [refuse_dead_link(folder / f"{cube_id}{ending}") for ending in TIFF_ENDINGS]
+    first, *others = [path for path in spelled if path.is_file()] or spelled[:1]
+    for other in others:
+        if not (first.samefile(other) or filecmp.cmp(first, other, shallow=False)):
+            raise InputError(
+                f"{first} and {other.name} differ; expected one of them: move away the one that is not meant"
+            )
+    return first
+
+
+def read_cube_label(folder: Path, cube_id: str) -> NDArray[np.uint8]:
+    """The (Z, Y, X) label of a cube in a folder of them: 0 background, 1 surface, 2 unlabelled.
+
+    Raises:
+        MissingInputError: it is not there.
+        InputError: it is no volume, or holds other values.
+    """
+    path = tiff_named(folder, cube_id)
+    values = np.asarray(open_volume(path)[...])
+    surface_label(values, str(path))
+    return values
 
 
 def training_cubes(data: DataSettings) -> list[Cube]:
@@ -157,10 +194,10 @@ def oof_sheets(run_dir: Path) -> Path:
 
 def _read_list(path: Path) -> dict[str, str]:
     """Scroll by id of a train.csv or test.csv."""
-    if not path.is_file():
+    if not refuse_dead_link(path).is_file():
         raise MissingInputError(f"{path}: not there; {LAYOUT}")
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
+        rows = list(csv.DictReader(read_text(path, MOST_LIST_BYTES).splitlines(), skipinitialspace=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not readable as CSV ({error}); download it again") from None
     scrolls: dict[str, str] = {}

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from scroll.bounded import MOST_JSON_BYTES, read_text
 from scroll.errors import InputError, MissingInputError
 
 NODE = re.sub(r"\W", "-", platform.node()) or "here"  # part files of other machines on a shared disk are left alone
@@ -103,8 +104,10 @@ def read_json(path: Path, hint: str = "") -> Any:
         InputError: the file is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path, MOST_JSON_BYTES))
     except FileNotFoundError:
         raise MissingInputError(f"{path}: not there; {hint}" if hint else f"{path}: not there") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply to be read; delete it and run the step that made it") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as JSON ({error}); delete it and run the step that made it") from None

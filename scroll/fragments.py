@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.beside import MASK, files_beside, label_beside, read_beside, say_what_is_passed_over
 from scroll.config import DataSettings
 from scroll.errors import InputError, MissingInputError, UnreadableError
-from scroll.labels import Label, binned_label, read_mask_png, share_in_blocks
+from scroll.labels import Label, binned_label, share_in_blocks
+from scroll.links import refuse_dead_link
 from scroll.names import checked_name
 from scroll.receipt import fingerprint, key_of
 from scroll.volumes import open_volume
 from scroll.volumes.reversed_layers import reversed_layers
+from scroll.volumes.tiff_stack import STACK_NAMES
 from scroll.volumes.volume import Volume
 from scroll.volumes.working_copy import working_copy
 
@@ -85,11 +88,32 @@ class Fragment:
         """Edge of a full-resolution pixel in micrometres."""
         return self.volume.voxel_um or self.data.voxel_um
 
+    @property
+    def mask_files(self) -> list[Path]:
+        """The masks of the papyrus: mask.png or <id>_mask.png in its folder or beside the layers; beside a bare file the latter."""
+        if self._folders:
+            return files_beside(self._folders, self.id, MASK)
+        own = [path for path in files_beside([self.folder.parent], self.id, MASK) if path.stem.lower() != MASK]
+        inside = self.folder / "mask.png"
+        return [*own, inside] if inside.exists() else own
+
+    @property
+    def _folders(self) -> list[Path]:
+        """Where its pictures may lie; none of them for a bare file or zarr."""
+        if not self.folder.is_dir() or self.folder.suffix == ".zarr":
+            return []
+        return [self.folder, *(self.folder / name for name in STACK_NAMES)]
+
     @cached_property
     def full_mask(self) -> NDArray[np.bool_]:
-        """Papyrus, (Y, X) bool at full resolution; all true where no mask.png lies beside a bare stack."""
-        path = self.folder / "mask.png"
-        return read_mask_png(path, self.shape_yx) if path.exists() else np.ones(self.shape_yx, dtype=bool)
+        """Papyrus, (Y, X) bool at full resolution; all true where no mask lies beside a bare stack.
+
+        Warns:
+            UserWarning: a file that looks like a mask has no name under which one is read.
+        """
+        say_what_is_passed_over(self._folders, self.id)
+        files = self.mask_files
+        return read_beside(files, self.shape_yx) if files else np.ones(self.shape_yx, dtype=bool)
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
@@ -104,7 +128,7 @@ class Fragment:
     @cached_property
     def full_label(self) -> Label:
         """The ink label at full resolution; outside the papyrus it is ignored."""
-        return Label(read_mask_png(self.folder / "inklabels.png", self.shape_yx), ~self.full_mask)
+        return label_beside(self.folder, self.id, self.full_mask)
 
     @cached_property
     def label(self) -> Label:
@@ -117,7 +141,7 @@ class Fragment:
         rows, cols = np.nonzero(self.mask)
         if not len(rows):
             raise InputError(
-                f"{self.folder / 'mask.png'}: marks no papyrus at all; nothing could be trained on or predicted"
+                f"{next(iter(self.mask_files), self.folder)}: marks no papyrus at all; nothing could be trained on or predicted"
             )
         picked = np.random.default_rng(0).choice(len(rows), size=SAMPLED_PLACES)
         samples = []
@@ -184,12 +208,16 @@ def names_below(folder: Path, ids: Sequence[str], what: str, content: str) -> li
         MissingInputError: the folder, or one of the ids, is not there.
         InputError: one of them is called what no folder of a run can be called.
     """
-    if not folder.is_dir():
+    if not refuse_dead_link(folder).is_dir():
         raise MissingInputError(
             f"{folder}: no such folder; expected one folder per {what} in it (docs/real_data.md); "
             "the demos' phantoms are drawn by 'make demo'"
         )
-    there = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    seen = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    for path in seen:
+        if not ids or path.name in ids:
+            refuse_dead_link(path)
+    there = sorted(path.name for path in seen if path.is_dir())
     for wanted in ids:
         if wanted not in there:
             raise MissingInputError(f"{folder / wanted}: no such {what}; there are: {', '.join(there) or 'none'}")

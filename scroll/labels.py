@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError, MissingInputError
+from scroll.links import refuse_dead_link
 from scroll.volumes.binning import block_mean
+from scroll.volumes.flat_picture import read_grey
 
 SURFACE_IGNORE = 2  # the surface competition's "unlabelled"
 
@@ -33,42 +35,23 @@ class Label:
         return float(np.count_nonzero(self.target & ~self.ignore) / known) if known else 0.0
 
 
-def named(folder: Path, sheet_id: str, name: str) -> Path:
-    """<folder>/<sheet_id>_<name> where that is there, as public segments have it, else <folder>/<name>."""
-    own = folder / f"{sheet_id}_{name}"
-    return own if own.exists() else folder / name
+def read_mask_png(path: Path, shape_yx: tuple[int, int] | None = None, slack: int = 0) -> NDArray[np.bool_]:
+    """Read a 0/255 (or 0/1) picture, PNG or TIFF, as (Y, X) bool; what is transparent is false.
 
-
-def read_mask_png(path: Path, shape_yx: tuple[int, int] | None = None) -> NDArray[np.bool_]:
-    """Read a 0/255 (or 0/1) picture as (Y, X) bool.
+    It may be up to `slack` pixels higher or wider than `shape_yx`.
 
     Raises:
         MissingInputError: no such file.
-        InputError: it has another size than `shape_yx`, more than one channel, or values other than 0 and one other.
+        InputError: it has another size than `shape_yx`, colours, or values other than 0 and 1, 255 or the type's highest.
     """
-    from PIL import Image
-    from skimage.io import imread
-
-    Image.MAX_IMAGE_PIXELS = None  # a scroll's segment may be larger than what Pillow takes for an attack
-    if not path.exists():
+    if not refuse_dead_link(path).exists():
         raise MissingInputError(
             f"{path}: not there; labels and masks lie beside the layers, or in the segment's folder: copy it there"
         )
-    try:
-        image = imread(path)
-    except Exception as error:  # noqa: BLE001 - Pillow raises many kinds for a damaged picture
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(f"{path}: not readable as a picture ({reason}); copy it again") from None
-    if image.ndim == 3 and (image[..., :1] == image[..., :3]).all():
-        image = image[..., 0]  # grey saved as RGB
-    if image.ndim != 2:
-        raise InputError(f"{path}: expected one grey channel, found shape {image.shape}; save it as 8-bit grey")
-    if shape_yx is not None and image.shape != shape_yx:
-        raise InputError(
-            f"{path}: is {image.shape} (y, x) but the layers are {shape_yx}; label and layers must match pixel for pixel"
-        )
+    image = read_grey(path, shape_yx, slack)
     values = np.unique(image)
-    if not set(values.tolist()) <= {0, 1} and not set(values.tolist()) <= {0, 255}:
+    white = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 255
+    if not any(set(values.tolist()) <= {0, high} for high in (1, 255, white)):
         raise InputError(f"{path}: holds values {values[:6].tolist()}, expected only 0 and 255; threshold it first")
     return np.asarray(image > 0)
 

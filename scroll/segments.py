@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.beside import CANVAS_SLACK, ENDINGS, MASK, files_beside, label_beside, read_beside, say_what_is_passed_over
+from scroll.bounded import read_text
 from scroll.config import DataSettings
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.fragments import names_below
 from scroll.grey_scale import GreyScale, grey_scale_of, in_spreads
-from scroll.labels import Label, binned_label, named, read_mask_png, share_in_blocks
+from scroll.labels import Label, binned_label, share_in_blocks
+from scroll.links import refuse_dead_link
 from scroll.receipt import file_hash, fingerprint, key_of
 from scroll.surfaces import open_surface, tifxyz
 from scroll.surfaces.flat_view import FlatView
@@ -26,6 +29,7 @@ from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
 
 SOURCE_FILE = "volume_source.txt"
+MOST_SOURCE_BYTES = 2**16
 STRIP_ROWS = 64
 STACK_LAYERS = 65  # as the ink competition's stacks have
 SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey scale is measured on
@@ -50,8 +54,8 @@ class Segment:
             MissingInputError: neither says.
         """
         file = self.folder / SOURCE_FILE
-        if file.exists():
-            said, beside = file.read_text(encoding="utf-8").strip(), self.folder
+        if refuse_dead_link(file).exists():
+            said, beside = read_text(file, MOST_SOURCE_BYTES).strip(), self.folder
             if not said:
                 raise MissingInputError(f"{file}: empty; write the path or URL of the segment's OME-Zarr into it")
         elif self.data.volume is not None:
@@ -105,9 +109,20 @@ class Segment:
 
     @cached_property
     def full_mask(self) -> NDArray[np.bool_]:
-        """(Y, X) where the sheet was traced, inside the volume, and mask.png (if it is there) says papyrus."""
-        path = self.folder / "mask.png"
-        mask = read_mask_png(path, self.shape_yx) if path.exists() else np.ones(self.shape_yx, dtype=bool)
+        """(Y, X) where the sheet was traced, inside the volume, and mask.png or <id>_mask.png (if one is there) says papyrus.
+
+        Warns:
+            UserWarning: a file that looks like a mask has no name under which one is read.
+        """
+        surface = surface_path(self.folder)
+        of_the_surface = {
+            ".ppm": [f"{surface.stem}_mask{ending}".lower() for ending in ENDINGS],
+            ".obj": [],
+        }  # read with it
+        reserved = of_the_surface.get(surface.suffix.lower(), tifxyz.MASKS)
+        say_what_is_passed_over([self.folder], self.id, reserved)
+        files = files_beside([self.folder], self.id, MASK, reserved)
+        mask = read_beside(files, self.shape_yx, CANVAS_SLACK) if files else np.ones(self.shape_yx, dtype=bool)
         top = np.array(self.volume.shape) * 2**self.data.level - 1
         for row in range(0, self.shape_yx[0], STRIP_ROWS):
             rows = slice(row, row + STRIP_ROWS)
@@ -133,12 +148,7 @@ class Segment:
             MissingInputError: no label there.
             InputError: it has another size than the canvas.
         """
-        ink = read_mask_png(named(self.folder, self.id, "inklabels.png"), self.shape_yx)
-        known = self.full_mask
-        supervised = named(self.folder, self.id, "supervision_mask.png")
-        if supervised.exists():
-            known = known & read_mask_png(supervised, self.shape_yx)
-        return Label(ink, ~known)
+        return label_beside(self.folder, self.id, self.full_mask, CANVAS_SLACK)
 
     @cached_property
     def label(self) -> Label:

@@ -1,8 +1,10 @@
-"""YAML as settings need it: what is not written as its number would be printed stays text, and no key stands twice."""
+"""YAML as settings need it: what is not written as its number would be printed stays text, no key stands twice, and aliases stay few."""
 
 from typing import Any
 
 import yaml
+
+MOST_NODES = 100_000
 
 
 class DoubleKeyError(yaml.YAMLError):
@@ -59,12 +61,34 @@ def read_yaml(text: str) -> Any:
 
     Raises:
         DoubleKeyError: a key stands twice in a mapping.
-        yaml.YAMLError: it is no YAML.
+        yaml.YAMLError: no YAML, nested too deeply, or aliases that refer to themselves or multiply beyond 100,000 values.
     """
+    loader = _Loader(text)
     try:
-        return yaml.load(text, _Loader)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _values(node, {}) > MOST_NODES:
+            raise yaml.YAMLError(f"it stands for more than {MOST_NODES} values; expected settings")
+        return loader.construct_document(node)
     except RecursionError:
-        raise yaml.YAMLError("nested too deeply") from None
+        raise yaml.YAMLError("it is nested too deeply for settings") from None
+    finally:
+        loader.dispose()
+
+
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for once its aliases are written out."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    count = known.get(id(node))
+    if count == 0:
+        raise yaml.YAMLError("an alias refers to what it is part of")
+    if count is None:
+        known[id(node)] = 0
+        pairs = node.value if isinstance(node, yaml.MappingNode) else [(part,) for part in node.value]
+        count = known[id(node)] = 1 + sum(_values(part, known) for pair in pairs for part in pair)
+    return count
 
 
 def with_numbers(content: Any) -> Any:

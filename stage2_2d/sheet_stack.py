@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from scroll.cubes import Cube
@@ -17,6 +16,7 @@ from scroll.receipt import read_receipt
 from scroll.surfaces import tifxyz
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
+from scroll.volumes.flat_picture import read_image
 from stage2_2d.stack import log_odds
 
 REACH_VOX = 4.0  # along the normal within which a labelled surface is the sheet's own
@@ -55,8 +55,7 @@ class TracedSheet:
     @cached_property
     def guessed(self) -> NDArray[np.bool_]:
         """(H, W) bool, one pixel a voxel: where the sheet was only guessed to go on beside another."""
-        with tifffile.TiffFile(self.folder / "guessed.tif") as file:
-            grid = file.asarray() > 0
+        grid = read_image(self.folder / "guessed.tif") > 0
         rows, columns = (
             np.minimum(np.arange(n) // round(cell), length - 1)
             for n, cell, length in zip(self.surface.canvas_shape(), self.surface.cell_vox, grid.shape, strict=True)

@@ -210,7 +210,7 @@ def _narrowed(path: Path, width: int) -> bytes:
     from PIL import Image
 
     shrunk = io.BytesIO()
-    with Image.open(path) as picture:
+    with Image.open(path, formats=["PNG"]) as picture:
         size = (width, max(1, round(picture.height * width / picture.width)))
         (picture.resize(size, Image.Resampling.BOX) if picture.width > width else picture).save(shrunk, format="PNG")
     return shrunk.getvalue()

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import ModuleType
 
 from scroll.errors import InputError, MissingInputError
+from scroll.links import refuse_dead_link
 from scroll.surfaces import layer_stack, obj, ppm, tifxyz
 from scroll.surfaces.surface import Surface
 from scroll.volumes.url import Url, path_or_url
@@ -23,7 +24,7 @@ def open_surface(path: str | Path) -> Surface:
     path = path_or_url(path)
     if isinstance(path, Url):
         raise InputError(f"{path}: surfaces are read from disk; expected a path: download it first")
-    if not path.exists():
+    if not refuse_dead_link(path).exists():
         raise MissingInputError(f"{path}: not there; expected a surface: check the spelling, or download it first")
     for reader in READERS.values():
         if reader.recognises(path):

@@ -5,6 +5,7 @@ import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from scroll.errors import InputError
 
 NONE = -1
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+LONGEST_LINE = 2**20
+NEVER_JOINED = re.compile(rb"\s*(#|(o|g|usemtl|mtllib)(\s|\\|$))")  # free text, such as a folder of Windows
 SLASH = ord("/")
 LARGEST = 1e9  # of a coordinate or a UV; products of larger ones lose their meaning
 WIDTHS = {b"v": 3, b"vt": 2, b"vn": 3}
@@ -83,17 +87,27 @@ def read_mesh(path: Path) -> Mesh:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers; a backslash at the end of one joins the next to it."""
-    begun = b""
+    """Lines with their numbers; a backslash at the end of one joins the next to it, unless it is a comment or a name.
+
+    Raises:
+        InputError: a line, joined or not, above 1 MiB; no more of it is read.
+    """
+    begun: list[bytes] = []
+    size = 0
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            whole = begun + line.rstrip()
-            if whole.endswith(b"\\"):
-                begun = whole[:-1] + b" "
+        for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
+            size += len(line)
+            if size >= LONGEST_LINE:
+                raise InputError(
+                    f"{path}: line {number} is longer than {LONGEST_LINE} bytes; expected a mesh: export it again"
+                )
+            begun.append((line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).rstrip())
+            if begun[-1].endswith(b"\\") and not NEVER_JOINED.match(begun[0]):
+                begun[-1] = begun[-1][:-1]
             else:
-                begun = b""
-                yield number, whole
-    yield 0, begun
+                yield number, b" ".join(begun)
+                begun, size = [], 0
+    yield 0, b" ".join(begun)
 
 
 def _grid_note(line: bytes) -> GridNote | None:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.beside import ENDINGS, MASK, files_beside, read_beside
 from scroll.errors import InputError
 from scroll.files import written_aside
-from scroll.labels import read_mask_png
 from scroll.surfaces.lazy_grid import LazyGrid
 from scroll.surfaces.surface import INVALID, Surface
 
@@ -52,8 +52,8 @@ def open(path: Path) -> Surface:
             f"{path}: {found} bytes; expected {expected} for {height} rows of {width} pixels after a header of {start}: "
             "copy or download the file again"
         )
-    mask = path.with_name(f"{path.stem}_mask.png")
-    pixels = PpmPixels(path, (height, width), start, mask if mask.is_file() else None)
+    masks = files_beside([path.parent], path.stem, MASK, reserved=[f"{MASK}{ending}" for ending in ENDINGS])
+    pixels = PpmPixels(path, (height, width), start, tuple(masks))
     return Surface(
         LazyGrid((height, width, 3), np.dtype(np.float64), partial(_points, pixels)),
         LazyGrid((height, width, 3), np.dtype(np.float64), partial(_normals, pixels)),
@@ -106,16 +106,16 @@ def _length(path: Path, said: dict[str, str], key: str) -> int:
 
 @dataclass(frozen=True, eq=False)
 class PpmPixels:
-    """The values of a map of `shape` (H, W), which begin at byte `start`; `mask_path` is None where no mask lies beside it."""
+    """The values of a map of `shape` (H, W), which begin at byte `start`; `masks` are the files of the mask beside it."""
 
     path: Path
     shape: tuple[int, int]
     start: int
-    mask_path: Path | None
+    masks: tuple[Path, ...]
 
     def __reduce__(self) -> Any:
         """Without the mask, which another process reads itself."""
-        return PpmPixels, (self.path, self.shape, self.start, self.mask_path)
+        return PpmPixels, (self.path, self.shape, self.start, self.masks)
 
     def values(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """(h, w, 6) x, y, z and the normal of a box of pixels, mapped from the file."""
@@ -124,7 +124,7 @@ class PpmPixels:
     @cached_property
     def mask(self) -> NDArray[np.bool_] | None:
         """(H, W), one byte a pixel, read when first asked for."""
-        return None if self.mask_path is None else read_mask_png(self.mask_path, self.shape)
+        return read_beside(self.masks, self.shape) if self.masks else None
 
     def valid(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
         """(h, w) of a box of pixels."""

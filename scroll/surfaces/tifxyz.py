@@ -15,20 +15,28 @@ from numpy.typing import NDArray
 
 from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json, write_json, written_aside
+from scroll.links import refuse_dead_link
 from scroll.surfaces.surface import INVALID, Surface, normals_of
-from scroll.surfaces.tiff_image import read_image, write_image
+from scroll.surfaces.tiff_image import write_image
+from scroll.volumes.flat_picture import read_image
 
 UNDERSTANDS = "a tifxyz folder (x.tif, y.tif, z.tif, meta.json)"
 AXES = "zyx"
 LEAST_SCALE = 1e-4  # cells per voxel; a cell of more than 10,000 voxels is a slip of the pen
 STRIP_ROWS = 256
 BBOX_TOLERANCE_VOX = 1.0
-KEPT = 255  # in mask.tif
+MASKS = ("mask.tif", "mask.tiff")  # in letters of either case
+KEPT = 255  # in a mask
+UNFINISHED, READY = (
+    ".vc-save-rollback",
+    ".ready",
+)  # VC3D's: the files as they were before a save, and that these are all
 
 
 def recognises(path: Path) -> bool:
     """Whether `path` is a folder that holds one of x.tif, y.tif, z.tif."""
-    return path.is_dir() and any((path / f"{axis}.tif").is_file() for axis in AXES)
+    files = [path / f"{axis}.tif" for axis in AXES] if path.is_dir() else []
+    return any(file.is_file() or file.is_symlink() for file in files)
 
 
 def open(path: Path) -> Surface:
@@ -42,16 +50,31 @@ def open(path: Path) -> Surface:
         InputError: a damaged file, files of different sizes, meta.json of another format, a scale that is none.
 
     Warns:
-        UserWarning: the bbox in meta.json is not that of the points.
+        UserWarning: the bbox in meta.json is not that of the points, or a save was interrupted: then the surface as it was
+            before is read.
     """
-    meta = _meta(path)
-    cell_vox = _cell_vox(path, meta.get("scale"))
-    points = _points(path)
+    whole = _before_an_unfinished_save(path)
+    meta = _meta(whole)
+    cell_vox = _cell_vox(whole, meta.get("scale"))
+    points = _points(whole)
     valid = np.isfinite(points).all(axis=-1) & (points[..., 0] > 0)
-    _compare_bbox(path, meta.get("bbox"), points[valid])
-    valid &= _mask(path, valid.shape)
+    _compare_bbox(whole, meta.get("bbox"), points[valid])
+    valid &= _mask(whole, valid.shape)
     points[~valid] = INVALID
     return Surface(points, normals_of(points, valid), valid, cell_vox, path)
+
+
+def _before_an_unfinished_save(path: Path) -> Path:
+    """The folder itself, or the one in it with all files of the last whole state, from which VC3D would restore them."""
+    kept = path / UNFINISHED
+    if not (kept / READY).exists():  # a save that had not begun to replace files, or had replaced all of them
+        return path
+    warnings.warn(
+        f"{path}: VC3D was interrupted while it saved, and its files are of two states; the surface before that save is read: "
+        "open it in VC3D once, which restores it",
+        stacklevel=3,
+    )
+    return kept
 
 
 def _meta(path: Path) -> dict[str, Any]:
@@ -95,7 +118,7 @@ def _points(path: Path) -> NDArray[np.float32]:
     """(H, W, 3) z, y, x as they are stored."""
     channels = {}
     for axis in AXES:
-        file = path / f"{axis}.tif"
+        file = refuse_dead_link(path / f"{axis}.tif")
         if not file.is_file():
             raise MissingInputError(
                 f"{file}: not there; expected x.tif, y.tif and z.tif in {path}: copy the folder again"
@@ -109,9 +132,14 @@ def _points(path: Path) -> NDArray[np.float32]:
 
 
 def _mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    file = path / "mask.tif"
-    if not file.is_file():
+    files = [file for file in sorted(path.iterdir()) if file.name.lower() in MASKS]
+    if not files:
         return np.ones(shape, bool)
+    if len(files) > 1:
+        raise InputError(
+            f"{files[0]} and {files[1].name}: two masks; expected one: move away the one that is not meant"
+        )
+    file = refuse_dead_link(files[0])
     mask = read_image(file)
     times = [size // n for size, n in zip(mask.shape, shape, strict=True)]
     if any(size % n for size, n in zip(mask.shape, shape, strict=True)):

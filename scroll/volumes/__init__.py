@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from scroll.errors import InputError, MissingInputError
+from scroll.links import refuse_dead_link
 from scroll.volumes import npy, ome_zarr, tiff_cube, tiff_stack
 from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
@@ -28,7 +29,7 @@ def open_volume(path: str | Path, voxel_um: float | None = None, remote: "Remote
     path = path_or_url(path)
     if isinstance(path, Url):
         return ome_zarr.open(path, voxel_um, remote=remote)
-    if not path.exists():
+    if not refuse_dead_link(path).exists():
         raise MissingInputError(f"{path}: not there; expected a volume: check the spelling, or download it first")
     for reader in READERS.values():
         if reader.recognises(path):

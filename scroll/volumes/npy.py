@@ -1,15 +1,19 @@
 """numpy files: .npy mapped, .npz (packed, so it cannot be mapped) read into memory whole."""
 
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scroll.errors import InputError
 from scroll.volumes.volume import Volume
 from scroll.volumes.voxel_size import recorded_voxel_um
 
+MOST_BYTES = 2**33  # of a .npz, which is held in memory
+Header = tuple[tuple[int, ...], np.dtype[Any], int]
 UNDERSTANDS = "a .npy file, or a .npz file with one 3D array or one named 'volume'"
 
 
@@ -25,25 +29,50 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
         InputError: cut off, not a numpy file, Python objects inside, or no single volume in it.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(array, np.lib.npyio.NpzFile):
-            with array:
-                array = _only_volume(path, array)
+        array = _unpacked(path) if zipfile.is_zipfile(path) else np.load(path, mmap_mode="r", allow_pickle=False)
     except InputError:
         raise
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(
-            f"{path}: unreadable ({error}); expected a whole {path.suffix} of numbers: write or copy it again"
+            f"{path}: unreadable ({reason}); expected a whole {path.suffix} of numbers: write or copy it again"
         ) from error
     return Volume(array, path, recorded_voxel_um((), path.name) if voxel_um is None else voxel_um)
 
 
-def _only_volume(path: Path, arrays: Any) -> np.ndarray:
-    if "volume" in arrays.files:
-        return arrays["volume"]
-    found = {name: arrays[name] for name in arrays.files}
-    cubes = [array for array in found.values() if array.ndim == 3]
+def _unpacked(path: Path) -> NDArray[Any]:
+    """The one volume of a .npz: chosen by the headers of its arrays, and unpacked only if it is as large as they say."""
+    with zipfile.ZipFile(path) as archive:
+        headers = {entry.filename.removesuffix(".npy"): _header(archive, entry) for entry in archive.infolist()}
+        name = _only_volume(path, {name: header for name, header in headers.items() if header is not None})
+        entry = archive.getinfo(f"{name}.npy")
+        shape, dtype, start = headers[name] or ((), np.dtype(bool), 0)
+        size = math.prod(shape) * dtype.itemsize + start
+        if size != entry.file_size or size > MOST_BYTES:
+            raise InputError(
+                f"{path}: {name} {shape} {dtype} takes {size} bytes, {entry.file_size} are packed; expected the same, and at "
+                f"most {MOST_BYTES}: write it again, large ones as .npy, which is mapped"
+            )
+        with archive.open(entry) as file:
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+
+
+def _header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Header | None:
+    """Shape, type, and the byte where the numbers begin; None where it is no array."""
+    if not entry.filename.endswith(".npy"):
+        return None
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        return shape, dtype, file.tell()
+
+
+def _only_volume(path: Path, headers: dict[str, Header]) -> str:
+    if "volume" in headers:
+        return "volume"
+    cubes = [name for name, (shape, _, _) in headers.items() if len(shape) == 3]
     if len(cubes) == 1:
         return cubes[0]
-    names = ", ".join(f"{name} {array.shape}" for name, array in found.items()) or "nothing"
+    names = ", ".join(f"{name} {shape}" for name, (shape, _, _) in headers.items()) or "nothing"
     raise InputError(f"{path}: holds {names}; expected one 3D array: name the right one 'volume'")

@@ -23,7 +23,7 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
         InputError: cut off, a single page, or pages that differ.
     """
     tiff = TiffFilePages(path)
-    if len(tiff.pages) < 2:
+    if tiff.count < 2:
         size = "x".join(map(str, tiff.page_shape))
         raise InputError(
             f"{path}: a single {size} image; expected one page a slice: point at a cube, or a folder of layers"
@@ -31,5 +31,5 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
     if voxel_um is None:
         voxel_um = recorded_voxel_um((), path.name)
     height, width = tiff.page_shape
-    pages = TiffPages([path], (len(tiff.pages), height, width), tiff.dtype, tiff.is_raw)
+    pages = TiffPages([path], (tiff.count, height, width), tiff.dtype, tiff.is_raw)
     return Volume(pages, path, voxel_um)

@@ -12,37 +12,48 @@ import numpy as np
 
 from scroll.errors import InputError, UnreadableError
 from scroll.volumes.lru import LruCache
+from scroll.volumes.tiff_axes import slice_count
+from scroll.volumes.tiff_meaning import check_packing, grey_of
 
 OPEN_FILES = 256  # a mapped file costs a file descriptor, and 1024 of them is a common limit for a process
 CACHE_BYTES = 256 * 2**20
+LARGEST_TILE = 2**24  # pixels, of a page that is smaller than its tiles
 MEND = "copy or download the file again"
-DAMAGED = (ValueError, IndexError, KeyError, TypeError, struct.error, RuntimeError, ArithmeticError, MemoryError)
+DAMAGED = (
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    struct.error,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    AssertionError,
+    AttributeError,
+)
 
 
 class TiffFilePages:
     """The checked headers of one TIFF file, whose pages are alike: (Y, X) `page_shape` of uint8 or uint16 `dtype`.
 
+    `count` slices: as many as there are pages, or all that ImageJ wrote behind one header.
+
     Raises:
-        InputError: not a TIFF, cut off, pages that differ, more than one sample a pixel, or another type of number.
+        InputError: not a TIFF, cut off, pages that differ, more than one sample a pixel, another type of number, pages
+            that are channels or times, or a header that says other than upright grey.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.pages = _headers(path)
-        shapes = {(tuple(page.shape), str(page.dtype)) for page in self.pages}
-        if len(shapes) > 1:
-            raise InputError(
-                f"{path}: pages differ ({_words(shapes)}); expected all of one size and type: export it again"
-            )
-        shape, dtype = self.pages[0].shape, self.pages[0].dtype
-        if len(shape) != 2 or dtype not in (np.uint8, np.uint16):
-            found = f"pages of shape {tuple(shape)} and type {dtype}"
-            raise InputError(
-                f"{path}: {found}; expected grey (Y, X) pages of uint8 or uint16: convert and export again"
-            )
-        self.page_shape = (int(shape[0]), int(shape[1]))
-        self.dtype = np.dtype(dtype)
-        check_whole(path, self.pages)
+        with opened_tiff(path) as tiff:
+            self.pages = list(tiff.pages)
+            if not self.pages or _next_page_at(tiff, self.pages[-1]) != 0:
+                raise ValueError(f"the header of page {len(self.pages)} is not there")
+            self._greys = [grey_of(path, page) for page in self.pages]
+            self.page_shape, self.dtype = _alike(path, self.pages)
+            check_whole(path, self.pages)
+            check_packing(path, self.pages)
+            self.count = slice_count(path, tiff, len(self.pages))
 
     @property
     def is_raw(self) -> bool:
@@ -56,11 +67,18 @@ class TiffFilePages:
 
     def plane(self, page: int) -> np.ndarray | None:
         """Page as a (Y, X) view of the mapped file, in the file's byte order; None where it must be decoded."""
-        header = self.pages[page]
+        is_one_each = self.count == len(self.pages)
+        header = self.pages[page if is_one_each else 0]
         if not header.is_final:
             return None
         stored = self.dtype.newbyteorder(header.parent.byteorder)
-        return np.ndarray(self.page_shape, stored, self.content, header.dataoffsets[0])
+        start = header.dataoffsets[0] + (0 if is_one_each else page * header.nbytes)
+        return np.ndarray(self.page_shape, stored, self.content, start)
+
+    def shown(self, page: int, stored: np.ndarray) -> np.ndarray:
+        """Grey of numbers that were read from a page, as its header means them."""
+        grey = self._greys[min(page, len(self._greys) - 1)]
+        return stored if grey is None else grey.shown(stored)
 
     @property
     def piece_shape(self) -> tuple[int, int]:
@@ -89,12 +107,20 @@ class TiffFilePages:
         return np.zeros(shape[1:3], self.dtype) if decoded is None else decoded[0, :, :, 0]  # an absent tile is empty
 
 
-def _headers(path: Path) -> list[Any]:
-    with opened_tiff(path) as tiff:
-        pages = list(tiff.pages)
-        if not pages or _next_page_at(tiff, pages[-1]) != 0:
-            raise ValueError(f"the header of page {len(pages)} is not there")
-        return pages
+def _alike(path: Path, pages: Sequence[Any]) -> tuple[tuple[int, int], np.dtype[Any]]:
+    """(Y, X) and type of all pages.
+
+    Raises:
+        InputError: pages that differ, or are not grey of a type that is read.
+    """
+    shapes = {(tuple(page.shape), str(page.dtype)) for page in pages}
+    if len(shapes) > 1:
+        raise InputError(f"{path}: pages differ ({_words(shapes)}); expected all of one size and type: export it again")
+    shape, dtype = pages[0].shape, pages[0].dtype
+    if len(shape) != 2 or dtype not in (np.uint8, np.uint16):
+        found = f"pages of shape {tuple(shape)} and type {dtype}"
+        raise InputError(f"{path}: {found}; expected grey (Y, X) pages of uint8 or uint16: convert and export again")
+    return (int(shape[0]), int(shape[1])), np.dtype(dtype)
 
 
 @contextmanager
@@ -143,6 +169,8 @@ def check_whole(path: Path, pages: list[Any]) -> None:
         ends = max((offset + count for offset, count in zip(offsets, counts, strict=False)), default=0)
         height, width = page.imagelength, page.imagewidth
         rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, height), width)
+        if page.is_tiled and rows * columns > max(LARGEST_TILE, 4 * height * width):
+            raise InputError(f"{path}: says tiles of {rows} x {columns} for {height} x {width} pixels; {MEND}")
         pieces = -(-height // rows) * -(-width // columns)
         missing = len(offsets) < pieces or len(counts) < pieces or (page.is_final and sum(counts) < page.nbytes)
         if ends > size or missing:
@@ -189,7 +217,8 @@ class TiffPages:
             number, page = (layer, 0) if len(self.files) > 1 else (0, layer)
             tiff = self._opened.get(number, partial(TiffFilePages, self.files[number]))
             plane = tiff.plane(page)
-            block[place] = self._decoded(tiff, page, layer, rows, columns) if plane is None else plane[box[1:]]
+            stored = self._decoded(tiff, page, layer, rows, columns) if plane is None else plane[box[1:]]
+            block[place] = tiff.shown(page, stored)
         return block
 
     def _decoded(self, tiff: TiffFilePages, page: int, layer: int, rows: range, columns: range) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from scroll.errors import InputError
+from scroll.links import refuse_dead_link
 from scroll.volumes.tiff_pages import TiffFilePages, TiffPages
 from scroll.volumes.volume import Volume
 from scroll.volumes.voxel_size import recorded_voxel_um
@@ -31,9 +32,9 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
     headers, is_raw = {}, True
     for file in files:
         tiff = TiffFilePages(file)
-        if len(tiff.pages) != 1:
+        if tiff.count != 1:
             raise InputError(
-                f"{file}: holds {len(tiff.pages)} pages; expected one layer a file: split it, or open it as a cube"
+                f"{file}: holds {tiff.count} pages; expected one layer a file: split it, or open it as a cube"
             )
         headers[file] = (tiff.page_shape, tiff.dtype)
         is_raw &= tiff.is_raw
@@ -57,7 +58,7 @@ def _stack_folder(path: Path) -> Path:
 
 
 def _inner_stacks(path: Path) -> list[Path]:
-    return [path / name for name in STACK_NAMES if (path / name).is_dir()]
+    return [path / name for name in STACK_NAMES if refuse_dead_link(path / name).is_dir()]
 
 
 def _tiffs(folder: Path) -> list[Path]:
@@ -69,6 +70,7 @@ def _layer_files(folder: Path) -> list[Path]:
     """The layers by number, which must run from 0 without gap, double or stranger."""
     numbered: dict[int, Path] = {}
     for file in sorted(_tiffs(folder)):
+        refuse_dead_link(file)
         if not (file.stem.isascii() and file.stem.isdigit()):
             raise InputError(
                 f"{file}: not a layer; expected only numbered files such as 00.tif in {folder}: move it elsewhere"

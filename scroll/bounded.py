@@ -1,0 +1,52 @@
+"""Reading no more than can be meant: of a text file or of an entry of a zip."""
+
+import math
+import os
+import zipfile
+from pathlib import Path
+
+from scroll.errors import InputError
+
+MOST_JSON_BYTES = 2**26
+MOST_YAML_BYTES = 2**18
+MOST_UNKNOWN_BYTES = 2**31  # of a zip's entry where nobody knows what to expect
+BYTES_A_VOXEL = 8
+HEADER_BYTES = 2**16  # of a TIFF's page
+
+
+def most_tiff_bytes(shape: tuple[int, int, int]) -> int:
+    """What a TIFF of (Z, Y, X) may take at most, whatever its kind of numbers."""
+    return BYTES_A_VOXEL * math.prod(shape) + HEADER_BYTES * (shape[0] + 1)
+
+
+def read_text(path: Path, most_bytes: int) -> str:
+    """A text file in UTF-8, a byte order mark left out.
+
+    Raises:
+        FileNotFoundError, UnicodeDecodeError: as usual.
+        InputError: it is longer; no more than `most_bytes` are read.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size  # a buffer is as large as what is asked for; 0 of what is no plain file
+        content = file.read(min(size or most_bytes, most_bytes) + 1)
+    if len(content) > most_bytes:
+        raise InputError(
+            f"{path}: is longer than {most_bytes} bytes, more than such a file can be; check that it is the right one"
+        )
+    return content.decode("utf-8-sig")
+
+
+def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most_bytes: int) -> bytes:
+    """The content of a zip's entry, unpacked into memory.
+
+    Raises:
+        InputError: the zip's directory says that it is larger, or it is; no more than `most_bytes` are unpacked.
+    """
+    size = entry.file_size
+    if size <= most_bytes:
+        with archive.open(entry) as packed:
+            content = packed.read(most_bytes + 1)  # what the directory says need not be so
+        if len(content) <= most_bytes:
+            return content
+        size = len(content)
+    raise InputError(f"{' '.join(entry.filename.split())[:120]} unpacks to {size} bytes; expected at most {most_bytes}")
