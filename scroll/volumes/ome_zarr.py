@@ -112,11 +112,13 @@ def create_ome_zarr(
     shards: Sequence[int] | None = None,
     fill_value: float = 0,
     bin_yx: int = 1,
+    begin_um: Sequence[float] = (),
 ) -> Any:
     """Make an OME-Zarr with an empty level 0 and return its `zarr.Array`, to be written piece by piece.
 
     `axes` names the axes of `shape`: letters of "tczyx" in that order, so (C, Y, X) is "cyx" and (C, N, Y, X) with N
-    offsets along the normal is "czyx". `voxel_um` is the edge along z; along y and x it is `bin_yx` times that. Chunks
+    offsets along the normal is "czyx". `voxel_um` is the edge along z; along y and x it is `bin_yx` times that.
+    `begin_um` (z, y, x) is where the first voxel of a cut-out is centred, in micrometres from that of its scroll. Chunks
     that hold only `fill_value` are not stored. Two writers must never share a chunk (with `shards`, which need version
     0.5: a shard). Chunks larger than the shape are cut to it.
 
@@ -138,7 +140,7 @@ def create_ome_zarr(
     attributes: dict[str, Any] = {} if voxel_um is None else {"voxelsize": voxel_um}
     if bin_yx != 1:
         attributes["bin_yx"] = bin_yx
-    entry = _multiscales(path.name.removesuffix(".zarr"), axes, voxel_um, bin_yx, levels=1, version=version)
+    entry = _multiscales(path.name.removesuffix(".zarr"), axes, voxel_um, bin_yx, 1, version, begin_um)
     ome = {"version": version, "multiscales": [entry]}
     attributes |= {"multiscales": ome["multiscales"]} if version == "0.4" else {"ome": ome}
     group = zarr.create_group(path, zarr_format=2 if version == "0.4" else 3, attributes=attributes)
@@ -178,7 +180,13 @@ def _compressors(is_v2: bool) -> Any:
 
 
 def _multiscales(
-    name: str, axes: str, voxel_um: float | None, bin_yx: int, levels: int, version: str
+    name: str,
+    axes: str,
+    voxel_um: float | None,
+    bin_yx: int,
+    levels: int,
+    version: str,
+    begin_um: Sequence[float] = (),
 ) -> dict[str, Any]:
     """The `multiscales` entry: each level halves z, y and x by means, so its first voxel's centre moves inwards."""
     unit = {} if voxel_um is None else {"unit": "micrometer"}
@@ -191,8 +199,9 @@ def _multiscales(
         moves: list[dict[str, Any]] = [
             {"type": "scale", "scale": [step * bins[axis] if axis in SPACE else 1.0 for axis in axes]}
         ]
-        if level:
-            shifts = [shift * bins[axis] if axis in SPACE else 0.0 for axis in axes]
+        if level or any(begin_um):
+            begins = dict(zip(SPACE, begin_um or (0.0, 0.0, 0.0), strict=True))
+            shifts = [begins[axis] + shift * bins[axis] if axis in SPACE else 0.0 for axis in axes]
             moves.append({"type": "translation", "translation": shifts})
         datasets.append({"path": str(level), "coordinateTransformations": moves})
     described = [{"name": axis, **kinds.get(axis, {"type": "space", **unit})} for axis in axes]
@@ -244,12 +253,22 @@ def _describe_levels(group: Any, levels: int) -> None:
     attributes, entry = group.attrs.asdict(), _entry(group) or {}
     version = "0.4" if "multiscales" in attributes else "0.5"
     axes = "".join(axis["name"] for axis in entry["axes"])
+    begin_um = _begin_um(entry, axes)
     entry = _multiscales(
-        entry.get("name", ""), axes, attributes.get("voxelsize"), attributes.get("bin_yx", 1), levels, version
+        entry.get("name", ""), axes, attributes.get("voxelsize"), attributes.get("bin_yx", 1), levels, version, begin_um
     )
     group.attrs.update(
         {"multiscales": [entry]} if version == "0.4" else {"ome": {**attributes["ome"], "multiscales": [entry]}}
     )
+
+
+def _begin_um(entry: dict[str, Any], axes: str) -> list[float]:
+    """What `create_ome_zarr` was given."""
+    moves = {move["type"]: move for move in entry["datasets"][0]["coordinateTransformations"]}
+    if "translation" not in moves:
+        return []
+    along = dict(zip(axes, moves["translation"]["translation"], strict=True))
+    return [along.get(axis, 0.0) for axis in SPACE]
 
 
 def _fill(coarser: Any, finer: Any, factors: Sequence[int], label: str) -> None:

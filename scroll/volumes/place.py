@@ -46,6 +46,12 @@ class Place:
             )
         return self.step[0]
 
+    @property
+    def first_centre(self) -> Numbers:
+        """The level-0 place of voxel 0, 0, 0."""
+        z, y, x = (at + (step - 1) / 2 for at, step in zip(self.begin, self.step, strict=True))
+        return z, y, x
+
     def voxels(self, places: NDArray[Any]) -> NDArray[Any]:
         """Level-0 places (..., 3) as voxels of the volume.
 
@@ -76,6 +82,18 @@ class Place:
         if level.is_integer() and level >= 0 and len({*self.step}) == 1 and self.begin == ZEROS:
             return int(level)
         return {"step_zyx": list(self.step), "begin_zyx": list(self.begin)}
+
+
+def place_named(name: Any) -> Place:
+    """The place that bears a `name`, as it stands in a receipt.
+
+    >>> place_named(Place((3.0, 3.0, 3.0)).name).step, place_named(2).step
+    ((3.0, 3.0, 3.0), (4.0, 4.0, 4.0))
+    """
+    if not isinstance(name, dict):
+        return at_halving_level(int(name))
+    (a, b, c), (z, y, x) = name["step_zyx"], name["begin_zyx"]
+    return Place((a, b, c), (z, y, x))
 
 
 def at_halving_level(level: int) -> Place:
