@@ -99,11 +99,12 @@ def _written_step(scales: Multiscales | None, level: int) -> Numbers | None:
     here, finest = (scales.scale(level), scales.scale(0)) if scales else (None, None)
     if here is None or finest is None:
         return None
-    z, y, x = (_near_whole(coarse / fine) for coarse, fine in zip(here, finest, strict=True))
+    z, y, x = (near_whole(coarse / fine) for coarse, fine in zip(here, finest, strict=True))
     return z, y, x
 
 
-def _near_whole(ratio: float) -> float:
+def near_whole(ratio: float) -> float:
+    """A ratio of written lengths, which are rounded, as the whole number that it is near."""
     return float(round(ratio)) if ratio > 0.5 and abs(ratio - round(ratio)) < ROUNDED * ratio else ratio
 
 
