@@ -68,12 +68,12 @@ def open(
     place = place_at(path, (array, finest), image, level, axes)
     if place.contradiction:
         warnings.warn(place.contradiction, stacklevel=2)
+    whole = path if level == 0 else path / array.path
+    spaces = spatial(path, array, axes, channel_names(group))
     if voxel_um is None:
         voxel_um = level_0_um(path, (group, array), image, expected_um)
         voxel_um = None if voxel_um is None else voxel_um * place.step[0]
-    whole = path if level == 0 else path / array.path
-    array = spatial(path, array, axes, channel_names(group))
-    return Volume(_kept_in_memory(array) if isinstance(path, Url) else array, whole, voxel_um, place)
+    return Volume(_kept_in_memory(spaces) if isinstance(path, Url) else spaces, whole, voxel_um, place)
 
 
 def open_array(
