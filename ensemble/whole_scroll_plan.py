@@ -139,8 +139,17 @@ def make_plan(settings: Settings, wish: Wish, is_measured: bool = False) -> Plan
         about={
             "source": wish.source, "level": wish.level, "grey_scale": list(grey_scale), "weights": weights,
             "window": settings.stage1.window.model_dump(mode="json"), "run_dir": str(settings.run_dir),
+            **_begin_of(volume),
         },
     )  # fmt: skip
+
+
+def _begin_of(volume: Volume) -> dict[str, list[float]]:
+    """Where the first voxel of a cut-out is centred, which its prediction is to say too; nothing of a whole scroll."""
+    if not any(volume.place.begin) or volume.voxel_um is None:
+        return {}
+    level_0_um = volume.voxel_um / volume.place.edge
+    return {"begin_um": [at * level_0_um for at in volume.place.first_centre]}
 
 
 def open_scroll(wish: Wish, settings: Settings) -> Volume:
