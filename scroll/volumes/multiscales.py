@@ -1,6 +1,5 @@
 """What OME-Zarr says of an image, versions 0.1 to 0.6: axes and their units, and of every level its path, scale and translation."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from scroll.volumes.place import Numbers
 
 SPACE = "zyx"
 KNOWN_VERSION = re.compile(r"0\.[1-6](?!\d)")
+LARGEST = 1e12  # number that stands for a length in any unit
 OLDEST_AXES = tuple("tczyx")  # of versions 0.1 and 0.2, which name none
 
 
@@ -193,5 +193,6 @@ def _end(move: Any) -> Any:
 
 
 def _is_good(value: Any, is_scale: bool) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return is_number and (value > 0 or not is_scale)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -LARGEST < value < LARGEST:  # NaN neither
+        return False
+    return value > 1 / LARGEST or not is_scale

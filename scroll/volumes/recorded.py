@@ -35,9 +35,11 @@ def _space_shape(array: Any, axes: Sequence[str]) -> Sequence[int]:
 def channel_names(group: Any) -> list[str]:
     """What an image calls its channels."""
     attributes = {} if group is None else group.attrs.asdict()
-    ome = attributes.get("omero") or (attributes.get("ome") or {}).get("omero") or {}
-    listed = ome.get("channels") if isinstance(ome, dict) else None
-    return [str(one.get("label")) for one in listed or [] if isinstance(one, dict) and one.get("label")]
+    ome = attributes.get("ome")
+    omero = attributes.get("omero") or (ome.get("omero") if isinstance(ome, dict) else None)
+    listed = omero.get("channels") if isinstance(omero, dict) else None
+    labelled = [one for one in listed if isinstance(one, dict) and one.get("label")] if isinstance(listed, list) else []
+    return [str(one["label"]) for one in labelled]
 
 
 def level_0_um(

@@ -88,10 +88,13 @@ def _own_names(array: Any) -> tuple[str, ...]:
 def spatial(where: Any, array: Any, axes: Sequence[str], labels: Sequence[str] = ()) -> Any:
     """An array without its axes of time and channel, of which there must be one each; itself where it has three axes.
 
+    Our own maps (channel, y, x) are taken as they are: the viewers show their channels as layers.
+
     Raises:
         InputError: there are several; names them.
     """
-    if len(array.shape) == 3 or not axes:
+    is_own_map = "made_with" in array.attrs.asdict()
+    if not axes or is_own_map or (all(axis in axes for axis in SPACE) and len(axes) == 3):
         return array
     for axis, length in zip(axes, array.shape, strict=True):
         if axis not in [*SPACE] and length != 1:
@@ -100,6 +103,8 @@ def spatial(where: Any, array: Any, axes: Sequence[str], labels: Sequence[str] =
             raise InputError(
                 f"{where}: holds {length} {kind}{named}; expected one: write the one that you mean as a volume of its own"
             )
+    if len(array.shape) == 3:
+        return array
     return OneOfEach(array, tuple(number for number, axis in enumerate(axes) if axis in [*SPACE]))
 
 

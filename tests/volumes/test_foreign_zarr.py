@@ -147,3 +147,13 @@ def test_an_empty_volume_and_one_with_strangers_beside_its_chunks_are_read(tmp_p
     zarr.open_array(path, mode="r+")[:4] = 7
     (path / "readme.txt").write_text("x")
     assert open_volume(path)[0, 0, 0] == 7
+
+
+def test_channels_in_place_of_slices_are_refused_and_numbers_out_of_bounds_are_named(tmp_path):
+    one(tmp_path / "c.zarr", [1.0] * 3, axes=named_axes(*"cyx"))
+    with pytest.raises(InputError, match="holds 8 channels; expected one"):
+        open_volume(tmp_path / "c.zarr")
+    for number, moved in enumerate((moves([1e-320] * 3), moves([10**400, 1, 1]), moves([8.0] * 3, [1e308, 0, 0]))):
+        one(tmp_path / f"{number}.zarr", coordinateTransformations=moved)
+        with pytest.raises(InputError, match="expected 3 numbers"):
+            open_volume(tmp_path / f"{number}.zarr")
