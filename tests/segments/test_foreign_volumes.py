@@ -11,6 +11,8 @@ import zarr
 from scroll.config import DataSettings
 from scroll.errors import InputError
 from scroll.segments import find_segments
+from scroll.surfaces.blocks import Blocks
+from scroll.surfaces.lift import image_band, lift
 
 CT = np.zeros((96, 96, 96), np.uint8)
 CT[24:40] = 200  # a thick sheet; its middle is traced at z = 32
@@ -96,3 +98,24 @@ def test_a_setting_that_says_another_size_than_the_volume_is_named_with_it(root,
     source = volume(tmp_path / "ct.zarr", [FINEST])
     with pytest.warns(UserWarning, match=r"data\.voxel_um is 7\.91, but .* says 8 um, which is used"):
         assert seen(root, source, tmp_path, voxel_um=7.91).pixel_um == 8.0
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_what_is_lifted_into_a_cut_out_is_that_part_of_the_whole(root, tmp_path, step):
+    steps = (step,) * 3
+    levels = [FINEST, (steps, CT)] if step > 1 else [FINEST]
+    whole = seen(root, volume(tmp_path / "ct.zarr", levels), tmp_path, level=len(levels) - 1)
+    cut_levels = [(found, array[20:]) for found, array in levels]
+    source = volume(tmp_path / "cut.zarr", cut_levels, begin_um=(160.0, 0.0, 0.0))
+    cut = seen(root, source, tmp_path, level=len(levels) - 1)
+    lifted = []
+    blocks = []
+    for segment in (whole, cut):
+        picture = np.full(segment.shape_yx, 1, np.uint8)
+        painted = [image_band(segment.surface, picture, (0.0, 3.0 * step))]
+        lifted.append(lift(painted, segment.volume.shape, level=segment.volume.place))
+        blocks.append(Blocks(segment.volume.shape))
+        blocks[-1].mark(segment.surface, (0, 88), (-2, 2), segment.volume.place)
+    np.testing.assert_array_equal(lifted[1], lifted[0][20 // step :])
+    assert lifted[1].any()
+    assert blocks[1].touches((12 // step, 40 // step, 40 // step), (1, 1, 1))  # the sheet lies at z = 32 - 20
