@@ -68,7 +68,7 @@ def _view(seen: Seen, budget_bytes: int) -> dict[str, Any]:
     papyrus = seen.sheet.mask
     probs = {name: seen.maps[name].coarse * papyrus for name in [ENSEMBLE, *candidate_names(seen.settings)]}
     sheet, known = seen.sheet, ~seen.label.ignore
-    layer_um = sheet.pixel_um * 2**seen.settings.data.level
+    layer_um = sheet.pixel_um * getattr(sheet.stack, "step_vox", 1.0)  # a fragment's layers are a voxel apart
     flat = Flat(sheet.stack, centre_layer(sheet), layer_um, sheet.pixel_um, probs, seen.mask, seen.label.target, known)
     return flat_view(flat, budget_bytes)
 

@@ -25,13 +25,13 @@ def lifted(sheet: Sheet, masks: Sequence[NDArray[np.bool_]], thickness_vox: int)
 def _lifted_on_segment(
     segment: Segment, masks: Sequence[NDArray[np.bool_]], thickness_vox: int
 ) -> list[NDArray[np.bool_]]:
-    level = segment.data.level
+    place = segment.volume.place
     low, high = _extent(segment, np.logical_or.reduce(masks), thickness_vox)
     shape = tuple(int(n) for n in high - low)
-    band = (0.0, float(thickness_vox * 2**level))
+    band = (0.0, float(thickness_vox * place.edge))
     origin = (int(low[0]), int(low[1]), int(low[2]))
     return [
-        lift([image_band(segment.surface, mask.astype(np.uint8), band)], shape, origin, level).astype(bool)
+        lift([image_band(segment.surface, mask.astype(np.uint8), band)], shape, origin, place).astype(bool)
         for mask in masks
     ]
 
@@ -47,7 +47,7 @@ def _extent(segment: Segment, wanted: NDArray[np.bool_], margin: int) -> tuple[N
             low, high = np.minimum(low, points.min(axis=0)), np.maximum(high, points.max(axis=0))
     if not np.isfinite(low).all():
         return np.zeros(3, np.int64), np.ones(3, np.int64)
-    level, shape = segment.data.level, np.array(segment.volume.shape)
-    first = np.clip(np.floor(at_level(low, level)) - margin - 1, 0, shape - 1)
-    end = np.clip(np.ceil(at_level(high, level)) + margin + 2, first + 1, shape)
+    place, shape = segment.volume.place, np.array(segment.volume.shape)
+    first = np.clip(np.floor(at_level(low, place)) - margin - 1, 0, shape - 1)
+    end = np.clip(np.ceil(at_level(high, place)) + margin + 2, first + 1, shape)
     return first.astype(np.int64), end.astype(np.int64)

@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ensemble.whole_scroll import EnsemblePredictor, EnsembleRecipe, Triple
-from ensemble.whole_scroll_plan import Wish, key_of_wish
+from ensemble.whole_scroll_plan import Wish, key_of_wish, open_scroll
 from scroll.config import Settings
 from scroll.receipt import key_of
-from scroll.segments import grey_scale_about, open_level
+from scroll.segments import grey_scale_about
 from scroll.surfaces.surface import Surface
 from scroll.window_memory import LIMIT_BYTES, RememberedWindows
 from stage1_3d.flatten_on_the_fly import BoxPrediction, IsSeen
@@ -30,13 +30,13 @@ def prediction_about(
         InputError: the surface has no valid point, or the grey scale cannot be.
     """
     wish.check()
-    volume = open_level(wish.source, wish.level, settings.data.cache_mb)
-    grey_scale = wish.grey_scale or grey_scale_about(volume, [surface], wish.level)
+    volume = open_scroll(wish, settings)
+    grey_scale = wish.grey_scale or grey_scale_about(volume, [surface], volume.place)
     recipe = EnsembleRecipe(settings, wish.source, wish.level, grey_scale, weights)
     boxes = SeenBoxes(recipe(), is_blended)
     key = key_of([key_of_wish(settings, wish), weights, grey_scale, is_blended])
     channels = (BLEND,) if is_blended else tuple(weights)
-    return BoxPrediction(boxes, channels, volume.shape, wish.level, key), boxes
+    return BoxPrediction(boxes, channels, volume.shape, volume.place, key), boxes
 
 
 class SeenBoxes:

@@ -82,7 +82,7 @@ class EnsembleRecipe:
         torch.backends.cudnn.deterministic = True  # else transposed convolutions may add up in another order each time
         folds = list(range(self.settings.folds.count))
         forwards = {name: load_forward(self.settings, name, folds) for name in self.weights}
-        volume = open_level(self.source, self.level, self.settings.data.cache_mb)
+        volume = open_level(self.source, self.level, self.settings.data.cache_mb, self.settings.data.voxel_um)
         return EnsemblePredictor(self, volume, forwards)
 
 

@@ -18,6 +18,7 @@ from scroll.segments import (
     SAMPLED_EDGE,
     SAMPLED_PLACES,
     box_inside,
+    check_in_volume,
     grey_scale_about,
     open_level,
     surface_path,
@@ -28,9 +29,9 @@ from scroll.shards.plan import FORMAT, Plan
 from scroll.shards.wanted import check_same_space, where_marked, where_not_zero
 from scroll.surfaces import open_surface
 from scroll.surfaces.blocks import Blocks
-from scroll.surfaces.geometry import check_surface
 from scroll.surfaces.surface import Surface
 from scroll.volumes.ome_zarr import open_array
+from scroll.volumes.place import check_cubes
 from scroll.volumes.shard_output import OutputFormat
 from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
@@ -115,10 +116,10 @@ def make_plan(settings: Settings, wish: Wish, is_measured: bool = False) -> Plan
         raise InputError(
             "data.kind is fragments: these networks know flattened stacks, not volumes; use a run on segments or cubes"
         )
-    volume = open_level(wish.source, wish.level, settings.data.cache_mb)
+    volume = open_scroll(wish, settings)
     surfaces = [opened(path, settings) for path in wish.surfaces]
     for surface in surfaces:
-        check_surface(surface, tuple(n * 2**wish.level for n in volume.shape))
+        check_in_volume(surface, volume)
     shards = list(wanted_shards(settings, wish, volume, surfaces))
     if not shards:
         raise InputError(
@@ -126,7 +127,7 @@ def make_plan(settings: Settings, wish: Wish, is_measured: bool = False) -> Plan
         )
     weights = member_weights(settings)
     sweeps = {name: sweep_of(settings, name, volume.shape) for name in weights}
-    grey_scale = wish.grey_scale or measured_grey_scale(volume, shards, surfaces, wish.level)
+    grey_scale = wish.grey_scale or measured_grey_scale(volume, shards, surfaces)
     how = OutputFormat(volume.shape, wish.shard_vox, wish.chunk_vox, volume.voxel_um, wish.version, wish.levels)
     return Plan(
         key=key_of_wish(settings, wish),
@@ -138,8 +139,29 @@ def make_plan(settings: Settings, wish: Wish, is_measured: bool = False) -> Plan
         about={
             "source": wish.source, "level": wish.level, "grey_scale": list(grey_scale), "weights": weights,
             "window": settings.stage1.window.model_dump(mode="json"), "run_dir": str(settings.run_dir),
+            **_begin_of(volume),
         },
     )  # fmt: skip
+
+
+def _begin_of(volume: Volume) -> dict[str, list[float]]:
+    """Where the first voxel of a cut-out is centred, which its prediction is to say too; nothing of a whole scroll."""
+    if not any(volume.place.begin) or volume.voxel_um is None:
+        return {}
+    level_0_um = volume.voxel_um / volume.place.edge
+    return {"begin_um": [at * level_0_um for at in volume.place.first_centre]}
+
+
+def open_scroll(wish: Wish, settings: Settings) -> Volume:
+    """The volume of a wish at its level.
+
+    Raises:
+        MissingInputError: it is not there, or has no such level.
+        InputError: its voxels are no cubes, or its metadata contradict each other.
+    """
+    volume = open_level(wish.source, wish.level, settings.data.cache_mb, settings.data.voxel_um)
+    check_cubes(wish.source, volume.place)
+    return volume
 
 
 def recipe_of(settings: Settings, plan: Plan) -> EnsembleRecipe:
@@ -165,7 +187,7 @@ def wanted_shards(settings: Settings, wish: Wish, volume: Volume, surfaces: Sequ
     if surfaces:
         blocks = Blocks(volume.shape)
         for surface in surfaces:
-            blocks.mark(surface, (0, surface.canvas_shape()[0]), settings.data.depth, wish.level)
+            blocks.mark(surface, (0, surface.canvas_shape()[0]), settings.data.depth, volume.place)
         shards = where_marked(shards, blocks)
     if wish.mask is not None:
         mask = open_level(str(wish.mask), 0, settings.data.cache_mb)
@@ -181,18 +203,19 @@ def coarse_level(wish: Wish, volume: Volume, cache_mb: int) -> Volume | None:
     Emptiness then means that nothing brighter than a rounding error is there. Shards that prove empty only when they
     are read cost their reading, and are not predicted.
     """
+    level_0_um = None if volume.voxel_um is None else volume.voxel_um / volume.place.edge
     for up in range(1, 12):
         if prod(volume.shape) / 8**up > COARSE_VOXELS:
             continue
         try:
             open_array(wish.source, wish.level + up)  # asks for the level alone; a volume without a pyramid has none
-            return open_level(wish.source, wish.level + up, cache_mb)
+            return open_level(wish.source, wish.level + up, cache_mb, level_0_um)
         except InputError:
             return None
     return None
 
 
-def measured_grey_scale(volume: Volume, shards: Sequence[Shard], surfaces: Sequence[Surface], level: int) -> GreyScale:
+def measured_grey_scale(volume: Volume, shards: Sequence[Shard], surfaces: Sequence[Surface]) -> GreyScale:
     """Median and spread over the whole of what is predicted, from a fixed sample: about the surfaces where there are any.
 
     Elsewhere from cubes in the wanted shards that are not all of one value (outside the scan there is nothing to see).
@@ -201,7 +224,7 @@ def measured_grey_scale(volume: Volume, shards: Sequence[Shard], surfaces: Seque
         InputError: everything is empty.
     """
     if surfaces:
-        return grey_scale_about(volume, surfaces, level)
+        return grey_scale_about(volume, surfaces, volume.place)
     rng, samples = np.random.default_rng(0), []
     for _ in range(10 * SAMPLED_PLACES):
         shard = shards[int(rng.integers(len(shards)))]

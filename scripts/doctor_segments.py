@@ -66,7 +66,7 @@ def _check_ct(segment: "Segment") -> None:
         tile = segment.surface.tile(slice(row, row + 1), slice(column, column + 1), scale)
         if not tile.valid[0, 0]:  # at the rim half a working pixel is papyrus, but not its middle
             continue
-        z, y, x = (int(c) for c in np.clip(np.rint(at_level(tile.points[0, 0], segment.data.level)), 0, last))
+        z, y, x = (int(c) for c in np.clip(np.rint(at_level(tile.points[0, 0], segment.volume.place)), 0, last))
         looked += 1
         found += bool(segment.volume[z, y, x] != 0)
     if found < LEAST_ON_CT * looked:

@@ -21,6 +21,7 @@ from scroll.errors import InputError
 if TYPE_CHECKING:
     from scroll.surfaces.sample import Source
     from scroll.surfaces.surface import Surface
+    from scroll.volumes.volume import Volume
     from stage1_3d.flatten_surface import Flattening
 
 CACHE_BYTES = 512 * 2**20
@@ -38,15 +39,15 @@ def main() -> None:
         raise InputError(f"--tile {arguments.tile}: expected a multiple of 128, such as 256")
     from scroll.output_folder import FLATTENED
     from scroll.run_lock import writing
+    from scroll.segments import check_in_volume
     from scroll.surfaces import open_surface
-    from scroll.surfaces.geometry import check_surface
     from scroll.surfaces.sample import Offsets
     from stage1_3d.flatten_surface import Flattening, flatten_surface
 
     surface = open_surface(arguments.surface)
-    sources, voxel_um = opened_sources(arguments)
-    first = next(iter(sources.values()))
-    check_surface(surface, tuple(n * 2**first.level for n in first.volume.shape))
+    ct, sources = opened_sources(arguments)
+    voxel_um = arguments.voxel_um if ct.voxel_um is None else ct.voxel_um / ct.place.step[0]
+    check_in_volume(surface, ct)
     if arguments.flip_normals:
         surface = surface.flipped()
     start, stop = arguments.window
@@ -118,6 +119,11 @@ def read_arguments() -> argparse.Namespace:
         help="a prediction in its space; may be repeated",
     )
     parser.add_argument(
+        "--coarser",
+        action="store_true",
+        help="lay predictions of coarser levels as their scales or shapes say, instead of refusing them",
+    )
+    parser.add_argument(
         "--out", type=Path, required=True, help="folder to write flat.zarr, coverage.zarr and receipt.json to"
     )
     parser.add_argument(
@@ -130,6 +136,11 @@ def read_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--step", type=number(-1e5, 1e5), default=1.0, help="voxels of level 0 between depths")
     parser.add_argument("--level", type=whole(-64, 64), default=0, help="level of the scroll's pyramid to read")
+    parser.add_argument(
+        "--voxel-um",
+        type=number(1e-3, 1e6),
+        help="edge of a voxel of level 0 in micrometres, where nothing says so or two files say different sizes",
+    )
     parser.add_argument(
         "--pixel", type=whole(-4096, 4096), default=1, help="edge of a pixel of the result in voxels of level 0"
     )
@@ -170,30 +181,41 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def opened_sources(arguments: argparse.Namespace) -> "tuple[dict[str, Source], float | None]":
-    """The scroll as "ct" and every prediction by its name, and the voxel size of level 0.
+def opened_sources(arguments: argparse.Namespace) -> "tuple[Volume, dict[str, Source]]":
+    """The scroll, and what is sampled: it as "ct", and every prediction by its name.
 
     Raises:
-        InputError: a prediction without a name, or a name given twice.
+        InputError: a prediction without a name, a name given twice, or no telling where in the scroll a prediction lies.
     """
     from scroll.receipt import NAME, read_receipt
     from scroll.segments import open_level
     from scroll.surfaces.sample import Source
+    from scroll.volumes.place import check_cubes, place_named, words
+    from scroll.volumes.related import place_among
 
-    ct = open_level(arguments.volume, arguments.level, CACHE_BYTES // 2**20)
-    sources = {"ct": Source(ct, arguments.level)}
+    ct = open_level(arguments.volume, arguments.level, CACHE_BYTES // 2**20, arguments.voxel_um)
+    check_cubes(arguments.volume, ct.place, is_level_even=False)
+    sources = {"ct": Source(ct)}
     for given in arguments.prob:
         name, equals, path = given.partition("=")
         if not (name and equals and path) or name in sources:
             raise InputError(
                 f"--prob {given}: expected NAME=PATH with a name of its own, such as unet=runs/a/prob.zarr"
             )
-        level, origin = 0, (0, 0, 0)
+        prob = open_level(path, 0, CACHE_BYTES // 2**20, arguments.voxel_um)
         if (Path(path).parent / NAME).exists():  # one of ours: a cut-out
             receipt = read_receipt(Path(path).parent, "")
-            level, origin = receipt.get("level", 0), tuple(receipt.get("origin_zyx", origin))
-        sources[name] = Source(open_level(path, 0, CACHE_BYTES // 2**20), level, origin)
-    return sources, None if ct.voxel_um is None else ct.voxel_um / 2**arguments.level
+            place = place_named(receipt.get("place", receipt.get("level", 0)))
+            sources[name] = Source(prob, place, tuple(receipt.get("origin_zyx", (0, 0, 0))))
+        else:
+            place = place_among(prob, path, ct, arguments.volume)
+            if place.step != (1.0, 1.0, 1.0) and not arguments.coarser:
+                raise InputError(
+                    f"--prob {given}: of a coarser level: by its scale or shape {words(place.step)} voxels of level 0 to a voxel "
+                    "(z, y, x); expected level 0: add --coarser to lay it so, or give the prediction at level 0"
+                )
+            sources[name] = Source(prob, place)
+    return ct, sources
 
 
 if __name__ == "__main__":

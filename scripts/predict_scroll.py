@@ -191,7 +191,7 @@ def output_of(plan: "Plan", path: str, ledger: Path) -> "ShardOutput":
                 f"{path}: not there, but {ledger} says that shards of it are written; expected both or neither: put the output back, "
                 "or delete that ledger to predict it all again"
             ) from None
-    return create_output(path, plan.how, plan.key)
+    return create_output(path, plan.how, plan.key, plan.about.get("begin_um", ()))
 
 
 def part_of_environment(arguments: argparse.Namespace) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Which rows of which fragment (or which whole cubes) each fold trains on, and which it holds out."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -180,17 +181,18 @@ def _band(fragments: Sequence[Held], number: int, settings: FoldSettings) -> Fol
     return Fold(number, held_out, closed)
 
 
-def check_buffer(settings: Settings) -> None:
+def check_buffer(settings: Settings, step_vox: float | None = None) -> None:
     """Refuse bands of rows whose buffer is narrower than the largest patch, of either stage, is high.
 
     A prediction of a held-out row looks at rows up to a patch away; with such a buffer no training patch has seen any of them.
+    `step_vox`: see `patch_rows`.
 
     Raises:
         InputError: naming the patch and the buffer it needs.
     """
     if settings.folds.by != "region":
         return
-    rows = patch_rows(settings)
+    rows = patch_rows(settings, step_vox)
     widest = max(rows, key=lambda name: rows[name])
     if settings.folds.buffer_px < rows[widest]:
         raise InputError(
@@ -199,16 +201,18 @@ def check_buffer(settings: Settings) -> None:
         )
 
 
-def patch_rows(settings: Settings) -> dict[str, int]:
+def patch_rows(settings: Settings, step_vox: float | None = None) -> dict[str, int]:
     """Rows of working resolution that a patch of each member, and of stage two, reaches over.
 
     In scroll space a patch is a box of voxels of `data.level` that may lie along any of its axes to the sheet; it reaches over its
-    longest edge, in working pixels of `data.bin_yx` voxels of level 0.
+    longest edge, in working pixels of `data.bin_yx` voxels of level 0. `step_vox` is how many of these make a voxel of `data.level`; as
+    long as no volume was opened it is taken to be that of a pyramid that halves.
     """
     data = settings.data
+    step_vox = 2**data.level if step_vox is None else step_vox
     rows = {}
     for name, member in settings.stage1.members.items():
-        in_space = -(-max(member.patch_size) * 2**data.level // data.bin_yx)
+        in_space = math.ceil(max(member.patch_size) * step_vox / data.bin_yx)
         rows[f"stage1.members.{name}"] = in_space if data.kind == "segments" else member.patch_size[1]
     if data.kind != "cubes":  # they lie on no sheet: stage two never sees them
         rows["stage2"] = settings.stage2.patch_size[0]

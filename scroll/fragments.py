@@ -1,5 +1,6 @@
 """A fragment in the ink competition's layout: a layer stack, a papyrus mask and, for training, an ink label."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from scroll.volumes import open_volume
 from scroll.volumes.reversed_layers import reversed_layers
 from scroll.volumes.tiff_stack import STACK_NAMES
 from scroll.volumes.volume import Volume
+from scroll.volumes.voxel_size import is_same, told_beside
 from scroll.volumes.working_copy import working_copy
 
 SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # windows that the grey scale is measured on
@@ -47,8 +49,24 @@ class Fragment:
 
     @cached_property
     def stored(self) -> Volume:
-        """The whole stack as it lies on disk."""
-        return open_volume(self.folder, self.data.voxel_um)
+        """The whole stack as it lies on disk.
+
+        Raises:
+            InputError: no readable stack, or JSON beside it says another size of a voxel than the default of `data.voxel_um`.
+
+        Warns:
+            UserWarning: it says another size than `data.voxel_um` was set to; the setting counts.
+        """
+        volume = open_volume(self.folder, self.data.voxel_um)
+        for told in told_beside((Path(volume.path), self.folder)):
+            if told.is_own and not is_same(told.um, self.data.voxel_um):
+                said = (
+                    f"{self.folder}: {told.who} says voxels of {told.um:g} um, data.voxel_um is {self.data.voxel_um:g}"
+                )
+                if "voxel_um" not in self.data.model_fields_set:
+                    raise InputError(f"{said}, its default; expected one size: set data.voxel_um to the right one")
+                warnings.warn(f"{said}, which is used", stacklevel=2)
+        return volume
 
     @cached_property
     def layers(self) -> tuple[int, int]:

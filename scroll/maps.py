@@ -1,5 +1,6 @@
 """Probability maps on disk, written row by row so that a killed prediction goes on where it stopped."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -33,17 +34,25 @@ def open_map(path: Path, hint: str) -> Any:
 class RowWriter:
     """Writes a float16 OME-Zarr of `shape` in order of rows; under its final name only when every row is there.
 
+    `begin_um` is where the first voxel of a cut-out is centred in its scroll, along z, y, x in micrometres.
     Started again with the same `key`, `done_rows` says how many rows an earlier run left; with another key it starts anew.
     """
 
     def __init__(
-        self, path: Path, key: str, shape: tuple[int, ...], voxel_um: float | None, axes: str, bin_yx: int = 1
+        self,
+        path: Path,
+        key: str,
+        shape: tuple[int, ...],
+        voxel_um: float | None,
+        axes: str,
+        bin_yx: int = 1,
+        begin_um: Sequence[float] = (),
     ) -> None:
         self.path, self.key, self.shape = path, key, shape
         self._aside = path.with_name(f".{path.name}.part")
         self._ledger = path.with_name(f".{path.name}.rows.part")
         self._waiting: list[NDArray[np.floating]] = []
-        self._about = voxel_um, axes, bin_yx
+        self._about = voxel_um, axes, bin_yx, begin_um
         self._lock = FileLock(path.with_name(f".{path.name}.lock"))
         self._array: Any = None
         self._look()
@@ -77,9 +86,11 @@ class RowWriter:
             return
         remove(self._aside)
         remove(self._ledger)
-        voxel_um, axes, bin_yx = self._about
+        voxel_um, axes, bin_yx, begin_um = self._about
         chunks = (*(min(length, CHUNK) for length in self.shape[:ROWS]), CHUNK, CHUNK)
-        self._array = create_ome_zarr(self._aside, self.shape, "float16", chunks, voxel_um, axes, bin_yx=bin_yx)
+        self._array = create_ome_zarr(
+            self._aside, self.shape, "float16", chunks, voxel_um, axes, bin_yx=bin_yx, begin_um=begin_um
+        )
         self._array.attrs["made_with"] = self.key
 
     def _rows_on_disk(self) -> int:

@@ -1,5 +1,6 @@
 """A segment: a surface traced in a scroll volume, with its ink label; and all segments of one volume together."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -25,8 +26,10 @@ from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
 from scroll.volumes import ome_zarr, open_volume
 from scroll.volumes.chunk_cache import cached
+from scroll.volumes.place import Place, check_cubes, place_of
 from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
+from scroll.volumes.voxel_size import is_same
 
 SOURCE_FILE = "volume_source.txt"
 MOST_SOURCE_BYTES = 2**16
@@ -82,8 +85,24 @@ class Segment:
 
     @cached_property
     def volume(self) -> Volume:
-        """The scroll at `data.level`, its chunks kept in memory up to `data.cache_mb`; one for all its segments."""
-        return open_level(self.source, self.data.level, self.data.cache_mb)
+        """The scroll at `data.level`, its chunks kept in memory up to `data.cache_mb`; one for all its segments.
+
+        Raises:
+            InputError: its voxels are no cubes, or its metadata contradict each other.
+
+        Warns:
+            UserWarning: `data.voxel_um` was set to another size than the volume says; the volume's counts.
+        """
+        volume = open_level(self.source, self.data.level, self.data.cache_mb, self.data.voxel_um)
+        check_cubes(self.source, volume.place)
+        if volume.voxel_um is not None and "voxel_um" in self.data.model_fields_set:
+            found_um = volume.voxel_um / volume.place.edge
+            if not is_same(found_um, self.data.voxel_um):
+                warnings.warn(
+                    f"data.voxel_um is {self.data.voxel_um:g}, but {self.source} says {found_um:g} um, which is used: set one right",
+                    stacklevel=2,
+                )
+        return volume
 
     @cached_property
     def surface(self) -> Surface:
@@ -93,7 +112,7 @@ class Segment:
             InputError: its geometry contradicts itself or the volume.
         """
         surface = open_surface(surface_path(self.folder))
-        check_surface(surface, tuple(n * 2**self.data.level for n in self.volume.shape))
+        check_in_volume(surface, self.volume)
         return surface if self.data.normal_sign == 1 else surface.flipped()
 
     @cached_property
@@ -105,7 +124,7 @@ class Segment:
     def pixel_um(self) -> float:
         """Edge of a voxel of level 0 in micrometres."""
         voxel_um = self.volume.voxel_um
-        return self.data.voxel_um if voxel_um is None else voxel_um / 2**self.data.level
+        return self.data.voxel_um if voxel_um is None else voxel_um / self.volume.place.edge
 
     @cached_property
     def full_mask(self) -> NDArray[np.bool_]:
@@ -123,11 +142,12 @@ class Segment:
         say_what_is_passed_over([self.folder], self.id, reserved)
         files = files_beside([self.folder], self.id, MASK, reserved)
         mask = read_beside(files, self.shape_yx, CANVAS_SLACK) if files else np.ones(self.shape_yx, dtype=bool)
-        top = np.array(self.volume.shape) * 2**self.data.level - 1
+        place = self.volume.place
+        low, top = np.array(place.begin), np.array(place.end(self.volume.shape)) - 1
         for row in range(0, self.shape_yx[0], STRIP_ROWS):
             rows = slice(row, row + STRIP_ROWS)
             tile = self.surface.tile(rows, slice(None))
-            mask[rows] &= tile.valid & ((tile.points >= 0) & (tile.points <= top)).all(axis=-1)
+            mask[rows] &= tile.valid & ((tile.points >= low) & (tile.points <= top)).all(axis=-1)
         return mask
 
     @cached_property
@@ -157,7 +177,7 @@ class Segment:
 
     def picture(self) -> NDArray[np.float32]:
         """(Y, X) CT on the traced sheet; 0 where there is none."""
-        source, middle = Source(self.volume, self.data.level), Offsets(0, 1)
+        source, middle = Source(self.volume), Offsets(0, 1)
         picture = np.zeros(self.shape_yx, np.float32)
         for row in range(0, self.shape_yx[0], STRIP_ROWS):
             rows = slice(row, row + STRIP_ROWS)
@@ -169,21 +189,23 @@ class Segment:
     @property
     def stack(self) -> FlatView:
         """The layers that a preflight looks at: the CT flattened along the surface, sampled as it is read."""
-        step = 2**self.data.level
-        return FlatView(
-            self.surface, Source(self.volume, self.data.level), -(STACK_LAYERS // 2) * step, STACK_LAYERS, step
-        )
+        step = self.volume.place.edge
+        return FlatView(self.surface, Source(self.volume), -(STACK_LAYERS // 2) * step, STACK_LAYERS, step)
 
     @property
     def key(self) -> str:
         """Hash of the segment's files, of its volume's metadata, and of how they are looked at."""
         how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx", "level", "normal_sign"})
-        return key_of([fingerprint(self.folder), volume_key(self.source), how])
+        parts = [fingerprint(self.folder), volume_key(self.source), how]
+        place = self.volume.place.name
+        return key_of(parts if place == self.data.level else [*parts, place])
 
 
 @lru_cache(maxsize=16)
-def open_level(source: str, level: int, cache_mb: int) -> Volume:
+def open_level(source: str, level: int, cache_mb: int, expected_um: float | None = None) -> Volume:
     """One level of the volume at a path or URL, its decoded chunks kept in memory up to `cache_mb`.
+
+    `expected_um` decides where two of its metadata contradict each other about the size of a voxel of level 0.
 
     Raises:
         MissingInputError: nothing there, or no such level.
@@ -194,12 +216,23 @@ def open_level(source: str, level: int, cache_mb: int) -> Volume:
     if isinstance(place, Url):
         from scroll.volumes.remote import RemoteSettings
 
-        return ome_zarr.open(place, level=level, remote=RemoteSettings(cache_bytes=limit))
-    if level == 0 or not place.exists():
-        return cached(open_volume(place), limit)
-    if not ome_zarr.recognises(place):
+        return ome_zarr.open(place, level=level, remote=RemoteSettings(cache_bytes=limit), expected_um=expected_um)
+    if place.exists() and ome_zarr.recognises(place):
+        return cached(ome_zarr.open(place, level=level, expected_um=expected_um), limit)
+    if level > 0 and place.exists():
         raise InputError(f"{place}: no zarr, so it has no level {level}; ask for level 0, or convert it to OME-Zarr")
-    return cached(ome_zarr.open(place, level=level), limit)
+    return cached(open_volume(place), limit)
+
+
+def check_in_volume(surface: Surface, volume: Volume) -> None:
+    """Refuse a surface that contradicts itself or lies nowhere in a volume.
+
+    Raises:
+        InputError: see `check_surface`.
+    """
+    place = volume.place
+    shape = tuple(n * step for n, step in zip(volume.shape, place.step, strict=True))
+    check_surface(surface, shape, begin_zyx=place.begin)
 
 
 def volume_key(source: str) -> str:
@@ -274,7 +307,7 @@ class TracedVolume:
             InputError: no segment has a valid point.
         """
         surfaces = [segment.surface for segment in self.segments]
-        return grey_scale_about(self.volume, surfaces, self.data.level)
+        return grey_scale_about(self.volume, surfaces, self.volume.place)
 
     def inside(self, corner: NDArray[np.floating], size: tuple[int, int, int]) -> tuple[int, int, int]:
         """The corner of a box of that size, moved so that the box lies inside the volume where it can."""
@@ -307,8 +340,10 @@ def box_inside(
     return z, y, x
 
 
-def grey_scale_about(volume: Volume, surfaces: Sequence[Surface], level: int) -> GreyScale:
+def grey_scale_about(volume: Volume, surfaces: Sequence[Surface], level: int | Place) -> GreyScale:
     """Median and spread of the grey values about surfaces (in voxels of level 0) in a volume at `level`, from a fixed sample.
+
+    `level` is a place, or the number of a level of a pyramid that halves.
 
     Raises:
         InputError: no surface has a valid point.
@@ -340,13 +375,13 @@ def _valid_below_rows(surface: Surface) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(np.concatenate(counts))])
 
 
-def at_level(place: NDArray[Any], level: int) -> NDArray[Any]:
-    """Level-0 voxels as voxels of `level`, whose centres are half a coarse voxel further in.
+def at_level(place: NDArray[Any], level: int | Place) -> NDArray[Any]:
+    """Level-0 voxels as voxels of `level` (or of a place), whose centres are half a coarse voxel further in.
 
     >>> at_level(np.array([0.5]), 1)
     array([0.])
     """
-    return (place + 0.5) / 2**level - 0.5
+    return place_of(level).voxels(place)
 
 
 def by_volume(segments: Sequence[Segment]) -> list[TracedVolume]:

@@ -20,6 +20,7 @@ from scroll.receipt import is_current, key_of, write_receipt
 from scroll.shards.grid import place_in_order
 from scroll.surfaces.sample import Source, blocks_about, box_about, sample_along_normals
 from scroll.surfaces.surface import Surface, Tile
+from scroll.volumes.place import Place, place_of
 from stage1_3d.flatten_surface import (
     Flattening,
     how_as_json,
@@ -59,13 +60,14 @@ class BoxPrediction:
     Attributes:
         channels: names of its K probabilities.
         shape: (Z, Y, X) of the predicted space, in voxels of `level`.
+        level: where these lie: a place, or the number of a level of a pyramid that halves.
         key: hash of all that decides a value.
     """
 
     predict_box: PredictBox
     channels: tuple[str, ...]
     shape: Triple
-    level: int
+    level: int | Place
     key: str
 
 
@@ -109,7 +111,13 @@ def flatten_on_the_fly(
     channels = [*beside, *predicted.channels]
     if len({*channels}) < len(channels):
         raise InputError(f"channels {', '.join(channels)}: expected a name of its own for each; rename one of them")
-    made_from = [state_of_sources(beside), list(predicted.channels), predicted.key, predicted.level, tiling.edge]
+    made_from = [
+        state_of_sources(beside),
+        list(predicted.channels),
+        predicted.key,
+        place_of(predicted.level).name,
+        tiling.edge,
+    ]
     key = key_of([str(surface.path), state_of_surface(surface), made_from, how_as_json(how), voxel_um, "on the fly"])
     if is_current(folder, key) and all((folder / name).exists() for name in MAPS):
         return
@@ -130,7 +138,7 @@ def flatten_on_the_fly(
     maps.finish()
     write_receipt(
         folder, key, surface=str(surface.path), sources={name: where_of(s) for name, s in beside.items()}, axes="czyx",
-        channels=channels, voxel_um=voxel_um, how=how_as_json(how), predicted=predicted.key, level=predicted.level,
+        channels=channels, voxel_um=voxel_um, how=how_as_json(how), predicted=predicted.key, level=place_of(predicted.level).name,
     )  # fmt: skip
 
 

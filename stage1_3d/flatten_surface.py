@@ -114,7 +114,7 @@ def state_of_surface(surface: Surface) -> list[Any]:
 
 def state_of_sources(sources: dict[str, Source]) -> dict[str, list[Any]]:
     """Of each: where it lies, at which level and place, and what tells its content from another."""
-    return {name: [where_of(s), s.level, s.origin_zyx, _state(s)] for name, s in sources.items()}
+    return {name: [where_of(s), s.base.name, s.origin_zyx, _state(s)] for name, s in sources.items()}
 
 
 def _state(source: Source) -> str | None:

@@ -24,16 +24,16 @@ def lifted_label(traced: TracedVolume, ink_depth: tuple[int, int]) -> Path:
     path = data.cache_dir / f"label-{traced.name}-{key_of([traced.key, ink_depth])}.zarr"
     if path.exists():
         return path
-    scale = 2**data.level
+    place = traced.volume.place
     painted = []
     for segment in traced.segments:
         label = segment.full_label
-        bands = [(first * scale, end * scale) for first, end in (ink_depth, data.depth)]
+        bands = [(first * place.edge, end * place.edge) for first, end in (ink_depth, data.depth)]
         painted.append(label_bands(segment.surface, label.target, ~label.ignore, *bands))
-    voxel_um = traced.segments[0].pixel_um * scale
+    voxel_um = traced.segments[0].pixel_um * place.edge
     with written_aside(path) as aside:
         array = create_ome_zarr(aside, traced.volume.shape, "uint8", (CHUNK,) * 3, voxel_um)
-        lift_into(array, painted, level=data.level)
+        lift_into(array, painted, level=place)
     return path
 
 

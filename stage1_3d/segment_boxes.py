@@ -9,6 +9,7 @@ from scroll.errors import InputError
 from scroll.folds import Fold
 from scroll.segments import Segment, TracedVolume, at_level, by_volume
 from scroll.surfaces.blocks import Blocks
+from scroll.volumes.place import Place
 
 ATTEMPTS = 200
 Box = tuple[int, int, int]
@@ -49,7 +50,7 @@ class Boxes:
             if not middle.valid[0, 0]:  # at the rim half a working pixel is papyrus, but not its middle
                 continue
             volume = self.volumes[segment.volume_name]
-            corner = volume.inside(self._around(rng, middle.points[0, 0], segment.data.level), self.size)
+            corner = volume.inside(self._around(rng, middle.points[0, 0], segment.volume.place), self.size)
             if volume.name not in self.closed or not self.closed[volume.name].touches(corner, self.size):
                 return volume, corner
         raise InputError(
@@ -57,11 +58,11 @@ class Boxes:
             "(folds.by: volume) or bands of rows (folds.by: region), or make patch_size smaller"
         )
 
-    def _around(self, rng: np.random.Generator, point: np.ndarray, level: int) -> np.ndarray:
+    def _around(self, rng: np.random.Generator, point: np.ndarray, volume: Place) -> np.ndarray:
         """Corner of a box about a point on a sheet (voxels of level 0), moved by up to a quarter of its size."""
         size = np.array(self.size)
         away = rng.uniform(-0.25, 0.25, 3) * size
-        return np.asarray(at_level(point.astype(np.float64), level) - size / 2 + away)
+        return np.asarray(at_level(point.astype(np.float64), volume) - size / 2 + away)
 
 
 def closed_blocks(traced: TracedVolume, fold: Fold) -> Blocks:
@@ -71,7 +72,7 @@ def closed_blocks(traced: TracedVolume, fold: Fold) -> Blocks:
         start, stop = fold.closed.get(segment.id, (0, 0))
         if stop > start:
             rows = (start * segment.data.bin_yx, stop * segment.data.bin_yx)
-            blocks.mark(segment.surface, rows, segment.data.depth, segment.data.level)
+            blocks.mark(segment.surface, rows, segment.data.depth, segment.volume.place)
     return blocks
 
 

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scroll.folds import Fold
+from scroll.folds import Fold, check_buffer
 from scroll.segments import Segment, find_segments
 from stage1_3d.lifted_labels import lifted_label
 from stage1_3d.segment_boxes import volumes_of
@@ -21,7 +21,8 @@ class SegmentData:
     """The training segments of a run, in their volumes.
 
     Raises:
-        InputError: any of them lacks a volume, a sound surface or a label, said before the first one is trained on.
+        InputError: any of them lacks a volume, a sound surface or a label, or the buffer between bands of rows is narrower than a
+            patch at the level of their volumes; said before the first one is trained on.
     """
 
     def __init__(self, settings: "Settings") -> None:
@@ -30,6 +31,8 @@ class SegmentData:
         self.sheets: list[Segment] = find_segments(data.root / "train", data, data.train)
         for segment in self.sheets:
             _ = segment.surface, segment.label
+        if self.sheets:
+            check_buffer(settings, max(segment.volume.place.edge for segment in self.sheets))
         self.volumes = volumes_of(self.sheets)
 
     def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> SegmentPatches:

@@ -84,10 +84,9 @@ def _is_done(wanted: Wanted) -> bool:
     return is_current(wanted.folder, wanted.key) and (wanted.folder / "flat.zarr").exists()
 
 
-def offsets(flatten: FlattenSettings, depth: tuple[int, int], level: int) -> Offsets:
-    """Depths along the normals in voxels of level 0, one per voxel of `level`."""
+def offsets(flatten: FlattenSettings, depth: tuple[int, int], step: float) -> Offsets:
+    """Depths along the normals in voxels of level 0, one for every `step` of them: a voxel of the predicted level."""
     layers = depth_window(flatten, depth)
-    step = 2**level
     return Offsets((layers.start + depth[0]) * step, (layers.stop + depth[0]) * step, step)
 
 
@@ -96,7 +95,7 @@ def _sample_all(settings: Settings, where: tuple[TracedVolume, Segment], wanted:
     height, width = segment.mask.shape
     writers = {name: _writers(one, (height, width), segment, settings.data.bin_yx) for name, one in wanted.items()}
     first = min(writer.done_rows for pair in writers.values() for writer in pair)
-    sources = _Sources(traced, settings.data.level)
+    sources = _Sources(traced)
     with progress(f"flatten {segment.id}", height - first, "row") as advance:
         for row in range(first, height, STRIP_ROWS):
             rows = slice(row, min(row + STRIP_ROWS, height))
@@ -127,7 +126,7 @@ def _piece(
 ) -> dict[str, Pooled]:
     """A tile of every map: all sources sampled together, then pooled over depth."""
     tile = segment.surface.tile(*box, settings.data.bin_yx)
-    depths = offsets(settings.stage1.flatten, settings.data.depth, settings.data.level)
+    depths = offsets(settings.stage1.flatten, settings.data.depth, segment.volume.place.edge)
     values = sample_along_normals(tile, depths, [sources.of(folder) for folder in at.values()])
     return {name: pooled(sources.scaled(name, found), wanted[name].how) for name, found in zip(at, values, strict=True)}
 
@@ -135,8 +134,8 @@ def _piece(
 class _Sources:
     """What is sampled under each name, opened once."""
 
-    def __init__(self, traced: TracedVolume, level: int) -> None:
-        self.traced, self.level = traced, level
+    def __init__(self, traced: TracedVolume) -> None:
+        self.traced = traced
         self._open: dict[Path, Source] = {}
 
     def scaled(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -148,13 +147,13 @@ class _Sources:
 
     def of(self, folder: Path | None) -> Source:
         if folder is None:
-            return Source(self.traced.volume, self.level)
+            return Source(self.traced.volume)
         if folder not in self._open:
             origin = tuple(read_receipt(folder, "")["origin_zyx"])
             chunks = CachedChunks(
                 open_map(folder / "prob.zarr", "run stage one again"), self.traced.data.cache_mb * 2**20
             )
-            self._open[folder] = Source(chunks, self.level, origin)
+            self._open[folder] = Source(chunks, self.traced.volume.place, origin)
         return self._open[folder]
 
 

@@ -72,15 +72,18 @@ def predict_volume(
         return
     blocks = wanted_blocks(traced, rows)
     origin, shape = cut_out(blocks)
-    voxel_um = traced.segments[0].pixel_um * 2**settings.data.level
-    writer = RowWriter(folder / "prob.zarr", key, shape, voxel_um, "zyx")
+    um, place = traced.segments[0].pixel_um, traced.volume.place
+    voxel_um = um * place.edge
+    begin_um = [um * at for at in place.cut(origin).first_centre]
+    writer = RowWriter(folder / "prob.zarr", key, shape, voxel_um, "zyx", begin_um=begin_um)
     prediction = prediction_of(settings, name, (traced, blocks), folds)
     with progress(f"predict {name}, volume {traced.name}", prediction.count(writer.done_rows), "window") as advance:
         prediction.run(lambda row, values: writer.write(row, values[0]), writer.done_rows, advance)
     writer.finish()
     write_receipt(
         folder, key, volume=str(traced.segments[0].source), member=name, folds=folds, rows=rows, axes="zyx", voxel_um=voxel_um,
-        level=settings.data.level, origin_zyx=origin, depth=settings.data.depth, data=traced.key, normal_sign=settings.data.normal_sign,
+        level=settings.data.level, place=place.name, origin_zyx=origin, depth=settings.data.depth, data=traced.key,
+        normal_sign=settings.data.normal_sign,
         source=[str(segment.folder) for segment in traced.segments], window=settings.stage1.window.model_dump(mode="json"),
         weights={str(path): file_hash(path) for path in weights},
     )  # fmt: skip
@@ -92,7 +95,7 @@ def wanted_blocks(traced: TracedVolume, rows: RowsOf) -> Blocks:
     for segment in traced.segments:
         if segment.id in rows:
             first, end = (row * segment.data.bin_yx for row in rows[segment.id])
-            blocks.mark(segment.surface, (first, end), segment.data.depth, segment.data.level)
+            blocks.mark(segment.surface, (first, end), segment.data.depth, segment.volume.place)
     return blocks
 
 

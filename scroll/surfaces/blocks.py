@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.surfaces.surface import Surface
+from scroll.volumes.place import Place, check_cubes, place_of
 
 EDGE_VOX = 16
 STEP_VOX = 4  # between the points looked at; each stands for all within that distance
@@ -23,11 +24,19 @@ class Blocks:
         self.shape = tuple(shape)
         self.marked: NDArray[np.bool_] = np.zeros([-(-n // EDGE_VOX) for n in shape], dtype=bool)
 
-    def mark(self, surface: Surface, rows: tuple[int, int], band_vox: tuple[float, float], level: int = 0) -> None:
+    def mark(
+        self, surface: Surface, rows: tuple[int, int], band_vox: tuple[float, float], level: int | Place = 0
+    ) -> None:
         """Mark where canvas rows [first, end) of level-0 pixels lie, from `band_vox[0]` to `band_vox[1]` along the normals.
 
-        `band_vox` counts voxels of `level`, as do the blocks.
+        `band_vox` counts voxels of what lies at `level` (a place, or the number of a level of a pyramid that halves), as do the
+        blocks.
+
+        Raises:
+            InputError: these voxels are no cubes.
         """
+        volume = place_of(level)
+        check_cubes(surface.path, volume)
         depths = np.unique([*np.arange(*band_vox, STEP_VOX), band_vox[1]])
         first, end = rows[0] // STEP_VOX, -(-rows[1] // STEP_VOX)
         for start in range(first, end, STRIP_PIXELS):
@@ -40,7 +49,7 @@ class Blocks:
             points = _filled(tile.points, tile.valid, near)[wanted]
             normals = _filled(tile.normals, tile.valid, near)[wanted]
             near = near[wanted]
-            at = (points[near] + 0.5) / 2**level - 0.5
+            at = volume.voxels(points[near])
             for depth in depths:
                 self._mark_points(at + depth * normals[near])
 

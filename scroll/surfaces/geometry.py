@@ -52,17 +52,26 @@ class Geometry:
     inward: float
 
 
+Span = Sequence[float]
+
+
 def measure(
-    surface: Surface, volume_shape_zyx: Sequence[int] | None = None, axis_yx: tuple[float, float] | None = None
+    surface: Surface,
+    volume_shape_zyx: Span | None = None,
+    axis_yx: tuple[float, float] | None = None,
+    begin_zyx: Span = (0, 0, 0),
 ) -> Geometry:
-    """Measure a surface; `outside` needs the volume's shape in voxels of level 0, `inward` the place of the scroll's axis."""
+    """Measure a surface; `outside` needs the volume's shape in voxels of level 0, `inward` the place of the scroll's axis.
+
+    Of a cut-out `begin_zyx` is where it begins; its shape then counts from there.
+    """
     steps: tuple[list[Any], list[Any]] = ([], [])
     counts: dict[str, NDArray[np.int64]] = {}
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for strip in _strips(surface):
         for axis in (0, 1):
             steps[axis].append(strip.steps(axis))
-        flags = strip.flags(surface.cell_vox) | strip.flags_in_space(volume_shape_zyx, axis_yx)
+        flags = strip.flags(surface.cell_vox) | strip.flags_in_space(volume_shape_zyx, axis_yx, begin_zyx)
         for name, found in flags.items():
             counts[name] = counts.get(name, 0) + np.array([found.sum(), found.size])
         if strip.valid.any():
@@ -101,13 +110,14 @@ class _Strip:
         }
 
     def flags_in_space(
-        self, volume_shape_zyx: Sequence[int] | None, axis_yx: tuple[float, float] | None
+        self, volume_shape_zyx: Span | None, axis_yx: tuple[float, float] | None, begin_zyx: Span
     ) -> dict[str, NDArray[np.bool_]]:
         """The same of each valid point, with regard to the volume and its axis; none without these."""
         here = self.points[self.valid]
         outside = inward = np.zeros(0, bool)
         if volume_shape_zyx is not None:
-            outside = np.any((here < -0.5) | (here > np.array(volume_shape_zyx) - 0.5), axis=-1)
+            low = np.array(begin_zyx) - 0.5
+            outside = np.any((here < low) | (here > low + np.array(volume_shape_zyx)), axis=-1)
         if axis_yx is not None:
             inward = ((here[:, 1:] - axis_yx) * self.normals[self.valid][:, 1:]).sum(axis=-1) < 0
         return {"outside": outside, "inward": inward}
@@ -153,9 +163,14 @@ def geometry_problems(
 
 
 def check_surface(
-    surface: Surface, volume_shape_zyx: Sequence[int] | None = None, axis_yx: tuple[float, float] | None = None
+    surface: Surface,
+    volume_shape_zyx: Span | None = None,
+    axis_yx: tuple[float, float] | None = None,
+    begin_zyx: Span = (0, 0, 0),
 ) -> Geometry:
     """Refuse a surface that contradicts itself or the volume of that shape (voxels of level 0); gives what was measured.
+
+    A cut-out begins at `begin_zyx`.
 
     Raises:
         InputError: no valid point, none inside the volume, or a spacing more than twice or less than half the cell.
@@ -163,8 +178,8 @@ def check_surface(
     Warns:
         UserWarning: part of it lies outside, is torn or folded, or normals point the wrong way.
     """
-    geometry = measure(surface, volume_shape_zyx, axis_yx)
-    wrong = contradictions(geometry, volume_shape_zyx)
+    geometry = measure(surface, volume_shape_zyx, axis_yx, begin_zyx)
+    wrong = contradictions(geometry, volume_shape_zyx, begin_zyx)
     if wrong:
         raise InputError(f"{surface.path}: {'; '.join(wrong)}: {ADVICE}")
     for doubt in doubts(geometry):
@@ -172,7 +187,7 @@ def check_surface(
     return geometry
 
 
-def contradictions(geometry: Geometry, volume_shape_zyx: Sequence[int] | None = None) -> list[str]:
+def contradictions(geometry: Geometry, volume_shape_zyx: Span | None = None, begin_zyx: Span = (0, 0, 0)) -> list[str]:
     """What cannot be: in words, with the numbers."""
     if geometry.bbox_zyx is None:
         return ["no valid point; expected a sheet"]
@@ -186,8 +201,9 @@ def contradictions(geometry: Geometry, volume_shape_zyx: Sequence[int] | None = 
             )
     if geometry.outside == 1 and volume_shape_zyx is not None:
         low, high = (" ".join(f"{value:.0f}" for value in corner) for corner in geometry.bbox_zyx)
-        size = " ".join(map(str, volume_shape_zyx))
-        wrong.append(f"it spans {low} to {high} (z y x), wholly outside the volume of {size}")
+        size = " ".join(f"{length:g}" for length in volume_shape_zyx)
+        begin = f" that begins at {' '.join(f'{at:g}' for at in begin_zyx)}" if any(begin_zyx) else ""
+        wrong.append(f"it spans {low} to {high} (z y x), wholly outside the volume of {size}{begin}")
     return wrong
 
 

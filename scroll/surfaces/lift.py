@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scroll.errors import InputError
 from scroll.surfaces.prisms import Cells, Paint, bounds, paint
 from scroll.surfaces.surface import Surface
+from scroll.volumes.place import Place, check_cubes, place_of
 
 UNKNOWN, NO_INK, INK = 0, 1, 2
 BLOCK_VOX = 128
@@ -79,9 +80,11 @@ def label_bands(
 
 
 def lift(
-    painted: Sequence[Painted], shape: Sequence[int], origin_zyx: Triple = (0, 0, 0), level: int = 0
+    painted: Sequence[Painted], shape: Sequence[int], origin_zyx: Triple = (0, 0, 0), level: int | Place = 0
 ) -> NDArray[np.uint8]:
     """The pictures as voxels: a cut-out (Z, Y, X) uint8 of a level of the volume that begins at voxel `origin_zyx`.
+
+    `level` is the place of a volume, or the number of a level of a pyramid that halves.
 
     A voxel at a depth within the hull of a picture's bands gets the value of the pixel its foot on the sheet falls in
     (0 outside the value's own band); where several feet claim it, of any of the pictures, the nearest does. 0 elsewhere.
@@ -94,7 +97,7 @@ def lift(
     return out
 
 
-def lift_into(array: Any, painted: Sequence[Painted], origin_zyx: Triple = (0, 0, 0), level: int = 0) -> None:
+def lift_into(array: Any, painted: Sequence[Painted], origin_zyx: Triple = (0, 0, 0), level: int | Place = 0) -> None:
     """The same into an empty (Z, Y, X) uint8 array on disk, however large: chunk by chunk, each written once."""
     block = getattr(array, "shards", None) or getattr(array, "chunks", None) or (BLOCK_VOX,) * 3
     for box, voxels in lifted_blocks(painted, array.shape, block, origin_zyx, level):
@@ -106,16 +109,21 @@ def lifted_blocks(
     shape: Sequence[int],
     block: Sequence[int],
     origin_zyx: Triple = (0, 0, 0),
-    level: int = 0,
+    level: int | Place = 0,
 ) -> Iterator[tuple[tuple[slice, ...], NDArray[np.uint8]]]:
     """(box, voxels) of each block of `block` voxels that anything was painted in; the rest of the shape is 0.
 
     In memory lie one block at a time, and for each piece of a sheet (128 voxels a side) the list of blocks it reaches.
+
+    Raises:
+        InputError: voxels that are no cubes.
     """
+    place = place_of(level)
+    check_cubes("a volume to lift into", place)
     tiles = [(number, tile) for number, one in enumerate(painted) for tile in _tiles(one.surface)]
     reached: dict[tuple[int, ...], list[int]] = {}
     for n, (number, tile) in enumerate(tiles):
-        for index in _blocks(painted[number], tile, (origin_zyx, level), shape, block):
+        for index in _blocks(painted[number], tile, (origin_zyx, place), shape, block):
             reached.setdefault(index, []).append(n)
     for index in sorted(reached):
         low = [i * size for i, size in zip(index, block, strict=True)]
@@ -126,8 +134,8 @@ def lifted_blocks(
         for n in reached[index]:
             number, tile = tiles[n]
             paint(
-                _cells(painted[number].surface, tile, corner, level),
-                _paint(painted[number], tile, level),
+                _cells(painted[number].surface, tile, corner, place),
+                _paint(painted[number], tile, place),
                 voxels,
                 nearest,
             )
@@ -151,20 +159,20 @@ def _tiles(surface: Surface) -> Iterator[_Tile]:
     return (_Tile(rows, columns) for rows, columns in itertools.product(*spans))
 
 
-def _cells(surface: Surface, tile: _Tile, corner: NDArray[np.integer], level: int) -> Cells:
+def _cells(surface: Surface, tile: _Tile, corner: NDArray[np.integer], place: Place) -> Cells:
     """The tile in voxels of a block of a level that begins at voxel `corner` of that level."""
     box = slice(*tile.rows), slice(*tile.columns)
-    points = (np.asarray(surface.points[box], np.float64) + 0.5) / 2**level - 0.5 - corner
+    points = place.voxels(np.asarray(surface.points[box], np.float64)) - corner
     normals = np.asarray(surface.normals[box], np.float64)
     valid = np.asarray(surface.valid[box]) & (np.abs(normals).sum(axis=-1) > 0)
     return Cells(np.ascontiguousarray(points), np.ascontiguousarray(normals), np.ascontiguousarray(valid))
 
 
-def _hull(painted: Painted, level: int) -> Band:
-    return painted.hull[0] / 2**level, painted.hull[1] / 2**level
+def _hull(painted: Painted, place: Place) -> Band:
+    return painted.hull[0] / place.edge, painted.hull[1] / place.edge
 
 
-def _paint(painted: Painted, tile: _Tile, level: int) -> Paint:
+def _paint(painted: Painted, tile: _Tile, place: Place) -> Paint:
     """The pixels under a tile, and how they are found from its corner."""
     spans, scales, shifts = [], [], []
     ends = zip((tile.rows, tile.columns), painted.surface.cell_vox, painted.image.shape, strict=True)
@@ -175,16 +183,16 @@ def _paint(painted: Painted, tile: _Tile, level: int) -> Paint:
         scales.append(scale)
         shifts.append(begin - span.start)
     pixels = np.ascontiguousarray(painted.image[tuple(spans)])
-    bands = painted.bands / 2**level
-    return Paint(pixels, (scales[0], scales[1]), (shifts[0], shifts[1]), bands, _hull(painted, level))
+    bands = painted.bands / place.edge
+    return Paint(pixels, (scales[0], scales[1]), (shifts[0], shifts[1]), bands, _hull(painted, place))
 
 
 def _blocks(
-    painted: Painted, tile: _Tile, where: tuple[Triple, int], shape: Sequence[int], block: Sequence[int]
+    painted: Painted, tile: _Tile, where: tuple[Triple, Place], shape: Sequence[int], block: Sequence[int]
 ) -> Iterator[tuple[int, ...]]:
     """Indices of the blocks of an array that the band of a tile may reach."""
-    origin, level = where
-    box = bounds(_cells(painted.surface, tile, np.asarray(origin), level), _hull(painted, level))
+    origin, place = where
+    box = bounds(_cells(painted.surface, tile, np.asarray(origin), place), _hull(painted, place))
     if not np.isfinite(box).all():
         return iter(())
     ranges = []

@@ -26,13 +26,13 @@ class Lines(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """A grid of voxels in space: place p of level 0 is its voxel p * scale + shift; 0 to shape - 1 is inside, both included.
+    """A grid of voxels in space: place p of level 0 is its voxel p * scale + shift (z, y, x); 0 to shape - 1 is inside, both included.
 
     With `nearest` a sample is the voxel nearest to it (halves go up), else a blend of the eight about it.
     """
 
     shape: Triple
-    scale: float
+    scale: tuple[float, float, float]
     shift: tuple[float, float, float]
     nearest: bool
 
@@ -83,8 +83,8 @@ def place(lines: Lines, grid: Grid, part: Part, layout: Layout, out: Places) -> 
 @njit(cache=True, nogil=True)
 def _line(lines, grid, row, column, axis):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Foot and step of a normal along an axis, in voxels of the grid."""
-    foot = np.float64(lines.points[row, column, axis]) * grid.scale + grid.shift[axis]
-    return foot, np.float64(lines.normals[row, column, axis]) * grid.scale
+    foot = np.float64(lines.points[row, column, axis]) * grid.scale[axis] + grid.shift[axis]
+    return foot, np.float64(lines.normals[row, column, axis]) * grid.scale[axis]
 
 
 @njit(cache=True, nogil=True)

@@ -13,6 +13,7 @@ from scroll.errors import InputError
 from scroll.surfaces.lines import Grid, Layout, Lines, Part, Triple, blend, extent, mark, pick, place
 from scroll.surfaces.surface import Tile
 from scroll.volumes.chunk_cache import CachedChunks, Index, is_chunked, lay
+from scroll.volumes.place import NOWHERE_ELSE, Place, place_of
 from scroll.volumes.volume import LazyArray, Volume
 
 BOX_BYTES = 256 * 2**20  # of voxels laid out at once; a tile that needs more is cut
@@ -58,12 +59,13 @@ class Offsets:
 class Source:
     """What is sampled: a (Z, Y, X) array of any integer or float type, and where its voxels lie.
 
-    Voxel (0, 0, 0) of `volume` is voxel `origin_zyx` of its level of resolution, and voxel x of level L is centred on
-    level-0 place (x + 0.5) * 2**L - 0.5, the middle of the 2**L voxels it is the mean of.
+    Voxel (0, 0, 0) of `volume` is voxel `origin_zyx` of what lies at `level`: a place, or the number of a level of a pyramid
+    that halves, where voxel x of level L is centred on level-0 place (x + 0.5) * 2**L - 0.5, the middle of the 2**L voxels
+    it is the mean of. None: where the volume's metadata say; an array without any is level 0.
     """
 
     volume: Volume | LazyArray
-    level: int = 0
+    level: int | Place | None = None
     origin_zyx: Triple = (0, 0, 0)
 
     @property
@@ -71,12 +73,22 @@ class Source:
         """The array itself."""
         return self.volume.array if isinstance(self.volume, Volume) else self.volume
 
+    @property
+    def base(self) -> Place:
+        """Where voxel (0, 0, 0) would lie if `origin_zyx` were 0, 0, 0."""
+        if self.level is None:
+            return self.volume.place if isinstance(self.volume, Volume) else NOWHERE_ELSE
+        return place_of(self.level)
+
     def grid(self, nearest: bool) -> Grid:
         """Where its voxels lie, as the compiled part wants it."""
         z, y, x = (int(length) for length in self.array.shape)
-        scale = 0.5**self.level
-        shift = [0.5 * scale - 0.5 - first for first in self.origin_zyx]
-        return Grid((z, y, x), scale, (shift[0], shift[1], shift[2]), nearest)
+        place = self.base
+        scale = tuple(1 / step for step in place.step)
+        shift = [
+            (0.5 - begin) * s - 0.5 - first for begin, s, first in zip(place.begin, scale, self.origin_zyx, strict=True)
+        ]
+        return Grid((z, y, x), (scale[0], scale[1], scale[2]), (shift[0], shift[1], shift[2]), nearest)
 
 
 def sample_along_normals(

@@ -33,10 +33,14 @@ def state(shown: Sequence[Shown], address: str) -> dict[str, Any]:
         raise InputError(f"viewer: the layers are {names}; expected at least one, each with a name of its own")
     first = shown[0]
     z_um, y_um, x_um = first.steps_um[0]
-    depth, height, width = first.levels[0].shape
+    _, height, width = first.levels[0].shape
+    z, y, x = (
+        length / 2 + begin / um
+        for length, begin, um in zip(first.levels[0].shape, first.first_um, first.steps_um[0], strict=True)
+    )
     return {
         "dimensions": {"x": [x_um * METRES, "m"], "y": [y_um * METRES, "m"], "z": [z_um * METRES, "m"]},
-        "position": [width / 2, height / 2, depth / 2 + first.first_z_um / z_um],
+        "position": [x, y, z],
         "crossSectionScale": max(1.0, max(height, width) / 500),
         "layers": [_layer(one, f"zarr://{address}/{number}/") for number, one in enumerate(shown)],
         "layout": "4panel",

@@ -84,7 +84,10 @@ def attributes(one: Shown) -> dict[str, Any]:
             "path": str(level),
             "coordinateTransformations": [
                 {"type": "scale", "scale": list(steps)},
-                {"type": "translation", "translation": [one.first_z_um + steps[0] / 2, steps[1] / 2, steps[2] / 2]},
+                {
+                    "type": "translation",
+                    "translation": [first + step / 2 for first, step in zip(one.first_um, steps, strict=True)],
+                },
             ],
         }
         for level, steps in enumerate(one.steps_um)

@@ -30,7 +30,8 @@ class Shown:
         name: as the viewer lists it.
         levels: (Z, Y, X) each, finest first.
         steps_um: edges of a voxel along z, y, x of each level.
-        first_z_um: where its first layer begins; of a depth window of a stack that is not 0.
+        first_z_um: where its first layer begins; of a depth window of a stack, or of a cut-out, that is not 0.
+        first_yx_um: the same along y and x.
     """
 
     name: str
@@ -38,6 +39,12 @@ class Shown:
     levels: Sequence[Volume]
     steps_um: Sequence[Triple]
     first_z_um: float = 0.0
+    first_yx_um: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def first_um(self) -> Triple:
+        """Where it begins along z, y, x."""
+        return (self.first_z_um, *self.first_yx_um)
 
     def grey_range(self) -> tuple[float, float]:
         """Dark and bright end of a grey scale: 0 and 1 of a probability, else percentiles of a lattice of its coarsest voxels."""
@@ -64,12 +71,14 @@ def look_at(path: Path, labels: bool = False, voxel_um: float | None = None) -> 
     is_zarr = ome_zarr.recognises(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that nothing tells the size is dealt with here
-        levels = _levels(path) if is_zarr else [open_volume(path)]
+        levels = _levels(path, voxel_um) if is_zarr else [open_volume(path)]
     kind: Kind = "labels" if labels else "probability" if levels[0].dtype.kind == "f" else "image"
     bin_yx = int(ome_zarr.read_attributes(path).get("bin_yx", 1)) if is_zarr else 1
     step_um = levels[0].voxel_um or voxel_um or NO_SIZE_UM
-    steps = [_step(level.shape, levels[0].shape, (step_um, step_um * bin_yx, step_um * bin_yx)) for level in levels]
-    return Shown(_name(path), kind, levels, steps, _first_layer(path, levels[0].shape[0]) * step_um)
+    edges = (step_um, step_um * bin_yx, step_um * bin_yx)
+    steps = [_step(level, edges) for level in levels]
+    z, y, x = (at * edge for at, edge in zip(levels[0].place.begin, edges, strict=True))
+    return Shown(_name(path), kind, levels, steps, z + _first_layer(path, levels[0].shape[0]) * step_um, (y, x))
 
 
 def look_at_all(volumes: Sequence[Path], labels: Sequence[Path], voxel_um: float | None = None) -> list[Shown]:
@@ -89,18 +98,17 @@ def look_at_all(volumes: Sequence[Path], labels: Sequence[Path], voxel_um: float
     return [look_at(path, is_labels, told[0]) for path, is_labels in paths]
 
 
-def _levels(path: Path) -> list[Volume]:
-    levels = [ome_zarr.open(path)]
+def _levels(path: Path, voxel_um: float | None) -> list[Volume]:
+    levels = [ome_zarr.open(path, expected_um=voxel_um)]
     while True:
         try:
-            levels.append(ome_zarr.open(path, level=len(levels)))
+            levels.append(ome_zarr.open(path, level=len(levels), expected_um=voxel_um))
         except MissingInputError:
             return levels
 
 
-def _step(shape: Sequence[int], finest: Sequence[int], step_um: Triple) -> Triple:
-    """Of a coarser level: each axis is halved, or left alone, from one level to the next."""
-    z, y, x = (edge * 2 ** round(np.log2(many / few)) for few, many, edge in zip(shape, finest, step_um, strict=True))
+def _step(level: Volume, finest_um: Triple) -> Triple:
+    z, y, x = (edge * step for edge, step in zip(finest_um, level.place.step, strict=True))
     return z, y, x
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from zarr.storage import LocalStore
 
 from scroll.errors import UnreadableError
+from scroll.volumes.chunk_files import check_unfinished
 
 
 class LocalFiles(LocalStore):  # type: ignore[misc, unused-ignore]
@@ -17,9 +18,11 @@ class LocalFiles(LocalStore):  # type: ignore[misc, unused-ignore]
         """The bytes under `key`, or the part of them asked for; None where there is no file.
 
         Raises:
-            UnreadableError: the file is empty.
+            UnreadableError: the file is empty, or is not there while half a download of it is.
         """
         content = await super().get(key, prototype, byte_range)
+        if content is None:
+            check_unfinished(self.root, key)
         if content is not None and len(content) == 0:
             raise UnreadableError(f"{self.root / key}: empty; expected a stored chunk or shard: copy or write it again")
         return content

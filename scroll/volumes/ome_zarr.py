@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from scroll.errors import InputError, MissingInputError
 from scroll.progress import progress
 from scroll.volumes.binning import block_mean
+from scroll.volumes.chunk_files import check_chunk_files
+from scroll.volumes.multiscales import SPACE, entries_of, read_multiscales
+from scroll.volumes.recorded import channel_names, level_0_um, place_at
 from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
-from scroll.volumes.voxel_size import length_um, recorded_voxel_um
+from scroll.volumes.wrapped import axes_of, image_in, natural, spatial
 
 if TYPE_CHECKING:
     from scroll.volumes.remote import RemoteSettings
@@ -22,8 +25,6 @@ UNDERSTANDS = (
     "a zarr folder (OME-Zarr 0.4 or 0.5, or one plain array), or the http://, https:// or s3:// address of one"
 )
 METADATA = (".zgroup", ".zarray", ".zattrs", "zarr.json")
-SPACE = "zyx"
-UM = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
 
 
 def recognises(path: Path | Url) -> bool:
@@ -34,30 +35,45 @@ def recognises(path: Path | Url) -> bool:
 
 
 def open(
-    path: str | Path, voxel_um: float | None = None, level: int = 0, remote: "RemoteSettings | None" = None
+    path: str | Path,
+    voxel_um: float | None = None,
+    level: int = 0,
+    remote: "RemoteSettings | None" = None,
+    expected_um: float | None = None,
 ) -> Volume:
     """Open one level of a (Z, Y, X) zarr lazily; chunks that are absent read as the fill value.
 
-    `voxel_um` is the size at the level opened. Not given, it is taken from what is written beside the data, the name,
-    or a scale with a unit; the scales 1, 2, 4, ... that many writers put there are no sizes. A `path` that begins with
-    http://, https:// or s3:// is read over the network as `remote` says, a chunk at a time through a cache bounded in
-    bytes.
+    `voxel_um` is the size at the level opened. Not given, it is taken from what is written beside the data, a scale with
+    a unit, or the name; the scales 1, 2, 4, ... that many writers put there are no sizes. Where two of them contradict each
+    other, `expected_um` (of level 0) says which is right. Axes of time and channel of length 1 are left out. A `path`
+    that begins with http://, https:// or s3:// is read over the network as `remote` says, a chunk at a time through a cache
+    bounded in bytes.
 
     Raises:
         MissingInputError: no such level.
-        InputError: broken metadata, axes in another order than z, y, x, or no 3D array; no answer from the server.
+        InputError: broken metadata, axes in another order than z, y, x, or no 3D array; sizes or levels that contradict
+            each other; no answer from the server.
 
     Warns:
-        UserWarning: nothing tells the voxel size; it is None then.
+        UserWarning: nothing tells the voxel size, which is None then; or sizes or steps are told that contradict each other.
     """
     path = path_or_url(path)
     group, array = _open_level(path, level, remote=remote)
-    _check_axes(path, group)
-    whole = path if level == 0 else path / array.basename
-    volume = Volume(_kept_in_memory(array) if isinstance(path, Url) else array, whole, voxel_um)
-    if voxel_um is not None:
-        return volume
-    return replace(volume, voxel_um=_recorded_voxel_um(path, group, level, array))
+    check_chunk_files(path, array)
+    image = None if group is None else read_multiscales(path, group.attrs.asdict())
+    axes = axes_of(path, array, image)
+    if image is not None and axes and not image.axes:
+        image = replace(image, axes=axes, units=("",) * len(axes))
+    finest = array if level == 0 else group.get(_level_names(path, group)[0])
+    place = place_at(path, (array, finest), image, level, axes)
+    if place.contradiction:
+        warnings.warn(place.contradiction, stacklevel=2)
+    whole = path if level == 0 else path / array.path
+    spaces = spatial(path, array, axes, channel_names(group))
+    if voxel_um is None:
+        voxel_um = level_0_um(path, (group, array), image, expected_um)
+        voxel_um = None if voxel_um is None else voxel_um * place.step[0]
+    return Volume(_kept_in_memory(spaces) if isinstance(path, Url) else spaces, whole, voxel_um, place)
 
 
 def open_array(
@@ -96,11 +112,13 @@ def create_ome_zarr(
     shards: Sequence[int] | None = None,
     fill_value: float = 0,
     bin_yx: int = 1,
+    begin_um: Sequence[float] = (),
 ) -> Any:
     """Make an OME-Zarr with an empty level 0 and return its `zarr.Array`, to be written piece by piece.
 
     `axes` names the axes of `shape`: letters of "tczyx" in that order, so (C, Y, X) is "cyx" and (C, N, Y, X) with N
-    offsets along the normal is "czyx". `voxel_um` is the edge along z; along y and x it is `bin_yx` times that. Chunks
+    offsets along the normal is "czyx". `voxel_um` is the edge along z; along y and x it is `bin_yx` times that.
+    `begin_um` (z, y, x) is where the first voxel of a cut-out is centred, in micrometres from that of its scroll. Chunks
     that hold only `fill_value` are not stored. Two writers must never share a chunk (with `shards`, which need version
     0.5: a shard). Chunks larger than the shape are cut to it.
 
@@ -122,7 +140,7 @@ def create_ome_zarr(
     attributes: dict[str, Any] = {} if voxel_um is None else {"voxelsize": voxel_um}
     if bin_yx != 1:
         attributes["bin_yx"] = bin_yx
-    entry = _multiscales(path.name.removesuffix(".zarr"), axes, voxel_um, bin_yx, levels=1, version=version)
+    entry = _multiscales(path.name.removesuffix(".zarr"), axes, voxel_um, bin_yx, 1, version, begin_um)
     ome = {"version": version, "multiscales": [entry]}
     attributes |= {"multiscales": ome["multiscales"]} if version == "0.4" else {"ome": ome}
     group = zarr.create_group(path, zarr_format=2 if version == "0.4" else 3, attributes=attributes)
@@ -162,7 +180,13 @@ def _compressors(is_v2: bool) -> Any:
 
 
 def _multiscales(
-    name: str, axes: str, voxel_um: float | None, bin_yx: int, levels: int, version: str
+    name: str,
+    axes: str,
+    voxel_um: float | None,
+    bin_yx: int,
+    levels: int,
+    version: str,
+    begin_um: Sequence[float] = (),
 ) -> dict[str, Any]:
     """The `multiscales` entry: each level halves z, y and x by means, so its first voxel's centre moves inwards."""
     unit = {} if voxel_um is None else {"unit": "micrometer"}
@@ -175,8 +199,9 @@ def _multiscales(
         moves: list[dict[str, Any]] = [
             {"type": "scale", "scale": [step * bins[axis] if axis in SPACE else 1.0 for axis in axes]}
         ]
-        if level:
-            shifts = [shift * bins[axis] if axis in SPACE else 0.0 for axis in axes]
+        if level or any(begin_um):
+            begins = dict(zip(SPACE, begin_um or (0.0, 0.0, 0.0), strict=True))
+            shifts = [begins[axis] + shift * bins[axis] if axis in SPACE else 0.0 for axis in axes]
             moves.append({"type": "translation", "translation": shifts})
         datasets.append({"path": str(level), "coordinateTransformations": moves})
     described = [{"name": axis, **kinds.get(axis, {"type": "space", **unit})} for axis in axes]
@@ -228,12 +253,22 @@ def _describe_levels(group: Any, levels: int) -> None:
     attributes, entry = group.attrs.asdict(), _entry(group) or {}
     version = "0.4" if "multiscales" in attributes else "0.5"
     axes = "".join(axis["name"] for axis in entry["axes"])
+    begin_um = _begin_um(entry, axes)
     entry = _multiscales(
-        entry.get("name", ""), axes, attributes.get("voxelsize"), attributes.get("bin_yx", 1), levels, version
+        entry.get("name", ""), axes, attributes.get("voxelsize"), attributes.get("bin_yx", 1), levels, version, begin_um
     )
     group.attrs.update(
         {"multiscales": [entry]} if version == "0.4" else {"ome": {**attributes["ome"], "multiscales": [entry]}}
     )
+
+
+def _begin_um(entry: dict[str, Any], axes: str) -> list[float]:
+    """What `create_ome_zarr` was given."""
+    moves = {move["type"]: move for move in entry["datasets"][0]["coordinateTransformations"]}
+    if "translation" not in moves:
+        return []
+    along = dict(zip(axes, moves["translation"]["translation"], strict=True))
+    return [along.get(axis, 0.0) for axis in SPACE]
 
 
 def _fill(coarser: Any, finer: Any, factors: Sequence[int], label: str) -> None:
@@ -280,7 +315,8 @@ def _pick(path: Path | Url, opened: Any, level: int) -> tuple[Any, Any]:
         if level == 0:
             return None, opened
         raise MissingInputError(f"{path}: one plain array; expected level {level}: ask for level 0")
-    names = _level_names(opened)
+    opened = image_in(path, opened)
+    names = _level_names(path, opened)
     array = opened.get(names[level]) if 0 <= level < len(names) else None
     if not hasattr(array, "shape"):
         found = ", ".join(_array_names(opened)) or "none"
@@ -290,15 +326,21 @@ def _pick(path: Path | Url, opened: Any, level: int) -> tuple[Any, Any]:
     return opened, array
 
 
-def _level_names(group: Any) -> list[str]:
-    entry = _entry(group)
-    return [part["path"] for part in entry["datasets"]] if entry else _array_names(group)
+def _level_names(path: Path | Url, group: Any) -> list[str]:
+    image = read_multiscales(path, group.attrs.asdict())
+    names = _array_names(group) if image is None else [level.path for level in image.levels]
+    if names and names[0] != "0" and all(name.isdecimal() for name in names):
+        raise MissingInputError(
+            f"{path}: its levels are {', '.join(names)}; expected level 0, which places in it are counted by: copy it too, or name "
+            f"level {names[0]} 0 if it is the finest"
+        )
+    return names
 
 
 def _array_names(group: Any) -> list[str]:
     """The arrays of a group; where a server cannot list them, those called 0, 1, 2, ... without a gap."""
     if group.store.supports_listing:
-        return sorted(group.array_keys())
+        return sorted(group.array_keys(), key=natural)
     return list(itertools.takewhile(lambda name: hasattr(group.get(name), "shape"), map(str, itertools.count())))
 
 
@@ -325,70 +367,6 @@ def _kept_in_memory(array: Any) -> Any:
 
 
 def _entry(group: Any) -> dict[str, Any] | None:
-    """The first multiscales entry of a group; version 0.5 keeps it under `ome`."""
-    if group is None:
-        return None
-    attributes = group.attrs.asdict()
-    entries = attributes.get("multiscales") or attributes.get("ome", {}).get("multiscales")
+    """The first multiscales entry of a group, as it is written."""
+    entries = entries_of(group.attrs.asdict())
     return dict(entries[0]) if entries else None
-
-
-def _check_axes(path: Path | Url, group: Any) -> None:
-    entry = _entry(group) or {}
-    # version 0.3 gave plain letters, older ones nothing
-    names = [axis.get("name", "") if isinstance(axis, dict) else axis for axis in entry.get("axes", [])]
-    space = [str(name).lower() for name in names if str(name).lower() in [*SPACE]]
-    if space != sorted(space, key=SPACE.index):
-        raise InputError(f"{path}: axes are {', '.join(names)}; expected z, y, x: transpose the data, or mend its axes")
-
-
-def _recorded_voxel_um(path: Path | Url, group: Any, level: int, array: Any) -> float | None:
-    attributes = {} if group is None else group.attrs.asdict()
-    finest = length_um(attributes.get("voxelsize")) or _written_um(path, array) or _scale_um(group)
-    if finest is not None:
-        return finest * _coarser(group, level, array)
-    warnings.warn(
-        f"{path}: nothing tells the voxel size (a scale of 1, 2, 4, ... is none); lengths will be in voxels: "
-        "give voxel_um, or write meta.json with 'voxelsize' into the folder",
-        stacklevel=3,
-    )
-    return None
-
-
-def _written_um(path: Path | Url, array: Any) -> float | None:
-    """The size in the JSON beside the data or in the name."""
-    if not isinstance(path, Url):
-        return recorded_voxel_um((path,), path.name)
-    from scroll.volumes.remote import RemoteStore, json_at
-
-    store = RemoteStore(path, array.store.settings)
-    return recorded_voxel_um((path,), path.name, lambda _, name: json_at(store, name))
-
-
-def _scale_um(group: Any) -> float | None:
-    """Level 0's scale in micrometres where it has a unit and is the same along z, y, x; None for 1, 1, 1."""
-    entry = _entry(group)
-    if entry is None:
-        return None
-    sizes = set()
-    for axis, step in zip(entry.get("axes", []), _scale(entry, 0) or [], strict=False):
-        if isinstance(axis, dict) and axis.get("name") in [*SPACE]:
-            sizes.add(step * UM.get(axis.get("unit", ""), 0.0))
-    size = sizes.pop() if len(sizes) == 1 else 0.0
-    return size if size > 0 and size != 1.0 else None
-
-
-def _scale(entry: dict[str, Any], level: int) -> list[float] | None:
-    moves = entry["datasets"][level].get("coordinateTransformations", [])
-    return next((move["scale"] for move in moves if move.get("type") == "scale"), None)
-
-
-def _coarser(group: Any, level: int, array: Any) -> float:
-    """How many level-0 voxels one voxel of `level` spans along z: flattened stacks halve y and x alone."""
-    if level == 0:
-        return 1.0
-    entry = _entry(group)
-    first, here = (_scale(entry, 0), _scale(entry, level)) if entry else (None, None)
-    if first and here:
-        return here[-3] / first[-3]
-    return float(round(group[_level_names(group)[0]].shape[0] / array.shape[0]))

@@ -20,6 +20,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteReques
 from zarr.storage import ObjectStore
 
 from scroll.errors import InputError
+from scroll.volumes.answers import body_of
 from scroll.volumes.chunk_cache import LIMIT_BYTES
 from scroll.volumes.lru import LruCache
 from scroll.volumes.url import Url
@@ -150,7 +151,8 @@ class RemoteStore(ObjectStore):  # type: ignore[misc, unused-ignore]
         while True:
             answer = await obstore.get_async(self.store, key, options=part)
             try:
-                return bytes(await answer.bytes_async())
+                body = bytes(await answer.bytes_async())
+                return body_of(self.url / key, body, answer.attributes, is_part=part is not None)
             except BaseError:
                 if retries == settings.retries or time.monotonic() > last_call:
                     raise InputError(

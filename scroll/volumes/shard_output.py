@@ -7,7 +7,7 @@ as whole chunk files), whatever stood there, damaged or not. So shards may be wr
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,9 +35,10 @@ PIECE_VOX = 192  # edge of what a coarser level is made of at a time: 8 times as
 SENDERS = 8  # threads that put the chunk files of version 0.4
 
 
-def create_output(path: str | Path, how: OutputFormat, key: str) -> "ShardOutput":
+def create_output(path: str | Path, how: OutputFormat, key: str, begin_um: Sequence[float] = ()) -> "ShardOutput":
     """Make the metadata of all levels, or open what was made before with the same `key` and format; no voxel is stored.
 
+    `begin_um` (z, y, x) is where the first voxel of a cut-out is centred in its scroll.
     Any number of processes may do so at the same moment: the first one makes it. Reads as 0 where nothing was written.
 
     Raises:
@@ -49,10 +50,10 @@ def create_output(path: str | Path, how: OutputFormat, key: str) -> "ShardOutput
         if not where.exists():
             where.parent.mkdir(parents=True, exist_ok=True)
             with TemporaryDirectory(dir=where.parent, prefix=f".{where.name}.") as aside:
-                _rename_if_first(_metadata(Path(aside) / where.name, how, key), where)
+                _rename_if_first(_metadata(Path(aside) / where.name, how, key, begin_um), where)
     elif isinstance(place, S3Place):
         with TemporaryDirectory() as aside:
-            _send_metadata(_metadata(Path(aside) / where.name, how, key), place, how, key)
+            _send_metadata(_metadata(Path(aside) / where.name, how, key, begin_um), place, how, key)
     output = open_output(where)
     _check_same(where, (output.key, output.how), (key, how))
     return output
@@ -167,12 +168,12 @@ class ShardOutput:
         return sum(content is not None for content in files.values())
 
 
-def _metadata(folder: Path, how: OutputFormat, key: str) -> Path:
+def _metadata(folder: Path, how: OutputFormat, key: str, begin_um: Sequence[float]) -> Path:
     """An output without a voxel in it, at `folder`."""
     sharded = how.version == "0.5"
     create_ome_zarr(
         folder, how.shape, "uint8", [how.chunk_vox] * 3, how.voxel_um, version=how.version,
-        shards=[how.shard_vox] * 3 if sharded else None,
+        shards=[how.shard_vox] * 3 if sharded else None, begin_um=begin_um,
     )  # fmt: skip
     add_empty_levels(folder, how.levels)
     import zarr

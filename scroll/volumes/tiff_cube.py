@@ -4,8 +4,9 @@ from pathlib import Path
 
 from scroll.errors import InputError
 from scroll.volumes.tiff_pages import TiffFilePages, TiffPages
+from scroll.volumes.tiff_spacing import told_in_tiff
 from scroll.volumes.volume import Volume
-from scroll.volumes.voxel_size import recorded_voxel_um
+from scroll.volumes.voxel_size import settled_um
 
 UNDERSTANDS = "a TIFF file with one page a slice"
 ENDINGS = (".tif", ".tiff")
@@ -29,7 +30,7 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
             f"{path}: a single {size} image; expected one page a slice: point at a cube, or a folder of layers"
         )
     if voxel_um is None:
-        voxel_um = recorded_voxel_um((), path.name)
+        voxel_um = settled_um(path, told_in_tiff(path), path.name)
     height, width = tiff.page_shape
     pages = TiffPages([path], (tiff.count, height, width), tiff.dtype, tiff.is_raw)
     return Volume(pages, path, voxel_um)

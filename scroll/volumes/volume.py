@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from scroll.errors import InputError, UnreadableError
+from scroll.volumes.place import NOWHERE_ELSE, Place
 from scroll.volumes.url import Url
 
 Slices = tuple[slice, ...]
@@ -39,7 +40,7 @@ class Volume:
 
     `array` is (Z, Y, X), of any integer or float type, and may lie on disk or on a server; `path` is where, so that
     `open_volume(path)` opens the same voxels; `voxel_um` is the edge of a voxel along z in micrometres, None where
-    nothing tells it.
+    nothing tells it; `place` is where its voxels lie among those of level 0.
 
     Raises:
         InputError: the array is not (Z, Y, X), is empty, or holds no numbers; `voxel_um` is no length.
@@ -48,6 +49,7 @@ class Volume:
     array: LazyArray
     path: Path | Url
     voxel_um: float | None = None
+    place: Place = NOWHERE_ELSE
 
     def __post_init__(self) -> None:
         shape, dtype = tuple(self.array.shape), np.dtype(self.array.dtype)
@@ -106,8 +108,8 @@ class Volume:
         """A volume mapped from a file travels to another process as the file's name, never as its voxels."""
         mapped = mapped_from(self.array)
         if mapped is None or not isinstance(self.array, np.ndarray) or not self.array.flags.c_contiguous:
-            return Volume, (self.array, self.path, self.voxel_um)
-        return _mapped, (*mapped, self.array.dtype, self.array.shape, self.path, self.voxel_um)
+            return Volume, (self.array, self.path, self.voxel_um, self.place)
+        return _mapped, (*mapped, self.array.dtype, self.array.shape, self.path, self.voxel_um, self.place)
 
 
 def mapped_from(array: Any) -> tuple[Path, int] | None:
@@ -121,9 +123,9 @@ def mapped_from(array: Any) -> tuple[Path, int] | None:
 
 
 def _mapped(
-    file: Path, offset: int, dtype: Any, shape: tuple[int, ...], path: Path | Url, voxel_um: float | None
+    file: Path, offset: int, dtype: Any, shape: tuple[int, ...], path: Path | Url, voxel_um: float | None, place: Place
 ) -> Volume:
-    return Volume(np.memmap(file, dtype, "r", offset, shape), path, voxel_um)
+    return Volume(np.memmap(file, dtype, "r", offset, shape), path, voxel_um, place)
 
 
 def read_box(key: Any, shape: tuple[int, ...]) -> tuple[Slices, tuple[int | slice, ...]]:

@@ -236,3 +236,11 @@ def test_napari_itself_takes_the_layers_and_shows_them_where_they_lie(folder):
     world = viewer.layers["a/prob/prob.zarr"].extent.world
     first = STACK_LAYERS // 2 + 1 + DEPTH[0]
     assert world[0] == pytest.approx([(first + 0.5) * VOXEL_UM, BIN / 2 * VOXEL_UM, BIN / 2 * VOXEL_UM])
+
+
+def test_a_cut_out_that_says_where_it_begins_lies_there_at_every_level(tmp_path):
+    path = tmp_path / "cut.zarr"
+    create_ome_zarr(path, (8, 8, 8), "u1", (8, 8, 8), VOXEL_UM, begin_um=[VOXEL_UM * at for at in (20, 0, 6)])[:] = 1
+    write_pyramid(path, 2)
+    for corner in corners_um(look_at(path)):
+        assert corner == pytest.approx([20 * VOXEL_UM, 0, 6 * VOXEL_UM])
