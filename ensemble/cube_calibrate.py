@@ -1,6 +1,5 @@
 """Fit on out-of-fold predictions of cubes: members' weights, the thickness of lifted sheets, and the chain for both routes."""
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -38,7 +37,7 @@ from scroll.files import read_json, write_json, written_aside
 from scroll.folds import fold_numbers
 from scroll.metrics.cube_bootstrap import resampled_means
 from scroll.metrics.leaderboard import leaderboard_score
-from scroll.processes import in_order, single_threaded_processes
+from scroll.processes import in_order, single_threaded_processes, usable_cores
 from scroll.receipt import key_of
 from scroll.tracing.sheets import trace_sheets
 
@@ -75,7 +74,7 @@ def calibrate_cubes(settings: Settings) -> dict[str, Any]:
     key = key_of([FORMAT, check_current(where, members, cubes), settings.ensemble.model_dump(mode="json")])
     if fit_path(settings).exists() and read_json(fit_path(settings)).get("made_from") == key:
         return read_cube_fit(settings)
-    with single_threaded_processes(len(os.sched_getaffinity(0))) as jobs:
+    with single_threaded_processes(usable_cores()) as jobs:
         fit = _fitted(settings, where, cubes, jobs)
     write_json(fit_path(settings), {"made_from": key, **fit})
     return read_cube_fit(settings)

@@ -7,7 +7,6 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import argparse
-import os
 import shutil
 import tempfile
 import zipfile
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from scroll.command_line import run_door
 from scroll.errors import InputError, MissingInputError
+from scroll.processes import single_threaded_processes, usable_cores
 
 if TYPE_CHECKING:
     from scroll.metrics.atlas import Entry
@@ -64,9 +64,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--atlas-limit", type=int, default=100, metavar="N", help="faults to mend and rescore in a volume (%(default)s)"
     )
-    parser.add_argument(
-        "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="volumes at a time (%(default)s)"
-    )
+    parser.add_argument("--jobs", type=int, default=usable_cores(), help="volumes at a time (%(default)s)")
     options = parser.parse_args(arguments)
     for name in ("jobs", "atlas_limit"):
         if getattr(options, name) < (name == "jobs"):
@@ -142,8 +140,6 @@ def score_all(pairs: Sequence[Pair], jobs: int) -> list[Scored]:
 
 
 def _processes(count: int) -> AbstractContextManager[Executor | None]:
-    from scroll.processes import single_threaded_processes
-
     return nullcontext() if count == 1 else single_threaded_processes(count)
 
 

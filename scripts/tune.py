@@ -17,6 +17,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.processes import usable_cores
 
 if TYPE_CHECKING:
     from scroll.config import MemberSettings, Settings
@@ -106,7 +107,7 @@ def tune_member(
         print(table([trial]).splitlines()[-1], flush=True)
         return trial
 
-    cores = _cores()
+    cores = usable_cores()
     for count in (count for count in arguments.workers if count > cores):
         print(f"{count} workers: not tried, there are {cores} cores")
     bounds = Bounds(
@@ -142,12 +143,6 @@ def _only(settings: "Settings", name: str, scratch: Path) -> "Settings":
     members = {name: member.model_copy(update={"training": training})}
     stage1 = settings.stage1.model_copy(update={"members": members})
     return settings.model_copy(update={"run_dir": scratch / "run", "stage1": stage1, "trackers": ()})
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

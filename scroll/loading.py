@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from scroll.children import family
 from scroll.config_training import LoaderSettings, TrainingSettings
 from scroll.errors import InputError, UnreadableError, WorkerDiedError
-from scroll.interrupts import hear_of_dead_workers_once, leave_signals_to_parent
+from scroll.interrupts import hear_of_dead_workers_once
 
 Batch = dict[str, Tensor]
 ATTEMPTS = 5
@@ -63,8 +64,7 @@ def training_batches(
             "num_workers": loading.workers,
             "prefetch_factor": loading.prefetch_factor,
             "persistent_workers": loading.persistent_workers,
-            "multiprocessing_context": loading.start_method,
-            "worker_init_fn": leave_signals_to_parent,
+            "multiprocessing_context": family(loading.start_method),
         }
     pin = loading.pin_memory and torch.cuda.is_available()
     try:

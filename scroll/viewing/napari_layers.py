@@ -57,7 +57,9 @@ def _layer(one: Shown) -> Layer:
         "name": one.name,
         "scale": steps,
         "units": ("um", "um", "um"),
-        "translate": (one.first_z_um + steps[0] / 2, steps[1] / 2, steps[2] / 2),  # of the first voxel's centre
+        "translate": tuple(
+            at + step / 2 for at, step in zip(one.first_um, steps, strict=True)
+        ),  # of the first voxel's centre
         "opacity": 0.5 if is_labels else 1.0,
     }
     if is_labels:
