@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_text
 
@@ -124,7 +125,7 @@ def _instead_of_nothing(path: Path, name: str, when_empty: str) -> str:
     if when_empty != "one_pixel":
         raise InputError(
             f"{path}: no ink is predicted on '{name}', and graders reject an empty row; lower the threshold or "
-            "min_area_um2, or ask for when_empty='one_pixel'"
+            "ensemble.min_area_um2, or ask for one pixel: --set ensemble.when_empty=one_pixel"
         )
     warnings.warn(f"{path}: no ink is predicted on '{name}'; its first pixel is claimed instead", stacklevel=3)
     return "1 1"
@@ -168,11 +169,13 @@ def submission_problems(path: Path, shapes: Mapping[str, tuple[int, int]]) -> li
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
     """Id and runs of each row, after the header has been checked."""
-    try:
+    if not path.exists():
+        raise MissingInputError(f"{path}: not there; write it with python ensemble/predict.py")
+    with (
+        reading(path, "a submission.csv in UTF-8", "write it with python ensemble/predict.py"),
+        _fields_of_any_length(),
+    ):
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise MissingInputError(f"{path}: not there; write it with python ensemble/predict.py") from None
-    with _fields_of_any_length():
         header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
     if header != COLUMNS:
         raise InputError(f"{path}: the first line is '{','.join(header)[:80]}', expected '{','.join(COLUMNS)}'")

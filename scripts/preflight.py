@@ -27,7 +27,7 @@ def main() -> int:
     from ensemble.inputs import input_sheets
     from ensemble.preflight import checked
     from scroll.config_file import load_settings
-    from scroll.files import read_json
+    from scroll.files import read_mapping
     from scroll.sheets import need_sheets
     from stage1_3d.train import reference_path
 
@@ -37,7 +37,7 @@ def main() -> int:
         raise MissingInputError(
             f"{reference_path(settings)}: not there; run 'make stage1 CONFIG={arguments.config}' first"
         )
-    reference, refused = read_json(reference_path(settings)), 0
+    reference, refused = read_mapping(reference_path(settings)), 0
     for sheet in input_sheets(settings, arguments.input):
         try:
             checked(settings, sheet, reference, arguments.output)

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from scroll.command_line import run_door
+from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
 from scroll.processes import single_threaded_processes, usable_cores
 
@@ -113,7 +114,10 @@ def tiffs(path: Path, scratch: Path) -> dict[str, Path]:
 
 def _unpacked(path: Path, scratch: Path) -> Iterator[Path]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with (
+            reading(path, "a zip of TIFF files without a password", "pack them again"),
+            zipfile.ZipFile(path) as archive,
+        ):
             for number, member in enumerate(archive.infolist()):
                 name = Path(member.filename).name
                 if member.is_dir() or name.startswith(".") or Path(name).suffix.lower() not in TIFF_ENDINGS:

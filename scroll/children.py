@@ -15,7 +15,6 @@ import time
 from contextlib import suppress
 from multiprocessing import active_children, connection, parent_process, popen_spawn_posix, reduction, spawn, util
 from multiprocessing.context import (
-    BaseContext,
     ForkContext,
     ForkProcess,
     ForkServerContext,
@@ -192,7 +191,7 @@ class _SpawnFamily(SpawnContext):
 _FAMILIES = {"spawn": _SpawnFamily(), "fork": _ForkFamily(), "forkserver": _ForkServerFamily()}
 
 
-def family(start_method: Literal["spawn", "fork", "forkserver"] = "spawn") -> BaseContext:
+def family(start_method: Literal["spawn", "fork", "forkserver"] = "spawn") -> Any:
     """What `multiprocessing.get_context` gives, of processes that end with this one.
 
     They end with the thread that starts them too, as the kernel counts: start them from one that lives as long.

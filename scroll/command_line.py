@@ -25,6 +25,7 @@ ADVICE = dict.fromkeys(FULL, "free some space, " + AGAIN) | {
     errno.ENOMEM: f"free some memory or ask for fewer processes, {AGAIN}",
     errno.EAGAIN: f"raise the limit of processes (ulimit -u) or ask for fewer, {AGAIN}",
 }
+OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM)
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 ADVICE |= dict.fromkeys(CLOSED, f"name a place that you may read and write, or have it opened to you, {AGAIN}")
 NO_MEMORY = re.compile(r"out of memory|(can't|cannot|unable to) allocate|can't start new thread", re.IGNORECASE)
@@ -80,7 +81,8 @@ def _status(main: Callable[[], int | None]) -> object:
 def explained(error: Exception) -> str | None:
     """What to print of an error that can be mended; None of one that is ours."""
     if isinstance(error, InputError):
-        return str(error)
+        lacking = _lacking(error)
+        return f"{error}" if lacking is None else f"{error}; the cause: {ADVICE[lacking]}"
     if isinstance(error, ModuleNotFoundError):
         if (error.name or "").partition(".")[0] in OURS:
             return None
@@ -92,6 +94,15 @@ def explained(error: Exception) -> str | None:
         return f"{' '.join(str(error).split())[:200] or 'MemoryError'}: {MEMORY_ADVICE}"
     if isinstance(error, OSError) and error.errno in ADVICE:
         return f"{error}; {ADVICE[error.errno]}"
+    return None
+
+
+def _lacking(error: BaseException | None) -> int | None:
+    """What the machine lacks, where an error of a file came of that: then the file is sound."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            return error.errno
+        error = error.__cause__ or error.__context__
     return None
 
 

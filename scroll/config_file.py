@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from scroll.config import MemberSettings, Settings, Stage1Settings
+from scroll.damage import reading, shortened
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_text
 
@@ -140,12 +141,13 @@ def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MissingInputError(f"{path}: no such configuration; {_meant(path)}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    with reading(path, "YAML", "mend it or name another"):
+        try:
+            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise MissingInputError(f"{path}: no such configuration; {_meant(path)}") from None
+        except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+            raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected a mapping of settings, found {type(raw).__name__}")
     return raw
@@ -167,9 +169,10 @@ def _parsed_override(override: str) -> dict[str, Any]:
         raise InputError(f"--set {override}: expected a.b=value, for example --set data.bin_yx=2")
     try:
         nested: Any = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise InputError(
-            f"--set {override}: the value is not readable as YAML; quote it or close its brackets; in make's SET= leave no space within it"
+            f"--set {shortened(override)}: the value is not readable as YAML; quote it or close its brackets; "
+            "in make's SET= leave no space within it"
         ) from None
     return _nested(dotted, nested)
 

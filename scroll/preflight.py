@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.damage import reading
 from scroll.depth_match import REACH_LAYERS, Match, match, window_shifts
 from scroll.depth_profile import DepthProfile, look, mean_profile
 from scroll.errors import InputError
@@ -114,8 +115,20 @@ def _cut(windows: Any, depth: int) -> Any:
 
 
 def read_reference(content: dict[str, Any]) -> DepthProfile:
-    """The profile that `training_reference` wrote."""
-    return DepthProfile(**{name: np.asarray(value, np.float64) for name, value in content["profile"].items()})
+    """The profile that `training_reference` wrote.
+
+    Raises:
+        InputError: it wrote something else.
+    """
+    with reading(
+        f"the run's {NAME}",
+        "what stage one noted of its layers",
+        "delete it in the run's folder and run 'make stage1' again",
+    ):
+        profile = DepthProfile(**{name: np.asarray(value, np.float64) for name, value in content["profile"].items()})
+        if not all(np.isfinite(value).all() for value in vars(profile).values()):
+            raise ValueError("numbers that are not finite")
+        return profile
 
 
 def estimate(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config import DataSettings
+from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.fragments import names_below
 from scroll.grey_scale import GreyScale, grey_scale_of, in_spreads
@@ -51,7 +52,8 @@ class Segment:
         """
         file = self.folder / SOURCE_FILE
         if file.exists():
-            said, beside = file.read_text(encoding="utf-8").strip(), self.folder
+            with reading(file, "the path or URL of an OME-Zarr, in UTF-8", "write it anew"):
+                said, beside = file.read_text(encoding="utf-8").strip(), self.folder
             if not said:
                 raise MissingInputError(f"{file}: empty; write the path or URL of the segment's OME-Zarr into it")
         elif self.data.volume is not None:

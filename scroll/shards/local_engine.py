@@ -59,7 +59,7 @@ class _Processes:
             busy = [used for _, used in self._at_work]
             card = min(self.devices, key=busy.count)  # a dead one's is free again; several may share one
             settings["CUDA_VISIBLE_DEVICES"] = card
-        process = context.Process(target=_serve, args=(theirs, self.job, f"worker{number}"), daemon=True)
+        process: Any = context.Process(target=_serve, args=(theirs, self.job, f"worker{number}"), daemon=True)
         with environment(**settings):  # read when the child starts, before anything asks for a card
             process.start()
         theirs.close()  # ours alone is left here: the pipe ends with the child

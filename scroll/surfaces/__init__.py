@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import ModuleType
 
+from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
 from scroll.surfaces import layer_stack, obj, ppm, tifxyz
 from scroll.surfaces.surface import Surface
@@ -23,11 +24,12 @@ def open_surface(path: str | Path) -> Surface:
     path = path_or_url(path)
     if isinstance(path, Url):
         raise InputError(f"{path}: surfaces are read from disk; expected a path: download it first")
-    if not path.exists():
-        raise MissingInputError(f"{path}: not there; expected a surface: check the spelling, or download it first")
-    for reader in READERS.values():
-        if reader.recognises(path):
-            surface: Surface = reader.open(path)
-            return surface
+    with reading(path, "a surface", "copy or write it again"):
+        if not path.exists():
+            raise MissingInputError(f"{path}: not there; expected a surface: check the spelling, or download it first")
+        for reader in READERS.values():
+            if reader.recognises(path):
+                surface: Surface = reader.open(path)
+                return surface
     known = "; ".join(reader.UNDERSTANDS for reader in READERS.values())
     raise InputError(f"{path}: not a surface that can be read; expected one of: {known}: point at one of these")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.damage import reads
 from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json, write_json, written_aside
 from scroll.surfaces.surface import INVALID, Surface, normals_of
@@ -31,6 +32,7 @@ def recognises(path: Path) -> bool:
     return path.is_dir() and any((path / f"{axis}.tif").is_file() for axis in AXES)
 
 
+@reads("a whole tifxyz folder")
 def open(path: Path) -> Surface:
     """Read a tifxyz folder into memory; points are float32, normals those of the grid.
 
