@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from tokenize import TokenError
 from typing import ParamSpec, TypeVar
 from zipfile import BadZipFile
 
@@ -26,7 +27,7 @@ OF_THE_FILE = (
 )
 DAMAGE: tuple[type[Exception], ...] = (
     ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError, EOFError, MemoryError,
-    struct.error, zlib.error, csv.Error, BadZipFile, OSError,
+    struct.error, zlib.error, csv.Error, BadZipFile, TokenError, SyntaxError, OSError,
 )  # fmt: skip
 
 
