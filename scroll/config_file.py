@@ -13,6 +13,7 @@ from scroll.config import MemberSettings, Settings, Stage1Settings
 from scroll.damage import reading, shortened
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_text
+from scroll.redacted import redacted
 
 DEFAULTS = "stage1.defaults."
 PLAN = "@"  # before the name of a file that is laid over the configuration
@@ -40,6 +41,11 @@ def _resolved(path: Path, overrides: Sequence[str]) -> Settings:
         if not override.startswith(PLAN):
             _refuse_hidden(override, raw, path)
         raw = merged(raw, _read_plan(override) if override.startswith(PLAN) else _parsed_override(override))
+    for key, value in _leaves(raw).items():
+        if isinstance(value, str) and redacted(value) != value:
+            raise InputError(
+                f"{path}: '{key}' is {value}: holds what opens an address, and settings are kept and shown; leave it out"
+            )
     return _validated(_with_member_defaults(raw, path), path)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from scroll.damage import reads
 from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json
 from scroll.receipt import NAME as RECEIPT
@@ -61,6 +62,7 @@ class Shown:
         return float(low), float(max(high, low + 1))
 
 
+@reads("a volume")
 def look_at(path: Path, labels: bool = False, voxel_um: float | None = None) -> Shown:
     """What lies at `path` (any volume, or a map that a run wrote) as a layer.
 

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 
 import pytest
 
@@ -46,7 +45,7 @@ def test_a_receipt_of_another_shape_is_named(tmp_path, content):
 
 
 def test_paths_that_no_file_can_have_are_named(tmp_path):
-    os.symlink(tmp_path / "loop", tmp_path / "loop")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for path in (tmp_path / ("a" * 5000), tmp_path / "loop"):
         for read in (open_volume, look_at, read_json):
             with pytest.raises(InputError) as said:
@@ -66,7 +65,7 @@ def test_what_the_machine_lacks_is_not_laid_to_the_file():
 
 
 def test_an_error_with_a_whole_message_keeps_it():
-    with pytest.raises(MissingInputError, match="^a: not there$"), reading("b", "x", "y"):
+    with pytest.raises(MissingInputError, match=r"^a: not there$"), reading("b", "x", "y"):
         raise MissingInputError("a: not there")
 
 

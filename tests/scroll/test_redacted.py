@@ -1,10 +1,12 @@
 """What opens an address is never repeated: not in an error, not in what a command prints."""
 
 import pickle
+from pathlib import Path
 
 import pytest
 
 from scroll.command_line import run_door
+from scroll.config_file import load_settings
 from scroll.errors import InputError, MissingInputError
 from scroll.redacted import redacted
 from scroll.volumes import open_volume
@@ -35,6 +37,12 @@ def test_no_error_repeats_what_opens_an_address(address):
             attempt(address)
         except InputError as error:
             assert SECRET not in str(error)
+
+
+def test_settings_which_are_kept_and_shown_hold_none():
+    with pytest.raises(InputError, match=r"'data\.volume' is https://\.\.\.@host") as said:
+        load_settings(Path("configs/demo.yaml"), [f"data.volume={ADDRESSES[0]}"])
+    assert SECRET not in str(said.value)
 
 
 def test_a_command_does_not_print_it_either(capsys):
