@@ -2,8 +2,9 @@
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from scipy.ndimage import binary_dilation, generate_binary_structure
+
+from scroll.compiled import njit
 
 BoolVolume = npt.NDArray[np.bool_]
 Shorts = npt.NDArray[np.int16]

@@ -2,8 +2,8 @@
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from scroll.compiled import njit
 from scroll.metrics.connected import connected_components
 
 BoolVolume = npt.NDArray[np.bool_]

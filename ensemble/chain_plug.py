@@ -11,10 +11,10 @@ from itertools import product
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from scipy.ndimage import find_objects
 
 from ensemble.chain_distance import farthest, grown, squared_distances, touching
+from scroll.compiled import njit
 from scroll.metrics.betti import euler_number
 from scroll.metrics.connected import connected_components
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from scipy.ndimage import gaussian_filter
 
 from ensemble.chain_guard import keep_apart
+from scroll.compiled import njit
 
 BoolVolume = npt.NDArray[np.bool_]
 FloatVolume = npt.NDArray[np.float32]

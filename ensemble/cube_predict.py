@@ -19,7 +19,7 @@ from ensemble.time_budget import HOUR_S, Deadline, MemberCost, in_words, with_vi
 from scroll.config import Settings
 from scroll.cubes import Cube, find_cubes, prepare
 from scroll.errors import InputError
-from scroll.files import read_json, remove, write_json
+from scroll.files import read_mapping, remove, write_json
 from scroll.progress import progress
 from scroll.receipt import key_of
 from scroll.window import Forward
@@ -67,7 +67,7 @@ class CubeRun:
     def is_done(self, cube: Cube) -> bool:
         """Whether its mask was made by this very run from this very cube."""
         note = self.mask_path(cube).with_suffix(".json")
-        return self.mask_path(cube).exists() and note.exists() and read_json(note).get("key") == self._key(cube)
+        return self.mask_path(cube).exists() and note.exists() and read_mapping(note).get("key") == self._key(cube)
 
     def _key(self, cube: Cube) -> str:
         return key_of([self.fit["made_from"], self.fit["route"], cube.key])
@@ -89,7 +89,7 @@ class CubeRun:
         Raises:
             MissingInputError: the weights are not there, as in a bundle of what is submitted alone.
         """
-        note = read_json(self.mask_path(cube).with_suffix(".json"), "predict the cubes again")
+        note = read_mapping(self.mask_path(cube).with_suffix(".json"), "predict the cubes again", views=dict)
         left = [name for name in self.settings.stage1.members if name not in note["views"]]
         for name in left:
             predict_cube(self.settings, name, cube, self.folds, self.output / name, partial(self.load, name))

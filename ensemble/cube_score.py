@@ -1,6 +1,5 @@
 """Score predicted cubes against their labels: every member, the ensemble, the chain, the sheets, stage two; pictures and atlas."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from scroll.files import write_json
 from scroll.metrics.atlas import Entry, atlas
 from scroll.metrics.cube_bootstrap import resampled_means
 from scroll.metrics.leaderboard import SurfaceScore, masks, mean_score, score_masks
-from scroll.processes import in_order
+from scroll.processes import in_order, usable_cores
 from scroll.progress import progress
 from scroll.report.cube_pictures import save_cube_pictures
 from scroll.report.cube_volume import Volume, volume_view
@@ -79,7 +78,7 @@ def score_cubes(settings: Settings, source: Path, output: Path, truth: Path, com
         partial(score_cube, settings, output, truth, rows, VIEWS_BUDGET_BYTES // min(VIEWED, len(cubes))),
     )
     with progress("score", len(cubes), "cube") as advance:
-        for one in in_order(score, cubes, len(os.sched_getaffinity(0))):
+        for one in in_order(score, cubes, usable_cores()):
             scored.append(one)
             advance()
     result = _summary(settings, output, scored) | {"commands": rebuild_commands(settings, command)}

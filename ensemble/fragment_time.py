@@ -11,7 +11,7 @@ from ensemble.candidates import STAGE2
 from ensemble.measured_cost import measured_cost
 from ensemble.time_budget import Deadline, MemberCost
 from scroll.config import Settings
-from scroll.files import read_json, write_json
+from scroll.files import read_mapping, write_json
 from scroll.fragments import Fragment
 from scroll.receipt import key_of
 from stage1_3d.flatten import depth_window
@@ -66,7 +66,7 @@ class FragmentClock:
 
     def _noted(self, fragment: Fragment) -> Views | None:
         path = self._output / fragment.id / NOTE
-        note = read_json(path) if path.exists() else {}
+        note = read_mapping(path, views=dict) if path.exists() else {}
         return dict(note["views"]) if note.get("key") == self._key(fragment) else None
 
     def _key(self, fragment: Fragment) -> str:

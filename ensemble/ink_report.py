@@ -10,7 +10,8 @@ from ensemble.ink_patches import EDGE_UM, Seen, Window, centre_layer, picked, wi
 from ensemble.pictures import save_report_pictures
 from ensemble.postprocess import drop_small
 from scroll.config import Settings
-from scroll.files import read_json, write_json
+from scroll.errors import InputError
+from scroll.files import read_mapping, write_json
 from scroll.fragments import Fragment
 from scroll.labels import Label
 from scroll.receipt import NAME
@@ -59,8 +60,12 @@ def as_predicted(settings: Settings, sheet: Sheet, folder: Path) -> Sheet:
     receipt = folder / next(iter(settings.stage1.members)) / NAME
     if not isinstance(sheet, Fragment) or not receipt.exists():
         return sheet
-    said = read_json(receipt)
-    return replace(sheet, is_flipped=said.get("is_flipped", False), shift_layers=said.get("shift_layers", 0))
+    said = {"is_flipped": False, "shift_layers": 0} | read_mapping(receipt)
+    if type(said["is_flipped"]) is not bool or type(said["shift_layers"]) is not int:
+        raise InputError(
+            f"{receipt}: is_flipped or shift_layers is something else; delete its folder and predict again"
+        )
+    return replace(sheet, is_flipped=said["is_flipped"], shift_layers=said["shift_layers"])
 
 
 def _view(seen: Seen, budget_bytes: int) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from ensemble.score import read_truth
 from scroll.beside import INK, files_beside
 from scroll.config import Settings
 from scroll.cubes import find_cubes, read_cube_label, tiff_named
+from scroll.damage import reading
 from scroll.errors import MissingInputError
-from scroll.files import read_json
+from scroll.files import read_mapping
 from scroll.fragments import Fragment
 from scroll.labels import SURFACE_IGNORE, read_mask_png
 from scroll.receipt import read_receipt
@@ -59,9 +60,10 @@ def montage_of(settings: Settings, predicted: Path, names: Sequence[str], truth:
     rows_of = _rows_of_cube if is_of_cubes else _rows_of_sheet
     rows = [row for name in names for row in rows_of(settings, predicted, name, truth)]
     score_path = predicted / "score.json"
-    score = read_json(score_path) if score_path.exists() else {}
+    score = read_mapping(score_path) if score_path.exists() else {}
     legend = (SURFACE_LEGEND if is_of_cubes else LEGEND) if truth else PREDICTED
-    heading = f"{settings.run_dir.name}: {_scored(settings, score) or 'prediction'}"
+    with reading(score_path, "a score as ensemble/predict.py writes it", "delete it and score the run again"):
+        heading = f"{settings.run_dir.name}: {_scored(settings, score) or 'prediction'}"
     return Montage(heading, rows, score.get("note", ""), dict(legend))
 
 
@@ -99,7 +101,7 @@ def _rows_of_sheet(settings: Settings, predicted: Path, name: str, truth: Path |
 def _rows_of_cube(settings: Settings, predicted: Path, cube_id: str, truth: Path | None) -> list[Row]:
     """Two rows: a cut across z and one across x, each where most is labelled (or predicted)."""
     note = predicted / "masks" / f"{cube_id}.json"
-    views = read_json(note, HINT)["views"]
+    views = read_mapping(note, HINT, views=dict)["views"]
     receipt = read_receipt(predicted / next(iter(views)) / cube_id, HINT)
     (cube,) = find_cubes(Path(receipt["source"]), settings.data, [cube_id], part="test")
     cube_run = CubeRun(settings, predicted)

@@ -8,7 +8,7 @@ from typing import Any
 from scroll.config import Settings
 from scroll.depth_match import REACH_LAYERS
 from scroll.errors import InputError
-from scroll.files import read_json, write_json
+from scroll.files import read_mapping, write_json
 from scroll.fragments import Fragment
 from scroll.preflight import NAME, Preflight, decide, estimate, read_reference
 from scroll.segments import Segment
@@ -32,7 +32,7 @@ def preflighted(settings: Settings, sheets: Sequence[Any], output: Path) -> list
             f"preflight: {path} is not there (trained before there was one); direction and depth of the layers are not checked"
         )
         return list(sheets)
-    reference = read_json(path)
+    reference = read_mapping(path)
     return [checked(settings, sheet, reference, output) for sheet in sheets]
 
 

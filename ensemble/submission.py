@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scroll.bounded import read_text
+from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_text
 
@@ -139,7 +140,7 @@ def _instead_of_nothing(path: Path, name: str, when_empty: str) -> str:
     if when_empty != "one_pixel":
         raise InputError(
             f"{path}: no ink is predicted on '{name}', and graders reject an empty row; lower the threshold or "
-            "min_area_um2, or ask for when_empty='one_pixel'"
+            "ensemble.min_area_um2, or ask for one pixel: --set ensemble.when_empty=one_pixel"
         )
     warnings.warn(f"{path}: no ink is predicted on '{name}'; its first pixel is claimed instead", stacklevel=3)
     return "1 1"
@@ -184,14 +185,14 @@ def submission_problems(path: Path, shapes: Mapping[str, tuple[int, int]]) -> li
 
 def _rows(path: Path, shapes: Mapping[str, tuple[int, int]]) -> Iterator[tuple[str, str]]:
     """Id and runs of each row, after the header and the size of the file have been checked."""
-    try:
-        text = read_text(path, SPARE_BYTES + sum(_most_characters(math.prod(shape)) for shape in shapes.values()))
-        with _fields_of_any_length():
-            header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
-    except FileNotFoundError:
-        raise MissingInputError(f"{path}: not there; write it with python ensemble/predict.py") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not readable as CSV ({error}); write it again") from None
+    if not path.exists():
+        raise MissingInputError(f"{path}: not there; write it with python ensemble/predict.py")
+    most = SPARE_BYTES + sum(_most_characters(math.prod(shape)) for shape in shapes.values())
+    with (
+        reading(path, "a submission.csv in UTF-8", "write it with python ensemble/predict.py"),
+        _fields_of_any_length(),
+    ):
+        header, *rows = list(csv.reader(io.StringIO(read_text(path, most)))) or [[]]
     if header != COLUMNS:
         raise InputError(f"{path}: the first line is '{','.join(header)[:80]}', expected '{','.join(COLUMNS)}'")
     for number, row in enumerate(rows, start=2):

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import gcd
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -246,13 +245,15 @@ def halo_factor(edge: int, patch: int, stride: int) -> float:
 
 def _memory(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) -> None:
     """The peak of a fresh process that does one shard amid the volume, and what the arrays of a shard come to."""
+    from scroll.processes import processes_of
+
     print(
         "\nmemory: peak of a process that does one shard; its arrays: the CT with halo (1 + 4 bytes), box (2 x 4), result (4 + 1)"
     )
     shape, base = (arguments.scale_edge,) * 3, None
     for edge in sorted(arguments.scale_shards):
-        with get_context("spawn").Pool(1) as pool:
-            peak = pool.apply(_peak_of_one, (recipe, shape, edge, folder))
+        with processes_of(1) as pool:
+            peak = pool.submit(_peak_of_one, recipe, shape, edge, folder).result()
         reach = min(arguments.scale_edge, edge + 2 * (arguments.scale_window - 1))
         arrays = 5 * reach**3 + 13 * edge**3
         base = base or peak - arrays

@@ -156,14 +156,14 @@ def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock
     from ensemble.calibrate import calibration_key
     from ensemble.predict import predict
     from ensemble.score import score_run
-    from scroll.files import read_json
+    from scroll.files import read_mapping
     from scroll.receipt import fingerprint, is_current, key_of, write_receipt
 
     output = _output(settings)
     how = [settings.ensemble.model_dump(), settings.preflight.model_dump(), calibration_key(settings)]
     key = key_of([how, [fingerprint(folder) for folder in (held_out.source, held_out.truth) if folder.exists()]])
     if is_current(output, key):
-        return dict(read_json(output / "score.json"))
+        return read_mapping(output / "score.json", rows=list)
     with clock.step(f"prediction{what}", output):
         predict(settings, held_out.source, output)
     with clock.step(f"score{what}", output):
@@ -216,10 +216,10 @@ class Clock:
     """Wall and CPU seconds of each step of one seed, kept on disk: of the calls that wrote something, stopped ones included."""
 
     def __init__(self, path: Path) -> None:
-        from scroll.files import read_json
+        from scroll.files import read_mapping
 
         self.path = path
-        self._steps: dict[str, dict[str, Any]] = read_json(path) if path.exists() else {}
+        self._steps: dict[str, dict[str, Any]] = read_mapping(path) if path.exists() else {}
 
     @property
     def steps(self) -> dict[str, dict[str, float]]:

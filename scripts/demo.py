@@ -14,6 +14,7 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from scroll.children import command_environment
 from scroll.command_line import run_door
 from scroll.errors import InputError
 
@@ -76,7 +77,9 @@ def run_step(name: str, command: list[str]) -> None:
     paths = os.pathsep.join(
         [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     )  # a bare clone, from any directory
-    status = subprocess.run([sys.executable, *program], env={**os.environ, "PYTHONPATH": paths}, check=False).returncode
+    status = subprocess.run(
+        [sys.executable, *program], env={**command_environment(), "PYTHONPATH": paths}, check=False
+    ).returncode
     if status == 130 or status < 0:
         raise KeyboardInterrupt
     if status:

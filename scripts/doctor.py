@@ -6,6 +6,7 @@ Exit code 0: nothing found; 2: at least one problem.
 """
 
 import argparse
+import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -62,9 +63,20 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     if settings.joint is not None:
         yield from _asked(f"joint: patch {settings.joint.patch_size_yx}", lambda: check_joint(settings))
     yield from _asked("stage1.window: test-time symmetries", lambda: check_views(settings))
+    yield from _asked("the memory that loading processes share", lambda: _check_shared_memory(settings))
     yield from _asked("folds: the buffer between them", lambda: check_buffer(settings))
     yield from _asked("trackers", lambda: check_trackers(settings))
     yield from _examine_data(settings)
+
+
+def _check_shared_memory(settings: "Settings") -> None:
+    from scroll.shared_memory import check_shared_memory
+
+    for member in settings.stage1.members.values():
+        check_shared_memory(member.training.loader, member.training.train_batch_size * math.prod(member.patch_size))
+    stage2, channels = settings.stage2, len(settings.stage1.members) + 1
+    voxels = stage2.training.train_batch_size * math.prod(stage2.patch_size) * channels
+    check_shared_memory(stage2.training.loader, voxels)
 
 
 def _examine_data(settings: "Settings") -> Iterator[str]:

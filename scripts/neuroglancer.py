@@ -28,17 +28,19 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=PORT, help="of the server (%(default)s)")
     parser.add_argument("--viewer", help="address of a Neuroglancer of your own")
     arguments = parser.parse_args()
-    from scroll.viewing.neuroglancer import VIEWER, link, state
+    from scroll.viewing.neuroglancer import VIEWER, link, origin_of, state
     from scroll.viewing.server import VolumeServer
     from scroll.viewing.shown import look_at_all
 
     shown = look_at_all(arguments.volumes, arguments.labels, arguments.voxel_um)
-    server = VolumeServer(shown, arguments.port) if arguments.serve else None
+    viewer = arguments.viewer or VIEWER
+    origin_of(viewer)
+    server = VolumeServer(shown, arguments.port, viewer) if arguments.serve else None
     content = state(shown, server.address if server else f"http://127.0.0.1:{arguments.port}")
     print(json.dumps(content, indent=2))
-    print(f"\n{link(content, arguments.viewer or VIEWER)}", flush=True)
+    print(f"\n{link(content, viewer)}", flush=True)
     if server is None:
-        print("nothing is served yet: add --serve")
+        print("nothing is served yet: add --serve, which prints a link of its own")
         return
     print(f"serving {len(shown)} volumes at {server.address} until Ctrl-C", flush=True)
     with server:

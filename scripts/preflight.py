@@ -27,7 +27,7 @@ def main() -> int:
     from ensemble.inputs import input_sheets
     from ensemble.preflight import checked
     from scroll.config_file import load_settings
-    from scroll.files import read_json
+    from scroll.files import read_mapping
     from scroll.output_folder import PREDICTION, check_folder
     from scroll.sheets import need_sheets
     from stage1_3d.train import reference_path
@@ -40,7 +40,7 @@ def main() -> int:
         )
     if arguments.output:
         check_folder(arguments.output, PREDICTION, [settings.run_dir, settings.data.root, arguments.input])
-    reference, refused = read_json(reference_path(settings)), 0
+    reference, refused = read_mapping(reference_path(settings)), 0
     for sheet in input_sheets(settings, arguments.input):
         try:
             checked(settings, sheet, reference, arguments.output)

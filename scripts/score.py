@@ -7,7 +7,6 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import argparse
-import os
 import tempfile
 import zipfile
 import zlib
@@ -18,8 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scroll.bounded import MOST_UNKNOWN_BYTES, most_tiff_bytes, read_entry
 from scroll.command_line import run_door
+from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
 from scroll.output_folder import SCORES, check_file
+from scroll.processes import single_threaded_processes, usable_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,9 +86,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--atlas-limit", type=int, default=100, metavar="N", help="faults to mend and rescore in a volume (%(default)s)"
     )
-    parser.add_argument(
-        "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="volumes at a time (%(default)s)"
-    )
+    parser.add_argument("--jobs", type=int, default=usable_cores(), help="volumes at a time (%(default)s)")
     options = parser.parse_args(arguments)
     for name in ("jobs", "atlas_limit"):
         if getattr(options, name) < (name == "jobs"):
@@ -140,7 +139,7 @@ def tiffs(path: Path) -> dict[str, Found]:
 
 def _entries(path: Path) -> list[zipfile.ZipInfo]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with reading(path, "a zip of TIFF files", "pack them again"), zipfile.ZipFile(path) as archive:
             return archive.infolist()
     except UNREADABLE as error:
         raise InputError(f"{path}: not a readable zip ({error}); pack the TIFF files again") from None
@@ -184,8 +183,6 @@ def score_all(pairs: Sequence[Pair], jobs: int) -> list[Scored]:
 
 
 def _processes(count: int) -> AbstractContextManager[Executor | None]:
-    from scroll.processes import single_threaded_processes
-
     return nullcontext() if count == 1 else single_threaded_processes(count)
 
 

@@ -6,7 +6,6 @@ The threshold is given, not fitted: fitted on the same cubes it would flatter.
 """
 
 import argparse
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ if not __package__:
 
 from scroll.command_line import run_door
 from scroll.command_numbers import number, whole
+from scroll.processes import in_order, usable_cores
 
 if TYPE_CHECKING:
     from scripts.score import Scored
@@ -29,9 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="YAML of a run with data.kind: cubes, after 'make stage1'")
     parser.add_argument("--threshold", type=number(0, 1), default=0.5, help="probability of surface from (%(default)s)")
-    parser.add_argument(
-        "--jobs", type=whole(1, 4096), default=len(os.sched_getaffinity(0)), help="cubes at a time (%(default)s)"
-    )
+    parser.add_argument("--jobs", type=whole(1, 4096), default=usable_cores(), help="cubes at a time (%(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from scripts.score import table
@@ -52,7 +50,6 @@ def score_member(settings: "Settings", name: str, threshold: float, jobs: int = 
     """
     from scroll.cubes import training_cubes
     from scroll.errors import InputError
-    from scroll.processes import in_order
     from scroll.progress import progress
 
     if settings.data.kind != "cubes":

@@ -18,6 +18,7 @@ if not __package__:
 
 from scroll.command_line import run_door
 from scroll.command_numbers import number
+from scroll.processes import usable_cores
 
 if TYPE_CHECKING:
     from scroll.config import MemberSettings, Settings
@@ -114,7 +115,7 @@ def tune_member(
         print(table([trial]).splitlines()[-1], flush=True)
         return trial
 
-    cores = _cores()
+    cores = usable_cores()
     for count in (count for count in arguments.workers if count > cores):
         print(f"{count} workers: not tried, there are {cores} cores")
     bounds = Bounds(
@@ -150,12 +151,6 @@ def _only(settings: "Settings", name: str, scratch: Path) -> "Settings":
     members = {name: member.model_copy(update={"training": training})}
     stage1 = settings.stage1.model_copy(update={"members": members})
     return settings.model_copy(update={"run_dir": scratch / "run", "stage1": stage1, "trackers": ()})
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
-from scroll.files import read_json, written_aside
+from scroll.files import read_mapping, written_aside
 from scroll.receipt import NAME as RECEIPT
 from scroll.receipt import file_hash
 
@@ -38,7 +39,7 @@ def trained_weights(folder: Path, hint: str) -> Path:
         raise InputError(
             f"{path}: a newer training in this folder is not finished, so these weights are of older settings; {hint}"
         )
-    if read_json(folder / RECEIPT).get("weights") != file_hash(path):
+    if read_mapping(folder / RECEIPT).get("weights") != file_hash(path):
         raise InputError(f"{path}: is not the file that {RECEIPT} beside it speaks of; put that one back, or {hint}")
     return path
 
@@ -53,8 +54,15 @@ def load_weights(model: nn.Module, path: Path, about: dict[str, Any], hint: str)
     if not path.exists():
         raise MissingInputError(f"{path}: no weights there; {hint}")
     try:
-        with safe_open(path, framework="pt") as file:
+        with (
+            reading(path, "weights of ours", "delete the file and train again"),
+            safe_open(path, framework="pt") as file,
+        ):
             saved_about = json.loads((file.metadata() or {}).get("about", "{}"))
+            if not isinstance(saved_about, dict):
+                raise InputError(
+                    f"{path}: damaged weights ('about' is a {type(saved_about).__name__}); delete the file and train again"
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: damaged weights ({error}); delete the file and train again") from None

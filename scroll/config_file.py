@@ -11,8 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from scroll.bounded import MOST_YAML_BYTES, read_text
 from scroll.config import MemberSettings, Settings, Stage1Settings
+from scroll.damage import reading, shortened
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_text
+from scroll.redacted import redacted
 from scroll.yaml_text import DoubleKeyError, read_yaml
 
 DEFAULTS = "stage1.defaults."
@@ -41,6 +43,11 @@ def _resolved(path: Path, overrides: Sequence[str]) -> Settings:
         if not override.startswith(PLAN):
             _refuse_hidden(override, raw, path)
         raw = merged(raw, _read_plan(override) if override.startswith(PLAN) else _parsed_override(override))
+    for key, value in _leaves(raw).items():
+        if isinstance(value, str) and redacted(value) != value:
+            raise InputError(
+                f"{path}: '{key}' is {value}: holds what opens an address, and settings are kept and shown; leave it out"
+            )
     return _validated(_with_member_defaults(raw, path), path)
 
 
@@ -142,14 +149,15 @@ def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        raw = read_yaml(read_text(path, MOST_YAML_BYTES))
-    except FileNotFoundError:
-        raise MissingInputError(f"{path}: no such configuration; {_meant(path)}") from None
-    except DoubleKeyError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    with reading(path, "YAML", "mend it or name another"):
+        try:
+            raw = read_yaml(read_text(path, MOST_YAML_BYTES))
+        except FileNotFoundError:
+            raise MissingInputError(f"{path}: no such configuration; {_meant(path)}") from None
+        except DoubleKeyError as error:
+            raise InputError(f"{path}: {error}") from None
+        except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+            raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected a mapping of settings, found {type(raw).__name__}")
     return raw
@@ -173,9 +181,10 @@ def _parsed_override(override: str) -> dict[str, Any]:
         nested: Any = read_yaml(value)
     except DoubleKeyError as error:
         raise InputError(f"--set {override}: {error}") from None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise InputError(
-            f"--set {override}: the value is not readable as YAML; quote it or close its brackets; in make's SET= leave no space within it"
+            f"--set {shortened(override)}: the value is not readable as YAML; quote it or close its brackets; "
+            "in make's SET= leave no space within it"
         ) from None
     return _nested(dotted, nested)
 

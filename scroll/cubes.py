@@ -2,7 +2,6 @@
 
 import csv
 import filecmp
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,7 @@ from scroll.grey_scale import in_spreads
 from scroll.labels import SURFACE_IGNORE, Label, surface_label
 from scroll.links import refuse_dead_link
 from scroll.names import checked_name
-from scroll.processes import in_order
+from scroll.processes import in_order, usable_cores
 from scroll.progress import progress
 from scroll.receipt import fingerprint, key_of
 from scroll.volumes import open_volume
@@ -221,7 +220,7 @@ def prepare(cubes: Sequence[Cube]) -> list[Cube]:
         InputError: a file is damaged, or a label does not belong to its cube.
     """
     new = sum(not index_path(cube.image, cube.label_path, cube.data.cache_dir).exists() for cube in cubes)
-    processes = min(len(os.sched_getaffinity(0)), new // CUBES_A_PROCESS)
+    processes = min(usable_cores(), new // CUBES_A_PROCESS)
     with progress("look at cubes", len(cubes), "cube") as advance:
         prepared = []
         for cube in in_order(_looked_at, cubes, processes):

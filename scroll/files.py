@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scroll.bounded import MOST_JSON_BYTES, read_text
+from scroll.damage import reading, reason, shortened
 from scroll.errors import InputError, MissingInputError
 
 NODE = re.sub(r"\W", "-", platform.node()) or "here"  # part files of other machines on a shared disk are left alone
@@ -103,11 +104,31 @@ def read_json(path: Path, hint: str = "") -> Any:
         MissingInputError: no such file; `hint` says how to make it.
         InputError: the file is not JSON.
     """
-    try:
-        return json.loads(read_text(path, MOST_JSON_BYTES))
-    except FileNotFoundError:
-        raise MissingInputError(f"{path}: not there; {hint}" if hint else f"{path}: not there") from None
-    except RecursionError:
-        raise InputError(f"{path}: nested too deeply to be read; delete it and run the step that made it") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error}); delete it and run the step that made it") from None
+    with reading(path, "JSON", "delete it and run the step that made it"):
+        try:
+            return json.loads(read_text(path, MOST_JSON_BYTES))
+        except FileNotFoundError:
+            raise MissingInputError(f"{path}: not there; {hint}" if hint else f"{path}: not there") from None
+        except ValueError as error:
+            raise InputError(
+                f"{path}: not readable as JSON ({reason(error)}); delete it and run the step that made it"
+            ) from None
+
+
+def read_mapping(path: Path, hint: str = "", **fields: type) -> dict[str, Any]:
+    """Read JSON that is a mapping and holds these fields of these types, such as `key=str`.
+
+    Raises:
+        MissingInputError: no such file; `hint` says how to make it.
+        InputError: it is something else.
+    """
+    content = read_json(path, hint)
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path}: holds a {type(content).__name__}; expected a mapping: delete it and run the step that made it"
+        )
+    for name, kind in fields.items():
+        if not isinstance(content.get(name), kind):
+            found = f"'{name}' is {shortened(repr(content[name]))}" if name in content else f"'{name}' is missing"
+            raise InputError(f"{path}: {found}; expected a {kind.__name__}: delete it and run the step that made it")
+    return content

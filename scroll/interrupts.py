@@ -1,30 +1,18 @@
 """Ctrl-C and SIGTERM as questions asked between two steps, in every process of a training."""
 
-import atexit
+import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import active_children
 from threading import current_thread, main_thread
 
+from scroll.children import STOPPING
 
-def leave_signals_to_parent(_worker: int) -> None:
-    """For loading processes: Ctrl-C reaches them too; were they to die of it, the last step would wait for them in vain."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-@atexit.register  # before that of multiprocessing, which sends them the SIGTERM they ignore, and waits for ever
-def end_loading_processes() -> None:
-    """Kill what still loads: torch leaves its loading processes to Python's end where an exception still holds them."""
-    loading = [process for process in active_children() if process.daemon]
-    if loading:
-        signal.signal(
-            signal.SIGCHLD, signal.SIG_DFL
-        )  # their end is no news; torch's handler would raise it as an error
-    for process in loading:
-        process.kill()
-        process.join()
+SAME_S = 1.0  # what arrives sooner is the same request: a launcher passes on what the whole group was sent
+GRACE_S = 5.0  # from the second request to the end, however this process is held up
 
 
 def hear_of_dead_workers_once() -> None:
@@ -38,16 +26,58 @@ def hear_of_dead_workers_once() -> None:
 
 @contextmanager
 def stop_flag() -> Iterator[Callable[[], bool]]:
-    """Turn SIGINT and SIGTERM into a question asked between two steps, so that the saved state is never half a step."""
+    """Turn SIGINT and SIGTERM into a question asked between two steps, so that the saved state is never half a step.
+
+    A second one ends the process within five seconds, whatever it waits for; its children end with it.
+    """
     asked: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM)
     try:
-        before = {s: signal.signal(s, lambda number, _frame: asked.append(number)) for s in signals}
+        before = {s: signal.signal(s, lambda number, _frame: asked.append(number)) for s in STOPPING}
     except ValueError:  # not the main thread: signals stay as they are
         yield lambda: False
         return
     try:
-        yield lambda: bool(asked)
+        with _ended_by_the_second():
+            yield lambda: bool(asked)
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)
+
+
+@contextmanager
+def _ended_by_the_second() -> Iterator[None]:
+    """Python hears of a signal between two of its own instructions; a thread hears of it at once, through a pipe."""
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    threading.Thread(target=_end_at_the_second, args=(heard,), daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(told)
+
+
+def _end_at_the_second(heard: int) -> None:
+    first = 0.0
+    is_ending = False
+    while numbers := os.read(heard, 1):
+        now = time.monotonic()
+        if numbers[0] not in STOPPING or is_ending:
+            continue
+        first = first or now
+        if now - first > SAME_S:
+            is_ending = True
+            end = threading.Timer(GRACE_S, _end_now)
+            end.daemon = True  # a process that ends by itself does not wait for it
+            end.start()
+    os.close(heard)
+
+
+def _end_now() -> None:
+    print(
+        "stopped before the step was done; the same command goes on from the last checkpoint",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(130)

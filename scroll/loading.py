@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from scroll.children import family
 from scroll.config_training import LoaderSettings, TrainingSettings
 from scroll.errors import InputError, UnreadableError, WorkerDiedError
-from scroll.interrupts import hear_of_dead_workers_once, leave_signals_to_parent
+from scroll.interrupts import hear_of_dead_workers_once
+from scroll.shared_memory import SHARED_FULL, shared_memory_is_small
 
 Batch = dict[str, Tensor]
 ATTEMPTS = 5
@@ -63,8 +65,7 @@ def training_batches(
             "num_workers": loading.workers,
             "prefetch_factor": loading.prefetch_factor,
             "persistent_workers": loading.persistent_workers,
-            "multiprocessing_context": loading.start_method,
-            "worker_init_fn": leave_signals_to_parent,
+            "multiprocessing_context": family(loading.start_method),
         }
     pin = loading.pin_memory and torch.cuda.is_available()
     try:
@@ -90,6 +91,9 @@ def told_of_dead_workers(loading: LoaderSettings) -> Iterator[None]:
             isinstance(error, OSError) and error.filename is None
         )
         is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if loading.workers and SHARED_FULL.search(str(error)):
+            hear_of_dead_workers_once()
+            raise WorkerDiedError(shared_memory_is_small(loading)) from None
         is_told = isinstance(error, InputError) or is_full
         if is_told or ("DataLoader worker" not in str(error) and not (loading.workers and is_torn)):
             raise

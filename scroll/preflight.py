@@ -5,6 +5,7 @@ with the training stacks (`scroll.depth_match`) from a few windows, and turned r
 clear; where it is not, or where only resampling would help, it is refused with the figures.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,17 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.damage import reading
 from scroll.depth_match import REACH_LAYERS, Match, match, window_shifts
-from scroll.depth_profile import DepthProfile, look, mean_profile
+from scroll.depth_profile import PER_OCTAVE, DepthProfile, look, mean_profile
 from scroll.errors import InputError
 
 NAME = "preflight.json"
 ALIGNMENTS = 3  # rounds in which the training stacks are laid onto their mean
 MOST_OFFSET_LAYERS = 1.0  # that counts as none
 MOST_SCALE = 1.12  # or its inverse: counts as none
+MOST_SCALE_STEPS = int(PER_OCTAVE * math.log2(MOST_SCALE))
 RISE = 0.5  # added to costs before they are compared: of two near 0 neither is far better
 LEAST_FLIP, LEAST_OFFSET, LEAST_SCALE = 0.12, 0.08, 0.01  # fitted on phantoms other than those of the tests ...
 MOST_COST = 6.5  # ... as is this
+LEAST_UNSCALED = 0.08  # phantoms that are 1.3 times as large have 0.09 and more, sound ones of poor texture less
 HALF_PITCH_LAYERS = (
     10.0  # wraps are some 22 voxels of 7.91 um apart: beyond half of that the nearest sheet is another one
 )
@@ -35,7 +39,8 @@ class Finding:
 
     `offset_layers`: how much deeper than in training the sheet lies, layers counted in the training's direction.
     `scale`: pixels per millimetre over the training's. `cost`: about 1 where it looks like the training data. The margins
-    say by how much (relative to the cost) the best other direction, offset or scale is worse.
+    say by how much (relative to the cost) the best other direction, offset or scale is worse, `unscaled_margin` how much
+    worse the scale of the training is.
     """
 
     is_flipped: bool
@@ -45,17 +50,28 @@ class Finding:
     flip_margin: float
     offset_margin: float
     scale_margin: float
+    unscaled_margin: float = math.inf
 
     @property
-    def is_sound(self) -> bool:
-        """Whether the evidence is clear."""
+    def is_placed(self) -> bool:
+        """Whether the evidence of direction and depth is clear."""
         return (
             self.cost <= MOST_COST
             and abs(self.offset_layers) <= HALF_PITCH_LAYERS
             and self.flip_margin >= LEAST_FLIP
             and self.offset_margin >= LEAST_OFFSET
-            and self.scale_margin >= LEAST_SCALE
         )
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the evidence of all three is clear."""
+        return self.is_placed and self.scale_margin >= LEAST_SCALE
+
+    @property
+    def is_scale_unknown(self) -> bool:
+        """Whether another scale fits best, but that of the training nearly as well: the texture is too poor to tell."""
+        is_clear = self.unscaled_margin >= LEAST_UNSCALED and self.scale_margin >= LEAST_SCALE
+        return self.is_scaled and self.is_placed and not is_clear
 
     @property
     def shift_layers(self) -> int:
@@ -69,9 +85,14 @@ class Finding:
 
     def __str__(self) -> str:
         """In one line, with the evidence."""
+        scale = (
+            f"scale: cannot tell, the texture is too poor (x{self.scale:.2f} fits best)"
+            if self.is_scale_unknown
+            else f"scale x{self.scale:.2f}"
+        )
         return (
             f"layers {'reversed' if self.is_flipped else 'in the direction of the training'}, sheet {self.offset_layers:+.1f} layers off, "
-            f"scale x{self.scale:.2f} (cost {self.cost:.2f}, margins: direction {self.flip_margin:.2f}, offset {self.offset_margin:.2f}, "
+            f"{scale} (cost {self.cost:.2f}, margins: direction {self.flip_margin:.2f}, offset {self.offset_margin:.2f}, "
             f"scale {self.scale_margin:.3f})"
         )
 
@@ -114,8 +135,20 @@ def _cut(windows: Any, depth: int) -> Any:
 
 
 def read_reference(content: dict[str, Any]) -> DepthProfile:
-    """The profile that `training_reference` wrote."""
-    return DepthProfile(**{name: np.asarray(value, np.float64) for name, value in content["profile"].items()})
+    """The profile that `training_reference` wrote.
+
+    Raises:
+        InputError: it wrote something else.
+    """
+    with reading(
+        f"the run's {NAME}",
+        "what stage one noted of its layers",
+        "delete it in the run's folder and run 'make stage1' again",
+    ):
+        profile = DepthProfile(**{name: np.asarray(value, np.float64) for name, value in content["profile"].items()})
+        if not all(np.isfinite(value).all() for value in vars(profile).values()):
+            raise ValueError("numbers that are not finite")
+        return profile
 
 
 def estimate(
@@ -148,6 +181,7 @@ def _finding(found: Match) -> Finding:
     least = float(costs[flip, offset, scale])
     by_offset, by_scale = costs[flip].min(axis=1), costs[flip].min(axis=0)
     far_offset = np.abs(np.arange(len(by_offset)) - offset) >= FAR_LAYERS
+    like_training = np.abs(found.steps) <= MOST_SCALE_STEPS
     far_scale = np.abs(found.steps - found.steps[scale]) >= FAR_STEPS
 
     def margin(others: NDArray[Any]) -> float:
@@ -157,6 +191,7 @@ def _finding(found: Match) -> Finding:
     return Finding(
         bool(flip), found.offset_layers, found.scale, least,
         margin(costs[1 - flip].ravel()), margin(by_offset[far_offset]), margin(by_scale[far_scale]),
+        margin(costs[:, :, like_training].ravel()),
     )  # fmt: skip
 
 
@@ -179,23 +214,25 @@ def decide(finding: Finding, mode: str, where: str) -> Preflight:
     """Correct, refuse or warn.
 
     `mode` "correct" turns and shifts what is clearly turned or shifted; "refuse" refuses that; both refuse another scale.
-    "warn" changes nothing. Where the evidence is weak but the best guess is that all is well, the stack is taken as it is,
-    and the record says so.
+    "warn" changes nothing. A scale that the texture is too poor to tell is not refused. Where the evidence is weak but the
+    best guess is that all is well, the stack is taken as it is, and the record says so.
 
     Raises:
         InputError: refused; the line holds the evidence and what to do.
     """
-    as_is = not finding.is_flipped and finding.shift_layers == 0 and not finding.is_scaled
+    is_scaled = finding.is_scaled and not finding.is_scale_unknown
+    as_is = not finding.is_flipped and finding.shift_layers == 0 and not is_scaled
     if as_is:
-        return Preflight("as trained" if finding.is_sound else "doubtful", str(finding), finding=finding)
+        is_clear = finding.is_sound and not finding.is_scale_unknown
+        return Preflight("as trained" if is_clear else "doubtful", str(finding), finding=finding)
     if mode == "warn":
         return Preflight("doubtful", str(finding), finding=finding)
     advice = "look at its layers; --set preflight.mode=warn predicts it all the same"
-    if not finding.is_sound:
+    if not (finding.is_sound or finding.is_scale_unknown):
         raise InputError(
             f"{where}: looks unlike what the networks were trained on, and not clearly enough to be corrected: {finding}; {advice}"
         )
-    if finding.is_scaled:
+    if is_scaled:
         raise InputError(
             f"{where}: has {finding.scale:.2f} times the pixels per millimetre of training: {finding}; "
             f"resample by {1 / finding.scale:.2f} in y and x, or {advice}"

@@ -3,13 +3,21 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
 from typing import TypeVar
+
+from scroll.children import family
+from scroll.errors import WorkerDiedError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, where the system says so; else all of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
@@ -28,15 +36,38 @@ def environment(**settings: str) -> Iterator[None]:
 
 
 @contextmanager
+def processes_of(count: int) -> Iterator[ProcessPoolExecutor]:
+    """`count` fresh processes that end with this one; an error in the block ends them at once.
+
+    Raises:
+        WorkerDiedError: one of them died.
+    """
+    pool = ProcessPoolExecutor(count, mp_context=family())
+    try:
+        yield pool
+    except BaseException as error:
+        for process in list((pool._processes or {}).values()):  # shutdown would wait for what they are at
+            process.kill()
+        if isinstance(error, BrokenProcessPool):
+            raise WorkerDiedError(
+                f"one of {count} processes died, most often for want of memory: ask for fewer (--jobs, where the command has it) "
+                "or free some; the same command goes on"
+            ) from None
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
 def single_threaded_processes(count: int, **more: str) -> Iterator[ProcessPoolExecutor]:
-    """`count` fresh processes of one thread each, with the environment variables `more` on top of this process's own.
+    """As `processes_of`, with one thread each, and the environment variables `more` on top of this process's own.
 
     They are spawned, for libraries read these variables when they are imported.
+
+    Raises:
+        WorkerDiedError: one of them died.
     """
-    with (
-        environment(**dict.fromkeys(THREADS, "1") | more),
-        ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool,
-    ):
+    with environment(**dict.fromkeys(THREADS, "1") | more), processes_of(count) as pool:
         yield pool
 
 

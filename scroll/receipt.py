@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scroll.errors import InputError
-from scroll.files import read_json, write_json
+from scroll.files import read_mapping, write_json
 
 NAME = "receipt.json"
 PACKAGES = (
@@ -97,7 +97,12 @@ def read_receipt(folder: Path, hint: str) -> dict[str, Any]:
     Raises:
         MissingInputError: there is none; `hint` says which command makes it.
     """
-    receipt = read_json(folder / NAME, hint)
-    if not isinstance(receipt, dict) or "key" not in receipt:
-        raise InputError(f"{folder / NAME}: holds no key; delete the folder and run the step that made it again")
+    receipt = read_mapping(folder / NAME, hint)
+    weights = receipt.get("weights", {})
+    is_sound = isinstance(weights, str) or (
+        isinstance(weights, dict) and all(isinstance(one, str) for one in weights.values())
+    )
+    if not isinstance(receipt.get("key"), str) or not is_sound:
+        missing = "no hashes of weights" if isinstance(receipt.get("key"), str) else "no key"
+        raise InputError(f"{folder / NAME}: holds {missing}; delete the folder and run the step that made it again")
     return receipt

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scroll.beside import CANVAS_SLACK, ENDINGS, MASK, files_beside, label_beside, read_beside, say_what_is_passed_over
 from scroll.bounded import read_text
 from scroll.config import DataSettings
+from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.fragments import names_below
 from scroll.grey_scale import GreyScale, grey_scale_of, in_spreads
@@ -58,7 +59,8 @@ class Segment:
         """
         file = self.folder / SOURCE_FILE
         if refuse_dead_link(file).exists():
-            said, beside = read_text(file, MOST_SOURCE_BYTES).strip(), self.folder
+            with reading(file, "the path or URL of an OME-Zarr, in UTF-8", "write it anew"):
+                said, beside = read_text(file, MOST_SOURCE_BYTES).strip(), self.folder
             if not said:
                 raise MissingInputError(f"{file}: empty; write the path or URL of the segment's OME-Zarr into it")
         elif self.data.volume is not None:

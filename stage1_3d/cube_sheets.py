@@ -1,6 +1,5 @@
 """From the members' probabilities of a cube to its sheets: traced, and the CT and every member flattened along each."""
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from scroll.config import Settings
 from scroll.cubes import Cube
 from scroll.files import written_aside
 from scroll.maps import RowWriter, open_map
-from scroll.processes import in_order
+from scroll.processes import in_order, usable_cores
 from scroll.progress import progress
 from scroll.receipt import is_current, key_of, read_receipt, write_receipt
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
@@ -34,7 +33,7 @@ def flatten_cubes(settings: Settings, cubes: Sequence[Cube], folders: Mapping[st
     missing = [cube for cube in cubes if not _is_there(settings, cube, _of_cube(folders, cube), output / cube.id)]
     if not missing:
         return
-    processes = min(len(os.sched_getaffinity(0)), len(missing) // CUBES_A_PROCESS)
+    processes = min(usable_cores(), len(missing) // CUBES_A_PROCESS)
     with progress("trace sheets", len(missing), "cube") as advance:
         for _ in in_order(partial(_flatten_one, settings, folders, output), missing, processes):
             advance()

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from scroll.augment import check_augment
 from scroll.config import Count, Frozen, Stage2Settings
 from scroll.errors import InputError, MissingInputError
-from scroll.files import read_json
+from scroll.files import read_mapping
 from scroll.sample import Space
 from stage2_2d.stack import LOG_ODDS_UNIT
 
@@ -208,7 +208,7 @@ def _check_pretrained(folder: Path, wanted: dict[str, Any]) -> None:
             raise MissingInputError(
                 f"{folder / name}: not there; copy a SegFormer (config.json, model.safetensors) into that folder"
             )
-    saved = read_json(folder / "config.json")
+    saved = read_mapping(folder / "config.json")
     for key in ("depths", "hidden_sizes"):
         if saved.get(key) != wanted[key]:
             raise InputError(
@@ -228,13 +228,17 @@ def _smp(decoder: str, options: SmpOptions, channels: int, outputs: int) -> "nn.
         hint = f"did you mean {' or '.join(near)}?" if near else str(error)[:120]
         raise InputError(f"stage2.options.encoder '{options.encoder}' does not suit '{decoder}'; {hint}") from None
     if options.pretrained_file is not None:
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
+
+        from scroll.damage import reading
 
         if not options.pretrained_file.exists():
             raise MissingInputError(
                 f"{options.pretrained_file}: not there; copy the encoder's safetensors to it, or remove stage2.options.pretrained_file"
             )
-        saved = load_file(options.pretrained_file)
+        with reading(options.pretrained_file, "an encoder's safetensors", "copy it again", (SafetensorError,)):
+            saved = load_file(options.pretrained_file)
         encoder = cast("nn.Module", network.encoder)
         shapes = {name: tensor.shape for name, tensor in encoder.state_dict().items()}
         fitting = {name: tensor for name, tensor in saved.items() if shapes.get(name) == tensor.shape}

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from ensemble.time_budget import HOUR_S
 from ensemble.validation import fragment_shapes, validate
+from scroll.children import command_environment
 from scroll.config_file import load_settings
 from scroll.errors import InputError, MissingInputError
+from scroll.processes import usable_cores
 
 GIB = 2**30
 NEEDED = (
@@ -152,9 +154,9 @@ class Job:
         command += ["--late-is-empty", "--tidy"] if self.is_of_cubes else []
         settings = [f"run_dir={self.run}", f"data.cache_dir={self.scratch / 'cache'}", *self.overrides]
         command += [part for setting in settings for part in ("--set", setting)]
-        environment = dict(os.environ)
+        environment = command_environment()
         if gpu is not None:  # processes that share cores wait for each other, unless each has its own
-            threads = max(1, len(os.sched_getaffinity(0)) // len(gpus()))
+            threads = max(1, usable_cores() // len(gpus()))
             environment = {"OMP_NUM_THREADS": str(threads), **environment, "CUDA_VISIBLE_DEVICES": gpus()[gpu]}
         return Process(command, environment, prefix)
 

@@ -10,8 +10,8 @@ touch, that of Gupta et al. 2022, "Learning topological interactions for multi-c
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from scroll.compiled import njit
 from scroll.metrics.connected import BoolVolume, Labels, connected_components
 
 Flags = npt.NDArray[np.bool_]

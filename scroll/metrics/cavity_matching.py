@@ -7,8 +7,8 @@ before with background, then the smaller number) dies.
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from scroll.compiled import njit
 from scroll.metrics.dual_faces import FILLED, OPEN, Flags, face_kinds, find, sides
 
 BoolVolume = npt.NDArray[np.bool_]

@@ -8,8 +8,8 @@ first axis that has one. So no cluster has to be tracked, only when each compone
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from scroll.compiled import njit
 from scroll.metrics.betti import components
 
 BoolVolume = npt.NDArray[np.bool_]

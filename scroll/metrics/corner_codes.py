@@ -8,7 +8,8 @@ Euler number, are sums over the 256 codes: count once, then take any dot product
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from scroll.compiled import njit
 
 CODES = 256
 Words = npt.NDArray[np.uint64]

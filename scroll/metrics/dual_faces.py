@@ -8,7 +8,8 @@ its voxels are.
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from scroll.compiled import njit
 
 BoolVolume = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int32]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from scipy.ndimage import find_objects
 
+from scroll.compiled import njit
 from scroll.metrics import betti, voi
 from scroll.metrics.connected import connected_components
 from scroll.metrics.topology import octant_counts

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from numba.typed import List
 
+from scroll.compiled import njit
 from scroll.metrics.dual_faces import OPEN, Flags, Ints, face_kinds, find, sides
 
 BoolVolume = npt.NDArray[np.bool_]

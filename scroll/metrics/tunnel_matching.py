@@ -10,8 +10,8 @@ Row reduction from there gives the same pairs as reducing the boundary matrices,
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from scroll.compiled import njit
 from scroll.metrics.tunnel_loops import Loops, tunnel_loops
 
 BoolVolume = npt.NDArray[np.bool_]

@@ -5,8 +5,8 @@ Source: Meila 2003, "Comparing clusterings by the variation of information"; sam
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from scroll.compiled import njit
 from scroll.metrics.connected import connected_components
 
 BoolVolume = npt.NDArray[np.bool_]

@@ -1,9 +1,9 @@
 """The scanner: density to grey values, with the blur, edges, noise, rings and cupping of a synchrotron scan."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.compiled import njit
 from scroll.phantom.fields import FloatArray, Seed, smooth_noise, stream
 from scroll.phantom.settings import CtSettings
 
@@ -97,7 +97,7 @@ def blur(volume: FloatArray, sigma_vox: float) -> None:
     _blur_rows(volume.reshape(-1, width), weights)
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def mirror(index: int, length: int) -> int:
     """The index inside 0..length-1 that a mirrored border shows at `index`."""
     period = 2 * length
@@ -105,7 +105,7 @@ def mirror(index: int, length: int) -> int:
     return index if index < length else period - 1 - index
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _blur_lines(volume: FloatArray, weights: FloatArray) -> None:
     """Along the middle axis of (outer, length, inner), a block of inner columns at a time."""
     outer, length, inner = volume.shape
@@ -127,7 +127,7 @@ def _blur_lines(volume: FloatArray, weights: FloatArray) -> None:
                 volume[o, i, start : start + wide] = total[:wide]
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _blur_rows(rows: FloatArray, weights: FloatArray) -> None:
     """Along the last axis of (rows, length)."""
     count, length = rows.shape

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.compiled import njit
 from scroll.phantom.ct import grey8, mirror, scan
 from scroll.phantom.fields import FloatArray, Seed, numbers, smooth_noise, stream
 from scroll.phantom.papyrus import Fibres, add_grains, draw_fibres
@@ -112,7 +112,7 @@ def _label_maps(wraps: Wraps, settings: CubeSettings, seed: Seed) -> tuple[Float
     return begin, gaps > np.quantile(gaps, 1 - share)
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _slope(warp, flat, z, y, x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Length of the gradient of the effective radius at a voxel: how many of its voxels one real voxel is."""
     deep, height, width = warp.shape
@@ -124,12 +124,12 @@ def _slope(warp, flat, z, y, x):  # type: ignore[no-untyped-def]  # noqa: ANN001
     return max(0.2, np.sqrt(along_z**2 + along_y**2 + along_x**2))
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _cover(depth, top, bottom):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     return max(0.0, min(depth + 0.5, bottom) - max(depth - 0.5, top))
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _papyrus(depth, top, thickness, gap, fray, recto, verso):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Density and papyrus share of a voxel at a depth below the undisturbed face; textures are (SUB_LAYERS,)."""
     middle = thickness / 2
@@ -143,7 +143,7 @@ def _papyrus(depth, top, thickness, gap, fray, recto, verso):  # type: ignore[no
     return density + strands * grain, min(1.0, share + strands)
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _roll(out, where, maps, flags, textures, labelled, numbers):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Fill `out` (density, label, ink, paper) voxel by voxel from the maps of the wraps."""
     density, label, ink, paper = out

@@ -1,11 +1,9 @@
 """Whole phantom data sets on disk: many pieces drawn in parallel, only what is missing, never mixed."""
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -17,6 +15,7 @@ from scroll.phantom.fragment import SMALLEST_ZYX, draw_fragment
 from scroll.phantom.settings import CubeSettings, FragmentSettings
 from scroll.phantom.surface import draw_surfaces
 from scroll.phantom.write import write_cube, write_fragment, write_surface
+from scroll.processes import processes_of, usable_cores
 from scroll.progress import progress
 
 NOTE = "synthetic: shows that a pipeline works, says nothing about real scrolls, ranks no architecture"
@@ -165,14 +164,14 @@ def _as_json(content: Any) -> Any:
 
 def run_jobs(missing: Sequence[Job], what: str, jobs: int | None = None) -> None:
     """Run each piece in a process of its own, `jobs` at a time (default one per core), with progress."""
-    workers = min(len(missing), jobs or os.cpu_count() or 1)
+    workers = min(len(missing), jobs or usable_cores())
     with progress(what, len(missing), "piece") as advance:
         if workers <= 1:
             for job in missing:
                 job()
                 advance()
             return
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with processes_of(workers) as pool:
             for done in as_completed([pool.submit(job) for job in missing]):
                 done.result()
                 advance()

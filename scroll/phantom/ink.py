@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from scroll.compiled import njit
 from scroll.phantom.fields import FloatArray, Seed, smooth_noise, stream
 from scroll.phantom.settings import InkSettings
 
@@ -108,7 +108,7 @@ def crack_net(shape: tuple[int, ...], cell_px: float, width_px: float, rng: np.r
     return _voronoi_edges(shape[0], shape[1], jitter, np.float32(cell_px), np.float32(width_px))
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _voronoi_edges(height: int, width: int, jitter: FloatArray, cell_px: float, width_px: float) -> FloatArray:
     cracks = np.zeros((height, width), np.float32)
     for y in range(height):

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.compiled import njit
 from scroll.phantom.fields import FloatArray, Seed, smooth_noise, stream
 from scroll.phantom.settings import SheetSettings
 
@@ -89,13 +89,13 @@ def lay(density: FloatArray, sheet: Sheet, fibres: Fibres) -> None:
     )
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _cover(z: int, top: float, bottom: float) -> float:
     """Share of the voxel centred on z that lies between two depths."""
     return max(0.0, min(z + 0.5, bottom) - max(z - 0.5, top))
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _texture(texture: FloatArray, depth: float, y: float, x: int) -> float:
     """Density at a depth 0 to 1 of a fibre layer, at row y (fractional) and column x; mirrored outside."""
     height = texture.shape[1]
@@ -109,7 +109,7 @@ def _texture(texture: FloatArray, depth: float, y: float, x: int) -> float:
     return texture[layer, row, x] * (1 - share) + texture[layer, min(row + 1, height - 1), x] * share
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _lay(density, depths, present, fibres, film, film_vox, film_density):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     face, middle, bottom, gap, fray = depths
     recto, verso, bend = fibres
@@ -144,7 +144,7 @@ def add_grains(density: FloatArray, grains_per_vox: float, rng: np.random.Genera
     _speckle(density, centres, radii, weights)
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _speckle(density: FloatArray, centres: FloatArray, radii: FloatArray, weights: FloatArray) -> None:
     deep, height, width = density.shape
     for n in range(radii.size):

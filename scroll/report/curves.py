@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from scroll.damage import reading
 from scroll.errors import InputError
 from scroll.report.charts import COLOURS, chart
 
@@ -30,6 +31,13 @@ def read_histories(run_dir: Path) -> dict[str, list[History]]:
 
 
 def _read(path: Path) -> History:
+    with reading(
+        path, "a history of losses, a line a step", "delete the lines that are none and write the report again"
+    ):
+        return _parsed(path)
+
+
+def _parsed(path: Path) -> History:
     curves: dict[str, Curve] = {"loss": [], "validation_loss": []}
     lines = path.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, start=1):

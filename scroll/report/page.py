@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scroll.files import read_json, write_text
+from scroll.damage import reading
+from scroll.files import read_mapping, write_text
 from scroll.report.charts import reliability_svg, sweep_svg
 from scroll.report.curves import curve_svg, read_histories
 from scroll.report.pictures import FOUND, INVENTED, LEGEND, MAX_WIDTH_PX, MISSED, NOT_SCORED, SHEET_COLOURS
@@ -57,7 +58,7 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     score_path = output_dir / "score.json"
-    score = read_json(score_path) if score_path.exists() else {}
+    score = read_mapping(score_path) if score_path.exists() else {}
     views = _views(output_dir, score.get("fragments", []))
     kind = next((view["kind"] for view in views.values()), "")
     script = (
@@ -68,9 +69,10 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     page.filters |= {"signed": signed, "figure": figure}
+    with reading(score_path, "a score as ensemble/predict.py writes it", "delete it and score the run again"):
+        scored = _about(score, run_dir) | _shown(output_dir, score)
     html = page.get_template(TEMPLATE).render(
-        **_about(score, run_dir),
-        **_shown(output_dir, score),
+        **scored,
         style=(HERE / STYLE).read_text("utf-8"),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -79,7 +81,7 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
         curves=[(trained, curve_svg(trained, histories)) for trained, histories in read_histories(run_dir).items()],
         receipts=receipts([run_dir, output_dir]),
         made_with=made_with([run_dir, output_dir]),
-        settings=settings.read_text(encoding="utf-8") if settings.exists() else "",
+        settings=settings.read_text(encoding="utf-8", errors="replace") if settings.exists() else "",
         most_rows=MOST_ROWS,
         score_path=score_path,
         run_dir=run_dir,
@@ -115,7 +117,7 @@ def _shown(output_dir: Path, score: Mapping[str, Any]) -> dict[str, Any]:
     names, paths = _pictures(output_dir, score.get("fragments", []))
     patches = score.get("patches", [])
     of_patches = [output_dir / path for one in patches for cuts in one["cuts"].values() for path in cuts.values()]
-    placebo = read_json(output_dir / PLACEBO) if (output_dir / PLACEBO).exists() else {}
+    placebo = read_mapping(output_dir / PLACEBO) if (output_dir / PLACEBO).exists() else {}
     of_placebo = [picture for fragment in placebo.get("fragments", []) for picture in fragment["pictures"]]
     of_all = (path for of_fragment in paths.values() for path in of_fragment)
     sources = _within_budget([*of_patches, *of_all, *(output_dir / picture["path"] for picture in of_placebo)])
@@ -164,7 +166,7 @@ def _views(output_dir: Path, named: Sequence[str]) -> dict[str, Any]:
     for name in named:
         path = output_dir / name / "view.json"
         if path.exists() and path.stat().st_size <= left:
-            views[name] = read_json(path)
+            views[name] = read_mapping(path, kind=str)
             left -= path.stat().st_size
     return views
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scroll.files import read_json
+from scroll.damage import reading
+from scroll.files import read_mapping
 from scroll.receipt import NAME
 
 LISTED = 200  # receipts
@@ -96,7 +97,11 @@ def receipts(folders: Sequence[Path]) -> list[dict[str, str]]:
 
 
 def _receipt_row(path: Path) -> dict[str, str]:
-    said = read_json(path)
+    with reading(path, "a receipt", "delete its folder and run the step that made it again"):
+        return _as_row(path, read_mapping(path))
+
+
+def _as_row(path: Path, said: dict[str, Any]) -> dict[str, str]:
     made_by = said.get("made_by", {})
     code = made_by.get("code", {})
     weights = said.get("weights", {})
@@ -122,8 +127,8 @@ def made_with(folders: Sequence[Path]) -> str:
     paths = sorted(
         (path for folder in folders for path in folder.rglob(NAME)), key=lambda path: path.stat().st_mtime_ns
     )
-    made_by = read_json(paths[-1]).get("made_by", {}) if paths else {}
-    if not made_by:
+    made_by = read_mapping(paths[-1]).get("made_by") if paths else None
+    if not isinstance(made_by, dict) or not isinstance(made_by.get("packages", {}), dict):
         return ""
     packages = ", ".join(f"{name} {number}" for name, number in made_by.get("packages", {}).items())
     return f"Python {made_by.get('python')} on {made_by.get('machine')}; {packages}"

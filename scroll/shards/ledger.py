@@ -60,7 +60,7 @@ class Ledger:
     def _current(self, kind: str, shard: Shard) -> dict[str, Any] | None:
         """What is noted of a shard with this key."""
         line = _read(self._line(kind, shard))
-        return line if line is not None and line.get("key") == self.key else None
+        return line if line is not None and line.get("key") == self.key and _is_whole(line) else None
 
     def record(self, outcome: Outcome) -> None:
         """Note a shard that is written, or why it could not be; the note is there whole or not at all."""
@@ -74,7 +74,7 @@ class Ledger:
         """The notes of one level, "done" or "failed", each with its shard, worker, seconds, retries and time."""
         for path in (self.folder / kind / str(level)).glob("*/*.json"):
             line = _read(path)
-            if line is not None and line.get("key") == self.key:
+            if line is not None and line.get("key") == self.key and _is_whole(line):
                 yield line
 
     def done(self, level: int) -> set[Index]:
@@ -175,9 +175,19 @@ def _read(path: Path) -> dict[str, Any] | None:
     """A note; None where there is none, or where it is damaged (the shard is then done again)."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _is_whole(line: dict[str, Any]) -> bool:
+    """Whether a note holds what is read from it; a damaged one counts for nothing, and its shard is done again."""
+    shard, seconds, at = line.get("shard"), line.get("seconds"), line.get("at")
+    index = shard.get("index") if isinstance(shard, dict) else None
+    is_placed = isinstance(index, list) and len(index) == 3 and all(type(number) is int for number in index)
+    is_timed = isinstance(seconds, dict) and all(isinstance(value, int | float) for value in seconds.values())
+    counts = (line.get("retries"), line.get("files"))
+    return is_placed and is_timed and isinstance(at, int | float) and all(type(count) is int for count in counts)
 
 
 def _index(line: dict[str, Any]) -> Index:

@@ -2,16 +2,15 @@
 
 import os
 import pickle
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection
 from typing import Any
 
+from scroll.children import family
 from scroll.errors import WorkerDiedError
-from scroll.processes import environment
+from scroll.processes import environment, usable_cores
 from scroll.shards.engines import Hand, hand_out, in_this_process
 from scroll.shards.grid import Shard
 from scroll.shards.ledger import Ledger, Outcome
@@ -36,7 +35,7 @@ class LocalEngine:
 
     def _threads(self) -> str:
         """Cores are shared out, unless the caller's environment says otherwise."""
-        cores = len(os.sched_getaffinity(0)) // self.workers
+        cores = usable_cores() // self.workers
         return os.environ.get("OMP_NUM_THREADS", str(max(1, cores)))
 
 
@@ -52,7 +51,7 @@ class _Processes:
         ] = {}  # number, card -> process, our end of its pipe
 
     def start(self) -> Hand:
-        context, number = get_context("spawn"), self._started
+        context, number = family(), self._started
         self._started += 1
         ours, theirs = context.Pipe()
         settings, card = {"OMP_NUM_THREADS": self.threads}, None
@@ -60,7 +59,7 @@ class _Processes:
             busy = [used for _, used in self._at_work]
             card = min(self.devices, key=busy.count)  # a dead one's is free again; several may share one
             settings["CUDA_VISIBLE_DEVICES"] = card
-        process = context.Process(target=_serve, args=(theirs, self.job, f"worker{number}"), daemon=True)
+        process: Any = context.Process(target=_serve, args=(theirs, self.job, f"worker{number}"), daemon=True)
         with environment(**settings):  # read when the child starts, before anything asks for a card
             process.start()
         theirs.close()  # ours alone is left here: the pipe ends with the child
@@ -99,8 +98,6 @@ class _Processes:
 
 def _serve(ends: Any, job_bytes: bytes, name: str) -> None:
     """Do the shards that come through the pipe until it closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which then ends this one
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     job: Job = pickle.loads(job_bytes)
     with Ledger(job.ledger, job.key).working(job.part):
         worker = Worker(job, name)
@@ -113,11 +110,3 @@ def _serve(ends: Any, job_bytes: bytes, name: str) -> None:
                 return
             except (EOFError, OSError):
                 return
-
-
-def _end_with_parent() -> None:
-    """Whose driver was killed works on for nobody, and would be in the way of the next one."""
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)

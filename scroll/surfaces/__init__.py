@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import ModuleType
 
+from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
 from scroll.links import refuse_dead_link
 from scroll.surfaces import layer_stack, obj, ppm, tifxyz
@@ -24,11 +25,12 @@ def open_surface(path: str | Path) -> Surface:
     path = path_or_url(path)
     if isinstance(path, Url):
         raise InputError(f"{path}: surfaces are read from disk; expected a path: download it first")
-    if not refuse_dead_link(path).exists():
-        raise MissingInputError(f"{path}: not there; expected a surface: check the spelling, or download it first")
-    for reader in READERS.values():
-        if reader.recognises(path):
-            surface: Surface = reader.open(path)
-            return surface
+    with reading(path, "a surface", "copy or write it again"):
+        if not refuse_dead_link(path).exists():
+            raise MissingInputError(f"{path}: not there; expected a surface: check the spelling, or download it first")
+        for reader in READERS.values():
+            if reader.recognises(path):
+                surface: Surface = reader.open(path)
+                return surface
     known = "; ".join(reader.UNDERSTANDS for reader in READERS.values())
     raise InputError(f"{path}: not a surface that can be read; expected one of: {known}: point at one of these")

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from scroll.compiled import njit
 from scroll.errors import InputError
 from scroll.surfaces.surface import INVALID, Surface, normals_of
 

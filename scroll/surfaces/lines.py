@@ -8,8 +8,9 @@ by the same expression and none lets the compiler fuse it; so a line whose ends 
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from scroll.compiled import njit
 
 NOWHERE = -1
 Triple = tuple[int, int, int]

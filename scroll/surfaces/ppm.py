@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.beside import ENDINGS, MASK, files_beside, read_beside
+from scroll.damage import reads
 from scroll.errors import InputError
 from scroll.files import written_aside
 from scroll.surfaces.lazy_grid import LazyGrid
@@ -34,6 +35,7 @@ def recognises(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() == ".ppm"
 
 
+@reads("a whole .ppm")
 def open(path: Path) -> Surface:
     """Open a per-pixel map lazily: only the header is read, and of the values what is sliced; a cell is one voxel.
 

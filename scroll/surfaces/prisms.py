@@ -9,8 +9,9 @@ walls, so that no voxel is missed between them.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from scroll.compiled import njit
 
 ROUNDS = 12
 CONVERGED = 1e-6

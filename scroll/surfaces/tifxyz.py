@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.damage import reads
 from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json, write_json, written_aside
 from scroll.links import refuse_dead_link
@@ -39,6 +40,7 @@ def recognises(path: Path) -> bool:
     return any(file.is_file() or file.is_symlink() for file in files)
 
 
+@reads("a whole tifxyz folder")
 def open(path: Path) -> Surface:
     """Read a tifxyz folder into memory; points are float32, normals those of the grid.
 

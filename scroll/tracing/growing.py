@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from scroll.compiled import njit
 from scroll.tracing.ridges import Ridges
 
 CELL_VOX = 2.0

@@ -5,9 +5,10 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+
+from scroll.compiled import njit
 
 Floats = NDArray[np.float32]
 BLOCK_VOX, HALO_VOX = 96, 16

@@ -50,14 +50,15 @@ def napari_layers(shown: Sequence[Shown]) -> list[Layer]:
 def _layer(one: Shown) -> Layer:
     is_labels = one.kind == "labels"
     levels = [Lazy(level, is_labels) for level in one.levels]
-    z, y, x = (first + step / 2 for first, step in zip(one.first_um, one.steps_um[0], strict=True))
     options: dict[str, Any] = {
         "data": levels if len(levels) > 1 else levels[0],
         "multiscale": len(levels) > 1,
         "name": one.name,
         "scale": one.steps_um[0],
         "units": ("um", "um", "um"),
-        "translate": (z, y, x),  # of the first voxel's centre
+        "translate": tuple(
+            at + step / 2 for at, step in zip(one.first_um, one.steps_um[0], strict=True)
+        ),  # of the first voxel's centre
         "opacity": 0.5 if is_labels else 1.0,
     }
     if is_labels:

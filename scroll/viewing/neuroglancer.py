@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from scroll.errors import InputError
 from scroll.viewing.shown import Shown
@@ -12,7 +12,7 @@ VIEWER = "https://neuroglancer-demo.appspot.com"
 METRES = 1e-6  # in a micrometre
 GREY = "#uicontrol invlerp normalized\nvoid main() {\n  emitGrayscale(normalized());\n}\n"
 ORANGE = """\
-#uicontrol invlerp normalized(range=[0, 1])
+#uicontrol invlerp normalized
 #uicontrol vec3 color color(default="#e69f00")
 void main() {
   emitRGBA(vec4(color, normalized()));
@@ -33,14 +33,11 @@ def state(shown: Sequence[Shown], address: str) -> dict[str, Any]:
         raise InputError(f"viewer: the layers are {names}; expected at least one, each with a name of its own")
     first = shown[0]
     z_um, y_um, x_um = first.steps_um[0]
-    _, height, width = first.levels[0].shape
-    z, y, x = (
-        length / 2 + begin / um
-        for length, begin, um in zip(first.levels[0].shape, first.first_um, first.steps_um[0], strict=True)
-    )
+    at_z, at_y, at_x = first.first_um
+    depth, height, width = first.levels[0].shape
     return {
         "dimensions": {"x": [x_um * METRES, "m"], "y": [y_um * METRES, "m"], "z": [z_um * METRES, "m"]},
-        "position": [x, y, z],
+        "position": [width / 2 + at_x / x_um, height / 2 + at_y / y_um, depth / 2 + at_z / z_um],
         "crossSectionScale": max(1.0, max(height, width) / 500),
         "layers": [_layer(one, f"zarr://{address}/{number}/") for number, one in enumerate(shown)],
         "layout": "4panel",
@@ -51,10 +48,40 @@ def _layer(one: Shown, source: str) -> dict[str, Any]:
     layer: dict[str, Any] = {"name": one.name, "source": source}
     if one.kind == "labels":
         return layer | {"type": "segmentation", "segments": ["1"], "selectedAlpha": 0.5, "notSelectedAlpha": 0.25}
-    if one.kind == "probability":
-        return layer | {"type": "image", "shader": ORANGE, "opacity": 0.7, "blend": "default"}
     controls = {"normalized": {"range": list(one.grey_range())}}
+    if one.kind == "probability":
+        return layer | {
+            "type": "image",
+            "shader": ORANGE,
+            "shaderControls": controls,
+            "opacity": 0.7,
+            "blend": "default",
+        }
     return layer | {"type": "image", "shader": GREY, "shaderControls": controls, "opacity": 1}
+
+
+def origin_of(viewer: str) -> str:
+    """What a browser says of where the page of this viewer comes from.
+
+    >>> origin_of("https://neuroglancer-demo.appspot.com:443/#!"), origin_of("http://localhost:8000/v/")
+    ('https://neuroglancer-demo.appspot.com', 'http://localhost:8000')
+
+    Raises:
+        InputError: it is no address, or one with a password, which would be printed.
+    """
+    try:
+        parts = urlsplit(viewer)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        parts, host, port = urlsplit(""), None, None
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or not host.isascii():
+        raise InputError(
+            f"--viewer {viewer}: expected the address of a Neuroglancer without a password, such as {VIEWER}"
+        )
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + (
+        "" if port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{port}"
+    )
 
 
 def link(content: dict[str, Any], viewer: str = VIEWER) -> str:

@@ -1,12 +1,19 @@
 """Serves volumes to a viewer in a browser on this machine, as OME-Zarr 0.4 whose chunks are cut and converted when asked for.
 
 Neuroglancer reads no float16 (its datasource/zarr/README.md lists what it reads), and no TIFF: so a probability goes out as
-float32, and whatever `open_volume` opens as raw chunks. Nothing but these volumes can be reached.
+float32, and whatever `open_volume` opens as raw chunks. Nothing but these volumes can be reached, and only by who knows
+the address: every page that this machine's browser shows can ask a server on it, so the address holds a token that none can
+guess, the one page that is meant is named (its origin), and a name that only points here (DNS rebinding) is refused.
 """
 
 import json
 import re
-from collections.abc import Sequence
+import secrets
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,14 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError
+from scroll.viewing.neuroglancer import VIEWER, origin_of
 from scroll.viewing.shown import Shown
 
 CHUNK = 64  # voxels along each axis
-LIMITS = re.compile(r"bytes=(\d*)-(\d*)")
-CHUNK_PATH = re.compile(r"(\d+)/(\d+)/(\d+)/(\d+)")
+LIMITS = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+NUMBER = re.compile(r"[0-9]{1,9}")
+CHUNK_PATH = re.compile(r"([0-9]{1,9})/([0-9]{1,9})/([0-9]{1,9})/([0-9]{1,9})")
+MOST_CONNECTIONS = 32  # at once; a browser opens six
+SILENT_S = 30.0  # after which a connection that asks for nothing is closed; a browser opens another
 READABLE = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32")
-CORS = {
-    "Access-Control-Allow-Origin": "*",
+CORS = {  # beside the origin that may read
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
     "Access-Control-Allow-Headers": "Range, Content-Type",
     "Access-Control-Expose-Headers": "Content-Range, Content-Length, Accept-Ranges",
@@ -41,32 +51,83 @@ def served_dtype(one: Shown) -> np.dtype[Any]:
 
 
 class VolumeServer(ThreadingHTTPServer):
-    """Serves `shown[n]` below /n/ at `address`; `serve_forever` begins, on this machine alone.
+    """Serves `shown[n]` below /n/ at `address`, which holds a secret; `serve_forever` begins, on this machine alone.
+
+    Of pages in a browser, only those of `viewer` may read.
 
     Raises:
-        InputError: the port is taken.
+        InputError: the port is taken, or `viewer` is no address.
     """
 
     daemon_threads = True
+    request_queue_size = 128
 
-    def __init__(self, shown: Sequence[Shown], port: int = 0) -> None:
+    def __init__(self, shown: Sequence[Shown], port: int = 0, viewer: str = VIEWER) -> None:
         self.shown = list(shown)
+        self.origin = origin_of(viewer)
+        self.token = secrets.token_urlsafe(24)
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._idle: dict[socket.socket, None] = {}  # connections that wait for a request, the longest first
         try:
             super().__init__(("127.0.0.1", port), _Handler)
-        except OSError as error:
-            raise InputError(f"port {port}: cannot be used ({error.strerror}); give another --port") from None
-        self.address = f"http://127.0.0.1:{self.server_port}"
+        except (OSError, OverflowError) as error:
+            raise InputError(
+                f"port {port}: cannot be used ({getattr(error, 'strerror', error)}); give another --port"
+            ) from None
+        self.hosts = (f"127.0.0.1:{self.server_port}", f"localhost:{self.server_port}")
+        self.address = f"http://{self.hosts[0]}/{self.token}"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for each connection, up to a bound; beyond it, the one that has been silent for longest is closed."""
+        while not self._free.acquire(timeout=0 if self._idle else 0.05):
+            silent = next(iter(self._idle.copy()), None)
+            if silent is not None and self._idle.pop(silent, silent) is None:
+                with suppress(OSError):
+                    silent.shutdown(socket.SHUT_RDWR)
+        self._idle[request] = None
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Until the connection is closed."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._idle.pop(request, None)
+            self._free.release()
+
+    @contextmanager
+    def at_work_for(self, request: socket.socket) -> Iterator[None]:
+        """While the connection is answered it is not closed to make room."""
+        self._idle.pop(request, None)
+        yield
+        self._idle[request] = None
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """One line of what is not just a browser that went away."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError | TimeoutError):
+            print(f"viewer's server: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+
+    def asked(self, path: str) -> str | None:
+        """What is asked for, where the path begins with the token; None otherwise."""
+        token, _, rest = path.partition("?")[0].strip("/").partition("/")
+        is_known = secrets.compare_digest(token.encode(errors="replace"), self.token.encode())
+        return rest if is_known else None
 
     def content(self, path: str) -> bytes | None:
         """What lies at `path` ("0/.zattrs", "0/1/.zarray", "0/1/2/3/4"); None where nothing does."""
         number, _, rest = path.partition("/")
-        if not number.isdecimal() or int(number) >= len(self.shown):
+        if not NUMBER.fullmatch(number) or int(number) >= len(self.shown):
             return None
         one = self.shown[int(number)]
         if rest in (".zgroup", ".zattrs"):
             return json.dumps({"zarr_format": 2} if rest == ".zgroup" else attributes(one)).encode()
         level, _, name = rest.partition("/")
-        if not level.isdecimal() or int(level) >= len(one.levels):
+        if not NUMBER.fullmatch(level) or int(level) >= len(one.levels):
             return None
         if name == ".zarray":
             return json.dumps(array_metadata(one, int(level))).encode()
@@ -86,7 +147,7 @@ def attributes(one: Shown) -> dict[str, Any]:
                 {"type": "scale", "scale": list(steps)},
                 {
                     "type": "translation",
-                    "translation": [first + step / 2 for first, step in zip(one.first_um, steps, strict=True)],
+                    "translation": [at + step / 2 for at, step in zip(one.first_um, steps, strict=True)],
                 },
             ],
         }
@@ -126,29 +187,54 @@ def _chunk(one: Shown, level: int, place: tuple[int, ...]) -> bytes | None:
     box = tuple(slice(first, first + edge) for first, edge in zip(begin, chunks, strict=True))
     values: NDArray[Any] = np.zeros(chunks, served_dtype(one).newbyteorder("<"))
     cut = volume[box]
+    if one.kind == "probability" and cut.dtype.kind == "f":
+        cut = np.nan_to_num(cut, nan=0.0)  # where nobody predicted nothing is drawn
     values[tuple(slice(0, length) for length in cut.shape)] = cut
     return values.tobytes()
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    timeout = SILENT_S
     disable_nagle_algorithm = True  # or a chunk waits 40 ms for the browser to acknowledge the headers
     server: VolumeServer
 
     def do_GET(self) -> None:
         """A file, or the range of it that is asked for."""
-        self._answer(is_body_sent=True)
+        with self.server.at_work_for(self.connection):
+            self._answer(is_body_sent=True)
 
     def do_HEAD(self) -> None:
         """As GET, without the content."""
-        self._answer(is_body_sent=False)
+        with self.server.at_work_for(self.connection):
+            self._answer(is_body_sent=False)
 
     def do_OPTIONS(self) -> None:
         """What a browser asks before it asks."""
-        self._send(HTTPStatus.NO_CONTENT, b"", {}, is_body_sent=True)
+        is_meant = self._is_meant() and self.server.asked(self.path) is not None
+        self._send(HTTPStatus.NO_CONTENT if is_meant else HTTPStatus.FORBIDDEN, b"", {}, is_body_sent=True)
+
+    def _is_meant(self) -> bool:
+        """Whether this server was asked by its own name, and by nobody or by the page that may ask."""
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # what follows is no request
+        origins = self.headers.get_all("Origin", [])
+        is_here = len(self.headers.get_all("Host", [])) == 1 and self.headers["Host"].lower() in self.server.hosts
+        return is_here and all(
+            secrets.compare_digest(one.encode(errors="replace"), self.server.origin.encode()) for one in origins
+        )
 
     def _answer(self, is_body_sent: bool) -> None:
-        content = self.server.content(self.path.partition("?")[0].strip("/"))
+        if not self._is_meant():
+            self._send(HTTPStatus.FORBIDDEN, b"", {}, is_body_sent)
+            return
+        path = self.server.asked(self.path)
+        try:
+            content = None if path is None else self.server.content(path)
+        except (InputError, OSError, MemoryError) as error:
+            print(f"viewer: {path}: {' '.join(str(error).split())}", file=sys.stderr)
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, b"", {}, is_body_sent)
+            return
         if content is None:
             self._send(HTTPStatus.NOT_FOUND, b"", {}, is_body_sent)
             return
@@ -167,8 +253,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.PARTIAL_CONTENT, content[begin:end], headers, is_body_sent)
 
     def _send(self, status: HTTPStatus, body: bytes, headers: dict[str, str], is_body_sent: bool) -> None:
+        self.close_connection |= status == HTTPStatus.FORBIDDEN
         self.send_response(status)
-        for name, value in {**CORS, "Accept-Ranges": "bytes", "Content-Length": str(len(body)), **headers}.items():
+        about = {
+            "Accept-Ranges": "bytes",
+            "Content-Length": str(len(body)),
+            "Vary": "Origin",
+            "Cache-Control": "private",
+        }
+        if self.headers.get("Origin") == self.server.origin and status != HTTPStatus.FORBIDDEN:
+            about |= {"Access-Control-Allow-Origin": self.server.origin, **CORS}
+        for name, value in {**about, "X-Content-Type-Options": "nosniff", **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         if is_body_sent:

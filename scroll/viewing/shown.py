@@ -1,24 +1,29 @@
 """What a viewer is shown: a volume with all its levels, where it lies in space, and whether it is CT, probability or label."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from scroll.damage import reads
 from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json
 from scroll.receipt import NAME as RECEIPT
 from scroll.volumes import ome_zarr, open_volume
+from scroll.volumes.shard_output import ABOUT as WHOLE_SCROLL
 from scroll.volumes.volume import Volume
 
 Kind = Literal["image", "probability", "labels"]
 Triple = tuple[float, float, float]
 NO_SIZE_UM = 1.0  # of a voxel, where nothing tells: then lengths are in voxels
 SAMPLES_PER_AXIS = 24
-MAPS = ("prob.zarr", "flat.zarr", "ink.zarr")  # of a run
+PROB = "prob.zarr"
+MAPS = (PROB, "flat.zarr", "ink.zarr")  # of a run
+NOWHERE = (0, 0, 0)
+MOST_BIN = 1024
 DARKEST_PERCENT, BRIGHTEST_PERCENT = 1.0, 99.5
 
 
@@ -30,39 +35,39 @@ class Shown:
         name: as the viewer lists it.
         levels: (Z, Y, X) each, finest first.
         steps_um: edges of a voxel along z, y, x of each level.
-        first_z_um: where its first layer begins; of a depth window of a stack, or of a cut-out, that is not 0.
-        first_yx_um: the same along y and x.
+        first_um: where it begins along z, y, x; of a depth window of a stack, and of a cut-out of a scroll, that is not 0.
     """
 
     name: str
     kind: Kind
     levels: Sequence[Volume]
     steps_um: Sequence[Triple]
-    first_z_um: float = 0.0
-    first_yx_um: tuple[float, float] = (0.0, 0.0)
-
-    @property
-    def first_um(self) -> Triple:
-        """Where it begins along z, y, x."""
-        return (self.first_z_um, *self.first_yx_um)
+    first_um: Triple = (0.0, 0.0, 0.0)
 
     def grey_range(self) -> tuple[float, float]:
-        """Dark and bright end of a grey scale: 0 and 1 of a probability, else percentiles of a lattice of its coarsest voxels."""
+        """Dark and bright end of a grey scale: of a probability where it is 0 and 1, else percentiles of its coarsest voxels.
+
+        A probability in whole numbers, as `predict_scroll` writes it, is 1 at the largest. Voxels that are not finite count
+        for nothing.
+        """
         if self.kind == "probability":
-            return 0.0, 1.0
+            dtype = self.levels[0].dtype
+            return 0.0, 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
         coarsest = self.levels[-1]
         middle = tuple(slice(None, None, max(1, length // SAMPLES_PER_AXIS)) for length in coarsest.shape[1:])
         layers = range(0, coarsest.shape[0], max(1, coarsest.shape[0] // SAMPLES_PER_AXIS))
         values = np.stack([coarsest[(layer, *middle)] for layer in layers])
-        low, high = np.percentile(values.astype(np.float32), (DARKEST_PERCENT, BRIGHTEST_PERCENT))
+        finite = values[np.isfinite(values)].astype(np.float32)
+        low, high = np.percentile(finite, (DARKEST_PERCENT, BRIGHTEST_PERCENT)) if finite.size else (0.0, 1.0)
         return float(low), float(max(high, low + 1))
 
 
+@reads("a volume")
 def look_at(path: Path, labels: bool = False, voxel_um: float | None = None) -> Shown:
-    """What lies at `path` (any volume, or a map that a run wrote) as a layer; floating numbers are probabilities.
+    """What lies at `path` (any volume, or a map that a run wrote) as a layer.
 
-    `voxel_um` is the size where nothing tells one. The layers of a run's depth window are put where they lie in the stack
-    that the receipt beside them names.
+    Floating numbers are probabilities, and so is what `predict_scroll` wrote. `voxel_um` is the size where nothing tells
+    one. A run's depth window or cut-out is put where the receipt beside it says that it lies.
 
     Raises:
         MissingInputError: nothing is there.
@@ -72,13 +77,18 @@ def look_at(path: Path, labels: bool = False, voxel_um: float | None = None) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that nothing tells the size is dealt with here
         levels = _levels(path, voxel_um) if is_zarr else [open_volume(path)]
-    kind: Kind = "labels" if labels else "probability" if levels[0].dtype.kind == "f" else "image"
-    bin_yx = int(ome_zarr.read_attributes(path).get("bin_yx", 1)) if is_zarr else 1
+    attributes = ome_zarr.read_attributes(path) if is_zarr else {}
+    is_probability = levels[0].dtype.kind == "f" or WHOLE_SCROLL in attributes
+    kind: Kind = "labels" if labels else "probability" if is_probability else "image"
+    bin_yx = _bin(path, attributes)
     step_um = levels[0].voxel_um or voxel_um or NO_SIZE_UM
     edges = (step_um, step_um * bin_yx, step_um * bin_yx)
-    steps = [_step(level, edges) for level in levels]
-    z, y, x = (at * edge for at, edge in zip(levels[0].place.begin, edges, strict=True))
-    return Shown(_name(path), kind, levels, steps, z + _first_layer(path, levels[0].shape[0]) * step_um, (y, x))
+    begin = levels[0].place.begin
+    first = (
+        begin if any(begin) else _first_voxel(path, levels[0].shape[0])
+    )  # maps of before name it in their receipt alone
+    z, y, x = (at * edge for at, edge in zip(first, edges, strict=True))
+    return Shown(_name(path), kind, levels, [_step(level, edges) for level in levels], (z, y, x))
 
 
 def look_at_all(volumes: Sequence[Path], labels: Sequence[Path], voxel_um: float | None = None) -> list[Shown]:
@@ -117,19 +127,44 @@ def _name(path: Path) -> str:
     return "/".join(path.absolute().parts[-3 if path.name in MAPS else -2 :])
 
 
-def _first_layer(path: Path, layers: int) -> int:
-    """Where a run's map begins in its stack, from the receipt beside it: its depth window, or of a flat one the sheet's centre.
+def _bin(path: Path, attributes: Mapping[str, Any]) -> int:
+    found = attributes.get("bin_yx", 1)
+    if type(found) is not int or not 1 <= found <= MOST_BIN:
+        raise InputError(
+            f"{path}: bin_yx is {found!r}; expected a whole number from 1 to {MOST_BIN}: mend its attributes"
+        )
+    return found
 
-    0 where no receipt says so, or the stack is gone or was turned round.
+
+def _first_voxel(path: Path, layers: int) -> Triple:
+    """Where a run's map begins, from the receipt beside it: a cut-out of a scroll at its origin; of a stack only z is not 0.
+
+    There it is the depth window's first layer, or of a flat one the sheet's centre. 0 where no receipt says so, or the
+    stack is gone or was turned round.
     """
     receipt_path = path.parent / RECEIPT
     receipt = read_json(receipt_path) if receipt_path.is_file() else {}
-    if "source" not in receipt or receipt.get("is_flipped") or "cube" in receipt:
-        return 0
+    if not isinstance(receipt, dict) or receipt.get("is_flipped") or "cube" in receipt:
+        return NOWHERE
+    if path.name == PROB and "origin_zyx" in receipt:
+        z, y, x = _whole_numbers(receipt_path, receipt, "origin_zyx", 3)
+        return z, y, x
+    if not isinstance(receipt.get("source"), str):  # of several segments, as of none, there is no stack
+        return NOWHERE
     try:
-        centre = open_volume(receipt["source"]).shape[0] // 2 + int(receipt.get("shift_layers", 0))
+        centre = open_volume(receipt["source"]).shape[0] // 2
     except InputError:
-        return 0
-    if path.name == "prob.zarr" and "depth" in receipt:
-        return int(centre + receipt["depth"][0])
-    return centre if layers == 1 else 0
+        return NOWHERE
+    (shift,) = _whole_numbers(receipt_path, {"shift_layers": [receipt.get("shift_layers", 0)]}, "shift_layers", 1)
+    if path.name == PROB and "depth" in receipt:
+        return centre + shift + _whole_numbers(receipt_path, receipt, "depth", 2)[0], 0, 0
+    return (centre + shift if layers == 1 else 0), 0, 0
+
+
+def _whole_numbers(path: Path, receipt: Mapping[str, Any], name: str, count: int) -> list[int]:
+    found = receipt[name]
+    if not isinstance(found, list) or len(found) != count or any(type(one) is not int for one in found):
+        raise InputError(
+            f"{path}: {name} is {found!r}; expected {count} whole numbers: delete it and run the step that made it"
+        )
+    return found

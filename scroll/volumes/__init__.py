@@ -4,6 +4,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
 from scroll.links import refuse_dead_link
 from scroll.volumes import npy, ome_zarr, tiff_cube, tiff_stack
@@ -29,12 +30,13 @@ def open_volume(path: str | Path, voxel_um: float | None = None, remote: "Remote
     path = path_or_url(path)
     if isinstance(path, Url):
         return ome_zarr.open(path, voxel_um, remote=remote)
-    if not refuse_dead_link(path).exists():
-        raise MissingInputError(f"{path}: not there; expected a volume: check the spelling, or download it first")
-    for reader in READERS.values():
-        if reader.recognises(path):
-            volume: Volume = reader.open(path, voxel_um)
-            return volume
+    with reading(path, "a volume", "copy or write it again"):
+        if not refuse_dead_link(path).exists():
+            raise MissingInputError(f"{path}: not there; expected a volume: check the spelling, or download it first")
+        for reader in READERS.values():
+            if reader.recognises(path):
+                volume: Volume = reader.open(path, voxel_um)
+                return volume
     known = "; ".join(reader.UNDERSTANDS for reader in READERS.values())
     raise InputError(f"{path}: not a volume that can be read; expected one of: {known}: point at one of these")
 

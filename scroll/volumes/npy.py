@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.damage import reads
 from scroll.errors import InputError
 from scroll.volumes.volume import Volume
 from scroll.volumes.voxel_size import recorded_voxel_um
@@ -22,6 +23,7 @@ def recognises(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in (".npy", ".npz")
 
 
+@reads("a whole numpy file")
 def open(path: Path, voxel_um: float | None = None) -> Volume:
     """Open a numpy file as a (Z, Y, X) volume: .npy lazily, .npz in memory (meant for small samples).
 

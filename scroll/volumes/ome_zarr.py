@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from scroll.damage import reads
 from scroll.errors import InputError, MissingInputError
 from scroll.progress import progress
 from scroll.volumes.binning import block_mean
@@ -34,6 +35,7 @@ def recognises(path: Path | Url) -> bool:
     return path.is_dir() and (path.suffix == ".zarr" or any((path / name).is_file() for name in METADATA))
 
 
+@reads("a whole zarr")
 def open(
     path: str | Path,
     voxel_um: float | None = None,
@@ -76,6 +78,7 @@ def open(
     return Volume(_kept_in_memory(spaces) if isinstance(path, Url) else spaces, whole, voxel_um, place)
 
 
+@reads("a whole zarr")
 def open_array(
     path: str | Path, level: int = 0, mode: Literal["r", "r+"] = "r", remote: "RemoteSettings | None" = None
 ) -> Any:
@@ -90,6 +93,7 @@ def open_array(
     return _open_level(path_or_url(path), level, mode, remote)[1]
 
 
+@reads("a whole zarr")
 def read_attributes(path: str | Path, remote: "RemoteSettings | None" = None) -> dict[str, Any]:
     """What is written beside the levels of a zarr; empty for a plain array.
 

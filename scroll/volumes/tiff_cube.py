@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from scroll.damage import reads
 from scroll.errors import InputError
 from scroll.volumes.tiff_pages import TiffFilePages, TiffPages
 from scroll.volumes.tiff_spacing import told_in_tiff
@@ -17,6 +18,7 @@ def recognises(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in ENDINGS
 
 
+@reads("a whole TIFF")
 def open(path: Path, voxel_um: float | None = None) -> Volume:
     """Open a TIFF of several pages as a lazy (Z, Y, X) volume; all headers are checked, no pixel is read.
 

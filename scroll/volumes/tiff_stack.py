@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
+from scroll.damage import reads
 from scroll.errors import InputError
 from scroll.links import refuse_dead_link
 from scroll.volumes.tiff_pages import TiffFilePages, TiffPages
@@ -21,6 +22,7 @@ def recognises(path: Path) -> bool:
     return path.name in STACK_NAMES or bool(_inner_stacks(path)) or any(file.stem.isdigit() for file in _tiffs(path))
 
 
+@reads("a folder of whole TIFF layers")
 def open(path: Path, voxel_um: float | None = None) -> Volume:
     """Open a stack of layers as a lazy (Z, Y, X) volume, layer 00 at z = 0; every header is checked, no pixel is read.
 

@@ -47,6 +47,24 @@ CONTRASTS = """() => {
     });
 }"""
 
+OFF_SCREEN = """() => {
+  for (const one of document.querySelectorAll("details")) one.open = true;
+  const found = [], scrolls = (one) => one.scrollWidth > one.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(one).overflowX);
+  const isHidden = (one) => one.closest("thead") && getComputedStyle(one.closest("thead")).clipPath !== "none";
+  for (const one of document.querySelectorAll("body *")) {
+    if (!one.checkVisibility({ checkVisibilityCSS: true }) || isHidden(one)) continue;
+    if (scrolls(one)) {
+      const style = getComputedStyle(one), bar = one.offsetHeight - one.clientHeight - parseFloat(style.borderTopWidth) * 2;
+      if (bar < 6) found.push(["scrolls without a bar", one.className || one.tagName]);
+    }
+    if (!one.matches("img, canvas, svg, td, th, button, select, input, h1, h2, h3, p, li, pre, figcaption")) continue;
+    let box = one.getBoundingClientRect(), above = one;
+    while ((above = above.parentElement) && !scrolls(above)) {}
+    if (!above && (box.right > innerWidth + 1 || box.left < -1)) found.push(["off screen", one.outerHTML.slice(0, 80)]);
+  }
+  return found;
+}"""
+
 
 class Opened:
     """A page with what it complained of and asked for."""
@@ -198,6 +216,7 @@ def check_looks(one: Opened) -> None:
     """No text over another in the viewer and the charts, nothing wider than the page, everything named, all of it legible."""
     page = one.page
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    check_all_is_on_screen(one)
     for place in ("#viewer", ".chart svg"):
         for root in page.locator(place).element_handles():
             count, overlaps = root.evaluate(OVERLAPS)
@@ -207,3 +226,12 @@ def check_looks(one: Opened) -> None:
     assert page.evaluate("[...document.images].every(image => image.alt.length > 5)")
     faint = [text for contrast, text in page.evaluate(CONTRASTS) if contrast < 4.5]
     assert not faint, faint
+
+
+def check_all_is_on_screen(one: Opened) -> None:
+    """No table's last column, no picture and no text beyond the page's edge, with everything that folds unfolded."""
+    folded = "() => [...document.querySelectorAll('details')].map(one => one.open)"
+    before = one.page.evaluate(folded)
+    off = one.page.evaluate(OFF_SCREEN)
+    one.page.evaluate("was => document.querySelectorAll('details').forEach((one, i) => { one.open = was[i]; })", before)
+    assert not off, off[:5]

@@ -1,12 +1,23 @@
 """The report in a real browser: it zooms, slides, toggles and jumps, quietly, from the disk alone, on a phone and in the dark."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scroll.report.page import write_report
 from tests.report.drawn_reports import drawn_cubes, drawn_ink
-from tests.report.page_checks import DESKTOP, PHONE, check_cube, check_looks, check_sheet, middle
+from tests.report.page_checks import (
+    DESKTOP,
+    PHONE,
+    check_all_is_on_screen,
+    check_cube,
+    check_looks,
+    check_sheet,
+    middle,
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +51,38 @@ def test_nothing_overlaps_or_is_too_wide_and_all_is_legible(
     one = opened(request.getfixturevalue(kind), size, scheme)
     check_looks(one)
     one.check_quiet()
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory, ink: Path) -> Path:
+    """The first report again, with names as long, and as many columns, folds and cuts, as a large run has."""
+    output = tmp_path_factory.mktemp("crowded") / "predict"
+    shutil.copytree(ink.parent, output)
+    score = json.loads((output / "score.json").read_text())
+    columns = {
+        name: f"{name} of all pixels, 95 %"
+        for name in ("f05", "precision", "recall", "ap", "auc", "f05_low", "f05_high", "best", "lost", "gain")
+    }
+    rows = [
+        {"name": f"a_member_with_a_very_long_name_of_its_own_{n}", **dict.fromkeys(columns, 0.123456)} for n in range(6)
+    ]
+    table = score["out_of_fold"]
+    table["folds"] = [{"fold": n, "pieces": [f"a_rather_long_fragment_{n}"]} for n in range(5)]
+    table["by_fold"] = {name: {"folds": [row["all"]] * 5, "all": row["all"]} for name, row in table["by_fold"].items()}
+    for patch in score["patches"]:
+        for cuts in patch["cuts"].values():
+            cuts |= {f"probability of member {n}": cuts["CT"] for n in range(7)}
+        patch["columns"] = list(next(iter(patch["cuts"].values())))
+    (output / "score.json").write_text(
+        json.dumps(score | {"columns": columns, "rows": rows, "commands": ["x" * 300, "python y " * 60]})
+    )
+    return write_report(ink.parent.parent / "run", output)
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1024, 1280])
+def test_a_report_of_many_columns_and_long_names_lies_on_the_screen(opened: Any, crowded: Path, width: int) -> None:
+    one = opened(crowded, {"width": width, "height": 900})
+    check_all_is_on_screen(one)
 
 
 def test_the_scale_bar_is_a_centimetre_where_it_fits_and_tells_the_truth(opened: Any, ink: Path) -> None:

@@ -196,6 +196,27 @@ def test_what_cannot_or_must_not_be_corrected_is_refused_with_the_evidence(chang
     assert decide(replace(SOUND, **change), "warn", "here").verdict == "doubtful"
 
 
+def test_a_scale_that_the_texture_is_too_poor_to_tell_is_not_refused():
+    unknown = replace(SOUND, scale=0.85, unscaled_margin=0.03)
+    left = decide(unknown, "correct", "fragment a")
+    assert (left.verdict, left.shift_layers) == ("doubtful", 0) and "cannot tell" in left.why
+    turned = decide(replace(unknown, is_flipped=True), "correct", "fragment a")
+    assert turned.verdict == "corrected" and turned.is_flipped and "cannot tell" in turned.why
+    with pytest.raises(InputError, match=r"0\.85 times"):
+        decide(replace(unknown, unscaled_margin=0.2), "correct", "fragment a")
+    with pytest.raises(InputError, match="looks unlike"):
+        decide(replace(unknown, cost=20.0), "correct", "fragment a")
+
+
+def test_a_fragment_of_another_size_is_clearly_that_and_a_sound_one_is_clearly_none(reference, fragments):
+    volume, mask = (part[..., :256, :256] for part in (stack_of(fragments[0].volume), fragments[0].mask))
+    larger = zoom(volume.astype(np.float32), (1, 1.3, 1.3), order=1, grid_mode=True, mode="nearest")
+    profile = read_reference(reference)
+    found = estimate(larger, np.ones(larger.shape[1:], bool), profile)
+    assert found.is_scaled and not found.is_scale_unknown
+    assert not estimate(volume, mask, profile).is_scaled
+
+
 def test_a_corrected_fragment_shows_the_layers_of_the_sound_one(tmp_path, fragments):
     drawn = fragments[2]
     write_fragment(replace(drawn, volume=stack_of(drawn.volume)), tmp_path / "sound")

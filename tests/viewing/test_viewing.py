@@ -21,6 +21,8 @@ from scroll.viewing.neuroglancer import link, state
 from scroll.viewing.server import CHUNK, READABLE, VolumeServer, array_metadata, attributes
 from scroll.viewing.shown import Shown, look_at, look_at_all
 from scroll.volumes.ome_zarr import create_ome_zarr, write_pyramid
+from scroll.volumes.shard_format import OutputFormat
+from scroll.volumes.shard_output import create_output
 
 VOXEL_UM = 7.91
 STACK_LAYERS, DEPTH, BIN = 20, (-6, 2), 4
@@ -64,7 +66,7 @@ def serving(shown: list[Shown]) -> Iterator[VolumeServer]:
 
 def ask(server: VolumeServer, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
-    connection.request(method, path, headers=headers)
+    connection.request(method, f"/{server.token}{path}", headers=headers)
     answer = connection.getresponse()
     body = answer.read()
     connection.close()
@@ -134,12 +136,14 @@ def test_ranges_are_answered_as_the_standard_says(folder):
         assert (status, body) == (200, b"") and int(headers["Content-Length"]) > 0
 
 
-def test_a_page_from_elsewhere_may_read_and_nothing_else_can_be_reached(folder):
+def test_nothing_but_the_volumes_can_be_reached(folder):
     with serving(everything(folder)) as server:
-        for method, path in (("OPTIONS", "/0/.zattrs"), ("GET", "/0/.zattrs"), ("GET", "/9/.zattrs")):
-            headers = ask(server, path, method, Origin="https://example.org")[1]
-            assert headers["Access-Control-Allow-Origin"] == "*" and "Range" in headers["Access-Control-Allow-Headers"]
-        for path in ("/", "/9/.zattrs", "/0/9/.zarray", "/0/0/9/0/0", "/0/../ct.zarr", "/ct.zarr/.zattrs", "/0/0/0/0"):
+        places = ("/", "/9/.zattrs", "/0/9/.zarray", "/0/0/9/0/0", "/0/../ct.zarr", "/ct.zarr/.zattrs", "/0/0/0/0")
+        for path in (
+            *places,
+            "/" + "9" * 5000 + "/.zattrs",
+            "/0/0/0/0/" + "9" * 5000,
+        ):
             assert ask(server, path)[0] == 404, path
 
 
@@ -178,6 +182,45 @@ def test_levels_and_bins_begin_at_the_same_corner_and_are_as_wide_as_the_whole(f
     prob = look_at(folder / "predict/a/prob/prob.zarr")
     assert prob.steps_um == [(VOXEL_UM, BIN * VOXEL_UM, BIN * VOXEL_UM)]
     assert prob.steps_um[0][1] * prob.levels[0].shape[1] == pytest.approx(80 * VOXEL_UM)  # as the stack
+
+
+def test_a_cut_out_of_a_scroll_lies_where_its_receipt_says_and_is_a_probability(folder, tmp_path):
+    written = create_ome_zarr(tmp_path / "prob.zarr", (8, 9, 10), "float16", (8, 8, 8), VOXEL_UM)
+    written[:] = np.nan  # nobody predicted there
+    write_receipt(tmp_path, "key", source=[str(folder / "a"), str(folder / "b")], origin_zyx=[10, 20, 30])
+    (one,) = look_at_all([tmp_path / "prob.zarr"], [])
+    assert one.kind == "probability" and corners_um(one)[0] == pytest.approx(
+        [10 * VOXEL_UM, 20 * VOXEL_UM, 30 * VOXEL_UM]
+    )
+    (layer,) = napari_layers([one])
+    assert layer.options["translate"] == pytest.approx([(at + 0.5) * VOXEL_UM for at in (10, 20, 30)])
+    assert state([one], "http://127.0.0.1:1")["position"] == pytest.approx([35, 24.5, 14])
+    with serving([one]) as server:
+        assert not served(server, 0, 0).any()
+
+
+def test_whole_scroll_probabilities_are_no_ct(tmp_path):
+    how = OutputFormat((8, 8, 8), 8, 8, VOXEL_UM)
+    create_output(tmp_path / "out.zarr", how, "key")
+    (one,) = look_at_all([tmp_path / "out.zarr"], [])
+    assert (one.kind, one.grey_range()) == ("probability", (0.0, 255.0))
+    layer = state([one], "http://127.0.0.1:1")["layers"][0]
+    assert layer["shaderControls"]["normalized"]["range"] == [0.0, 255.0] and "color" in layer["shader"]
+
+
+@pytest.mark.parametrize("content", [{"source": 5}, {"source": []}, [], {"source": None, "depth": "x"}])
+def test_a_receipt_that_names_no_stack_moves_nothing(tmp_path, content):
+    create_ome_zarr(tmp_path / "prob.zarr", (8, 8, 8), "float16", (8, 8, 8), VOXEL_UM)
+    (tmp_path / "receipt.json").write_text(json.dumps(content))
+    assert look_at(tmp_path / "prob.zarr").first_um == (0, 0, 0)
+
+
+@pytest.mark.parametrize("origin", [5, [1, 2], ["a", 1, 2], None])
+def test_a_receipt_with_another_kind_of_origin_is_named(tmp_path, origin):
+    create_ome_zarr(tmp_path / "prob.zarr", (8, 8, 8), "float16", (8, 8, 8), VOXEL_UM)
+    (tmp_path / "receipt.json").write_text(json.dumps({"origin_zyx": origin}))
+    with pytest.raises(InputError, match=r"receipt\.json: origin_zyx is"):
+        look_at(tmp_path / "prob.zarr")
 
 
 def test_a_depth_window_lies_where_it_was_cut_from_the_stack(folder):

@@ -1,0 +1,211 @@
+"""Processes of this machine that end with the one that started them, however that ends, and that leave Ctrl-C to it.
+
+Where Linux is, its kernel kills a child as soon as its parent is gone (prctl PR_SET_PDEATHSIG); elsewhere, and under a fork
+server, a thread of the child waits for the end of its parent.
+"""
+
+import atexit
+import ctypes
+import io
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from multiprocessing import active_children, connection, parent_process, popen_spawn_posix, reduction, spawn, util
+from multiprocessing.context import (
+    ForkContext,
+    ForkProcess,
+    ForkServerContext,
+    ForkServerProcess,
+    SpawnContext,
+    SpawnProcess,
+    set_spawning_popen,
+)
+from multiprocessing.process import BaseProcess
+from multiprocessing.resource_tracker import getfd
+from typing import Any, Literal
+
+from scroll.errors import WorkerDiedError
+
+PARENT = "SCROLL_ENDS_WITH"  # environment variable of a command that another one started: that one's process number
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+PR_SET_PDEATHSIG = 1
+LOOK_S = 1.0  # between two looks at the parent, where no kernel says that it ended
+
+
+def _killed_by_the_kernel() -> bool:
+    """Ask for this process to be killed when its parent ends; False where only Linux could do that."""
+    return sys.platform == "linux" and ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL) == 0
+
+
+def end_with_parent() -> None:
+    """For a process of `multiprocessing`: end with its parent, and leave Ctrl-C and SIGTERM to that."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    parent = parent_process()
+    if parent is None:
+        return
+    if parent.pid == os.getppid() and _killed_by_the_kernel():
+        if os.getppid() != parent.pid:  # it ended before the kernel was asked
+            os._exit(1)
+        return
+    threading.Thread(target=_end_at, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_at(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+def command_environment() -> dict[str, str]:
+    """This process's environment, for a command of ours that it starts and that is to end with it."""
+    return {**os.environ, PARENT: str(os.getpid())}
+
+
+def end_with_command() -> None:
+    """For a command: end with the command, or with the launcher of several processes (torchrun), that started it."""
+    given = os.environ.pop(PARENT, None)  # popped: what this one starts in turn has another parent
+    if given is None and "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    parent = int(given) if given is not None and given.isdecimal() else os.getppid()
+    if _killed_by_the_kernel():
+        if os.getppid() != parent:
+            os._exit(1)
+        return
+    threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_S)
+    os._exit(1)
+
+
+class _Spawned(popen_spawn_posix.Popen):
+    """As Python's own, but for what `_launch` says."""
+
+    _fds: list[int]
+
+    def _launch(self, process_obj: BaseProcess) -> None:
+        """Start the child and send it what it is to do.
+
+        Python's own keeps the end that the child reads from open meanwhile, and so waits for ever once a child that has
+        died leaves more than a pipe holds; and its child can be stopped by a Ctrl-C before it leaves those to its parent.
+        """
+        tracker_fd: Any = getfd()
+        self._fds.append(tracker_fd)
+        content = io.BytesIO()
+        set_spawning_popen(self)
+        try:
+            reduction.dump(spawn.get_preparation_data(process_obj.name), content)
+            reduction.dump(process_obj, content)
+        finally:
+            set_spawning_popen(None)
+        self.sentinel, child_w = os.pipe()
+        child_r, parent_w = os.pipe()
+        self.finalizer = util.Finalize(self, _close, (self.sentinel, parent_w))
+        try:
+            self._fds += [child_r, child_w]
+            self.pid = _spawned(_command(tracker_fd, child_r), self._fds)
+        finally:
+            os.close(child_r)
+            os.close(child_w)
+        try:
+            with open(parent_w, "wb", closefd=False) as pipe:
+                pipe.write(content.getbuffer())
+        except BrokenPipeError:
+            self.wait()
+            raise WorkerDiedError(
+                f"a process died while it started (exit code {self.returncode}), most often for want of memory: "
+                "ask for fewer processes; the same command goes on"
+            ) from None
+
+
+def _close(*ends: int) -> None:
+    for end in ends:
+        os.close(end)
+
+
+def _command(tracker_fd: int, pipe: int) -> list[str]:
+    command: list[str] = [os.fsdecode(part) for part in spawn.get_command_line(tracker_fd=tracker_fd, pipe_handle=pipe)]
+    if sys.platform == "linux":  # at once, before it imports anything: that takes seconds
+        first = (
+            f"import ctypes, os; ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {int(signal.SIGKILL)}); "
+            f"os.getppid() == {os.getpid()} or os._exit(1)"
+        )
+        at = command.index("-c") + 1
+        command[at] = f"{first}; {command[at]}"
+    return command
+
+
+def _spawned(command: list[str], kept_open: list[int]) -> int:
+    """Start it with Ctrl-C and SIGTERM held back, which a new process has from the one that starts it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        pid: int = util.spawnv_passfds(os.fsencode(spawn.get_executable()), command, kept_open)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pid
+
+
+class _EndsWithParent(BaseProcess):
+    def run(self) -> None:
+        """What it was made for."""
+        end_with_parent()
+        super().run()
+
+    def terminate(self) -> None:
+        """SIGTERM is left to the parent, so only SIGKILL ends one."""
+        self.kill()
+
+
+class _Fork(_EndsWithParent, ForkProcess):
+    pass
+
+
+class _ForkServer(_EndsWithParent, ForkServerProcess):
+    pass
+
+
+class _Spawn(_EndsWithParent, SpawnProcess):
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:
+        return _Spawned(process_obj)
+
+
+class _ForkFamily(ForkContext):
+    Process = _Fork
+
+
+class _ForkServerFamily(ForkServerContext):
+    Process = _ForkServer
+
+
+class _SpawnFamily(SpawnContext):
+    Process = _Spawn
+
+
+_FAMILIES = {"spawn": _SpawnFamily(), "fork": _ForkFamily(), "forkserver": _ForkServerFamily()}
+
+
+def family(start_method: Literal["spawn", "fork", "forkserver"] = "spawn") -> Any:
+    """What `multiprocessing.get_context` gives, of processes that end with this one.
+
+    They end with the thread that starts them too, as the kernel counts: start them from one that lives as long.
+    """
+    return _FAMILIES[start_method]
+
+
+@atexit.register  # before that of multiprocessing, which sends them the SIGTERM they ignore, and waits for ever
+def end_children() -> None:
+    """Kill those that nobody waits for: torch leaves its loading processes to Python's end where an exception holds them."""
+    left = [process for process in active_children() if process.daemon]
+    if left:
+        with suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # their end is no news; torch's handler would raise it
+    for process in left:
+        process.kill()
+        process.join()
