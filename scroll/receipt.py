@@ -9,10 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from scroll import manifest
 from scroll.errors import InputError
-from scroll.files import read_json, write_json
+from scroll.files import read_sealed, write_sealed
 
 NAME = "receipt.json"
+SURFACES = ("*/*.tif", "*/meta.json")  # of sheets: a folder each
 PACKAGES = (
     "torch", "monai", "dynamic-network-architectures", "transformers", "segmentation-models-pytorch", "timm", "accelerate",
     "numpy", "scipy", "scikit-image", "zarr", "connected-components-3d", "numba",
@@ -48,8 +50,41 @@ def fingerprint(folder: Path) -> str:
 
 
 def write_receipt(folder: Path, key: str, **content: Any) -> None:
-    """Leave a receipt in `folder`: the key of its inputs and settings, the code and packages, and what else the next reader wants."""
-    write_json(folder / NAME, {"key": key, **content, "made_by": made_by()})
+    """Leave a receipt in `folder`: the key of its inputs and settings, what the folder holds (`holdings`), the code and packages, and
+    what else the next reader wants."""
+    write_sealed(folder / NAME, {"key": key, **content, "holds": holdings(folder), "made_by": made_by()})
+
+
+def holdings(folder: Path) -> dict[str, manifest.FileSum]:
+    """Size and checksum of the surfaces below a folder, and of the manifests of its zarrs, which speak of their own files."""
+    files = [zarr / manifest.MANIFEST for zarr in manifest.zarrs_below(folder)]
+    files += [path for pattern in SURFACES for path in sorted(folder.glob(pattern))]
+    return {path.relative_to(folder).as_posix(): manifest.file_sum(path) for path in files if path.is_file()}
+
+
+def check_holdings(folder: Path, receipt: dict[str, Any], hint: str) -> None:
+    """Refuse a folder whose surfaces, or whose zarrs, are not those that its receipt speaks of; old receipts say nothing.
+
+    Raises:
+        InputError: names the file; `hint` names the command that makes it again.
+    """
+    for name, was in receipt.get("holds", {}).items():
+        path = folder / name
+        if not path.is_file() or list(manifest.file_sum(path)) != list(was):
+            raise InputError(f"{path}: is lost or damaged since it was written; delete {folder}, and {hint}")
+
+
+def _is_whole(folder: Path, receipt: dict[str, Any]) -> bool:
+    """Whether what a folder holds is there in its size; which of its own zarrs it needs, the caller knows."""
+    sizes = {folder / name: was[0] for name, was in receipt.get("holds", {}).items()}
+    lost = [
+        path for path in sizes if not path.is_file() and (path.parent.parent.parent != folder or path.parent.exists())
+    ]
+    changed = [path for path, size in sizes.items() if path.is_file() and path.stat().st_size != size]
+    broken = [zarr for zarr in manifest.zarrs_below(folder) if not manifest.is_whole(zarr)]
+    for path in [*lost, *changed, *broken][:1]:
+        print(f"{path}: lost or damaged since it was written; made again")
+    return not (lost or changed or broken)
 
 
 @cache
@@ -87,8 +122,11 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def is_current(folder: Path, key: str) -> bool:
-    """Whether `folder` was finished from exactly these inputs and settings."""
-    return (folder / NAME).exists() and read_receipt(folder, "").get("key") == key
+    """Whether `folder` was finished from exactly these inputs and settings, and all that it holds is there in its size."""
+    if not (folder / NAME).exists():
+        return False
+    receipt = read_receipt(folder, "")
+    return bool(receipt.get("key") == key) and _is_whole(folder, receipt)
 
 
 def read_receipt(folder: Path, hint: str) -> dict[str, Any]:
@@ -97,7 +135,7 @@ def read_receipt(folder: Path, hint: str) -> dict[str, Any]:
     Raises:
         MissingInputError: there is none; `hint` says which command makes it.
     """
-    receipt = read_json(folder / NAME, hint)
+    receipt = read_sealed(folder / NAME, hint)
     if not isinstance(receipt, dict) or "key" not in receipt:
         raise InputError(f"{folder / NAME}: holds no key; delete the folder and run the step that made it again")
     return receipt

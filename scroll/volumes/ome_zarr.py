@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scroll.errors import InputError, MissingInputError
+from scroll.files import final_name
 from scroll.progress import progress
 from scroll.volumes.binning import block_mean
 from scroll.volumes.url import Url, path_or_url
@@ -99,10 +100,11 @@ def create_ome_zarr(
 ) -> Any:
     """Make an OME-Zarr with an empty level 0 and return its `zarr.Array`, to be written piece by piece.
 
-    `axes` names the axes of `shape`: letters of "tczyx" in that order, so (C, Y, X) is "cyx" and (C, N, Y, X) with N
-    offsets along the normal is "czyx". `voxel_um` is the edge along z; along y and x it is `bin_yx` times that. Chunks
-    that hold only `fill_value` are not stored. Two writers must never share a chunk (with `shards`, which need version
-    0.5: a shard). Chunks larger than the shape are cut to it.
+    In the metadata it has the name that it will have, where `path` is written aside. `axes` names the axes of `shape`:
+    letters of "tczyx" in that order, so (C, Y, X) is "cyx" and (C, N, Y, X) with N offsets along the normal is "czyx".
+    `voxel_um` is the edge along z; along y and x it is `bin_yx` times that. Chunks that hold only `fill_value` are not
+    stored. Two writers must never share a chunk (with `shards`, which need version 0.5: a shard). Chunks larger than the
+    shape are cut to it.
 
     Raises:
         InputError: something is at `path` already.
@@ -122,7 +124,7 @@ def create_ome_zarr(
     attributes: dict[str, Any] = {} if voxel_um is None else {"voxelsize": voxel_um}
     if bin_yx != 1:
         attributes["bin_yx"] = bin_yx
-    entry = _multiscales(path.name.removesuffix(".zarr"), axes, voxel_um, bin_yx, levels=1, version=version)
+    entry = _multiscales(final_name(path).removesuffix(".zarr"), axes, voxel_um, bin_yx, levels=1, version=version)
     ome = {"version": version, "multiscales": [entry]}
     attributes |= {"multiscales": ome["multiscales"]} if version == "0.4" else {"ome": ome}
     group = zarr.create_group(path, zarr_format=2 if version == "0.4" else 3, attributes=attributes)
@@ -304,9 +306,10 @@ def _array_names(group: Any) -> list[str]:
 
 def _store(path: Path | Url, mode: str, settings: "RemoteSettings | None") -> Any:
     if isinstance(path, Path):
-        from scroll.volumes.local_store import LocalFiles
+        from scroll.manifest import is_begun
+        from scroll.volumes.local_store import LocalFiles, NotedFiles
 
-        return LocalFiles(path)
+        return NotedFiles(path) if mode == "r+" and is_begun(path) else LocalFiles(path)
     from scroll.volumes.remote import RemoteSettings, RemoteStore
 
     if mode != "r":
