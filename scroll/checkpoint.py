@@ -2,6 +2,9 @@
 
 import io
 import json
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,12 @@ from safetensors.torch import save
 from torch import nn
 
 from scroll.errors import InputError, MissingInputError
-from scroll.files import read_json, written_aside
+from scroll.files import read_json, say_unverifiable, written_aside
+from scroll.manifest import BLOCK_BYTES
 from scroll.receipt import NAME as RECEIPT
 from scroll.receipt import file_hash
+
+MARK = b"crc32 of all before: "
 
 
 def save_weights(model: nn.Module, path: Path, about: dict[str, Any]) -> None:
@@ -39,7 +45,9 @@ def trained_weights(folder: Path, hint: str) -> Path:
             f"{path}: a newer training in this folder is not finished, so these weights are of older settings; {hint}"
         )
     if read_json(folder / RECEIPT).get("weights") != file_hash(path):
-        raise InputError(f"{path}: is not the file that {RECEIPT} beside it speaks of; put that one back, or {hint}")
+        raise InputError(
+            f"{path}: is not the file that {RECEIPT} beside it speaks of; put that one back, or delete it and {hint}"
+        )
     return path
 
 
@@ -74,12 +82,50 @@ def _difference(saved: dict[str, Any], wanted: dict[str, Any]) -> str:
     return ", ".join(f"{key} is {saved.get(key)!r}, the settings say {wanted.get(key)!r}" for key in keys)
 
 
+def state_before(path: Path) -> Path:
+    """Where the state that was saved before the one at `path` is kept."""
+    return path.with_name(f"{path.stem}-before{path.suffix}")
+
+
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a training state of tensors, numbers and text."""
+    """Write a training state of tensors, numbers and text with its checksum; the one before it is kept as `state_before`."""
     content = io.BytesIO()
     torch.save(state, content)
     with written_aside(path) as aside:
+        crc = zlib.crc32(content.getbuffer())
+        content.seek(0, io.SEEK_END)
+        content.write(MARK + struct.pack("<I", crc))  # behind its end, where torch does not look
         aside.write_bytes(content.getbuffer())  # not by torch: from it a full disk is an error of another kind
+        if path.exists():
+            path.replace(state_before(path))
+
+
+def last_state(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """The newest whole state at `path`: that one, or the one before where it is damaged, which is said; None where there is none."""
+    for one, instead in ((path, "the state before it"), (state_before(path), "the start")):
+        if one.exists():
+            try:
+                return load_state(one)
+            except InputError as error:
+                say(f"{str(error).partition(';')[0]}; going on from {instead}")
+    return None
+
+
+def _check_sum(path: Path) -> None:
+    """Refuse a file that is not what the checksum behind its end says; those written before have none."""
+    tail = len(MARK) + 4
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - tail))
+        end, left, crc = file.read(), size - tail, 0
+        if end[:-4] != MARK:
+            say_unverifiable(path)
+            return
+        file.seek(0)
+        while left and (block := file.read(min(left, BLOCK_BYTES))):
+            left, crc = left - len(block), zlib.crc32(block, crc)
+    if struct.pack("<I", crc) != end[-4:]:
+        raise ValueError("its checksum does not fit")
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -89,6 +135,7 @@ def load_state(path: Path) -> dict[str, Any]:
         InputError: the file is damaged, or something else.
     """
     try:
+        _check_sum(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch raises many kinds for a damaged archive
         reason = " ".join(str(error).split())[:120] or type(error).__name__
