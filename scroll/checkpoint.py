@@ -102,7 +102,8 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
 def last_state(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
     """The newest whole state at `path`: that one, or the one before where it is damaged, which is said; None where there is none."""
-    for one, instead in ((path, "the state before it"), (state_before(path), "the start")):
+    before = state_before(path)
+    for one, instead in ((path, "the state before it" if before.exists() else "the start"), (before, "the start")):
         if one.exists():
             try:
                 return load_state(one)
