@@ -210,7 +210,7 @@ class _Run:
         self._write_history()
         scaler = self.accelerator.scaler
         state = {
-            "key": self.task.key,
+            "key": str(self.task.key),
             "made_on": self._made_on(),
             "step": self.step,
             "history": self.history,

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scroll.content import as_it_is
 from scroll.errors import InputError, UnreadableError
 from scroll.files import read_json, write_sealed
 
@@ -83,11 +84,7 @@ def noted(zarr: Path) -> Mapping[str, FileSum] | None:
         UnreadableError: the manifest is damaged.
     """
     path = zarr / MANIFEST
-    try:
-        stat = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return _read(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return _read(path, *as_it_is(path)) if path.is_file() else None
 
 
 @lru_cache(maxsize=64)

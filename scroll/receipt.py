@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scroll import manifest
+from scroll.content import as_it_is, contents_of
 from scroll.errors import InputError
 from scroll.files import read_sealed, write_sealed
 
@@ -21,20 +22,63 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def key_of(content: Any) -> str:
+class Key(str):
+    """A key that also equals the one that the same content had under an older rule (`before`), so that old receipts stay current.
+
+    >>> Key("new", "old") == "new", Key("new", "old") == "old", "old" != Key("new", "old"), Key("new", "old") == "other"
+    (True, True, False, False)
+    """
+
+    before: str | None
+
+    def __new__(cls, value: str, before: str | None = None) -> "Key":
+        """The key as it is written today, and as it was."""
+        key = super().__new__(cls, value)
+        key.before = before
+        return key
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other) is True or (self.before is not None and str(self.before) == other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+    def __reduce__(self) -> Any:
+        return Key, (str(self), self.before)
+
+
+def key_of(content: Any, before: Any = None) -> Key:
     """A short hash of anything JSON can hold; the same content gives the same key on every machine.
+
+    Keys in the content that were others under an older rule make this one such a key too. `before` is what the content
+    was under an older rule, where that is more than other keys.
 
     >>> key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
     True
     """
+    key, old = _hash_of_json(content), _hash_of_json(_as_before(content if before is None else before))
+    return Key(key, None if old == key else old)
+
+
+def _hash_of_json(content: Any) -> str:
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _as_before(content: Any) -> Any:
+    """The same content with all keys in it as they were under the older rule."""
+    if isinstance(content, Key):
+        return str(content) if content.before is None else content.before
+    if isinstance(content, dict):
+        return {name: _as_before(value) for name, value in content.items()}
+    return [_as_before(value) for value in content] if isinstance(content, list | tuple) else content
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, first 16 hex digits; a file that stays as it is is read once."""
-    stat = path.stat()
-    return _hash_of(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return _hash_of(path, *as_it_is(path))
 
 
 @lru_cache(maxsize=256)
@@ -43,10 +87,15 @@ def _hash_of(path: Path, *_as_it_is: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def fingerprint(folder: Path) -> str:
-    """Hash of the names, sizes and modification times of the files below a folder (or of one file); reads no data."""
+def fingerprint(folder: Path) -> Key:
+    """Hash of the names and contents of the files below a folder (or of one file), wherever it lies and whenever it was touched.
+
+    Contents as `scroll.content` knows them. Receipts of before know sources by names, sizes and modification times.
+    """
     files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
-    return key_of([[str(p.relative_to(folder.parent)), p.stat().st_size, p.stat().st_mtime_ns] for p in files])
+    names = [str(p.relative_to(folder.parent)) for p in files]
+    times = [[name, p.stat().st_size, p.stat().st_mtime_ns] for name, p in zip(names, files, strict=True)]
+    return key_of(list(zip(names, contents_of(files), strict=True)), before=times)
 
 
 def write_receipt(folder: Path, key: str, **content: Any) -> None:

@@ -1,5 +1,6 @@
 """A segment: a surface traced in a scroll volume, with its ink label; and all segments of one volume together."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config import DataSettings
+from scroll.content import content_of
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.fragments import names_below
 from scroll.grey_scale import GreyScale, grey_scale_of, in_spreads
@@ -29,6 +31,7 @@ SOURCE_FILE = "volume_source.txt"
 STRIP_ROWS = 64
 STACK_LAYERS = 65  # as the ink competition's stacks have
 SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey scale is measured on
+SAMPLED_CHUNKS = 64  # of a volume, that its key knows
 METADATA = (".zattrs", ".zgroup", ".zarray", "0/.zarray", "zarr.json", "0/zarr.json", "meta.json", "metadata.json")
 
 
@@ -184,15 +187,33 @@ def open_level(source: str, level: int, cache_mb: int) -> Volume:
 
 
 def volume_key(source: str) -> str:
-    """Hash of a volume's place and metadata: its voxels, which may be terabytes, are taken not to change under them."""
+    """Hash of a volume: of an address and the metadata there; on this machine, of its name, metadata and some of its chunks.
+
+    Where it lies on this machine does not matter. Its voxels may be terabytes: chunks between those looked at are taken not
+    to change.
+    """
     place = path_or_url(source)
     if isinstance(place, Url):
         from scroll.volumes.remote import state
 
         return key_of([source, state(place)])
     if not ome_zarr.recognises(place):
-        return key_of([source, fingerprint(place)])  # a file, or a folder of layers
-    return key_of([source, {name: file_hash(place / name) for name in METADATA if (place / name).is_file()}])
+        known = fingerprint(place)  # a file, or a folder of layers
+        return key_of(known, before=[source, known])
+    metadata = {name: file_hash(place / name) for name in METADATA if (place / name).is_file()}
+    return key_of([place.name, metadata, _some_chunks(place)], before=[source, metadata])
+
+
+def _some_chunks(place: Path) -> dict[str, str]:
+    """What some chunk files of the finest level hold, evenly from its first to its last; those not stored are left out."""
+    array = ome_zarr.open_array(place)
+    edges = array.shards or array.chunks
+    counts = [-(-length // edge) for length, edge in zip(array.shape, edges, strict=True)]
+    total = math.prod(counts)
+    picked = sorted({(total - 1) * n // (SAMPLED_CHUNKS - 1) for n in range(SAMPLED_CHUNKS)})
+    names = [array.metadata.encode_chunk_key(tuple(map(int, np.unravel_index(n, counts)))) for n in picked]
+    files = {name: place / array.path / name for name in names}
+    return {name: content_of(file) for name, file in files.items() if file.is_file()}
 
 
 def surface_path(folder: Path) -> Path:
