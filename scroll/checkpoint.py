@@ -2,8 +2,6 @@
 
 import io
 import json
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,9 @@ from torch import nn
 
 from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json, say_unverifiable, written_aside
-from scroll.manifest import BLOCK_BYTES
+from scroll.manifest import is_signed, signature
 from scroll.receipt import NAME as RECEIPT
 from scroll.receipt import file_hash
-
-MARK = b"crc32 of all before: "
 
 
 def save_weights(model: nn.Module, path: Path, about: dict[str, Any]) -> None:
@@ -92,9 +88,8 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     content = io.BytesIO()
     torch.save(state, content)
     with written_aside(path) as aside:
-        crc = zlib.crc32(content.getbuffer())
         content.seek(0, io.SEEK_END)
-        content.write(MARK + struct.pack("<I", crc))  # behind its end, where torch does not look
+        content.write(signature(content.getbuffer()))  # behind its end, where torch does not look
         aside.write_bytes(content.getbuffer())  # not by torch: from it a full disk is an error of another kind
         if path.exists():
             path.replace(state_before(path))
@@ -112,23 +107,6 @@ def last_state(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
     return None
 
 
-def _check_sum(path: Path) -> None:
-    """Refuse a file that is not what the checksum behind its end says; those written before have none."""
-    tail = len(MARK) + 4
-    with path.open("rb") as file:
-        size = file.seek(0, io.SEEK_END)
-        file.seek(max(0, size - tail))
-        end, left, crc = file.read(), size - tail, 0
-        if end[:-4] != MARK:
-            say_unverifiable(path)
-            return
-        file.seek(0)
-        while left and (block := file.read(min(left, BLOCK_BYTES))):
-            left, crc = left - len(block), zlib.crc32(block, crc)
-    if struct.pack("<I", crc) != end[-4:]:
-        raise ValueError("its checksum does not fit")
-
-
 def load_state(path: Path) -> dict[str, Any]:
     """Read a training state; nothing in the file is executed.
 
@@ -136,7 +114,8 @@ def load_state(path: Path) -> dict[str, Any]:
         InputError: the file is damaged, or something else.
     """
     try:
-        _check_sum(path)
+        if not is_signed(path):
+            say_unverifiable(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch raises many kinds for a damaged archive
         reason = " ".join(str(error).split())[:120] or type(error).__name__

@@ -170,7 +170,7 @@ def read_json(path: Path, hint: str = "") -> Any:
             return content
         if content.pop(SEAL) == _checksum(content):
             return content
-        cure = "put it back as it was, or delete it and run the step that made it"
+        cure = f"put it back as it was, or delete it and run the step that made it{hint and f' ({hint})'}"
         raise InputError(f"{path}: was changed since it was written (its checksum does not fit); {cure}")
     except FileNotFoundError:
         raise MissingInputError(f"{path}: not there; {hint}" if hint else f"{path}: not there") from None

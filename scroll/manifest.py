@@ -8,6 +8,7 @@ any, or by somebody else: it is read as it is.
 
 import json
 import os
+import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -23,6 +24,7 @@ LOG = "0/.checksums.part"
 STRUCK_OUT = "0/.damaged"
 METADATA = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 BLOCK_BYTES = 2**22
+MARK = b"crc32 of all before: "
 
 
 class FileSum(NamedTuple):
@@ -50,6 +52,32 @@ def file_sum(path: Path) -> FileSum:
     return FileSum(size, crc)
 
 
+def signature(content: bytes | memoryview) -> bytes:
+    """What is put behind the end of a file that holds `content`, for `is_signed` to check."""
+    return MARK + struct.pack("<I", zlib.crc32(content))
+
+
+def is_signed(path: Path) -> bool:
+    """Whether a file has its checksum behind its end; false of one of before there were any.
+
+    Raises:
+        ValueError: it has, and it is not that of the file.
+    """
+    tail = len(MARK) + 4
+    with path.open("rb") as file:
+        left = file.seek(0, os.SEEK_END) - tail
+        file.seek(max(0, left))
+        end, crc = file.read(), 0
+        if end[:-4] != MARK:
+            return False
+        file.seek(0)
+        while left and (block := file.read(min(left, BLOCK_BYTES))):
+            left, crc = left - len(block), zlib.crc32(block, crc)
+    if struct.pack("<I", crc) != end[-4:]:
+        raise ValueError("its checksum does not fit")
+    return True
+
+
 def begin(zarr: Path) -> None:
     """From now on every chunk that is written into this zarr is noted."""
     (zarr / LOG).touch()
@@ -73,7 +101,7 @@ def seal(zarr: Path) -> None:
     for name in _files(zarr):
         if name not in noted:
             noted[name] = file_sum(zarr / name)
-    write_sealed(zarr / MANIFEST, {"files": noted})
+    write_sealed(zarr / MANIFEST, {"files": {name: f"{one.size} {one.crc:08x}" for name, one in sorted(noted.items())}})
     (zarr / LOG).unlink(missing_ok=True)
 
 
@@ -90,7 +118,8 @@ def noted(zarr: Path) -> Mapping[str, FileSum] | None:
 @lru_cache(maxsize=64)
 def _read(path: Path, *_as_it_is: int) -> Mapping[str, FileSum]:
     try:
-        return {name: FileSum(int(size), int(crc)) for name, (size, crc) in read_json(path)["files"].items()}
+        lines = {name: line.split() for name, line in read_json(path)["files"].items()}
+        return {name: FileSum(int(size), int(crc, 16)) for name, (size, crc) in lines.items()}
     except (InputError, KeyError, TypeError, ValueError, AttributeError):
         raise UnreadableError(f"{path}: damaged list of checksums; expected it as it was written: {CURE}") from None
 
