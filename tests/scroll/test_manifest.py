@@ -103,6 +103,13 @@ def test_a_lost_file_is_damage_and_the_writer_begins_again(path, name):
     np.testing.assert_array_equal(read(path), VALUES)
 
 
+@pytest.mark.parametrize("kept", [0, 100])
+def test_a_map_with_an_emptied_or_cut_off_chunk_is_not_finished_though_nothing_was_read(path, kept):
+    assert is_finished(path, "key")
+    (path / "0/0/1/0").write_bytes((path / "0/0/1/0").read_bytes()[:kept])
+    assert not is_finished(path, "key")
+
+
 def test_a_chunk_that_appears_where_nothing_was_stored_is_damage(path):
     assert not (path / "0/0/0/1").exists()
     shutil.copy(path / "0/0/1/1", path / "0/0/0/1")
