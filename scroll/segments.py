@@ -16,7 +16,7 @@ from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.fragments import names_below
 from scroll.grey_scale import GreyScale, grey_scale_of, in_spreads
 from scroll.labels import Label, binned_label, named, read_mask_png, share_in_blocks
-from scroll.receipt import file_hash, fingerprint, key_of
+from scroll.receipt import Key, file_hash, fingerprint, key_of
 from scroll.surfaces import open_surface, tifxyz
 from scroll.surfaces.flat_view import FlatView
 from scroll.surfaces.geometry import check_surface
@@ -186,22 +186,34 @@ def open_level(source: str, level: int, cache_mb: int) -> Volume:
     return cached(ome_zarr.open(place, level=level), limit)
 
 
-def volume_key(source: str) -> str:
-    """Hash of a volume: of an address and the metadata there; on this machine, of its name, metadata and some of its chunks.
-
-    Where it lies on this machine does not matter. Its voxels may be terabytes: chunks between those looked at are taken not
-    to change.
-    """
+def placed_key(source: str) -> Key:
+    """Hash of a volume's place and metadata: its voxels, which may be terabytes, may be mended under them."""
     place = path_or_url(source)
     if isinstance(place, Url):
         from scroll.volumes.remote import state
 
         return key_of([source, state(place)])
     if not ome_zarr.recognises(place):
-        known = fingerprint(place)  # a file, or a folder of layers
-        return key_of(known, before=[source, known])
-    metadata = {name: file_hash(place / name) for name in METADATA if (place / name).is_file()}
-    return key_of([place.name, metadata, _some_chunks(place)], before=[source, metadata])
+        return key_of([source, fingerprint(place)])  # a file, or a folder of layers
+    return key_of([source, _metadata_of(place)])
+
+
+def volume_key(source: str) -> Key:
+    """Hash of a volume: of an address and the metadata there; on this machine, of its name, metadata and some of its chunks.
+
+    Where it lies on this machine does not matter. Chunks between those looked at are taken not to change. Receipts of before
+    have its `placed_key`.
+    """
+    place, before = path_or_url(source), placed_key(source)
+    if isinstance(place, Url):
+        return before
+    if not ome_zarr.recognises(place):
+        return Key(fingerprint(place), before.before)
+    return Key(key_of([place.name, _metadata_of(place), _some_chunks(place)]), before)
+
+
+def _metadata_of(place: Path) -> dict[str, str]:
+    return {name: file_hash(place / name) for name in METADATA if (place / name).is_file()}
 
 
 def _some_chunks(place: Path) -> dict[str, str]:
