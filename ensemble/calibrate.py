@@ -72,7 +72,7 @@ def calibrate(settings: "Settings") -> dict[str, Any]:
     from ensemble.candidates import JOINT, candidate_names, flat_map, oof_folder
     from ensemble.left_out import fitted_weights, left_out_gain, part_of
     from ensemble.weights import equal_weights
-    from scroll.files import read_mapping, write_json
+    from scroll.files import kept_json, write_sealed
     from scroll.sheets import training_sheets
     from stage2_2d.stack import checked_receipt
 
@@ -82,7 +82,7 @@ def calibrate(settings: "Settings") -> dict[str, Any]:
         for name in names:
             folder = oof_folder(settings, name, fragment.id)
             checked_receipt(folder, fragment, JOINT_HINT if name == JOINT else HINT)
-    before = read_mapping(fit_path(settings)) if fit_path(settings).exists() else {}
+    before = kept_json(fit_path(settings), "fitted")
     if before.get("made_from") == calibration_key(settings) and "evidence" in before:
         return read_fit(settings)
     maps = {f.id: [flat_map(oof_folder(settings, name, f.id), name, HINT) for name in names] for f in fragments}
@@ -97,7 +97,7 @@ def calibrate(settings: "Settings") -> dict[str, Any]:
     fit |= _out_of_fold(settings, fragments, maps, parts, fit["weights"])
     fit["best_member"] = max(settings.stage1.members, key=lambda name: fit["oof_f05"][name])
     fit["left_out"] = left_out_gain(parts, None if given == "fitted" else float(given)) if is_fitted else None
-    write_json(fit_path(settings), fit)
+    write_sealed(fit_path(settings), fit)
     return fit
 
 
@@ -171,12 +171,12 @@ def read_fit(settings: "Settings") -> dict[str, Any]:
         InputError: it was made for other weights or settings.
     """
     from scroll.errors import InputError
-    from scroll.files import read_mapping
+    from scroll.files import read_sealed
 
     path = fit_path(settings)
     last = "stage2" if settings.joint is None else "joint"
     command = f"run 'make {last} CONFIG=...' (or python -m ensemble.calibrate CONFIG)"
-    fit = read_mapping(
+    fit = read_sealed(
         path, f"weights and thresholds are fitted on out-of-fold predictions: {command}", weights=dict, thresholds=dict
     )
     if fit.get("made_from") != calibration_key(settings):

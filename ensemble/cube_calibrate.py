@@ -33,7 +33,7 @@ from ensemble.cube_weights import fitted_weights
 from scroll.config import ChainSettings, Settings
 from scroll.cubes import Cube, prepare, training_cubes
 from scroll.errors import InputError
-from scroll.files import read_mapping, write_json, written_aside
+from scroll.files import kept_json, read_sealed, write_sealed, written_aside
 from scroll.folds import fold_numbers
 from scroll.metrics.cube_bootstrap import resampled_means
 from scroll.metrics.leaderboard import leaderboard_score
@@ -72,11 +72,11 @@ def calibrate_cubes(settings: Settings) -> dict[str, Any]:
     where = Predicted(settings.run_dir)
     members = list(settings.stage1.members)
     key = key_of([FORMAT, check_current(where, members, cubes), settings.ensemble.model_dump(mode="json")])
-    if fit_path(settings).exists() and read_mapping(fit_path(settings)).get("made_from") == key:
+    if kept_json(fit_path(settings), "fitted").get("made_from") == key:
         return read_cube_fit(settings)
     with single_threaded_processes(usable_cores()) as jobs:
         fit = _fitted(settings, where, cubes, jobs)
-    write_json(fit_path(settings), {"made_from": key, **fit})
+    write_sealed(fit_path(settings), {"made_from": key, **fit})
     return read_cube_fit(settings)
 
 
@@ -230,7 +230,7 @@ def read_cube_fit(settings: Settings) -> dict[str, Any]:
         MissingInputError: it was never made.
     """
     hint = "run 'make stage2 CONFIG=...' first: it fits the ensemble too"
-    fit = read_mapping(fit_path(settings), hint)
+    fit = read_sealed(fit_path(settings), hint)
     if not isinstance(fit.get("rows"), dict):
         raise InputError(f"{fit_path(settings)}: not the fit of a run on cubes; delete it, and {hint}")
     return fit

@@ -19,7 +19,8 @@ from ensemble.time_budget import HOUR_S, Deadline, MemberCost, in_words, with_vi
 from scroll.config import Settings
 from scroll.cubes import Cube, find_cubes, prepare
 from scroll.errors import InputError
-from scroll.files import read_mapping, remove, write_json
+from scroll.files import kept_json, read_mapping, remove, write_sealed
+from scroll.manifest import file_sum
 from scroll.progress import progress
 from scroll.receipt import key_of
 from scroll.window import Forward
@@ -67,7 +68,10 @@ class CubeRun:
     def is_done(self, cube: Cube) -> bool:
         """Whether its mask was made by this very run from this very cube."""
         note = self.mask_path(cube).with_suffix(".json")
-        return self.mask_path(cube).exists() and note.exists() and read_mapping(note).get("key") == self._key(cube)
+        said, mask = kept_json(note, f"cube {cube.id} is predicted"), self.mask_path(cube)
+        if not mask.exists() or said.get("key") != self._key(cube):
+            return False
+        return "mask" not in said or list(file_sum(mask)) == said["mask"]  # notes made before say nothing of it
 
     def _key(self, cube: Cube) -> str:
         return key_of([self.fit["made_from"], self.fit["route"], cube.key])
@@ -81,7 +85,8 @@ class CubeRun:
             self.look_flat(cube, list(kept))
         mask = self.mask(cube, self.fit["route"], list(kept))
         write_mask_tif(self.mask_path(cube), mask)
-        write_json(self.mask_path(cube).with_suffix(".json"), {"key": self._key(cube), "views": dict(kept)})
+        about = {"key": self._key(cube), "views": dict(kept), "mask": file_sum(self.mask_path(cube))}
+        write_sealed(self.mask_path(cube).with_suffix(".json"), about)
 
     def look_further(self, cube: Cube) -> None:
         """Make what the rows of the table need that are not submitted: the maps of all members, sheets and stage two.

@@ -17,7 +17,7 @@ from ensemble.score import PHANTOM_NOTE
 from scroll.config import Settings
 from scroll.cubes import Cube, find_cubes, prepare, read_cube_label, tiff_named
 from scroll.errors import InputError, MissingInputError
-from scroll.files import write_json
+from scroll.files import write_json, write_sealed
 from scroll.metrics.atlas import Entry, atlas
 from scroll.metrics.cube_bootstrap import resampled_means
 from scroll.metrics.leaderboard import SurfaceScore, masks, mean_score, score_masks
@@ -83,7 +83,7 @@ def score_cubes(settings: Settings, source: Path, output: Path, truth: Path, com
             advance()
     result = _summary(settings, output, scored) | {"commands": rebuild_commands(settings, command)}
     result["patches"] = save_patches(output / "patches", _patches(CubeRun(settings, output), truth, scored))
-    write_json(output / "score.json", result)
+    write_sealed(output / "score.json", result)
     return result
 
 

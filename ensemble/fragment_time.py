@@ -11,7 +11,7 @@ from ensemble.candidates import STAGE2
 from ensemble.measured_cost import measured_cost
 from ensemble.time_budget import Deadline, MemberCost
 from scroll.config import Settings
-from scroll.files import read_mapping, write_json
+from scroll.files import kept_json, write_sealed
 from scroll.fragments import Fragment
 from scroll.receipt import key_of
 from stage1_3d.flatten import depth_window
@@ -51,7 +51,7 @@ class FragmentClock:
         if noted is not None:
             return noted
         views = dict(self._deadline.plan.kept)
-        write_json(self._output / fragment.id / NOTE, {"key": self._key(fragment), "views": views})
+        write_sealed(self._output / fragment.id / NOTE, {"key": self._key(fragment), "views": views})
         return views
 
     def finished(self, fragment: Fragment) -> None:
@@ -66,7 +66,7 @@ class FragmentClock:
 
     def _noted(self, fragment: Fragment) -> Views | None:
         path = self._output / fragment.id / NOTE
-        note = read_mapping(path, views=dict) if path.exists() else {}
+        note = kept_json(path, "planned")
         return dict(note["views"]) if note.get("key") == self._key(fragment) else None
 
     def _key(self, fragment: Fragment) -> str:

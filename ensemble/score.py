@@ -16,7 +16,7 @@ from ensemble.postprocess import drop_small
 from ensemble.rebuild import rebuild_commands
 from scroll.beside import CANVAS_SLACK, label_beside
 from scroll.config import Settings
-from scroll.files import write_json, written_aside
+from scroll.files import write_sealed, written_aside
 from scroll.labels import Label
 from scroll.metrics.bootstrap import (
     Counts,
@@ -92,7 +92,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
         "patches": save_ink_report(settings, fragments, output, truths, fit),
         "commands": rebuild_commands(settings, command),
     }
-    write_json(output / "score.json", score)
+    write_sealed(output / "score.json", score)
     with written_aside(output / BLOCKS) as aside, aside.open("wb") as file:
         np.savez(file, **blocks)
     return score

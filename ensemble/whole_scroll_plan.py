@@ -21,6 +21,7 @@ from scroll.segments import (
     check_in_volume,
     grey_scale_about,
     open_level,
+    placed_key,
     surface_path,
     volume_key,
 )
@@ -94,7 +95,7 @@ def key_of_wish(settings: Settings, wish: Wish) -> str:
     where += [settings.data.depth, settings.data.normal_sign] if wish.surfaces else []
     where += [_state_of(wish.mask)] if wish.mask else []
     return key_of(
-        [FORMAT, volume_key(wish.source), networks, settings.stage1.window.model_dump(), precision, cut, where]
+        [FORMAT, placed_key(wish.source), networks, settings.stage1.window.model_dump(), precision, cut, where]
     )
 
 

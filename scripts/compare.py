@@ -229,7 +229,7 @@ class Clock:
     @contextmanager
     def step(self, name: str, folder: Path) -> Iterator[None]:
         """Time a step that writes below `folder`; one that found all of it done already keeps the time it has."""
-        from scroll.files import write_json
+        from scroll.files import write_sealed
 
         print(f"== {name}", flush=True)
         before = self._steps.get(name, {"wall_s": 0.0, "cpu_s": 0.0, "is_done": False})
@@ -245,7 +245,7 @@ class Clock:
                 print(f"== {name}: {wall_s:.0f} s, {cpu_s:.0f} s of CPU", flush=True)
             if name in self._steps:  # else it was done before there was a clock, and nobody knows how long it took
                 self._steps[name]["is_done"] |= is_done
-            write_json(self.path, self._steps)
+            write_sealed(self.path, self._steps)
 
 
 def _is_written_since(folder: Path, when_ns: int) -> bool:

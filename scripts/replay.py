@@ -90,7 +90,7 @@ def _largest_difference(before: "NDArray[np.float32]", now: "NDArray[np.float32]
 
 def _check(folder: Path, receipt: dict[str, Any]) -> None:
     """Refuse what cannot be compared: not a network's, an older receipt, weights that are gone or exchanged."""
-    from scroll.current_weights import check_weights
+    from scroll.current_weights import check_weights, weights_here
     from scroll.errors import InputError, MissingInputError
 
     if not receipt.get("weights"):
@@ -103,7 +103,7 @@ def _check(folder: Path, receipt: dict[str, Any]) -> None:
             f"{folder}: its receipt says no {', '.join(lacking)}, so it is of an older version; predict it again"
         )
     for path in receipt["weights"]:
-        if not Path(path).exists():
+        if not weights_here(folder, Path(path)).exists():
             raise MissingInputError(
                 f"{path}: the weights that made {folder} are not there; put them back, or run from where you trained"
             )

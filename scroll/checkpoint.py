@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from torch import nn
 
 from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
-from scroll.files import read_mapping, written_aside
+from scroll.files import read_mapping, say_unverifiable, written_aside
+from scroll.manifest import is_signed, signature
 from scroll.receipt import NAME as RECEIPT
 from scroll.receipt import file_hash
 
@@ -40,7 +42,9 @@ def trained_weights(folder: Path, hint: str) -> Path:
             f"{path}: a newer training in this folder is not finished, so these weights are of older settings; {hint}"
         )
     if read_mapping(folder / RECEIPT).get("weights") != file_hash(path):
-        raise InputError(f"{path}: is not the file that {RECEIPT} beside it speaks of; put that one back, or {hint}")
+        raise InputError(
+            f"{path}: is not the file that {RECEIPT} beside it speaks of; put that one back, or delete it and {hint}"
+        )
     return path
 
 
@@ -82,12 +86,33 @@ def _difference(saved: dict[str, Any], wanted: dict[str, Any]) -> str:
     return ", ".join(f"{key} is {saved.get(key)!r}, the settings say {wanted.get(key)!r}" for key in keys)
 
 
+def state_before(path: Path) -> Path:
+    """Where the state that was saved before the one at `path` is kept."""
+    return path.with_name(f"{path.stem}-before{path.suffix}")
+
+
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a training state of tensors, numbers and text."""
+    """Write a training state of tensors, numbers and text with its checksum; the one before it is kept as `state_before`."""
     content = io.BytesIO()
     torch.save(state, content)
     with written_aside(path) as aside:
+        content.seek(0, io.SEEK_END)
+        content.write(signature(content.getbuffer()))  # behind its end, where torch does not look
         aside.write_bytes(content.getbuffer())  # not by torch: from it a full disk is an error of another kind
+        if path.exists():
+            path.replace(state_before(path))
+
+
+def last_state(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """The newest whole state at `path`: that one, or the one before where it is damaged, which is said; None where there is none."""
+    before = state_before(path)
+    for one, instead in ((path, "the state before it" if before.exists() else "the start"), (before, "the start")):
+        if one.exists():
+            try:
+                return load_state(one)
+            except InputError as error:
+                say(f"{str(error).partition(';')[0]}; going on from {instead}")
+    return None
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -97,6 +122,8 @@ def load_state(path: Path) -> dict[str, Any]:
         InputError: the file is damaged, or something else.
     """
     try:
+        if not is_signed(path):
+            say_unverifiable(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch raises many kinds for a damaged archive
         reason = " ".join(str(error).split())[:120] or type(error).__name__

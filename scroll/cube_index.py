@@ -62,9 +62,10 @@ def cube_index(image: Path, label: Path | None, cache_dir: Path) -> CubeIndex:
 
 
 def index_path(image: Path, label: Path | None, cache_dir: Path) -> Path:
-    """Where the index is kept, under a name made of the files' names, sizes and times: a changed file is read anew."""
-    files = [fingerprint(file) for file in (image, label) if file is not None]
-    return cache_dir / f"{image.stem}-{key_of([LAYOUT, BLOCK, files])}.npz"
+    """Where the index is kept, under a name made of the files' names and contents: a changed file is read again."""
+    key = key_of([LAYOUT, BLOCK, [fingerprint(file) for file in (image, label) if file is not None]])
+    path, before = (cache_dir / f"{image.stem}-{name}.npz" for name in (key, key.before))
+    return before if before.exists() and not path.exists() else path
 
 
 def _kept(path: Path) -> CubeIndex | None:

@@ -7,8 +7,10 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from scroll.bounded import MOST_JSON_BYTES, read_text
 from scroll.damage import reading, reason, shortened
 from scroll.errors import InputError, MissingInputError
 
+SEAL = "checksum"  # the line of a JSON that holds the checksum of the others
 NODE = re.sub(r"\W", "-", platform.node()) or "here"  # part files of other machines on a shared disk are left alone
 
 
@@ -45,6 +48,18 @@ def written_aside(path: Path) -> Iterator[Path]:
         raise
     finally:
         remove(aside)
+
+
+def final_name(aside: Path) -> str:
+    """The name that something written aside will have; the same for the same name everywhere, whoever writes it.
+
+    >>> final_name(Path(f"out/.scan.zarr.{NODE}.123.part")), final_name(Path("out/.flat.zarr.part")), final_name(Path("a.zarr"))
+    ('scan.zarr', 'flat.zarr', 'a.zarr')
+    """
+    if not (aside.name.startswith(".") and aside.name.endswith(".part")):
+        return aside.name
+    name = aside.name.removeprefix(".").removesuffix(".part")
+    return re.sub(rf"\.{re.escape(NODE)}\.\d+$", "", name)
 
 
 def _clear_up_after_the_killed(path: Path) -> None:
@@ -97,22 +112,73 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, sort_keys=False) + "\n")
 
 
-def read_json(path: Path, hint: str = "") -> Any:
-    """Read JSON.
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """The same with a checksum of the content in it, which `read_json` checks and takes out again."""
+    write_json(path, {**content, SEAL: _checksum(json.loads(json.dumps(content)))})
+
+
+def read_sealed(path: Path, hint: str = "", **fields: type) -> dict[str, Any]:
+    """What `read_mapping` reads, of a file that is written with a checksum today; says so once where it has none.
 
     Raises:
         MissingInputError: no such file; `hint` says how to make it.
-        InputError: the file is not JSON.
+        InputError: it is something else, or was changed since it was written.
+    """
+    content = read_mapping(path, hint, **fields)
+    if f'"{SEAL}": "' not in path.read_text(encoding="utf-8"):
+        say_unverifiable(path)
+    return content
+
+
+@cache
+def _say(text: str) -> None:
+    print(text)
+
+
+def say_unverifiable(path: Path) -> None:
+    """Say, once in a process, that something was made before checksums were kept."""
+    if not _say.cache_info().currsize:
+        _say(f"{path}: made before checksums were kept; it and others like it are read, but cannot be verified")
+
+
+def kept_json(path: Path, step: str) -> dict[str, Any]:
+    """What a JSON holds that is easily made again; empty where there is none, and, with a line that says so, where it is damaged.
+
+    `step` names what is done again.
+    """
+    try:
+        content = read_json(path) if path.exists() else {}
+    except InputError as error:
+        print(f"{str(error).partition(';')[0]}; {step} again")
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _checksum(content: Any) -> str:
+    """Of what JSON says, however it is spaced."""
+    return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
+
+
+def read_json(path: Path, hint: str = "") -> Any:
+    """Read JSON, without its checksum where it carries one.
+
+    Raises:
+        MissingInputError: no such file; `hint` says how to make it.
+        InputError: the file is not JSON, or was changed since it was written with a checksum.
     """
     with reading(path, "JSON", "delete it and run the step that made it"):
         try:
-            return json.loads(read_text(path, MOST_JSON_BYTES))
+            content = json.loads(read_text(path, MOST_JSON_BYTES))
         except FileNotFoundError:
             raise MissingInputError(f"{path}: not there; {hint}" if hint else f"{path}: not there") from None
         except ValueError as error:
             raise InputError(
                 f"{path}: not readable as JSON ({reason(error)}); delete it and run the step that made it"
             ) from None
+        if isinstance(content, dict) and SEAL in content and content.pop(SEAL) != _checksum(content):
+            cure = f"put it back as it was, or delete it and run the step that made it{hint and f' ({hint})'}"
+            raise InputError(f"{path}: was changed since it was written (its checksum does not fit); {cure}")
+        return content
 
 
 def read_mapping(path: Path, hint: str = "", **fields: type) -> dict[str, Any]:

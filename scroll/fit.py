@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
-from scroll.checkpoint import load_state, save_state, save_weights
+from scroll.checkpoint import last_state, save_state, save_weights, state_before
 from scroll.config import TrainingSettings
 from scroll.errors import InputError
 from scroll.files import remove
@@ -147,8 +147,7 @@ class _Run:
         self.clock = StepClock(accelerator.device)
         self.timed = Timed(Compiled(self.model) if is_compiled else self.model, self.clock)
         self.resume_path = task.folder / "resume.pt"
-        if self.resume_path.exists():
-            self._resume()
+        self._resume()
 
     def _probe(self, model: nn.Module) -> None:
         """One forward and backward pass of the first batch, as the training will run them."""
@@ -183,7 +182,9 @@ class _Run:
             one.add(line["step"], numbers_of(line))
 
     def _resume(self) -> None:
-        state = load_state(self.resume_path)
+        state = last_state(self.resume_path, self.say)
+        if state is None:
+            return
         if state["key"] != self.task.key:
             self.say(f"settings or data changed since {self.resume_path}; training from the start")
             return
@@ -209,7 +210,7 @@ class _Run:
         self._write_history()
         scaler = self.accelerator.scaler
         state = {
-            "key": self.task.key,
+            "key": str(self.task.key),
             "made_on": self._made_on(),
             "step": self.step,
             "history": self.history,
@@ -371,6 +372,7 @@ class _Run:
                 self.task.folder, self.task.key, weights=file_hash(weights), steps=self.step, **self.task.made_with
             )
             remove(self.resume_path)
+            remove(state_before(self.resume_path))
         self.accelerator.wait_for_everyone()
 
     def _write_history(self) -> None:

@@ -8,11 +8,13 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.errors import InputError, MissingInputError
-from scroll.files import read_json, remove, write_json
+from scroll import manifest
+from scroll.errors import InputError, MissingInputError, UnreadableError
+from scroll.files import kept_json, remove, say_unverifiable, write_sealed
 from scroll.run_lock import FileLock, who_we_are
 from scroll.volumes.ome_zarr import create_ome_zarr, open_array
 
+CHECKED = "has_checksums"  # the attribute of a map whose manifest must be there
 CHUNK = 128  # rows and columns; rows reach the disk in whole chunks, so that a kill never leaves half a one
 ROWS = -2  # the axis that is written in order
 _IN_THIS_PROCESS: "WeakValueDictionary[str, FileLock]" = (
@@ -23,19 +25,50 @@ _IN_THIS_PROCESS: "WeakValueDictionary[str, FileLock]" = (
 def open_map(path: Path, hint: str) -> Any:
     """A finished map as a `zarr.Array`, (Z, Y, X) or (C, Y, X).
 
+    What is read of it is checked against its manifest (`scroll.manifest`): a damaged or lost chunk is an UnreadableError.
+
     Raises:
         MissingInputError: it is not there; `hint` names the command that makes it.
+        InputError: its metadata is damaged.
     """
     if not path.exists():
         raise MissingInputError(f"{path}: not there; {hint}")
-    return open_array(path)
+    array = open_array(path)
+    if manifest.noted(path) is None:
+        if array.attrs.get(CHECKED):
+            raise UnreadableError(f"{path / manifest.MANIFEST}: lost; expected checksums there: {manifest.CURE}")
+        say_unverifiable(path)
+    return array
+
+
+def is_finished(path: Path, key: str) -> bool:
+    """Whether a map was made with this key, and nothing of it is lost, cut off or struck out; says so where it is."""
+    if not path.exists():
+        return False
+    if not manifest.is_whole(path):
+        print(f"{path}: damaged since it was written; made again")
+        return False
+    try:
+        attributes = open_array(path).attrs
+        is_verifiable = not attributes.get(CHECKED) or manifest.is_begun(path) or manifest.noted(path) is not None
+        return bool(attributes.get("made_with") == key) and is_verifiable
+    except InputError:
+        return False
+
+
+def begin_map(path: Path, array: Any, key: str) -> Any:
+    """A map that was just created at `path`, opened to be written: chunks are noted until `manifest.seal`."""
+    array.attrs.update({"made_with": key, CHECKED: True})
+    manifest.begin(path)
+    return open_array(path, mode="r+")
 
 
 class RowWriter:
     """Writes a float16 OME-Zarr of `shape` in order of rows; under its final name only when every row is there.
 
     `begin_um` is where the first voxel of a cut-out is centred in its scroll, along z, y, x in micrometres.
-    Started again with the same `key`, `done_rows` says how many rows an earlier run left; with another key it starts anew.
+    Started again with the same `key`, `done_rows` says how many rows an earlier run left; with another key, or where files
+    of it are lost or cut off, it starts anew.
     """
 
     def __init__(
@@ -60,7 +93,7 @@ class RowWriter:
 
     def _look(self) -> None:
         """See how much of it is on disk."""
-        self._is_finished = self.path.exists() and open_array(self.path).attrs.get("made_with") == self.key
+        self._is_finished = is_finished(self.path, self.key)
         self.done_rows = self.shape[ROWS] if self._is_finished else self._rows_on_disk()
 
     def _begin(self) -> None:
@@ -88,15 +121,15 @@ class RowWriter:
         remove(self._ledger)
         voxel_um, axes, bin_yx, begin_um = self._about
         chunks = (*(min(length, CHUNK) for length in self.shape[:ROWS]), CHUNK, CHUNK)
-        self._array = create_ome_zarr(
+        array = create_ome_zarr(
             self._aside, self.shape, "float16", chunks, voxel_um, axes, bin_yx=bin_yx, begin_um=begin_um
         )
-        self._array.attrs["made_with"] = self.key
+        self._array = begin_map(self._aside, array, self.key)
 
     def _rows_on_disk(self) -> int:
-        if not (self._aside.exists() and self._ledger.exists()):
+        if not (self._aside.exists() and self._ledger.exists() and manifest.is_whole(self._aside)):
             return 0
-        ledger = read_json(self._ledger)
+        ledger = kept_json(self._ledger, f"{self.path} is begun")
         return int(ledger["rows"]) if ledger.get("key") == self.key else 0
 
     def write(self, row: int, rows: NDArray[np.floating]) -> None:
@@ -132,7 +165,7 @@ class RowWriter:
         self._array[..., self.done_rows : end, :] = rows[..., :count, :]
         self._waiting = [rows[..., count:, :]]
         self.done_rows = end
-        write_json(self._ledger, {"key": self.key, "rows": end})
+        write_sealed(self._ledger, {"key": self.key, "rows": end})
 
     def finish(self) -> None:
         """Give the map its name.
@@ -147,6 +180,7 @@ class RowWriter:
         if self._array is None:
             self._begin()
         if not self._is_finished:
+            manifest.seal(self._aside)
             remove(self.path)
             self._aside.rename(self.path)
             remove(self._ledger)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from scroll.files import written_aside
+from scroll.manifest import begin, is_whole, seal
 from scroll.receipt import key_of
 from scroll.segments import TracedVolume
 from scroll.surfaces.lift import INK, UNKNOWN, label_bands, lift_into
@@ -22,7 +23,7 @@ def lifted_label(traced: TracedVolume, ink_depth: tuple[int, int]) -> Path:
     """
     data = traced.data
     path = data.cache_dir / f"label-{traced.name}-{key_of([traced.key, ink_depth])}.zarr"
-    if path.exists():
+    if path.exists() and is_whole(path):
         return path
     place = traced.volume.place
     painted = []
@@ -32,8 +33,10 @@ def lifted_label(traced: TracedVolume, ink_depth: tuple[int, int]) -> Path:
         painted.append(label_bands(segment.surface, label.target, ~label.ignore, *bands))
     voxel_um = traced.segments[0].pixel_um * place.edge
     with written_aside(path) as aside:
-        array = create_ome_zarr(aside, traced.volume.shape, "uint8", (CHUNK,) * 3, voxel_um)
-        lift_into(array, painted, level=place)
+        create_ome_zarr(aside, traced.volume.shape, "uint8", (CHUNK,) * 3, voxel_um)
+        begin(aside)
+        lift_into(open_array(aside, mode="r+"), painted, level=place)
+        seal(aside)
     return path
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll import manifest
 from scroll.files import remove
-from scroll.maps import CHUNK
+from scroll.maps import CHUNK, begin_map, is_finished
 from scroll.volumes.ome_zarr import create_ome_zarr, open_array
 
 MAPS = ("flat.zarr", "coverage.zarr")
@@ -47,7 +48,7 @@ class TileMaps:
         self._done = folder / ".tiles.part"
         self.done = DoneFiles(self._done)
         self._take_back(key)
-        if not all(_is_made_with(self._aside(name), key) for name in MAPS):
+        if not all(is_finished(self._aside(name), key) for name in MAPS):
             for path in (self._done, *map(self._aside, MAPS)):
                 remove(path)
             folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +65,7 @@ class TileMaps:
     def finish(self) -> None:
         """Give the maps their names."""
         for name in MAPS:
+            manifest.seal(self._aside(name))
             remove(self.folder / name)
             self._aside(name).rename(self.folder / name)
         remove(self._done)
@@ -71,7 +73,7 @@ class TileMaps:
     def _take_back(self, key: str) -> None:
         """Undo the renames of a `finish` that was killed between two of them."""
         for name in MAPS:
-            if self._done.exists() and not self._aside(name).exists() and _is_made_with(self.folder / name, key):
+            if self._done.exists() and not self._aside(name).exists() and is_finished(self.folder / name, key):
                 (self.folder / name).rename(self._aside(name))
 
     def _aside(self, name: str) -> Path:
@@ -82,8 +84,4 @@ class TileMaps:
     ) -> None:
         chunks = (*(min(length, CHUNK) for length in shape[:-2]), CHUNK, CHUNK)
         array: Any = create_ome_zarr(self._aside(name), shape, "float16", chunks, voxel_um, axes, bin_yx=pixel_vox)
-        array.attrs["made_with"] = key
-
-
-def _is_made_with(path: Path, key: str) -> bool:
-    return path.exists() and open_array(path).attrs.get("made_with") == key
+        begin_map(self._aside(name), array, key)

@@ -90,7 +90,7 @@ def write_reference(settings: "Settings", data: "Data") -> None:
     have no layers that could run the other way.
     """
     from scroll.errors import InputError
-    from scroll.files import read_mapping, remove, write_json
+    from scroll.files import kept_json, remove, write_sealed
     from scroll.preflight import training_reference
     from scroll.receipt import key_of
 
@@ -99,7 +99,7 @@ def write_reference(settings: "Settings", data: "Data") -> None:
     sheets: Sequence[Any] = data.sheets
     path, windows = reference_path(settings), settings.preflight.windows
     key = key_of([[sheet.key for sheet in sheets], windows])
-    if path.exists() and read_mapping(path).get("key") == key:
+    if kept_json(path, "looked at").get("key") == key:
         return
     try:
         some = sheets[:: -(-len(sheets) // REFERENCE_SHEETS)]
@@ -108,7 +108,7 @@ def write_reference(settings: "Settings", data: "Data") -> None:
         remove(path)
         print(f"preflight: {error}")
         return
-    write_json(path, {"key": key, "voxel_um": sheets[0].pixel_um, "depth": settings.data.depth, **found})
+    write_sealed(path, {"key": key, "voxel_um": sheets[0].pixel_um, "depth": settings.data.depth, **found})
 
 
 def training_data(settings: "Settings") -> "Data":

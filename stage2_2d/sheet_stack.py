@@ -12,7 +12,7 @@ from scroll.cubes import Cube
 from scroll.errors import InputError
 from scroll.labels import SURFACE_IGNORE
 from scroll.maps import open_map
-from scroll.receipt import read_receipt
+from scroll.receipt import check_holdings, read_receipt
 from scroll.surfaces import tifxyz
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
@@ -90,6 +90,7 @@ def traced_sheets(folder: Path, cube: Cube, hint: str) -> list[TracedSheet]:
     receipt = read_receipt(folder, hint)
     if receipt.get("data") != cube.key:
         raise InputError(f"{folder}: traced in another cube than {cube.image} is now; {hint}")
+    check_holdings(folder, receipt, hint)
     about: dict[str, Any] = {"sources": tuple(receipt["sources"]), "reach_vox": int(receipt["reach_vox"])}
     names = [f"sheet-{number:03d}" for number in range(1, int(receipt["sheets"]) + 1)]
     return [TracedSheet(cube.id, folder / name, **about) for name in names]

@@ -50,7 +50,7 @@ def _left(ledger: Ledger, job: Job, shards: list[Shard], tell: Told) -> list[Sha
     """Those that are to be done; says how many of them were, and have lost files since."""
     left, lost = ledger.left(shards, job.output.files)
     if lost:
-        tell(f"{lost} shards are noted as done, but files of them are gone: made again")
+        tell(f"{lost} shards are noted as done, but files of them are gone or cut off: made again")
     return left
 
 

@@ -1,7 +1,6 @@
 """What of a plan is done: one small file for each shard, written after the shard itself; and who may work on it now."""
 
 import fcntl
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scroll.errors import InputError
-from scroll.files import remove, write_json
+from scroll.files import read_json, remove, write_json, write_sealed
+from scroll.manifest import FileSum
 from scroll.shards.grid import Index, Shard
 
 PLAN = "plan.json"
@@ -24,7 +24,7 @@ class Outcome:
 
     Attributes:
         seconds: how long each part of the work took.
-        files: how many hold it; what is all 0 takes none.
+        files: size and checksum of those that hold it, by name; what is all 0 takes none.
         error: why it is not done; None where it is.
         is_fatal: no other shard would fare better, such as on a full disk.
     """
@@ -34,7 +34,7 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     retries: int = 0
     is_empty: bool = False
-    files: int = 0
+    files: Mapping[str, FileSum] = field(default_factory=dict)
     error: str | None = None
     is_fatal: bool = False
 
@@ -50,8 +50,11 @@ class Ledger:
         self.folder, self.key = folder, key
 
     def _line(self, kind: str, shard: Shard) -> Path:
-        z, y, x = shard.index  # a folder for each z: a million names in one make every look slow
-        return self.folder / kind / str(shard.level) / str(z) / f"{y}-{x}.json"
+        return self._place(kind, shard.level, shard.index)
+
+    def _place(self, kind: str, level: int, index: Index) -> Path:
+        z, y, x = index  # a folder for each z: a million names in one make every look slow
+        return self.folder / kind / str(level) / str(z) / f"{y}-{x}.json"
 
     def is_done(self, shard: Shard) -> bool:
         """Whether the shard was written, with this key."""
@@ -66,7 +69,7 @@ class Ledger:
         """Note a shard that is written, or why it could not be; the note is there whole or not at all."""
         shard = outcome.shard
         line = {"key": self.key, **asdict(outcome), "at": time.time()}
-        write_json(self._line("done" if outcome.error is None else "failed", shard), line)
+        write_sealed(self._line("done" if outcome.error is None else "failed", shard), line)
         if outcome.error is None:
             remove(self._line("failed", shard))
 
@@ -77,25 +80,36 @@ class Ledger:
             if line is not None and line.get("key") == self.key and _is_whole(line):
                 yield line
 
+    def notes(self, level: int) -> Iterator[tuple[Index, dict[str, Any]]]:
+        """The shards of a level that are written, and what is noted of each; "files" is a number in ledgers of before."""
+        for line in self.lines("done", level):
+            yield _index(line), {"files": 0} | line
+
+    def strike_out(self, level: int, index: Index) -> None:
+        """Note of a shard no longer that it is written."""
+        remove(self._place("done", level, index))
+
     def done(self, level: int) -> set[Index]:
         """The numbers of the shards of a level that are written."""
         return {_index(line) for line in self.lines("done", level)}
 
-    def left(self, shards: Sequence[Shard], files: Callable[[int], Mapping[Index, int]]) -> tuple[list[Shard], int]:
-        """Those of the shards that are to be done, in order, and how many of them were done but lack files, deleted or lost since.
+    def left(
+        self, shards: Sequence[Shard], files: Callable[[int], Mapping[Index, Mapping[str, int]]]
+    ) -> tuple[list[Shard], int]:
+        """Those of the shards that are to be done, in order, and how many of them were done but have files lost, cut off or emptied since.
 
-        What is noted of the latter is struck out. `files` tells how many files each shard of a level has; it is asked after
-        the notes are read, so that a writer is not overtaken.
+        What is noted of the latter is struck out. `files` tells the files of each shard of a level and their sizes; it is
+        asked after the notes are read, so that a writer is not overtaken.
         """
         notes = {shard: self._current("done", shard) for shard in shards}
         there = {level: files(level) for level in {shard.level for shard, note in notes.items() if note}}
         lost = {
             shard
             for shard, note in notes.items()
-            if note and there[shard.level].get(shard.index, 0) < note.get("files", 0)
+            if note and not as_noted(note.get("files", 0), there[shard.level].get(shard.index, {}))
         }
         for shard in lost:
-            remove(self._line("done", shard))
+            self.strike_out(shard.level, shard.index)
         return [shard for shard in shards if notes[shard] is None or shard in lost], len(lost)
 
     def note_worker(self, name: str, about: dict[str, Any]) -> None:
@@ -171,11 +185,18 @@ def _try_lock(file: Any, how: int) -> bool:
     return True
 
 
+def as_noted(noted: int | Mapping[str, FileSum], there: Mapping[str, int]) -> bool:
+    """Whether files, as sizes by name, are those that are noted of a shard; ledgers of before know only how many there were."""
+    if isinstance(noted, int):
+        return len(there) >= noted
+    return all(there.get(name) == size for name, (size, _) in noted.items())
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     """A note; None where there is none, or where it is damaged (the shard is then done again)."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, RecursionError):
+        content = read_json(path)
+    except (FileNotFoundError, ValueError):
         return None
     return content if isinstance(content, dict) else None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scroll.errors import InputError
-from scroll.files import read_json, write_json
+from scroll.files import read_json, write_sealed
 from scroll.shards.grid import Index, Shard, part_of, refuse_shared_shards, shard_at
 from scroll.volumes.shard_output import OutputFormat
 
@@ -97,7 +97,7 @@ def in_bytes(count: float) -> str:
 def write_plan(path: Path, plan: Plan) -> None:
     """Write a plan as JSON, aside and renamed."""
     content = {"format": FORMAT, **asdict(plan), "indices": ["-".join(map(str, index)) for index in plan.indices]}
-    write_json(path, content)
+    write_sealed(path, content)
 
 
 def read_plan(path: Path) -> Plan:

@@ -47,11 +47,13 @@ class Status:
         """Whether every shard of every level is written."""
         return all(level.done == level.planned for level in self.levels)
 
-    def lines(self, now: float | None = None) -> Iterator[str]:
-        """What `scroll_status.py` prints."""
+    def lines(self, damaged: int = 0, now: float | None = None) -> Iterator[str]:
+        """What `scroll_status.py` prints; `damaged` shards are noted as done and are not as they were written."""
         now = time.time() if now is None else now
         state = f"running: {', '.join(self.driven)}" if self.driven else "nobody is working on it"
-        yield "complete" if self.is_complete else state
+        if damaged:
+            yield f"not complete: {damaged} damaged shards; run the same prediction again, which makes them again"
+        yield "complete" if self.is_complete and not damaged else state
         for level in self.levels:
             share = level.done / level.planned if level.planned else 1.0
             line = f"level {level.number}: {level.done} of {level.planned} shards ({share:.0%})"

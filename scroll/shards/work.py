@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import WorkerDiedError
+from scroll.manifest import FileSum
 from scroll.shards.grid import Index, Shard
 from scroll.shards.ledger import Ledger, Outcome
 
@@ -24,14 +25,14 @@ Recipe = Callable[[], BoxPredictor]
 class Output(Protocol):
     """Where shards go: a `ShardOutput`, or what behaves like one; it travels to the workers."""
 
-    def write(self, corner: Index, block: NDArray[np.uint8]) -> int:
-        """One whole shard of level 0; in how many files."""
+    def write(self, corner: Index, block: NDArray[np.uint8]) -> Mapping[str, FileSum]:
+        """One whole shard of level 0; the files that hold it."""
 
-    def write_coarser(self, level: int, corner: Index) -> int:
-        """One shard of a coarser level, from the finer one; in how many files."""
+    def write_coarser(self, level: int, corner: Index) -> Mapping[str, FileSum]:
+        """One shard of a coarser level, from the finer one; the files that hold it."""
 
-    def files(self, level: int) -> Mapping[Index, int]:
-        """How many files each shard of a level has in its place."""
+    def files(self, level: int) -> Mapping[Index, Mapping[str, int]]:
+        """The files of each shard of a level, and their sizes in bytes."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,11 @@ class Worker:
             files = self.job.output.write_coarser(shard.level, shard.corner)
             return Outcome(shard, self.name, {"write": time.monotonic() - began}, files=files)
         prob = self._predictor(shard.corner, shard.size) if self._predictor else None
-        predicted, files = time.monotonic(), 0
+        predicted, files = time.monotonic(), dict[str, FileSum]()
         if prob is not None:
             if prob.shape != (1, *shard.size):
                 raise ValueError(f"expected probabilities (1, *{shard.size}), got {prob.shape}")
-            files = self.job.output.write(shard.corner, as_uint8(prob[0]))
+            files = dict(self.job.output.write(shard.corner, as_uint8(prob[0])))
         seconds = {"predict": predicted - began, "write": time.monotonic() - predicted}
         return Outcome(shard, self.name, seconds, is_empty=prob is None, files=files)
 

@@ -1,9 +1,12 @@
-"""The folder of a zarr on this machine, where a file that lost its content is damage and no chunk of zeros."""
+"""The folder of a zarr on this machine: a file that lost its content, or is not what a manifest says, is damage and no chunk of zeros."""
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from zarr.storage import LocalStore
 
+from scroll import manifest
 from scroll.errors import UnreadableError
 from scroll.volumes.chunk_files import check_unfinished
 
@@ -11,18 +14,41 @@ from scroll.volumes.chunk_files import check_unfinished
 class LocalFiles(LocalStore):  # type: ignore[misc, unused-ignore]
     """As zarr's own, which writes files aside and renames them; but zarr takes an empty shard for one that is not there.
 
-    Empty files are what a machine leaves that loses its power, or a copy onto a full disk.
+    Empty files are what a machine leaves that loses its power, or a copy onto a full disk. Where the zarr has a manifest
+    (`scroll.manifest`), whole files are checked against it as they are read.
     """
+
+    @cached_property
+    def _noted(self) -> Mapping[str, manifest.FileSum] | None:
+        return manifest.noted(self.root)
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         """The bytes under `key`, or the part of them asked for; None where there is no file.
 
         Raises:
-            UnreadableError: the file is empty, or is not there while half a download of it is.
+            UnreadableError: the file is empty, is not there while half a download of it is, or is not what the manifest says.
         """
         content = await super().get(key, prototype, byte_range)
         if content is None:
             check_unfinished(self.root, key)
         if content is not None and len(content) == 0:
             raise UnreadableError(f"{self.root / key}: empty; expected a stored chunk or shard: copy or write it again")
+        if self._noted is not None and byte_range is None:
+            manifest.check(self.root, key, None if content is None else content.as_numpy_array(), self._noted)
         return content
+
+
+class NotedFiles(LocalFiles):
+    """One that is being written: every file is noted for the manifest that `manifest.seal` makes; nothing is checked yet."""
+
+    _noted = None
+
+    async def set(self, key: str, value: Any) -> None:
+        """Store a file, and note it."""
+        await super().set(key, value)
+        manifest.note(self.root, key, manifest.sum_of(value.to_bytes()))
+
+    async def delete(self, key: str) -> None:
+        """Remove a file, and note that."""
+        await super().delete(key)
+        manifest.note(self.root, key, None)

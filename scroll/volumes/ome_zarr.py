@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scroll.damage import reads
 from scroll.errors import InputError, MissingInputError
+from scroll.files import final_name
 from scroll.progress import progress
 from scroll.volumes.binning import block_mean
 from scroll.volumes.chunk_files import check_chunk_files
@@ -120,6 +121,7 @@ def create_ome_zarr(
 ) -> Any:
     """Make an OME-Zarr with an empty level 0 and return its `zarr.Array`, to be written piece by piece.
 
+    In the metadata it has the name that it will have, where `path` is written aside.
     `axes` names the axes of `shape`: letters of "tczyx" in that order, so (C, Y, X) is "cyx" and (C, N, Y, X) with N
     offsets along the normal is "czyx". `voxel_um` is the edge along z; along y and x it is `bin_yx` times that.
     `begin_um` (z, y, x) is where the first voxel of a cut-out is centred, in micrometres from that of its scroll. Chunks
@@ -144,7 +146,7 @@ def create_ome_zarr(
     attributes: dict[str, Any] = {} if voxel_um is None else {"voxelsize": voxel_um}
     if bin_yx != 1:
         attributes["bin_yx"] = bin_yx
-    entry = _multiscales(path.name.removesuffix(".zarr"), axes, voxel_um, bin_yx, 1, version, begin_um)
+    entry = _multiscales(final_name(path).removesuffix(".zarr"), axes, voxel_um, bin_yx, 1, version, begin_um)
     ome = {"version": version, "multiscales": [entry]}
     attributes |= {"multiscales": ome["multiscales"]} if version == "0.4" else {"ome": ome}
     group = zarr.create_group(path, zarr_format=2 if version == "0.4" else 3, attributes=attributes)
@@ -350,9 +352,10 @@ def _array_names(group: Any) -> list[str]:
 
 def _store(path: Path | Url, mode: str, settings: "RemoteSettings | None") -> Any:
     if isinstance(path, Path):
-        from scroll.volumes.local_store import LocalFiles
+        from scroll.manifest import is_begun
+        from scroll.volumes.local_store import LocalFiles, NotedFiles
 
-        return LocalFiles(path)
+        return NotedFiles(path) if mode == "r+" and is_begun(path) else LocalFiles(path)
     from scroll.volumes.remote import RemoteSettings, RemoteStore
 
     if mode != "r":

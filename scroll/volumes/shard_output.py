@@ -6,7 +6,6 @@ as whole chunk files), whatever stood there, damaged or not. So shards may be wr
 """
 
 import itertools
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError
+from scroll.manifest import FileSum, sum_of
 from scroll.volumes.binning import block_mean
 from scroll.volumes.ome_zarr import add_empty_levels, create_ome_zarr, open_array, read_attributes
 from scroll.volumes.shard_files import encoded, read_checked
@@ -78,8 +78,10 @@ class ShardOutput:
     key: str
     how: OutputFormat
 
-    def write(self, corner: Triple, block: NDArray[np.uint8]) -> int:
-        """Store one shard of level 0 (Z, Y, X), cut where the volume ends; what was there before is replaced. Returns in how many files.
+    def write(self, corner: Triple, block: NDArray[np.uint8]) -> dict[str, FileSum]:
+        """Store one shard of level 0 (Z, Y, X), cut where the volume ends; what was there before is replaced.
+
+        Returns size and checksum of the files that hold it, by their names below the level.
 
         A killed writer leaves the shard as it was (version 0.4: each of its chunk files, some old and some new). What is
         all 0 takes no space.
@@ -106,10 +108,10 @@ class ShardOutput:
         """First voxels of the shards of a level of the pyramid, in voxels of that level."""
         return self.how.corners_at(level)
 
-    def write_coarser(self, level: int, corner: Triple) -> int:
+    def write_coarser(self, level: int, corner: Triple) -> dict[str, FileSum]:
         """Store one shard of a level above 0: means of 2x2x2 voxels of the level below, whose shards must be there.
 
-        Returns in how many files.
+        Returns size and checksum of the files that hold it.
 
         Memory: the shard twice, and a few dozen MiB.
 
@@ -137,18 +139,30 @@ class ShardOutput:
                 block[there] = block_mean(voxels, HALF)
         return self._put(level, corner, block)
 
-    def files(self, level: int) -> Counter[Triple]:
-        """How many files each shard of a level has in its place, by its number along z, y, x; what is all 0 has none.
+    def files(self, level: int) -> dict[Triple, dict[str, int]]:
+        """The files of each shard of a level and their bytes, by its number along z, y, x; what is all 0 has none.
 
         Raises:
             InputError: the server does not answer.
         """
         a_shard = 1 if self.how.version == "0.5" else self.how.shard_vox // self.how.chunk_vox  # files along an edge
-        numbers = (name.split("/")[-3:] for name in place_at(self.path).names(str(level)))
-        found = (tuple(int(n) // a_shard for n in number) for number in numbers if all(n.isdecimal() for n in number))
-        return Counter((z, y, x) for z, y, x in (number for number in found if len(number) == 3))
+        found: dict[Triple, dict[str, int]] = {}
+        for name, size in place_at(self.path).sizes(str(level)):
+            number = name.split("/")[-3:]
+            if len(number) == 3 and all(n.isdecimal() for n in number):
+                z, y, x = (int(n) // a_shard for n in number)
+                found.setdefault((z, y, x), {})[name] = size
+        return found
 
-    def _put(self, level: int, corner: Triple, block: NDArray[np.uint8]) -> int:
+    def content(self, level: int, name: str) -> bytes | None:
+        """The bytes of a file of a level, called as `files` calls it; None where there is none.
+
+        Raises:
+            InputError: the server does not answer.
+        """
+        return place_at(self.path).get(f"{level}/{name}")
+
+    def _put(self, level: int, corner: Triple, block: NDArray[np.uint8]) -> dict[str, FileSum]:
         box = self.how.shard_at(level, corner)
         shape = tuple(part.stop - part.start for part in box)
         if block.shape != shape or block.dtype != np.uint8:
@@ -165,7 +179,7 @@ class ShardOutput:
 
         with ThreadPoolExecutor(min(SENDERS, len(files))) as pool:
             list(pool.map(put, files))
-        return sum(content is not None for content in files.values())
+        return {name: sum_of(content) for name, content in files.items() if content is not None}
 
 
 def _metadata(folder: Path, how: OutputFormat, key: str, begin_um: Sequence[float]) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +22,11 @@ class Place(Protocol):
     def delete(self, name: str) -> None:
         """Remove a file; no error where there is none."""
 
-    def names(self, folder: str) -> Iterator[str]:
-        """The names, from `folder` on, of all files below it."""
+    def get(self, name: str) -> bytes | None:
+        """The content of a file; None where there is none."""
+
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        """The names, from `folder` on, of all files below it, and their bytes."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,21 @@ class LocalPlace:
         """Remove a file; no error where there is none."""
         (self.folder / name).unlink(missing_ok=True)
 
-    def names(self, folder: str) -> Iterator[str]:
-        """The names, from `folder` on, of all files below it, as "c/0/0/1"."""
+    def get(self, name: str) -> bytes | None:
+        """The content of a file; None where there is none."""
+        try:
+            return (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        """The names, from `folder` on, of all files below it, as "c/0/0/1", and their bytes."""
         root = self.folder / folder
         for path, _, files in os.walk(root):
             below = Path(path).relative_to(root)
-            yield from ((below / name).as_posix() for name in files)
+            for name in files:
+                with suppress(FileNotFoundError):  # written aside, and renamed meanwhile
+                    yield (below / name).as_posix(), (Path(path) / name).stat().st_size
 
 
 @dataclass(frozen=True)
@@ -120,8 +133,27 @@ class S3Place:
         except BaseError as error:
             raise InputError(complaint(self.url / name, error, "it to be deleted")) from None
 
-    def names(self, folder: str) -> Iterator[str]:
-        """The names, from `folder` on, of all files below it; a request for each thousand.
+    def get(self, name: str) -> bytes | None:
+        """The content of a file; None where there is none.
+
+        Raises:
+            InputError: the server cannot be reached, refuses, or keeps failing.
+        """
+        import obstore
+        from obstore.exceptions import BaseError
+
+        from scroll.volumes.remote import check_process, complaint
+
+        check_process(self.url)
+        try:
+            return bytes(obstore.get(self._client, name).bytes())
+        except FileNotFoundError:
+            return None
+        except BaseError as error:
+            raise InputError(complaint(self.url / name, error)) from None
+
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        """The names, from `folder` on, of all files below it, and their bytes; a request for each thousand.
 
         Raises:
             InputError: the server cannot be reached, refuses, or keeps failing.
@@ -134,7 +166,7 @@ class S3Place:
         check_process(self.url)
         try:
             for found in obstore.list(self._client, prefix=folder):
-                yield from (str(one["path"]).removeprefix(f"{folder}/") for one in found)
+                yield from ((str(one["path"]).removeprefix(f"{folder}/"), int(one["size"])) for one in found)
         except BaseError as error:
             raise InputError(complaint(self.url / folder, error, "a list of what is stored")) from None
 

@@ -9,20 +9,24 @@ import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from scroll.content import as_it_is, contents_of
 from scroll.errors import InputError
-from scroll.files import write_json, written_aside
+from scroll.files import kept_json, write_sealed, written_aside
+from scroll.manifest import file_sum
 from scroll.progress import progress
 from scroll.volumes.binning import block_mean
 from scroll.volumes.tiff_pages import OPEN_FILES, TiffPages
 from scroll.volumes.url import Url
 from scroll.volumes.volume import LazyArray, Volume, mapped_from
 
+COPY = "copy"  # the line of the JSON with size and checksum of the copy
 STRIP_BYTES = 64 * 2**20
 
 
@@ -42,8 +46,9 @@ def working_copy(
 
     The result is (stop - start, ceil(Y / bin_yx), ceil(X / bin_yx)), of the source's type: means over blocks, rounded
     to nearest; at the far edge over the pixels that are there. `voxel_um` stays, for it is the size along z: in the
-    plane a pixel is `bin_yx` times larger. The copy is kept in `folder` under a name made of the source's path,
-    sizes and times, the layers and the bin, so that asking again costs nothing and a changed source is copied anew.
+    plane a pixel is `bin_yx` times larger. The copy is kept in `folder` under a name made of the source's path, sizes and
+    contents (as `scroll.content` knows them), the layers and the bin, so that asking again costs little and a changed source is
+    copied again; so is a copy that is not what its checksum says, which is looked at once in a process.
 
     With `bin_yx` 1 a .npy, or a stack of few uncompressed TIFF layers, is handed back cut to the layers, not copied: a
     random patch from it costs 1 to 2 times what a raw memory map costs. From a zarr it costs 8 to 30 times that, from
@@ -66,11 +71,13 @@ def working_copy(
     request = _request(volume, plan)
     name = re.sub(r"\.(zarr|tiff?|np[yz])$", "", volume.path.name)  # no stem: "54keV_7.91um" has a dot and no ending
     path = folder / f"{name}-{_digest(request)}.npy"
+    _take_over(folder / f"{name}-{_digest(_request(volume, plan, is_before=True))}.npy", path)
     mapped = _kept(path)
     if mapped is None:
         _check_room(path, volume, plan)
         _write(volume, plan, path, is_shown)
-        write_json(path.with_suffix(".json"), request | {"axes": "zyx", "voxel_um": volume.voxel_um})
+        about = request | {"axes": "zyx", "voxel_um": volume.voxel_um, COPY: file_sum(path)}
+        write_sealed(path.with_suffix(".json"), about)
         mapped = np.load(path, mmap_mode="r")
     return Volume(mapped, path, volume.voxel_um)
 
@@ -87,9 +94,17 @@ def _cut(volume: Volume, plan: _Plan) -> LazyArray | None:
     return None
 
 
-def _request(volume: Volume, plan: _Plan) -> dict[str, Any]:
-    """All that the copy depends on, small enough to be read by a human beside it."""
-    source, files, states = _remote_source(volume.path) if isinstance(volume.path, Url) else _source(volume)
+def _take_over(before: Path, path: Path) -> None:
+    """Give a copy the name that it has today, where it was made when sources were known by their times, which still fit."""
+    if before.exists() and not path.exists():
+        for file in (before.with_suffix(".json"), before):
+            if file.exists():
+                file.rename(path.with_suffix(file.suffix))
+
+
+def _request(volume: Volume, plan: _Plan, is_before: bool = False) -> dict[str, Any]:
+    """All that the copy depends on, small enough to be read by a human beside it; as it was before contents were known."""
+    source, files, states = _remote_source(volume.path) if isinstance(volume.path, Url) else _source(volume, is_before)
     return {
         "source": source,
         "source_files": files,
@@ -101,11 +116,13 @@ def _request(volume: Volume, plan: _Plan) -> dict[str, Any]:
     }
 
 
-def _source(volume: Volume) -> tuple[str, int, list[Any]]:
-    """Where the source lies, its number of files, and their names, sizes and times."""
+def _source(volume: Volume, is_before: bool) -> tuple[str, int, list[Any]]:
+    """Where the source lies, its number of files, and their names and contents (before: sizes and times)."""
     root = Path(volume.path).resolve()
     pages = volume.array.files if isinstance(volume.array, TiffPages) else None
     files = pages or sorted(file for file in (root, *root.rglob("*")) if file.is_file())
+    if not is_before:
+        return str(root), len(files), [[str(file.resolve()) for file in files], contents_of(files)]
     states = [(str(file.resolve()), (state := file.stat()).st_size, state.st_mtime_ns) for file in files]
     return str(root), len(files), states
 
@@ -130,12 +147,19 @@ def _digest(content: Any) -> str:
 
 
 def _kept(path: Path) -> np.ndarray | None:
-    """The copy made before; None where there is none, or one that something else cut off."""
+    """The copy made before; None where there is none, or one that something else cut off or changed."""
     try:
         mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError):
         return None
-    return mapped
+    return mapped if _is_as_written(path, *as_it_is(path)) else None
+
+
+@lru_cache(maxsize=2**12)
+def _is_as_written(path: Path, *_: int) -> bool:
+    """Whether a copy is what the checksum beside it says; copies made before there were any are taken as they are."""
+    was = kept_json(path.with_suffix(".json"), "copied").get(COPY)
+    return was is None or list(file_sum(path)) == was
 
 
 def _check_room(path: Path, volume: Volume, plan: _Plan) -> None:

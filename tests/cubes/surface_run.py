@@ -13,6 +13,7 @@ from ensemble.cube_calibrate import calibrate_cubes
 from scroll.config import Settings
 from scroll.config_file import merged
 from scroll.cubes import oof_sheets, prepare, training_cubes
+from scroll.manifest import begin, seal
 from scroll.volumes import open_volume
 from scroll.volumes.ome_zarr import open_array
 from stage1_3d.cube_sheets import flatten_cubes
@@ -74,8 +75,10 @@ def trained(config: Path) -> Settings:
         label = open_volume(str(cube.label_path))[...]
         for n, name in enumerate(loaded.stage1.members):
             blurred = gaussian_filter((label == 1).astype(np.float32), 1.0 + 0.3 * n)
-            array = open_array(loaded.run_dir / "stage1" / name / "oof" / cube.id / "prob.zarr", mode="r+")
-            array[:] = np.clip(1.6 * blurred, 0, 1)
+            path = loaded.run_dir / "stage1" / name / "oof" / cube.id / "prob.zarr"
+            begin(path)
+            open_array(path, mode="r+")[:] = np.clip(1.6 * blurred, 0, 1)
+            seal(path)  # or it would be damage
         (oof_sheets(loaded.run_dir) / cube.id / "receipt.json").unlink()
     folders = {name: loaded.run_dir / "stage1" / name / "oof" for name in loaded.stage1.members}
     flatten_cubes(loaded, prepare(training_cubes(loaded.data)), folders, oof_sheets(loaded.run_dir))

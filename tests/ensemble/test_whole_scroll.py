@@ -21,7 +21,7 @@ from scroll.checkpoint import save_weights
 from scroll.config import Settings
 from scroll.cubes import find_cubes
 from scroll.errors import InputError
-from scroll.files import write_json
+from scroll.files import write_sealed
 from scroll.phantom.cube import draw_scroll, scan_cube
 from scroll.phantom.settings import cube_settings
 from scroll.phantom.write import write_cube
@@ -81,8 +81,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
             torch.manual_seed(10 * number + fold)
             folder = loaded.run_dir / "stage1" / name / f"fold{fold}"
             save_weights(build_network(one), folder / "weights.safetensors", about_network(one))
-            write_json(folder / "receipt.json", {"key": "k", "weights": file_hash(folder / "weights.safetensors")})
-    write_json(loaded.run_dir / "ensemble" / "fit.json", {"rows": {}, "weights": {"weights": WEIGHTS}})
+            write_sealed(folder / "receipt.json", {"key": "k", "weights": file_hash(folder / "weights.safetensors")})
+    write_sealed(loaded.run_dir / "ensemble" / "fit.json", {"rows": {}, "weights": {"weights": WEIGHTS}})
     return root / "run.yaml"
 
 

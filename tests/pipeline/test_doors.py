@@ -46,6 +46,7 @@ DOORS = {
     "score": [str(REPOSITORY / "scripts" / "score.py")],
     "settings_document": [str(REPOSITORY / "scripts" / "settings_document.py")],
     "predict_scroll": [str(REPOSITORY / "scripts" / "predict_scroll.py")],
+    "status": [str(REPOSITORY / "scripts" / "status.py")],
     "scroll_status": [str(REPOSITORY / "scripts" / "scroll_status.py")],
 }
 HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transformers", "accelerate", "scipy")

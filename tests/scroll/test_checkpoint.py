@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import random
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,21 @@ def test_a_file_of_torch_that_is_no_state_is_one_line(tmp_path, content):
     torch.save(content, tmp_path / "resume.pt")
     with pytest.raises(InputError, match="no training state of ours"):
         load_state(tmp_path / "resume.pt")
+
+
+def test_no_flipped_bit_of_a_state_is_used(tmp_path):
+    path, draw = tmp_path / "resume.pt", random.Random(0)
+    state = {"key": "k", "step": 7, "model": network().state_dict(), "history": [{"loss": 0.5}]}
+    save_state(path, state)
+    content = path.read_bytes()
+    for _ in range(100):
+        bad = bytearray(content)
+        bad[draw.randrange(len(bad) - 30)] ^= 1 << draw.randrange(8)
+        path.write_bytes(bad)
+        with pytest.raises(InputError, match=r"resume\.pt: damaged training state"):
+            load_state(path)
+
+
+def test_a_state_of_before_there_were_checksums_is_read(tmp_path):
+    torch.save({"key": "k", "step": 7}, tmp_path / "resume.pt")
+    assert load_state(tmp_path / "resume.pt")["step"] == 7

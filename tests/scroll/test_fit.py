@@ -276,18 +276,38 @@ def test_another_key_starts_from_the_beginning(tmp_path, capsys):
     assert_same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
 
 
-@pytest.mark.parametrize("content", ["cut off", "foreign", "empty"])
-def test_a_damaged_state_is_one_line_that_says_what_to_do(tmp_path, content):
+@pytest.mark.parametrize("content", ["cut off", "foreign", "empty", "a bit"])
+def test_with_a_damaged_state_training_goes_on_from_the_one_before_says_so_and_ends_in_the_same_bits(
+    tmp_path, content, capsys
+):
     with pytest.raises(InputError):
-        fit(tiny_task(tmp_path, broken_from=4 * 6), training())
-    path = tmp_path / "resume.pt"
+        fit(tiny_task(tmp_path / "a", broken_from=4 * 6), training(checkpoint_every=1))
+    path = tmp_path / "a" / "resume.pt"
+    kept = path.read_bytes()
     if content == "foreign":
         torch.save([1, 2], path)
+    elif content == "a bit":
+        path.write_bytes(kept[:900] + bytes([kept[900] ^ 4]) + kept[901:])
     else:
-        path.write_bytes(path.read_bytes()[: 1000 if content == "cut off" else 0])
-    with pytest.raises(InputError, match=r"resume\.pt: .*delete it to train from the start") as caught:
-        fit(tiny_task(tmp_path), training())
-    assert "\n" not in str(caught.value)
+        path.write_bytes(kept[: 1000 if content == "cut off" else 0])
+    fit(tiny_task(tmp_path / "a"), training())
+    said = capsys.readouterr().out
+    assert "resume.pt: " in said and "going on from the state before it" in said and "goes on at step 5" in said
+    fit(tiny_task(tmp_path / "b"), training())
+    assert_same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
+    assert not list((tmp_path / "a").glob("resume*"))
+
+
+def test_where_no_state_is_whole_training_begins_at_the_start_and_says_so(tmp_path, capsys):
+    with pytest.raises(InputError):
+        fit(tiny_task(tmp_path / "a", broken_from=4 * 6), training())
+    for state in (tmp_path / "a").glob("resume*"):
+        state.write_bytes(state.read_bytes()[:-100])
+    fit(tiny_task(tmp_path / "a"), training())
+    said = capsys.readouterr().out
+    assert "damaged training state" in said and "the start" in said and "goes on at step" not in said
+    fit(tiny_task(tmp_path / "b"), training())
+    assert_same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
 
 
 def test_runs_of_different_precision_follow_one_another(tmp_path):

@@ -1,6 +1,9 @@
 """Receipts: the same inputs give the same key everywhere, any change gives another, and damage is one line."""
 
 import os
+import pickle
+import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scroll.content import WHOLE_BYTES
 from scroll.errors import InputError, MissingInputError
-from scroll.receipt import NAME, file_hash, fingerprint, is_current, key_of, read_receipt, write_receipt
+from scroll.files import write_json
+from scroll.receipt import NAME, _hash_of_json, file_hash, fingerprint, is_current, key_of, read_receipt, write_receipt
 
 ROOT = Path(__file__).parents[2]
 values = st.recursive(
@@ -41,24 +46,50 @@ def test_a_key_is_the_same_in_another_process():
     assert there.stdout.strip() == key_of(content)
 
 
-def test_a_fingerprint_changes_with_names_sizes_and_times_and_with_nothing_else(tmp_path):
-    folder = tmp_path / "data"
-    (folder / "sub").mkdir(parents=True)
-    file = folder / "sub" / "a"
-    file.write_text("one")
-    before = fingerprint(folder)
-    assert fingerprint(folder) == before
-    seen = {before}
-    os.utime(file, ns=(1, 1))
-    seen.add(fingerprint(folder))
-    file.write_text("longer")
-    os.utime(file, ns=(1, 1))
-    seen.add(fingerprint(folder))
-    file.rename(folder / "a")
-    seen.add(fingerprint(folder))
+def source_at(tmp_path: Path) -> Path:
+    (tmp_path / "data" / "sub").mkdir(parents=True)
+    (tmp_path / "data" / "sub" / "small").write_bytes(b"one")
+    (tmp_path / "data" / "large").write_bytes(random.Random(0).randbytes(2 * WHOLE_BYTES))
+    return tmp_path / "data"
+
+
+def test_a_fingerprint_changes_with_names_and_contents_and_neither_with_times_nor_with_the_place(tmp_path):
+    folder = source_at(tmp_path)
+    small, large = folder / "sub" / "small", folder / "large"
+    seen = {str(fingerprint(folder))}
+    os.utime(small, ns=(1, 1))
+    seen.add(str(fingerprint(folder)))
+    (tmp_path / "elsewhere").mkdir()
+    seen.add(str(fingerprint(Path(shutil.copytree(folder, tmp_path / "elsewhere" / "data")))))
+    assert len(seen) == 1
+    stat = large.stat()
+    large.write_bytes(random.Random(1).randbytes(stat.st_size))  # another layer, of the same size and time
+    os.utime(large, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    seen.add(str(fingerprint(folder)))
+    small.write_bytes(b"two")
+    seen.add(str(fingerprint(folder)))
+    small.rename(folder / "small")
+    seen.add(str(fingerprint(folder)))
     assert len(seen) == 4
-    folder.rename(tmp_path / "moved").rename(folder)
-    assert fingerprint(folder) in seen
+
+
+def test_a_receipt_of_when_sources_were_known_by_their_times_stays_current_while_they_fit(tmp_path):
+    folder = source_at(tmp_path)
+    key = key_of([key_of([fingerprint(folder), {"depth": 3}]), ["weights"]])
+    times = [
+        [f"data/{name}", (state := (folder / name).stat()).st_size, state.st_mtime_ns]
+        for name in ("large", "sub/small")
+    ]
+    old = _hash_of_json([_hash_of_json([_hash_of_json(times), {"depth": 3}]), ["weights"]])
+    assert old != str(key)
+    write_json(tmp_path / NAME, {"key": old})
+    assert (
+        is_current(tmp_path, key)
+        and read_receipt(tmp_path, "")["key"] == key
+        and pickle.loads(pickle.dumps(key)) == old
+    )
+    os.utime(folder / "large", ns=(1, 1))
+    assert not is_current(tmp_path, key_of([key_of([fingerprint(folder), {"depth": 3}]), ["weights"]]))
 
 
 def test_a_folder_is_current_for_its_own_key_only(tmp_path):

@@ -121,8 +121,8 @@ def test_a_second_run_writes_nothing(tmp_path, volume):
     assert len(job.writes()) == 8 + 1 + 1
 
 
-@pytest.mark.parametrize("version", ["0.5", "0.4"])
-def test_a_shard_whose_file_is_gone_is_made_again_and_no_other(tmp_path, volume, version):
+@pytest.mark.parametrize(("version", "kept"), [("0.5", None), ("0.4", None), ("0.5", 0), ("0.4", 0), ("0.5", 50)])
+def test_a_shard_whose_file_is_gone_emptied_or_cut_off_is_made_again_and_no_other(tmp_path, volume, version, kept):
     array = open_array(volume, mode="r+")
     array[32:, :32, :32] = 0  # an empty shard has no file, and lacks none
     array[:32, :32, :32] = 0
@@ -132,10 +132,13 @@ def test_a_shard_whose_file_is_gone_is_made_again_and_no_other(tmp_path, volume,
     result, said = job.result(), []
     files = sorted(path for path in (tmp_path / "out.zarr").rglob("*") if path.is_file() and path.name[0].isdecimal())
     for lost in (files[0], files[-1]):  # one of level 0, one of level 1
-        lost.unlink()
+        if kept is None:
+            lost.unlink()
+        else:
+            lost.write_bytes(lost.read_bytes()[:kept])
     assert run_part(job.plan, job.job(), LocalEngine(), Part(), said.append) == []
     assert [(write["level"], write["index"]) for write in job.writes()[9:]] == [(0, [0, 0, 0]), (1, [0, 0, 0])]
-    assert said == ["1 shards are noted as done, but files of them are gone: made again"] * 2
+    assert said == ["1 shards are noted as done, but files of them are gone or cut off: made again"] * 2
     assert all(path.exists() for path in files) and read_status(job.ledger).is_complete
     np.testing.assert_array_equal(job.result(), result)
     assert run(job) == [] and len(job.writes()) == 11

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -14,10 +15,15 @@ pytest.importorskip("moto")
 from remote_scans import HASTY
 from s3_server import BUCKET, KEYS, Door, s3_server
 
+from scripts import scroll_status
 from scroll.errors import InputError, MissingInputError
+from scroll.shards.grid import shard_at
+from scroll.shards.ledger import Ledger, Outcome
+from scroll.shards.plan import Plan, write_plan
 from scroll.volumes import ome_zarr, open_volume, remote
 from scroll.volumes.binning import block_mean
 from scroll.volumes.shard_output import OutputFormat, create_output, open_output
+from scroll.volumes.shard_places import place_at
 
 HOW = OutputFormat((24, 20, 16), shard_vox=16, chunk_vox=8, voxel_um=7.91, levels=2)
 VOXELS = np.random.default_rng(0).integers(1, 256, HOW.shape, dtype=np.uint8)
@@ -68,7 +74,7 @@ def test_on_s3_lies_what_would_lie_on_the_disk(door, address, tmp_path, version)
         assert there.voxel_um == here.voxel_um == 7.91 * 2**level
         np.testing.assert_array_equal(there[...], here[...])
         in_the_bucket = open_output(address).files(level)
-        assert in_the_bucket == open_output(tmp_path / "prob.zarr").files(level) and in_the_bucket[0, 0, 0] > 0
+        assert in_the_bucket == open_output(tmp_path / "prob.zarr").files(level) and len(in_the_bucket[0, 0, 0]) > 0
     np.testing.assert_array_equal(here[...], block_mean(VOXELS, (2, 2, 2)))
     files = [file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file()]
     stored = {path.split("/prob.zarr/")[1] for method, path in door.requests if method == "PUT"}
@@ -219,3 +225,23 @@ def test_keys_that_lie_about_are_not_used_unasked(door, address, monkeypatch):
     monkeypatch.delenv("AWS_SKIP_SIGNATURE")
     with pytest.raises(InputError, match="set AWS_SKIP_SIGNATURE=false and your AWS keys"):
         create_output(address, HOW, "key")
+
+
+def test_an_output_on_s3_is_verified_and_struck_out_like_one_on_a_disk(door, address, tmp_path, capsys, monkeypatch):
+    output, plan = create_output(address, HOW, "key"), Plan("key", HOW, ((0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0)), 0)
+    ledger = Ledger(tmp_path, "key")
+    write_plan(tmp_path / "plan.json", plan)
+    for shard in plan.shards:
+        ledger.record(Outcome(shard, "me", files=output.write(shard.corner, VOXELS[HOW.shard_at(0, shard.corner)])))
+    coarse = shard_at(HOW.shape_at(1), HOW.shard_vox, (0, 0, 0), 1)
+    ledger.record(Outcome(coarse, "me", files=output.write_coarser(1, (0, 0, 0))))
+    for options, code in (((), 0), (("--verify",), 0)):
+        monkeypatch.setattr(sys, "argv", ["scroll_status.py", address, "--ledger", str(tmp_path), *options])
+        assert scroll_status.main() == code
+    place, name = place_at(output.path), "0/c/0/0/0"
+    content = place.get(name)
+    place.put(name, content[:9] + bytes([content[9] ^ 1]) + content[10:])
+    assert scroll_status.main() == 1 and "shard 0-0-0: c/0/0/0 is damaged" in capsys.readouterr().out
+    assert not ledger.is_done(plan.shards[0]) and ledger.is_done(plan.shards[1])
+    output.write((0, 0, 0), VOXELS[:16, :16])
+    assert place.get(name) == content

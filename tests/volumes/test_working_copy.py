@@ -130,6 +130,34 @@ def test_a_changed_source_is_copied_anew(tmp_path):
     assert (second[1] == 200).all()
 
 
+def test_a_source_replaced_at_the_same_size_and_time_is_copied_again(tmp_path):
+    volume = stack(tmp_path)
+    first, layer = copy_of(volume, tmp_path / "copies", (0, 3), 2), volume.path / "01.tif"
+    stat = layer.stat()
+    tifffile.imwrite(layer, np.full((40, 50), 200, np.uint8))
+    os.utime(layer, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    second = copy_of(open_volume(tmp_path), tmp_path / "copies", (0, 3), 2)
+    assert layer.stat().st_size == stat.st_size and second.path != first.path and (second[1] == 200).all()
+
+
+def test_a_copy_with_a_flipped_bit_is_made_again(tmp_path):
+    copy = copy_of(stack(tmp_path), tmp_path / "copies", (0, 3), 2)
+    content = copy.path.read_bytes()
+    copy.path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    again = copy_of(open_volume(tmp_path), tmp_path / "copies", (0, 3), 2)
+    assert again.path == copy.path and again.path.read_bytes() == content
+
+
+def test_a_copy_of_when_sources_were_known_by_their_times_is_taken_over(tmp_path):
+    volume = stack(tmp_path)
+    copy = copy_of(volume, tmp_path / "copies", (0, 3), 2)
+    before = working_copy._request(volume, working_copy._Plan((0, 3), 2, copy.shape), is_before=True)
+    copy.path.rename(copy.path.with_name(f"{volume.path.name}-{working_copy._digest(before)}.npy"))
+    copy.path.with_suffix(".json").unlink()
+    (born,) = (file.stat().st_mtime_ns for file in (tmp_path / "copies").glob("*.npy"))
+    assert copy_of(open_volume(tmp_path), tmp_path / "copies", (0, 3), 2).path.stat().st_mtime_ns == born
+
+
 @pytest.mark.parametrize("store", ["npy", "layers, raw", "npz"])
 def test_two_cuts_of_one_source_never_share_a_copy(sources, tmp_path, store):
     volume = sources[store]
