@@ -207,8 +207,14 @@ def _is_whole(line: dict[str, Any]) -> bool:
     index = shard.get("index") if isinstance(shard, dict) else None
     is_placed = isinstance(index, list) and len(index) == 3 and all(type(number) is int for number in index)
     is_timed = isinstance(seconds, dict) and all(isinstance(value, int | float) for value in seconds.values())
-    counts = (line.get("retries"), line.get("files"))
-    return is_placed and is_timed and isinstance(at, int | float) and all(type(count) is int for count in counts)
+    files = line.get("files", 0)  # a number in ledgers of before
+    is_listed = type(files) is int or (isinstance(files, dict) and all(map(_is_sum, files.values())))
+    return is_placed and is_timed and isinstance(at, int | float) and type(line.get("retries")) is int and is_listed
+
+
+def _is_sum(noted: object) -> bool:
+    """Whether it is the size and the checksum of a file."""
+    return isinstance(noted, list) and [type(number) for number in noted] == [int, int]
 
 
 def _index(line: dict[str, Any]) -> Index:

@@ -137,7 +137,13 @@ def touching(path: Path) -> FileLock:
 
 
 @pytest.mark.parametrize(
-    ("process", "started", "is_alive"), [(os.getpid(), None, True), (os.getpid(), "1", False), (2**22 - 1, "1", False)]
+    ("process", "started", "is_alive"),
+    [(os.getpid(), None, True), (os.getpid(), "1", False), (2**22 - 1, "1", False)],
+    ids=[
+        "this process",
+        "its number, started at another time",
+        "a number of nobody",
+    ],  # the same in every process of the tests
 )
 def test_where_the_disk_locks_no_files_a_living_holder_is_known_by_its_number_and_start(
     tmp_path, monkeypatch, process, started, is_alive
