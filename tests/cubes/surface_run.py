@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from ensemble.cube_calibrate import calibrate_cubes
 from scroll.config import Settings
-from scroll.config_file import merged
+from scroll.config_file import merged, save_run_settings
 from scroll.cubes import oof_sheets, prepare, training_cubes
 from scroll.manifest import begin, seal
 from scroll.volumes import open_volume
@@ -64,7 +64,9 @@ def make_surface_run(root: Path) -> None:
 def own_surface_run(factory: pytest.TempPathFactory) -> Settings:
     """The run, made once for all processes of the tests; this process may change its own."""
     root = own_copy(factory, "surface-run", make_surface_run)
-    return load_checked_settings(tiny_config(root, root / "data"), [])
+    settings = load_checked_settings(tiny_config(root, root / "data"), [])
+    save_run_settings(settings)  # those copied name the folder it was made in
+    return settings
 
 
 def trained(config: Path) -> Settings:

@@ -12,6 +12,7 @@ from zlib import crc32
 import pytest
 import yaml
 
+from scroll.config_file import load_settings, save_run_settings
 from tests.made_once import own_copy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -107,7 +108,9 @@ def write_tiny(root: Path) -> Path:
 def own_ink_run(factory: pytest.TempPathFactory) -> Run:
     """The whole run, made once for all processes of the tests; this process may change its own."""
     root = own_copy(factory, "ink-run", make_ink_run)
-    return Run(root, write_tiny(root))
+    run = Run(root, write_tiny(root))
+    save_run_settings(load_settings(run.config))  # those copied name the folder it was made in
+    return run
 
 
 def copied(run: Run, to: Path) -> Run:
