@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from scroll.children import end_with_command
 from scroll.errors import InputError
+from scroll.interrupts import Terminated, end_at_once, end_in_order
 from scroll.redacted import redacted
 
 OURS = ("scroll", "stage1_3d", "stage2_2d", "ensemble", "scripts")
@@ -39,9 +40,10 @@ CLOSED_PIPE = 141  # as a shell counts a program that was ended by SIGPIPE
 def run_door(main: Callable[[], int | None]) -> None:
     """Run `main` and exit: with 0 or what it returns, 2 after an error that can be mended, told in one line, or a missing package.
 
-    130 after Ctrl-C; 141, silently, where nobody reads what it prints any more, as with `| head`.
+    130 after Ctrl-C, 143 after SIGTERM; 141, silently, where nobody reads what it prints any more, as with `| head`.
     """
     end_with_command()
+    end_in_order()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
@@ -52,6 +54,7 @@ def run_door(main: Callable[[], int | None]) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's own flush at the end complains
         status = CLOSED_PIPE
+    end_at_once()
     sys.exit(status)  # type: ignore[arg-type]
 
 
@@ -65,9 +68,10 @@ def _status(main: Callable[[], int | None]) -> object:
         return main() or 0
     except SystemExit as stop:
         return stop.code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        end_at_once()
         print("stopped; nothing is lost: the same command goes on where this one stopped", file=sys.stderr)
-        return 130
+        return 143 if isinstance(stop, Terminated) else 130
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             raise

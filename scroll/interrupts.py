@@ -15,6 +15,31 @@ SAME_S = 1.0  # what arrives sooner is the same request: a launcher passes on wh
 GRACE_S = 5.0  # from the second request to the end, however this process is held up
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what Ctrl-C is from a terminal, from SLURM, docker or a launcher."""
+
+
+def end_in_order() -> None:
+    """Let SIGTERM end a command as Ctrl-C does: what is written aside or for a while is removed, and its processes end.
+
+    A second one, or one once the command is over, ends it at once.
+    """
+    if current_thread() is main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise Terminated
+
+
+def end_at_once() -> None:
+    """Let either signal end a command that is over: there is nothing left to put in order, and Python would complain of it."""
+    if current_thread() is main_thread():
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def hear_of_dead_workers_once() -> None:
     """Take torch's handler away: for as long as a loader is held, it would raise the same death again wherever the program stands.
 
