@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from scroll.children import end_with_command
 from scroll.errors import InputError
-from scroll.interrupts import Terminated, end_at_once, end_in_order
+from scroll.interrupts import Terminated, end_at_once, ended_in_order
 from scroll.redacted import redacted
 
 OURS = ("scroll", "stage1_3d", "stage2_2d", "ensemble", "scripts")
@@ -43,18 +43,17 @@ def run_door(main: Callable[[], int | None]) -> None:
     130 after Ctrl-C, 143 after SIGTERM; 141, silently, where nobody reads what it prints any more, as with `| head`.
     """
     end_with_command()
-    end_in_order()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
     status: object = CLOSED_PIPE
-    try:
-        status = _status(main)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's own flush at the end complains
-        status = CLOSED_PIPE
-    end_at_once()
+    with ended_in_order():
+        try:
+            status = _status(main)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's own flush at the end complains
+            status = CLOSED_PIPE
     sys.exit(status)  # type: ignore[arg-type]
 
 

@@ -28,10 +28,23 @@ def late():
     time.sleep(60)
 run_door(lambda: atexit.register(late) and None)
 """
+DROPPED = """
+import os, sys, time
+from scroll.command_line import run_door
+class Dropping:
+    def __del__(self):
+        os.kill(os.getpid(), int(sys.argv[1]))
+        for _ in range(100): pass
+def main():
+    print("at work", flush=True)
+    Dropping()
+    time.sleep(60)
+run_door(main)
+"""
 
 
 def sent(number: int, program: str, *arguments: str) -> tuple[int, str]:
-    """Exit code and complaints of a program that is sent a signal after its first line."""
+    """Exit code and complaints of a program that is sent a signal after its first line; 0: it sends one itself."""
     command = [sys.executable, "-c", program, *arguments]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline()
@@ -52,3 +65,9 @@ def test_a_command_that_is_stopped_at_work_says_one_line_and_leaves_nothing_asid
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_command_that_is_over_ends_at_once_without_a_word(number: int) -> None:
     assert sent(number, OVER) == (-number, "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_request_that_python_drops_in_a_finaliser_is_made_again(number: int, code: int) -> None:
+    found, said = sent(0, DROPPED, str(int(number)))
+    assert found == code and said.startswith("stopped; nothing is lost") and said.count("\n") == 1
