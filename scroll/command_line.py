@@ -34,6 +34,7 @@ MEMORY_ADVICE = (
     "too little memory; free some or raise the limit (ulimit -v, the container's), or lower patch_size, train_batch_size, "
     "loader.workers or --jobs ('make plan' says what fits), " + AGAIN
 )
+STOPPED, TERMINATED = 130, 143  # by Ctrl-C and by SIGTERM, as a shell counts
 CLOSED_PIPE = 141  # as a shell counts a program that was ended by SIGPIPE
 
 
@@ -70,7 +71,7 @@ def _status(main: Callable[[], int | None]) -> object:
     except KeyboardInterrupt as stop:
         end_at_once()
         print("stopped; nothing is lost: the same command goes on where this one stopped", file=sys.stderr)
-        return 143 if isinstance(stop, Terminated) else 130
+        return TERMINATED if isinstance(stop, Terminated) else STOPPED
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             raise
