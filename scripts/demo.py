@@ -15,7 +15,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.children import command_environment
-from scroll.command_line import run_door
+from scroll.command_line import STOPPED, TERMINATED, run_door
 from scroll.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,7 +80,7 @@ def run_step(name: str, command: list[str]) -> None:
     status = subprocess.run(
         [sys.executable, *program], env={**command_environment(), "PYTHONPATH": paths}, check=False
     ).returncode
-    if status == 130 or status < 0:
+    if status in (STOPPED, TERMINATED) or status < 0:
         raise KeyboardInterrupt
     if status:
         raise InputError(

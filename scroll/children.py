@@ -65,6 +65,14 @@ def command_environment() -> dict[str, str]:
     return {**os.environ, PARENT: str(os.getpid())}
 
 
+def module_command(name: str) -> list[str]:
+    """`python -m <name>` of a program that is not ours, such as pip; where Linux is, it ends with this process."""
+    if sys.platform != "linux":
+        return [sys.executable, "-m", name]
+    run = f"import runpy; runpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
+    return [sys.executable, "-c", f"{_end_with_this_one()}; {run}"]
+
+
 def end_with_command() -> None:
     """For a command: end with the command, or with the launcher of several processes (torchrun), that started it."""
     given = os.environ.pop(PARENT, None)  # popped: what this one starts in turn has another parent
@@ -132,13 +140,17 @@ def _close(*ends: int) -> None:
 def _command(tracker_fd: int, pipe: int) -> list[str]:
     command: list[str] = [os.fsdecode(part) for part in spawn.get_command_line(tracker_fd=tracker_fd, pipe_handle=pipe)]
     if sys.platform == "linux":  # at once, before it imports anything: that takes seconds
-        first = (
-            f"import ctypes, os; ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {int(signal.SIGKILL)}); "
-            f"os.getppid() == {os.getpid()} or os._exit(1)"
-        )
         at = command.index("-c") + 1
-        command[at] = f"{first}; {command[at]}"
+        command[at] = f"{_end_with_this_one()}; {command[at]}"
     return command
+
+
+def _end_with_this_one() -> str:
+    """What a Python that this process starts runs first, so that Linux ends it with this process."""
+    return (
+        f"import ctypes, os; ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {int(signal.SIGKILL)}); "
+        f"os.getppid() == {os.getpid()} or os._exit(1)"
+    )
 
 
 def _spawned(command: list[str], kept_open: list[int]) -> int:

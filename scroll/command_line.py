@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from scroll.children import end_with_command
 from scroll.errors import InputError
+from scroll.interrupts import Terminated, end_at_once, ended_in_order
 from scroll.redacted import redacted
 
 OURS = ("scroll", "stage1_3d", "stage2_2d", "ensemble", "scripts")
@@ -33,25 +34,27 @@ MEMORY_ADVICE = (
     "too little memory; free some or raise the limit (ulimit -v, the container's), or lower patch_size, train_batch_size, "
     "loader.workers or --jobs ('make plan' says what fits), " + AGAIN
 )
+STOPPED, TERMINATED = 130, 143  # by Ctrl-C and by SIGTERM, as a shell counts
 CLOSED_PIPE = 141  # as a shell counts a program that was ended by SIGPIPE
 
 
 def run_door(main: Callable[[], int | None]) -> None:
     """Run `main` and exit: with 0 or what it returns, 2 after an error that can be mended, told in one line, or a missing package.
 
-    130 after Ctrl-C; 141, silently, where nobody reads what it prints any more, as with `| head`.
+    130 after Ctrl-C, 143 after SIGTERM; 141, silently, where nobody reads what it prints any more, as with `| head`.
     """
     end_with_command()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
     status: object = CLOSED_PIPE
-    try:
-        status = _status(main)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's own flush at the end complains
-        status = CLOSED_PIPE
+    with ended_in_order():
+        try:
+            status = _status(main)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's own flush at the end complains
+            status = CLOSED_PIPE
     sys.exit(status)  # type: ignore[arg-type]
 
 
@@ -65,9 +68,10 @@ def _status(main: Callable[[], int | None]) -> object:
         return main() or 0
     except SystemExit as stop:
         return stop.code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        end_at_once()
         print("stopped; nothing is lost: the same command goes on where this one stopped", file=sys.stderr)
-        return 130
+        return TERMINATED if isinstance(stop, Terminated) else STOPPED
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             raise

@@ -7,12 +7,64 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import current_thread, main_thread
+from typing import Any
 
 from scroll.children import STOPPING
 
 SAME_S = 1.0  # what arrives sooner is the same request: a launcher passes on what the whole group was sent
+SOON_S = 0.02  # until a request that Python dropped is made again: what dropped it is over by then
 GRACE_S = 5.0  # from the second request to the end, however this process is held up
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what Ctrl-C is from a terminal, from SLURM, docker or a launcher."""
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: what is written aside or for a while is removed, and its processes end.
+
+    A second one ends it at once, and so does either signal after the block.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = sys.unraisablehook
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.unraisablehook = partial(_ask_again, before)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        end_at_once()
+
+
+def _terminated(_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise Terminated
+
+
+def _ask_again(otherwise: Callable[[Any], object], lost: Any) -> None:
+    """Python drops what is raised in a finaliser or in a callback from C, such as the compiler's: the request to end, too."""
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        otherwise(lost)
+        return
+    number = signal.SIGINT
+    if isinstance(lost.exc_value, Terminated):
+        number = signal.SIGTERM
+        signal.signal(number, _terminated)
+    soon = threading.Timer(SOON_S, os.kill, (os.getpid(), number))
+    soon.daemon = True
+    soon.start()
+
+
+def end_at_once() -> None:
+    """Let either signal end a command that is over: there is nothing left to put in order, and Python would complain of it."""
+    if current_thread() is main_thread():
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def hear_of_dead_workers_once() -> None:

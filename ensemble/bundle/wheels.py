@@ -2,12 +2,12 @@
 
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from ensemble.bundle.stock import canonical
+from scroll.children import module_command
 from scroll.errors import InputError, MissingInputError
 
 PACKAGES = ("scroll", "stage1_3d", "stage2_2d", "ensemble")
@@ -88,7 +88,7 @@ def _build_pure(wished: str, folder: Path) -> None:
 
 
 def _pip(*arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    command = [*module_command("pip"), "--quiet", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]

@@ -1,6 +1,7 @@
 """What of a plan is done: one small file for each shard, written after the shard itself; and who may work on it now."""
 
 import fcntl
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 from scroll.errors import InputError
 from scroll.files import read_json, remove, write_json, write_sealed
 from scroll.manifest import FileSum
+from scroll.run_lock import FileLock, who_we_are
 from scroll.shards.grid import Index, Shard
 
 PLAN = "plan.json"
@@ -129,13 +131,15 @@ class Ledger:
         The lock is the kernel's and goes with the process, however it ends. A shared disk has to honour flock.
 
         Raises:
-            InputError: another process drives it, or workers of one that was killed do not end.
+            InputError: another process drives it, the line says which; or workers of one that was killed do not end.
         """
-        with self._lock(f"{what}.driver", fcntl.LOCK_EX, patience_s) as is_ours:
+        said = self.folder / "locks" / f"{what}.driver"
+        with self._lock(said.name, fcntl.LOCK_EX, patience_s) as is_ours:
             if not is_ours:
                 raise InputError(
-                    f"{self.folder}: another process is working on {what}; two would write the same shards: wait for it, or end it"
+                    f"{self.folder}: {FileLock(said).holder()} is working on {what}; two would write the same shards: wait for it or end it"
                 )
+            said.write_text(json.dumps(who_we_are()) + "\n", encoding="utf-8")
             with self._lock(f"{what}.workers", fcntl.LOCK_EX, PATIENCE_S) as is_alone:
                 if not is_alone:
                     raise InputError(

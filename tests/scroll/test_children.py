@@ -99,6 +99,23 @@ def test_a_command_ends_with_the_command_that_started_it(tmp_path):
     parent.communicate()
 
 
+def test_a_program_of_others_ends_with_the_command_that_started_it(tmp_path: Path) -> None:
+    program = """
+        import subprocess
+        from scroll.children import module_command
+        begin = "import os, time; print(os.getpid(), flush=True)"
+        subprocess.run([*module_command("timeit"), "-n", "1", "-r", "1", "-s", begin, "time.sleep(1000)"])
+    """
+    parent = started(tmp_path, program)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    assert runs(child)
+    parent.kill()
+    parent.wait()
+    assert wait_until(lambda: not runs(child))
+    parent.communicate()
+
+
 def test_one_that_dies_before_it_has_read_its_work_does_not_leave_the_other_waiting(tmp_path):
     program = """
         import os
