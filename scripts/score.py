@@ -143,11 +143,12 @@ def tiffs(path: Path) -> dict[str, Found]:
 
 
 def _entries(path: Path) -> list[zipfile.ZipInfo]:
-    try:
-        with reading(path, "a zip of TIFF files", "pack them again"), zipfile.ZipFile(path) as archive:
-            return archive.infolist()
-    except UNREADABLE as error:
-        raise InputError(f"{path}: not a readable zip ({error}); pack the TIFF files again") from None
+    with reading(path, "a zip of TIFF files", "pack them again"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return archive.infolist()
+        except UNREADABLE as error:
+            raise InputError(f"{path}: not a readable zip ({error}); pack the TIFF files again") from None
 
 
 def _on_disk(pred: Found, label: Found, scratch: Path) -> tuple[Path, Path]:
