@@ -8,6 +8,7 @@ import numpy as np
 from scroll.errors import InputError
 from scroll.labels import surface_label
 from scroll.volumes import tiff_cube
+from scroll.volumes.voxel_size import is_same
 
 if TYPE_CHECKING:
     from scroll.config import Settings
@@ -33,6 +34,10 @@ def check_cube(cube: "Cube") -> None:
         InputError: the first thing that is wrong.
     """
     volume = tiff_cube.open(cube.image)
+    if volume.voxel_um is not None and not is_same(volume.voxel_um, cube.data.voxel_um):
+        raise InputError(
+            f"{cube.image}: its header says voxels of {volume.voxel_um:g} um, data.voxel_um is {cube.data.voxel_um:g}; set the right one"
+        )
     if cube.label_path is None:
         return
     drawn = tiff_cube.open(cube.label_path)

@@ -129,20 +129,26 @@ def tiffs(path: Path) -> dict[str, Found]:
         ]
     else:
         files = [(file, file) for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
-    found = {
-        name.stem: file for name, file in files if name.suffix.lower() in TIFF_ENDINGS and not name.name.startswith(".")
-    }
+    found: dict[str, Found] = {}
+    for name, file in files:
+        if name.suffix.lower() in TIFF_ENDINGS and not name.name.startswith("."):
+            if name.stem in found:
+                raise InputError(
+                    f"{path}: holds {name.stem} twice, the second as {name}; expected one TIFF for each volume: take one out"
+                )
+            found[name.stem] = file
     if not found:
         raise InputError(f"{path}: holds no .tif file; expected one TIFF of many pages for each volume")
     return found
 
 
 def _entries(path: Path) -> list[zipfile.ZipInfo]:
-    try:
-        with reading(path, "a zip of TIFF files", "pack them again"), zipfile.ZipFile(path) as archive:
-            return archive.infolist()
-    except UNREADABLE as error:
-        raise InputError(f"{path}: not a readable zip ({error}); pack the TIFF files again") from None
+    with reading(path, "a zip of TIFF files", "pack them again"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return archive.infolist()
+        except UNREADABLE as error:
+            raise InputError(f"{path}: not a readable zip ({error}); pack the TIFF files again") from None
 
 
 def _on_disk(pred: Found, label: Found, scratch: Path) -> tuple[Path, Path]:

@@ -54,9 +54,12 @@ def read_beside(paths: Sequence[Path], shape_yx: tuple[int, int], slack: int = 0
     return picture
 
 
-def label_beside(folder: Path, sheet_id: str, papyrus: NDArray[np.bool_], slack: int = 0) -> Label:
-    """What is written on a sheet: the ink of inklabels.png in `folder`, known on its papyrus (Y, X) and in supervision_mask.png.
+def label_beside(
+    folder: Path, sheet_id: str, papyrus: NDArray[np.bool_], slack: int = 0, also: Sequence[Path] = ()
+) -> Label:
+    """What is written on a sheet: the ink of inklabels.png, known on its papyrus (Y, X) and in supervision_mask.png.
 
+    They lie in `folder`, or in one of the folders `also` looked into.
     Both may also be called <sheet>_inklabels.png and <sheet>_supervision_mask.png; the latter need not be there.
 
     Raises:
@@ -64,7 +67,7 @@ def label_beside(folder: Path, sheet_id: str, papyrus: NDArray[np.bool_], slack:
         InputError: it has another size than the papyrus, give or take `slack`.
     """
     height, width = papyrus.shape
-    inked, supervised = (files_beside([folder], sheet_id, name) for name in (INK, SUPERVISION))
+    inked, supervised = (files_beside([folder, *also], sheet_id, name) for name in (INK, SUPERVISION))
     if not inked:
         raise missing(folder, INK)
     ink = read_beside(inked, (height, width), slack)

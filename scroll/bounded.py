@@ -3,6 +3,8 @@
 import math
 import os
 import zipfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from scroll.errors import InputError
@@ -10,6 +12,7 @@ from scroll.errors import InputError
 MOST_JSON_BYTES = 2**26
 MOST_YAML_BYTES = 2**18
 MOST_UNKNOWN_BYTES = 2**31  # of a zip's entry where nobody knows what to expect
+LONGEST_LINE = 2**20
 BYTES_A_VOXEL = 8
 HEADER_BYTES = 2**16  # of a TIFF's page
 
@@ -34,6 +37,20 @@ def read_text(path: Path, most_bytes: int) -> str:
             f"{path}: is longer than {most_bytes} bytes, more than such a file can be; check that it is the right one"
         )
     return content.decode("utf-8-sig")
+
+
+def read_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[str]:
+    """The lines of a text file in UTF-8 one after the other, without their ends.
+
+    Raises:
+        FileNotFoundError, UnicodeDecodeError: as usual.
+        InputError: one is longer than `longest` bytes; no more of it is read.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(partial(file.readline, longest + 1), b""), start=1):
+            if len(line) > longest:
+                raise InputError(f"{path}: line {number} is longer than {longest} bytes; delete it")
+            yield line.decode("utf-8").rstrip("\r\n")
 
 
 def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most_bytes: int) -> bytes:

@@ -24,7 +24,7 @@ from scroll.progress import progress
 from scroll.receipt import fingerprint, key_of
 from scroll.volumes import open_volume
 
-TIFF_ENDINGS = (".tif", ".tiff", ".TIF", ".TIFF")
+TIFF_ENDINGS = (".tif", ".tiff", ".TIF", ".TIFF", ".Tif", ".Tiff")
 MOST_LIST_BYTES = 2**24
 CUBES_A_PROCESS = 8  # to start a process takes as long as to read one or two
 LAYOUT = "expected train.csv (id, scroll_id), train_images/<id>.tif and train_labels/<id>.tif"

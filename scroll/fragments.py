@@ -17,11 +17,13 @@ from scroll.labels import Label, binned_label, share_in_blocks
 from scroll.links import refuse_dead_link
 from scroll.names import checked_name
 from scroll.receipt import fingerprint, key_of
-from scroll.volumes import open_volume
+from scroll.volumes import ome_zarr, open_volume
+from scroll.volumes.place import check_cubes
 from scroll.volumes.reversed_layers import reversed_layers
+from scroll.volumes.tiff_pages import TiffPages
 from scroll.volumes.tiff_stack import STACK_NAMES
 from scroll.volumes.volume import Volume
-from scroll.volumes.voxel_size import is_same, told_beside
+from scroll.volumes.voxel_size import Told, in_name_um, is_same, told_beside
 from scroll.volumes.working_copy import working_copy
 
 SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # windows that the grey scale is measured on
@@ -52,14 +54,16 @@ class Fragment:
         """The whole stack as it lies on disk.
 
         Raises:
-            InputError: no readable stack, or JSON beside it says another size of a voxel than the default of `data.voxel_um`.
+            InputError: no readable stack, voxels that are no cubes, or its metadata, JSON beside it or its name say another size of a
+                voxel than the default of `data.voxel_um`.
 
         Warns:
-            UserWarning: it says another size than `data.voxel_um` was set to; the setting counts.
+            UserWarning: they say another size than `data.voxel_um` was set to; the setting counts.
         """
         volume = open_volume(self.folder, self.data.voxel_um)
-        for told in told_beside((Path(volume.path), self.folder)):
-            if told.is_own and not is_same(told.um, self.data.voxel_um):
+        check_cubes(self.folder, volume.place)
+        for told in self._told(volume):
+            if not is_same(told.um, self.data.voxel_um):
                 said = (
                     f"{self.folder}: {told.who} says voxels of {told.um:g} um, data.voxel_um is {self.data.voxel_um:g}"
                 )
@@ -67,6 +71,20 @@ class Fragment:
                     raise InputError(f"{said}, its default; expected one size: set data.voxel_um to the right one")
                 warnings.warn(f"{said}, which is used", stacklevel=2)
         return volume
+
+    def _told(self, volume: Volume) -> list[Told]:
+        """What says the size of its voxels: JSON beside it, else its own metadata, or its name."""
+        beside = [told for told in told_beside((Path(volume.path), self.folder)) if told.is_own]
+        if beside:
+            return beside
+        if isinstance(volume.array, TiffPages) and len(volume.array.files) > 1:
+            named_um = in_name_um(self.folder.name)
+            return [] if named_um is None else [Told("its name", named_um)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            is_zarr = ome_zarr.recognises(self.folder)
+            own = ome_zarr.open(self.folder, expected_um=self.data.voxel_um) if is_zarr else open_volume(self.folder)
+        return [] if own.voxel_um is None else [Told("its own metadata or name", own.voxel_um / own.place.step[0])]
 
     @cached_property
     def layers(self) -> tuple[int, int]:
@@ -146,7 +164,7 @@ class Fragment:
     @cached_property
     def full_label(self) -> Label:
         """The ink label at full resolution; outside the papyrus it is ignored."""
-        return label_beside(self.folder, self.id, self.full_mask)
+        return label_beside(self.folder, self.id, self.full_mask, also=self._folders[1:])
 
     @cached_property
     def label(self) -> Label:

@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from scroll.bounded import read_text
 from scroll.errors import InputError
 from scroll.names import FILES
 
+MOST_MARK_BYTES = 2**16
 MARK = ".scroll-ensemble"  # in a folder that a command took: which kind it is, and who writes to it now
 TRIFLES = {".DS_Store", ".gitkeep", "lost+found", ".ipynb_checkpoints"}
 
@@ -111,7 +113,7 @@ def _is_of(folder: Path, kind: Kind) -> bool:
 def read_mark(path: Path) -> dict[str, str]:
     """What a mark says; nothing where there is none, or where it is damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path, MOST_MARK_BYTES))
     except (OSError, ValueError):
         return {}
     return {str(key): str(value) for key, value in content.items()} if isinstance(content, dict) else {}

@@ -13,6 +13,7 @@ from scroll import manifest
 from scroll.content import as_it_is, contents_of
 from scroll.errors import InputError
 from scroll.files import read_sealed, write_sealed
+from scroll.meaning import meaning_of
 
 NAME = "receipt.json"
 SURFACES = ("*/*.tif", "*/meta.json")  # of sheets: a folder each
@@ -94,8 +95,13 @@ def fingerprint(folder: Path) -> Key:
     """
     files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
     names = [str(p.relative_to(folder.parent)) for p in files]
-    times = [[name, p.stat().st_size, p.stat().st_mtime_ns] for name, p in zip(names, files, strict=True)]
-    return key_of(list(zip(names, contents_of(files), strict=True)), before=times)
+    meanings = [meaning_of(p) for p in files]
+    times = [
+        [name, p.stat().st_size, p.stat().st_mtime_ns, *also]
+        for name, p, also in zip(names, files, meanings, strict=True)
+    ]
+    now = [[name, content, *also] for name, content, also in zip(names, contents_of(files), meanings, strict=True)]
+    return key_of(now, before=times)
 
 
 def write_receipt(folder: Path, key: str, **content: Any) -> None:

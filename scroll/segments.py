@@ -290,7 +290,7 @@ def surface_path(folder: Path) -> Path:
     """
     if tifxyz.recognises(folder):
         return folder
-    found = sorted(folder.glob("*.ppm")) or sorted(folder.glob("*.obj"))
+    found = _called(folder, ".ppm") or _called(folder, ".obj")
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise MissingInputError(
@@ -301,7 +301,13 @@ def surface_path(folder: Path) -> Path:
 
 def is_segment(folder: Path) -> bool:
     """Whether a folder is a segment rather than a folder of segments."""
-    return tifxyz.recognises(folder) or any(folder.glob("*.ppm")) or any(folder.glob("*.obj"))
+    return tifxyz.recognises(folder) or bool(_called(folder, ".ppm") or _called(folder, ".obj"))
+
+
+def _called(folder: Path, ending: str) -> list[Path]:
+    """Files with that ending, in letters of either case; those with a dot in front are of the machine, not of the user."""
+    there = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in there if path.suffix.lower() == ending and not path.name.startswith("."))
 
 
 def find_segments(folder: Path, data: DataSettings, ids: Sequence[str] = ()) -> list[Segment]:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scroll.bounded import read_lines
 from scroll.config import TrainingSettings
 from scroll.errors import InputError, WorkerDiedError
 from scroll.files import remove
@@ -161,7 +162,7 @@ def _within(loss_of: LossOf, limit_gib: float) -> LossOf:
 
 
 def _steps_in(folder: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in read_lines(folder / "history.jsonl")]
     return [line for line in lines if "seconds" in line]
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from scroll.bounded import read_lines
 from scroll.damage import reading
 from scroll.errors import InputError
 from scroll.report.charts import COLOURS, chart
@@ -39,14 +40,15 @@ def _read(path: Path) -> History:
 
 def _parsed(path: Path) -> History:
     curves: dict[str, Curve] = {"loss": [], "validation_loss": []}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, start=1):
+    torn = 0  # the number of a line that is none; the last is, where a training was stopped in the middle of it
+    for number, line in enumerate(read_lines(path), start=1):
+        if torn:
+            raise InputError(f"{path}: line {torn} is not JSON; delete the line and write the report again")
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:
-            if number == len(lines):  # the training was stopped in the middle of a line
-                break
-            raise InputError(f"{path}: line {number} is not JSON; delete the line and write the report again") from None
+            torn = number
+            continue
         for key, curve in curves.items():
             if isinstance(entry.get(key), int | float):
                 curve.append((float(entry["step"]), float(entry[key])))

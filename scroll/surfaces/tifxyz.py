@@ -35,9 +35,9 @@ UNFINISHED, READY = (
 
 
 def recognises(path: Path) -> bool:
-    """Whether `path` is a folder that holds one of x.tif, y.tif, z.tif."""
+    """Whether `path` is a folder that holds one of x.tif, y.tif, z.tif, or what an interrupted save of them left."""
     files = [path / f"{axis}.tif" for axis in AXES] if path.is_dir() else []
-    return any(file.is_file() or file.is_symlink() for file in files)
+    return any(file.is_file() or file.is_symlink() for file in files) or (path / UNFINISHED / READY).exists()
 
 
 @reads("a whole tifxyz folder")
@@ -150,9 +150,9 @@ def _mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
             f"{file}: is {found} for a grid of {grid}; expected that, or a whole multiple: export it again"
         )
     highest = mask.max()
-    if 0 < highest < KEPT:
+    if 0 < highest < KEPT or mask.min() < 0:
         raise InputError(
-            f"{file}: its highest value is {highest:g}, so nothing is kept; expected 255 where valid: rescale it"
+            f"{file}: its highest value is {highest:g}, its lowest {mask.min():g}, so nothing is kept; expected 255 where valid: rescale it"
         )
     blocks = (mask >= KEPT).reshape(shape[0], times[0], shape[1], times[1])
     return np.asarray(blocks.all(axis=(1, 3)))

@@ -81,14 +81,16 @@ def look_at(path: Path, labels: bool = False, voxel_um: float | None = None) -> 
     is_probability = levels[0].dtype.kind == "f" or WHOLE_SCROLL in attributes
     kind: Kind = "labels" if labels else "probability" if is_probability else "image"
     bin_yx = _bin(path, attributes)
-    step_um = levels[0].voxel_um or voxel_um or NO_SIZE_UM
-    edges = (step_um, step_um * bin_yx, step_um * bin_yx)
+    own_um = levels[0].voxel_um
+    step_um = (own_um / levels[0].place.step[0] if own_um else voxel_um) or NO_SIZE_UM  # of level 0
+    z, y, x = levels[0].place.aspect if bin_yx == 1 else (1.0, 1.0, 1.0)  # of a binned map the scale holds the bin
+    edges = (step_um * z, step_um * bin_yx * y, step_um * bin_yx * x)
     begin = levels[0].place.begin
     first = (
         begin if any(begin) else _first_voxel(path, levels[0].shape[0])
     )  # maps of before name it in their receipt alone
-    z, y, x = (at * edge for at, edge in zip(first, edges, strict=True))
-    return Shown(_name(path), kind, levels, [_step(level, edges) for level in levels], (z, y, x))
+    first_z, first_y, first_x = (at * edge for at, edge in zip(first, edges, strict=True))
+    return Shown(_name(path), kind, levels, [_step(level, edges) for level in levels], (first_z, first_y, first_x))
 
 
 def look_at_all(volumes: Sequence[Path], labels: Sequence[Path], voxel_um: float | None = None) -> list[Shown]:

@@ -12,8 +12,9 @@ WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 47}  # of zlib, by how the answer
 MOST_BYTES = 2**31  # of what is unpacked: no chunk is as large
 
 
-def body_of(url: Url, body: bytes, attributes: Mapping[Any, Any], is_part: bool) -> bytes:
-    """The bytes of the file at `url`, unpacked where the server packed them for the way; `is_part`: a range of it was asked for.
+def body_of(url: Url, body: bytes, attributes: Mapping[Any, Any], is_part: bool, most_bytes: int = MOST_BYTES) -> bytes:
+    """The bytes of the file at `url`, unpacked where the server packed them for the way; `is_part`: a range of it was asked for;
+    `most_bytes` is how long it may be unpacked.
 
     Raises:
         InputError: a web page, bytes that are packed in another way, or a part of packed bytes, which cannot be unpacked.
@@ -27,7 +28,7 @@ def body_of(url: Url, body: bytes, attributes: Mapping[Any, Any], is_part: bool)
                 f"{url}: the server packed {what} for the way (Content-Encoding: {encoding:.40}); expected its bytes: have the server send "
                 "it as it is"
             )
-        body = _unpacked(url, body, encoding)
+        body = _unpacked(url, body, encoding, most_bytes)
     is_page = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith(PAGES)
     if is_page or (told.get("content-type", "").startswith("text/html") and body.lstrip()[:1] == b"<"):
         what = "not readable as JSON" if url.name in ("meta.json", "metadata.json") else "unreadable as zarr"
@@ -38,14 +39,14 @@ def body_of(url: Url, body: bytes, attributes: Mapping[Any, Any], is_part: bool)
     return body
 
 
-def _unpacked(url: Url, body: bytes, encoding: str) -> bytes:
+def _unpacked(url: Url, body: bytes, encoding: str, most_bytes: int) -> bytes:
     unpack = zlib.decompressobj(WINDOW[encoding])
     try:
-        content = unpack.decompress(body, MOST_BYTES)
+        content = unpack.decompress(body, most_bytes)
     except zlib.error as error:
         raise InputError(f"{url}: not the {encoding} that the server says it is ({error}); check the server") from None
     if not unpack.eof:
         raise InputError(
-            f"{url}: {encoding} that is cut off, or holds more than {MOST_BYTES >> 30} GiB; expected a file of a zarr: check the server"
+            f"{url}: {encoding} that is cut off, or holds more than {most_bytes} bytes; expected a file of a zarr: check the server"
         )
     return content

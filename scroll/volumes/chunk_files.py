@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from scroll.bounded import MOST_JSON_BYTES
 from scroll.errors import InputError, UnreadableError
+from scroll.links import refuse_dead_link
 
 METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 UNFINISHED = (".partial", ".part", ".tmp", ".temp", ".download", ".crdownload", ".filepart", ".aria2", ".lock")
@@ -34,6 +36,7 @@ def check_chunk_files(where: Any, array: Any) -> None:
         if number == LOOKED_AT:
             break
     if stranger is not None:
+        refuse_dead_link(stranger)
         raise InputError(
             f"{where}: holds {stranger.relative_to(root).as_posix()}, but no chunk as its metadata name them, such as "
             f"{array.metadata.encode_chunk_key((0,) * len(array.shape))}; expected those: {MEND}"
@@ -67,12 +70,21 @@ def _is_chunk(array: Any, name: str) -> bool:
     return bool(array.metadata.encode_chunk_key(tuple(numbers)) == name)
 
 
-def check_unfinished(root: Path, key: str) -> None:
-    """Refuse to take a chunk for empty of which half a download, or a file under another separator, lies there.
+def check_absent(root: Path, key: str) -> None:
+    """Refuse to take a file for absent, and a chunk for empty, where a dead link, half a download, or a file under another separator
+    lies there.
 
     Raises:
-        UnreadableError: names that file.
+        InputError: metadata are a link that leads nowhere.
+        UnreadableError: names the link or the file.
     """
+    parts = key.split("/")
+    for place in (root.joinpath(*parts[:end]) for end in range(len(parts), 0, -1)):
+        if place.is_symlink() and not place.exists():
+            kind = InputError if key.endswith(METADATA) else UnreadableError
+            raise kind(
+                f"{place}: leads to {place.readlink()}, which is not there; fetch the data, mount the disk, or mend the link"
+            )
     if key.endswith(METADATA):
         return
     for other in (*(key + ending for ending in UNFINISHED), *_other_separator(key)):
@@ -102,3 +114,18 @@ def _other_separator(key: str) -> Iterator[str]:
         return
     if len(parts) >= 3 and all(part.isdecimal() for part in parts[-3:]):
         yield "/".join([*parts[:-3], ".".join(parts[-3:])])
+
+
+def most_bytes_of(key: str, otherwise: int) -> int:
+    """How long the file under a key may be."""
+    return MOST_JSON_BYTES if key.endswith((*METADATA, ".json")) else otherwise
+
+
+def check_metadata_size(where: object, key: str, size: int) -> None:
+    """Refuse metadata that are longer than any can be, before they are read.
+
+    Raises:
+        InputError: they are.
+    """
+    if size > most_bytes_of(key, size):
+        raise InputError(f"{where}: {size} bytes of metadata; expected at most {MOST_JSON_BYTES}: write them again")

@@ -42,6 +42,8 @@ def read_grey(path: Path, shape_yx: tuple[int, int] | None = None, slack: int = 
     Raises:
         InputError: neither PNG nor TIFF, damaged, of another size or above 2**31 pixels, several pictures, or colours.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no plain file; expected a picture, PNG or TIFF: point at one")
     with path.open("rb") as file:
         start = file.read(33)
     if start.startswith(PNG):

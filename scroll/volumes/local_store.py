@@ -8,7 +8,7 @@ from zarr.storage import LocalStore
 
 from scroll import manifest
 from scroll.errors import UnreadableError
-from scroll.volumes.chunk_files import check_unfinished
+from scroll.volumes.chunk_files import METADATA, check_absent, check_metadata_size
 
 
 class LocalFiles(LocalStore):  # type: ignore[misc, unused-ignore]
@@ -26,11 +26,15 @@ class LocalFiles(LocalStore):  # type: ignore[misc, unused-ignore]
         """The bytes under `key`, or the part of them asked for; None where there is no file.
 
         Raises:
-            UnreadableError: the file is empty, is not there while half a download of it is, or is not what the manifest says.
+            InputError: metadata of more bytes than any have.
+            UnreadableError: the file is empty, is not there while half a download of it or a dead link is, or is not what the manifest
+                says.
         """
+        if key.endswith(METADATA) and (self.root / key).is_file():
+            check_metadata_size(self.root / key, key, (self.root / key).stat().st_size)
         content = await super().get(key, prototype, byte_range)
         if content is None:
-            check_unfinished(self.root, key)
+            check_absent(self.root, key)
         if content is not None and len(content) == 0:
             raise UnreadableError(f"{self.root / key}: empty; expected a stored chunk or shard: copy or write it again")
         if self._noted is not None and byte_range is None:

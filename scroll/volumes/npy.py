@@ -1,9 +1,10 @@
 """numpy files: .npy mapped, .npz (packed, so it cannot be mapped) read into memory whole."""
 
+import io
 import math
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from scroll.volumes.volume import Volume
 from scroll.volumes.voxel_size import recorded_voxel_um
 
 MOST_BYTES = 2**33  # of a .npz, which is held in memory
+MOST_HEADER_BYTES = 2**16
 Header = tuple[tuple[int, ...], np.dtype[Any], int]
 UNDERSTANDS = "a .npy file, or a .npz file with one 3D array or one named 'volume'"
 
@@ -31,7 +33,7 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
         InputError: cut off, not a numpy file, Python objects inside, or no single volume in it.
     """
     try:
-        array = _unpacked(path) if zipfile.is_zipfile(path) else np.load(path, mmap_mode="r", allow_pickle=False)
+        array = _unpacked(path) if zipfile.is_zipfile(path) else _mapped(path)
     except InputError:
         raise
     except Exception as error:
@@ -42,10 +44,19 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
     return Volume(array, path, recorded_voxel_um((), path.name) if voxel_um is None else voxel_um)
 
 
+def _mapped(path: Path) -> NDArray[Any]:
+    with path.open("rb") as file:
+        _read_header(file)
+    return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
 def _unpacked(path: Path) -> NDArray[Any]:
     """The one volume of a .npz: chosen by the headers of its arrays, and unpacked only if it is as large as they say."""
     with zipfile.ZipFile(path) as archive:
-        headers = {entry.filename.removesuffix(".npy"): _header(archive, entry) for entry in archive.infolist()}
+        entries = archive.infolist()
+        headers = {entry.filename.removesuffix(".npy"): _header(archive, entry) for entry in entries}
+        if len(headers) < len(entries):
+            raise InputError(f"{path}: holds two arrays of one name; expected each once: write it again")
         name = _only_volume(path, {name: header for name, header in headers.items() if header is not None})
         entry = archive.getinfo(f"{name}.npy")
         shape, dtype, start = headers[name] or ((), np.dtype(bool), 0)
@@ -64,10 +75,20 @@ def _header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Header | None:
     if not entry.filename.endswith(".npy"):
         return None
     with archive.open(entry) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-        return shape, dtype, file.tell()
+        return _read_header(file)
+
+
+def _read_header(file: IO[bytes]) -> Header:
+    """Shape, type, and the byte where the numbers begin, from no more bytes than a header has.
+
+    Raises:
+        ValueError: it is longer, or none.
+    """
+    begin = io.BytesIO(file.read(MOST_HEADER_BYTES))
+    version = np.lib.format.read_magic(begin)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(begin)
+    return shape, dtype, begin.tell()
 
 
 def _only_volume(path: Path, headers: dict[str, Header]) -> str:

@@ -13,8 +13,10 @@ from scroll.errors import InputError, MissingInputError
 from scroll.files import final_name
 from scroll.progress import progress
 from scroll.volumes.binning import block_mean
+from scroll.volumes.both_formats import check_formats_agree
 from scroll.volumes.chunk_files import check_chunk_files
 from scroll.volumes.multiscales import SPACE, entries_of, read_multiscales
+from scroll.volumes.own_level import pyramid_of
 from scroll.volumes.recorded import channel_names, level_0_um, place_at
 from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
@@ -50,7 +52,7 @@ def open(
     a unit, or the name; the scales 1, 2, 4, ... that many writers put there are no sizes. Where two of them contradict each
     other, `expected_um` (of level 0) says which is right. Axes of time and channel of length 1 are left out. A `path`
     that begins with http://, https:// or s3:// is read over the network as `remote` says, a chunk at a time through a cache
-    bounded in bytes.
+    bounded in bytes. A level given by its own path, such as x.zarr/1, lies where its pyramid says; `voxel_um` is its own.
 
     Raises:
         MissingInputError: no such level.
@@ -62,21 +64,29 @@ def open(
     """
     path = path_or_url(path)
     group, array = _open_level(path, level, remote=remote)
+    whole = pyramid_of(path, remote) if group is None else None
+    if whole is not None:
+        return replace(open(whole[0], voxel_um, whole[1], remote, expected_um), path=path)
+    check_formats_agree(path, array)
     check_chunk_files(path, array)
     image = None if group is None else read_multiscales(path, group.attrs.asdict())
     axes = axes_of(path, array, image)
     if image is not None and axes and not image.axes:
         image = replace(image, axes=axes, units=("",) * len(axes))
     finest = array if level == 0 else group.get(_level_names(path, group)[0])
+    if finest is not None and finest.dtype != array.dtype:
+        raise InputError(
+            f"{path}: level {level} holds {array.dtype}, level 0 {finest.dtype}; expected levels of one volume: make the pyramid again"
+        )
     place = place_at(path, (array, finest), image, level, axes)
     if place.contradiction:
         warnings.warn(place.contradiction, stacklevel=2)
-    whole = path if level == 0 else path / array.path
+    own_path = path if level == 0 else path / array.path
     spaces = spatial(path, array, axes, channel_names(group))
     if voxel_um is None:
         voxel_um = level_0_um(path, (group, array), image, expected_um)
         voxel_um = None if voxel_um is None else voxel_um * place.step[0]
-    return Volume(_kept_in_memory(spaces) if isinstance(path, Url) else spaces, whole, voxel_um, place)
+    return Volume(_kept_in_memory(spaces) if isinstance(path, Url) else spaces, own_path, voxel_um, place)
 
 
 @reads("a whole zarr")
@@ -300,7 +310,9 @@ def _open_level(
     try:
         if isinstance(path, Path) and not any((path / name).is_file() for name in METADATA if name != ".zattrs"):
             raise ValueError("no .zgroup, .zarray or zarr.json in it")
-        opened = zarr.open(_store(path, mode, remote), mode=mode)
+        opened = zarr.open(
+            _store(path, mode, remote), mode=mode, use_consolidated=False
+        )  # a copy, which may be of before
         return _pick(path, opened, level)
     except InputError:
         raise

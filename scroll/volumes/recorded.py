@@ -9,7 +9,7 @@ from scroll.volumes.levels import level_place
 from scroll.volumes.multiscales import SPACE, Multiscales
 from scroll.volumes.place import Place, words
 from scroll.volumes.url import Url
-from scroll.volumes.voxel_size import Told, is_same, length_um, scale_um, settled_um, told_beside
+from scroll.volumes.voxel_size import Told, is_same, scale_um, settled_um, told_beside, written_um
 
 
 def place_at(
@@ -48,7 +48,7 @@ def level_0_um(
     """Edge along z of a voxel of level 0."""
     group, array = opened
     attributes = {} if group is None else group.attrs.asdict()
-    own = length_um(attributes.get("voxelsize"))
+    own = written_um(attributes.get("voxelsize"))
     told = [] if own is None else [Told("its attribute voxelsize", own)]
     told += _written_beside(path, array)
     sizes = _scale_um(image)

@@ -46,7 +46,12 @@ def place_among(volume: Volume, where: str | Path, scroll: Volume, scroll_where:
 def _level_0(scroll: Volume, where: str | Path) -> Volume:
     if scroll.place.step == (1.0, 1.0, 1.0):
         return scroll
-    return ome_zarr.open(where, voxel_um=1.0)
+    finest = ome_zarr.open(where, voxel_um=1.0)
+    if finest.place.step != (1.0, 1.0, 1.0):
+        raise InputError(
+            f"{where}: is a coarser level alone; expected the whole scroll: give the folder that it lies in"
+        )
+    return finest
 
 
 def _described(where: str | Path) -> Multiscales | None:

@@ -20,8 +20,9 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteReques
 from zarr.storage import ObjectStore
 
 from scroll.errors import InputError
-from scroll.volumes.answers import body_of
+from scroll.volumes.answers import MOST_BYTES, body_of
 from scroll.volumes.chunk_cache import LIMIT_BYTES
+from scroll.volumes.chunk_files import check_metadata_size, most_bytes_of
 from scroll.volumes.lru import LruCache
 from scroll.volumes.url import Url
 
@@ -151,8 +152,10 @@ class RemoteStore(ObjectStore):  # type: ignore[misc, unused-ignore]
         while True:
             answer = await obstore.get_async(self.store, key, options=part)
             try:
+                check_metadata_size(self.url / key, key, answer.meta["size"])
                 body = bytes(await answer.bytes_async())
-                return body_of(self.url / key, body, answer.attributes, is_part=part is not None)
+                most = most_bytes_of(key, MOST_BYTES)
+                return body_of(self.url / key, body, answer.attributes, part is not None, most)
             except BaseError:
                 if retries == settings.retries or time.monotonic() > last_call:
                     raise InputError(

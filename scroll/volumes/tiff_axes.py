@@ -1,5 +1,6 @@
 """Which axis the pages of a TIFF file go along: slices are read, channels and times taken for slices are not."""
 
+import html
 import math
 import re
 from collections.abc import Mapping
@@ -12,6 +13,9 @@ SLICES = {"Z", "I", "Q"}  # I and Q: pages that nobody named
 NAMES = {"C": "channels", "T": "times", "S": "samples", "Z": "slices"}
 OME_SIZES = re.compile(r"\bSize([ZCT])\s*=\s*[\"'](\d{1,9})[\"']")
 OME_IMAGE = re.compile(r"<(?:\w+:)?Pixels\b[^>]{0,4000}>")
+TIFF_DATA = re.compile(r"<(?:\w+:)?TiffData\b([^>]{0,1000}?)(?:/>|>(.{0,2000}?)</(?:\w+:)?TiffData>)", re.DOTALL)
+BLOCK = re.compile(r"\b(FirstZ|IFD)\s*=\s*[\"'](\d{1,9})[\"']")
+FILE_NAME = re.compile(r"\bFileName\s*=\s*[\"']([^\"']{1,1000})[\"']")
 OTHER_KINDS = ("is_shaped", "is_lsm", "is_stk", "is_micromanager", "is_fluoview", "is_scanimage", "is_nih", "is_sis")
 
 
@@ -58,6 +62,8 @@ def _number(value: Any) -> int:
 
 def _by_ome(path: Path, description: str, pages: int) -> int:
     images = OME_IMAGE.findall(description)
+    if pages > 1:
+        _check_order(path, description)
     for image in images:
         sizes = {axis: int(size) for axis, size in OME_SIZES.findall(image)}
         _check(path, "OME", {axis: sizes.get(axis, 1) for axis in "CT"}, pages)
@@ -71,6 +77,23 @@ def _by_ome(path: Path, description: str, pages: int) -> int:
             f"{path}: holds {len(images)} images, as its OME header says; expected one volume: export it alone"
         )
     return pages
+
+
+def _check_order(path: Path, description: str) -> None:
+    """Refuse pages that are said to lie in several files, or in another order than they are read in."""
+    blocks = TIFF_DATA.findall(description)
+    files = sorted({name for _, content in blocks for name in FILE_NAME.findall(content)})
+    if len(files) > 1:
+        raise InputError(
+            f"{path}: its OME header lays slices into {len(files)} files, such as {html.unescape(files[-1])!s:.80}; expected all in one: "
+            "export the volume as one TIFF"
+        )
+    for said in (dict(BLOCK.findall(attributes)) for attributes, _ in blocks):
+        if said.get("FirstZ", said.get("IFD")) != said.get("IFD", said.get("FirstZ")):
+            raise InputError(
+                f"{path}: its OME header says that page {said['IFD']} is slice {said['FirstZ']}; expected pages in the order of slices: "
+                "export the volume again"
+            )
 
 
 def _by_series(path: Path, tiff: Any, pages: int, fit: int) -> int:

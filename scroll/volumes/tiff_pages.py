@@ -17,6 +17,7 @@ from scroll.volumes.tiff_meaning import check_packing, grey_of
 
 OPEN_FILES = 256  # a mapped file costs a file descriptor, and 1024 of them is a common limit for a process
 CACHE_BYTES = 256 * 2**20
+MOST_PAGES = 2**18
 LARGEST_TILE = 2**24  # pixels, of a page that is smaller than its tiles
 MEND = "copy or download the file again"
 DAMAGED = (
@@ -132,11 +133,14 @@ def opened_tiff(path: Path) -> Iterator[Any]:
     """
     import tifffile
 
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no plain file; expected a TIFF: point at one")
     log = logging.getLogger("tifffile")
     usual_level = log.level
     log.setLevel(logging.CRITICAL)  # it complains of a cut file line by line; the one line raised here says it all
     try:
         with tifffile.TiffFile(path) as tiff:
+            _check_chain(path, tiff)
             yield tiff
     except InputError:
         raise
@@ -155,6 +159,32 @@ def _next_page_at(tiff: Any, page: Any) -> int:
     (tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
     file.seek(page.offset + layout.tagnosize + tags * layout.tagsize)
     return int(struct.unpack(layout.offsetformat, file.read(layout.offsetsize))[0])
+
+
+def _check_chain(path: Path, tiff: Any) -> None:
+    """Refuse headers that lead back to one before, or are more than any file has: followed, they never end.
+
+    Raises:
+        InputError: they do.
+    """
+    file, layout = tiff.filehandle, tiff.tiff
+    seen: set[int] = set()
+    file.seek(8 if tiff.is_bigtiff else 4)
+    at = _number(layout.offsetformat, file.read(layout.offsetsize))
+    while at:
+        if at in seen or len(seen) == MOST_PAGES:
+            wrong = "lead in a circle" if at in seen else f"are more than {MOST_PAGES}"
+            raise InputError(f"{path}: its page headers {wrong}; expected a last one: {MEND}")
+        seen.add(at)
+        file.seek(at)
+        tags = _number(layout.tagnoformat, file.read(layout.tagnosize))
+        file.seek(at + layout.tagnosize + tags * layout.tagsize)
+        at = _number(layout.offsetformat, file.read(layout.offsetsize))
+
+
+def _number(layout: str, content: bytes) -> int:
+    """A number of a header; 0 where the file ends before it, which those who read the page say."""
+    return int(struct.unpack(layout, content)[0]) if len(content) == struct.calcsize(layout) else 0
 
 
 def check_whole(path: Path, pages: list[Any]) -> None:

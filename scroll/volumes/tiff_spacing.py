@@ -1,5 +1,6 @@
 """The size of a voxel that a TIFF file of many pages tells: ImageJ's spacing, or the physical size of an OME-TIFF."""
 
+import html
 import re
 import warnings
 from pathlib import Path
@@ -9,8 +10,8 @@ from scroll.volumes.place import words
 from scroll.volumes.tiff_pages import opened_tiff
 from scroll.volumes.voxel_size import Told, is_same, length_um, scale_um
 
-OME_SIZE = re.compile(r'PhysicalSize([XYZ])="([^"]+)"')
-OME_UNIT = re.compile(r'PhysicalSize([XYZ])Unit="([^"]+)"')
+OME_SIZE = re.compile(r"""PhysicalSize([XYZ])\s*=\s*["']([^"']+)["']""")
+OME_UNIT = re.compile(r"""PhysicalSize([XYZ])Unit\s*=\s*["']([^"']+)["']""")
 
 
 def told_in_tiff(path: Path) -> list[Told]:
@@ -65,5 +66,5 @@ def _of_ome(text: str | None) -> Found | None:
         return None
     there = [axis for axis, step in steps.items() if step is not None]
     return [steps[axis] or 0.0 for axis in there], [
-        units.get(axis, "um") for axis in there
+        html.unescape(units.get(axis, "um")) for axis in there
     ]  # OME's own unit is the micrometre

@@ -1,5 +1,6 @@
 """A folder of numbered TIFF layers, 00.tif onwards: the flattened stack of a fragment, or the slices of a scroll."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -13,13 +14,19 @@ from scroll.volumes.voxel_size import recorded_voxel_um
 UNDERSTANDS = "a folder of layers 00.tif, 01.tif, ... (or a folder that holds surface_volume/, layers/ or subvolume/)"
 STACK_NAMES = ("surface_volume", "layers", "subvolume")
 ENDINGS = (".tif", ".tiff")
+BESIDE = re.compile(r"(^|_)(mask|inklabels|supervision_mask)$", re.IGNORECASE)
+NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+LOSSY = (".jpg", ".jpeg", ".jp2", ".j2k", ".jxl", ".webp")
+OTHER_PICTURES = (*LOSSY, ".png", ".bmp")
 
 
 def recognises(path: Path) -> bool:
     """Whether `path` is a folder of numbered layers, or holds one under a usual name."""
     if not path.is_dir():
         return False
-    return path.name in STACK_NAMES or bool(_inner_stacks(path)) or any(file.stem.isdigit() for file in _tiffs(path))
+    if path.name in STACK_NAMES or _inner_stacks(path) or any(file.stem.isdigit() for file in _tiffs(path)):
+        return True
+    return bool(_other_layers(path)) and not any(entry.is_dir() for entry in path.iterdir())
 
 
 @reads("a folder of whole TIFF layers")
@@ -68,11 +75,19 @@ def _tiffs(folder: Path) -> list[Path]:
     return [file for file in folder.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith(".")]
 
 
+def _other_layers(folder: Path) -> list[Path]:
+    """Numbered pictures, from 0 on, of a format that is not read as layers; two of them at least."""
+    found = [file for file in folder.iterdir() if file.suffix.lower() in OTHER_PICTURES and NUMBER.fullmatch(file.stem)]
+    return sorted(found) if len(found) > 1 else []
+
+
 def _layer_files(folder: Path) -> list[Path]:
-    """The layers by number, which must run from 0 without gap, double or stranger."""
+    """The layers by number, which must run from 0 without gap, double, stranger, or one in another format."""
     numbered: dict[int, Path] = {}
     for file in sorted(_tiffs(folder)):
         refuse_dead_link(file)
+        if BESIDE.search(file.stem):
+            continue  # read as what it is called
         if not (file.stem.isascii() and file.stem.isdigit()):
             raise InputError(
                 f"{file}: not a layer; expected only numbered files such as 00.tif in {folder}: move it elsewhere"
@@ -82,6 +97,13 @@ def _layer_files(folder: Path) -> list[Path]:
             raise InputError(
                 f"{file}: layer {int(file.stem)} is also {twin.name}; expected it once: remove the wrong one"
             )
+    strange = [file for file in _other_layers(folder) if int(file.stem) not in numbered]
+    if strange:
+        kind, lossy = strange[0].suffix, strange[0].suffix.lower() in LOSSY
+        raise InputError(
+            f"{folder}: {len(strange)} layers are {kind} pictures, such as {strange[0].name}; expected TIFF"
+            f"{', for JPEG changes grey values: export them from the source' if lossy else ': convert them to .tif'}"
+        )
     if not numbered:
         raise InputError(f"{folder}: no .tif layer in it; expected 00.tif, 01.tif, ...: copy the layers there")
     last = max(numbered)

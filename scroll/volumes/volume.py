@@ -15,6 +15,7 @@ from scroll.volumes.place import NOWHERE_ELSE, Place
 from scroll.volumes.url import Url
 
 Slices = tuple[slice, ...]
+MOST_VOXELS = 2**62  # none has more than a 64-bit number counts; the largest scroll so far has 2e13
 FLIPPED = slice(None, None, -1)
 
 
@@ -55,6 +56,8 @@ class Volume:
         shape, dtype = tuple(self.array.shape), np.dtype(self.array.dtype)
         if len(shape) != 3 or 0 in shape:
             raise InputError(f"{self.path}: holds shape {shape}; expected a full (Z, Y, X) volume: point at a 3D array")
+        if math.prod(shape) > MOST_VOXELS:
+            raise InputError(f"{self.path}: says {shape} voxels; expected at most {MOST_VOXELS}: mend its metadata")
         if dtype.kind not in "uif":
             raise InputError(
                 f"{self.path}: holds {dtype} voxels; expected whole or floating numbers: convert to uint8 or uint16"

@@ -16,6 +16,7 @@ from scroll.volumes.url import Url
 IN_NAME = re.compile(r"(?:^|[-_])(\d+(?:\.\d+)?)[uµμ]m(?=[-_.]|$)")
 SPLIT_IN_NAME = re.compile(r"(?:^|[^\d.])\d{1,3}[-_,p]\d+[uµμ]m(?=[-_.]|$)")
 COARSE_IN_NAME = re.compile(r"(?:^|[-_])L[1-9]\d*(?=[-_.]|$)")  # a prediction "-L2-" was made at level 2
+WITH_UNIT = re.compile(r"([\d.eE+-]{1,40})\s*([^\W\d_]\w*)")
 PIXEL_MM = ("scan", "tomo", "acquisition", "detector", "samplePixelSize")
 IN_JSON = (  # file, keys, micrometres to its unit
     ("meta.json", ("voxelsize",), 1.0),
@@ -151,13 +152,13 @@ def told_beside(
     for folder in folders:
         contents = {file: read(folder, file) for file in ("meta.json", "metadata.json")}
         for file, keys, unit in IN_JSON:
-            size = length_um(_dig(contents[file], keys))
+            size = written_um(_dig(contents[file], keys), unit)
             if size is not None:  # the nearest folder that says it counts
-                found.setdefault((file, *keys), Told(f"{file} ({'.'.join(keys)})", in_um(size, unit)))
+                found.setdefault((file, *keys), Told(f"{file} ({'.'.join(keys)})", size))
         source, path, unit = OF_SOURCE
-        size = None if COARSE_IN_NAME.search(name) else length_um(_dig(contents[source], path))
+        size = None if COARSE_IN_NAME.search(name) else written_um(_dig(contents[source], path), unit)
         if size is not None:
-            found.setdefault((source, *path), Told(f"{source} ({'.'.join(path)})", in_um(size, unit), is_own=False))
+            found.setdefault((source, *path), Told(f"{source} ({'.'.join(path)})", size, is_own=False))
     return list(found.values())
 
 
@@ -171,6 +172,21 @@ def _dig(content: Any, keys: tuple[str, ...]) -> Any:
     for key in keys:
         content = content.get(key) if isinstance(content, dict) else None
     return content
+
+
+def written_um(value: Any, unit: float = 1.0) -> float | None:
+    """A size as JSON has it, in micrometres: a number of `unit`, a text with a unit of its own, or one for each axis, all the same.
+
+    >>> written_um(7.91), written_um("3.24 um"), written_um(0.00324, 1e3), written_um([7.91, 7.91, 7.91]), written_um([1, 2, 2])
+    (7.91, 3.24, 3.24, 7.91, None)
+    """
+    if isinstance(value, list):
+        each = {None if isinstance(one, list) else written_um(one, unit) for one in value} if len(value) < 4 else {None}
+        return each.pop() if len(each) == 1 else None
+    found = WITH_UNIT.fullmatch(value.strip()) if isinstance(value, str) else None
+    own_unit = unit_um(found[2]) if found else None
+    size = length_um(value) if found is None or own_unit is None else length_um(found[1])
+    return None if size is None else in_um(size, own_unit or unit)
 
 
 def length_um(value: Any) -> float | None:

@@ -20,6 +20,7 @@ from scroll.content import as_it_is, contents_of
 from scroll.errors import InputError
 from scroll.files import kept_json, write_sealed, written_aside
 from scroll.manifest import file_sum
+from scroll.meaning import meaning_of
 from scroll.progress import progress
 from scroll.volumes.binning import block_mean
 from scroll.volumes.tiff_pages import OPEN_FILES, TiffPages
@@ -121,10 +122,11 @@ def _source(volume: Volume, is_before: bool) -> tuple[str, int, list[Any]]:
     root = Path(volume.path).resolve()
     pages = volume.array.files if isinstance(volume.array, TiffPages) else None
     files = pages or sorted(file for file in (root, *root.rglob("*")) if file.is_file())
+    meanings = sorted({number for file in files for number in meaning_of(file)})
     if not is_before:
-        return str(root), len(files), [[str(file.resolve()) for file in files], contents_of(files)]
+        return str(root), len(files), [[str(file.resolve()) for file in files], contents_of(files), *meanings]
     states = [(str(file.resolve()), (state := file.stat()).st_size, state.st_mtime_ns) for file in files]
-    return str(root), len(files), states
+    return str(root), len(files), [*states, *meanings]
 
 
 def _remote_source(url: Url) -> tuple[str, int, list[Any]]:

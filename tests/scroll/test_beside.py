@@ -42,7 +42,17 @@ def dead(path):
 
 
 @pytest.mark.parametrize(
-    "name", ["mask.png", "Mask.png", "a_mask.png", "A_MASK.PNG", "mask.tif", "a_mask.tiff", "surface_volume/mask.png"]
+    "name",
+    [
+        "mask.png",
+        "Mask.png",
+        "a_mask.png",
+        "A_MASK.PNG",
+        "mask.tif",
+        "a_mask.tiff",
+        "surface_volume/mask.png",
+        "surface_volume/Mask.TIF",
+    ],
 )
 def test_a_mask_is_read_under_every_usual_name(fragment, name):
     picture = Image.fromarray(GREY)
@@ -52,7 +62,16 @@ def test_a_mask_is_read_under_every_usual_name(fragment, name):
         np.testing.assert_array_equal(papyrus_of(fragment), PAPYRUS)
 
 
-@pytest.mark.parametrize("name", ["inklabels.png", "a_inklabels.png", "InkLabels.tif"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "inklabels.png",
+        "a_inklabels.png",
+        "InkLabels.tif",
+        "surface_volume/inklabels.png",
+        "surface_volume/a_inklabels.tif",
+    ],
+)
 def test_a_label_is_read_under_every_usual_name(fragment, name):
     Image.fromarray(GREY).save(fragment.folder / name)
     np.testing.assert_array_equal(fragment.full_label.target, PAPYRUS)

@@ -19,6 +19,8 @@ from scroll.bounded import MOST_JSON_BYTES, MOST_YAML_BYTES, read_entry
 from scroll.config_file import load_settings
 from scroll.errors import InputError
 from scroll.files import read_json
+from scroll.output_folder import read_mark
+from scroll.report import curves
 from scroll.surfaces.mesh import LONGEST_LINE, read_mesh
 from scroll.volumes import npy, open_volume
 from scroll.yaml_text import read_yaml
@@ -221,3 +223,10 @@ def test_yaml_with_a_few_aliases_reads_as_ever():
     text = "a: &a {x: 1, y: [2, off]}\nb: {<<: *a, x: 3}\nc: [*a, *a]\n"
     assert read_yaml(text) == yaml.safe_load(text)
     assert read_yaml("") is None
+
+
+def test_a_history_or_a_mark_of_another_size_than_any_has_is_read_no_further(tmp_path, few_bytes):
+    (tmp_path / "fold0").mkdir()
+    with pytest.raises(InputError, match=r"history\.jsonl: line 1 is longer than 1048576 bytes"):
+        curves._read(sparse(tmp_path / "fold0/history.jsonl", 2**28))
+    assert read_mark(sparse(tmp_path / "mark", 2**28)) == {}

@@ -1,5 +1,6 @@
 """A sheet traced in a volume that another program wrote: found where that says it is, at any level and in any cut-out."""
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import zarr
 
 from scroll.config import DataSettings
 from scroll.errors import InputError
-from scroll.segments import find_segments
+from scroll.segments import find_segments, is_segment, surface_path
+from scroll.surfaces import open_surface
 from scroll.surfaces.blocks import Blocks
 from scroll.surfaces.lift import image_band, lift
 
@@ -119,3 +121,33 @@ def test_what_is_lifted_into_a_cut_out_is_that_part_of_the_whole(root, tmp_path,
     np.testing.assert_array_equal(lifted[1], lifted[0][20 // step :])
     assert lifted[1].any()
     assert blocks[1].touches((12 // step, 40 // step, 40 // step), (1, 1, 1))  # the sheet lies at z = 32 - 20
+
+
+@pytest.mark.parametrize("name", ["sheet.obj", "SHEET.OBJ"])
+def test_a_mesh_is_found_in_letters_of_either_case_and_beside_what_macos_leaves(tmp_path, name):
+    for file in (name, f"._{name}"):
+        (tmp_path / file).touch()
+    assert is_segment(tmp_path) and surface_path(tmp_path) == tmp_path / name
+
+
+def test_a_surface_whose_files_an_interrupted_save_took_away_is_read_from_what_it_kept(root, tmp_path):
+    kept = tmp_path / ".vc-save-rollback"
+    shutil.copytree(root / "train/1", kept)
+    assert not is_segment(tmp_path)
+    (kept / ".ready").touch()
+    with pytest.warns(UserWarning, match="interrupted while it saved"):
+        assert open_surface(surface_path(tmp_path)).points[5, 5, 0] == 32
+
+
+def test_a_mask_of_negative_numbers_which_would_keep_nothing_is_refused(root, tmp_path):
+    shutil.copytree(root / "train/1", tmp_path / "1")
+    tifffile.imwrite(tmp_path / "1/mask.tif", np.full((11, 11), -1, np.int8))
+    with pytest.raises(InputError, match="nothing is kept"):
+        open_surface(tmp_path / "1")
+
+
+def test_a_level_given_by_its_own_path_is_sampled_in_its_place(root, tmp_path):
+    source = volume(tmp_path / "s.zarr", [((1, 1, 1), CT), ((2, 2, 2), CT)]) + "/1"
+    segment = find_segments(root / "train", DataSettings(root=root, kind="segments", volume=source, voxel_um=8.0))[0]
+    assert segment.picture()[segment.full_mask].mean() > 150
+    assert segment.pixel_um == 8.0
