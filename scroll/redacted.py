@@ -21,7 +21,7 @@ ANYWHERE = (
 HIDDEN = "..."
 SCHEME = r"(?P<scheme>\b(?:[a-z][a-z0-9+.-]*:/{1,2}|(?:https?|s3|gs):))"
 USER = re.compile(
-    rf"{SCHEME}(?:[^\s/?#'\"<>|]*|[^\s/?#:@\[]+:(?!\d{{1,5}}(?:[/?#]|$))[^\s@]{0, 300})@",  # a password may hold a slash; a port is none
+    rf"{SCHEME}(?:[^\s/?#'\"<>|]*|[^\s/?#:@\[]+:(?!\d{{1,5}}(?:[/?#]|$))[^\s@]{{0,300}})@",  # a password may hold a slash; a port is none
     re.IGNORECASE,
 )
 PARAMETER = re.compile(
