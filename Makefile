@@ -92,5 +92,8 @@ test-all: .venv/installed-dev  ## all tests, the slow ones too
 bench: .venv/installed-dev  ## speed next to what others do, as ratios of one run
 	$(BIN)/python scripts/bench.py all
 
-clean:  ## remove what was made: runs, data, environment
-	rm -rf runs data .venv
+clean:  ## remove what was made: runs, phantoms, working copies, environment; other data stays
+	@for folder in runs/*/ data/*/; do case "$$folder" in *"*/") continue;; esac; folder="$${folder%/}"; \
+	  if [ -L "$$folder" ] || ! { [ "$$folder" = data/cache ] || [ -f "$$folder/phantom.json" ] || [ -f "$$folder/settings.yaml" ] || [ -f "$$folder/.scroll-ensemble" ]; }; \
+	  then echo "$$folder: not made by this project; it stays"; else rm -rf "$$folder"; fi; done
+	rm -rf .venv

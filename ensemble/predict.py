@@ -41,7 +41,7 @@ def main() -> None:
     inputs = [settings.run_dir, settings.data.root, arguments.input, *filter(None, [arguments.truth])]
     if arguments.submission:
         kind = SUBMISSION_ZIP if settings.data.kind == "cubes" else SUBMISSION_CSV
-        check_file(arguments.submission, kind, [arguments.input, *filter(None, [arguments.truth])])
+        check_file(arguments.submission, kind, inputs[1:])  # in the run folder it may lie
     share = f"{part.number}-of-{part.count}" if arguments.part else ""
     with writing(arguments.output, PREDICTION, inputs, share):
         _predict(settings, arguments, part)

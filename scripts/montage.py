@@ -30,7 +30,7 @@ def main() -> None:
     from ensemble.check import load_run_settings
     from ensemble.montage import labels_beside, montage_of, predicted_names
     from scroll.errors import InputError, MissingInputError
-    from scroll.output_folder import PICTURE, check_file
+    from scroll.output_folder import OLDER_PICTURE, PICTURE, check_file
     from scroll.report.montage import save_montage
 
     path = arguments.run / "settings.yaml"
@@ -39,7 +39,7 @@ def main() -> None:
     if arguments.count is not None and arguments.count < 1:
         raise InputError(f"--count {arguments.count}: expected at least 1")
     out = arguments.out or arguments.run / "montage.png"
-    check_file(out, PICTURE)
+    check_file(out, PICTURE if arguments.out else OLDER_PICTURE)
     settings = load_run_settings(path, []).model_copy(update={"run_dir": arguments.run})
     predicted = arguments.predicted or arguments.run / "predict"
     count = arguments.count or (1 if settings.data.kind == "cubes" else 2)

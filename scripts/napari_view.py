@@ -7,12 +7,17 @@ python scripts/napari_view.py volume.zarr runs/demo/predict/a/unet3d/prob.zarr -
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
 from scroll.viewing.arguments import add_volumes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def main() -> None:
@@ -22,7 +27,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="also write a PNG of the view, and close it again")
     arguments = parser.parse_args()
     from scroll.errors import MissingInputError
-    from scroll.output_folder import SCREENSHOT, check_file
+    from scroll.output_folder import PICTURE, check_file
     from scroll.viewing.napari_layers import napari_layers
     from scroll.viewing.shown import look_at_all
 
@@ -34,18 +39,33 @@ def main() -> None:
             f"napari is not installed ({error}); run pip install -c constraints.txt -e '.[view]' in the project's folder"
         ) from None
     if arguments.picture is not None:
-        check_file(arguments.picture, SCREENSHOT)
+        check_file(arguments.picture, PICTURE)
     viewer = napari.Viewer(title="Scroll Ensemble")
     for layer in napari_layers(shown):
         (viewer.add_labels if layer.is_labels else viewer.add_image)(**layer.options)
     viewer.scale_bar.visible = True
     viewer.reset_view()
     if arguments.picture is not None:
-        viewer.screenshot(str(arguments.picture), flash=False)
+        _save(viewer.screenshot(flash=False), arguments.picture)
         print(f"picture: {arguments.picture}")
         viewer.close()
         return
     napari.run()
+
+
+def _save(screenshot: "NDArray[np.uint8]", path: Path) -> None:
+    """A PNG of (Y, X, 4), marked as ours."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    from scroll.files import written_aside
+    from scroll.output_folder import DRAWN_BY
+
+    about = PngInfo()
+    for name, text in DRAWN_BY.items():
+        about.add_text(name, text)
+    with written_aside(path) as aside:
+        Image.fromarray(screenshot).save(aside, format="PNG", pnginfo=about)
 
 
 if __name__ == "__main__":

@@ -67,13 +67,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.count < 1:
         raise InputError(f"--count {arguments.count}: expected at least 1 patch")
-    from scroll.output_folder import PICTURE, check_file
+    from scroll.output_folder import OLDER_PICTURE, PICTURE, check_file
     from stage1_3d.network import load_checked_settings
 
     settings = load_checked_settings(arguments.config, arguments.set)
     out = arguments.out or settings.run_dir / "preview.png"
     for path in (out, beside := out.with_stem(f"{out.stem}_{STAGE2}")):
-        check_file(path, PICTURE)
+        check_file(path, PICTURE if arguments.out else OLDER_PICTURE)
     members = list(settings.stage1.members)
     if arguments.member not in (None, STAGE2, *members):
         raise InputError(f"--member {arguments.member}: no such member; there are {', '.join(members)} and {STAGE2}")

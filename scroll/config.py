@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from scroll.config_training import AugmentSettings, Frozen, LossSettings, TrainingSettings
-from scroll.names import Name
+from scroll.names import Name, all_different, told_apart
 from scroll.yaml_text import with_numbers
 
 MOST_SEED = 2**32 - 1
@@ -65,7 +65,9 @@ class DataSettings(Frozen):
         Path("data/ink"),
         description="folder with train/<id>/ (and test/<id>/), or with train_images/<id>.tif: the competition's layout",
     )
-    train: tuple[Name, ...] = Field((), description="ids under train/ to use; empty: all of them")
+    train: Annotated[tuple[Name, ...], AfterValidator(all_different)] = Field(
+        (), description="ids under train/ to use; empty: all of them"
+    )
     voxel_um: float = Field(7.91, ge=0.01, le=1e4, description="edge of a voxel, for areas and scale bars")
     depth: Layers = Field((-8, 8), description="layers seen, from (first, end) relative to the sheet's centre layer")
     bin_yx: int = Field(1, ge=1, le=16, description="in-plane block mean before anything else; 2 quarters the work")
@@ -203,7 +205,7 @@ def _for_axes(axes: int) -> AfterValidator:
 class Stage1Settings(Frozen):
     """The 3D ensemble; `defaults` in the YAML is merged under every member before validation."""
 
-    members: dict[Name, MemberSettings] = Field(min_length=1)
+    members: Annotated[dict[Name, MemberSettings], AfterValidator(told_apart)] = Field(min_length=1)
     flatten: FlattenSettings = FlattenSettings()
     window: Annotated[WindowSettings, _for_axes(3)] = WindowSettings()
 
@@ -337,7 +339,7 @@ class Settings(Frozen):
         {},
         description="what a plan (`--set @plan.yaml`) changed: each setting's value before and after; written, not set",
     )
-    trackers: tuple[Literal["wandb", "mlflow"], ...] = Field(
+    trackers: Annotated[tuple[Literal["wandb", "mlflow"], ...], AfterValidator(all_different)] = Field(
         (),
         description="where curves go besides history.jsonl and TensorBoard; offline unless their own variables say so",
     )

@@ -1,14 +1,32 @@
 """The settings of a training: augmentation, loss, loading, optimisation. Everything else: scroll/config.py."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 
 class Frozen(BaseModel):
-    """A group of settings: immutable, no key beyond those declared, and every number finite."""
+    """A group of settings: immutable, no key beyond those declared, and every number finite and written as one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_word_for_a_number(cls, value: Any, about: ValidationInfo) -> Any:
+        """YAML reads yes, no, on and off as true and false, and pydantic takes those for 1 and 0."""
+        if _is_number(cls.model_fields[about.field_name or ""].annotation) and _holds_word(value):
+            raise ValueError("expected a number, found a word such as true, yes or off")
+        return value
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether a setting is a number, one of some numbers, or a list of numbers."""
+    is_one = annotation in (int, float) or type(annotation) is int
+    return is_one or any(_is_number(part) for part in get_args(annotation))
+
+
+def _holds_word(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_word, value)))
 
 
 class AugmentSettings(Frozen):

@@ -196,10 +196,13 @@ def _read_list(path: Path) -> dict[str, str]:
     if not refuse_dead_link(path).is_file():
         raise MissingInputError(f"{path}: not there; {LAYOUT}")
     try:
-        rows = list(csv.DictReader(read_text(path, MOST_LIST_BYTES).splitlines(), skipinitialspace=True))
+        table = csv.DictReader(read_text(path, MOST_LIST_BYTES).splitlines(), skipinitialspace=True)
+        rows = list(table)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not readable as CSV ({error}); download it again") from None
     scrolls: dict[str, str] = {}
+    if any((table.fieldnames or ()).count(name) > 1 for name in ("id", "scroll_id")):
+        raise InputError(f"{path}: names a column twice in its first row; {LAYOUT}")
     for number, row in enumerate(rows, start=2):
         cube_id, scroll = ((row.get(name) or "").strip() for name in ("id", "scroll_id"))
         if not cube_id or not scroll:

@@ -1,7 +1,8 @@
 """Names that become folders and files: of fragments, segments, cubes and members, checked wherever one enters."""
 
 import re
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -72,6 +73,37 @@ def sound_name(text: str) -> str:
     if DEVICES.fullmatch(text):
         raise ValueError("a device on Windows, where no folder can be called so; rename it")
     return text
+
+
+Names = TypeVar("Names", bound=Iterable[str])
+
+
+def all_different(names: Names) -> Names:
+    """The names themselves.
+
+    Raises:
+        ValueError: one of them stands there twice.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"'{name}' is given twice; keep one")
+        seen.add(name)
+    return names
+
+
+def told_apart(names: Names) -> Names:
+    """The names themselves, of folders that we make: many disks do not tell capitals from small letters.
+
+    Raises:
+        ValueError: two of them differ in that alone.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            raise ValueError(f"'{other}' and '{name}' would be one folder on some disks; rename one")
+    return names
 
 
 Name = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(sound_name)]  # YAML reads 1, 2, 3 as numbers

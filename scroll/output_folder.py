@@ -41,6 +41,7 @@ RUN = Kind(
     ),
     is_loose=True,
 )  # fmt: skip
+OF_A_RUN = ("stage1", "stage2", "joint", "ensemble", "sheets")  # what only the run's own commands write to
 PREDICTION = Kind(
     "prediction",
     (("score.json", '"rows"'), ("placebo.json", '"fragments"'), ("masks/*.json", '"key"'), ("*/ensemble/ink_prob.tif", ""),
@@ -80,6 +81,9 @@ def check_folder(folder: Path, kind: Kind, keep_off: Iterable[Path] = ()) -> Non
             raise InputError(f"{folder}: is, or holds, {what}; give a folder of its own for the {kind.name}")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder for the {kind.name}")
+    for run in place.parents:
+        if place.relative_to(run).parts[0] in OF_A_RUN and _is_run(run):
+            raise InputError(f"{folder}: belongs to the run {run}; give a folder of its own for the {kind.name}")
     if not folder.is_dir() or _is_of(folder, kind):
         return
     there = sorted(path.name for path in folder.iterdir() if kind.only or path.name not in TRIFLES)
@@ -102,12 +106,20 @@ def _home() -> dict[Path, str]:
 
 
 def _is_of(folder: Path, kind: Kind) -> bool:
-    """Whether the folder was made as this kind, and holds nothing else where all of it is replaced."""
+    """Whether the folder was made as this kind, and as no other, and holds nothing else where all of it is replaced."""
     if kind.only and any(path.name not in (*kind.only, MARK) for path in folder.iterdir()):
         return False
-    return read_mark(folder / MARK).get("kind") == kind.name or any(
-        _holds(path, text) for pattern, text in kind.marks for path in folder.glob(pattern)
-    )
+    if "kind" in (said := read_mark(folder / MARK)):
+        return said["kind"] == kind.name
+    if kind is not RUN and _is_run(folder):  # its receipts look like those of a prediction
+        return False
+    return any(_holds(path, text) for pattern, text in kind.marks for path in folder.glob(pattern))
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether it is surely a run: it says so, or holds the settings of one."""
+    said = read_mark(folder / MARK).get("kind", RUN.name)
+    return said == RUN.name and ((folder / MARK).is_file() or _holds(folder / "settings.yaml", "stage1:"))
 
 
 def read_mark(path: Path) -> dict[str, str]:
@@ -137,9 +149,15 @@ class FileKind:
     holds: bytes = b""
 
 
-PICTURE = FileKind("a picture of this project", b"\x89PNG", b"Matplotlib")
-SCREENSHOT = FileKind("a PNG", b"\x89PNG")
-SUBMISSION_CSV, SUBMISSION_ZIP = FileKind("a submission.csv", b"Id,"), FileKind("a submission.zip", b"PK", b".tif")
+DRAWN_BY = {"Software": "Scroll Ensemble"}  # stands in every picture that is drawn at a place of the user's choice
+PICTURE = FileKind("a picture of this project", b"\x89PNG", DRAWN_BY["Software"].encode())
+OLDER_PICTURE = FileKind(
+    "a picture of this project", b"\x89PNG", b"Matplotlib"
+)  # of before, at a place of our own choice
+SUBMISSION_CSV = FileKind("a submission.csv", b"Id,Predicted")
+SUBMISSION_ZIP = FileKind(
+    "a submission.zip", b"PK\3\4\x14\0\0\0\0\0\0\0\x21\0", b".tif"
+)  # stored on 1 January 1980, as all of ours
 PLAN, TUNED = FileKind("a plan", b"# A plan for"), FileKind("settings of scripts/tune.py", b"# Measured for")
 SCORES, TIMES = (
     FileKind("scores of this project", b"{", b'"mean"'),

@@ -1,18 +1,36 @@
 """Addresses without what opens them: passwords, signatures and tokens, before anything is printed, raised or stored."""
 
 import re
+from urllib.parse import unquote
 
 SECRETS = (
-    "x-amz-signature", "x-amz-credential", "x-amz-security-token", "x-goog-signature", "x-goog-credential", "awsaccesskeyid",
-    "googleaccessid", "signature", "sig", "policy", "key-pair-id", "token", "access_token", "id_token", "refresh_token", "auth",
-    "authorization", "api_key", "apikey", "key", "secret", "client_secret", "password", "passwd", "pwd", "credential", "code",
-    "sv", "se", "sp", "st", "skoid", "sktid", "jwt", "session", "sessionid",
+    "sig", "policy", "code", "sv", "se", "sp", "st", "skoid", "sktid", "jwt", "sessionid", "googleaccessid", "keypairid", "hdnea", "hdnts",
 )  # fmt: skip
+ENDS_SECRET = (
+    "key", "keyid", "token", "signature", "secret", "password", "passwd", "pass", "pwd", "pw", "auth", "authorization", "credential",
+    "credentials", "hmac", "sas", "session",
+)  # fmt: skip
+ANYWHERE = (
+    "secret",
+    "password",
+    "accesskey",
+    "accountkey",
+    "securitytoken",
+    "accesstoken",
+)  # outside of an address too
 HIDDEN = "..."
-USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*:/{1,2})[^\s/?#'\"<>|]*@", re.IGNORECASE)
-PARAMETER = re.compile(r"(?P<name>(?<=[?&;#])[\w.~%-]+)=[^\s&;#'\"<>|]+", re.IGNORECASE)
+SCHEME = r"(?P<scheme>\b(?:[a-z][a-z0-9+.-]*:/{1,2}|(?:https?|s3|gs):))"
+USER = re.compile(
+    rf"{SCHEME}(?:[^\s/?#'\"<>|]*|[^\s/?#:@\[]+:(?!\d{{1,5}}(?:[/?#]|$))[^\s@]{{0,300}})@",  # a password may hold a slash; a port is none
+    re.IGNORECASE,
+)
+PARAMETER = re.compile(
+    r"(?P<before>[?&;#]|%3f|%26|^|[\s'\"({,])(?P<name>[\w.~%-]{1,64}?)(?P<sign>\s?=|%3d)(?P<value>(?:(?!%3f|%26)[^\s&;#'\"<>|])+)",
+    re.IGNORECASE,
+)
 HEADER = re.compile(
-    r"\b(?P<name>authorization|x-amz-security-token)(?P<sign>['\"]?\s*[:=]\s*)(?:(?:bearer|basic|aws4-hmac-sha256)\s+)?[^\s,;'\"]+",
+    r"\b(?P<name>(?:proxy-)?authorization|x-[a-z-]*(?:token|key)|(?:set-)?cookie)(?P<sign>['\"]?\s*[:=]\s*['\"]?)"
+    r"(?:(?:bearer|basic|digest|token|aws4-hmac-sha256)\s+)?[^\s,;'\"]+",
     re.IGNORECASE,
 )
 
@@ -25,19 +43,19 @@ def redacted(text: str) -> str:
     """
     if "@" in text:
         text = USER.sub(rf"\g<scheme>{HIDDEN}@", text)
-    if "=" in text:
+    if "=" in text or "%3" in text:
         text = PARAMETER.sub(_parameter, text)
     return HEADER.sub(rf"\g<name>\g<sign>{HIDDEN}", text)
 
 
 def _parameter(found: re.Match[str]) -> str:
-    name = found["name"]
-    return f"{name}={HIDDEN}" if _is_secret(name.lower()) else found[0]
+    is_in_address = found["before"] in "?&;#" if found["before"] else False
+    is_hidden = _is_secret(found["name"], is_in_address or found["before"].startswith("%"))
+    return f"{found['before']}{found['name']}{found['sign']}{HIDDEN}" if is_hidden else found[0]
 
 
-def _is_secret(name: str) -> bool:
-    return (
-        name in SECRETS
-        or name.startswith(("x-amz-", "x-goog-"))
-        or name.endswith(("token", "signature", "secret", "password"))
-    )
+def _is_secret(name: str, is_in_address: bool) -> bool:
+    plain = re.sub(r"[^a-z0-9]", "", unquote(name).lower())
+    if not is_in_address:
+        return any(word in plain for word in ANYWHERE)
+    return plain in SECRETS or plain.startswith(("xamz", "xgoog")) or plain.endswith(ENDS_SECRET)

@@ -15,6 +15,7 @@ from scroll.config_file import in_plain_words, load_settings
 from scroll.errors import InputError
 from scroll.folds import check_buffer
 from scroll.sample import Space
+from stage1_3d.flatten import depth_window
 from stage1_3d.models import NETWORKS
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def load_checked_settings(path: Path, overrides: list[str]) -> Settings:
     try:
         check_views(settings)
         check_buffer(settings)
+        if settings.data.kind != "cubes":  # whose sheets have a depth of their own
+            depth_window(settings.stage1.flatten, settings.data.depth)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return settings

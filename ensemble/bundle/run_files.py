@@ -54,13 +54,30 @@ def _asked(settings: Settings) -> tuple[list[str], bool]:
 
 
 def copy_run(settings: Settings, folder: Path) -> int:
-    """Copy what is `needed` into `folder`, and settings without this machine's paths; returns the bytes."""
+    """Copy what is `needed` into `folder`, and settings without this machine's paths; returns the bytes.
+
+    Raises:
+        MissingInputError: the run is not finished.
+        InputError: its fit speaks of other weights, as after a training that was begun again and not finished.
+    """
     paths = needed(settings)
+    _check_fit(settings)
     for path in paths:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(settings.run_dir / path, folder / path)
     save_settings(portable(settings), folder / "settings.yaml")
     return sum((folder / path).stat().st_size for path in paths)
+
+
+def _check_fit(settings: Settings) -> None:
+    if settings.data.kind == "cubes":
+        from ensemble.cube_calibrate import read_cube_fit
+
+        read_cube_fit(settings)
+        return
+    from ensemble.calibrate import read_fit
+
+    read_fit(settings)
 
 
 def portable(settings: Settings) -> Settings:

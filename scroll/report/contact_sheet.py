@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.files import written_aside
+from scroll.output_folder import DRAWN_BY
 from scroll.report.pictures import BRIGHTEST_PERCENT, DARKEST_PERCENT
 from scroll.sample import Sample, Space
 
@@ -98,7 +99,7 @@ def contact_sheet(path: Path, heading: str, titles: Sequence[str], rows: Mapping
     ]
     figure.legend(handles=labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     with written_aside(path) as aside:
-        figure.savefig(aside, format="png")
+        figure.savefig(aside, format="png", metadata=DRAWN_BY)
     return path
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.files import written_aside
+from scroll.output_folder import DRAWN_BY
 from scroll.report.pictures import BRIGHTEST_PERCENT, DARKEST_PERCENT, LEGEND
 
 PANEL_INCHES, DPI = 4.4, 110
@@ -75,7 +76,7 @@ def save_montage(path: Path, montage: Montage) -> Path:
         title=montage.note or None, title_fontsize=SMALL,
     )  # fmt: skip
     with written_aside(path) as aside:
-        figure.savefig(aside, format="png")
+        figure.savefig(aside, format="png", metadata=DRAWN_BY)
     return path
 
 

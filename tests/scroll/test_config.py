@@ -61,7 +61,7 @@ def test_what_lies_on_top_wins_and_merging_it_twice_is_merging_it_once(under, ov
     rate=st.floats(1e-9, 1e3),
     first=st.integers(-40, 40),
     layers=st.integers(1, 40),
-    ids=st.lists(st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,20}[0-9]", fullmatch=True), max_size=3),
+    ids=st.lists(st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,20}[0-9]", fullmatch=True), max_size=3, unique=True),
     threshold=st.just("fitted") | st.floats(0, 1),
     option=st.sampled_from([1, 2.5, "1e-4", "off", "null", "07", True, None, [1, 2]]),
 )
@@ -261,6 +261,30 @@ def test_a_value_that_makes_no_sense_is_named_with_its_key(tmp_path, override, w
 )
 def test_a_file_of_another_shape_is_refused_in_one_line_that_names_it(tmp_path, text):
     assert "run.yaml: " in refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize("word", ["true", "yes", "off"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "seed",
+        "data.voxel_um",
+        "data.depth",
+        "data.normal_sign",
+        "ensemble.threshold",
+        "stage1.window.overlap",
+        "ensemble.chain.strong",
+    ],
+)
+def test_a_word_that_yaml_takes_for_true_or_false_is_no_number(tmp_path, word, key):
+    value = f"[{word}, 3]" if key in ("data.depth", "ensemble.chain.strong") else word
+    assert f"'{key}' is" in refusal(tmp_path, MINIMAL, (f"{key}={value}",))
+
+
+def test_members_that_differ_in_capitals_alone_and_ids_given_twice_are_refused(tmp_path):
+    assert "'a' and 'A' would be one folder" in refusal(tmp_path, MINIMAL, ("stage1.members.A.network=unet3d",))
+    assert "'7' is given twice" in refusal(tmp_path, MINIMAL, ("data.train=[7, a, 7]",))
+    load_settings(written(tmp_path, MINIMAL), ("data.train=[a, A]",))
 
 
 def test_settings_cannot_be_changed_after_they_were_read(tmp_path):

@@ -115,12 +115,33 @@ def test_the_bundle_is_refused_before_anything_is_read_or_removed(tmp_path):
     assert (tmp_path / "scans/scan.tif").exists() and (tmp_path / "run/settings.yaml").exists()
 
 
+@pytest.mark.parametrize("kind", [PREDICTION, FLATTENED, PHANTOM, BUNDLE], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("mark", ["", '{"kind": "run"}'])
+def test_another_run_and_the_folders_of_its_own_are_nobody_elses_output(tmp_path, kind, mark):
+    fill(
+        tmp_path / "run",
+        {"settings.yaml": "stage1:", "stage2/fold0/receipt.json": '{"key": "k"}', "stage1/a/b.txt": ""},
+    )
+    if mark:
+        fill(tmp_path / "run", {MARK: mark})
+    for folder in ("run", "run/stage1", "run/stage2", "run/stage1/new", "run/joint"):
+        with pytest.raises(InputError):
+            check_folder(tmp_path / folder, kind)
+    with pytest.raises(InputError, match="belongs to the run"):
+        check_folder(tmp_path / "run/stage2", RUN)
+    check_folder(tmp_path / "run/predict2", kind)
+
+
 @pytest.mark.parametrize(
     ("kind", "ours", "foreign"),
     [
-        (PICTURE, b"\x89PNG\r\n..tEXtSoftware\0Matplotlib", b"\x89PNG\r\n..a photo"),
-        (SUBMISSION_CSV, b"Id,Predicted\na,1 1\n", b"name,age\n"),
-        (SUBMISSION_ZIP, b"PK\3\4....1.tif....", b"PK\3\4....thesis.docx...."),
+        (PICTURE, b"\x89PNG\r\n..tEXtSoftware\0Scroll Ensemble", b"\x89PNG\r\n..tEXtSoftware\0Matplotlib"),
+        (SUBMISSION_CSV, b"Id,Predicted\na,1 1\n", b"Id,Name\n"),
+        (
+            SUBMISSION_ZIP,
+            b"PK\3\4\x14\0\0\0\0\0\0\0\x21\0....1.tif....",
+            b"PK\3\4\x14\0\0\0\0\0\xa3\x6f\x5d\x5b....scan.tif....",
+        ),
         (PLAN, b"# A plan for x", b"# my configuration\nrun_dir: x"),
         (SCORES, b'{\n "mean": {}', b'{"name": "a package"}'),
     ],

@@ -18,6 +18,9 @@ ADDRESSES = (
     f"https:/me:{SECRET}@host/a.zarr", f"https://host/a.zarr?X-Amz-Credential={SECRET}%2Fx&X-Amz-Signature={SECRET}",
     f"https://host/a.zarr?versionId=7&AWSAccessKeyId={SECRET}&Signature={SECRET}&Expires=1", f"https://h/a?sv=2024&sig={SECRET}%3D",
     f"https://h/a?access_token={SECRET}", f"https://h/a?X-Goog-Signature={SECRET}", f"https://h/a#token={SECRET}", f"gs://h/a?{'KEY'}={SECRET}",
+    f"s3://AKIA:a/b+{SECRET}@bucket/a", f"https://me:p?#{SECRET}@host/a", f"https://h/a?api-key={SECRET}", f"https://h/a?sig%3D{SECRET}",
+    f"https://h/a?u=https%3A%2F%2Fh%3Fsig%3D{SECRET}", f"https://h/a?secretAccessKey={SECRET}", f"AccountName=a;AccountKey={SECRET};b=c",
+    f"AWS_SECRET_ACCESS_KEY={SECRET}", "'Authorization': 'Bearer " + SECRET + "'", f"x-api-key: {SECRET}", f"https://h/a?Key-Pair-Id={SECRET}",
     f"https://me:{SECRET}@host:port/a", f"https://user:p@{SECRET}@host/a",
 )  # fmt: skip
 
@@ -58,6 +61,8 @@ def test_a_command_does_not_print_it_either(capsys):
     "text",
     [
         "/a@b/key=5.zarr: not there",
+        "https://host:8080/scan@2um/a.zarr?level=3: not there",
+        "s3://bucket/scan@2um.zarr",
         "s3://bucket/a/54keV_7.91um.zarr",
         "https://h/a?versionId=7",
         "seed=3; a=4",
