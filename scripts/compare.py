@@ -177,8 +177,14 @@ def _candidates(settings: "Settings", score: dict[str, Any], fit: dict[str, Any]
 
     from ensemble.comparison import Scored
     from ensemble.score import BLOCKS
+    from scroll.bounded import plain_file
+    from scroll.damage import reading
 
-    with np.load(_output(settings) / BLOCKS) as blocks:
+    path = _output(settings) / BLOCKS
+    with (
+        reading(path, "the blocks that score.json beside it speaks of", "delete both and run the same command again"),
+        np.load(plain_file(path), allow_pickle=False) as blocks,
+    ):
         return {
             row["name"]: Scored(blocks[row["name"]], row["f05"], row["ap"], fit["oof_f05"][row["name"]])
             for row in score["rows"]

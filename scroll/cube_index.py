@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.bounded import plain_file
 from scroll.errors import InputError, MissingInputError
 from scroll.files import written_aside
 from scroll.grey_scale import grey_scale_of
@@ -14,7 +15,7 @@ from scroll.labels import surface_label
 from scroll.receipt import fingerprint, key_of
 from scroll.volumes import tiff_cube
 from scroll.volumes.volume import Volume
-from scroll.volumes.working_copy import working_copy
+from scroll.volumes.working_copy import is_as_written, working_copy
 
 BLOCK = 16  # voxels; labels are counted over blocks of this edge, so that 800 cubes need 25 MB
 SAMPLED_VOXELS = 500_000  # that the grey scale is measured on
@@ -69,14 +70,16 @@ def index_path(image: Path, label: Path | None, cache_dir: Path) -> Path:
 
 
 def _kept(path: Path) -> CubeIndex | None:
-    """The index made before; None where there is none, or where it or a copy that it speaks of was cut off or removed."""
+    """The index made before; None where there is none, or where it or a copy that it speaks of was cut off, changed or removed."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(plain_file(path), allow_pickle=False) as stored:
             ct, label = (path.with_name(str(name)) if name else None for name in stored["copies"])
             z, y, x = (int(n) for n in stored["shape"])
             middle, spread = (float(v) for v in stored["grey_scale"])
             index = CubeIndex(ct or path, label, (z, y, x), (middle, spread), stored["known"], stored["surface"])
-        is_whole = all(np.load(copy, mmap_mode="r").shape == index.shape for copy in (ct, label) if copy is not None)
+        copies = [copy for copy in (ct, label) if copy is not None]
+        is_whole = all(np.load(plain_file(copy), mmap_mode="r").shape == index.shape for copy in copies)
+        is_whole = is_whole and all(map(is_as_written, copies))
     except UNREADABLE:
         return None
     return index if is_whole else None
@@ -132,7 +135,9 @@ def cut_box(copy: Path, corner: Size, size: Size) -> NDArray[np.number]:
         MissingInputError: the copy was removed or cut off while the run went on.
     """
     try:
-        mapped = np.load(copy, mmap_mode="r", allow_pickle=False)  # opened each time: 0.3 ms, and nothing stays open
+        mapped = np.load(
+            plain_file(copy), mmap_mode="r", allow_pickle=False
+        )  # opened each time: 0.3 ms, and nothing stays open
     except UNREADABLE:
         raise MissingInputError(
             f"{copy}: this working copy is not there any more, or was cut off; run the same command again: it is made anew"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scroll import manifest
+from scroll.bounded import plain_file
 from scroll.content import as_it_is, contents_of
 from scroll.errors import InputError
 from scroll.files import read_sealed, write_sealed
@@ -83,7 +84,7 @@ def file_hash(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _hash_of(path: Path, *_as_it_is: int) -> str:
-    with path.open("rb") as file:
+    with plain_file(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 

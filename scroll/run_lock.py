@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from scroll.bounded import plain_file
 from scroll.errors import InputError
 from scroll.output_folder import MARK, Kind, check_folder, read_mark
 
@@ -42,7 +43,7 @@ class FileLock:
         if self._file is not None:
             return True
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = self.path.open("a+", encoding="utf-8")
+        file = plain_file(self.path).open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -4,11 +4,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from scroll.bounded import read_text
 from scroll.damage import reading
 from scroll.errors import InputError
 from scroll.report.charts import COLOURS, chart
 
 MAX_POINTS = 400
+MOST_HISTORY_BYTES = 2**30
 Curve = list[tuple[float, float]]
 
 
@@ -39,7 +41,7 @@ def _read(path: Path) -> History:
 
 def _parsed(path: Path) -> History:
     curves: dict[str, Curve] = {"loss": [], "validation_loss": []}
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path, MOST_HISTORY_BYTES).splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scroll.bounded import plain_file
 from scroll.damage import reading
 from scroll.files import read_mapping, write_text
 from scroll.report.charts import reliability_svg, sweep_svg
@@ -81,7 +82,7 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
         curves=[(trained, curve_svg(trained, histories)) for trained, histories in read_histories(run_dir).items()],
         receipts=receipts([run_dir, output_dir]),
         made_with=made_with([run_dir, output_dir]),
-        settings=settings.read_text(encoding="utf-8", errors="replace") if settings.exists() else "",
+        settings=plain_file(settings).read_text(encoding="utf-8", errors="replace") if settings.exists() else "",
         most_rows=MOST_ROWS,
         score_path=score_path,
         run_dir=run_dir,
@@ -201,7 +202,7 @@ def _in_name_order(path: Path) -> list[tuple[int, str]]:
 
 def _within_budget(paths: list[Path]) -> dict[Path, str]:
     """Pictures as data URLs; all are made narrower by the same steps until together they fit the page."""
-    width, pictures = MAX_WIDTH_PX, {path: path.read_bytes() for path in paths}
+    width, pictures = MAX_WIDTH_PX, {path: plain_file(path).read_bytes() for path in paths}
     while sum(map(len, pictures.values())) > PICTURE_BUDGET_BYTES and width > 100:
         width = width * 3 // 4
         pictures = {path: _narrowed(path, width) for path in paths}

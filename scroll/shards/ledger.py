@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scroll.bounded import plain_file
 from scroll.errors import InputError
 from scroll.files import read_json, remove, write_json, write_sealed
 from scroll.manifest import FileSum
@@ -119,7 +120,7 @@ class Ledger:
     def workers(self) -> list[dict[str, Any]]:
         """What every worker told last."""
         found = (_read(path) for path in sorted((self.folder / "workers").glob("*.json")))
-        return [about for about in found if about is not None and about.get("key") == self.key]
+        return [about for about in found if about is not None and about.get("key") == self.key and _is_of_worker(about)]
 
     @contextmanager
     def driving(self, what: str, patience_s: float = 1.0) -> Iterator[None]:
@@ -166,7 +167,7 @@ class Ledger:
         path = self.folder / "locks" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         until = time.monotonic() + patience_s
-        with path.open("a") as file:
+        with plain_file(path).open("a") as file:
             while not (is_ours := _try_lock(file, how)) and time.monotonic() < until:
                 time.sleep(0.05)
             yield is_ours
@@ -210,6 +211,12 @@ def _is_whole(line: dict[str, Any]) -> bool:
     files = line.get("files", 0)  # a number in ledgers of before
     is_listed = type(files) is int or (isinstance(files, dict) and all(map(_is_sum, files.values())))
     return is_placed and is_timed and isinstance(at, int | float) and type(line.get("retries")) is int and is_listed
+
+
+def _is_of_worker(about: dict[str, Any]) -> bool:
+    """Whether a worker's note holds what is read from it; a damaged one counts for nothing until the worker writes the next."""
+    numbers = [about.get(name) for name in ("began", "at", "busy_s", "shards", "retries")]
+    return isinstance(about.get("worker"), str) and all(type(number) in (int, float) for number in numbers)
 
 
 def _is_sum(noted: object) -> bool:

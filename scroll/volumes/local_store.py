@@ -7,7 +7,8 @@ from typing import Any
 from zarr.storage import LocalStore
 
 from scroll import manifest
-from scroll.errors import UnreadableError
+from scroll.bounded import plain_file
+from scroll.errors import InputError, UnreadableError
 from scroll.volumes.chunk_files import check_unfinished
 
 
@@ -26,8 +27,12 @@ class LocalFiles(LocalStore):  # type: ignore[misc, unused-ignore]
         """The bytes under `key`, or the part of them asked for; None where there is no file.
 
         Raises:
-            UnreadableError: the file is empty, is not there while half a download of it is, or is not what the manifest says.
+            UnreadableError: the file is empty, no plain file, not there while half a download of it is, or not what the manifest says.
         """
+        try:
+            plain_file(self.root / key)  # zarr takes a folder for emptiness, and waits for a pipe
+        except InputError as error:
+            raise UnreadableError(str(error)) from None
         content = await super().get(key, prototype, byte_range)
         if content is None:
             check_unfinished(self.root, key)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from scroll.bounded import plain_file
 from scroll.content import as_it_is, contents_of
 from scroll.errors import InputError
 from scroll.files import kept_json, write_sealed, written_aside
@@ -149,15 +150,22 @@ def _digest(content: Any) -> str:
 def _kept(path: Path) -> np.ndarray | None:
     """The copy made before; None where there is none, or one that something else cut off or changed."""
     try:
-        mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped: np.ndarray = np.load(plain_file(path), mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError):
         return None
-    return mapped if _is_as_written(path, *as_it_is(path)) else None
+    return mapped if is_as_written(path) else None
+
+
+def is_as_written(path: Path) -> bool:
+    """Whether a copy is what the checksum beside it says, looked at once in a process while it stays as it is.
+
+    Copies made before there were any are taken as they are.
+    """
+    return _is_as_written(path, *as_it_is(path))
 
 
 @lru_cache(maxsize=2**12)
 def _is_as_written(path: Path, *_: int) -> bool:
-    """Whether a copy is what the checksum beside it says; copies made before there were any are taken as they are."""
     was = kept_json(path.with_suffix(".json"), "copied").get(COPY)
     return was is None or list(file_sum(path)) == was
 
