@@ -218,14 +218,19 @@ def _link(link: Path, there: Path) -> None:
         link.symlink_to(os.path.relpath(there, link.parent), target_is_directory=True)
 
 
+STEP = {"wall_s": float, "cpu_s": float, "is_done": bool}
+
+
 class Clock:
     """Wall and CPU seconds of each step of one seed, kept on disk: of the calls that wrote something, stopped ones included."""
 
     def __init__(self, path: Path) -> None:
         from scroll.files import read_mapping
+        from scroll.stored import check_fields
 
         self.path = path
         self._steps: dict[str, dict[str, Any]] = read_mapping(path) if path.exists() else {}
+        check_fields(path, self._steps, dict.fromkeys(self._steps, STEP))
 
     @property
     def steps(self) -> dict[str, dict[str, float]]:

@@ -2,13 +2,21 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Frozen(BaseModel):
     """A group of settings: immutable, no key beyond those declared, and every number finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def refuse_unprintable(cls, value: Any) -> Any:
+        """Text becomes names, paths and addresses, none of which holds an end of line or of text."""
+        if isinstance(value, str) and not value.isprintable():
+            raise ValueError(f"{value!r} holds signs that no name or path has")
+        return value
 
 
 class AugmentSettings(Frozen):

@@ -187,7 +187,7 @@ def _refusal(folder: Path, lock: FileLock, is_dying: bool) -> str:
 def _lives_elsewhere(path: Path) -> bool:
     """Whether the lock names a holder on another machine that still touches it: some disks lock files for one machine only."""
     said = read_mark(path)
-    if "process" not in said or said.get("host") == (platform.node() or "here"):
+    if not said.get("process", "").isdecimal() or said.get("host", "") in ("", platform.node() or "here"):
         return False
     touched = path.stat().st_mtime_ns
     until = time.monotonic() + (WATCH_S if time.time() - touched / 1e9 < OLD_S else 0)

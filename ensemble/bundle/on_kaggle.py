@@ -130,7 +130,7 @@ class Job:
         """Say how much was found on each fragment, or through how many views the cubes were looked at."""
         if self.is_of_cubes:
             notes = sorted((self.scratch / "predict" / "masks").glob("*.json"))
-            views = Counter(json.dumps(read_mapping(note, views=dict)["views"]) for note in notes)
+            views = Counter(json.dumps(read_mapping(note, views={str: int})["views"]) for note in notes)
             for how, count in views.most_common():
                 print(f"{count} cubes: {', '.join(f'{name} x{times}' for name, times in json.loads(how).items())}")
             empty = len(self.names) - len(notes)

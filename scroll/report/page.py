@@ -56,7 +56,7 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
     Raises:
         InputError: score.json or a history is there but cannot be read.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
     score_path = output_dir / "score.json"
     score = read_mapping(score_path) if score_path.exists() else {}
@@ -72,22 +72,25 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
     page.filters |= {"signed": signed, "figure": figure}
     with reading(score_path, "a score as ensemble/predict.py writes it", "delete it and score the run again"):
         scored = _about(score, run_dir) | _shown(output_dir, score)
-    html = page.get_template(TEMPLATE).render(
-        **scored,
-        style=(HERE / STYLE).read_text("utf-8"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        viewer=kind,
-        views={"names": list(views), "views": views, "colours": _colours()},
-        curves=[(trained, curve_svg(trained, histories)) for trained, histories in read_histories(run_dir).items()],
-        receipts=receipts([run_dir, output_dir]),
-        made_with=made_with([run_dir, output_dir]),
-        settings=plain_file(settings).read_text(encoding="utf-8", errors="replace") if settings.exists() else "",
-        most_rows=MOST_ROWS,
-        score_path=score_path,
-        run_dir=run_dir,
-        output_dir=output_dir,
-    )
+    with reading(
+        output_dir, "scores, placebo.json and views as this version writes them", "write them again", (TemplateError,)
+    ):
+        html = page.get_template(TEMPLATE).render(
+            **scored,
+            style=(HERE / STYLE).read_text("utf-8"),
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            viewer=kind,
+            views={"names": list(views), "views": views, "colours": _colours()},
+            curves=[(trained, curve_svg(trained, histories)) for trained, histories in read_histories(run_dir).items()],
+            receipts=receipts([run_dir, output_dir]),
+            made_with=made_with([run_dir, output_dir]),
+            settings=plain_file(settings).read_text(encoding="utf-8", errors="replace") if settings.exists() else "",
+            most_rows=MOST_ROWS,
+            score_path=score_path,
+            run_dir=run_dir,
+            output_dir=output_dir,
+        )
     write_text(output_dir / "report.html", html)
     return output_dir / "report.html"
 

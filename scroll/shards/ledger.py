@@ -13,10 +13,14 @@ from scroll.errors import InputError
 from scroll.files import read_json, remove, write_json, write_sealed
 from scroll.manifest import FileSum
 from scroll.shards.grid import Index, Shard
+from scroll.stored import is_like
 
 PLAN = "plan.json"
 PATIENCE_S = 60.0  # for the workers of a killed run to notice
 PYRAMID = "pyramid"
+SUM = (int, int)  # size and checksum of a file
+LINE = {"shard": {"index": (int, int, int)}, "seconds": {str: float}, "retries": int, "at": float}
+WORKER = {"worker": str, "began": float, "at": float, "busy_s": float, "shards": int, "retries": int}
 
 
 @dataclass(frozen=True)
@@ -204,24 +208,13 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _is_whole(line: dict[str, Any]) -> bool:
     """Whether a note holds what is read from it; a damaged one counts for nothing, and its shard is done again."""
-    shard, seconds, at = line.get("shard"), line.get("seconds"), line.get("at")
-    index = shard.get("index") if isinstance(shard, dict) else None
-    is_placed = isinstance(index, list) and len(index) == 3 and all(type(number) is int for number in index)
-    is_timed = isinstance(seconds, dict) and all(isinstance(value, int | float) for value in seconds.values())
     files = line.get("files", 0)  # a number in ledgers of before
-    is_listed = type(files) is int or (isinstance(files, dict) and all(map(_is_sum, files.values())))
-    return is_placed and is_timed and isinstance(at, int | float) and type(line.get("retries")) is int and is_listed
+    return is_like(line, LINE) and (is_like(files, int) or is_like(files, {str: SUM}))
 
 
 def _is_of_worker(about: dict[str, Any]) -> bool:
     """Whether a worker's note holds what is read from it; a damaged one counts for nothing until the worker writes the next."""
-    numbers = [about.get(name) for name in ("began", "at", "busy_s", "shards", "retries")]
-    return isinstance(about.get("worker"), str) and all(type(number) in (int, float) for number in numbers)
-
-
-def _is_sum(noted: object) -> bool:
-    """Whether it is the size and the checksum of a file."""
-    return isinstance(noted, list) and [type(number) for number in noted] == [int, int]
+    return is_like(about, WORKER)
 
 
 def _index(line: dict[str, Any]) -> Index:
