@@ -26,7 +26,7 @@ GAIN = {"difference": float, "low": float, "high": float, "verdict": str}
 FIT = {
     "made_from": str, "weights": {str: float}, "thresholds": {str: float}, "oof_f05": MayLack({str: float}),
     "oof_interval": MayLack({str: (float, float)}), "blocks": MayLack({"count": int, "edge_um": float}),
-    "gain_where_fitted": MayLack(GAIN), "left_out": MayLack(GAIN), "best_member": MayLack(str), "evidence": MayLack(dict),
+    "gain_where_fitted": MayLack(GAIN), "left_out": MayLack(GAIN, or_null=True), "best_member": MayLack(str), "evidence": MayLack(dict),
 }  # fmt: skip
 MAX_PIXELS = 1_000_000  # that the weights are fitted on, spread over all fragments
 HINT = "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...' first"

@@ -90,6 +90,8 @@ def _replace(aside: Path, path: Path) -> None:
         path.rename(old)
         aside.rename(path)
         remove(old)
+    elif path.is_dir() and not path.is_symlink():
+        raise InputError(f"{path}: is a folder, and a file is to be written there; move it away, or give another name")
     else:
         aside.replace(path)
 

@@ -80,8 +80,11 @@ def is_signed(path: Path) -> bool:
 
 
 def begin(zarr: Path) -> None:
-    """From now on every chunk that is written into this zarr is noted."""
+    """From now on every file that is written into this zarr is noted; so is the metadata that is there."""
     (zarr / LOG).touch()
+    for name in _files(zarr):
+        if name.rpartition("/")[2] in METADATA:
+            note(zarr, name, file_sum(zarr / name))
 
 
 def is_begun(zarr: Path) -> bool:

@@ -13,9 +13,10 @@ Shape = Any  # a type; [shape]: a list of it; (shape, shape): so many; {str: sha
 
 
 class MayLack(NamedTuple):
-    """A field that files of before do not hold, or that may be null."""
+    """A field that files of before do not hold; `or_null`: or that holds nothing."""
 
     shape: Shape
+    or_null: bool = False
 
 
 class MissingFieldError(InputError, KeyError):
@@ -65,7 +66,7 @@ def is_like(value: object, shape: Shape) -> bool:
     (True, False, False, False)
     """
     if isinstance(shape, MayLack):
-        return value is None or is_like(value, shape.shape)
+        return (value is None and shape.or_null) or is_like(value, shape.shape)
     if isinstance(shape, type | UnionType):
         return isinstance(value, shape | int if shape is float else shape) and (
             type(value) is not bool or shape is bool

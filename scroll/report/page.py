@@ -58,41 +58,43 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
-    score_path = output_dir / "score.json"
-    score = read_mapping(score_path) if score_path.exists() else {}
-    views = _views(output_dir, score.get("fragments", []))
-    kind = next((view["kind"] for view in views.values()), "")
-    script = (
-        "\n".join((HERE / name).read_text("utf-8") for name in ("viewer.js", SCRIPTS[kind], "page.js")) if kind else ""
-    )
-    settings = run_dir / "settings.yaml"
     page = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     page.filters |= {"signed": signed, "figure": figure}
-    with reading(score_path, "a score as ensemble/predict.py writes it", "delete it and score the run again"):
-        scored = _about(score, run_dir) | _shown(output_dir, score)
-    with reading(
-        output_dir, "scores, placebo.json and views as this version writes them", "write them again", (TemplateError,)
-    ):
-        html = page.get_template(TEMPLATE).render(
-            **scored,
-            style=(HERE / STYLE).read_text("utf-8"),
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            viewer=kind,
-            views={"names": list(views), "views": views, "colours": _colours()},
-            curves=[(trained, curve_svg(trained, histories)) for trained, histories in read_histories(run_dir).items()],
-            receipts=receipts([run_dir, output_dir]),
-            made_with=made_with([run_dir, output_dir]),
-            settings=plain_file(settings).read_text(encoding="utf-8", errors="replace") if settings.exists() else "",
-            most_rows=MOST_ROWS,
-            score_path=score_path,
-            run_dir=run_dir,
-            output_dir=output_dir,
-        )
+    expected = "scores, views and placebo.json as this version writes them"
+    with reading(output_dir, expected, "delete what is damaged and write it again", also=(TemplateError,)):
+        html = page.get_template(TEMPLATE).render(**_content(run_dir, output_dir))
     write_text(output_dir / "report.html", html)
     return output_dir / "report.html"
+
+
+def _content(run_dir: Path, output_dir: Path) -> dict[str, Any]:
+    """All that the template shows."""
+    score_path, settings = output_dir / "score.json", run_dir / "settings.yaml"
+    with reading(score_path, "a score as ensemble/predict.py writes it", "delete it and score the run again"):
+        score = read_mapping(score_path) if score_path.exists() else {}
+        views = _views(output_dir, score.get("fragments", []))
+        scored = _about(score, run_dir) | _shown(output_dir, score)
+    kind = next((view["kind"] for view in views.values()), "")
+    script = (
+        "\n".join((HERE / name).read_text("utf-8") for name in ("viewer.js", SCRIPTS[kind], "page.js")) if kind else ""
+    )
+    return scored | {
+        "style": (HERE / STYLE).read_text("utf-8"),
+        "script": script,
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "viewer": kind,
+        "views": {"names": list(views), "views": views, "colours": _colours()},
+        "curves": [(trained, curve_svg(trained, histories)) for trained, histories in read_histories(run_dir).items()],
+        "receipts": receipts([run_dir, output_dir]),
+        "made_with": made_with([run_dir, output_dir]),
+        "settings": plain_file(settings).read_text(encoding="utf-8", errors="replace") if settings.exists() else "",
+        "most_rows": MOST_ROWS,
+        "score_path": score_path,
+        "run_dir": run_dir,
+        "output_dir": output_dir,
+    }
 
 
 def _about(score: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:

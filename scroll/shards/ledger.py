@@ -13,14 +13,20 @@ from scroll.errors import InputError
 from scroll.files import read_json, remove, write_json, write_sealed
 from scroll.manifest import FileSum
 from scroll.shards.grid import Index, Shard
-from scroll.stored import is_like
+from scroll.stored import MayLack, is_like
 
 PLAN = "plan.json"
 PATIENCE_S = 60.0  # for the workers of a killed run to notice
 PYRAMID = "pyramid"
 SUM = (int, int)  # size and checksum of a file
-LINE = {"shard": {"index": (int, int, int)}, "seconds": {str: float}, "retries": int, "at": float}
-WORKER = {"worker": str, "began": float, "at": float, "busy_s": float, "shards": int, "retries": int}
+LINE = {
+    "shard": {"index": (int, int, int)}, "seconds": {str: float}, "retries": int, "at": float,
+    "error": MayLack(str, or_null=True), "is_empty": MayLack(bool),
+}  # fmt: skip
+WORKER = {
+    "worker": str, "began": float, "at": float, "busy_s": float, "shards": int, "retries": int,
+    "gpu": MayLack(str), "memory_gib": MayLack(float),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

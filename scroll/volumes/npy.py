@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.bounded import plain_file
 from scroll.damage import reads
 from scroll.errors import InputError
 from scroll.volumes.volume import Volume
@@ -40,6 +41,16 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
             f"{path}: unreadable ({reason}); expected a whole {path.suffix} of numbers: write or copy it again"
         ) from error
     return Volume(array, path, recorded_voxel_um((), path.name) if voxel_um is None else voxel_um)
+
+
+@reads("a whole .npy file of numbers")
+def mapped(path: Path) -> NDArray[Any]:
+    """A .npy file as an array that is mapped, not read.
+
+    Raises:
+        InputError: it is not there, cut off, or something else.
+    """
+    return np.asanyarray(np.load(plain_file(path), mmap_mode="r", allow_pickle=False))
 
 
 def _unpacked(path: Path) -> NDArray[Any]:

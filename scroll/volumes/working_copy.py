@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from scroll.bounded import plain_file
 from scroll.content import as_it_is, contents_of
 from scroll.errors import InputError
 from scroll.files import kept_json, write_sealed, written_aside
 from scroll.manifest import file_sum
 from scroll.progress import progress
+from scroll.volumes import npy
 from scroll.volumes.binning import block_mean
 from scroll.volumes.tiff_pages import OPEN_FILES, TiffPages
 from scroll.volumes.url import Url
@@ -79,7 +79,7 @@ def working_copy(
         _write(volume, plan, path, is_shown)
         about = request | {"axes": "zyx", "voxel_um": volume.voxel_um, COPY: file_sum(path)}
         write_sealed(path.with_suffix(".json"), about)
-        mapped = np.load(path, mmap_mode="r")
+        mapped = npy.mapped(path)
     return Volume(mapped, path, volume.voxel_um)
 
 
@@ -150,10 +150,10 @@ def _digest(content: Any) -> str:
 def _kept(path: Path) -> np.ndarray | None:
     """The copy made before; None where there is none, or one that something else cut off or changed."""
     try:
-        mapped: np.ndarray = np.load(plain_file(path), mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, ValueError, EOFError):
+        kept = npy.mapped(path)
+    except InputError:
         return None
-    return mapped if is_as_written(path) else None
+    return kept if is_as_written(path) else None
 
 
 def is_as_written(path: Path) -> bool:
