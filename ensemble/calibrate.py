@@ -12,6 +12,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.command_line import run_door
+from scroll.stored import MayLack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from scroll.config import Settings
     from scroll.sheets import Sheet
 
+GAIN = {"difference": float, "low": float, "high": float, "verdict": str}
+FIT = {
+    "made_from": str, "weights": {str: float}, "thresholds": {str: float}, "oof_f05": MayLack({str: float}),
+    "oof_interval": MayLack({str: (float, float)}), "blocks": MayLack({"count": int, "edge_um": float}),
+    "gain_where_fitted": MayLack(GAIN), "left_out": MayLack(GAIN, or_null=True), "best_member": MayLack(str), "evidence": MayLack(dict),
+}  # fmt: skip
 MAX_PIXELS = 1_000_000  # that the weights are fitted on, spread over all fragments
 HINT = "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...' first"
 JOINT_HINT = "run 'make joint CONFIG=...' first, or remove joint from the settings"
@@ -82,7 +89,7 @@ def calibrate(settings: "Settings") -> dict[str, Any]:
         for name in names:
             folder = oof_folder(settings, name, fragment.id)
             checked_receipt(folder, fragment, JOINT_HINT if name == JOINT else HINT)
-    before = kept_json(fit_path(settings), "fitted")
+    before = kept_json(fit_path(settings), "fitted", **FIT)
     if before.get("made_from") == calibration_key(settings) and "evidence" in before:
         return read_fit(settings)
     maps = {f.id: [flat_map(oof_folder(settings, name, f.id), name, HINT) for name in names] for f in fragments}
@@ -176,9 +183,7 @@ def read_fit(settings: "Settings") -> dict[str, Any]:
     path = fit_path(settings)
     last = "stage2" if settings.joint is None else "joint"
     command = f"run 'make {last} CONFIG=...' (or python -m ensemble.calibrate CONFIG)"
-    fit = read_sealed(
-        path, f"weights and thresholds are fitted on out-of-fold predictions: {command}", weights=dict, thresholds=dict
-    )
+    fit = read_sealed(path, f"weights and thresholds are fitted on out-of-fold predictions: {command}", **FIT)
     if fit.get("made_from") != calibration_key(settings):
         raise InputError(
             f"{path}: was fitted for other weights or settings than those in {settings.run_dir}; {command}"

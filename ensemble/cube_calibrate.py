@@ -32,13 +32,13 @@ from ensemble.cube_evidence import by_fold, parts_of, reliable, swept, without_e
 from ensemble.cube_weights import fitted_weights
 from scroll.config import ChainSettings, Settings
 from scroll.cubes import Cube, prepare, training_cubes
-from scroll.errors import InputError
 from scroll.files import kept_json, read_sealed, write_sealed, written_aside
 from scroll.folds import fold_numbers
 from scroll.metrics.cube_bootstrap import resampled_means
 from scroll.metrics.leaderboard import leaderboard_score
 from scroll.processes import in_order, single_threaded_processes, usable_cores
 from scroll.receipt import key_of
+from scroll.stored import MayLack
 from scroll.tracing.sheets import trace_sheets
 
 LIFTS = {  # what is tried, one after the other
@@ -50,6 +50,14 @@ PRESENT = 0.35  # presence from which a sheet is lifted while that is fitted
 GAINS = ((CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
 Labelled = list[tuple[Lazy, Lazy]]
 STAGE2_TOO = 2.0  # times what the rest takes: the stack and the 2D network come on top
+GAIN = {"difference": float, "low": float, "high": float, "verdict": str}
+TRIAL = {"step": str, "kept": bool, "gain": float, "score": float}
+FIT = {
+    "made_from": str, "rows": {str: {"chain": dict, "means": {str: float}, "trials": MayLack([TRIAL]), "lift": MayLack(dict)}},
+    "weights": {"weights": {str: float}}, "route": str, "intervals": {str: (float, float)}, "gains": {str: GAIN},
+    "resampled": {"cubes": int, "scrolls": int}, "seconds_a_voxel": MayLack(float), "without": MayLack(dict),
+    "evidence": MayLack(dict),
+}  # fmt: skip
 FORMAT = 6  # to be raised when what is fitted changes
 
 
@@ -72,7 +80,7 @@ def calibrate_cubes(settings: Settings) -> dict[str, Any]:
     where = Predicted(settings.run_dir)
     members = list(settings.stage1.members)
     key = key_of([FORMAT, check_current(where, members, cubes), settings.ensemble.model_dump(mode="json")])
-    if kept_json(fit_path(settings), "fitted").get("made_from") == key:
+    if kept_json(fit_path(settings), "fitted", **FIT).get("made_from") == key:
         return read_cube_fit(settings)
     with single_threaded_processes(usable_cores()) as jobs:
         fit = _fitted(settings, where, cubes, jobs)
@@ -230,10 +238,7 @@ def read_cube_fit(settings: Settings) -> dict[str, Any]:
         MissingInputError: it was never made.
     """
     hint = "run 'make stage2 CONFIG=...' first: it fits the ensemble too"
-    fit = read_sealed(fit_path(settings), hint)
-    if not isinstance(fit.get("rows"), dict):
-        raise InputError(f"{fit_path(settings)}: not the fit of a run on cubes; delete it, and {hint}")
-    return fit
+    return read_sealed(fit_path(settings), hint, **FIT)
 
 
 def print_cube_fit(fit: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.chain import Chain, run
-from ensemble.cube_calibrate import read_cube_fit
+from ensemble.cube_calibrate import fit_path, read_cube_fit
 from ensemble.cube_candidates import SHEETS, STAGE2, Blended, Lift, LiftedSheets, Predicted, as_pairs
 from ensemble.inputs import ForNotebook
 from ensemble.measured_cost import measured_cost
@@ -18,6 +18,7 @@ from ensemble.surface_submission import read_submission_zip, write_mask_tif, wri
 from ensemble.time_budget import HOUR_S, Deadline, MemberCost, in_words, with_views
 from scroll.config import Settings
 from scroll.cubes import Cube, find_cubes, prepare
+from scroll.damage import reading
 from scroll.errors import InputError
 from scroll.files import kept_json, read_mapping, remove, write_sealed
 from scroll.manifest import file_sum
@@ -94,7 +95,7 @@ class CubeRun:
         Raises:
             MissingInputError: the weights are not there, as in a bundle of what is submitted alone.
         """
-        note = read_mapping(self.mask_path(cube).with_suffix(".json"), "predict the cubes again", views=dict)
+        note = read_mapping(self.mask_path(cube).with_suffix(".json"), "predict the cubes again", views={str: int})
         left = [name for name in self.settings.stage1.members if name not in note["views"]]
         for name in left:
             predict_cube(self.settings, name, cube, self.folds, self.output / name, partial(self.load, name))
@@ -118,9 +119,9 @@ class CubeRun:
     def mask(self, cube: Cube, row: str, kept: Sequence[str] | None = None) -> NDArray[np.bool_]:
         """The mask of one row of the fit's table, from predictions that are there."""
         about = self.fit["rows"][row]
-        chain = Chain.from_record(about["chain"])
-        if "lift" in about:
-            return run(chain, LiftedSheets(self.where, Lift(**about["lift"]), cube, row == STAGE2)())
+        chain, lift = self._fitted(about)
+        if lift is not None:
+            return run(chain, LiftedSheets(self.where, lift, cube, row == STAGE2)())
         weights = {row: 1.0} if row in self.weights else self.weights
         weights = {name: weights.get(name, 0.0) for name in kept or self.settings.stage1.members}
         if not any(weights.values()):
@@ -130,7 +131,15 @@ class CubeRun:
     def without(self, cube: Cube, name: str) -> NDArray[np.bool_]:
         """The mask (Z, Y, X) of the plain blend that was fitted without a member, from predictions that are there."""
         about = self.fit["without"][name]
-        return run(Chain.from_record(about["chain"]), Blended(self.where, as_pairs(about["weights"]), cube.id)())
+        chain, _ = self._fitted(about)
+        return run(chain, Blended(self.where, as_pairs(about["weights"]), cube.id)())
+
+    def _fitted(self, about: Mapping[str, Any]) -> tuple[Chain, Lift | None]:
+        """The chain and the lift of a row of the fit."""
+        with reading(
+            fit_path(self.settings), "chains as this version fits them", "delete it and run 'make stage2 CONFIG=...'"
+        ):
+            return Chain.from_record(about["chain"]), Lift(**about["lift"]) if "lift" in about else None
 
 
 def predict_test_cubes(

@@ -66,7 +66,7 @@ class FragmentClock:
 
     def _noted(self, fragment: Fragment) -> Views | None:
         path = self._output / fragment.id / NOTE
-        note = kept_json(path, "planned")
+        note = kept_json(path, "planned", views={str: int})
         return dict(note["views"]) if note.get("key") == self._key(fragment) else None
 
     def _key(self, fragment: Fragment) -> str:

@@ -101,7 +101,7 @@ def _rows_of_sheet(settings: Settings, predicted: Path, name: str, truth: Path |
 def _rows_of_cube(settings: Settings, predicted: Path, cube_id: str, truth: Path | None) -> list[Row]:
     """Two rows: a cut across z and one across x, each where most is labelled (or predicted)."""
     note = predicted / "masks" / f"{cube_id}.json"
-    views = read_mapping(note, HINT, views=dict)["views"]
+    views = read_mapping(note, HINT, views={str: int})["views"]
     receipt = read_receipt(predicted / next(iter(views)) / cube_id, HINT)
     (cube,) = find_cubes(Path(receipt["source"]), settings.data, [cube_id], part="test")
     cube_run = CubeRun(settings, predicted)

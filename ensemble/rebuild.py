@@ -4,10 +4,13 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from scroll.bounded import read_text
 from scroll.config import Settings
+from scroll.damage import reading
 from scroll.phantom.dataset import COMMAND_FILE
 from scroll.receipt import made_by
 
+MOST_COMMAND_BYTES = 2**16
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -23,7 +26,8 @@ def rebuild_commands(settings: Settings, command: Sequence[str]) -> list[str]:
         lines.append(f"git checkout {code['commit']}" + ("  # files were changed since" if code["is_changed"] else ""))
     lines.append("make setup && . .venv/bin/activate")
     if drawn.exists():
-        lines.append(drawn.read_text(encoding="utf-8").strip())
+        with reading(drawn, "the command that drew the data", "delete it"):
+            lines.append(read_text(drawn, MOST_COMMAND_BYTES).strip())
     steps = [
         "stage1_3d.train",
         "stage2_2d.train",

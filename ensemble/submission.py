@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scroll.bounded import read_text
-from scroll.damage import reading
+from scroll.damage import reading, shortened
 from scroll.errors import InputError, MissingInputError
 from scroll.files import write_text
 
@@ -167,12 +167,14 @@ def submission_problems(path: Path, shapes: Mapping[str, tuple[int, int]]) -> li
     rows = list(_rows(path, shapes))
     ids = Counter(name for name, _ in rows)
     problems = [f"id '{name}' is missing; one row for each fragment" for name in shapes if name not in ids]
-    problems += [f"id '{name}' stands in {count} rows, expected one" for name, count in ids.items() if count > 1]
+    problems += [
+        f"id '{_shown(name)}' stands in {count} rows, expected one" for name, count in ids.items() if count > 1
+    ]
     if rows and not any(text.strip() for _, text in rows):
         return [*problems, "no row predicts any ink; such a file scores 0 and graders reject it"]
     for name, text in rows:
         if name not in shapes:
-            problems.append(f"id '{name}' is none of the fragments {', '.join(shapes)}")
+            problems.append(f"id '{_shown(name)}' is none of the fragments {', '.join(shapes)}")
         elif not text.strip():
             problems.append(f"id '{name}' predicts no ink, and graders reject an empty row")
         else:
@@ -181,6 +183,10 @@ def submission_problems(path: Path, shapes: Mapping[str, tuple[int, int]]) -> li
             if next(found, None) is not None:
                 problems.append(f"id '{name}': more than {MOST_TOLD} runs are wrong; write the file again")
     return problems
+
+
+def _shown(name: str) -> str:
+    return shortened(" ".join(name.split()))
 
 
 def _rows(path: Path, shapes: Mapping[str, tuple[int, int]]) -> Iterator[tuple[str, str]]:

@@ -177,8 +177,14 @@ def _candidates(settings: "Settings", score: dict[str, Any], fit: dict[str, Any]
 
     from ensemble.comparison import Scored
     from ensemble.score import BLOCKS
+    from scroll.bounded import plain_file
+    from scroll.damage import reading
 
-    with np.load(_output(settings) / BLOCKS) as blocks:
+    path = _output(settings) / BLOCKS
+    with (
+        reading(path, "the blocks that score.json beside it speaks of", "delete both and run the same command again"),
+        np.load(plain_file(path), allow_pickle=False) as blocks,
+    ):
         return {
             row["name"]: Scored(blocks[row["name"]], row["f05"], row["ap"], fit["oof_f05"][row["name"]])
             for row in score["rows"]
@@ -212,14 +218,19 @@ def _link(link: Path, there: Path) -> None:
         link.symlink_to(os.path.relpath(there, link.parent), target_is_directory=True)
 
 
+STEP = {"wall_s": float, "cpu_s": float, "is_done": bool}
+
+
 class Clock:
     """Wall and CPU seconds of each step of one seed, kept on disk: of the calls that wrote something, stopped ones included."""
 
     def __init__(self, path: Path) -> None:
         from scroll.files import read_mapping
+        from scroll.stored import check_fields
 
         self.path = path
         self._steps: dict[str, dict[str, Any]] = read_mapping(path) if path.exists() else {}
+        check_fields(path, self._steps, dict.fromkeys(self._steps, STEP))
 
     @property
     def steps(self) -> dict[str, dict[str, float]]:

@@ -187,6 +187,7 @@ def opened_sources(arguments: argparse.Namespace) -> "tuple[Volume, dict[str, So
     Raises:
         InputError: a prediction without a name, a name given twice, or no telling where in the scroll a prediction lies.
     """
+    from scroll.damage import reading
     from scroll.receipt import NAME, read_receipt
     from scroll.segments import open_level
     from scroll.surfaces.sample import Source
@@ -205,7 +206,8 @@ def opened_sources(arguments: argparse.Namespace) -> "tuple[Volume, dict[str, So
         prob = open_level(path, 0, CACHE_BYTES // 2**20, arguments.voxel_um)
         if (Path(path).parent / NAME).exists():  # one of ours: a cut-out
             receipt = read_receipt(Path(path).parent, "")
-            place = place_named(receipt.get("place", receipt.get("level", 0)))
+            with reading(Path(path).parent / NAME, "a receipt of ours", "predict it again"):
+                place = place_named(receipt.get("place", receipt.get("level", 0)))
             sources[name] = Source(prob, place, tuple(receipt.get("origin_zyx", (0, 0, 0))))
         else:
             place = place_among(prob, path, ct, arguments.volume)

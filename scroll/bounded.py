@@ -1,7 +1,9 @@
-"""Reading no more than can be meant: of a text file or of an entry of a zip."""
+"""Reading no more than can be meant: plain files alone, and no more of a text file or of an entry of a zip than fits."""
 
+import errno
 import math
 import os
+import stat
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -22,14 +24,34 @@ def most_tiff_bytes(shape: tuple[int, int, int]) -> int:
     return BYTES_A_VOXEL * math.prod(shape) + HEADER_BYTES * (shape[0] + 1)
 
 
+def plain_file(path: Path) -> Path:
+    """The path again, to be opened: a pipe would be waited for without end, and a device may never end.
+
+    That nothing is there is no error here.
+
+    Raises:
+        InputError: a folder, a pipe, a device or a socket lies there, or a link that leads back to itself.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ELOOP:
+            raise InputError(f"{path}: is a link that leads back to itself; link it to what is meant") from None
+        return path  # whoever opens it says why it cannot be
+    if not stat.S_ISREG(mode):
+        found = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
+        raise InputError(f"{path}: is {found}; expected a plain file: put the file there, or give another path")
+    return path
+
+
 def read_text(path: Path, most_bytes: int) -> str:
     """A text file in UTF-8, a byte order mark left out.
 
     Raises:
         FileNotFoundError, UnicodeDecodeError: as usual.
-        InputError: it is longer; no more than `most_bytes` are read.
+        InputError: it is no plain file, or it is longer; no more than `most_bytes` are read.
     """
-    with path.open("rb") as file:
+    with plain_file(path).open("rb") as file:
         size = os.fstat(file.fileno()).st_size  # a buffer is as large as what is asked for; 0 of what is no plain file
         content = file.read(min(size or most_bytes, most_bytes) + 1)
     if len(content) > most_bytes:
@@ -46,7 +68,7 @@ def read_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[str]:
         FileNotFoundError, UnicodeDecodeError: as usual.
         InputError: one is longer than `longest` bytes; no more of it is read.
     """
-    with path.open("rb") as file:
+    with plain_file(path).open("rb") as file:
         for number, line in enumerate(iter(partial(file.readline, longest + 1), b""), start=1):
             if len(line) > longest:
                 raise InputError(f"{path}: line {number} is longer than {longest} bytes; delete it")

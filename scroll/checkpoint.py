@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from scroll.bounded import plain_file
 from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
 from scroll.files import read_mapping, say_unverifiable, written_aside
@@ -60,7 +61,7 @@ def load_weights(model: nn.Module, path: Path, about: dict[str, Any], hint: str)
     try:
         with (
             reading(path, "weights of ours", "delete the file and train again"),
-            safe_open(path, framework="pt") as file,
+            safe_open(plain_file(path), framework="pt") as file,
         ):
             saved_about = json.loads((file.metadata() or {}).get("about", "{}"))
             if not isinstance(saved_about, dict):

@@ -139,9 +139,9 @@ def _read_plan(override: str) -> dict[str, Any]:
 
 
 def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    raw = _read_yaml(path)  # first: of a link that leads back to itself nothing else can be asked
     if path.resolve() in seen:
         raise InputError(f"{path}: extends itself by way of {' -> '.join(p.name for p in seen)}; remove one 'extends:'")
-    raw = _read_yaml(path)
     parent = raw.pop("extends", None)
     if parent is None:
         return raw

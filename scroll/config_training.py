@@ -18,6 +18,14 @@ class Frozen(BaseModel):
             raise ValueError("expected a number, found a word such as true, yes or off")
         return value
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def refuse_unprintable(cls, value: Any) -> Any:
+        """Text becomes names, paths and addresses, none of which holds an end of line or of text."""
+        if isinstance(value, str) and not value.isprintable():
+            raise ValueError(f"{value!r} holds signs that no name or path has")
+        return value
+
 
 def _is_number(annotation: Any) -> bool:
     """Whether a setting is a number, one of some numbers, or a list of numbers."""

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from scroll.bounded import plain_file
+
 MOST_FILES = 1024
 WHOLE_BYTES = 2**22  # up to here a file is read whole
 PIECES, PIECE_BYTES = 16, 2**15  # of larger ones: so many pieces of so many bytes, the first and the last among them
@@ -39,7 +41,7 @@ def as_it_is(path: Path) -> tuple[int, int, int, int]:
 @lru_cache(maxsize=2**15)
 def _content(path: Path, size: int, *_as_it_is: int) -> str:
     seen = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
+    with plain_file(path).open("rb") as file:
         if size <= WHOLE_BYTES:
             seen.update(file.read())
         else:

@@ -1,25 +1,25 @@
 """What has to be known of a cube before it is trained on, found out once and kept beside its working copies."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.bounded import plain_file
+from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
 from scroll.files import written_aside
 from scroll.grey_scale import grey_scale_of
 from scroll.labels import surface_label
 from scroll.receipt import fingerprint, key_of
-from scroll.volumes import tiff_cube
+from scroll.volumes import npy, tiff_cube
 from scroll.volumes.volume import Volume
-from scroll.volumes.working_copy import working_copy
+from scroll.volumes.working_copy import is_as_written, working_copy
 
 BLOCK = 16  # voxels; labels are counted over blocks of this edge, so that 800 cubes need 25 MB
 SAMPLED_VOXELS = 500_000  # that the grey scale is measured on
 LAYOUT = 1  # to be raised when what is kept changes
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 Size = tuple[int, int, int]
 Counts = NDArray[np.uint16]
 
@@ -69,15 +69,17 @@ def index_path(image: Path, label: Path | None, cache_dir: Path) -> Path:
 
 
 def _kept(path: Path) -> CubeIndex | None:
-    """The index made before; None where there is none, or where it or a copy that it speaks of was cut off or removed."""
+    """The index made before; None where there is none, or where it or a copy that it speaks of was cut off, changed or removed."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with reading(path, "an index of ours", "delete it"), np.load(plain_file(path), allow_pickle=False) as stored:
             ct, label = (path.with_name(str(name)) if name else None for name in stored["copies"])
             z, y, x = (int(n) for n in stored["shape"])
             middle, spread = (float(v) for v in stored["grey_scale"])
             index = CubeIndex(ct or path, label, (z, y, x), (middle, spread), stored["known"], stored["surface"])
-        is_whole = all(np.load(copy, mmap_mode="r").shape == index.shape for copy in (ct, label) if copy is not None)
-    except UNREADABLE:
+        copies = [copy for copy in (ct, label) if copy is not None]
+        is_whole = all(npy.mapped(copy).shape == index.shape for copy in copies)
+        is_whole = is_whole and all(map(is_as_written, copies))
+    except InputError:
         return None
     return index if is_whole else None
 
@@ -101,7 +103,7 @@ def _copy(volume: Volume, cache_dir: Path) -> Path:
 
 def _counted(label: Volume, cache_dir: Path) -> tuple[Counts, Counts]:
     """Known and surface voxels per block; the label is checked on the way, a slab of blocks at a time."""
-    mapped = np.load(_copy(label, cache_dir), mmap_mode="r")
+    mapped = npy.mapped(_copy(label, cache_dir))
     known, surface = [], []
     for z in range(0, label.shape[0], BLOCK):
         slab = surface_label(np.asarray(mapped[z : z + BLOCK]), str(label.path))
@@ -120,7 +122,7 @@ def _sums(slab: NDArray[np.bool_]) -> Counts:
 
 def _grey_scale(ct: Path) -> tuple[float, float]:
     """Median and robust spread (half the 16-84 % range) of a cube's grey values, from a lattice of its voxels."""
-    mapped = np.load(ct, mmap_mode="r")
+    mapped = npy.mapped(ct)
     step = max(1, int((mapped.size / SAMPLED_VOXELS) ** (1 / 3)))
     return grey_scale_of(mapped[::step, ::step, ::step])
 
@@ -132,8 +134,8 @@ def cut_box(copy: Path, corner: Size, size: Size) -> NDArray[np.number]:
         MissingInputError: the copy was removed or cut off while the run went on.
     """
     try:
-        mapped = np.load(copy, mmap_mode="r", allow_pickle=False)  # opened each time: 0.3 ms, and nothing stays open
-    except UNREADABLE:
+        mapped = npy.mapped(copy)  # opened each time: 0.3 ms, and nothing stays open
+    except InputError:
         raise MissingInputError(
             f"{copy}: this working copy is not there any more, or was cut off; run the same command again: it is made anew"
         ) from None

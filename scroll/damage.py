@@ -48,7 +48,14 @@ def reading(path: object, expected: str, remedy: str, also: tuple[type[Exception
     except DAMAGE + also as error:
         if isinstance(error, OSError) and error.errno not in OF_THE_FILE:
             raise
-        raise InputError(f"{shortened(str(path))}: {reason(error)}; expected {expected}: {remedy}") from error
+        said = f"{reason(error)}{_of_another_file(error, path)}"
+        raise InputError(f"{shortened(str(path))}: {said}; expected {expected}: {remedy}") from error
+
+
+def _of_another_file(error: Exception, path: object) -> str:
+    """The name of the file that an error is of, where that is not the one that is read but one that it speaks of."""
+    name = error.filename if isinstance(error, OSError) else None
+    return "" if name is None or str(name) == str(path) else f" ({shortened(str(name))})"
 
 
 def reads(

@@ -2,15 +2,24 @@
 
 from scroll.redacted import redacted
 
+MOST_CHARACTERS, MOST_HEAD = 1200, 900  # of a message; more of it than at its end is kept at its head
+
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message is complete, and no traceback is needed to mend it.
 
-    What opens an address (a password, a signature, a token) is left out of it.
+    What opens an address (a password, a signature, a token) is left out of it; what a file held is put on one line, and
+    cut out of the middle where it is too long to be read.
     """
 
     def __init__(self, *said: object) -> None:
-        super().__init__(*(redacted(part) if isinstance(part, str) else part for part in said))
+        super().__init__(*(_one_line(redacted(part)) if isinstance(part, str) else part for part in said))
+
+
+def _one_line(text: str) -> str:
+    lines = text.splitlines()
+    text = " ".join(line.strip() for line in lines) if len(lines) > 1 else text.rstrip("\n")
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_HEAD]} ... {text[MOST_HEAD - MOST_CHARACTERS + 5 :]}"
 
 
 class MissingInputError(InputError, FileNotFoundError):

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from scroll.bounded import MOST_JSON_BYTES, read_text
-from scroll.damage import reading, reason, shortened
+from scroll.damage import reading, reason
 from scroll.errors import InputError, MissingInputError
+from scroll.stored import AGAIN, Shape, Stored, check_fields, stored
 
 SEAL = "checksum"  # the line of a JSON that holds the checksum of the others
 NODE = re.sub(r"\W", "-", platform.node()) or "here"  # part files of other machines on a shared disk are left alone
@@ -89,6 +90,8 @@ def _replace(aside: Path, path: Path) -> None:
         path.rename(old)
         aside.rename(path)
         remove(old)
+    elif path.is_dir() and not path.is_symlink():
+        raise InputError(f"{path}: is a folder, and a file is to be written there; move it away, or give another name")
     else:
         aside.replace(path)
 
@@ -117,7 +120,7 @@ def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
     write_json(path, {**content, SEAL: _checksum(json.loads(json.dumps(content)))})
 
 
-def read_sealed(path: Path, hint: str = "", **fields: type) -> dict[str, Any]:
+def read_sealed(path: Path, hint: str = "", **fields: Shape) -> Stored:
     """What `read_mapping` reads, of a file that is written with a checksum today; says so once where it has none.
 
     Raises:
@@ -141,17 +144,17 @@ def say_unverifiable(path: Path) -> None:
         _say(f"{path}: made before checksums were kept; it and others like it are read, but cannot be verified")
 
 
-def kept_json(path: Path, step: str) -> dict[str, Any]:
-    """What a JSON holds that is easily made again; empty where there is none, and, with a line that says so, where it is damaged.
+def kept_json(path: Path, step: str, **fields: Shape) -> dict[str, Any]:
+    """What a JSON holds that is easily made again; empty where there is none, and, with a line that says so, where it is damaged
+    or does not hold these fields.
 
     `step` names what is done again.
     """
     try:
-        content = read_json(path) if path.exists() else {}
+        return read_mapping(path, **fields) if path.exists() else {}
     except InputError as error:
         print(f"{str(error).partition(';')[0]}; {step} again")
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _checksum(content: Any) -> str:
@@ -181,8 +184,8 @@ def read_json(path: Path, hint: str = "") -> Any:
         return content
 
 
-def read_mapping(path: Path, hint: str = "", **fields: type) -> dict[str, Any]:
-    """Read JSON that is a mapping and holds these fields of these types, such as `key=str`.
+def read_mapping(path: Path, hint: str = "", **fields: Shape) -> Stored:
+    """Read JSON that is a mapping and holds these fields of these shapes (`scroll.stored`), such as `key=str, views={str: int}`.
 
     Raises:
         MissingInputError: no such file; `hint` says how to make it.
@@ -190,11 +193,6 @@ def read_mapping(path: Path, hint: str = "", **fields: type) -> dict[str, Any]:
     """
     content = read_json(path, hint)
     if not isinstance(content, dict):
-        raise InputError(
-            f"{path}: holds a {type(content).__name__}; expected a mapping: delete it and run the step that made it"
-        )
-    for name, kind in fields.items():
-        if not isinstance(content.get(name), kind):
-            found = f"'{name}' is {shortened(repr(content[name]))}" if name in content else f"'{name}' is missing"
-            raise InputError(f"{path}: {found}; expected a {kind.__name__}: delete it and run the step that made it")
-    return content
+        raise InputError(f"{path}: holds a {type(content).__name__}; expected a mapping: {AGAIN}")
+    check_fields(path, content, fields)
+    return stored(path, content)

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scroll.bounded import plain_file
 from scroll.content import as_it_is
 from scroll.errors import InputError, UnreadableError
 from scroll.files import read_json, write_sealed
@@ -46,7 +47,7 @@ def sum_of(content: bytes) -> FileSum:
 def file_sum(path: Path) -> FileSum:
     """Of a file, read in pieces."""
     size, crc = 0, 0
-    with path.open("rb") as file:
+    with plain_file(path).open("rb") as file:
         while block := file.read(BLOCK_BYTES):
             size, crc = size + len(block), zlib.crc32(block, crc)
     return FileSum(size, crc)
@@ -64,7 +65,7 @@ def is_signed(path: Path) -> bool:
         ValueError: it has, and it is not that of the file.
     """
     tail = len(MARK) + 4
-    with path.open("rb") as file:
+    with plain_file(path).open("rb") as file:
         left = file.seek(0, os.SEEK_END) - tail
         file.seek(max(0, left))
         end, crc = file.read(), 0
@@ -79,8 +80,11 @@ def is_signed(path: Path) -> bool:
 
 
 def begin(zarr: Path) -> None:
-    """From now on every chunk that is written into this zarr is noted."""
+    """From now on every file that is written into this zarr is noted; so is the metadata that is there."""
     (zarr / LOG).touch()
+    for name in _files(zarr):
+        if name.rpartition("/")[2] in METADATA:
+            note(zarr, name, file_sum(zarr / name))
 
 
 def is_begun(zarr: Path) -> bool:
@@ -91,7 +95,7 @@ def is_begun(zarr: Path) -> bool:
 def note(zarr: Path, name: str, one: FileSum | None) -> None:
     """Note a file of a zarr that was begun; None where it was removed, for it holds nothing."""
     line = json.dumps([name, *(one or ())])
-    with (zarr / LOG).open("a", encoding="utf-8") as log:
+    with plain_file(zarr / LOG).open("a", encoding="utf-8") as log:
         log.write(f"{zlib.crc32(line.encode()):08x} {line}\n")
 
 
@@ -156,7 +160,7 @@ def is_whole(zarr: Path) -> bool:
         return False
     try:
         names = _logged(zarr) if is_begun(zarr) else noted(zarr)
-    except UnreadableError:
+    except InputError:
         return False
     return not any(_is_off(zarr / name, was) for name, was in (names or {}).items())
 
@@ -183,6 +187,8 @@ def damaged(zarr: Path) -> Iterator[str]:
                 yield f"{path}: {'is damaged' if path.exists() else 'is lost'}"
         except OSError as error:
             yield f"{path}: cannot be read ({error.strerror})"
+        except InputError as error:
+            yield str(error)
 
 
 def strike_out(zarr: Path) -> None:
@@ -215,7 +221,7 @@ def _logged(zarr: Path) -> dict[str, FileSum]:
 
 def _lines(log: Path) -> Iterable[str]:
     try:
-        return log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return plain_file(log).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return ()
 

@@ -129,7 +129,7 @@ class RowWriter:
     def _rows_on_disk(self) -> int:
         if not (self._aside.exists() and self._ledger.exists() and manifest.is_whole(self._aside)):
             return 0
-        ledger = kept_json(self._ledger, f"{self.path} is begun")
+        ledger = kept_json(self._ledger, f"{self.path} is begun", key=str, rows=int)
         return int(ledger["rows"]) if ledger.get("key") == self.key else 0
 
     def write(self, row: int, rows: NDArray[np.floating]) -> None:

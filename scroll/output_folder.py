@@ -1,15 +1,14 @@
 """Which folders and files a command may write to: new ones, empty ones, and those that it made itself."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scroll.bounded import read_text
+from scroll.bounded import plain_file
 from scroll.errors import InputError
+from scroll.files import read_json
 from scroll.names import FILES
 
-MOST_MARK_BYTES = 2**16
 MARK = ".scroll-ensemble"  # in a folder that a command took: which kind it is, and who writes to it now
 TRIFLES = {".DS_Store", ".gitkeep", "lost+found", ".ipynb_checkpoints"}
 
@@ -125,8 +124,8 @@ def _is_run(folder: Path) -> bool:
 def read_mark(path: Path) -> dict[str, str]:
     """What a mark says; nothing where there is none, or where it is damaged."""
     try:
-        content = json.loads(read_text(path, MOST_MARK_BYTES))
-    except (OSError, ValueError):
+        content = read_json(path)
+    except (OSError, InputError):
         return {}
     return {str(key): str(value) for key, value in content.items()} if isinstance(content, dict) else {}
 
@@ -135,8 +134,8 @@ def _holds(path: Path, text: str) -> bool:
     if not text:
         return True
     try:
-        return text in path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        return text in plain_file(path).read_text(encoding="utf-8", errors="replace")
+    except (OSError, InputError):
         return False
 
 
@@ -181,7 +180,7 @@ def check_file(path: Path, kind: FileKind, keep_off: Iterable[Path] = ()) -> Non
     for kept in keep_off:
         if kept.resolve() in (place, *place.parents):
             raise InputError(f"{path}: belongs to {kept}, which this command reads; give another file")
-    with path.open("rb") as file:
+    with plain_file(path).open("rb") as file:
         head = file.read(HEAD_BYTES)
     if head and not (head.startswith(kind.begins) and kind.holds in head):
         raise InputError(

@@ -9,7 +9,8 @@ from scroll import manifest
 from scroll.errors import InputError
 from scroll.files import SEAL, read_json
 from scroll.receipt import NAME as RECEIPT
-from scroll.receipt import file_hash
+from scroll.receipt import SUM, file_hash
+from scroll.stored import MayLack, check_fields
 from scroll.volumes.working_copy import COPY
 
 STATES = ("resume.pt", "resume-before.pt")
@@ -71,8 +72,14 @@ def _json(path: Path) -> Iterator[Found]:
         is_whole = weights.is_file() and file_hash(weights) == content["weights"]
         yield Found(weights, None if is_whole else f"is not the file that {RECEIPT} beside it speaks of")
     beside = {COPY: path.with_suffix(".npy"), "mask": path.with_suffix(".tif")}
+    sums = {name: file for name, file in beside.items() if name in content}
+    try:
+        check_fields(path, content, {"holds": MayLack({str: SUM})} | dict.fromkeys(sums, SUM))
+    except InputError as error:
+        yield Found(path, str(error))
+        return
     held = {path.parent / name: was for name, was in content.get("holds", {}).items() if not _is_manifest(name)}
-    for file, was in [*held.items(), *((file, content[name]) for name, file in beside.items() if name in content)]:
+    for file, was in [*held.items(), *((file, content[name]) for name, file in sums.items())]:
         is_whole = file.is_file() and list(manifest.file_sum(file)) == list(was)
         yield Found(file, None if is_whole else "is lost or damaged")
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from scroll import manifest
+from scroll.bounded import plain_file
 from scroll.content import as_it_is, contents_of
 from scroll.errors import InputError
 from scroll.files import read_sealed, write_sealed
 from scroll.meaning import meaning_of
+from scroll.stored import MayLack
 
 NAME = "receipt.json"
 SURFACES = ("*/*.tif", "*/meta.json")  # of sheets: a folder each
@@ -21,6 +23,15 @@ PACKAGES = (
     "torch", "monai", "dynamic-network-architectures", "transformers", "segmentation-models-pytorch", "timm", "accelerate",
     "numpy", "scipy", "scikit-image", "zarr", "connected-components-3d", "numba",
 )  # fmt: skip
+
+
+SUM, SPAN = (int, int), (int, int)
+FIELDS = {
+    "holds": {str: SUM}, "source": str | list, "member": str, "fragment": str, "volume": str, "window": dict, "made_by": dict,
+    "is_flipped": bool, "shift_layers": int, "normal_sign": int, "origin_zyx": (int, int, int), "depth": SPAN,
+    "folds": [int], "sources": list | dict, "reach_vox": float,
+}  # fmt: skip
+MAY_HOLD = {name: MayLack(shape) for name, shape in FIELDS.items()}
 
 
 class Key(str):
@@ -84,7 +95,7 @@ def file_hash(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _hash_of(path: Path, *_as_it_is: int) -> str:
-    with path.open("rb") as file:
+    with plain_file(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
@@ -190,7 +201,7 @@ def read_receipt(folder: Path, hint: str) -> dict[str, Any]:
     Raises:
         MissingInputError: there is none; `hint` says which command makes it.
     """
-    receipt = read_sealed(folder / NAME, hint)
+    receipt = read_sealed(folder / NAME, hint, **MAY_HOLD)
     weights = receipt.get("weights", {})
     is_sound = isinstance(weights, str) or (
         isinstance(weights, dict) and all(isinstance(one, str) for one in weights.values())

@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from scroll.bounded import plain_file
 from scroll.errors import InputError
 from scroll.output_folder import MARK, Kind, check_folder, read_mark
 
@@ -42,7 +43,7 @@ class FileLock:
         if self._file is not None:
             return True
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = self.path.open("a+", encoding="utf-8")
+        file = plain_file(self.path).open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -186,7 +187,7 @@ def _refusal(folder: Path, lock: FileLock, is_dying: bool) -> str:
 def _lives_elsewhere(path: Path) -> bool:
     """Whether the lock names a holder on another machine that still touches it: some disks lock files for one machine only."""
     said = read_mark(path)
-    if "process" not in said or said.get("host") == (platform.node() or "here"):
+    if not said.get("process", "").isdecimal() or said.get("host", "") in ("", platform.node() or "here"):
         return False
     touched = path.stat().st_mtime_ns
     until = time.monotonic() + (WATCH_S if time.time() - touched / 1e9 < OLD_S else 0)

@@ -64,6 +64,8 @@ class Segment:
         if refuse_dead_link(file).exists():
             with reading(file, "the path or URL of an OME-Zarr, in UTF-8", "write it anew"):
                 said, beside = read_text(file, MOST_SOURCE_BYTES).strip(), self.folder
+                if not said.isprintable():
+                    raise ValueError(f"{said!r} holds signs that no path has")
             if not said:
                 raise MissingInputError(f"{file}: empty; write the path or URL of the segment's OME-Zarr into it")
         elif self.data.volume is not None:

@@ -18,6 +18,7 @@ from ensemble.validation import fragment_shapes, validate
 from scroll.children import command_environment
 from scroll.config_file import load_settings
 from scroll.errors import InputError, MissingInputError
+from scroll.files import read_mapping
 from scroll.processes import usable_cores
 
 GIB = 2**30
@@ -129,7 +130,7 @@ class Job:
         """Say how much was found on each fragment, or through how many views the cubes were looked at."""
         if self.is_of_cubes:
             notes = sorted((self.scratch / "predict" / "masks").glob("*.json"))
-            views = Counter(json.dumps(json.loads(note.read_text())["views"]) for note in notes)
+            views = Counter(json.dumps(read_mapping(note, views={str: int})["views"]) for note in notes)
             for how, count in views.most_common():
                 print(f"{count} cubes: {', '.join(f'{name} x{times}' for name, times in json.loads(how).items())}")
             empty = len(self.names) - len(notes)

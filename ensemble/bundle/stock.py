@@ -8,6 +8,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from scroll.bounded import read_text
+from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
 
 # What the image of a GPU notebook has of what we need, with the version seen in the middle of 2026. Kaggle's image is built
@@ -25,6 +27,7 @@ STOCK = {
 }  # fmt: skip
 # So it lacks zarr (with donfig and numcodecs), monai, dynamic-network-architectures, segmentation-models-pytorch,
 # connected-components-3d and imagecodecs: some 40 MB of wheels.
+MOST_FREEZE_BYTES = 2**22
 FREEZE = re.compile(r"^([A-Za-z0-9][\w.-]*)\s*(?:==\s*([\w.+!-]+)|@\s.*)$")
 
 
@@ -48,7 +51,8 @@ def read_freeze(path: Path) -> dict[str, str]:
         raise MissingInputError(
             f"{path}: not there; run '!pip freeze > stock.txt' in a notebook and download that file"
         )
-    lines = (FREEZE.match(line.strip()) for line in path.read_text(encoding="utf-8").splitlines())
+    with reading(path, "what 'pip freeze' prints, in UTF-8", "download it again"):
+        lines = [FREEZE.match(line.strip()) for line in read_text(path, MOST_FREEZE_BYTES).splitlines()]
     found = {canonical(line[1]): line[2] or "" for line in lines if line}
     if not found:
         raise InputError(f"{path}: names no package; expected lines such as torch==2.11.0, as 'pip freeze' prints them")
@@ -64,8 +68,9 @@ def project_requirements(root: Path) -> list[str]:
     path = root / "pyproject.toml"
     if not path.is_file():
         raise MissingInputError(f"{path}: not there; bundle from a checkout of the project: its wheel is built from it")
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    return list(content["project"]["dependencies"])
+    with reading(path, "the project's pyproject.toml", "restore it with git"):
+        content = tomllib.loads(read_text(path, MOST_FREEZE_BYTES))
+        return [text for text in content["project"]["dependencies"] if Requirement(text)]
 
 
 def lacking(wanted: Iterable[str], stock: Mapping[str, str]) -> dict[str, str]:

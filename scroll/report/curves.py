@@ -10,6 +10,7 @@ from scroll.errors import InputError
 from scroll.report.charts import COLOURS, chart
 
 MAX_POINTS = 400
+MOST_HISTORY_BYTES = 2**30
 Curve = list[tuple[float, float]]
 
 

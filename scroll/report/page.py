@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scroll.bounded import plain_file
 from scroll.damage import reading
 from scroll.files import read_mapping, write_text
 from scroll.report.charts import reliability_svg, sweep_svg
@@ -55,40 +56,45 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
     Raises:
         InputError: score.json or a history is there but cannot be read.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
-    score_path = output_dir / "score.json"
-    score = read_mapping(score_path) if score_path.exists() else {}
-    views = _views(output_dir, score.get("fragments", []))
-    kind = next((view["kind"] for view in views.values()), "")
-    script = (
-        "\n".join((HERE / name).read_text("utf-8") for name in ("viewer.js", SCRIPTS[kind], "page.js")) if kind else ""
-    )
-    settings = run_dir / "settings.yaml"
     page = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     page.filters |= {"signed": signed, "figure": figure}
-    with reading(score_path, "a score as ensemble/predict.py writes it", "delete it and score the run again"):
-        scored = _about(score, run_dir) | _shown(output_dir, score)
-    html = page.get_template(TEMPLATE).render(
-        **scored,
-        style=(HERE / STYLE).read_text("utf-8"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        viewer=kind,
-        views={"names": list(views), "views": views, "colours": _colours()},
-        curves=[(trained, curve_svg(trained, histories)) for trained, histories in read_histories(run_dir).items()],
-        receipts=receipts([run_dir, output_dir]),
-        made_with=made_with([run_dir, output_dir]),
-        settings=settings.read_text(encoding="utf-8", errors="replace") if settings.exists() else "",
-        most_rows=MOST_ROWS,
-        score_path=score_path,
-        run_dir=run_dir,
-        output_dir=output_dir,
-    )
+    expected = "scores, views and placebo.json as this version writes them"
+    with reading(output_dir, expected, "delete what is damaged and write it again", also=(TemplateError,)):
+        html = page.get_template(TEMPLATE).render(**_content(run_dir, output_dir))
     write_text(output_dir / "report.html", html)
     return output_dir / "report.html"
+
+
+def _content(run_dir: Path, output_dir: Path) -> dict[str, Any]:
+    """All that the template shows."""
+    score_path, settings = output_dir / "score.json", run_dir / "settings.yaml"
+    with reading(score_path, "a score as ensemble/predict.py writes it", "delete it and score the run again"):
+        score = read_mapping(score_path) if score_path.exists() else {}
+        views = _views(output_dir, score.get("fragments", []))
+        scored = _about(score, run_dir) | _shown(output_dir, score)
+    kind = next((view["kind"] for view in views.values()), "")
+    script = (
+        "\n".join((HERE / name).read_text("utf-8") for name in ("viewer.js", SCRIPTS[kind], "page.js")) if kind else ""
+    )
+    return scored | {
+        "style": (HERE / STYLE).read_text("utf-8"),
+        "script": script,
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "viewer": kind,
+        "views": {"names": list(views), "views": views, "colours": _colours()},
+        "curves": [(trained, curve_svg(trained, histories)) for trained, histories in read_histories(run_dir).items()],
+        "receipts": receipts([run_dir, output_dir]),
+        "made_with": made_with([run_dir, output_dir]),
+        "settings": plain_file(settings).read_text(encoding="utf-8", errors="replace") if settings.exists() else "",
+        "most_rows": MOST_ROWS,
+        "score_path": score_path,
+        "run_dir": run_dir,
+        "output_dir": output_dir,
+    }
 
 
 def _about(score: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
@@ -201,7 +207,7 @@ def _in_name_order(path: Path) -> list[tuple[int, str]]:
 
 def _within_budget(paths: list[Path]) -> dict[Path, str]:
     """Pictures as data URLs; all are made narrower by the same steps until together they fit the page."""
-    width, pictures = MAX_WIDTH_PX, {path: path.read_bytes() for path in paths}
+    width, pictures = MAX_WIDTH_PX, {path: plain_file(path).read_bytes() for path in paths}
     while sum(map(len, pictures.values())) > PICTURE_BUDGET_BYTES and width > 100:
         width = width * 3 // 4
         pictures = {path: _narrowed(path, width) for path in paths}

@@ -9,15 +9,26 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scroll.bounded import plain_file
 from scroll.errors import InputError
 from scroll.files import read_json, remove, write_json, write_sealed
 from scroll.manifest import FileSum
 from scroll.run_lock import FileLock, who_we_are
 from scroll.shards.grid import Index, Shard
+from scroll.stored import MayLack, is_like
 
 PLAN = "plan.json"
 PATIENCE_S = 60.0  # for the workers of a killed run to notice
 PYRAMID = "pyramid"
+SUM = (int, int)  # size and checksum of a file
+LINE = {
+    "shard": {"index": (int, int, int)}, "seconds": {str: float}, "retries": int, "at": float,
+    "error": MayLack(str, or_null=True), "is_empty": MayLack(bool),
+}  # fmt: skip
+WORKER = {
+    "worker": str, "began": float, "at": float, "busy_s": float, "shards": int, "retries": int,
+    "gpu": MayLack(str), "memory_gib": MayLack(float),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,7 @@ class Ledger:
     def workers(self) -> list[dict[str, Any]]:
         """What every worker told last."""
         found = (_read(path) for path in sorted((self.folder / "workers").glob("*.json")))
-        return [about for about in found if about is not None and about.get("key") == self.key]
+        return [about for about in found if about is not None and about.get("key") == self.key and _is_of_worker(about)]
 
     @contextmanager
     def driving(self, what: str, patience_s: float = 1.0) -> Iterator[None]:
@@ -170,7 +181,7 @@ class Ledger:
         path = self.folder / "locks" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         until = time.monotonic() + patience_s
-        with path.open("a") as file:
+        with plain_file(path).open("a") as file:
             while not (is_ours := _try_lock(file, how)) and time.monotonic() < until:
                 time.sleep(0.05)
             yield is_ours
@@ -207,18 +218,13 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _is_whole(line: dict[str, Any]) -> bool:
     """Whether a note holds what is read from it; a damaged one counts for nothing, and its shard is done again."""
-    shard, seconds, at = line.get("shard"), line.get("seconds"), line.get("at")
-    index = shard.get("index") if isinstance(shard, dict) else None
-    is_placed = isinstance(index, list) and len(index) == 3 and all(type(number) is int for number in index)
-    is_timed = isinstance(seconds, dict) and all(isinstance(value, int | float) for value in seconds.values())
     files = line.get("files", 0)  # a number in ledgers of before
-    is_listed = type(files) is int or (isinstance(files, dict) and all(map(_is_sum, files.values())))
-    return is_placed and is_timed and isinstance(at, int | float) and type(line.get("retries")) is int and is_listed
+    return is_like(line, LINE) and (is_like(files, int) or is_like(files, {str: SUM}))
 
 
-def _is_sum(noted: object) -> bool:
-    """Whether it is the size and the checksum of a file."""
-    return isinstance(noted, list) and [type(number) for number in noted] == [int, int]
+def _is_of_worker(about: dict[str, Any]) -> bool:
+    """Whether a worker's note holds what is read from it; a damaged one counts for nothing until the worker writes the next."""
+    return is_like(about, WORKER)
 
 
 def _index(line: dict[str, Any]) -> Index:

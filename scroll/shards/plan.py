@@ -7,10 +7,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from scroll.damage import DAMAGE, reason
 from scroll.errors import InputError
-from scroll.files import read_json, write_sealed
+from scroll.files import read_mapping, write_sealed
 from scroll.shards.grid import Index, Shard, part_of, refuse_shared_shards, shard_at
-from scroll.volumes.shard_output import OutputFormat
+from scroll.volumes.shard_format import OutputFormat, format_from
 
 FORMAT = 1  # to be raised when the meaning of a plan changes
 
@@ -107,18 +108,27 @@ def read_plan(path: Path) -> Plan:
         MissingInputError: it is not there.
         InputError: it is no plan of this format, or two pieces of its work would write one shard.
     """
-    content = read_json(path, "start the prediction first: scripts/predict_scroll.py")
+    content = read_mapping(path, "start the prediction first: scripts/predict_scroll.py", key=str, bytes_read=int)
     try:
         if content.pop("format") != FORMAT:
             raise ValueError("another format")
         how, names = content.pop("how"), content.pop("indices")
-        z, y, x = how.pop("shape")
         indices = tuple(_index(name) for name in names)
-        plan = Plan(how=OutputFormat(shape=(z, y, x), **how), indices=indices, **content)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a plan ({error}); delete it and start the prediction again") from None
+        plan = Plan(how=format_from(how), indices=indices, **content)
+        _check_numbers(plan)
+    except DAMAGE as error:
+        raise InputError(f"{path}: not a plan ({reason(error)}); delete it and start the prediction again") from None
     plan.check()
     return plan
+
+
+def _check_numbers(plan: Plan) -> None:
+    if any(type(count) is not int for count in plan.windows.values()):
+        raise ValueError("the number of windows of a network is none")
+    if any(type(seconds) not in (int, float) for seconds in plan.window_s.values()):
+        raise ValueError("the seconds of a window are no number")
+    if not isinstance(plan.about, dict):
+        raise ValueError("'about' is no mapping")
 
 
 def _index(name: str) -> Index:

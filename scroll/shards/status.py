@@ -59,10 +59,10 @@ class Status:
             line = f"level {level.number}: {level.done} of {level.planned} shards ({share:.0%})"
             yield ", ".join(filter(None, [line, f"{len(level.failed)} failed" if level.failed else "", level.pace()]))
             for failure in level.failed:
-                yield f"  failed {'-'.join(map(str, failure['shard']['index']))}: {failure['error']}"
+                yield f"  failed {'-'.join(map(str, failure['shard']['index']))}: {failure.get('error')}"
         for one in self.workers:
             share = one["busy_s"] / max(1e-9, one["at"] - one["began"])
-            gpu = f", {one['gpu']}, {one['memory_gib']} GiB" if "gpu" in one else ""
+            gpu = f", {one['gpu']}, {one.get('memory_gib', '?')} GiB" if "gpu" in one else ""
             yield (
                 f"{one['worker']}: {one['shards']} shards, {one['retries']} retries, busy {min(1.0, share):.0%}{gpu}, "
                 f"heard of {max(0.0, now - one['at']):.0f} s ago"

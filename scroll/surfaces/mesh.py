@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.bounded import plain_file
 from scroll.errors import InputError
 
 NONE = -1
@@ -94,7 +95,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     begun: list[bytes] = []
     size = 0
-    with path.open("rb") as file:
+    with plain_file(path).open("rb") as file:
         for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
             size += len(line)
             if size >= LONGEST_LINE:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.beside import ENDINGS, MASK, files_beside, read_beside
+from scroll.bounded import plain_file
 from scroll.damage import reads
 from scroll.errors import InputError
 from scroll.files import written_aside
@@ -67,7 +68,7 @@ def open(path: Path) -> Surface:
 
 def _header(path: Path) -> tuple[int, int, int]:
     """Rows, columns, and the byte where the values begin."""
-    with path.open("rb") as file:
+    with plain_file(path).open("rb") as file:
         head = file.read(HEADER_BYTES)
     if head[:1] == b"P" and head[1:2].isdigit():
         raise InputError(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.bounded import plain_file
+from scroll.damage import reads
 from scroll.errors import InputError
 from scroll.volumes.tiff_axes import slice_count
 from scroll.volumes.tiff_meaning import check_packing, grey_of
@@ -34,6 +36,7 @@ class PngHeader(NamedTuple):
     colour: int
 
 
+@reads("a picture", "copy it again")
 def read_grey(path: Path, shape_yx: tuple[int, int] | None = None, slack: int = 0) -> NDArray[Any]:
     """The picture as (Y, X) grey of any type of number; one bit a pixel reads as 0 and 255.
 
@@ -42,9 +45,7 @@ def read_grey(path: Path, shape_yx: tuple[int, int] | None = None, slack: int = 
     Raises:
         InputError: neither PNG nor TIFF, damaged, of another size or above 2**31 pixels, several pictures, or colours.
     """
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: is no plain file; expected a picture, PNG or TIFF: point at one")
-    with path.open("rb") as file:
+    with plain_file(path).open("rb") as file:
         start = file.read(33)
     if start.startswith(PNG):
         samples, has_alpha = _png(path, start, shape_yx, slack)
@@ -61,6 +62,7 @@ def read_grey(path: Path, shape_yx: tuple[int, int] | None = None, slack: int = 
     return grey
 
 
+@reads("a picture", "copy it again")
 def read_image(path: Path) -> NDArray[Any]:
     """The first page of a TIFF, tiled or in strips, packed or raw: (Y, X) of any integer or float type; channel 0 of many.
 

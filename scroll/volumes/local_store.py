@@ -7,7 +7,8 @@ from typing import Any
 from zarr.storage import LocalStore
 
 from scroll import manifest
-from scroll.errors import UnreadableError
+from scroll.bounded import plain_file
+from scroll.errors import InputError, UnreadableError
 from scroll.volumes.chunk_files import METADATA, check_absent, check_metadata_size
 
 
@@ -27,9 +28,13 @@ class LocalFiles(LocalStore):  # type: ignore[misc, unused-ignore]
 
         Raises:
             InputError: metadata of more bytes than any have.
-            UnreadableError: the file is empty, is not there while half a download of it or a dead link is, or is not what the manifest
-                says.
+            UnreadableError: the file is empty, no plain file, not there while half a download of it or a dead link is, or not what
+                the manifest says.
         """
+        try:
+            plain_file(self.root / key)  # zarr takes a folder for emptiness, and waits for a pipe
+        except InputError as error:
+            raise UnreadableError(str(error)) from None
         if key.endswith(METADATA) and (self.root / key).is_file():
             check_metadata_size(self.root / key, key, (self.root / key).stat().st_size)
         content = await super().get(key, prototype, byte_range)

@@ -9,6 +9,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.bounded import plain_file
 from scroll.damage import reads
 from scroll.errors import InputError
 from scroll.volumes.volume import Volume
@@ -33,7 +34,7 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
         InputError: cut off, not a numpy file, Python objects inside, or no single volume in it.
     """
     try:
-        array = _unpacked(path) if zipfile.is_zipfile(path) else _mapped(path)
+        array = _unpacked(path) if zipfile.is_zipfile(path) else mapped(path)
     except InputError:
         raise
     except Exception as error:
@@ -44,10 +45,16 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
     return Volume(array, path, recorded_voxel_um((), path.name) if voxel_um is None else voxel_um)
 
 
-def _mapped(path: Path) -> NDArray[Any]:
-    with path.open("rb") as file:
+@reads("a whole .npy file of numbers")
+def mapped(path: Path) -> NDArray[Any]:
+    """A .npy file as an array that is mapped, not read.
+
+    Raises:
+        InputError: it is not there, cut off, or something else.
+    """
+    with plain_file(path).open("rb") as file:
         _read_header(file)
-    return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    return np.asanyarray(np.load(plain_file(path), mmap_mode="r", allow_pickle=False))
 
 
 def _unpacked(path: Path) -> NDArray[Any]:

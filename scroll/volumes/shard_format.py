@@ -1,12 +1,13 @@
 """How an output that is written in shards is laid out: its grid of shards at every level of the pyramid."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Triple = tuple[int, int, int]
 Box = tuple[slice, ...]
+MOST_LEVELS = 64
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class OutputFormat:
         levels: of the pyramid, each half as fine as the one before.
 
     Raises:
-        ValueError: a length or a count below 1, or shards that are not made of whole chunks.
+        ValueError: a length or a count below 1, too many levels, or shards that are not made of whole chunks.
     """
 
     shape: Triple
@@ -36,6 +37,8 @@ class OutputFormat:
     def __post_init__(self) -> None:
         if min(*self.shape, self.chunk_vox, self.levels) < 1 or self.shard_vox < 1 or self.shard_vox % self.chunk_vox:
             raise ValueError(f"need lengths of 1 or more, and shards that are a multiple of chunks, got {self}")
+        if self.levels > MOST_LEVELS:
+            raise ValueError(f"need at most {MOST_LEVELS} levels, got {self.levels}")
 
     def shape_at(self, level: int) -> Triple:
         """Voxels of a level along z, y, x.
@@ -65,3 +68,18 @@ class OutputFormat:
             )
         ends = [min(c + self.shard_vox, n) for c, n in zip(corner, self.shape_at(level), strict=True)]
         return tuple(slice(c, end) for c, end in zip(corner, ends, strict=True))
+
+
+def format_from(stored: Mapping[str, Any]) -> OutputFormat:
+    """The format that was stored as JSON: in a plan, or in the attributes of an output.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is none.
+    """
+    z, y, x = stored["shape"]
+    how = OutputFormat(**{**stored, "shape": (z, y, x)})
+    is_sized = how.voxel_um is None or (isinstance(how.voxel_um, int | float) and 0 < how.voxel_um < float("inf"))
+    numbers = (*how.shape, how.shard_vox, how.chunk_vox, how.levels)
+    if any(type(number) is not int for number in numbers) or how.version not in ("0.5", "0.4") or not is_sized:
+        raise ValueError(f"need whole numbers, a version and the size of a voxel, got {how}")
+    return how

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.damage import reading
 from scroll.errors import InputError
 from scroll.manifest import FileSum, sum_of
 from scroll.volumes.binning import block_mean
 from scroll.volumes.ome_zarr import add_empty_levels, create_ome_zarr, open_array, read_attributes
 from scroll.volumes.shard_files import encoded, read_checked
-from scroll.volumes.shard_format import OutputFormat, Triple
+from scroll.volumes.shard_format import OutputFormat, Triple, format_from
 from scroll.volumes.shard_places import S3Place, place_at
 from scroll.volumes.url import Url, path_or_url
 
@@ -235,9 +236,8 @@ def _described(where: Path | Url, attributes: Mapping[str, Any]) -> tuple[str, O
         raise InputError(
             f"{where}: was not made to be written in shards; expected a new name, or an output of an earlier run"
         )
-    about = dict(about)
-    key = str(about.pop("key"))
-    return key, OutputFormat(**{**about, "shape": tuple(about["shape"])})
+    with reading(where, "attributes of an output of ours", "give another name, or delete it and start again"):
+        return str(about["key"]), format_from({name: about[name] for name in about if name != "key"})
 
 
 def _check_same(where: Path | Url, found: tuple[str, OutputFormat], wanted: tuple[str, OutputFormat]) -> None:

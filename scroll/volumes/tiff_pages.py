@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from scroll.bounded import plain_file
 from scroll.errors import InputError, UnreadableError
 from scroll.volumes.lru import LruCache
 from scroll.volumes.tiff_axes import slice_count
@@ -139,7 +140,7 @@ def opened_tiff(path: Path) -> Iterator[Any]:
     usual_level = log.level
     log.setLevel(logging.CRITICAL)  # it complains of a cut file line by line; the one line raised here says it all
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with tifffile.TiffFile(plain_file(path)) as tiff:
             _check_chain(path, tiff)
             yield tiff
     except InputError:

@@ -22,6 +22,7 @@ from scroll.files import kept_json, write_sealed, written_aside
 from scroll.manifest import file_sum
 from scroll.meaning import meaning_of
 from scroll.progress import progress
+from scroll.volumes import npy
 from scroll.volumes.binning import block_mean
 from scroll.volumes.tiff_pages import OPEN_FILES, TiffPages
 from scroll.volumes.url import Url
@@ -79,7 +80,7 @@ def working_copy(
         _write(volume, plan, path, is_shown)
         about = request | {"axes": "zyx", "voxel_um": volume.voxel_um, COPY: file_sum(path)}
         write_sealed(path.with_suffix(".json"), about)
-        mapped = np.load(path, mmap_mode="r")
+        mapped = npy.mapped(path)
     return Volume(mapped, path, volume.voxel_um)
 
 
@@ -151,15 +152,22 @@ def _digest(content: Any) -> str:
 def _kept(path: Path) -> np.ndarray | None:
     """The copy made before; None where there is none, or one that something else cut off or changed."""
     try:
-        mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, ValueError, EOFError):
+        kept = npy.mapped(path)
+    except InputError:
         return None
-    return mapped if _is_as_written(path, *as_it_is(path)) else None
+    return kept if is_as_written(path) else None
+
+
+def is_as_written(path: Path) -> bool:
+    """Whether a copy is what the checksum beside it says, looked at once in a process while it stays as it is.
+
+    Copies made before there were any are taken as they are.
+    """
+    return _is_as_written(path, *as_it_is(path))
 
 
 @lru_cache(maxsize=2**12)
 def _is_as_written(path: Path, *_: int) -> bool:
-    """Whether a copy is what the checksum beside it says; copies made before there were any are taken as they are."""
     was = kept_json(path.with_suffix(".json"), "copied").get(COPY)
     return was is None or list(file_sum(path)) == was
 
