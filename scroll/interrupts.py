@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import current_thread, main_thread
+from types import FrameType
 from typing import Any
 
 from scroll.children import STOPPING
 
 SAME_S = 1.0  # what arrives sooner is the same request: a launcher passes on what the whole group was sent
-SOON_S = 0.02  # until a request that Python dropped is made again: what dropped it is over by then
+SOON_S = 0.02  # until a request that could not be heeded is made again
 GRACE_S = 5.0  # from the second request to the end, however this process is held up
+
+_asked_soon: set[int] = set()  # signals that are sent again in a moment
 
 
 class Terminated(KeyboardInterrupt):
@@ -26,14 +29,14 @@ class Terminated(KeyboardInterrupt):
 def ended_in_order() -> Iterator[None]:
     """Let SIGTERM end a command as Ctrl-C does: what is written aside or for a while is removed, and its processes end.
 
-    A second one ends it at once, and so does either signal after the block.
+    A second SIGTERM ends it at once, and so does either signal after the block.
     """
     if current_thread() is not main_thread():
         yield
         return
     before = sys.unraisablehook
-    signal.signal(signal.SIGTERM, _terminated)
-    sys.unraisablehook = partial(_ask_again, before)
+    _answer_with(_asked_to_end)
+    sys.unraisablehook = partial(_dropped, before)
     try:
         yield
     finally:
@@ -41,21 +44,46 @@ def ended_in_order() -> Iterator[None]:
         end_at_once()
 
 
-def _terminated(_number: int, _frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    raise Terminated
+def _asked_to_end(number: int, frame: FrameType | None) -> None:
+    """Raise it where the program stands, but not within an import: C code of libraries, torch's above all, aborts or drops it there."""
+    if number in _asked_soon:  # the second one
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    elif _is_importing(frame):
+        _ask_soon(number)
+    elif number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated
+    else:
+        raise KeyboardInterrupt
 
 
-def _ask_again(otherwise: Callable[[Any], object], lost: Any) -> None:
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _dropped(otherwise: Callable[[Any], object], lost: Any) -> None:
     """Python drops what is raised in a finaliser or in a callback from C, such as the compiler's: the request to end, too."""
     if not isinstance(lost.exc_value, KeyboardInterrupt):
         otherwise(lost)
         return
-    number = signal.SIGINT
-    if isinstance(lost.exc_value, Terminated):
-        number = signal.SIGTERM
-        signal.signal(number, _terminated)
-    soon = threading.Timer(SOON_S, os.kill, (os.getpid(), number))
+    number = signal.SIGTERM if isinstance(lost.exc_value, Terminated) else signal.SIGINT
+    if number == signal.SIGTERM:
+        signal.signal(number, _asked_to_end)
+    _ask_soon(number)
+
+
+def _ask_soon(number: int) -> None:
+    def ask() -> None:
+        _asked_soon.discard(number)
+        os.kill(os.getpid(), number)
+
+    _asked_soon.add(number)
+    soon = threading.Timer(SOON_S, ask)
     soon.daemon = True
     soon.start()
 
@@ -63,8 +91,13 @@ def _ask_again(otherwise: Callable[[Any], object], lost: Any) -> None:
 def end_at_once() -> None:
     """Let either signal end a command that is over: there is nothing left to put in order, and Python would complain of it."""
     if current_thread() is main_thread():
-        for number in STOPPING:
-            signal.signal(number, signal.SIG_DFL)
+        _answer_with(signal.SIG_DFL)
+
+
+def _answer_with(handler: Any) -> None:
+    for number in STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as for what a shell script started in the background
+            signal.signal(number, handler)
 
 
 def hear_of_dead_workers_once() -> None:

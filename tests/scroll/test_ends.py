@@ -41,6 +41,19 @@ def main():
     time.sleep(60)
 run_door(main)
 """
+IMPORTING = """
+import os, sys
+from pathlib import Path
+from scroll.command_line import run_door
+folder, number = sys.argv[1:]
+Path(folder, "asking.py").write_text(f"import os; os.kill(os.getpid(), {number})\\nfor _ in range(9999): pass\\nprint('imported')")
+def main():
+    print("at work", flush=True)
+    sys.path.insert(0, folder)
+    import asking, time
+    time.sleep(60)
+run_door(main)
+"""
 
 
 def sent(number: int, program: str, *arguments: str) -> tuple[int, str]:
@@ -49,8 +62,8 @@ def sent(number: int, program: str, *arguments: str) -> tuple[int, str]:
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline()
     process.send_signal(number)
-    said = process.communicate(timeout=50)[1]
-    return process.returncode, said
+    rest, said = process.communicate(timeout=50)
+    return process.returncode, rest + said
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -71,3 +84,9 @@ def test_a_command_that_is_over_ends_at_once_without_a_word(number: int) -> None
 def test_a_request_that_python_drops_in_a_finaliser_is_made_again(number: int, code: int) -> None:
     found, said = sent(0, DROPPED, str(int(number)))
     assert found == code and said.startswith("stopped; nothing is lost") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_import_is_over_before_a_command_is_stopped(tmp_path: Path, number: int, code: int) -> None:
+    found, said = sent(0, IMPORTING, str(tmp_path), str(int(number)))
+    assert found == code and said.startswith("imported\nstopped; nothing is lost") and said.count("\n") == 2
