@@ -1,6 +1,6 @@
 """Pictures that mean something else than the numbers stored in them, as they are read today: what was made of them before is made again.
 
-Until 2026 a TIFF where white is zero, or with a palette, was read as it is stored, and what is transparent in a picture as opaque.
+Once a TIFF where white is zero, or with a palette, was read as it is stored, and what is transparent in a label as opaque.
 Keys of such sources hold the number of the reading; those of all others do not, and stay what they were.
 """
 
