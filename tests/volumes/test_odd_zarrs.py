@@ -111,7 +111,7 @@ def test_a_shape_of_more_voxels_than_can_be_counted_is_refused(tmp_path):
     path = one(tmp_path / "s.zarr", [8.0] * 3)
     about = json.loads((path / "0/.zarray").read_text())
     (path / "0/.zarray").write_text(json.dumps({**about, "shape": [10**10] * 3}))
-    with pytest.raises(InputError, match="says .* voxels; expected at most"):
+    with pytest.raises(InputError, match=r"says .* voxels; expected at most"):
         look_at(path)
 
 
