@@ -14,7 +14,7 @@ from scroll.bounded import plain_file
 from scroll.content import as_it_is, contents_of
 from scroll.errors import InputError
 from scroll.files import read_sealed, write_sealed
-from scroll.meaning import meaning_of
+from scroll.meaning import meanings_of
 from scroll.stored import MayLack
 
 NAME = "receipt.json"
@@ -106,7 +106,7 @@ def fingerprint(folder: Path) -> Key:
     """
     files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
     names = [str(p.relative_to(folder.parent)) for p in files]
-    meanings = [meaning_of(p) for p in files]
+    meanings = meanings_of(files)
     times = [
         [name, p.stat().st_size, p.stat().st_mtime_ns, *also]
         for name, p, also in zip(names, files, meanings, strict=True)

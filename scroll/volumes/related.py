@@ -1,16 +1,18 @@
 """Where a volume that another program made of a scroll lies in it: a prediction at a coarser level, or one of a cut-out."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from scroll.errors import InputError, MissingInputError
 from scroll.volumes import ome_zarr
 from scroll.volumes.levels import near_whole
 from scroll.volumes.multiscales import Multiscales, read_multiscales
+from scroll.volumes.own_level import pyramid_of
 from scroll.volumes.place import NEARLY, Numbers, Place, words
 from scroll.volumes.url import path_or_url
 from scroll.volumes.volume import Volume
-from scroll.volumes.voxel_size import scale_um
+from scroll.volumes.voxel_size import in_name_um, is_same, scale_um
 
 MOST_STEP = 64
 ADVICE = "give the scroll that it was made of, or write its scale (and translation) as OME-Zarr has them"
@@ -26,7 +28,9 @@ def place_among(volume: Volume, where: str | Path, scroll: Volume, scroll_where:
     own, its = _described(where), _described(scroll_where)
     step = _ratio(own, its)
     if own is None or its is None or step is None:
-        return Place(_step_of_shapes(volume, finest), finest.place.begin)
+        place = Place(_step_of_shapes(volume, finest), finest.place.begin)
+        _check_size(volume, place, scroll)
+        return place
     place = Place(step, _begin(own, step, finest.place.begin))
     said = (
         f"{volume.path}: by its scale {words(step)} voxels of the scroll to a voxel (z, y, x), and its shape is {words(volume.shape)}, the "
@@ -41,6 +45,18 @@ def place_among(volume: Volume, where: str | Path, scroll: Volume, scroll_where:
     if not is_whole and own.levels[0].translation is None:
         raise InputError(f"{said}; expected all of it, or a cut-out that says where it begins: {ADVICE}")
     return place
+
+
+def _check_size(volume: Volume, place: Place, scroll: Volume) -> None:
+    """Refuse a volume placed by its shape whose metadata say voxels of another size than that, or its scroll's; names say much."""
+    if volume.voxel_um is None or scroll.voxel_um is None or volume.voxel_um == in_name_um(volume.path.name):
+        return
+    scroll_um = scroll.voxel_um / scroll.place.step[0]
+    if not any(is_same(volume.voxel_um, um) for um in (scroll_um, scroll_um * place.step[0])):
+        raise InputError(
+            f"{volume.path}: says voxels of {volume.voxel_um:g} um, but by its shape {words(volume.shape)} they are "
+            f"{scroll_um * place.step[0]:g} um, as the scroll's are {scroll_um:g} um; expected one of the two: {ADVICE}"
+        )
 
 
 def _level_0(scroll: Volume, where: str | Path) -> Volume:
@@ -59,9 +75,11 @@ def _described(where: str | Path) -> Multiscales | None:
     if isinstance(place, Path) and not ome_zarr.recognises(place):
         return None
     try:
-        return read_multiscales(where, ome_zarr.read_attributes(where))
+        whole = pyramid_of(place)
+        image = read_multiscales(where, ome_zarr.read_attributes(place if whole is None else whole[0]))
     except MissingInputError:
         return None
+    return image if image is None or whole is None else replace(image, levels=image.levels[whole[1] :])
 
 
 def _sizes(image: Multiscales | None) -> tuple[Numbers | None, bool]:

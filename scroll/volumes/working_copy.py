@@ -20,7 +20,7 @@ from scroll.content import as_it_is, contents_of
 from scroll.errors import InputError
 from scroll.files import kept_json, write_sealed, written_aside
 from scroll.manifest import file_sum
-from scroll.meaning import meaning_of
+from scroll.meaning import meanings_of
 from scroll.progress import progress
 from scroll.volumes import npy
 from scroll.volumes.binning import block_mean
@@ -123,7 +123,7 @@ def _source(volume: Volume, is_before: bool) -> tuple[str, int, list[Any]]:
     root = Path(volume.path).resolve()
     pages = volume.array.files if isinstance(volume.array, TiffPages) else None
     files = pages or sorted(file for file in (root, *root.rglob("*")) if file.is_file())
-    meanings = sorted({number for file in files for number in meaning_of(file)})
+    meanings = sorted({number for found in meanings_of(files) for number in found})
     if not is_before:
         return str(root), len(files), [[str(file.resolve()) for file in files], contents_of(files), *meanings]
     states = [(str(file.resolve()), (state := file.stat()).st_size, state.st_mtime_ns) for file in files]

@@ -73,6 +73,6 @@ def test_a_working_copy_of_what_is_not_read_as_stored_is_not_that_of_before(tmp_
     for n in range(2):
         tifffile.imwrite(tmp_path / f"{n:02d}.tif", GREY, photometric="miniswhite", compression="zlib")
     with monkeypatch.context() as before:
-        before.setattr("scroll.volumes.working_copy.meaning_of", lambda path: [])
+        before.setattr("scroll.volumes.working_copy.meanings_of", lambda files: [])
         old = working_copy(open_volume(tmp_path, 8.0), tmp_path / "cache", (0, 2), is_shown=False).path
     assert working_copy(open_volume(tmp_path, 8.0), tmp_path / "cache", (0, 2), is_shown=False).path != old

@@ -13,6 +13,9 @@ import tifffile
 from PIL import Image
 
 from scripts import score
+from scripts.doctor_cubes import check_cube
+from scroll.config import DataSettings
+from scroll.cubes import Cube, tiff_named
 from scroll.errors import InputError
 from scroll.labels import read_mask_png
 from scroll.volumes import open_volume
@@ -135,3 +138,16 @@ def test_pages_of_an_ome_tiff_are_slices_in_their_order_and_all_in_one_file(tmp_
 def test_sizes_in_an_ome_header_are_read_in_any_spelling_of_xml(tmp_path):
     sizes = " ".join(f"PhysicalSize{axis} = '7910' PhysicalSize{axis}Unit=\"n&#109;\"" for axis in "XYZ")
     assert open_volume(ome(tmp_path / "a.tif", sizes=sizes)).voxel_um == 7.91
+
+
+def test_a_cube_whose_header_says_another_size_than_is_set_is_named_by_the_doctor(tmp_path):
+    spacing = {"axes": "ZYX", "spacing": 3.24, "unit": "um"}
+    tifffile.imwrite(tmp_path / "7.tif", STACK, imagej=True, resolution=(1 / 3.24, 1 / 3.24), metadata=spacing)
+    check_cube(Cube("7", "1", tmp_path / "7.tif", None, DataSettings(kind="cubes", root=tmp_path, voxel_um=3.24)))
+    with pytest.raises(InputError, match=r"header says voxels of 3\.24 um, data\.voxel_um is 7\.91"):
+        check_cube(Cube("7", "1", tmp_path / "7.tif", None, DataSettings(kind="cubes", root=tmp_path, voxel_um=7.91)))
+
+
+def test_a_cube_is_found_under_every_spelling_of_its_ending(tmp_path):
+    (tmp_path / "7.Tif").touch()
+    assert tiff_named(tmp_path, "7").is_file()

@@ -105,3 +105,18 @@ def test_a_fragment_whose_name_says_another_size_is_refused_while_the_default_is
     np.save(tmp_path / "a-3.24um.npy", VOXELS)
     with pytest.raises(InputError, match=r"name says voxels of 3\.24 um, data\.voxel_um is 7\.91, its default"):
         _ = Fragment("a", tmp_path / "a-3.24um.npy", DataSettings(root=tmp_path)).volume
+
+
+def test_a_shape_of_more_voxels_than_can_be_counted_is_refused(tmp_path):
+    path = one(tmp_path / "s.zarr", [8.0] * 3)
+    about = json.loads((path / "0/.zarray").read_text())
+    (path / "0/.zarray").write_text(json.dumps({**about, "shape": [10**10] * 3}))
+    with pytest.raises(InputError, match=r"says .* voxels; expected at most"):
+        look_at(path)
+
+
+@pytest.mark.parametrize("said", ["3.24 um", "0.00324 mm", [3.24, 3.24, 3.24]])
+def test_a_size_written_as_text_with_a_unit_or_for_each_axis_is_read(tmp_path, said):
+    zarr.create_array(tmp_path / "s.zarr", data=VOXELS)
+    (tmp_path / "s.zarr/meta.json").write_text(json.dumps({"voxelsize": said}))
+    assert open_volume(tmp_path / "s.zarr").voxel_um == 3.24

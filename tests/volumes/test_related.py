@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import tifffile
 from foreign_images import halves, image, moves, one
 
 from scroll.errors import InputError
@@ -50,6 +51,26 @@ def test_a_prediction_whose_place_is_open_is_refused(tmp_path, array, transforma
     path = image(tmp_path / "p_2.4um.zarr", [array], [transformations])
     with pytest.raises(InputError, match=named):
         place_among(open_volume(path), path, open_volume(scroll), scroll)
+
+
+def test_a_prediction_given_as_a_level_lies_where_that_level_does(tmp_path):
+    scroll = one(tmp_path / "ct.zarr", [2.4] * 3, array=SCROLL)
+    levels = [SCROLL[:40, :40, :40], halves(SCROLL, 2, 2, 2)[:20, :20, :20]]
+    path = image(tmp_path / "p.zarr", levels, [moves([2.4] * 3, [48.0] * 3), moves([4.8] * 3, [49.2] * 3)])
+    for level, step in (("0", 1.0), ("1", 2.0)):
+        place = place_among(open_volume(path / level), path / level, open_volume(scroll), scroll)
+        assert (place.step, place.begin) == ((step,) * 3, (pytest.approx(20),) * 3)
+
+
+def test_a_prediction_whose_header_says_another_size_than_its_shape_is_refused(tmp_path):
+    scroll = one(tmp_path / "ct.zarr", [2.4] * 3, array=SCROLL)
+    spacing = {"axes": "ZYX", "spacing": 9.6, "unit": "um"}
+    for name, array in (("fine", halves(SCROLL, 4, 4, 4)), ("wrong", SCROLL)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", array, imagej=True, resolution=(1 / 9.6, 1 / 9.6), metadata=spacing)
+    fine, wrong = (tmp_path / f"{name}.tif" for name in ("fine", "wrong"))
+    assert place_among(open_volume(fine), fine, open_volume(scroll), scroll).step == (4.0, 4.0, 4.0)
+    with pytest.raises(InputError, match=r"says voxels of 9\.6 um, but by its shape .* they are 2\.4 um"):
+        place_among(open_volume(wrong), wrong, open_volume(scroll), scroll)
 
 
 def test_our_own_cut_out_says_where_it_begins_at_every_level(tmp_path):
