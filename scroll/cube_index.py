@@ -14,7 +14,7 @@ from scroll.labels import surface_label
 from scroll.receipt import fingerprint, key_of
 from scroll.volumes import tiff_cube
 from scroll.volumes.volume import Volume
-from scroll.volumes.working_copy import working_copy
+from scroll.volumes.working_copy import is_as_written, working_copy
 
 BLOCK = 16  # voxels; labels are counted over blocks of this edge, so that 800 cubes need 25 MB
 SAMPLED_VOXELS = 500_000  # that the grey scale is measured on
@@ -69,14 +69,15 @@ def index_path(image: Path, label: Path | None, cache_dir: Path) -> Path:
 
 
 def _kept(path: Path) -> CubeIndex | None:
-    """The index made before; None where there is none, or where it or a copy that it speaks of was cut off or removed."""
+    """The index made before; None where there is none, or where it or a copy that it speaks of was cut off, changed or removed."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             ct, label = (path.with_name(str(name)) if name else None for name in stored["copies"])
             z, y, x = (int(n) for n in stored["shape"])
             middle, spread = (float(v) for v in stored["grey_scale"])
             index = CubeIndex(ct or path, label, (z, y, x), (middle, spread), stored["known"], stored["surface"])
-        is_whole = all(np.load(copy, mmap_mode="r").shape == index.shape for copy in (ct, label) if copy is not None)
+        copies = [copy for copy in (ct, label) if copy is not None]
+        is_whole = all(np.load(copy, mmap_mode="r").shape == index.shape and is_as_written(copy) for copy in copies)
     except UNREADABLE:
         return None
     return index if is_whole else None

@@ -152,12 +152,16 @@ def _kept(path: Path) -> np.ndarray | None:
         mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError):
         return None
-    return mapped if _is_as_written(path, *as_it_is(path)) else None
+    return mapped if is_as_written(path) else None
+
+
+def is_as_written(path: Path) -> bool:
+    """Whether a copy is what the checksum beside it says, read once in a process; those of before there were any are taken as they are."""
+    return _is_as_written(path, *as_it_is(path))
 
 
 @lru_cache(maxsize=2**12)
 def _is_as_written(path: Path, *_: int) -> bool:
-    """Whether a copy is what the checksum beside it says; copies made before there were any are taken as they are."""
     was = kept_json(path.with_suffix(".json"), "copied").get(COPY)
     return was is None or list(file_sum(path)) == was
 
