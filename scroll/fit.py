@@ -30,7 +30,7 @@ from scroll.records import Curves, Line, numbers_of, open_curves, write_history
 from scroll.schedule import learning_rate_factor
 from scroll.step_clock import WAIT_IS_LOUD, StepClock, Timed, forward_flop
 from scroll.successor import WEIGHTS, place_to_train, take_over
-from scroll.together import any_is, leave_the_group, no_sync
+from scroll.together import any_is, leave_the_group, no_sync, told_of_dead_ranks
 from scroll.tuned import Compiled, can_compile, in_layout
 
 OVERFLOWS = 50  # steps in a row that fp16 may overflow in before the run stops
@@ -95,13 +95,14 @@ def fit(task: Task, settings: TrainingSettings) -> Path:
     )
     if accelerator.num_processes > 1:
         atexit.register(leave_the_group)
-    run = _Run(replace(task, folder=place), settings, accelerator)
-    try:
-        with told_of_dead_workers(settings.loader):
-            _train(run)
-    finally:
-        run.close()
-    run.finish(place / WEIGHTS)
+    with told_of_dead_ranks(accelerator.num_processes):
+        run = _Run(replace(task, folder=place), settings, accelerator)
+        try:
+            with told_of_dead_workers(settings.loader):
+                _train(run)
+        finally:
+            run.close()
+        run.finish(place / WEIGHTS)
     if place != task.folder and accelerator.is_main_process:
         take_over(task.folder)
     return weights

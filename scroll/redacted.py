@@ -19,7 +19,7 @@ ANYWHERE = (
     "accesstoken",
 )  # outside of an address too
 HIDDEN = "..."
-SCHEME = r"(?P<scheme>\b(?:[a-z][a-z0-9+.-]*:/{1,2}|(?:https?|s3|gs):))"
+SCHEME = r"(?P<scheme>\b(?:[a-z][a-z0-9+.-]{0,30}:/{1,2}|(?:https?|s3|gs):))"
 USER = re.compile(
     rf"{SCHEME}(?:[^\s/?#'\"<>|]*|[^\s/?#:@\[]+:(?!\d{{1,5}}(?:[/?#]|$))[^\s@]{{0,300}})@",  # a password may hold a slash; a port is none
     re.IGNORECASE,
@@ -29,7 +29,7 @@ PARAMETER = re.compile(
     re.IGNORECASE,
 )
 HEADER = re.compile(
-    r"\b(?P<name>(?:proxy-)?authorization|x-[a-z-]*(?:token|key)|(?:set-)?cookie)(?P<sign>['\"]?\s*[:=]\s*['\"]?)"
+    r"\b(?P<name>(?:proxy-)?authorization|x-[a-z-]{0,40}(?:token|key)|(?:set-)?cookie)(?P<sign>['\"]?\s*[:=]\s*['\"]?)"
     r"(?:(?:bearer|basic|digest|token|aws4-hmac-sha256)\s+)?[^\s,;'\"]+",
     re.IGNORECASE,
 )

@@ -1,5 +1,6 @@
 """Processes that train one network together, each on its own GPU."""
 
+import re
 import time
 import weakref
 from collections.abc import Iterator
@@ -8,7 +9,11 @@ from contextlib import contextmanager
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.distributed import DistError
 
+from scroll.errors import InputError, WorkerDiedError
+
+OF_THE_GROUP = re.compile(r"gloo|nccl|connection (closed|reset)|broken pipe|process group|tcpstore", re.IGNORECASE)
 LET_GO_S = 10.0  # far longer than a thread of the group takes, however busy the machine
 
 _in_flight: "list[weakref.ref[Tensor]]" = []  # what was sent round last
@@ -36,6 +41,25 @@ def leave_the_group() -> None:
         time.sleep(0.001)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def told_of_dead_ranks(processes: int) -> Iterator[None]:
+    """Turn what the end of one of several processes does to the others into one line.
+
+    Raises:
+        WorkerDiedError: another process of this training is gone, or cannot be reached.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        is_of_the_group = isinstance(error, DistError) or OF_THE_GROUP.search(str(error))
+        if isinstance(error, InputError) or processes == 1 or not is_of_the_group:
+            raise
+        raise WorkerDiedError(
+            f"another of the {processes} processes of this training ended or cannot be reached ({' '.join(str(error).split())[:120]}); "
+            "its own message is above, or the system killed it for want of memory; the same command goes on from the last checkpoint"
+        ) from None
 
 
 @contextmanager
