@@ -184,6 +184,17 @@ def test_a_working_copy_cut_off_by_something_else_is_made_anew(tmp_path):
     np.testing.assert_array_equal(again.patch((0, 0, 0), SHAPE), whole)
 
 
+@pytest.mark.parametrize("part", ["ct", "label"])
+def test_a_working_copy_with_a_wrong_bit_is_made_anew(tmp_path, part):
+    write_cubes(tmp_path, {"a": striped(SHAPE)})
+    (cube,) = prepare(cubes_of(tmp_path))
+    copy = getattr(cube.index, part)
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    prepare(cubes_of(tmp_path))
+    assert copy.read_bytes() == whole
+
+
 @pytest.mark.slow
 def test_many_cubes_are_looked_at_by_several_processes_alike(tmp_path, monkeypatch):
     write_cubes(tmp_path, {f"{n:02d}": striped((16, 16, 32), seed=n) for n in range(16)})
