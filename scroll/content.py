@@ -19,7 +19,7 @@ PIECES, PIECE_BYTES = 16, 2**15  # of larger ones: so many pieces of so many byt
 
 def content_of(path: Path) -> str:
     """Hash of a file's size and of what is read of it; at most 4 MiB are read, and once while the file stays as it is."""
-    return _content(path, path.stat().st_size, *as_it_is(path))
+    return _content(path, *as_it_is(path))
 
 
 def contents_of(files: Sequence[Path]) -> list[str | int]:
@@ -33,8 +33,12 @@ def contents_of(files: Sequence[Path]) -> list[str | int]:
 
 
 def as_it_is(path: Path) -> tuple[int, int, int, int]:
-    """Size and times of a file, and which one it is: what was read of it holds as long as they stay; ctime shows times set back."""
-    stat = path.stat()
+    """Size and times of a file, and which one it is: what was read of it holds as long as they stay; ctime shows times set back.
+
+    Raises:
+        InputError: it is no file (`plain_file`).
+    """
+    stat = plain_file(path).stat()
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 

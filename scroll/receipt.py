@@ -23,13 +23,12 @@ PACKAGES = (
     "torch", "monai", "dynamic-network-architectures", "transformers", "segmentation-models-pytorch", "timm", "accelerate",
     "numpy", "scipy", "scikit-image", "zarr", "connected-components-3d", "numba",
 )  # fmt: skip
-
-
 SUM, SPAN = (int, int), (int, int)
 FIELDS = {
-    "holds": {str: SUM}, "source": str | list, "member": str, "fragment": str, "volume": str, "window": dict, "made_by": dict,
+    "holds": {str: SUM}, "source": str | list, "member": str, "fragment": str, "volume": str, "window": dict,
+    "made_by": {"code": MayLack(dict), "packages": MayLack(dict)},
     "is_flipped": bool, "shift_layers": int, "normal_sign": int, "origin_zyx": (int, int, int), "depth": SPAN,
-    "folds": [int], "sources": list | dict, "reach_vox": float,
+    "folds": [int], "parts": [(SPAN, [int])], "rows": {str: SPAN}, "sources": list | dict, "reach_vox": float,
 }  # fmt: skip
 MAY_HOLD = {name: MayLack(shape) for name, shape in FIELDS.items()}
 

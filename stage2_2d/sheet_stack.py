@@ -12,7 +12,9 @@ from scroll.cubes import Cube
 from scroll.errors import InputError
 from scroll.labels import SURFACE_IGNORE
 from scroll.maps import open_map
+from scroll.receipt import NAME as RECEIPT
 from scroll.receipt import check_holdings, read_receipt
+from scroll.stored import check_fields
 from scroll.surfaces import tifxyz
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
@@ -91,8 +93,12 @@ def traced_sheets(folder: Path, cube: Cube, hint: str) -> list[TracedSheet]:
     if receipt.get("data") != cube.key:
         raise InputError(f"{folder}: traced in another cube than {cube.image} is now; {hint}")
     check_holdings(folder, receipt, hint)
+    check_fields(folder / RECEIPT, receipt, {"sources": [str], "reach_vox": float, "sheets": int})
     about: dict[str, Any] = {"sources": tuple(receipt["sources"]), "reach_vox": int(receipt["reach_vox"])}
-    names = [f"sheet-{number:03d}" for number in range(1, int(receipt["sheets"]) + 1)]
+    there = sum(path.is_dir() for path in folder.glob("sheet-*"))
+    if receipt["sheets"] > there:
+        raise InputError(f"{folder}: holds {there} of {receipt['sheets']} sheets; {hint}")
+    names = [f"sheet-{number:03d}" for number in range(1, receipt["sheets"] + 1)]
     return [TracedSheet(cube.id, folder / name, **about) for name in names]
 
 

@@ -1,13 +1,14 @@
 """Where files of an output are put: a folder on this machine or below an s3:// address; each is there whole, or not at all."""
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from scroll.bounded import plain_file
 from scroll.errors import InputError
 from scroll.files import written_aside
 from scroll.volumes.url import Url
@@ -53,7 +54,7 @@ class LocalPlace:
     def get(self, name: str) -> bytes | None:
         """The content of a file; None where there is none."""
         try:
-            return (self.folder / name).read_bytes()
+            return plain_file(self.folder / name).read_bytes()
         except FileNotFoundError:
             return None
 
@@ -63,8 +64,16 @@ class LocalPlace:
         for path, _, files in os.walk(root):
             below = Path(path).relative_to(root)
             for name in files:
-                with suppress(FileNotFoundError):  # written aside, and renamed meanwhile
-                    yield (below / name).as_posix(), (Path(path) / name).stat().st_size
+                try:
+                    size = (Path(path) / name).stat().st_size
+                except OSError as error:
+                    if error.errno not in (
+                        errno.ENOENT,
+                        errno.ELOOP,
+                    ):  # written aside, and renamed meanwhile; a link to itself
+                        raise
+                    continue
+                yield (below / name).as_posix(), size
 
 
 @dataclass(frozen=True)

@@ -149,3 +149,9 @@ def test_what_is_no_submission_is_told(tmp_path: Path) -> None:
             read_submission(path, SHAPES)
     with pytest.raises(InputError, match="uint8"):
         encode_runs(np.ones((2, 2), np.uint8))
+
+
+def test_a_fault_is_one_short_line_whatever_an_id_holds(tmp_path):
+    (tmp_path / "s.csv").write_text(f'Id,Predicted\n"a\nb",1 2\n{"9" * 5000},1 2\n')
+    faults = submission_problems(tmp_path / "s.csv", {"a": (4, 4)})
+    assert len(faults) == 3 and all("\n" not in fault and len(fault) < 400 for fault in faults)

@@ -269,3 +269,18 @@ def test_what_may_be_imagined_stands_on_the_page_with_its_pictures_and_a_dash_fo
     assert f"The first {page.MOST_ROWS} of {page.MOST_ROWS + 1}" in read.text
     (image,) = [tag for name, tag in read.tags if name == "img" and "two components" in (tag["alt"] or "")]
     assert (image["src"] or "").startswith("data:image/png;base64,")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("placebo.json", {"title": "t", "note": "n", "fragments": [{"id": "a", "note": "", "pictures": [], "tables": [5]}]}),
+        ("placebo.json", {"fragments": 5}), ("placebo.json", {"title": "t", "note": "n", "fragments": [{"pictures": []}]}),
+        ("score.json", {"fragments": 5}), ("score.json", {"rows": [5]}), ("score.json", {"patches": [{"cuts": 5}]}),
+    ],
+)  # fmt: skip
+def test_what_is_of_another_shape_is_told_in_one_line(tmp_path, name, content):
+    (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"write it again|score the run again") as said:
+        write_report(tmp_path / "run", tmp_path)
+    assert "\n" not in str(said.value)

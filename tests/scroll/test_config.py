@@ -292,3 +292,10 @@ def test_settings_cannot_be_changed_after_they_were_read(tmp_path):
     for group, key in ((settings, "seed"), (settings.data, "bin_yx"), (settings.stage1.members["a"], "seed")):
         with pytest.raises(ValidationError, match="frozen"):
             setattr(group, key, 7)
+
+
+@pytest.mark.parametrize("value", ["a\\0b", "a\\nb", "a\\tb"])
+def test_text_with_signs_that_no_path_has_is_refused(tmp_path, value):
+    (tmp_path / "a.yaml").write_text(f'extends: {CONFIGS[0].with_name("demo.yaml")}\nrun_dir: "{value}"\n')
+    with pytest.raises(InputError, match=r"a\.yaml: 'run_dir' .*holds signs that no name or path has"):
+        load_settings(tmp_path / "a.yaml")

@@ -80,3 +80,20 @@ def test_a_damaged_note_of_a_ledger_counts_for_nothing(tmp_path, content):
     (note,) = (tmp_path / "done").rglob("*.json")
     note.write_bytes(content)
     assert not ledger.done(0) and not ledger.is_done(shard)
+
+
+def test_what_a_file_held_is_one_line_in_a_message_and_cut_where_nobody_would_read_on():
+    assert (
+        str(InputError("a.csv: the first line is 'Id\n  b\r\nc'; mend it\n"))
+        == "a.csv: the first line is 'Id b c'; mend it"
+    )
+    said = str(InputError(f"a.yaml: {'x' * 9000}: mend it"))
+    assert len(said) == 1200 and said.startswith("a.yaml: xxx") and said.endswith("xxx: mend it")
+
+
+def test_the_file_that_is_lost_is_named_where_another_speaks_of_it(tmp_path):
+    with (
+        pytest.raises(InputError, match=r"score\.json: No such file or directory \(.*1_ct\.png\)"),
+        reading(tmp_path / "score.json", "a score", "score again"),
+    ):
+        (tmp_path / "1_ct.png").read_bytes()

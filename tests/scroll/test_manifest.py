@@ -144,6 +144,15 @@ def test_a_half_written_map_that_lost_a_chunk_is_begun_again(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "flat.zarr"), VALUES)
 
 
+def test_a_half_written_map_whose_metadata_was_changed_is_begun_again(tmp_path):
+    written(tmp_path / "flat.zarr", CHUNK + 9)
+    metadata = tmp_path / ".flat.zarr.part/0/.zarray"
+    metadata.write_text(metadata.read_text().replace('"clevel": ', '"clevel": null, "was": '))
+    assert RowWriter(tmp_path / "flat.zarr", "key", SHAPE, 7.91, "cyx").done_rows == 0
+    written(tmp_path / "flat.zarr")
+    np.testing.assert_array_equal(read(tmp_path / "flat.zarr"), VALUES)
+
+
 def test_a_map_of_before_there_were_checksums_is_read(path):
     for name in (manifest.MANIFEST, "0/.zattrs"):
         (path / name).unlink()

@@ -191,3 +191,13 @@ def test_a_writer_goes_on_after_one_that_died_since_it_looked(tmp_path):
         late.write(row, values[:, row : row + 50])
     late.finish()
     np.testing.assert_array_equal(np.asarray(open_map(path, "")[:]), values.astype(np.float16))
+
+
+@pytest.mark.parametrize(
+    "said", [{"process": "12"}, {"process": "x", "host": "elsewhere"}, {"process": "12", "host": ""}]
+)
+def test_a_damaged_mark_names_no_living_holder_and_is_not_waited_for(tmp_path, said, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waited"))
+    (tmp_path / MARK).write_text(json.dumps({"kind": RUN.name, **said}))
+    with writing(tmp_path, RUN):
+        pass

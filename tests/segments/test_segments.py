@@ -9,7 +9,7 @@ from scroll.config import FoldSettings
 from scroll.errors import InputError, MissingInputError
 from scroll.folds import make_folds
 from scroll.labels import read_mask_png
-from scroll.segments import TracedVolume, by_volume, find_segments
+from scroll.segments import Segment, TracedVolume, by_volume, find_segments
 from scroll.volumes import open_volume
 
 
@@ -132,6 +132,12 @@ def copied(data, tmp_path, source: str):
 def test_an_empty_volume_source_is_told_and_not_taken_for_the_segment_itself(data, tmp_path):
     with pytest.raises(MissingInputError, match=r"volume_source\.txt: empty"):
         _ = copied(data, tmp_path, "\n").source
+
+
+def test_a_volume_source_with_signs_that_no_path_has_is_named(tmp_path, data):
+    (tmp_path / "volume_source.txt").write_bytes(b"../a\0.zarr\n")
+    with pytest.raises(InputError, match=r"volume_source\.txt: .*signs that no path has"):
+        _ = Segment("a", tmp_path, data).source
 
 
 def test_one_volume_is_one_however_it_is_spelled(data, tmp_path, monkeypatch):
