@@ -1,14 +1,15 @@
 """Which folders and files a command may write to: new ones, empty ones, and those that it made itself."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scroll.bounded import plain_file
+from scroll.bounded import plain_file, read_text
 from scroll.errors import InputError
-from scroll.files import read_json
 from scroll.names import FILES
 
+MOST_MARK_BYTES = 2**16
 MARK = ".scroll-ensemble"  # in a folder that a command took: which kind it is, and who writes to it now
 TRIFLES = {".DS_Store", ".gitkeep", "lost+found", ".ipynb_checkpoints"}
 
@@ -124,8 +125,8 @@ def _is_run(folder: Path) -> bool:
 def read_mark(path: Path) -> dict[str, str]:
     """What a mark says; nothing where there is none, or where it is damaged."""
     try:
-        content = read_json(path)
-    except (OSError, InputError):
+        content = json.loads(read_text(path, MOST_MARK_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     return {str(key): str(value) for key, value in content.items()} if isinstance(content, dict) else {}
 
