@@ -9,6 +9,7 @@ import ctypes
 import io
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -65,12 +66,30 @@ def command_environment() -> dict[str, str]:
     return {**os.environ, PARENT: str(os.getpid())}
 
 
-def module_command(name: str) -> list[str]:
-    """`python -m <name>` of a program that is not ours, such as pip; where Linux is, it ends with this process."""
-    if sys.platform != "linux":
-        return [sys.executable, "-m", name]
-    run = f"import runpy; runpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
-    return [sys.executable, "-c", f"{_end_with_this_one()}; {run}"]
+def run_module(name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run `python -m <name>` of a program that is not ours, such as pip, with nothing to read; what it says comes back.
+
+    Where this process is stopped, it ends with all that it has started; where this one is killed, Linux ends it.
+    """
+    how = ["-m", name]
+    if sys.platform == "linux":
+        how = [
+            "-c",
+            f"{_end_with_this_one()}; import runpy; runpy.run_module({name!r}, run_name='__main__', alter_sys=True)",
+        ]
+    pipes: dict[str, Any] = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
+    with subprocess.Popen([sys.executable, *how, *arguments], **pipes, start_new_session=True) as process:
+        try:
+            said, trouble = process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, said, trouble)
 
 
 def end_with_command() -> None:

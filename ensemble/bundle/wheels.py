@@ -1,13 +1,12 @@
 """Wheels for a notebook without internet: our own, built from the checkout, and others from a folder or, if asked, a registry."""
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from ensemble.bundle.stock import canonical
-from scroll.children import module_command
+from scroll.children import run_module
 from scroll.errors import InputError, MissingInputError
 
 PACKAGES = ("scroll", "stage1_3d", "stage2_2d", "ensemble")
@@ -23,7 +22,7 @@ def build_wheel(root: Path, folder: Path) -> Path:
         InputError: the build failed; its last line is told.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         copy = Path(scratch) / "source"  # setuptools leaves build/ and an egg-info where it builds
         for name in PACKAGES:
             shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -77,7 +76,7 @@ def download_wheels(lacking: Mapping[str, str], python: str, folder: Path) -> No
 
 
 def _build_pure(wished: str, folder: Path) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         _pip("wheel", "--no-deps", "--wheel-dir", scratch, wished)
         (built,) = Path(scratch).glob("*.whl")
         if not built.name.endswith("-none-any.whl"):
@@ -88,8 +87,7 @@ def _build_pure(wished: str, folder: Path) -> None:
 
 
 def _pip(*arguments: str) -> None:
-    command = [*module_command("pip"), "--quiet", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_module("pip", "--quiet", "--disable-pip-version-check", *arguments)
     if done.returncode:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
         error = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1])

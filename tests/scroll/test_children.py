@@ -99,21 +99,26 @@ def test_a_command_ends_with_the_command_that_started_it(tmp_path):
     parent.communicate()
 
 
-def test_a_program_of_others_ends_with_the_command_that_started_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "ends"), [(signal.SIGKILL, 1), (signal.SIGINT, 2)])
+def test_a_program_of_others_ends_with_the_command_that_started_it(tmp_path: Path, number: int, ends: int) -> None:
     program = """
-        import subprocess
-        from scroll.children import module_command
-        begin = "import os, time; print(os.getpid(), flush=True)"
-        subprocess.run([*module_command("timeit"), "-n", "1", "-r", "1", "-s", begin, "time.sleep(1000)"])
+        import sys
+        from scroll.children import run_module
+        begin = "import os, subprocess, sys, time; nap = subprocess.Popen(['sleep', '100'])"
+        begin += f"; open({sys.argv[1]!r} + '/pids', 'w').write(f'{{os.getpid()}} {{nap.pid}} ')"
+        run_module("timeit", "-n", "1", "-r", "1", "-s", begin, "time.sleep(1000)")
     """
-    parent = started(tmp_path, program)
-    assert parent.stdout is not None
-    child = int(parent.stdout.readline())
-    assert runs(child)
-    parent.kill()
-    parent.wait()
-    assert wait_until(lambda: not runs(child))
+    parent, pids = started(tmp_path, program), tmp_path / "pids"
+    assert wait_until(lambda: pids.exists() and pids.read_text().endswith(" "))
+    children = [int(number) for number in pids.read_text().split()]
+    assert all(map(runs, children))
+    parent.send_signal(number)
     parent.communicate()
+    assert wait_until(
+        lambda: not any(map(runs, children[:ends]))
+    )  # what others start is theirs where only they are killed
+    if ends == 1:
+        os.kill(children[1], signal.SIGKILL)
 
 
 def test_one_that_dies_before_it_has_read_its_work_does_not_leave_the_other_waiting(tmp_path):
