@@ -13,6 +13,8 @@ from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json
 from scroll.receipt import NAME as RECEIPT
 from scroll.volumes import ome_zarr, open_volume
+from scroll.volumes.multiscales import read_multiscales
+from scroll.volumes.recorded import um_of_scale
 from scroll.volumes.shard_output import ABOUT as WHOLE_SCROLL
 from scroll.volumes.volume import Volume
 
@@ -81,8 +83,7 @@ def look_at(path: Path, labels: bool = False, voxel_um: float | None = None) -> 
     is_probability = levels[0].dtype.kind == "f" or WHOLE_SCROLL in attributes
     kind: Kind = "labels" if labels else "probability" if is_probability else "image"
     bin_yx = _bin(path, attributes)
-    own_um = levels[0].voxel_um
-    step_um = (own_um / levels[0].place.step[0] if own_um else voxel_um) or NO_SIZE_UM  # of level 0
+    step_um = _z_edge_um(path, levels[0], attributes) or voxel_um or NO_SIZE_UM
     z, y, x = levels[0].place.aspect if bin_yx == 1 else (1.0, 1.0, 1.0)  # of a binned map the scale holds the bin
     edges = (step_um * z, step_um * bin_yx * y, step_um * bin_yx * x)
     begin = levels[0].place.begin
@@ -117,6 +118,14 @@ def _levels(path: Path, voxel_um: float | None) -> list[Volume]:
             levels.append(ome_zarr.open(path, level=len(levels), expected_um=voxel_um))
         except MissingInputError:
             return levels
+
+
+def _z_edge_um(path: Path, volume: Volume, attributes: Mapping[str, Any]) -> float | None:
+    """Of a voxel of level 0, also where its edges along y and x are others."""
+    if volume.voxel_um is not None:
+        return volume.voxel_um / volume.place.step[0]
+    sizes = um_of_scale(read_multiscales(path, attributes))
+    return None if sizes is None else sizes[0]
 
 
 def _step(level: Volume, finest_um: Triple) -> Triple:

@@ -51,7 +51,7 @@ def level_0_um(
     own = written_um(attributes.get("voxelsize"))
     told = [] if own is None else [Told("its attribute voxelsize", own)]
     told += _written_beside(path, array)
-    sizes = _scale_um(image)
+    sizes = um_of_scale(image)
     is_even = sizes is not None and all(is_same(size, sizes[0]) for size in sizes)
     if sizes is not None and is_even:
         told.append(Told("its scale", sizes[0]))
@@ -76,7 +76,7 @@ def _written_beside(path: Path | Url, array: Any) -> list[Told]:
     return told_beside((path,), lambda _, name: json_at(store, name), path.name)
 
 
-def _scale_um(image: Multiscales | None) -> tuple[float, ...] | None:
+def um_of_scale(image: Multiscales | None) -> tuple[float, ...] | None:
     """Edges of a voxel of level 0 along z, y, x in micrometres, where its scale tells them."""
     scale = None if image is None else image.scale(0)
     return None if image is None or scale is None else scale_um(scale, image.space(image.units, ""))

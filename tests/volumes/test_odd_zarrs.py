@@ -32,6 +32,10 @@ def test_a_level_given_by_its_own_path_lies_where_its_pyramid_says(pyramid, leve
     assert (shown.steps_um, shown.first_um) == ([(8.0 * step,) * 3], (160.0, 320.0, 480.0))
 
 
+def test_voxels_that_are_no_cubes_are_shown_as_they_are(tmp_path):
+    assert look_at(one(tmp_path / "s.zarr", [32.0, 8.0, 4.0])).steps_um == [(32.0, 8.0, 4.0)]
+
+
 def test_an_array_beside_a_pyramid_that_does_not_name_it_is_an_array_of_its_own(pyramid):
     zarr.create_array(pyramid / "mask", data=VOXELS, zarr_format=2)
     assert open_volume(pyramid / "mask", 8.0).place.begin == (0.0, 0.0, 0.0)
