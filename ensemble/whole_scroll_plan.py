@@ -21,9 +21,7 @@ from scroll.segments import (
     check_in_volume,
     grey_scale_about,
     open_level,
-    placed_key,
     surface_path,
-    volume_key,
 )
 from scroll.shards.grid import Shard, shard_at, shards_of
 from scroll.shards.plan import FORMAT, Plan
@@ -31,6 +29,7 @@ from scroll.shards.wanted import check_same_space, where_marked, where_not_zero
 from scroll.surfaces import open_surface
 from scroll.surfaces.blocks import Blocks
 from scroll.surfaces.surface import Surface
+from scroll.volume_key import placed_key, volume_key
 from scroll.volumes.ome_zarr import open_array
 from scroll.volumes.place import check_cubes
 from scroll.volumes.shard_output import OutputFormat

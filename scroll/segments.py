@@ -1,6 +1,5 @@
 """A segment: a surface traced in a scroll volume, with its ink label; and all segments of one volume together."""
 
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,19 +13,19 @@ from numpy.typing import NDArray
 from scroll.beside import CANVAS_SLACK, ENDINGS, MASK, files_beside, label_beside, read_beside, say_what_is_passed_over
 from scroll.bounded import read_text
 from scroll.config import DataSettings
-from scroll.content import content_of
 from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.fragments import names_below
 from scroll.grey_scale import GreyScale, grey_scale_of, in_spreads
 from scroll.labels import Label, binned_label, share_in_blocks
 from scroll.links import refuse_dead_link
-from scroll.receipt import Key, file_hash, fingerprint, key_of
+from scroll.receipt import fingerprint, key_of
 from scroll.surfaces import open_surface, tifxyz
 from scroll.surfaces.flat_view import FlatView
 from scroll.surfaces.geometry import check_surface
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
+from scroll.volume_key import volume_key
 from scroll.volumes import ome_zarr, open_volume
 from scroll.volumes.chunk_cache import cached
 from scroll.volumes.place import Place, check_cubes, place_of
@@ -39,8 +38,6 @@ MOST_SOURCE_BYTES = 2**16
 STRIP_ROWS = 64
 STACK_LAYERS = 65  # as the ink competition's stacks have
 SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey scale is measured on
-SAMPLED_CHUNKS = 64  # of a volume, that its key knows
-METADATA = (".zattrs", ".zgroup", ".zarray", "0/.zarray", "zarr.json", "0/zarr.json", "meta.json", "metadata.json")
 
 
 @dataclass(frozen=True)
@@ -240,48 +237,6 @@ def check_in_volume(surface: Surface, volume: Volume) -> None:
     place = volume.place
     shape = tuple(n * step for n, step in zip(volume.shape, place.step, strict=True))
     check_surface(surface, shape, begin_zyx=place.begin)
-
-
-def placed_key(source: str) -> Key:
-    """Hash of a volume's place and metadata: its voxels, which may be terabytes, may be mended under them."""
-    place = path_or_url(source)
-    if isinstance(place, Url):
-        from scroll.volumes.remote import state
-
-        return key_of([source, state(place)])
-    if not ome_zarr.recognises(place):
-        return key_of([source, fingerprint(place)])  # a file, or a folder of layers
-    return key_of([source, _metadata_of(place)])
-
-
-def volume_key(source: str) -> Key:
-    """Hash of a volume: of an address and the metadata there; on this machine, of its name, metadata and some of its chunks.
-
-    Where it lies on this machine does not matter. Chunks between those looked at are taken not to change. Receipts of before
-    have its `placed_key`.
-    """
-    place, before = path_or_url(source), placed_key(source)
-    if isinstance(place, Url):
-        return before
-    if not ome_zarr.recognises(place):
-        return Key(fingerprint(place), before.before)
-    return Key(key_of([place.name, _metadata_of(place), _some_chunks(place)]), before)
-
-
-def _metadata_of(place: Path) -> dict[str, str]:
-    return {name: file_hash(place / name) for name in METADATA if (place / name).is_file()}
-
-
-def _some_chunks(place: Path) -> dict[str, str]:
-    """What some chunk files of the finest level hold, evenly from its first to its last; those not stored are left out."""
-    array = ome_zarr.open_array(place)
-    edges = array.shards or array.chunks
-    counts = [-(-length // edge) for length, edge in zip(array.shape, edges, strict=True)]
-    total = math.prod(counts)
-    picked = sorted({(total - 1) * n // (SAMPLED_CHUNKS - 1) for n in range(SAMPLED_CHUNKS)})
-    names = [array.metadata.encode_chunk_key(tuple(map(int, np.unravel_index(n, counts)))) for n in picked]
-    files = {name: place / array.path / name for name in names}
-    return {name: content_of(file) for name, file in files.items() if file.is_file()}
 
 
 def surface_path(folder: Path) -> Path:

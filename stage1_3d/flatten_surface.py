@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scroll.maps import RowWriter
 from scroll.progress import progress
 from scroll.receipt import NAME, fingerprint, is_current, key_of, read_receipt, write_receipt
-from scroll.segments import volume_key
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
+from scroll.volume_key import volume_key
 from stage1_3d.flatten import flattened
 
 STRIP_ROWS, TILE_COLUMNS = 128, 256

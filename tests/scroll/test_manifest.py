@@ -20,7 +20,7 @@ from scroll.manifest import is_signed, signature
 from scroll.maps import CHUNK, RowWriter, is_finished, open_map
 from scroll.read_back import looked_at, strike_out
 from scroll.receipt import check_holdings, file_hash, is_current, key_of, read_receipt, write_receipt
-from scroll.segments import volume_key
+from scroll.volume_key import volume_key
 from scroll.volumes import open_volume
 from scroll.volumes.ome_zarr import add_empty_levels, create_ome_zarr, open_array
 from stage1_3d.tile_maps import TileMaps
