@@ -32,12 +32,13 @@ from ensemble.cube_evidence import by_fold, parts_of, reliable, swept, without_e
 from ensemble.cube_weights import fitted_weights
 from scroll.config import ChainSettings, Settings
 from scroll.cubes import Cube, prepare, training_cubes
+from scroll.errors import InputError
 from scroll.files import kept_json, read_sealed, write_sealed, written_aside
 from scroll.folds import fold_numbers
 from scroll.metrics.cube_bootstrap import resampled_means
 from scroll.metrics.leaderboard import leaderboard_score
 from scroll.processes import in_order, single_threaded_processes, usable_cores
-from scroll.receipt import key_of
+from scroll.receipt import file_hash, key_of
 from scroll.stored import MayLack
 from scroll.tracing.sheets import trace_sheets
 
@@ -53,7 +54,8 @@ STAGE2_TOO = 2.0  # times what the rest takes: the stack and the 2D network come
 GAIN = {"difference": float, "low": float, "high": float, "verdict": str}
 TRIAL = {"step": str, "kept": bool, "gain": float, "score": float}
 FIT = {
-    "made_from": str, "rows": {str: {"chain": dict, "means": {str: float}, "trials": MayLack([TRIAL]), "lift": MayLack(dict)}},
+    "made_from": str, "fitted_for": MayLack({str: str}),
+    "rows": {str: {"chain": dict, "means": {str: float}, "trials": MayLack([TRIAL]), "lift": MayLack(dict)}},
     "weights": {"weights": {str: float}}, "route": str, "intervals": {str: (float, float)}, "gains": {str: GAIN},
     "resampled": {"cubes": int, "scrolls": int}, "seconds_a_voxel": MayLack(float), "without": MayLack(dict),
     "evidence": MayLack(dict),
@@ -84,8 +86,16 @@ def calibrate_cubes(settings: Settings) -> dict[str, Any]:
         return read_cube_fit(settings)
     with single_threaded_processes(usable_cores()) as jobs:
         fit = _fitted(settings, where, cubes, jobs)
-    write_sealed(fit_path(settings), {"made_from": key, **fit})
+    write_sealed(fit_path(settings), {"made_from": key, "fitted_for": weights_now(settings), **fit})
     return read_cube_fit(settings)
+
+
+def weights_now(settings: Settings) -> dict[str, str]:
+    """The hash of every fold's weights of both stages, by their place in the run."""
+    top = settings.run_dir
+    folders = [*(top / "stage1" / name for name in settings.stage1.members), top / "stage2"]
+    files = [path for folder in folders for path in sorted(folder.glob("fold*/weights.safetensors"))]
+    return {path.relative_to(top).as_posix(): file_hash(path) for path in files}
 
 
 def from_every_scroll(cubes: Sequence[Cube], count: int) -> list[Cube]:
@@ -236,9 +246,18 @@ def read_cube_fit(settings: Settings) -> dict[str, Any]:
 
     Raises:
         MissingInputError: it was never made.
+        InputError: it was fitted for other weights than those that are there now.
     """
     hint = "run 'make stage2 CONFIG=...' first: it fits the ensemble too"
-    return read_sealed(fit_path(settings), hint, **FIT)
+    fit = read_sealed(fit_path(settings), hint, **FIT)
+    then, now = fit.get("fitted_for", {}), weights_now(settings)
+    changed = [name for name in now if then.get(name, now[name]) != now[name]]  # a bundle holds some of them alone
+    if changed:
+        raise InputError(
+            f"{fit_path(settings)}: was fitted for other weights than those in {settings.run_dir / changed[0]}; "
+            "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...'"
+        )
+    return fit
 
 
 def print_cube_fit(fit: dict[str, Any]) -> None:

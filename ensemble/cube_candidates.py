@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ensemble.blend import blend
 from ensemble.lift_sheets import PresentSheet, as_mended, as_traced, lifted
 from scroll.cubes import Cube, oof_sheets
+from scroll.current_weights import check_weights
 from scroll.errors import InputError
 from scroll.maps import open_map
 from scroll.receipt import read_receipt
@@ -118,7 +119,7 @@ def check_current(where: Predicted, names: Sequence[str], cubes: Sequence[Cube])
 
     Raises:
         MissingInputError: one was not made.
-        InputError: a cube changed since it was predicted.
+        InputError: a cube, or the weights that predicted it, changed since.
     """
     keys = {}
     for cube in cubes:
@@ -127,6 +128,7 @@ def check_current(where: Predicted, names: Sequence[str], cubes: Sequence[Cube])
         for folder, receipt in zip(folders, receipts, strict=True):
             if receipt.get("data") != cube.key:
                 raise InputError(f"{folder}: cube '{cube.id}' was changed since it was predicted; {HINT}")
+            check_weights(folder, receipt, HINT)
         keys[cube.id] = [str(receipt["key"]) for receipt in receipts]
     return keys
 

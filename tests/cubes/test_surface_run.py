@@ -21,7 +21,7 @@ from ensemble.cube_predict import CubeRun, predict_test_cubes
 from ensemble.cube_score import score_cubes
 from scroll.config import Settings
 from scroll.cubes import find_cubes, oof_sheets, prepare, training_cubes
-from scroll.errors import MissingInputError
+from scroll.errors import InputError, MissingInputError
 from scroll.files import read_json, write_json
 from scroll.receipt import read_receipt
 from scroll.surfaces import tifxyz
@@ -114,6 +114,20 @@ def test_the_fit_is_made_once_and_anew_when_a_prediction_changed(settings, fit):
     changed = settings.model_copy(update={"run_dir": settings.run_dir / "elsewhere"})
     with pytest.raises(MissingInputError, match="make stage"):
         read_cube_fit(changed)
+
+
+def test_a_fit_for_other_weights_is_refused_and_so_is_fitting_what_they_did_not_predict(settings, fit, tmp_path):
+    run = settings.model_copy(update={"run_dir": tmp_path / "run"})
+    shutil.copytree(settings.run_dir, run.run_dir, ignore=shutil.ignore_patterns("predict"))
+    assert read_cube_fit(run) == fit
+    weights = (
+        run.run_dir / "stage2" / "fold1" / "weights.safetensors"
+    )  # as after a training of which a fold is left to do
+    weights.write_bytes(weights.read_bytes() + b" ")
+    with pytest.raises(InputError, match=r"fitted for other weights than those in .*stage2/fold1.*make stage1"):
+        read_cube_fit(run)
+    with pytest.raises(InputError, match="predicted by other weights"):
+        calibrate_cubes(run)
 
 
 @pytest.fixture(scope="module")
