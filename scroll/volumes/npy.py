@@ -34,7 +34,7 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
         InputError: cut off, not a numpy file, Python objects inside, or no single volume in it.
     """
     try:
-        array = _unpacked(path) if zipfile.is_zipfile(path) else mapped(path)
+        array = _unpacked(path) if zipfile.is_zipfile(path) else _mapped(path)
     except InputError:
         raise
     except Exception as error:
@@ -52,6 +52,10 @@ def mapped(path: Path) -> NDArray[Any]:
     Raises:
         InputError: it is not there, cut off, or something else.
     """
+    return _mapped(path)
+
+
+def _mapped(path: Path) -> NDArray[Any]:
     with plain_file(path).open("rb") as file:
         _read_header(file)
     return np.asanyarray(np.load(plain_file(path), mmap_mode="r", allow_pickle=False))
