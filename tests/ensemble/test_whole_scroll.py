@@ -82,7 +82,15 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder = loaded.run_dir / "stage1" / name / f"fold{fold}"
             save_weights(build_network(one), folder / "weights.safetensors", about_network(one))
             write_sealed(folder / "receipt.json", {"key": "k", "weights": file_hash(folder / "weights.safetensors")})
-    write_sealed(loaded.run_dir / "ensemble" / "fit.json", {"rows": {}, "weights": {"weights": WEIGHTS}})
+    whole = {
+        "made_from": "k",
+        "rows": {},
+        "route": "ensemble",
+        "intervals": {},
+        "gains": {},
+        "resampled": {"cubes": 0, "scrolls": 0},
+    }
+    write_sealed(loaded.run_dir / "ensemble" / "fit.json", whole | {"weights": {"weights": WEIGHTS}})
     return root / "run.yaml"
 
 
