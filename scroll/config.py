@@ -65,9 +65,7 @@ class DataSettings(Frozen):
         Path("data/ink"),
         description="folder with train/<id>/ (and test/<id>/), or with train_images/<id>.tif: the competition's layout",
     )
-    train: Annotated[tuple[Name, ...], AfterValidator(all_different)] = Field(
-        (), description="ids under train/ to use; empty: all of them"
-    )
+    train: tuple[Name, ...] = Field((), description="ids under train/ to use; empty: all of them")
     voxel_um: float = Field(7.91, ge=0.01, le=1e4, description="edge of a voxel, for areas and scale bars")
     depth: Layers = Field((-8, 8), description="layers seen, from (first, end) relative to the sheet's centre layer")
     bin_yx: int = Field(1, ge=1, le=16, description="in-plane block mean before anything else; 2 quarters the work")

@@ -281,9 +281,9 @@ def test_a_word_that_yaml_takes_for_true_or_false_is_no_number(tmp_path, word, k
     assert f"'{key}' is" in refusal(tmp_path, MINIMAL, (f"{key}={value}",))
 
 
-def test_members_that_differ_in_capitals_alone_and_ids_given_twice_are_refused(tmp_path):
+def test_members_that_differ_in_capitals_alone_and_trackers_given_twice_are_refused(tmp_path):
     assert "'a' and 'A' would be one folder" in refusal(tmp_path, MINIMAL, ("stage1.members.A.network=unet3d",))
-    assert "'7' is given twice" in refusal(tmp_path, MINIMAL, ("data.train=[7, a, 7]",))
+    assert "'wandb' is given twice" in refusal(tmp_path, MINIMAL, ("trackers=[wandb, wandb]",))
     load_settings(written(tmp_path, MINIMAL), ("data.train=[a, A]",))
 
 
