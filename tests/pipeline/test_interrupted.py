@@ -17,6 +17,7 @@ import stage1_3d.train
 import stage2_2d.train
 from scroll.checkpoint import load_state
 from scroll.config_file import load_settings
+from scroll.errors import InputError
 from scroll.files import read_json
 from scroll.fragments import Fragment
 from scroll.volumes.ome_zarr import open_array
@@ -66,7 +67,10 @@ def test_a_stage_killed_after_any_step_ends_in_the_same_bits(
     wanted = random.Random().randint(1, 10)  # of 12 steps
 
     def is_there() -> bool:
-        return state.exists() and load_state(state)["step"] >= wanted
+        try:
+            return state.exists() and load_state(state)["step"] >= wanted
+        except InputError:  # it is just being put aside for the next one
+            return False
 
     killed_when(is_there, "-m", module.__name__, *command)
     assert not weights.exists(), "killed too late to prove anything"
