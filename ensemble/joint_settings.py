@@ -3,7 +3,6 @@
 import difflib
 from math import lcm
 
-from ensemble.candidates import JOINT
 from scroll.config import JointSettings, MemberSettings, Settings
 from scroll.errors import InputError
 from stage1_3d.network import divisor_of, legal_size, nearest_legal
@@ -38,8 +37,6 @@ def check_joint(settings: Settings) -> None:
         raise InputError(
             f"joint: needs flattened layer stacks (data.kind: fragments), and data.kind is {settings.data.kind}; remove joint"
         )
-    if JOINT in members:
-        raise InputError(f"stage1.members.{JOINT}: the jointly trained network goes by that name; rename the member")
     if joint.member not in members:
         near = difflib.get_close_matches(joint.member, members, n=1, cutoff=0.4)
         said = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(members)}"

@@ -20,6 +20,7 @@ from scroll.errors import MissingInputError
 from scroll.files import read_mapping
 from scroll.fragments import Fragment
 from scroll.labels import SURFACE_IGNORE, read_mask_png
+from scroll.receipt import NAME as RECEIPT
 from scroll.receipt import read_receipt
 from scroll.report.cube_pictures import AXES, coloured
 from scroll.report.cube_volume import sheet_colours
@@ -83,7 +84,8 @@ def _scored(settings: Settings, score: dict[str, Any]) -> str:
 def _rows_of_sheet(settings: Settings, predicted: Path, name: str, truth: Path | None) -> list[Row]:
     folder = predicted / name
     receipt = read_receipt(folder / "stage2", HINT)
-    (sheet,) = input_sheets(settings, Path(receipt["source"]))
+    with reading(folder / "stage2" / RECEIPT, "where its input lies", HINT):
+        (sheet,) = input_sheets(settings, Path(receipt["source"]))
     if isinstance(sheet, Fragment):
         sheet = replace(sheet, is_flipped=receipt["is_flipped"], shift_layers=receipt["shift_layers"])
     mask = read_mask_png(folder / "ensemble" / "ink_mask.png", sheet.shape_yx)
@@ -103,7 +105,8 @@ def _rows_of_cube(settings: Settings, predicted: Path, cube_id: str, truth: Path
     note = predicted / "masks" / f"{cube_id}.json"
     views = read_mapping(note, HINT, views={str: int})["views"]
     receipt = read_receipt(predicted / next(iter(views)) / cube_id, HINT)
-    (cube,) = find_cubes(Path(receipt["source"]), settings.data, [cube_id], part="test")
+    with reading(note, "a note of where its input lies", HINT):
+        (cube,) = find_cubes(Path(receipt["source"]), settings.data, [cube_id], part="test")
     cube_run = CubeRun(settings, predicted)
     weights = {name: cube_run.weights.get(name, 0.0) for name in views}
     weights = weights if any(weights.values()) else dict.fromkeys(weights, 1.0)

@@ -203,7 +203,7 @@ def _reuse_predictions(first: "Settings", second: "Settings") -> None:
     """What stage one predicted for the first run is there for the second; it is looked at whether it fits, as always."""
     made_anew = {"stage2", "ensemble", "pictures"}
     for path in sorted(_output(first).glob("*/*")):
-        if path.is_dir() and path.name not in made_anew:
+        if path.is_dir() and path.name not in made_anew and path.parent.name != "patches":
             _link(_output(second) / path.relative_to(_output(first)), path)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from scroll.bounded import plain_file
 from scroll.errors import InputError
+from scroll.links import refuse_dead_link
 from scroll.output_folder import MARK, Kind, check_folder, read_mark
 
 PULSE_S = 5.0  # how often a holder touches its lock
@@ -43,7 +44,7 @@ class FileLock:
         if self._file is not None:
             return True
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = plain_file(self.path).open("a+", encoding="utf-8")
+        file = plain_file(refuse_dead_link(self.path)).open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:

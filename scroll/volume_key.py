@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from scroll.content import content_of
+from scroll.damage import reads
 from scroll.receipt import Key, file_hash, fingerprint, key_of
 from scroll.volumes import ome_zarr
 from scroll.volumes.url import Url, path_or_url
@@ -44,6 +45,7 @@ def _metadata_of(place: Path) -> dict[str, str]:
     return {name: file_hash(place / name) for name in METADATA if (place / name).is_file()}
 
 
+@reads("a zarr with whole metadata")
 def _some_chunks(place: Path) -> dict[str, str]:
     """What some chunk files of the finest level hold, evenly from its first to its last; those not stored are left out."""
     array = ome_zarr.open_array(place)

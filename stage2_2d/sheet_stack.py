@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.cubes import Cube
+from scroll.damage import reading
 from scroll.errors import InputError
 from scroll.labels import SURFACE_IGNORE
 from scroll.maps import open_map
@@ -94,7 +95,8 @@ def traced_sheets(folder: Path, cube: Cube, hint: str) -> list[TracedSheet]:
         raise InputError(f"{folder}: traced in another cube than {cube.image} is now; {hint}")
     check_holdings(folder, receipt, hint)
     check_fields(folder / RECEIPT, receipt, {"sources": [str], "reach_vox": float, "sheets": int})
-    about: dict[str, Any] = {"sources": tuple(receipt["sources"]), "reach_vox": int(receipt["reach_vox"])}
+    with reading(folder / RECEIPT, "a receipt of traced sheets", hint):
+        about: dict[str, Any] = {"sources": tuple(receipt["sources"]), "reach_vox": int(receipt["reach_vox"])}
     there = sum(path.is_dir() for path in folder.glob("sheet-*"))
     if receipt["sheets"] > there:
         raise InputError(f"{folder}: holds {there} of {receipt['sheets']} sheets; {hint}")

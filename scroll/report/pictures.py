@@ -34,7 +34,10 @@ SHEET_COLOURS = (
 
 
 def remove_pictures(folder: Path, ours: re.Pattern[str]) -> None:
-    """Delete those files of `folder` that are called as `ours` are, then the folder, if nothing else lies in it."""
+    """Delete the files of `folder` that are called as `ours` are, then the folder if nothing else is in it; of a link the link alone."""
+    if folder.is_symlink():
+        folder.unlink()
+        return
     for path in folder.glob("*.png"):
         if ours.fullmatch(path.name) and path.is_file():
             path.unlink()

@@ -263,7 +263,6 @@ REFUSED = {
         {"stage1": {"members": {"second": MEMBERS["second"] | {"patch_size": (DEPTH, 30, 32), "auto_pad": True}}}},
         r"\(8, 30, 32\) are padded \(auto_pad\)",
     ),
-    "name": ({"stage1": {"members": {"joint": MEMBERS["first"]}}}, r"stage1\.members\.joint: .* rename the member"),
 }  # fmt: skip
 
 

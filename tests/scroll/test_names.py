@@ -123,3 +123,15 @@ def test_pictures_of_patches_replace_those_of_before_and_nothing_else(tmp_path):
     there = {p.relative_to(tmp_path / "patches").as_posix() for p in (tmp_path / "patches").rglob("*.*")}
     assert {"ensemble/ink_mask.png", "worst-1/notes.txt", "best-of/z_0.png", "worst-1/x_1.png"} <= there
     assert not any(name.startswith("worst-2") for name in there)
+
+
+def test_pictures_that_a_link_leads_to_are_left_alone(tmp_path):
+    cuts = {axis: np.zeros((8, 8), np.uint8) for axis in "zyx"}
+    patch = Patch("a", "worst", 0.5, (0, 0, 0), (0, 0, 0), (8, 8, 8), {"CT": cuts, "label": cuts})
+    save_patches(tmp_path / "first", [patch])
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second/worst-1").symlink_to(tmp_path / "first/worst-1", target_is_directory=True)
+    before = (tmp_path / "first/worst-1/z_0.png").stat().st_mtime_ns
+    save_patches(tmp_path / "second", [patch])
+    assert (tmp_path / "first/worst-1/z_0.png").stat().st_mtime_ns == before
+    assert (tmp_path / "second/worst-1/z_0.png").is_file() and not (tmp_path / "second/worst-1").is_symlink()
