@@ -43,7 +43,7 @@ stage2: setup  ## train stage two on stage one's out-of-fold stacks, then fit th
 	$(BIN)/python -m ensemble.calibrate $(CONFIG) $(OPTIONS)
 
 joint: setup  ## train one member and stage two on end to end, where the configuration says `joint:`; then fit again
-	$(BIN)/python -m ensemble.joint $(CONFIG) $(OPTIONS)
+	$(BIN)/python -m ensemble.end_to_end.train $(CONFIG) $(OPTIONS)
 	$(BIN)/python -m ensemble.calibrate $(CONFIG) $(OPTIONS)
 
 preview: setup  ## a contact sheet of augmented training patches with their labels

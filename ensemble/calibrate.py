@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
-from scroll.stored import MayLack
+from scroll.runtime.command_line import run_door
+from scroll.runtime.json_fields import MayLack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ensemble.evidence import Maps
-    from ensemble.left_out import Part
-    from scroll.config import Settings
-    from scroll.sheets import Sheet
+    from ensemble.ink.evidence import Maps
+    from ensemble.ink.left_out import Part
+    from scroll.config.schema import Settings
+    from scroll.data.sheets import Sheet
 
 GAIN = {"difference": float, "low": float, "high": float, "verdict": str}
 FIT = {
@@ -40,8 +40,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
-    from scroll.output_folder import RUN
-    from scroll.run_lock import writing
+    from scroll.runtime.output_folder import RUN
+    from scroll.runtime.run_lock import writing
 
     settings = load_run_settings(arguments.config, arguments.set)
     with writing(settings.run_dir, RUN):
@@ -51,7 +51,7 @@ def main() -> None:
 def _calibrate(settings: "Settings") -> None:
     """Fit what this kind of data asks for, and print it."""
     if settings.data.kind == "cubes":
-        from ensemble.cube_calibrate import calibrate_cubes, print_cube_fit
+        from ensemble.surface.fit import calibrate_cubes, print_cube_fit
 
         print_cube_fit(calibrate_cubes(settings))
         return
@@ -76,12 +76,12 @@ def calibrate(settings: "Settings") -> dict[str, Any]:
         MissingInputError: an out-of-fold prediction is not there.
         InputError: it was made from other data or weights than those that are there now.
     """
-    from ensemble.candidates import JOINT, candidate_names, flat_map, oof_folder
-    from ensemble.left_out import fitted_weights, left_out_gain, part_of
-    from ensemble.weights import equal_weights
-    from scroll.files import kept_json, write_sealed
-    from scroll.sheets import training_sheets
-    from stage2_2d.stack import checked_receipt
+    from ensemble.ink.left_out import fitted_weights, left_out_gain, part_of
+    from ensemble.ink.predictors import JOINT, candidate_names, flat_map, oof_folder
+    from ensemble.ink.weights import equal_weights
+    from scroll.data.sheets import training_sheets
+    from scroll.runtime.files import kept_json, write_sealed
+    from stage2_2d.ink.stack import checked_receipt
 
     fragments = training_sheets(settings.data)
     names = candidate_names(settings)
@@ -114,8 +114,8 @@ def _out_of_fold(
     """Threshold, F0.5 and its interval of each candidate and blend, what the weights gain on what they were fitted on, and evidence."""
     import numpy as np
 
-    from ensemble.candidates import ENSEMBLE, EQUAL, MEMBERS_MEAN, blend_weights, candidate_names
-    from ensemble.evidence import evidence, judged, without_each
+    from ensemble.ink.evidence import evidence, judged, without_each
+    from ensemble.ink.predictors import ENSEMBLE, EQUAL, MEMBERS_MEAN, blend_weights, candidate_names
     from scroll.metrics.bootstrap import block_edge_um, blocks_record, known_um2, resampled
 
     everyone = candidate_names(settings)
@@ -155,9 +155,9 @@ def print_fit(fit: dict[str, Any]) -> None:
 
 def calibration_key(settings: "Settings") -> str:
     """Hash of the weights files that the fit speaks of, and of the settings that shape it."""
-    from ensemble.candidates import candidate_folder, candidate_names
+    from ensemble.ink.predictors import candidate_folder, candidate_names
     from scroll.metrics.bootstrap import BLOCK_UM
-    from scroll.receipt import file_hash, key_of
+    from scroll.runtime.receipt import file_hash, key_of
 
     folds = range(settings.folds.count)
     paths = [candidate_folder(settings, name) / f"fold{k}" for name in candidate_names(settings) for k in folds]
@@ -178,7 +178,7 @@ def read_fit(settings: "Settings") -> dict[str, Any]:
         InputError: it was made for other weights or settings.
     """
     from scroll.errors import InputError
-    from scroll.files import read_sealed
+    from scroll.runtime.files import read_sealed
 
     path = fit_path(settings)
     last = "stage2" if settings.joint is None else "joint"

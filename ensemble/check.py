@@ -7,10 +7,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 
 if TYPE_CHECKING:
-    from scroll.config import Settings
+    from scroll.config.schema import Settings
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
-    from scroll.trackers import check_trackers
+    from scroll.training.trackers import check_trackers
 
     check_trackers(load_run_settings(arguments.config, arguments.set))
 
@@ -47,8 +47,8 @@ def check_run(settings: "Settings") -> None:
     Raises:
         InputError: as `check_stage2` and `check_joint` raise it.
     """
-    from ensemble.joint_settings import check_joint
-    from stage2_2d.model import check_stage2
+    from ensemble.end_to_end.settings import check_joint
+    from stage2_2d.network import check_stage2
 
     check_stage2(settings.stage2)
     if settings.joint is not None:

@@ -14,26 +14,26 @@ from typing import TYPE_CHECKING, Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
-from scroll.command_numbers import number
+from scroll.runtime.command_line import run_door
+from scroll.runtime.command_numbers import number
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ensemble.fragment_time import FragmentClock
-    from ensemble.inputs import Part
-    from scroll.config import Settings
-    from scroll.sheets import Sheet
+    from ensemble.ink.inputs import Part
+    from ensemble.time_budget.fragments import FragmentClock
+    from scroll.config.schema import Settings
+    from scroll.data.sheets import Sheet
 
 
 def main() -> None:
     """Parse the command line and predict."""
     arguments = _parser().parse_args()
     from ensemble.check import load_run_settings
-    from ensemble.inputs import Part, parse_part
-    from scroll.output_folder import PREDICTION, SUBMISSION_CSV, SUBMISSION_ZIP, check_file
-    from scroll.run_lock import writing
+    from ensemble.ink.inputs import Part, parse_part
+    from scroll.runtime.output_folder import PREDICTION, SUBMISSION_CSV, SUBMISSION_ZIP, check_file
+    from scroll.runtime.run_lock import writing
 
     part = parse_part(arguments.part) if arguments.part else Part()
     settings = load_run_settings(arguments.config, arguments.set)
@@ -125,15 +125,15 @@ def _check_together(settings: "Settings", arguments: argparse.Namespace) -> None
 
 def predict_cubes(settings: "Settings", arguments: argparse.Namespace, part: "Part") -> None:
     """Predict the test cubes of the competition's folder, and pack and score them where that is asked for."""
-    from ensemble.cube_predict import predict_test_cubes, write_checked_zip
-    from ensemble.inputs import ForNotebook
+    from ensemble.ink.inputs import ForNotebook
+    from ensemble.surface.predict import predict_test_cubes, write_checked_zip
 
     notebook = ForNotebook(part, arguments.late_is_empty, arguments.tidy)
     cubes = predict_test_cubes(settings, arguments.input, arguments.output, arguments.hours, arguments.resume, notebook)
     if arguments.submission:
         write_checked_zip(arguments.submission, arguments.output, cubes)
     if arguments.truth:
-        from ensemble.cube_score import print_cube_table, score_cubes
+        from ensemble.surface.score import print_cube_table, score_cubes
         from scroll.report.page import write_report
 
         print_cube_table(score_cubes(settings, arguments.input, arguments.output, arguments.truth, sys.argv))
@@ -152,9 +152,9 @@ def predict(
         InputError: a fragment is not as expected, or not even one member fits into the time.
     """
     from ensemble.calibrate import read_fit
-    from ensemble.inputs import input_sheets
+    from ensemble.ink.inputs import input_sheets
     from ensemble.preflight import preflighted
-    from scroll.sheets import need_sheets
+    from scroll.data.sheets import need_sheets
 
     need_sheets(settings.data)
     fit = read_fit(settings)
@@ -162,7 +162,7 @@ def predict(
     sheets = input_sheets(settings, source)
     sheets = preflighted(settings, part.of(sheets) if part else sheets, output)
     if settings.data.kind == "segments":
-        from stage1_3d.segment_data import predict_new_segments
+        from stage1_3d.segments.data import predict_new_segments
 
         predict_new_segments(settings, sheets, output)  # volume by volume: several sheets lie in each
     clock = _clock(settings, sheets, output, fit, hours)
@@ -180,8 +180,8 @@ def _clock(
 ) -> "FragmentClock | None":
     if hours is None:
         return None
-    from ensemble.fragment_time import FragmentClock
-    from ensemble.time_budget import HOUR_S
+    from ensemble.time_budget.fragments import FragmentClock
+    from ensemble.time_budget.plan import HOUR_S
 
     return FragmentClock(settings, sheets, output, fit, hours * HOUR_S)
 
@@ -192,13 +192,13 @@ def predict_candidates(
     """Stage one's members, flattened (of a segment they are already), then stage two (and the jointly trained network) on
     their stack; what is current is left alone. `views`: only these members look, through so many views; all if None.
     """
-    from ensemble.candidates import JOINT, STAGE2
-    from ensemble.fragment_time import stand_ins
-    from ensemble.time_budget import with_views
+    from ensemble.ink.predictors import JOINT, STAGE2
+    from ensemble.time_budget.fragments import stand_ins
+    from ensemble.time_budget.plan import with_views
     from stage1_3d.predict import flatten_ct
     from stage1_3d.predict import predict_new as predict_stage1
+    from stage2_2d.ink.stack import read_stack
     from stage2_2d.predict import predict_new as predict_stage2
-    from stage2_2d.stack import read_stack
 
     if settings.data.kind == "fragments":
         for name in settings.stage1.members if views is None else views:
@@ -214,7 +214,7 @@ def predict_candidates(
     )
     predict_stage2(settings, fragment, stack, folder / STAGE2)
     if settings.joint is not None:
-        from ensemble.joint_predict import predict_new as predict_joint
+        from ensemble.end_to_end.predict import predict_new as predict_joint
 
         predict_joint(settings, fragment, stack, folder / JOINT)
 
@@ -227,9 +227,9 @@ def blend_sheet(
     `views`: members that are not in it were left out, and so is their weight.
     Memory: a few full-resolution (Y, X) arrays; the volume is not touched.
     """
-    from ensemble.candidates import blended
-    from ensemble.pictures import save_probability, write_mask_png
-    from ensemble.postprocess import drop_small
+    from ensemble.ink.pictures import save_probability, write_mask_png
+    from ensemble.ink.postprocess import drop_small
+    from ensemble.ink.predictors import blended
 
     left_out = {name for name in settings.stage1.members if views is not None and name not in views}
     weights = {name: weight for name, weight in fit["weights"].items() if name not in left_out}
@@ -247,7 +247,7 @@ def write_checked_submission(settings: "Settings", path: Path, masks: "dict[str,
     Raises:
         InputError: a mask is empty and the settings refuse that, or the file read back differs.
     """
-    from ensemble.submission import read_submission, write_submission
+    from ensemble.ink.submission import read_submission, write_submission
 
     write_submission(path, masks, settings.ensemble.when_empty)
     read_submission(path, {name: (mask.shape[0], mask.shape[1]) for name, mask in masks.items()})

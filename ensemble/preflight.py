@@ -5,14 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scroll.config import Settings
-from scroll.depth_match import REACH_LAYERS
+from scroll.config.schema import Settings
+from scroll.data.fragments import Fragment
+from scroll.data.segments import Segment
+from scroll.data.sheets import Sheet
 from scroll.errors import InputError
-from scroll.files import read_mapping, write_json
-from scroll.fragments import Fragment
-from scroll.preflight import NAME, Preflight, decide, estimate, read_reference
-from scroll.segments import Segment
-from scroll.sheets import Sheet
+from scroll.preflight.depth_match import REACH_LAYERS
+from scroll.preflight.training_span import NAME, Preflight, decide, estimate, read_reference
+from scroll.runtime.files import read_mapping, write_json
 from stage1_3d.train import reference_path
 
 TRACED_WITHIN_VOX = 5  # a traced surface lies on its sheet; further away is a neighbouring one
@@ -37,7 +37,7 @@ def preflighted(settings: Settings, sheets: Sequence[Any], output: Path) -> list
 
 
 def checked(settings: Settings, sheet: Any, reference: dict[str, Any], output: Path | None) -> Any:
-    """One sheet, turned and shifted as it was found to need; `reference` is what `scroll.preflight.training_reference` gave.
+    """One sheet, turned and shifted as it was found to need; `reference` is what `scroll.preflight.training_span.training_reference` gave.
 
     Raises:
         InputError: refused; <output>/<sheet>/preflight.json then holds why.

@@ -8,16 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.calibrate import read_fit
-from ensemble.candidates import ENSEMBLE, EQUAL, JOINT, MEMBERS_MEAN, STAGE2, blend_weights, blended, candidate_names
-from ensemble.ink_report import ink_evidence, save_ink_report
-from ensemble.inputs import input_sheets
-from ensemble.lift import lifted
-from ensemble.postprocess import drop_small
-from ensemble.rebuild import rebuild_commands
-from scroll.beside import CANVAS_SLACK, label_beside
-from scroll.config import Settings
-from scroll.files import write_sealed, written_aside
-from scroll.labels import Label
+from ensemble.ink.inputs import input_sheets
+from ensemble.ink.lift import lifted
+from ensemble.ink.postprocess import drop_small
+from ensemble.ink.predictors import (
+    ENSEMBLE,
+    EQUAL,
+    JOINT,
+    MEMBERS_MEAN,
+    STAGE2,
+    blend_weights,
+    blended,
+    candidate_names,
+)
+from ensemble.ink.report import ink_evidence, save_ink_report
+from ensemble.review.rebuild import rebuild_commands
+from scroll.config.schema import Settings
+from scroll.data.beside import CANVAS_SLACK, label_beside
+from scroll.data.labels import Label
 from scroll.metrics.bootstrap import (
     Counts,
     Resampled,
@@ -29,11 +37,12 @@ from scroll.metrics.bootstrap import (
 )
 from scroll.metrics.fbeta import ink_score, level_counts
 from scroll.metrics.surface_dice import surface_dice
+from scroll.runtime.files import write_sealed, written_aside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scroll.sheets import Sheet
+    from scroll.data.sheets import Sheet
 
 PHANTOM_NOTE = (
     "Scored on a phantom: this shows that the pipeline works. It is no evidence about real scrolls, and no architecture "

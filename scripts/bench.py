@@ -9,7 +9,7 @@ if not __package__:
 import argparse
 from importlib import import_module
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 
 # name -> the module that measures it, with `add_arguments(parser)` and `run(arguments)`
 BENCHES = {

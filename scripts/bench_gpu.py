@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 
 if TYPE_CHECKING:
-    from scroll.config import Settings
+    from scroll.config.schema import Settings
 
 COLUMNS = ("member", "precision", "batch", "step_s", "wait_share", "allocated_gib", "reserved_gib", "tflop_a_s", "said")
 
@@ -34,8 +34,8 @@ def main() -> None:
     import torch
 
     from scroll.errors import InputError
-    from scroll.files import write_json
-    from scroll.output_folder import TIMES, check_file
+    from scroll.runtime.files import write_json
+    from scroll.runtime.output_folder import TIMES, check_file
 
     if arguments.out:
         check_file(arguments.out, TIMES)
@@ -76,7 +76,7 @@ def bench_member(settings: "Settings", name: str, precision: str, steps: int) ->
     """Train one member on one fold; where the GPU's memory is too small, again with half the batch."""
     import torch
 
-    from scroll.folds import make_folds
+    from scroll.data.folds import make_folds
     from stage1_3d.train import train_member, training_data
 
     batch = settings.stage1.members[name].training.train_batch_size

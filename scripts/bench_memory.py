@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure and print: one pass forward and backward of one sample, Dice and BCE voxel by voxel."""
-    from scroll.config import MemberSettings
-    from stage1_3d.traced import traced_pass
+    from scroll.config.schema import MemberSettings
+    from stage1_3d.memory.trace import traced_pass
 
     print(f"{'network':<40}{'patch':<16}{'traced':>8}{'real':>8}  GiB")
     for name in arguments.networks:
@@ -51,8 +51,8 @@ def _really_held(member: Any) -> int:
     """The most bytes that one pass holds: what was there before, and the peak of all that the allocator was asked for since."""
     from torch.profiler import ProfilerActivity, profile
 
+    from stage1_3d.memory.trace import drawn_batch
     from stage1_3d.network import build_network
-    from stage1_3d.traced import drawn_batch
     from stage1_3d.train import loss_of
 
     network, batch = build_network(member).train(), drawn_batch(member, 1)

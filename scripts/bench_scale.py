@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ensemble.whole_scroll import EnsemblePredictor
-    from scroll.config import Settings
+    from ensemble.whole_scroll.run import EnsemblePredictor
+    from scroll.config.schema import Settings
     from scroll.shards.plan import Plan
 
 LEAST_WINDOW_S = 0.2  # below that a network is so light that no real one is like it
@@ -49,9 +49,9 @@ class BenchRecipe:
         """As a worker builds it."""
         import torch
 
-        from ensemble.whole_scroll import EnsemblePredictor, EnsembleRecipe
-        from scroll.inference import device, mean_of
-        from scroll.segments import open_level
+        from ensemble.whole_scroll.run import EnsemblePredictor, EnsembleRecipe
+        from scroll.data.segments import open_level
+        from scroll.inference.fold_ensemble import device, mean_of
         from stage1_3d.network import build_network
 
         torch.manual_seed(0)
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _settings(arguments: argparse.Namespace, folder: Path) -> Settings:
-    from scroll.config import Settings
+    from scroll.config.schema import Settings
 
     width = arguments.scale_channels
     member = {
@@ -101,10 +101,10 @@ def _volume(folder: Path, shape: tuple[int, int, int]) -> Path:
 
 
 def _plan(recipe: BenchRecipe, shape: tuple[int, ...], edge: int) -> Plan:
-    from scroll.receipt import key_of
+    from scroll.runtime.receipt import key_of
     from scroll.shards.grid import shards_of
     from scroll.shards.plan import Plan
-    from scroll.volumes.shard_output import OutputFormat
+    from scroll.volumes.sharded.output import OutputFormat
 
     z, y, x = shape
     how = OutputFormat((z, y, x), edge, gcd(edge, 64), 7.91)
@@ -116,7 +116,7 @@ def _run_plan(plan: Plan, recipe: BenchRecipe | TimedRecipe, out: Path, workers:
     from scroll.shards.drive import Part, run_part
     from scroll.shards.local_engine import LocalEngine
     from scroll.shards.work import Job
-    from scroll.volumes.shard_output import create_output
+    from scroll.volumes.sharded.output import create_output
 
     began = time.perf_counter()
     ledger = out.with_name(out.name + ".ledger")
@@ -159,8 +159,8 @@ def _corners(recipe: BenchRecipe, plan: Plan) -> list[tuple[int, ...]]:
     """Of the windows that all shards of a plan look at, one after the other."""
     from itertools import product
 
-    from ensemble.whole_scroll import sweep_of
-    from scroll.window import windows_about
+    from ensemble.whole_scroll.run import sweep_of
+    from scroll.inference.sliding_window import windows_about
 
     sweep = sweep_of(recipe.settings, "one", plan.how.shape)
     about = (windows_about(sweep, shard.corner, shard.size) for shard in plan.shards)
@@ -215,8 +215,8 @@ def _processes(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path)
 
 def _halos(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) -> None:
     """Windows that neighbouring shards both look at: counted for shards amid a scroll, by theory, and for this volume."""
-    from ensemble.whole_scroll import sweep_of
-    from scroll.window import windows_about
+    from ensemble.whole_scroll.run import sweep_of
+    from scroll.inference.sliding_window import windows_about
 
     patch, here = arguments.scale_window, (arguments.scale_edge,) * 3
     print("\nhalos: windows looked at, over those of one pass")
@@ -245,7 +245,7 @@ def halo_factor(edge: int, patch: int, stride: int) -> float:
 
 def _memory(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) -> None:
     """The peak of a fresh process that does one shard amid the volume, and what the arrays of a shard come to."""
-    from scroll.processes import processes_of
+    from scroll.runtime.processes import processes_of
 
     print(
         "\nmemory: peak of a process that does one shard; its arrays: the CT with halo (1 + 4 bytes), box (2 x 4), result (4 + 1)"
@@ -264,7 +264,7 @@ def _memory(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) ->
 
 def _peak_of_one(recipe: BenchRecipe, shape: tuple[int, int, int], edge: int, folder: Path) -> int:
     from scroll.shards.work import Job, Worker
-    from scroll.volumes.shard_output import create_output
+    from scroll.volumes.sharded.output import create_output
 
     out = folder / f"memory{edge}.zarr"
     for path in (out, out.with_name(out.name + ".ledger")):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from scroll.processes import single_threaded_processes
+from scroll.runtime.processes import single_threaded_processes
 
 if TYPE_CHECKING:
     import numpy as np

@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def map_cpu_s(truth: np.ndarray, folder: Path, is_checked: bool) -> float:
     """CPU seconds, of all threads, to write a map as a prediction does and to read all of it, with its checksums or without."""
-    from scroll.maps import CHUNK, RowWriter, open_map
+    from scroll.inference.prediction_store import CHUNK, RowWriter, open_map
     from scroll.volumes.ome_zarr import create_ome_zarr, open_array
 
     path, began = folder / f"map-{time.monotonic_ns()}.zarr", time.process_time()

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from scroll.config import MemberSettings
-    from scroll.fragments import Fragment
+    from scroll.config.schema import MemberSettings
+    from scroll.data.fragments import Fragment
 
 PLAIN = {"depth_jitter": 0, "layer_dropout": 0, "cutout": 0, "noise": 0, "brightness": 0, "contrast": 0}
 
@@ -69,14 +69,14 @@ def _box(corner: np.ndarray, size: tuple[int, int, int]) -> tuple[slice, ...]:
 
 
 def _member() -> MemberSettings:
-    from scroll.config import MemberSettings
+    from scroll.config.schema import MemberSettings
 
     return MemberSettings(network="unet3d", patch_size=(64, 128, 128))
 
 
 def _fragment(folder: Path) -> Fragment:
-    from scroll.config import DataSettings
-    from scroll.fragments import Fragment
+    from scroll.config.schema import DataSettings
+    from scroll.data.fragments import Fragment
     from scroll.phantom.dataset import make_fragments
     from scroll.phantom.settings import fragment_settings
 
@@ -94,9 +94,9 @@ def _raw_map(folder: Path, fragment: Fragment) -> np.ndarray:
 
 
 def _patches(fragment: Fragment, member: MemberSettings, augment: dict[str, Any] | None = None) -> Any:
-    from scroll.config import AugmentSettings
-    from scroll.folds import Fold
-    from stage1_3d.dataset import InkPatches
+    from scroll.config.schema import AugmentSettings
+    from scroll.data.folds import Fold
+    from stage1_3d.fragments.dataset import InkPatches
 
     changes = {"depth_jitter": 0} if augment is None else augment
     member = member.model_copy(update={"augment": AugmentSettings.model_validate(changes)})
@@ -114,8 +114,8 @@ def _rate(read: Callable[[int], Any], patches: int) -> float:
 
 def _loader_rate(dataset: Any, workers: int, patches: int) -> float:
     """Patches a second of wall clock for each worker, the time that the processes need to start left out."""
-    from scroll.config import TrainingSettings
-    from scroll.loading import training_batches
+    from scroll.config.schema import TrainingSettings
+    from scroll.training.dataloader import training_batches
 
     settings = TrainingSettings.model_validate({"loader": {"workers": workers}, "train_batch_size": 2})
     warm = 10 * workers
@@ -131,7 +131,7 @@ def precision(patch: tuple[int, int, int], steps: int) -> None:
     """Time a training step of a small U-Net (channels 8 to 64) in fp32 and in bf16 with channels last, in turn."""
     import torch
 
-    from scroll.inference import has_bf16
+    from scroll.inference.fold_ensemble import has_bf16
 
     print(
         f"training step of a U-Net (8, 16, 32, 64), batch 1, patch {patch}, {torch.get_num_threads()} threads, median of {steps}"
@@ -158,9 +158,9 @@ def precision(patch: tuple[int, int, int], steps: int) -> None:
 def _step(patch: tuple[int, int, int], name: str) -> Callable[[], None]:
     import torch
 
-    from scroll.config import LossSettings, MemberSettings
-    from scroll.losses import loss_terms
-    from scroll.tuned import in_layout
+    from scroll.config.schema import LossSettings, MemberSettings
+    from scroll.training.compile import in_layout
+    from scroll.training.losses import loss_terms
     from stage1_3d.network import build_network
 
     options = {"channels": [8, 16, 32, 64], "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2], [2, 2, 2]]}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from scroll.window import Sweep
+    from scroll.inference.sliding_window import Sweep
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,15 +44,15 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _compare(name: str, network: nn.Module, volume: np.ndarray, patch: tuple[int, ...], runs: int) -> None:
-    from scroll.config import WindowSettings
-    from scroll.window import Sweep, count_windows
+    from scroll.config.schema import WindowSettings
+    from scroll.inference.sliding_window import Sweep, count_windows
 
     settings = WindowSettings(overlap=0.5, blend="gaussian", average="logits", batch_size=4)
     sweep = Sweep(volume.shape, patch, settings, rows=(0, volume.shape[1]))
     windows = count_windows(sweep, 0)
     ways = {
         "pure forward passes": lambda: _pure(sweep, network, volume),
-        "scroll.window": lambda: _ours(sweep, network, volume),
+        "scroll.inference.sliding_window": lambda: _ours(sweep, network, volume),
         "monai sliding_window_inference": lambda: _monai(network, volume, patch),
     }
     times: dict[str, list[float]] = {way: [] for way in ways}
@@ -94,7 +94,7 @@ def _pure(sweep: Sweep, network: nn.Module, volume: np.ndarray) -> None:
 def _ours(sweep: Sweep, network: nn.Module, volume: np.ndarray) -> np.ndarray:
     import numpy as np
 
-    from scroll.window import predict
+    from scroll.inference.sliding_window import predict
 
     out = np.empty(volume.shape, np.float32)
 

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
-from scroll.command_numbers import whole
+from scroll.runtime.command_line import run_door
+from scroll.runtime.command_numbers import whole
 
 if TYPE_CHECKING:
-    from ensemble.comparison import Scored, Training
-    from scroll.config import Settings
+    from ensemble.review.comparison import Scored, Training
+    from scroll.config.schema import Settings
 
 SIZE_ZYX, DATA_SEED = (65, 1536, 1536), 2027
 ON_BEST = "stage two on the best member"
@@ -44,8 +44,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
-    from scroll.output_folder import RUN
-    from scroll.run_lock import writing
+    from scroll.runtime.output_folder import RUN
+    from scroll.runtime.run_lock import writing
 
     settings = load_run_settings(arguments.config, arguments.set)
     check_comparable(settings)
@@ -70,9 +70,9 @@ def check_comparable(settings: "Settings") -> None:
     Raises:
         InputError: cubes, joint fine-tuning, or a tracker that is not installed.
     """
+    from scroll.data.sheets import need_sheets
     from scroll.errors import InputError
-    from scroll.sheets import need_sheets
-    from scroll.trackers import check_trackers
+    from scroll.training.trackers import check_trackers
 
     need_sheets(settings.data)
     check_trackers(settings)
@@ -104,8 +104,8 @@ def draw_where_missing(settings: "Settings") -> None:
 
 def compare(settings: "Settings", held_out: HeldOut, seeds: list[int]) -> str:
     """Train and score every seed; returns the table, which is also written into the run folder."""
-    from ensemble.comparison import as_markdown, table_rows
-    from scroll.files import write_json, write_text
+    from ensemble.review.comparison import as_markdown, table_rows
+    from scroll.runtime.files import write_json, write_text
 
     trainings: list[Training] = []
     for number, seed in enumerate(seeds, start=1):
@@ -125,7 +125,7 @@ def compare(settings: "Settings", held_out: HeldOut, seeds: list[int]) -> str:
 def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training, dict[str, Any]]":
     """One seed: both stages on all members, stage two on the best of them alone, all scored; and the score.json of the first run."""
     from ensemble.calibrate import calibrate
-    from ensemble.comparison import Training
+    from ensemble.review.comparison import Training
     from stage1_3d.train import train_stage1
     from stage2_2d.train import train_stage2
 
@@ -156,8 +156,8 @@ def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock
     from ensemble.calibrate import calibration_key
     from ensemble.predict import predict
     from ensemble.score import score_run
-    from scroll.files import read_mapping
-    from scroll.receipt import fingerprint, is_current, key_of, write_receipt
+    from scroll.runtime.files import read_mapping
+    from scroll.runtime.receipt import fingerprint, is_current, key_of, write_receipt
 
     output = _output(settings)
     how = [settings.ensemble.model_dump(), settings.preflight.model_dump(), calibration_key(settings)]
@@ -175,10 +175,10 @@ def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock
 def _candidates(settings: "Settings", score: dict[str, Any], fit: dict[str, Any]) -> "dict[str, Scored]":
     import numpy as np
 
-    from ensemble.comparison import Scored
+    from ensemble.review.comparison import Scored
     from ensemble.score import BLOCKS
-    from scroll.bounded import plain_file
-    from scroll.damage import reading
+    from scroll.runtime.bounded import plain_file
+    from scroll.runtime.reading import reading
 
     path = _output(settings) / BLOCKS
     with (
@@ -225,8 +225,8 @@ class Clock:
     """Wall and CPU seconds of each step of one seed, kept on disk: of the calls that wrote something, stopped ones included."""
 
     def __init__(self, path: Path) -> None:
-        from scroll.files import read_mapping
-        from scroll.stored import check_fields
+        from scroll.runtime.files import read_mapping
+        from scroll.runtime.json_fields import check_fields
 
         self.path = path
         self._steps: dict[str, dict[str, Any]] = read_mapping(path) if path.exists() else {}
@@ -240,7 +240,7 @@ class Clock:
     @contextmanager
     def step(self, name: str, folder: Path) -> Iterator[None]:
         """Time a step that writes below `folder`; one that found all of it done already keeps the time it has."""
-        from scroll.files import write_sealed
+        from scroll.runtime.files import write_sealed
 
         print(f"== {name}", flush=True)
         before = self._steps.get(name, {"wall_s": 0.0, "cpu_s": 0.0, "is_done": False})

@@ -14,9 +14,9 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.children import command_environment
-from scroll.command_line import STOPPED, TERMINATED, run_door
 from scroll.errors import InputError
+from scroll.runtime.children import command_environment
+from scroll.runtime.command_line import STOPPED, TERMINATED, run_door
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
-    from scroll.trackers import check_trackers
+    from scroll.training.trackers import check_trackers
 
     settings = load_run_settings(arguments.config, arguments.set)
     check_trackers(settings)
@@ -49,7 +49,7 @@ def main() -> None:
         ("phantom", ["scripts/make_phantom.py", *PHANTOM[settings.data.kind], "--out", str(root), *drawn]),
         ("stage one", ["-m", "stage1_3d.train", *config]),
         ("stage two", ["-m", "stage2_2d.train", *config]),
-        *([("joint fine-tuning", ["-m", "ensemble.joint", *config])] if settings.joint is not None else []),
+        *([("joint fine-tuning", ["-m", "ensemble.end_to_end.train", *config])] if settings.joint is not None else []),
         ("ensemble", ["-m", "ensemble.calibrate", *config]),
         ("prediction", ["ensemble/predict.py", *config, "--input", str(root / test), "--output", str(output),
                         "--submission", str(settings.run_dir / submission), "--truth", str(root / "heldout")]),

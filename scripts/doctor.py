@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
 from scroll.errors import InputError
+from scroll.runtime.command_line import run_door
 
 if TYPE_CHECKING:
-    from scroll.config import Settings
-    from scroll.fragments import Fragment
+    from scroll.config.schema import Settings
+    from scroll.data.fragments import Fragment
 
 SPARE_GIB = 1.0
 
@@ -43,12 +43,12 @@ def main() -> int:
 
 def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     """Lines that begin with "ok:" or "problem:"; heavy packages are never loaded."""
-    from ensemble.joint_settings import check_joint
-    from scroll.config_file import load_settings
-    from scroll.folds import check_buffer
-    from scroll.trackers import check_trackers
+    from ensemble.end_to_end.settings import check_joint
+    from scroll.config.reader import load_settings
+    from scroll.data.folds import check_buffer
+    from scroll.training.trackers import check_trackers
     from stage1_3d.network import check_member, check_views
-    from stage2_2d.model import check_stage2
+    from stage2_2d.network import check_stage2
 
     try:
         settings = load_settings(config, overrides)
@@ -70,7 +70,7 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
 
 
 def _check_shared_memory(settings: "Settings") -> None:
-    from scroll.shared_memory import check_shared_memory
+    from scroll.training.shared_memory import check_shared_memory
 
     for member in settings.stage1.members.values():
         check_shared_memory(member.training.loader, member.training.train_batch_size * math.prod(member.patch_size))
@@ -80,13 +80,13 @@ def _check_shared_memory(settings: "Settings") -> None:
 
 
 def _examine_data(settings: "Settings") -> Iterator[str]:
-    from scroll.fragments import training_fragments
+    from scroll.data.fragments import training_fragments
 
     is_sound = True
     try:
         if settings.data.kind == "cubes":
             from scripts import doctor_cubes
-            from scroll.cubes import training_cubes
+            from scroll.data.cubes import training_cubes
 
             sheets: list[Any] = training_cubes(settings.data)
             checks: tuple[Any, Any, Any] = (
@@ -96,7 +96,7 @@ def _examine_data(settings: "Settings") -> Iterator[str]:
             )
         elif settings.data.kind == "segments":
             from scripts import doctor_segments
-            from scroll.segments import find_segments
+            from scroll.data.segments import find_segments
 
             sheets = find_segments(settings.data.root / "train", settings.data, settings.data.train)
             checks = (
@@ -169,8 +169,8 @@ def _check_fragment(fragment: "Fragment") -> None:
 
 def _check_folds(settings: "Settings", fragments: "list[Fragment]") -> None:
     """Draw patches of every fold: they must fit into training and held-out rows, and none may look at held-out ones."""
-    from scroll.folds import check_no_leak, make_folds
-    from scroll.patches import draw
+    from scroll.data.folds import check_no_leak, make_folds
+    from scroll.data.patch_sampler import draw
 
     patches = {f"stage1.members.{name}": member.patch_size[1:] for name, member in settings.stage1.members.items()}
     patches["stage2"] = settings.stage2.patch_size

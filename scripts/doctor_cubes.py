@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scroll.data.labels import surface_label
 from scroll.errors import InputError
-from scroll.labels import surface_label
-from scroll.volumes import tiff_cube
+from scroll.volumes.tiff import cube as tiff_cube
 from scroll.volumes.voxel_size import is_same
 
 if TYPE_CHECKING:
-    from scroll.config import Settings
-    from scroll.cubes import Cube
+    from scroll.config.schema import Settings
+    from scroll.data.cubes import Cube
 
 SPARE_GIB = 1.0
 MAPS_A_CUBE = 2  # float16 bytes a voxel of each member's out-of-fold map, before compression
@@ -56,7 +56,7 @@ def check_folds(settings: "Settings", cubes: "list[Cube]") -> None:
     Raises:
         InputError: too few scrolls for so many folds.
     """
-    from scroll.folds import fold_numbers
+    from scroll.data.folds import fold_numbers
 
     fold_numbers(cubes, settings.folds)
 

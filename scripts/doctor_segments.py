@@ -8,8 +8,8 @@ import numpy as np
 from scroll.errors import InputError
 
 if TYPE_CHECKING:
-    from scroll.config import Settings
-    from scroll.segments import Segment
+    from scroll.config.schema import Settings
+    from scroll.data.segments import Segment
 
 SAMPLES = 1024
 LEAST_ON_CT = 0.95  # share of sampled places on the sheet with CT that is not 0
@@ -52,7 +52,7 @@ def check_segment(segment: "Segment") -> None:
 
 def _check_ct(segment: "Segment") -> None:
     """Most of the sheet must lie where there is CT: a masked volume is 0 outside the scroll, and so is another scroll's."""
-    from scroll.segments import at_level
+    from scroll.data.segments import at_level
 
     rows, columns = np.nonzero(segment.mask)
     if not len(rows):
@@ -82,9 +82,9 @@ def check_folds(settings: "Settings", segments: "list[Segment]") -> None:
     Raises:
         InputError: naming the fold and what does not fit.
     """
-    from scroll.folds import make_folds
-    from scroll.patches import draw
-    from stage1_3d.segment_boxes import Boxes, volumes_of
+    from scroll.data.folds import make_folds
+    from scroll.data.patch_sampler import draw
+    from stage1_3d.segments.boxes import Boxes, volumes_of
 
     volumes = volumes_of(segments)
     for fold in make_folds(segments, settings.folds):

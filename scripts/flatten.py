@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
-from scroll.command_numbers import number, whole
 from scroll.errors import InputError
+from scroll.runtime.command_line import run_door
+from scroll.runtime.command_numbers import number, whole
 
 if TYPE_CHECKING:
     from scroll.surfaces.sample import Source
     from scroll.surfaces.surface import Surface
     from scroll.volumes.volume import Volume
-    from stage1_3d.flatten_surface import Flattening
+    from stage1_3d.segments.flatten_surface import Flattening
 
 CACHE_BYTES = 512 * 2**20
 WAYS = ("layers", "max", "mean", "logsumexp", "topk")
@@ -37,12 +37,12 @@ def main() -> None:
         )
     if arguments.tile < 1 or arguments.tile % 128:
         raise InputError(f"--tile {arguments.tile}: expected a multiple of 128, such as 256")
-    from scroll.output_folder import FLATTENED
-    from scroll.run_lock import writing
-    from scroll.segments import check_in_volume
+    from scroll.data.segments import check_in_volume
+    from scroll.runtime.output_folder import FLATTENED
+    from scroll.runtime.run_lock import writing
     from scroll.surfaces import open_surface
     from scroll.surfaces.sample import Offsets
-    from stage1_3d.flatten_surface import Flattening, flatten_surface
+    from stage1_3d.segments.flatten_surface import Flattening, flatten_surface
 
     surface = open_surface(arguments.surface)
     ct, sources = opened_sources(arguments)
@@ -85,10 +85,10 @@ def predict_and_flatten(
         InputError: its networks know flattened stacks, not volumes.
     """
     from ensemble.check import load_run_settings
-    from ensemble.seen_boxes import prediction_about
-    from ensemble.whole_scroll import member_weights
-    from ensemble.whole_scroll_plan import Wish
-    from stage1_3d.flatten_on_the_fly import Tiling, flatten_on_the_fly
+    from ensemble.whole_scroll.plan import Wish
+    from ensemble.whole_scroll.run import member_weights
+    from ensemble.whole_scroll.training_boxes import prediction_about
+    from stage1_3d.segments.flatten_on_the_fly import Tiling, flatten_on_the_fly
 
     settings = load_run_settings(arguments.predict, arguments.set)
     if settings.data.kind == "fragments":
@@ -187,9 +187,9 @@ def opened_sources(arguments: argparse.Namespace) -> "tuple[Volume, dict[str, So
     Raises:
         InputError: a prediction without a name, a name given twice, or no telling where in the scroll a prediction lies.
     """
-    from scroll.damage import reading
-    from scroll.receipt import NAME, read_receipt
-    from scroll.segments import open_level
+    from scroll.data.segments import open_level
+    from scroll.runtime.reading import reading
+    from scroll.runtime.receipt import NAME, read_receipt
     from scroll.surfaces.sample import Source
     from scroll.volumes.place import check_cubes, place_named, words
     from scroll.volumes.related import place_among

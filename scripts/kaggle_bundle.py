@@ -12,7 +12,7 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.12"  # of the notebooks
@@ -42,9 +42,9 @@ def main() -> None:
         help="what 'pip freeze' says in the notebook, instead of the built-in list",
     )
     arguments = parser.parse_args()
-    from ensemble.bundle.pack import OWNER, SLUG, Wishes, make_bundle
-    from ensemble.bundle.stock import read_freeze
     from ensemble.check import load_run_settings
+    from ensemble.kaggle.pack import OWNER, SLUG, Wishes, make_bundle
+    from ensemble.kaggle.stock import read_freeze
     from scroll.errors import MissingInputError
 
     path = arguments.run / "settings.yaml"

@@ -8,18 +8,18 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
-from scroll.command_numbers import number, whole
 from scroll.phantom.settings import PRESETS
+from scroll.runtime.command_line import run_door
+from scroll.runtime.command_numbers import number, whole
 
 
 def main() -> None:
     """Read the command line and draw what is asked for."""
     arguments = read_arguments()
-    from scroll.files import write_text
-    from scroll.output_folder import PHANTOM
     from scroll.phantom.dataset import COMMAND_FILE
-    from scroll.run_lock import writing
+    from scroll.runtime.files import write_text
+    from scroll.runtime.output_folder import PHANTOM
+    from scroll.runtime.run_lock import writing
 
     with writing(arguments.out, PHANTOM):
         arguments.draw(arguments)

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
-from scroll.command_numbers import number, whole
+from scroll.runtime.command_line import run_door
+from scroll.runtime.command_numbers import number, whole
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ensemble.cube_predict import CubeRun
-    from scroll.cubes import Cube
+    from ensemble.surface.predict import CubeRun
+    from scroll.data.cubes import Cube
     from scroll.phantom.pairs import Pair
 
 METHODS = ("threshold", "chain", "tracing", "tracing and guessing", "stage two")
@@ -41,9 +41,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
-    from ensemble.cube_predict import CubeRun
-    from scroll.output_folder import PREDICTION
-    from scroll.run_lock import writing
+    from ensemble.surface.predict import CubeRun
+    from scroll.runtime.output_folder import PREDICTION
+    from scroll.runtime.run_lock import writing
 
     settings = load_run_settings(arguments.config, arguments.set)
     output = settings.run_dir / "pairs"
@@ -53,9 +53,9 @@ def main() -> None:
 
 def judge_all(cube_run: "CubeRun", arguments: argparse.Namespace) -> None:
     """Draw the pairs, predict and judge them, and print a table."""
-    from scroll.files import write_json
     from scroll.phantom.pairs import draw_pair
     from scroll.phantom.settings import mixed_scrolls
+    from scroll.runtime.files import write_json
 
     drawn = [
         draw_pair((arguments.seed, n), SIZE_VOX, arguments.spacing, settings=mixed_scrolls(SIZE_VOX)[-1])
@@ -71,9 +71,9 @@ def judge_all(cube_run: "CubeRun", arguments: argparse.Namespace) -> None:
 
 def written(cube_run: "CubeRun", pairs: "list[Pair]") -> "list[Cube]":
     """The pairs as test cubes in the competition's layout, below the run."""
-    from scroll.cubes import find_cubes, prepare
-    from scroll.files import write_text
+    from scroll.data.cubes import find_cubes, prepare
     from scroll.phantom.write import write_cube
+    from scroll.runtime.files import write_text
 
     root = cube_run.output / "data"
     rows = ["id,scroll_id", *(f"pair-{n:02d},pairs" for n in range(len(pairs)))]
@@ -87,9 +87,9 @@ def judged(cube_run: "CubeRun", cube: "Cube", pair: "Pair") -> dict[str, bool]:
     """Whether each method tells the two sheets of a pair apart where they touch."""
     from functools import partial
 
-    from ensemble.cube_candidates import CHAIN, ENSEMBLE
-    from scroll.metrics.resolved import resolved
-    from stage1_3d.cube_predict import predict_cube
+    from ensemble.surface.predictors import CHAIN, ENSEMBLE
+    from scroll.metrics.sheet_separation import resolved
+    from stage1_3d.cubes.predict import predict_cube
 
     members = list(cube_run.settings.stage1.members)
     for name in members:
@@ -112,9 +112,9 @@ def judged(cube_run: "CubeRun", cube: "Cube", pair: "Pair") -> dict[str, bool]:
 
 def sheets_of(cube_run: "CubeRun", cube: "Cube", is_mended: bool, is_guessed_too: bool = False) -> "NDArray[np.uint8]":
     """Every sheet under its own number, lifted as the run's fit says; also where it was guessed, if that is asked for."""
-    from ensemble.cube_candidates import HINT, SHEETS, STAGE2, Lift, LiftedSheets
-    from ensemble.lift_sheets import as_traced, numbered
-    from stage2_2d.sheet_stack import traced_sheets
+    from ensemble.surface.lift_sheets import as_traced, numbered
+    from ensemble.surface.predictors import HINT, SHEETS, STAGE2, Lift, LiftedSheets
+    from stage2_2d.surface.stack import traced_sheets
 
     lift = Lift(**cube_run.fit["rows"][STAGE2 if is_mended else SHEETS]["lift"])
     sheets = LiftedSheets(cube_run.where, lift, cube, is_mended).sheets()

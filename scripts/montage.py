@@ -12,8 +12,8 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
-from scroll.command_numbers import whole
+from scroll.runtime.command_line import run_door
+from scroll.runtime.command_numbers import whole
 
 
 def main() -> None:
@@ -28,10 +28,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="PNG to write; default <run>/montage.png")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
-    from ensemble.montage import labels_beside, montage_of, predicted_names
+    from ensemble.review.montage import labels_beside, montage_of, predicted_names
     from scroll.errors import InputError, MissingInputError
-    from scroll.output_folder import OLDER_PICTURE, PICTURE, check_file
     from scroll.report.montage import save_montage
+    from scroll.runtime.output_folder import OLDER_PICTURE, PICTURE, check_file
 
     path = arguments.run / "settings.yaml"
     if not path.is_file():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 from scroll.viewing.arguments import add_volumes
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="also write a PNG of the view, and close it again")
     arguments = parser.parse_args()
     from scroll.errors import MissingInputError
-    from scroll.output_folder import PICTURE, check_file
+    from scroll.runtime.output_folder import PICTURE, check_file
+    from scroll.viewing.layers import look_at_all
     from scroll.viewing.napari_layers import napari_layers
-    from scroll.viewing.shown import look_at_all
 
     shown = look_at_all(arguments.volumes, arguments.labels, arguments.voxel_um)
     try:
@@ -58,8 +58,8 @@ def _save(screenshot: "NDArray[np.uint8]", path: Path) -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    from scroll.files import written_aside
-    from scroll.output_folder import DRAWN_BY
+    from scroll.runtime.files import written_aside
+    from scroll.runtime.output_folder import DRAWN_BY
 
     about = PngInfo()
     for name, text in DRAWN_BY.items():

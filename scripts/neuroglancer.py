@@ -14,7 +14,7 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 from scroll.viewing.arguments import add_volumes
 
 PORT = 9600
@@ -28,9 +28,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=PORT, help="of the server (%(default)s)")
     parser.add_argument("--viewer", help="address of a Neuroglancer of your own")
     arguments = parser.parse_args()
+    from scroll.viewing.layers import look_at_all
     from scroll.viewing.neuroglancer import VIEWER, link, origin_of, state
     from scroll.viewing.server import VolumeServer
-    from scroll.viewing.shown import look_at_all
 
     shown = look_at_all(arguments.volumes, arguments.labels, arguments.voxel_um)
     viewer = arguments.viewer or VIEWER

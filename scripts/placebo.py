@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
-from scroll.command_numbers import number, whole
 from scroll.errors import InputError
+from scroll.runtime.command_line import run_door
+from scroll.runtime.command_numbers import number, whole
 
 if TYPE_CHECKING:
-    from ensemble.placebo.detectability import Planting
-    from scroll.config import Settings
+    from ensemble.controls.detectability import Planting
+    from scroll.config.schema import Settings
 
 
 def main() -> None:
@@ -54,9 +54,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
-    from ensemble.placebo.detectability import Planting
-    from scroll.output_folder import PREDICTION
-    from scroll.run_lock import writing
+    from ensemble.controls.detectability import Planting
+    from scroll.runtime.output_folder import PREDICTION
+    from scroll.runtime.run_lock import writing
 
     settings = load_run_settings(arguments.config, arguments.set)
     contrasts = read_contrasts(arguments.contrasts)
@@ -67,7 +67,7 @@ def main() -> None:
 
 def judge(settings: "Settings", arguments: argparse.Namespace, planting: "Planting | None") -> None:
     """Judge every fragment, print what stands out, and renew the report where there is one."""
-    from ensemble.placebo.study import study
+    from ensemble.controls.study import study
 
     command = shlex.join(["python", *sys.argv])
     print_found(study(settings, arguments.input, arguments.output, arguments.copies, planting, command))

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
-from scroll.command_numbers import number
+from scroll.runtime.command_line import run_door
+from scroll.runtime.command_numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scroll.config import Settings
+    from scroll.config.schema import Settings
     from scroll.planning.machine import Machine
     from scroll.planning.member_plan import MemberPlan
 
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from scroll.errors import InputError
-    from scroll.files import write_text
+    from scroll.runtime.files import write_text
 
     if arguments.document:
         from scripts.plan_document import document
@@ -63,12 +63,12 @@ def main() -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    from scroll.config_file import load_settings
-    from scroll.files import write_text
-    from scroll.output_folder import PLAN, check_file
+    from scroll.config.reader import load_settings
     from scroll.planning.machine import BY_SIZE, Machine, gpu_named
     from scroll.planning.overlay import plan_text
-    from stage1_3d.planned import plan_members
+    from scroll.runtime.files import write_text
+    from scroll.runtime.output_folder import PLAN, check_file
+    from stage1_3d.memory.plan import plan_members
 
     cards = [gpu_named(said) for said in arguments.gpu or BY_SIZE]
     settings = load_settings(arguments.config, arguments.set)
@@ -127,9 +127,9 @@ class Measured:
 
 def measured(settings: "Settings") -> Measured:
     """A few training patches of each member, cut and timed; nothing where there is no data here."""
+    from scroll.data.folds import make_folds
     from scroll.errors import InputError
-    from scroll.folds import make_folds
-    from stage1_3d.planned import legal_member
+    from stage1_3d.memory.plan import legal_member
     from stage1_3d.train import training_data
 
     if not any((settings.data.root / name).is_dir() for name in ("train", "train_images")):
@@ -177,8 +177,8 @@ def prediction_lines(
     settings: "Settings", plans: "Sequence[MemberPlan]", machine: "Machine", gigavoxels: float | None
 ) -> list[str]:
     """How much CT is predicted in the hours, and which members and views are kept for a given amount."""
-    from ensemble.time_budget import VIEWS, MemberCost
-    from ensemble.time_budget import plan as kept_in
+    from ensemble.time_budget.plan import VIEWS, MemberCost
+    from ensemble.time_budget.plan import plan as kept_in
     from scroll.errors import InputError
     from scroll.planning.prediction import gigavoxel_time, gigavoxels_in
     from scroll.planning.step_time import in_short

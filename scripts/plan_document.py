@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from scroll.config import Settings
-from scroll.config_file import load_settings
+from scroll.config.reader import load_settings
+from scroll.config.schema import Settings
 from scroll.planning.machine import BY_SIZE, GPUS, Machine
 from scroll.planning.member_plan import MemberPlan
 from scroll.planning.step_time import in_hours, in_seconds
-from stage1_3d.planned import plan_members
+from stage1_3d.memory.plan import plan_members
 
 CONFIGS = ("baseline", "exp001_3d", "exp002_swin", "exp001_full", "winner", "surface")
 FOLDER = Path(__file__).resolve().parent.parent / "configs"

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 
 if TYPE_CHECKING:
-    from ensemble.whole_scroll_plan import Wish
-    from scroll.config import Settings
+    from ensemble.whole_scroll.plan import Wish
+    from scroll.config.schema import Settings
     from scroll.shards.engines import Engine
     from scroll.shards.plan import Plan
-    from scroll.volumes.shard_output import ShardOutput
+    from scroll.volumes.sharded.output import ShardOutput
 
 FAILED = 3
 
@@ -33,8 +33,8 @@ def main() -> int:
     """Plan, predict, and say what failed."""
     arguments = read_arguments()
     from ensemble.check import load_run_settings
-    from ensemble.whole_scroll_plan import make_plan, recipe_of
-    from scroll.output_folder import LEDGER, SCROLL_PLAN, check_file, check_folder
+    from ensemble.whole_scroll.plan import make_plan, recipe_of
+    from scroll.runtime.output_folder import LEDGER, SCROLL_PLAN, check_file, check_folder
     from scroll.shards.drive import Part, run_part
     from scroll.shards.plan import write_plan
     from scroll.shards.status import read_status
@@ -125,7 +125,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
 def wish_of(arguments: argparse.Namespace, settings: "Settings") -> "Wish":
     """What the command line asks for."""
-    from ensemble.whole_scroll_plan import Wish
+    from ensemble.whole_scroll.plan import Wish
 
     level = settings.data.level if arguments.level is None else arguments.level
     grey_scale = None if arguments.grey is None else (arguments.grey[0], arguments.grey[1])
@@ -160,7 +160,7 @@ def current_plan(settings: "Settings", wish: "Wish", ledger: Path) -> "Plan":
     Raises:
         InputError: it was begun with other networks, settings or shards.
     """
-    from ensemble.whole_scroll_plan import key_of_wish, make_plan
+    from ensemble.whole_scroll.plan import key_of_wish, make_plan
     from scroll.shards.drive import claim
     from scroll.shards.ledger import PLAN
     from scroll.shards.plan import read_plan
@@ -180,7 +180,7 @@ def output_of(plan: "Plan", path: str, ledger: Path) -> "ShardOutput":
     """
     from scroll.errors import InputError, MissingInputError
     from scroll.shards.ledger import Ledger
-    from scroll.volumes.shard_output import create_output, open_output
+    from scroll.volumes.sharded.output import create_output, open_output
 
     # the ledger first: another part may begin now, and makes the output before its first line
     if next(Ledger(ledger, plan.key).lines("done", 0), None) is not None:

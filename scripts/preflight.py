@@ -12,8 +12,8 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
 from scroll.errors import InputError, MissingInputError
+from scroll.runtime.command_line import run_door
 
 
 def main() -> int:
@@ -24,12 +24,12 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="also leave <sheet>/preflight.json here")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
-    from ensemble.inputs import input_sheets
+    from ensemble.ink.inputs import input_sheets
     from ensemble.preflight import checked
-    from scroll.config_file import load_settings
-    from scroll.files import read_mapping
-    from scroll.output_folder import PREDICTION, check_folder
-    from scroll.sheets import need_sheets
+    from scroll.config.reader import load_settings
+    from scroll.data.sheets import need_sheets
+    from scroll.runtime.files import read_mapping
+    from scroll.runtime.output_folder import PREDICTION, check_folder
     from stage1_3d.train import reference_path
 
     settings = load_settings(arguments.config, arguments.set)

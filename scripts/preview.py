@@ -15,13 +15,13 @@ if not __package__:
 
 import numpy as np
 
-from scroll.command_line import run_door
-from scroll.command_numbers import whole
 from scroll.errors import InputError
+from scroll.runtime.command_line import run_door
+from scroll.runtime.command_numbers import whole
 
 if TYPE_CHECKING:
-    from scroll.config import AugmentSettings, Settings
-    from scroll.sample import Sample, Space
+    from scroll.config.schema import AugmentSettings, Settings
+    from scroll.data.sample import Sample, Space
 
 STAGE2 = "stage2"
 AXES = {"sheet": "depth and x", "stack": "channels and x", "scroll": "z and x"}
@@ -67,7 +67,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.count < 1:
         raise InputError(f"--count {arguments.count}: expected at least 1 patch")
-    from scroll.output_folder import OLDER_PICTURE, PICTURE, check_file
+    from scroll.runtime.output_folder import OLDER_PICTURE, PICTURE, check_file
     from stage1_3d.network import load_checked_settings
 
     settings = load_checked_settings(arguments.config, arguments.set)
@@ -95,7 +95,7 @@ def main() -> None:
 
 def stage1_patches(settings: "Settings", name: str) -> Any:
     """What a member is trained on in the first fold."""
-    from scroll.folds import make_folds
+    from scroll.data.folds import make_folds
     from stage1_3d.train import training_data
 
     data = training_data(settings)
@@ -108,11 +108,11 @@ def stage2_patches(settings: "Settings") -> Any:
     Raises:
         InputError: a network that is none, or stage one's predictions are not there.
     """
-    from scroll.folds import make_folds
-    from scroll.sheets import training_sheets
-    from stage2_2d.dataset import StackPatches
-    from stage2_2d.model import check_stage2
-    from stage2_2d.stack import read_stack
+    from scroll.data.folds import make_folds
+    from scroll.data.sheets import training_sheets
+    from stage2_2d.ink.dataset import StackPatches
+    from stage2_2d.ink.stack import read_stack
+    from stage2_2d.network import check_stage2
     from stage2_2d.train import oof_folders
 
     check_stage2(settings.stage2)
@@ -124,8 +124,8 @@ def stage2_patches(settings: "Settings") -> Any:
 
 
 def _picture(out: Path, name: str, patches: Patches, augment: "AugmentSettings", count: int) -> None:
-    from scroll.augment import NOTHING, augmented
-    from scroll.patches import draw
+    from scroll.data.augment.augment import NOTHING, augmented
+    from scroll.data.patch_sampler import draw
     from scroll.report.contact_sheet import contact_sheet, view
 
     alone = switched_on(augment, patches.space)
@@ -149,7 +149,7 @@ def _picture(out: Path, name: str, patches: Patches, augment: "AugmentSettings",
 
 def switched_on(augment: "AugmentSettings", space: "Space") -> list[str]:
     """The augmentations that change something in this space, in the order of the settings."""
-    from scroll.sample import Space
+    from scroll.data.sample import Space
 
     idle = {"across_sheets"}  # only widens what others may do
     if space is not Space.SHEET:
@@ -161,8 +161,8 @@ def switched_on(augment: "AugmentSettings", space: "Space") -> list[str]:
 
 def looks(patches: Patches, n: int, augment: "AugmentSettings", setting: str) -> "Sample":
     """Patch n changed by one augmentation alone, as strongly as its setting allows; depth jitter as it is drawn."""
-    from scroll.augment import NOTHING, augmented
-    from scroll.patches import draw
+    from scroll.data.augment.augment import NOTHING, augmented
+    from scroll.data.patch_sampler import draw
 
     strength = 1.0 if setting in CHANCES else getattr(augment, setting)
     alone = NOTHING.model_copy(update={"across_sheets": augment.across_sheets, setting: strength})

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
-from scroll.command_numbers import whole
+from scroll.runtime.command_line import run_door
+from scroll.runtime.command_numbers import whole
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from scroll.config import Settings
-    from scroll.sheets import Sheet
-    from scroll.window import Prediction
+    from scroll.config.schema import Settings
+    from scroll.data.sheets import Sheet
+    from scroll.inference.sliding_window import Prediction
 
 ROUNDING = 2**-10  # maps are float16: half of its step just below 1, and as much again for another machine's sums
 
@@ -50,8 +50,8 @@ def replay(folder: Path, rows: int, first: int | None) -> dict[str, Any]:
     import numpy as np
 
     from scroll.errors import InputError
-    from scroll.maps import open_map
-    from scroll.receipt import made_by, read_receipt
+    from scroll.inference.prediction_store import open_map
+    from scroll.runtime.receipt import made_by, read_receipt
 
     hint = "give the folder of one prediction, such as runs/demo/stage1/unet3d/oof/1"
     receipt = read_receipt(folder, hint)
@@ -90,8 +90,8 @@ def _largest_difference(before: "NDArray[np.float32]", now: "NDArray[np.float32]
 
 def _check(folder: Path, receipt: dict[str, Any]) -> None:
     """Refuse what cannot be compared: not a network's, an older receipt, weights that are gone or exchanged."""
-    from scroll.current_weights import check_weights, weights_here
     from scroll.errors import InputError, MissingInputError
+    from scroll.inference.current_weights import check_weights, weights_here
 
     if not receipt.get("weights"):
         raise InputError(
@@ -112,7 +112,7 @@ def _check(folder: Path, receipt: dict[str, Any]) -> None:
 
 def _run_of(receipt: dict[str, Any]) -> "tuple[Settings, str]":
     """Settings of the run, and which part of it ("stage1", "stage2", "joint") the weights belong to."""
-    from scroll.config_file import load_settings
+    from scroll.config.reader import load_settings
     from scroll.errors import MissingInputError
 
     weights = Path(next(iter(receipt["weights"])))
@@ -165,11 +165,11 @@ def _sheet(settings: "Settings", receipt: dict[str, Any]) -> "Any":
     source = Path(receipt["source"])
     data = settings.data.model_copy(update={"normal_sign": receipt["normal_sign"]})
     if data.kind == "segments":
-        from scroll.segments import Segment
+        from scroll.data.segments import Segment
 
         sheet: Any = Segment(receipt["fragment"], source, data)
     else:
-        from scroll.fragments import Fragment
+        from scroll.data.fragments import Fragment
 
         sheet = Fragment(receipt["fragment"], source, data)
         sheet = replace(sheet, is_flipped=receipt["is_flipped"], shift_layers=receipt["shift_layers"])
@@ -181,15 +181,15 @@ def _sheet(settings: "Settings", receipt: dict[str, Any]) -> "Any":
 
 
 def _predictor(settings: "Settings", stage: str, sheet: "Sheet", folder: Path) -> "Any":
+    from stage2_2d.ink.stack import read_stack
     from stage2_2d.predict import predictor_of
-    from stage2_2d.stack import read_stack
     from stage2_2d.train import oof_folders
 
     is_oof = folder.parent.name == "oof"
     folders = oof_folders(settings, sheet.id) if is_oof else {n: folder.parent / n for n in settings.stage1.sources}
     stack = read_stack(settings.stage1, sheet, folders, "predict them again")
     if stage == "joint":
-        from ensemble.joint_predict import joint_predictor
+        from ensemble.end_to_end.predict import joint_predictor
 
         return joint_predictor(settings, sheet, stack, "")  # type: ignore[arg-type]
     return predictor_of(settings, stack, "")
@@ -198,9 +198,9 @@ def _predictor(settings: "Settings", stage: str, sheet: "Sheet", folder: Path) -
 def _cube(settings: "Settings", receipt: dict[str, Any]) -> "tuple[int, int, Prediction]":
     from functools import partial
 
-    from scroll.cubes import prepare, training_cubes
+    from scroll.data.cubes import prepare, training_cubes
     from scroll.errors import MissingInputError
-    from stage1_3d.cube_predict import prediction_of
+    from stage1_3d.cubes.predict import prediction_of
     from stage1_3d.predict import load_forward
 
     cube = next((cube for cube in training_cubes(settings.data) if cube.id == receipt["cube"]), None)
@@ -212,10 +212,10 @@ def _cube(settings: "Settings", receipt: dict[str, Any]) -> "tuple[int, int, Pre
 
 
 def _volume(settings: "Settings", receipt: dict[str, Any]) -> "tuple[int, int, Prediction]":
+    from scroll.data.segments import Segment
     from scroll.errors import InputError
-    from scroll.segments import Segment
-    from stage1_3d.segment_boxes import volumes_of
-    from stage1_3d.segment_predict import prediction_of, wanted_blocks
+    from stage1_3d.segments.boxes import volumes_of
+    from stage1_3d.segments.predict import prediction_of, wanted_blocks
 
     data = settings.data.model_copy(update={"normal_sign": receipt["normal_sign"]})
     traced = volumes_of([Segment(Path(path).name, Path(path), data) for path in receipt["source"]])[0]

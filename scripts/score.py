@@ -15,17 +15,17 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scroll.bounded import MOST_UNKNOWN_BYTES, most_tiff_bytes, read_entry
-from scroll.command_line import run_door
-from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
-from scroll.output_folder import SCORES, check_file
-from scroll.processes import single_threaded_processes, usable_cores
+from scroll.runtime.bounded import MOST_UNKNOWN_BYTES, most_tiff_bytes, read_entry
+from scroll.runtime.command_line import run_door
+from scroll.runtime.output_folder import SCORES, check_file
+from scroll.runtime.processes import single_threaded_processes, usable_cores
+from scroll.runtime.reading import reading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scroll.metrics.atlas import Entry
+    from scroll.metrics.error_map import Entry
     from scroll.metrics.leaderboard import SurfaceScore
 
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
@@ -178,7 +178,7 @@ def _unpacked(found: Found, folder: Path, most_bytes: int) -> Path:
 
 def score_all(pairs: Sequence[Pair], jobs: int) -> list[Scored]:
     """Score every pair, `jobs` at a time in processes of one thread each."""
-    from scroll.progress import progress
+    from scroll.runtime.progress import progress
 
     with progress("score", len(pairs), "volume") as advance, _processes(min(jobs, len(pairs))) as pool:
         scored = []
@@ -207,7 +207,7 @@ def score_pair(pair: Pair) -> Scored:
         raise InputError(f"{pair.pred} against {pair.label}: {error}") from None
     if pair.atlas_limit is None:
         return Scored(pair.name, score_masks(*known), None)
-    from scroll.metrics.atlas import atlas
+    from scroll.metrics.error_map import atlas
 
     return Scored(pair.name, score_masks(*known), atlas(*known, limit=pair.atlas_limit))
 
@@ -236,7 +236,7 @@ def _volumes(pair: Pair) -> "tuple[NDArray[Any], NDArray[Any]]":
 
 def table(scored: Sequence[Scored]) -> list[str]:
     """Lines of text: a volume each, the mean, and the atlases."""
-    from scroll.metrics.atlas import as_table
+    from scroll.metrics.error_map import as_table
     from scroll.metrics.leaderboard import mean_score
 
     width = max(len("volume"), *(len(one.name) for one in scored))
@@ -254,8 +254,8 @@ def table(scored: Sequence[Scored]) -> list[str]:
 
 
 def _write(path: Path, scored: Sequence[Scored]) -> None:
-    from scroll.files import write_json
     from scroll.metrics.leaderboard import mean_score
+    from scroll.runtime.files import write_json
 
     volumes = []
     for one in scored:

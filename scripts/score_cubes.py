@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
-from scroll.command_numbers import number, whole
-from scroll.processes import in_order, usable_cores
+from scroll.runtime.command_line import run_door
+from scroll.runtime.command_numbers import number, whole
+from scroll.runtime.processes import in_order, usable_cores
 
 if TYPE_CHECKING:
     from scripts.score import Scored
-    from scroll.config import Settings
-    from scroll.cubes import Cube
+    from scroll.config.schema import Settings
+    from scroll.data.cubes import Cube
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from scripts.score import table
-    from scroll.config_file import load_settings
+    from scroll.config.reader import load_settings
 
     settings = load_settings(arguments.config, arguments.set)
     for name in settings.stage1.members:
@@ -48,9 +48,9 @@ def score_member(settings: "Settings", name: str, threshold: float, jobs: int = 
         MissingInputError: one of them was not made.
         InputError: the run is not on cubes, or a cube or the weights were changed since it was predicted.
     """
-    from scroll.cubes import training_cubes
+    from scroll.data.cubes import training_cubes
     from scroll.errors import InputError
-    from scroll.progress import progress
+    from scroll.runtime.progress import progress
 
     if settings.data.kind != "cubes":
         raise InputError(f"data.kind is {settings.data.kind}: only cubes have a surface score; see ensemble/predict.py")
@@ -67,11 +67,11 @@ def score_member(settings: "Settings", name: str, threshold: float, jobs: int = 
 def score_cube(folder: Path, threshold: float, cube: "Cube") -> "Scored":
     """The score of <folder>/<cube>/prob.zarr where it is at least `threshold`."""
     from scripts.score import Scored
-    from scroll.current_weights import check_weights
     from scroll.errors import InputError
-    from scroll.maps import open_map
+    from scroll.inference.current_weights import check_weights
+    from scroll.inference.prediction_store import open_map
     from scroll.metrics.leaderboard import leaderboard_score
-    from scroll.receipt import read_receipt
+    from scroll.runtime.receipt import read_receipt
     from scroll.volumes import open_volume
 
     hint = "run 'make stage1 CONFIG=...' first"

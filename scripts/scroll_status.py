@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 
 if TYPE_CHECKING:
     from scroll.shards.ledger import Ledger
-    from scroll.volumes.shard_output import ShardOutput
+    from scroll.volumes.sharded.output import ShardOutput
 
 SHOWN = 20  # damaged shards that are named
 
@@ -34,7 +34,7 @@ def main() -> int:
     from scroll.errors import InputError, MissingInputError
     from scroll.shards.ledger import PLAN, Ledger
     from scroll.shards.status import read_status
-    from scroll.volumes.shard_output import open_output
+    from scroll.volumes.sharded.output import open_output
     from scroll.volumes.url import path_or_url
 
     beside = arguments.output.with_name(f"{arguments.output.name}.ledger")

@@ -12,7 +12,7 @@ from importlib import import_module
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -22,8 +22,8 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 MEMBER = "<member>"
 HEAD = """# Every setting
 
-Made by `python scripts/settings_document.py` from the descriptions beside the settings (`scroll/config.py`,
-`scroll/config_training.py`, and each network); never by hand.
+Made by `python scripts/settings_document.py` from the descriptions beside the settings (`scroll/config/schema.py`,
+`scroll/config/training.py`, and each network); never by hand.
 
 - A configuration is one YAML. What it does not say has the default below. An unknown key is an error that says what was probably meant.
 - `extends: demo.yaml` takes another configuration, beside this one, as the start. Mappings are merged; lists are replaced whole.
@@ -49,7 +49,7 @@ BOUNDS = {"Gt": ("gt", "above"), "Ge": ("ge", "from"), "Lt": ("lt", "below"), "L
 def main() -> None:
     """Write docs/settings.md."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    from scroll.files import write_text
+    from scroll.runtime.files import write_text
 
     write_text(DOCUMENT, document())
     print(f"document: {DOCUMENT}")
@@ -57,7 +57,7 @@ def main() -> None:
 
 def document() -> str:
     """The whole page as Markdown: the groups of a configuration, outer before inner, then each network's options."""
-    from scroll.config import Settings
+    from scroll.config.schema import Settings
 
     places: dict[type[BaseModel], list[str]] = {}
     _find(Settings, "", places)
@@ -82,7 +82,7 @@ def _find(group: "type[BaseModel]", where: str, places: "dict[type[BaseModel], l
 def networks() -> "Iterator[tuple[str, type[BaseModel]]]":
     """Title and options of each network of both stages."""
     from stage1_3d.models import NETWORKS
-    from stage2_2d.model import SMP_DECODERS, SegformerOptions, SmpOptions
+    from stage2_2d.network import SMP_DECODERS, SegformerOptions, SmpOptions
 
     for name, module in NETWORKS.items():
         yield f"`stage1.members.{MEMBER}.options` of {name}", import_module(module).Options

@@ -17,7 +17,7 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 
 
 def main() -> int:
@@ -38,7 +38,7 @@ def main() -> int:
 
 def finished(folder: Path) -> int:
     """Print what has a receipt, and maps with files lost or cut off; returns how many of those there are."""
-    from scroll.manifest import is_whole, zarrs_below
+    from scroll.runtime.manifest import is_whole, zarrs_below
 
     receipts = sorted(path.parent for path in folder.rglob("receipt.json") if ".part" not in str(path))
     for path in receipts:
@@ -55,7 +55,7 @@ def finished(folder: Path) -> int:
 
 def verified(folder: Path) -> int:
     """Read everything; print what is damaged and what is to be done; returns how many things are."""
-    from scroll.read_back import looked_at, strike_out
+    from scroll.inference.read_back import looked_at, strike_out
 
     sound, unknown, damaged = 0, 0, 0
     for found in looked_at(folder):

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
-from scroll.command_numbers import number
-from scroll.processes import usable_cores
+from scroll.runtime.command_line import run_door
+from scroll.runtime.command_numbers import number
+from scroll.runtime.processes import usable_cores
 
 if TYPE_CHECKING:
-    from scroll.config import MemberSettings, Settings
-    from scroll.trial import Memory
-    from scroll.tuning import Setting, Trial, Tuned
+    from scroll.config.schema import MemberSettings, Settings
+    from scroll.planning.measured_step import Memory
+    from scroll.planning.tuning import Setting, Trial, Tuned
 
 FREE_SHARE = 0.1  # of all RAM that is to stay free
 
@@ -69,10 +69,10 @@ def _tune(arguments: argparse.Namespace) -> None:
     import torch
 
     from scroll.errors import InputError
-    from scroll.files import write_text
-    from scroll.output_folder import TUNED, check_file
-    from scroll.trial import memory
-    from scroll.tuning_report import table, tuned_text
+    from scroll.planning.measured_step import memory
+    from scroll.planning.tuning_report import table, tuned_text
+    from scroll.runtime.files import write_text
+    from scroll.runtime.output_folder import TUNED, check_file
     from stage1_3d.network import load_checked_settings
 
     settings = load_checked_settings(arguments.config, arguments.set)
@@ -97,10 +97,10 @@ def tune_member(
     settings: "Settings", name: str, arguments: argparse.Namespace, room: "Memory", scratch: Path
 ) -> "Tuned":
     """Go through the phases with one member on the first fold; all that is written goes below `scratch`."""
-    from scroll.folds import make_folds
-    from scroll.trial import run_trial
-    from scroll.tuning import Bounds, tune
-    from scroll.tuning_report import table
+    from scroll.data.folds import make_folds
+    from scroll.planning.measured_step import run_trial
+    from scroll.planning.tuning import Bounds, tune
+    from scroll.planning.tuning_report import table
     from stage1_3d.train import member_task, training_data
 
     own = _only(settings, name, scratch)
@@ -132,7 +132,7 @@ def tune_member(
 
 def wish_of(member: "MemberSettings") -> "Setting":
     """What the configuration asks for."""
-    from scroll.tuning import Setting
+    from scroll.planning.tuning import Setting
 
     training, loader = member.training, member.training.loader
     return Setting(

@@ -14,7 +14,7 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="the competition's data: test.csv and test_images/<id>.tif, or for ink test/<id>/ (or the folder test itself)",
     )
     options = parser.parse_args(arguments)
-    from ensemble.surface_submission import WARNING
-    from ensemble.validation import validate
+    from ensemble.review.validation import validate
+    from ensemble.surface.submission import WARNING
 
     lines, masks = validate(options.submission, options.test)
     faults = sum(not line.startswith(WARNING) for line in lines)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from scroll.augment import check_augment
-from scroll.config import DataSettings, MemberSettings, Settings
-from scroll.config_file import in_plain_words, load_settings
+from scroll.config.reader import in_plain_words, load_settings
+from scroll.config.schema import DataSettings, MemberSettings, Settings
+from scroll.data.augment.augment import check_augment
+from scroll.data.folds import check_buffer
+from scroll.data.sample import Space
 from scroll.errors import InputError
-from scroll.folds import check_buffer
-from scroll.sample import Space
-from stage1_3d.flatten import depth_window
+from stage1_3d.fragments.flatten import depth_window
 from stage1_3d.models import NETWORKS
 
 if TYPE_CHECKING:

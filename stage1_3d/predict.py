@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import nn
 
-from scroll.checkpoint import load_weights, trained_weights
-from scroll.config import Settings
-from scroll.folds import Fold, Rows
-from scroll.fragments import Fragment
-from scroll.inference import device, mean_of
-from scroll.maps import RowWriter, open_map
-from scroll.progress import progress
-from scroll.receipt import file_hash, is_current, key_of, write_receipt
-from scroll.sheets import looked_at
-from scroll.window import Forward, Prediction, Sweep
-from stage1_3d.flatten import depth_window, flattened
+from scroll.config.schema import Settings
+from scroll.data.folds import Fold, Rows
+from scroll.data.fragments import Fragment
+from scroll.data.sheets import looked_at
+from scroll.inference.fold_ensemble import device, mean_of
+from scroll.inference.prediction_store import RowWriter, open_map
+from scroll.inference.sliding_window import Forward, Prediction, Sweep
+from scroll.runtime.progress import progress
+from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
+from scroll.training.checkpoint import load_weights, trained_weights
+from stage1_3d.fragments.flatten import depth_window, flattened
 from stage1_3d.network import about_network, build_network
 
 if TYPE_CHECKING:

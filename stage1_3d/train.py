@@ -7,20 +7,20 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor, nn
 
-    from scroll.config import MemberSettings, Settings
-    from scroll.fit import LossOf, Task
-    from scroll.folds import Fold
-    from scroll.successor import Planned
-    from stage1_3d.cube_data import CubeData
-    from stage1_3d.fragment_data import FragmentData
-    from stage1_3d.segment_data import SegmentData
+    from scroll.config.schema import MemberSettings, Settings
+    from scroll.data.folds import Fold
+    from scroll.training.loop import LossOf, Task
+    from scroll.training.successor import Planned
+    from stage1_3d.cubes.data import CubeData
+    from stage1_3d.fragments.data import FragmentData
+    from stage1_3d.segments.data import SegmentData
 
     Data = FragmentData | SegmentData | CubeData
 
@@ -38,8 +38,8 @@ def main() -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, such as data.bin_yx=2"
     )
     arguments = parser.parse_args()
-    from scroll.output_folder import RUN
-    from scroll.run_lock import writing
+    from scroll.runtime.output_folder import RUN
+    from scroll.runtime.run_lock import writing
     from stage1_3d.network import load_checked_settings
 
     settings = load_checked_settings(arguments.config, arguments.set)
@@ -53,12 +53,12 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     Raises:
         InputError: a name in `only` is no member, a tracker is not installed, or the data is not as expected.
     """
-    from scroll.config_file import save_run_settings
+    from scroll.config.reader import save_run_settings
+    from scroll.data.folds import make_folds
     from scroll.errors import InputError
-    from scroll.folds import make_folds
-    from scroll.inference import is_main_process
-    from scroll.successor import say_what_is_trained_again
-    from scroll.trackers import check_trackers
+    from scroll.inference.fold_ensemble import is_main_process
+    from scroll.training.successor import say_what_is_trained_again
+    from scroll.training.trackers import check_trackers
 
     check_trackers(settings)
     unknown = set(only) - set(settings.stage1.members)
@@ -90,9 +90,9 @@ def write_reference(settings: "Settings", data: "Data") -> None:
     have no layers that could run the other way.
     """
     from scroll.errors import InputError
-    from scroll.files import kept_json, remove, write_sealed
-    from scroll.preflight import training_reference
-    from scroll.receipt import key_of
+    from scroll.preflight.training_span import training_reference
+    from scroll.runtime.files import kept_json, remove, write_sealed
+    from scroll.runtime.receipt import key_of
 
     if settings.data.kind == "cubes":
         return
@@ -114,28 +114,28 @@ def write_reference(settings: "Settings", data: "Data") -> None:
 def training_data(settings: "Settings") -> "Data":
     """What stage one trains on, by `data.kind`."""
     if settings.data.kind == "cubes":
-        from stage1_3d.cube_data import CubeData
+        from stage1_3d.cubes.data import CubeData
 
         return CubeData(settings)
     if settings.data.kind == "segments":
-        from stage1_3d.segment_data import SegmentData
+        from stage1_3d.segments.data import SegmentData
 
         return SegmentData(settings)
-    from stage1_3d.fragment_data import FragmentData
+    from stage1_3d.fragments.data import FragmentData
 
     return FragmentData(settings)
 
 
 def train_member(settings: "Settings", name: str, data: "Data", fold: "Fold") -> Path:
     """Train one member on one fold; returns the path of its weights. Does nothing where that is already done."""
-    from scroll.fit import fit
+    from scroll.training.loop import fit
 
     return fit(member_task(settings, name, data, fold), settings.stage1.members[name].training)
 
 
 def planned(settings: "Settings", name: str, data: "Data", fold: "Fold") -> "Planned":
     """What one member is trained as on one fold."""
-    from scroll.successor import Planned
+    from scroll.training.successor import Planned
 
     member = settings.stage1.members[name]
     return Planned(
@@ -149,7 +149,7 @@ def member_task(settings: "Settings", name: str, data: "Data", fold: "Fold") -> 
     """What is fitted when one member is trained on one fold; the network is built, and seeded."""
     import torch
 
-    from scroll.fit import Task
+    from scroll.training.loop import Task
     from stage1_3d.network import about_network, build_network
 
     member = settings.stage1.members[name]
@@ -186,7 +186,7 @@ def loss_of(member: "MemberSettings") -> "LossOf":
 
     A network that is supervised deeply gives in training a list of logits (B, 1, Z, Y, X), finest first; each is pooled alike.
     """
-    from scroll.losses import loss_of_heads, pool_depth
+    from scroll.training.losses import loss_of_heads, pool_depth
 
     def loss(model: "nn.Module", batch: "dict[str, Tensor]") -> "Tensor":
         output = model(batch["ct"])
@@ -200,7 +200,7 @@ def loss_of(member: "MemberSettings") -> "LossOf":
 
 def member_key(settings: "Settings", member: "MemberSettings", data: list[str], fold: "Fold") -> str:
     """Hash of all that decides a member's weights; loading speed and checkpoint rhythm do not."""
-    from scroll.receipt import key_of
+    from scroll.runtime.receipt import key_of
 
     deciding = member.model_dump(mode="json", exclude={"training"}) | {"training": member.training.deciding()}
     return key_of([settings.seed, deciding, data, fold.number, fold.held_out, fold.closed])

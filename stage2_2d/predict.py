@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from scroll.checkpoint import load_weights, trained_weights
-from scroll.config import Settings
-from scroll.folds import Fold, Rows
-from scroll.inference import device, mean_of
-from scroll.maps import RowWriter
-from scroll.progress import progress
-from scroll.receipt import file_hash, is_current, key_of, write_receipt
-from scroll.sheets import Sheet, looked_at
-from scroll.window import Forward, Prediction, Read, Sweep
-from stage2_2d.model import about_network, build_network
-from stage2_2d.stack import Stack
+from scroll.config.schema import Settings
+from scroll.data.folds import Fold, Rows
+from scroll.data.sheets import Sheet, looked_at
+from scroll.inference.fold_ensemble import device, mean_of
+from scroll.inference.prediction_store import RowWriter
+from scroll.inference.sliding_window import Forward, Prediction, Read, Sweep
+from scroll.runtime.progress import progress
+from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
+from scroll.training.checkpoint import load_weights, trained_weights
+from stage2_2d.ink.stack import Stack
+from stage2_2d.network import about_network, build_network
 
 
 def predict_out_of_fold(settings: Settings, fragment: Sheet, stack: Stack, folds: Sequence[Fold]) -> None:

@@ -7,18 +7,18 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor, nn
 
-    from scroll.config import Settings, Stage2Settings
-    from scroll.fit import LossOf
-    from scroll.folds import Fold
-    from scroll.sheets import Sheet
-    from stage2_2d.stack import Stack
+    from scroll.config.schema import Settings, Stage2Settings
+    from scroll.data.folds import Fold
+    from scroll.data.sheets import Sheet
+    from scroll.training.loop import LossOf
+    from stage2_2d.ink.stack import Stack
 
 
 def main() -> None:
@@ -33,9 +33,9 @@ def main() -> None:
         help="override a setting, such as stage2.training.steps=200",
     )
     arguments = parser.parse_args()
-    from scroll.config_file import load_settings
-    from scroll.output_folder import RUN
-    from scroll.run_lock import writing
+    from scroll.config.reader import load_settings
+    from scroll.runtime.output_folder import RUN
+    from scroll.runtime.run_lock import writing
 
     settings = load_settings(arguments.config, arguments.set)
     with writing(settings.run_dir, RUN, is_training=True):
@@ -49,20 +49,20 @@ def train_stage2(settings: "Settings") -> None:
         MissingInputError: a member's out-of-fold prediction is not there; the line names `make stage1`.
         InputError: bands of rows with too narrow a buffer, or the data is not as expected.
     """
-    from scroll.config_file import save_run_settings
-    from scroll.folds import check_buffer, make_folds
-    from scroll.inference import is_main_process
-    from scroll.sheets import training_sheets
-    from scroll.trackers import check_trackers
-    from stage2_2d.model import check_stage2
+    from scroll.config.reader import save_run_settings
+    from scroll.data.folds import check_buffer, make_folds
+    from scroll.data.sheets import training_sheets
+    from scroll.inference.fold_ensemble import is_main_process
+    from scroll.training.trackers import check_trackers
+    from stage2_2d.ink.stack import read_stack
+    from stage2_2d.network import check_stage2
     from stage2_2d.predict import predict_out_of_fold
-    from stage2_2d.stack import read_stack
 
     check_stage2(settings.stage2)
     check_trackers(settings)
     check_buffer(settings)
     if settings.data.kind == "cubes":
-        from stage2_2d.sheet_train import train_on_sheets
+        from stage2_2d.surface.train import train_on_sheets
 
         train_on_sheets(settings)
         return
@@ -85,10 +85,10 @@ def train_fold(settings: "Settings", fragments: "Sequence[Sheet]", stacks: "list
     """Train one fold; returns the path of its weights. Does nothing where that is already done."""
     import torch
 
-    from scroll.fit import Task, fit
-    from scroll.receipt import key_of
-    from stage2_2d.dataset import StackPatches
-    from stage2_2d.model import about_network, build_network
+    from scroll.runtime.receipt import key_of
+    from scroll.training.loop import Task, fit
+    from stage2_2d.ink.dataset import StackPatches
+    from stage2_2d.network import about_network, build_network
 
     stage2, channels = settings.stage2, stacks[0].channels.shape[0]
     seed = settings.seed * 1000 + stage2.seed * 100 + fold.number + 50
@@ -124,7 +124,7 @@ def train_fold(settings: "Settings", fragments: "Sequence[Sheet]", stacks: "list
 
 def loss_of(stage2: "Stage2Settings") -> "LossOf":
     """The loss of stage two, on logits (B, Y, X)."""
-    from scroll.losses import loss_terms
+    from scroll.training.losses import loss_terms
 
     def loss(model: "nn.Module", batch: "dict[str, Tensor]") -> "Tensor":
         return loss_terms(model(batch["stack"]).squeeze(1), batch, stage2.loss)

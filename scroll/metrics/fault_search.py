@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import find_objects
 
-from scroll.compiled import njit
-from scroll.metrics import betti, voi
-from scroll.metrics.connected import connected_components
+from scroll.metrics import voi
+from scroll.metrics.betti_matching import betti
+from scroll.metrics.betti_matching.connected import connected_components
+from scroll.metrics.betti_matching.tunnel_matching import unmatched_tunnels
 from scroll.metrics.topology import octant_counts
-from scroll.metrics.tunnel_matching import unmatched_tunnels
+from scroll.runtime.compiled import njit
 
 BoolVolume = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint32]

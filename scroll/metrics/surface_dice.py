@@ -43,7 +43,7 @@ def surface_dice(pred: BoolVolume, truth: BoolVolume, tolerance_vox: float = 2.0
 
 def matched_histograms(pred: BoolVolume, truth: BoolVolume, tolerance_vox: float) -> npt.NDArray[np.int64]:
     """Border corners by code, (2, 2, 256): [prediction, truth] x [beyond the tolerance from the other, within it]."""
-    from scroll.metrics import corner_codes
+    from scroll.metrics.betti_matching import corner_codes
 
     words = [corner_codes.pack(pred), corner_codes.pack(truth)]
     corners = [corner_codes.border(packed) for packed in words]
@@ -57,7 +57,7 @@ def matched_histograms(pred: BoolVolume, truth: BoolVolume, tolerance_vox: float
 
 
 def _within(corners: npt.NDArray[np.uint64], tolerance_vox: float, width: int) -> npt.NDArray[np.uint64]:
-    from scroll.metrics import corner_codes
+    from scroll.metrics.betti_matching import corner_codes
 
     if tolerance_vox <= STENCIL_REACH_VOX:
         return corner_codes.dilate(corners, corner_codes.ball_half_widths(tolerance_vox))

@@ -12,10 +12,10 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from scroll.metrics.betti import betti_numbers
-from scroll.metrics.cavity_matching import matched_cavities
-from scroll.metrics.component_matching import matched_components
-from scroll.metrics.tunnel_matching import matched_tunnels
+from scroll.metrics.betti_matching.betti import betti_numbers
+from scroll.metrics.betti_matching.cavity_matching import matched_cavities
+from scroll.metrics.betti_matching.component_matching import matched_components
+from scroll.metrics.betti_matching.tunnel_matching import matched_tunnels
 
 BoolVolume = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]

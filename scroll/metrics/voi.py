@@ -6,8 +6,8 @@ Source: Meila 2003, "Comparing clusterings by the variation of information"; sam
 import numpy as np
 import numpy.typing as npt
 
-from scroll.compiled import njit
-from scroll.metrics.connected import connected_components
+from scroll.metrics.betti_matching.connected import connected_components
+from scroll.runtime.compiled import njit
 
 BoolVolume = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint32]

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.compiled import njit
 from scroll.phantom.fields import FloatArray, Seed, smooth_noise, stream
 from scroll.phantom.settings import CtSettings
+from scroll.runtime.compiled import njit
 
 AIR_GREY8, PAPER_GREY8 = 68.0, 140.0  # real cubes, stretched: air 41-96, paper 122-175
 BLOCK = 256  # columns blurred together: a block of lines stays in the cache

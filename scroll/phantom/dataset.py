@@ -9,14 +9,14 @@ from string import ascii_lowercase
 from typing import Any
 
 from scroll.errors import InputError
-from scroll.files import read_json, write_json, write_text
 from scroll.phantom.cube import SMALLEST_VOX, draw_cube
 from scroll.phantom.fragment import SMALLEST_ZYX, draw_fragment
 from scroll.phantom.settings import CubeSettings, FragmentSettings
 from scroll.phantom.surface import draw_surfaces
 from scroll.phantom.write import write_cube, write_fragment, write_surface
-from scroll.processes import processes_of, usable_cores
-from scroll.progress import progress
+from scroll.runtime.files import read_json, write_json, write_text
+from scroll.runtime.processes import processes_of, usable_cores
+from scroll.runtime.progress import progress
 
 NOTE = "synthetic: shows that a pipeline works, says nothing about real scrolls, ranks no architecture"
 FIRST_CUBE_ID, FIRST_SCROLL_ID, SCROLLS = 1_000_000, 90_000, 3  # cubes are spread over three made-up scrolls

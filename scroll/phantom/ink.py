@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from scroll.compiled import njit
 from scroll.phantom.fields import FloatArray, Seed, smooth_noise, stream
 from scroll.phantom.settings import InkSettings
+from scroll.runtime.compiled import njit
 
 BoolArray = NDArray[np.bool_]
 GREEK_CAPITALS = "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ"

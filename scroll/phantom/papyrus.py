@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.compiled import njit
 from scroll.phantom.fields import FloatArray, Seed, smooth_noise, stream
 from scroll.phantom.settings import SheetSettings
+from scroll.runtime.compiled import njit
 
 SUB_LAYERS = 12  # depth steps of the texture within one fibre layer
 

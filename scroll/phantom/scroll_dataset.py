@@ -8,12 +8,12 @@ from string import ascii_lowercase
 import numpy as np
 
 from scroll.errors import InputError
-from scroll.files import write_text, written_aside
 from scroll.phantom.cube import SMALLEST_VOX, draw_scroll, scan_cube
 from scroll.phantom.dataset import Job, claim, run_jobs
 from scroll.phantom.settings import CubeSettings
 from scroll.phantom.surface import Surface, canvas_ink, trace_surface
 from scroll.phantom.write import write_png, write_surface
+from scroll.runtime.files import write_text, written_aside
 from scroll.volumes.ome_zarr import create_ome_zarr, write_pyramid
 
 CHUNK, LEVELS = 64, 3

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.files import written_aside
 from scroll.phantom.fragment import Fragment
 from scroll.phantom.surface import Surface
+from scroll.runtime.files import written_aside
 from scroll.surfaces.surface import Surface as TracedSurface
 from scroll.surfaces.tifxyz import write_tifxyz
 

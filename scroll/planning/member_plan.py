@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
-from scroll.config import MemberSettings
+from scroll.config.schema import MemberSettings
 from scroll.planning.footprint import Footprint, Held
 from scroll.planning.machine import Machine, precision_on
 from scroll.planning.step_time import NOTHING, Range, in_seconds, time_of, topology_time, workers_for, workers_that_fit

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from scroll.planning.footprint import Work
 from scroll.planning.machine import BANDWIDTH_SHARE, COMPUTE_SHARE, Gpu
 
-CRITICAL_S_A_VOXEL = (0.08 / 2**20, 0.2 / 2**20)  # the topology term on one core, see scroll/loss_terms/critical.py
+CRITICAL_S_A_VOXEL = (
+    0.08 / 2**20,
+    0.2 / 2**20,
+)  # the topology term on one core, see scroll/training/loss_terms/critical_components.py
 LAUNCH_S = (5e-6, 30e-6)  # for Python to send an operation to a card; what small networks and patches wait for
 GB_A_WORKER = (1.0, 7.0)  # of RAM: torch alone, and what was seen at worst
 

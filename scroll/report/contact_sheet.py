@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.files import written_aside
-from scroll.output_folder import DRAWN_BY
+from scroll.data.sample import Sample, Space
 from scroll.report.pictures import BRIGHTEST_PERCENT, DARKEST_PERCENT
-from scroll.sample import Sample, Space
+from scroll.runtime.files import written_aside
+from scroll.runtime.output_folder import DRAWN_BY
 
 CELL_INCHES, DPI = 1.55, 110
 LEAST_INCHES = 5.5  # as wide as a heading

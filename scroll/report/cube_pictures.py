@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scroll.labels import SURFACE_IGNORE
+from scroll.data.labels import SURFACE_IGNORE
 from scroll.report.cube_volume import sheet_colours
 from scroll.report.pictures import NEITHER, SHEET_COLOURS, colour_png, errors_png, grey_png
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scroll.labels import SURFACE_IGNORE
+from scroll.data.labels import SURFACE_IGNORE
 from scroll.metrics.voi import components
 from scroll.report.pictures import BRIGHTEST_PERCENT, DARKEST_PERCENT, SHEET_COLOURS
 from scroll.report.tiles import as_webp

@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from scroll.bounded import read_lines
-from scroll.damage import reading
 from scroll.errors import InputError
 from scroll.report.charts import COLOURS, chart
+from scroll.runtime.bounded import read_lines
+from scroll.runtime.reading import reading
 
 MAX_POINTS = 400
 MOST_HISTORY_BYTES = 2**30

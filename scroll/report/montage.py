@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.files import written_aside
-from scroll.output_folder import DRAWN_BY
 from scroll.report.pictures import BRIGHTEST_PERCENT, DARKEST_PERCENT, LEGEND
+from scroll.runtime.files import written_aside
+from scroll.runtime.output_folder import DRAWN_BY
 
 PANEL_INCHES, DPI = 4.4, 110
 TITLE, TEXT, SMALL = 17, 13, 10  # points

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scroll.bounded import plain_file
-from scroll.damage import reading
-from scroll.files import read_mapping, write_text
 from scroll.report.charts import reliability_svg, sweep_svg
 from scroll.report.curves import curve_svg, read_histories
 from scroll.report.pictures import FOUND, INVENTED, LEGEND, MAX_WIDTH_PX, MISSED, NOT_SCORED, SHEET_COLOURS
 from scroll.report.tables import figure, fold_table, made_with, receipts, score_table, signed
 from scroll.report.tiles import LABEL_COLOUR, PROB_COLOUR
+from scroll.runtime.bounded import plain_file
+from scroll.runtime.files import read_mapping, write_text
+from scroll.runtime.reading import reading
 
 PICTURE_BUDGET_BYTES = 5_000_000  # as base64 a third more, beside the viewer's 8 million: the page stays below 20 MB
 PAGE_BUDGET_BYTES = 20_000_000

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scroll.errors import InputError
-from scroll.files import written_aside
+from scroll.runtime.files import written_aside
 
 MAX_WIDTH_PX = 1400
 DARKEST_PERCENT, BRIGHTEST_PERCENT = 0.5, 99.5

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scroll.damage import reading
-from scroll.files import read_mapping
-from scroll.receipt import NAME
+from scroll.runtime.files import read_mapping
+from scroll.runtime.reading import reading
+from scroll.runtime.receipt import NAME
 
 LISTED = 200  # receipts
 

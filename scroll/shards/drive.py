@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scroll.errors import InputError
-from scroll.progress import progress
+from scroll.runtime.progress import progress
 from scroll.shards.engines import Engine
 from scroll.shards.grid import Shard, part_of, shards_of
 from scroll.shards.ledger import PLAN, PYRAMID, Ledger, Outcome

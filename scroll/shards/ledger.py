@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scroll.bounded import plain_file
 from scroll.errors import InputError
-from scroll.files import read_json, remove, write_json, write_sealed
-from scroll.manifest import FileSum
-from scroll.run_lock import FileLock, who_we_are
+from scroll.runtime.bounded import plain_file
+from scroll.runtime.files import read_json, remove, write_json, write_sealed
+from scroll.runtime.json_fields import MayLack, is_like
+from scroll.runtime.manifest import FileSum
+from scroll.runtime.run_lock import FileLock, who_we_are
 from scroll.shards.grid import Index, Shard
-from scroll.stored import MayLack, is_like
 
 PLAN = "plan.json"
 PATIENCE_S = 60.0  # for the workers of a killed run to notice

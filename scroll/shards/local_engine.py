@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any
 
-from scroll.children import family
 from scroll.errors import WorkerDiedError
-from scroll.processes import environment, usable_cores
+from scroll.runtime.children import family
+from scroll.runtime.processes import environment, usable_cores
 from scroll.shards.engines import Hand, hand_out, in_this_process
 from scroll.shards.grid import Shard
 from scroll.shards.ledger import Ledger, Outcome

@@ -7,11 +7,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from scroll.damage import DAMAGE, reason
 from scroll.errors import InputError
-from scroll.files import read_mapping, write_sealed
+from scroll.runtime.files import read_mapping, write_sealed
+from scroll.runtime.reading import DAMAGE, reason
 from scroll.shards.grid import Index, Shard, part_of, refuse_shared_shards, shard_at
-from scroll.volumes.shard_format import OutputFormat, format_from
+from scroll.volumes.sharded.format import OutputFormat, format_from
 
 FORMAT = 1  # to be raised when the meaning of a plan changes
 

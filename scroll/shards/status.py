@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scroll.errors import MissingInputError
-from scroll.progress import pace
+from scroll.runtime.progress import pace
 from scroll.shards.drive import coarser
 from scroll.shards.ledger import PLAN, Ledger
 from scroll.shards.plan import Plan, read_plan

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from scroll.errors import InputError
-from scroll.manifest import FileSum, sum_of
+from scroll.runtime.manifest import FileSum, sum_of
 from scroll.shards.grid import Index
 from scroll.shards.ledger import Ledger, as_noted
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import WorkerDiedError
-from scroll.manifest import FileSum
+from scroll.runtime.manifest import FileSum
 from scroll.shards.grid import Index, Shard
 from scroll.shards.ledger import Ledger, Outcome
 

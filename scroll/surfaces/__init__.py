@@ -3,9 +3,9 @@
 from pathlib import Path
 from types import ModuleType
 
-from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
-from scroll.links import refuse_dead_link
+from scroll.runtime.links import refuse_dead_link
+from scroll.runtime.reading import reading
 from scroll.surfaces import layer_stack, obj, ppm, tifxyz
 from scroll.surfaces.surface import Surface
 from scroll.volumes.url import Url, path_or_url

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.compiled import njit
 from scroll.errors import InputError
+from scroll.runtime.compiled import njit
 from scroll.surfaces.surface import INVALID, Surface, normals_of
 
 NOWHERE = -1

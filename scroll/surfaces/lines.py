@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.compiled import njit
+from scroll.runtime.compiled import njit
 
 NOWHERE = -1
 Triple = tuple[int, int, int]

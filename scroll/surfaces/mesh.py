@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.bounded import plain_file
 from scroll.errors import InputError
+from scroll.runtime.bounded import plain_file
 
 NONE = -1
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError
-from scroll.files import written_aside
+from scroll.runtime.files import written_aside
 from scroll.surfaces.mesh import GRID_LINE, NONE, GridNote, Mesh, read_mesh
 from scroll.surfaces.raster import draw_triangles
 from scroll.surfaces.surface import INVALID, Surface, normals_of

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.beside import ENDINGS, MASK, files_beside, read_beside
-from scroll.bounded import plain_file
-from scroll.damage import reads
+from scroll.data.beside import ENDINGS, MASK, files_beside, read_beside
 from scroll.errors import InputError
-from scroll.files import written_aside
+from scroll.runtime.bounded import plain_file
+from scroll.runtime.files import written_aside
+from scroll.runtime.reading import reads
 from scroll.surfaces.lazy_grid import LazyGrid
 from scroll.surfaces.surface import INVALID, Surface
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.compiled import njit
+from scroll.runtime.compiled import njit
 
 ROUNDS = 12
 CONVERGED = 1e-6

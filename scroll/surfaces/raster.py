@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.compiled import njit
+from scroll.runtime.compiled import njit
 
 SLACK = 1e-6  # in shares of a triangle: a grid point on an edge belongs to both sides, and to one where there is one
 LEAST_AREA = 1e-9  # in cells; what is thinner covers no grid point that its neighbours do not

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.damage import reads
 from scroll.errors import InputError, MissingInputError
-from scroll.files import read_json, write_json, written_aside
-from scroll.links import refuse_dead_link
+from scroll.runtime.files import read_json, write_json, written_aside
+from scroll.runtime.links import refuse_dead_link
+from scroll.runtime.reading import reads
 from scroll.surfaces.surface import INVALID, Surface, normals_of
 from scroll.surfaces.tiff_image import write_image
 from scroll.volumes.flat_picture import read_image

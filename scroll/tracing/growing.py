@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.compiled import njit
+from scroll.runtime.compiled import njit
 from scroll.tracing.ridges import Ridges
 
 CELL_VOX = 2.0

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from scroll.compiled import njit
+from scroll.runtime.compiled import njit
 
 Floats = NDArray[np.float32]
 BLOCK_VOX, HALO_VOX = 96, 16

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, binary_dilation, binary_fill_holes, label
 
-from scroll.config import TracingSettings
+from scroll.config.schema import TracingSettings
 from scroll.surfaces.surface import INVALID, Surface, normals_of
 from scroll.tracing.bridging import bridged
 from scroll.tracing.growing import CELL_VOX, Candidates, Frame, candidates_in, frame_of, grow, join
@@ -41,7 +41,7 @@ def trace_sheets(prob: Any, settings: TracingSettings) -> list[Traced]:
     and beyond them it grows on. Each ridge belongs to one sheet, so that of two that touch the second has the ridges that
     the first left; where they run into one ridge, it is guessed to go on beside the first. A sheet is single-valued over the
     plane across its own mean normal; what bends further is another one. Grids have cells of two voxels. Which side the
-    normals point to is chance (see `scroll.tracing.facing`).
+    normals point to is chance (see `scroll.tracing.orient_normals`).
     """
     found = list(_height_maps(prob, settings))
     points = [points_on(frame, heights) for frame, heights in found]

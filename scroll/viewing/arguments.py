@@ -3,11 +3,11 @@
 from argparse import ArgumentParser
 from pathlib import Path
 
-from scroll.command_numbers import number
+from scroll.runtime.command_numbers import number
 
 
 def add_volumes(parser: ArgumentParser) -> None:
-    """Add the arguments of `scroll.viewing.shown.look_at_all`: volumes, --labels and --voxel-um."""
+    """Add the arguments of `scroll.viewing.layers.look_at_all`: volumes, --labels and --voxel-um."""
     parser.add_argument(
         "volumes", nargs="*", type=Path, help="OME-Zarr, TIFF cube, layer stack, .npy, or a run's prob.zarr"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scroll.viewing.shown import Shown
+from scroll.viewing.layers import Shown
 from scroll.volumes.volume import Volume
 
 ORANGE = ((0.90, 0.62, 0.0, 0.0), (0.90, 0.62, 0.0, 0.8))  # from nothing to a probability of 1, RGBA

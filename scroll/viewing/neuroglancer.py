@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from scroll.errors import InputError
-from scroll.viewing.shown import Shown
+from scroll.viewing.layers import Shown
 
 VIEWER = "https://neuroglancer-demo.appspot.com"
 METRES = 1e-6  # in a micrometre

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError
+from scroll.viewing.layers import Shown
 from scroll.viewing.neuroglancer import VIEWER, origin_of
-from scroll.viewing.shown import Shown
 
 CHUNK = 64  # voxels along each axis
 LIMITS = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")

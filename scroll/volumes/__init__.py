@@ -4,10 +4,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from scroll.damage import reading
 from scroll.errors import InputError, MissingInputError
-from scroll.links import refuse_dead_link
-from scroll.volumes import npy, ome_zarr, tiff_cube, tiff_stack
+from scroll.runtime.links import refuse_dead_link
+from scroll.runtime.reading import reading
+from scroll.volumes import npy, ome_zarr
+from scroll.volumes.tiff import cube as tiff_cube
+from scroll.volumes.tiff import stack as tiff_stack
 from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from scroll.errors import InputError
-from scroll.files import read_json
+from scroll.runtime.files import read_json
 from scroll.volumes.multiscales import read_multiscales
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scroll.bounded import MOST_JSON_BYTES
 from scroll.errors import InputError, UnreadableError
-from scroll.links import refuse_dead_link
+from scroll.runtime.bounded import MOST_JSON_BYTES
+from scroll.runtime.links import refuse_dead_link
 
 METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 UNFINISHED = (".partial", ".part", ".tmp", ".temp", ".download", ".crdownload", ".filepart", ".aria2", ".lock")

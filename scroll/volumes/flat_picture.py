@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.bounded import plain_file
-from scroll.damage import reads
 from scroll.errors import InputError
-from scroll.volumes.tiff_axes import slice_count
-from scroll.volumes.tiff_meaning import check_packing, grey_of
-from scroll.volumes.tiff_pages import MEND, check_whole, opened_tiff
+from scroll.runtime.bounded import plain_file
+from scroll.runtime.reading import reads
+from scroll.volumes.tiff.axes import slice_count
+from scroll.volumes.tiff.meaning import check_packing, grey_of
+from scroll.volumes.tiff.pages import MEND, check_whole, opened_tiff
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -6,9 +6,9 @@ from typing import Any
 
 from zarr.storage import LocalStore
 
-from scroll import manifest
-from scroll.bounded import plain_file
 from scroll.errors import InputError, UnreadableError
+from scroll.runtime import manifest
+from scroll.runtime.bounded import plain_file
 from scroll.volumes.chunk_files import METADATA, check_absent, check_metadata_size
 
 
@@ -16,7 +16,7 @@ class LocalFiles(LocalStore):  # type: ignore[misc, unused-ignore]
     """As zarr's own, which writes files aside and renames them; but zarr takes an empty shard for one that is not there.
 
     Empty files are what a machine leaves that loses its power, or a copy onto a full disk. Where the zarr has a manifest
-    (`scroll.manifest`), whole files are checked against it as they are read.
+    (`scroll.runtime.manifest`), whole files are checked against it as they are read.
     """
 
     @cached_property

@@ -9,9 +9,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.bounded import plain_file
-from scroll.damage import reads
 from scroll.errors import InputError
+from scroll.runtime.bounded import plain_file
+from scroll.runtime.reading import reads
 from scroll.volumes.volume import Volume
 from scroll.volumes.voxel_size import recorded_voxel_um
 

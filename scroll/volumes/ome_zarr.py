@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scroll.damage import reads
 from scroll.errors import InputError, MissingInputError
-from scroll.files import final_name
-from scroll.progress import progress
+from scroll.runtime.files import final_name
+from scroll.runtime.progress import progress
+from scroll.runtime.reading import reads
 from scroll.volumes.binning import block_mean
 from scroll.volumes.both_formats import check_formats_agree
 from scroll.volumes.chunk_files import check_chunk_files
@@ -364,7 +364,7 @@ def _array_names(group: Any) -> list[str]:
 
 def _store(path: Path | Url, mode: str, settings: "RemoteSettings | None") -> Any:
     if isinstance(path, Path):
-        from scroll.manifest import is_begun
+        from scroll.runtime.manifest import is_begun
         from scroll.volumes.local_store import LocalFiles, NotedFiles
 
         return NotedFiles(path) if mode == "r+" and is_begun(path) else LocalFiles(path)
@@ -373,7 +373,7 @@ def _store(path: Path | Url, mode: str, settings: "RemoteSettings | None") -> An
     if mode != "r":
         raise InputError(
             f"{path}: is remote; expected a folder on this machine to write to: copy it first, or write whole shards "
-            "(scroll.volumes.shard_output)"
+            "(scroll.volumes.sharded.output)"
         )
     return RemoteStore(path, settings or RemoteSettings())
 

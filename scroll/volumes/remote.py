@@ -20,9 +20,9 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteReques
 from zarr.storage import ObjectStore
 
 from scroll.errors import InputError
-from scroll.volumes.answers import MOST_BYTES, body_of
 from scroll.volumes.chunk_cache import LIMIT_BYTES
 from scroll.volumes.chunk_files import check_metadata_size, most_bytes_of
+from scroll.volumes.http_answers import MOST_BYTES, body_of
 from scroll.volumes.lru import LruCache
 from scroll.volumes.url import Url
 

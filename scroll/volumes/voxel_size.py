@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scroll.errors import InputError
-from scroll.files import read_json
+from scroll.runtime.files import read_json
 from scroll.volumes.place import SAME
 from scroll.volumes.url import Url
 

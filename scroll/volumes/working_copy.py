@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from scroll.content import as_it_is, contents_of
 from scroll.errors import InputError
-from scroll.files import kept_json, write_sealed, written_aside
-from scroll.manifest import file_sum
-from scroll.meaning import meanings_of
-from scroll.progress import progress
+from scroll.runtime.content import as_it_is, contents_of
+from scroll.runtime.files import kept_json, write_sealed, written_aside
+from scroll.runtime.manifest import file_sum
+from scroll.runtime.picture_meaning import meanings_of
+from scroll.runtime.progress import progress
 from scroll.volumes import npy
 from scroll.volumes.binning import block_mean
-from scroll.volumes.tiff_pages import OPEN_FILES, TiffPages
+from scroll.volumes.tiff.pages import OPEN_FILES, TiffPages
 from scroll.volumes.url import Url
 from scroll.volumes.volume import LazyArray, Volume, mapped_from
 
@@ -49,7 +49,7 @@ def working_copy(
     The result is (stop - start, ceil(Y / bin_yx), ceil(X / bin_yx)), of the source's type: means over blocks, rounded
     to nearest; at the far edge over the pixels that are there. `voxel_um` stays, for it is the size along z: in the
     plane a pixel is `bin_yx` times larger. The copy is kept in `folder` under a name made of the source's path, sizes and
-    contents (as `scroll.content` knows them), the layers and the bin, so that asking again costs little and a changed source is
+    contents (as `scroll.runtime.content` knows them), the layers and the bin, so that asking again costs little and a changed source is
     copied again; so is a copy that is not what its checksum says, which is looked at once in a process.
 
     With `bin_yx` 1 a .npy, or a stack of few uncompressed TIFF layers, is handed back cut to the layers, not copied: a

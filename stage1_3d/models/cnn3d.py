@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from scroll.config import Count, Frozen
+from scroll.config.schema import Count, Frozen
 
 if TYPE_CHECKING:
     from torch import nn

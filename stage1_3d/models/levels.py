@@ -4,7 +4,7 @@ from math import prod
 
 from pydantic import Field, model_validator
 
-from scroll.config import Count, Frozen
+from scroll.config.schema import Count, Frozen
 
 Stride = tuple[Count, Count, Count]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from scroll.config import Count
+from scroll.config.schema import Count
 from stage1_3d.models.levels import LevelOptions, Stride, divisor
 
 if TYPE_CHECKING:

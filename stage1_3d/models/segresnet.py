@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
-from scroll.config import Count, Frozen
-from scroll.lean_imports import without_transformers
+from scroll.config.schema import Count, Frozen
+from scroll.runtime.lean_imports import without_transformers
 
 if TYPE_CHECKING:
     from torch import nn

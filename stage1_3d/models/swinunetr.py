@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from scroll.config import Frozen
-from scroll.lean_imports import without_transformers
+from scroll.config.schema import Frozen
+from scroll.runtime.lean_imports import without_transformers
 
 if TYPE_CHECKING:
     from torch import nn

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from scroll.lean_imports import without_transformers
+from scroll.runtime.lean_imports import without_transformers
 from stage1_3d.models.levels import LevelOptions, divisor
 
 if TYPE_CHECKING:

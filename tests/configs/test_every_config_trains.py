@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from torch.utils.data import default_collate
 
-from scroll.config import LossSettings, MemberSettings, Settings, Stage2Settings
-from scroll.sample import Sample, Space, as_item
-from scroll.window import Sweep
+from scroll.config.schema import LossSettings, MemberSettings, Settings, Stage2Settings
+from scroll.data.sample import Sample, Space, as_item
+from scroll.inference.sliding_window import Sweep
 from stage1_3d.models import NETWORKS
 from stage1_3d.network import build_network, legal_size, load_checked_settings
 from stage1_3d.train import loss_of
-from stage2_2d import model as stage2_model
+from stage2_2d import network as stage2_model
 from stage2_2d.train import loss_of as stage2_loss
 
 FOLDER = Path(__file__).parents[2] / "configs"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from surface_run import draw_cubes
 
-from scroll.config import DataSettings
+from scroll.config.schema import DataSettings
 
 
 @pytest.fixture(scope="session")

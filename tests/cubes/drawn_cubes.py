@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scroll.config import DataSettings
-from scroll.cubes import Cube, find_cubes
+from scroll.config.schema import DataSettings
+from scroll.data.cubes import Cube, find_cubes
 from scroll.phantom.write import write_cube
 
 

@@ -9,14 +9,14 @@ import pytest
 import yaml
 from scipy.ndimage import gaussian_filter
 
-from ensemble.cube_calibrate import calibrate_cubes
-from scroll.config import Settings
-from scroll.config_file import merged, save_run_settings
-from scroll.cubes import oof_sheets, prepare, training_cubes
-from scroll.manifest import begin, seal
+from ensemble.surface.fit import calibrate_cubes
+from scroll.config.reader import merged, save_run_settings
+from scroll.config.schema import Settings
+from scroll.data.cubes import oof_sheets, prepare, training_cubes
+from scroll.runtime.manifest import begin, seal
 from scroll.volumes import open_volume
 from scroll.volumes.ome_zarr import open_array
-from stage1_3d.cube_sheets import flatten_cubes
+from stage1_3d.cubes.trace import flatten_cubes
 from stage1_3d.network import load_checked_settings
 from stage1_3d.train import train_stage1
 from stage2_2d.train import train_stage2

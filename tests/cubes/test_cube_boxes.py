@@ -8,14 +8,14 @@ import pytest
 import tifffile
 from drawn_cubes import cubes_of, striped, write_cubes
 
-from scroll.config import AugmentSettings, FoldSettings, MemberSettings
-from scroll.cubes import Cube, prepare, training_cubes
+from scroll.config.schema import AugmentSettings, FoldSettings, MemberSettings
+from scroll.data.cubes import Cube, prepare, training_cubes
+from scroll.data.folds import Fold, make_folds
+from scroll.data.patch_sampler import draw
 from scroll.errors import InputError
-from scroll.folds import Fold, make_folds
-from scroll.patches import draw
-from stage1_3d import cube_boxes
-from stage1_3d.cube_boxes import CubeBoxes
-from stage1_3d.cube_dataset import CubePatches
+from stage1_3d.cubes import boxes as cube_boxes
+from stage1_3d.cubes.boxes import CubeBoxes
+from stage1_3d.cubes.dataset import CubePatches
 
 PLAIN = AugmentSettings(
     flips=False, quarter_turns=False, brightness=0, contrast=0, noise=0, layer_dropout=0, depth_jitter=0, cutout=0

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scroll.config import DataSettings, FoldSettings
-from scroll.cube_index import CubeIndex
-from scroll.cubes import Cube
+from scroll.config.schema import DataSettings, FoldSettings
+from scroll.data.cube_index import CubeIndex
+from scroll.data.cubes import Cube
+from scroll.data.folds import fold_numbers, make_folds
+from scroll.data.fragments import Fragment
 from scroll.errors import InputError
-from scroll.folds import fold_numbers, make_folds
-from scroll.fragments import Fragment
 
 ROWS = 40
 

@@ -15,16 +15,16 @@ from ensemble.calibrate import calibrate
 from ensemble.predict import predict
 from scripts import doctor, preflight, score_cubes
 from scripts.replay import replay
-from scroll.config import Settings
-from scroll.config_file import load_settings, merged
-from scroll.cubes import prepare, training_cubes
+from scroll.config.reader import load_settings, merged
+from scroll.config.schema import Settings
+from scroll.data.cubes import prepare, training_cubes
 from scroll.errors import InputError, MissingInputError
-from scroll.files import read_json, write_json
-from scroll.maps import open_map
+from scroll.inference.prediction_store import open_map
 from scroll.metrics.leaderboard import leaderboard_score
-from scroll.receipt import file_hash, read_receipt
+from scroll.runtime.files import read_json, write_json
+from scroll.runtime.receipt import file_hash, read_receipt
 from scroll.volumes.ome_zarr import open_array
-from stage1_3d.cube_predict import predict_cubes
+from stage1_3d.cubes.predict import predict_cubes
 from stage1_3d.network import load_checked_settings
 from stage1_3d.predict import load_member
 from stage1_3d.train import train_stage1

@@ -8,9 +8,9 @@ import pytest
 import tifffile
 from drawn_cubes import cubes_of, striped, write_cubes
 
-import scroll.volumes.tiff_cube
-from scroll.cube_index import BLOCK
-from scroll.cubes import find_cubes, prepare, training_cubes
+import scroll.volumes.tiff.cube
+from scroll.data.cube_index import BLOCK
+from scroll.data.cubes import find_cubes, prepare, training_cubes
 from scroll.errors import InputError, MissingInputError
 from scroll.phantom.write import write_cube
 
@@ -168,7 +168,7 @@ def test_the_key_follows_either_file_and_a_changed_one_is_read_anew(tmp_path, pa
 def test_a_cube_is_decoded_once_and_never_again(tmp_path, monkeypatch):
     write_cubes(tmp_path, {"a": striped(SHAPE)})
     prepare(cubes_of(tmp_path))
-    monkeypatch.setattr(scroll.volumes.tiff_cube, "open", lambda path: pytest.fail(f"{path} was opened again"))
+    monkeypatch.setattr(scroll.volumes.tiff.cube, "open", lambda path: pytest.fail(f"{path} was opened again"))
     (cube,) = prepare(cubes_of(tmp_path))
     assert cube.patch((0, 0, 0), SHAPE).shape == cube.label((0, 0, 0), SHAPE).target.shape == SHAPE
 

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from surface_run import REPOSITORY, own_surface_run
 
-from ensemble.cube_calibrate import calibrate_cubes, fit_path, from_every_scroll, read_cube_fit, route_of
-from ensemble.cube_candidates import CHAIN, ENSEMBLE, SHEETS, STAGE2
-from ensemble.cube_predict import CubeRun, predict_test_cubes
-from ensemble.cube_score import score_cubes
-from scroll.config import Settings
-from scroll.cubes import find_cubes, oof_sheets, prepare, training_cubes
+from ensemble.surface.fit import calibrate_cubes, fit_path, from_every_scroll, read_cube_fit, route_of
+from ensemble.surface.predict import CubeRun, predict_test_cubes
+from ensemble.surface.predictors import CHAIN, ENSEMBLE, SHEETS, STAGE2
+from ensemble.surface.score import score_cubes
+from scroll.config.schema import Settings
+from scroll.data.cubes import find_cubes, oof_sheets, prepare, training_cubes
 from scroll.errors import InputError, MissingInputError
-from scroll.files import read_json, write_json
-from scroll.receipt import read_receipt
+from scroll.runtime.files import read_json, write_json
+from scroll.runtime.receipt import read_receipt
 from scroll.surfaces import tifxyz
 from scroll.volumes.ome_zarr import open_array
 

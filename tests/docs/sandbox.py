@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 from documentation import CONFIG_FILE, REPOSITORY, blocks, commands_of, reason_not_to_run
 
-from scroll.config_file import merged
+from scroll.config.reader import merged
 from scroll.phantom.dataset import make_cubes, make_fragments
 from scroll.phantom.settings import cube_settings, fragment_settings
 from scroll.volumes import open_volume

@@ -9,14 +9,14 @@ import tifffile
 from PIL import Image
 
 from ensemble.calibrate import calibrate, fit_path, print_fit, read_fit
-from ensemble.candidates import candidate_names, oof_folder
-from scroll.config import Settings
+from ensemble.ink.predictors import candidate_names, oof_folder
+from scroll.config.schema import Settings
+from scroll.data.fragments import training_fragments
 from scroll.errors import InputError, MissingInputError
-from scroll.files import read_json
-from scroll.fragments import training_fragments
-from scroll.maps import RowWriter
+from scroll.inference.prediction_store import RowWriter
 from scroll.metrics.fbeta import fbeta
-from scroll.receipt import write_receipt
+from scroll.runtime.files import read_json
+from scroll.runtime.receipt import write_receipt
 
 SHAPE = (40, 48)
 SURE = {"good": 0.6, "noise": 0.0, "stage2": 0.25}  # how far ink lies above papyrus
@@ -136,7 +136,7 @@ def test_the_f05_it_tells_is_that_of_its_threshold_and_no_other_is_better(settin
 
 
 def stored_map(settings: Settings, name: str, fragment_id: str) -> np.ndarray:
-    from ensemble.candidates import flat_map
+    from ensemble.ink.predictors import flat_map
 
     return flat_map(oof_folder(settings, name, fragment_id), name, "")
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.candidates import FullSize
+from ensemble.ink.predictors import FullSize
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 

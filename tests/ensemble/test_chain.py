@@ -12,11 +12,11 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.ndimage import distance_transform_edt
 from scipy.ndimage import label as scipy_label
 
-from ensemble.chain import SWITCHES, Chain, after_each_step, run
-from ensemble.chain_distance import closing, within
-from ensemble.chain_guard import keep_apart
-from ensemble.chain_plug import plug_holes
-from ensemble.chain_steps import (
+from ensemble.surface.postprocess.distance_transform import closing, within
+from ensemble.surface.postprocess.fill_holes import plug_holes
+from ensemble.surface.postprocess.merge_guard import keep_apart
+from ensemble.surface.postprocess.pipeline import SWITCHES, Chain, after_each_step, run
+from ensemble.surface.postprocess.steps import (
     close_gaps,
     drop_dust,
     drop_octant_dust,
@@ -24,9 +24,9 @@ from ensemble.chain_steps import (
     fill_cavities,
     keep_strong,
 )
-from ensemble.chain_thickness import even_thickness, sheet_normals
+from ensemble.surface.postprocess.thickness import even_thickness, sheet_normals
 from scroll.errors import InputError
-from scroll.metrics.betti import betti_numbers
+from scroll.metrics.betti_matching.betti import betti_numbers
 
 FULL = np.ones((3, 3, 3), bool)
 shapes = array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=10)

@@ -12,10 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from ensemble import chain_fit, cube_calibrate
-from ensemble.chain import Chain, run
-from ensemble.chain_fit import each_score, fit_chain, left_out_gain, mean_scores, no_group_loses
-from scroll.config import ChainSettings
+from ensemble.surface import fit as cube_calibrate
+from ensemble.surface.postprocess import fit as chain_fit
+from ensemble.surface.postprocess.fit import each_score, fit_chain, left_out_gain, mean_scores, no_group_loses
+from ensemble.surface.postprocess.pipeline import Chain, run
+from scroll.config.schema import ChainSettings
 from scroll.errors import InputError
 from scroll.metrics.leaderboard import leaderboard_score, mean_score
 

@@ -10,14 +10,14 @@ import pytest
 
 import ensemble.calibrate
 import ensemble.check
-import ensemble.joint
+import ensemble.end_to_end.train
 import ensemble.predict
 import stage1_3d.train
 import stage2_2d.train
 from scripts import compare, demo, doctor
-from scroll.config_file import load_settings
+from scroll.config.reader import load_settings
 from scroll.errors import InputError
-from scroll.trackers import check_trackers
+from scroll.training.trackers import check_trackers
 from stage1_3d.network import load_checked_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ WHOLE_RUN = {
     "demo": (demo.main,),
     "compare": (compare.main,),
     "calibrate": (ensemble.calibrate.main,),
-    "joint": (ensemble.joint.main,),
+    "joint": (ensemble.end_to_end.train.main,),
     "predict": (ensemble.predict.main, *PREDICT),
 }
 LATER = {

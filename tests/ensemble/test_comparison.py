@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ensemble.comparison import BEST, Scored, Training, as_markdown, table_rows
+from ensemble.review.comparison import BEST, Scored, Training, as_markdown, table_rows
 from scroll.metrics.fbeta import fbeta
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.cube_weights import _changed
+from ensemble.surface.weights import _changed
 
 
 @given(st.lists(st.floats(0.01, 1), min_size=1, max_size=5))

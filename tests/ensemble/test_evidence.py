@@ -6,20 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.calibrate import calibrate, fit_path
-from ensemble.candidates import ENSEMBLE, candidate_names, flat_map, oof_folder
-from ensemble.cube_evidence import PARTS, by_fold
-from ensemble.cube_patches import LEAST_LABELLED, edge_of, picked, ranked_blocks
-from ensemble.evidence import judged
-from ensemble.ink_patches import picked as picked_windows
-from ensemble.ink_patches import windows_of
-from ensemble.rebuild import rebuild_commands
-from ensemble.weights import equal_weights
-from scroll.config import FoldSettings, Settings
-from scroll.files import read_json, write_json
-from scroll.fragments import training_fragments
-from scroll.labels import Label
+from ensemble.ink.evidence import judged
+from ensemble.ink.patches import picked as picked_windows
+from ensemble.ink.patches import windows_of
+from ensemble.ink.predictors import ENSEMBLE, candidate_names, flat_map, oof_folder
+from ensemble.ink.weights import equal_weights
+from ensemble.review.rebuild import rebuild_commands
+from ensemble.surface.evidence import PARTS, by_fold
+from ensemble.surface.patches import LEAST_LABELLED, edge_of, picked, ranked_blocks
+from scroll.config.schema import FoldSettings, Settings
+from scroll.data.fragments import training_fragments
+from scroll.data.labels import Label
 from scroll.metrics.fbeta import fbeta
 from scroll.phantom.dataset import COMMAND_FILE
+from scroll.runtime.files import read_json, write_json
 from tests.ensemble.test_calibrate import settings as settings
 
 __all__ = ["settings"]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ensemble.left_out import Part, fitted_weights, left_out_gain, left_out_groups
-from ensemble.weights import equal_weights
+from ensemble.ink.left_out import Part, fitted_weights, left_out_gain, left_out_groups
+from ensemble.ink.weights import equal_weights
 from scroll.metrics.fbeta import fbeta
 
 SHAPE = (96, 80)

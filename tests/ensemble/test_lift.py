@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ensemble.lift import lifted
-from scroll.config import DataSettings
-from scroll.fragments import Fragment
+from ensemble.ink.lift import lifted
+from scroll.config.schema import DataSettings
+from scroll.data.fragments import Fragment
+from scroll.data.segments import Segment, find_segments
 from scroll.metrics.surface_dice import surface_dice
 from scroll.phantom.scroll_dataset import make_scrolls
 from scroll.phantom.settings import scroll_settings
-from scroll.segments import Segment, find_segments
 
 FRAGMENT = Fragment("flat", Path("flat"), DataSettings())
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble.lift_sheets import PresentSheet, apart, believed, lifted, numbered
-from scroll.metrics.connected import connected_components
+from ensemble.surface.lift_sheets import PresentSheet, apart, believed, lifted, numbered
+from scroll.metrics.betti_matching.connected import connected_components
 from scroll.surfaces.surface import Surface, normals_of
 
 SIZE = 40

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.placebo.chance import at_least, block_p, chance_imagined, rate_per_cm2
-from ensemble.placebo.components import components_of, share_on_found, strongest_in_blocks
-from ensemble.placebo.psychometric import contrast_of_half, half_found, least_found, wilson
+from ensemble.controls.chance import at_least, block_p, chance_imagined, rate_per_cm2
+from ensemble.controls.components import components_of, share_on_found, strongest_in_blocks
+from ensemble.controls.psychometric import contrast_of_half, half_found, least_found, wilson
 from scroll.errors import InputError
 
 strengths = st.lists(st.floats(0.001, 100), min_size=1, max_size=30).map(np.array)

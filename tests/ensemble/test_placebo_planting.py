@@ -7,14 +7,31 @@ import pytest
 import tifffile
 from PIL import Image
 
-from ensemble.placebo.copies import REVERSED, Copy, Planted, Scrambled, Shuffled, changed, placebo_copies, reversed_copy
-from ensemble.placebo.detectability import check_contrasts, found_share
-from ensemble.placebo.planting import Cells, face_layer, film_of, free_cells, learnt_layer, letter_height_um, letters_at
-from ensemble.placebo.study import study
-from scroll.config import DataSettings
-from scroll.config_file import load_settings
+from ensemble.controls.copies import (
+    REVERSED,
+    Copy,
+    Planted,
+    Scrambled,
+    Shuffled,
+    changed,
+    placebo_copies,
+    reversed_copy,
+)
+from ensemble.controls.detectability import check_contrasts, found_share
+from ensemble.controls.planting import (
+    Cells,
+    face_layer,
+    film_of,
+    free_cells,
+    learnt_layer,
+    letter_height_um,
+    letters_at,
+)
+from ensemble.controls.study import study
+from scroll.config.reader import load_settings
+from scroll.config.schema import DataSettings
+from scroll.data.fragments import Fragment
 from scroll.errors import InputError
-from scroll.fragments import Fragment
 
 
 def fragment(root: Path, layers: np.ndarray, ink: np.ndarray | None = None, **changes: object) -> Fragment:

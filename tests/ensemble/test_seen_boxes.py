@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from ensemble.seen_boxes import SeenBoxes
-from ensemble.whole_scroll import EnsemblePredictor, EnsembleRecipe
-from scroll.config_file import load_settings
-from scroll.maps import open_map
+from ensemble.whole_scroll.run import EnsemblePredictor, EnsembleRecipe
+from ensemble.whole_scroll.training_boxes import SeenBoxes
+from scroll.config.reader import load_settings
+from scroll.inference.prediction_store import open_map
+from scroll.inference.window_memory import RememberedWindows
 from scroll.surfaces.sample import Offsets, Source
 from scroll.surfaces.surface import Surface, normals_of
 from scroll.volumes import npy
-from scroll.window_memory import RememberedWindows
-from stage1_3d.flatten_on_the_fly import BoxPrediction, Tiling, flatten_on_the_fly
-from stage1_3d.flatten_surface import Flattening, flatten_surface
 from stage1_3d.network import build_network
+from stage1_3d.segments.flatten_on_the_fly import BoxPrediction, Tiling, flatten_on_the_fly
+from stage1_3d.segments.flatten_surface import Flattening, flatten_surface
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WEIGHTS = {"cnn3d": 0.7, "unet3d": 0.3}

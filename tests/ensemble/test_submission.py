@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from ensemble.submission import (
+from ensemble.ink.submission import (
     decode_runs,
     encode_runs,
     read_submission,

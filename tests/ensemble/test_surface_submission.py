@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image, ImageSequence
 
-from ensemble.surface_submission import (
+from ensemble.surface.submission import (
     WARNING,
     check_submission_zip,
     mask_tiff_bytes,
@@ -126,7 +126,7 @@ def test_what_is_no_mask_or_no_whole_set_of_masks_is_refused_and_the_zip_before_
 def test_a_kill_between_cubes_leaves_whole_masks_and_no_half_zip_and_the_rest_goes_on(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys; from pathlib import Path; import numpy as np\n"
-        "from ensemble.surface_submission import write_mask_tif, write_submission_zip\n"
+        "from ensemble.surface.submission import write_mask_tif, write_submission_zip\n"
         "folder, mask = Path(sys.argv[1]), np.ones((3, 4, 5), bool)\n"
         "write_mask_tif(folder / 'masks' / 'a.tif', mask)\n"
         "def masks():\n    yield 'a', mask\n    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import fbeta_score
 
-from ensemble.threshold import fit_threshold
+from ensemble.ink.threshold import fit_threshold
 from scroll.errors import InputError
 from scroll.metrics.fbeta import LEVELS, fbeta, ink_score, level_counts
 

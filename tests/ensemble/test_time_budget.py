@@ -11,11 +11,11 @@ from hypothesis import assume, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from ensemble.measured_cost import measured_cost
-from ensemble.time_budget import SPARE_SHARE, Deadline, MemberCost, Plan, plan, with_views
-from scroll.config import Settings, WindowSettings
+from ensemble.time_budget.measured_cost import measured_cost
+from ensemble.time_budget.plan import SPARE_SHARE, Deadline, MemberCost, Plan, plan, with_views
+from scroll.config.schema import Settings, WindowSettings
 from scroll.errors import InputError
-from scroll.window import Prediction, Sweep, predict
+from scroll.inference.sliding_window import Prediction, Sweep, predict
 
 HOUR = 3600.0
 SPARED = 1 + SPARE_SHARE

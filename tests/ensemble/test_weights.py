@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble.weights import best_f05, climb_f05, equal_weights, fit_weights, log_loss, sample_pixels
+from ensemble.ink.weights import best_f05, climb_f05, equal_weights, fit_weights, log_loss, sample_pixels
 from scroll.errors import InputError
 
 

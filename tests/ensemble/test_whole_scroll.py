@@ -14,25 +14,25 @@ import pytest
 import torch
 import yaml
 
-from ensemble.whole_scroll import EnsembleRecipe, member_weights
-from ensemble.whole_scroll_plan import Wish, key_of_wish, make_plan, recipe_of
+from ensemble.whole_scroll.plan import Wish, key_of_wish, make_plan, recipe_of
+from ensemble.whole_scroll.run import EnsembleRecipe, member_weights
 from scripts import predict_scroll
-from scroll.checkpoint import save_weights
-from scroll.config import Settings
-from scroll.cubes import find_cubes
+from scroll.config.schema import Settings
+from scroll.data.cubes import find_cubes
 from scroll.errors import InputError
-from scroll.files import write_sealed
 from scroll.phantom.cube import draw_scroll, scan_cube
 from scroll.phantom.settings import cube_settings
 from scroll.phantom.write import write_cube
-from scroll.receipt import file_hash
+from scroll.runtime.files import write_sealed
+from scroll.runtime.receipt import file_hash
 from scroll.shards.plan import read_plan
 from scroll.shards.work import as_uint8
 from scroll.surfaces.surface import Surface
 from scroll.surfaces.tifxyz import write_tifxyz
+from scroll.training.checkpoint import save_weights
 from scroll.volumes import open_volume
 from scroll.volumes.ome_zarr import create_ome_zarr, open_array, write_pyramid
-from stage1_3d.cube_predict import prediction_of
+from stage1_3d.cubes.predict import prediction_of
 from stage1_3d.network import about_network, build_network, load_checked_settings
 from stage1_3d.predict import load_forward
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from scroll.metrics.atlas import Entry, as_table, atlas
+from scroll.metrics.error_map import Entry, as_table, atlas
 from scroll.metrics.leaderboard import score_masks
 
 

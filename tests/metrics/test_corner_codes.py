@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from scroll.metrics import corner_codes
+from scroll.metrics.betti_matching import corner_codes
 
 masks = array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9).flatmap(lambda shape: arrays(bool, shape))
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scroll.errors import InputError
-from scroll.metrics.connected import connected_components
-from scroll.metrics.resolved import resolved
+from scroll.metrics.betti_matching.connected import connected_components
+from scroll.metrics.sheet_separation import resolved
 
 SHAPE = (16, 20, 20)
 LOWER, UPPER = 5, 10  # layers of the two sheets, one voxel thick each

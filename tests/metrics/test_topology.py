@@ -8,12 +8,12 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.ndimage import generate_binary_structure, label
 from skimage.measure import euler_number as skimage_euler_number
 
-from scroll.metrics.betti import betti_numbers, euler_number
-from scroll.metrics.cavity_matching import matched_cavities
-from scroll.metrics.component_matching import matched_components
+from scroll.metrics.betti_matching.betti import betti_numbers, euler_number
+from scroll.metrics.betti_matching.cavity_matching import matched_cavities
+from scroll.metrics.betti_matching.component_matching import matched_components
+from scroll.metrics.betti_matching.tunnel_loops import tunnel_loops
+from scroll.metrics.betti_matching.tunnel_matching import matched_tunnels, unmatched_tunnels
 from scroll.metrics.topology import octant_counts, octants, topo_score, topology_counts
-from scroll.metrics.tunnel_loops import tunnel_loops
-from scroll.metrics.tunnel_matching import matched_tunnels, unmatched_tunnels
 
 masks = array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9).flatmap(lambda shape: arrays(bool, shape))
 

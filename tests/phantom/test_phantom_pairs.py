@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from scroll.metrics.resolved import resolved
+from scroll.metrics.sheet_separation import resolved
 from scroll.phantom.cube import scan_cube
 from scroll.phantom.pairs import draw_pair
 from scroll.phantom.settings import cube_settings, mixed_scrolls

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pipeline_run import REPOSITORY, Door, Run, own_ink_run
 
-from scroll.command_line import run_door
+from scroll.runtime.command_line import run_door
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from zlib import crc32
 import pytest
 import yaml
 
-from scroll.config_file import load_settings, save_run_settings
+from scroll.config.reader import load_settings, save_run_settings
 from tests.made_once import own_copy
 
 REPOSITORY = Path(__file__).resolve().parents[2]

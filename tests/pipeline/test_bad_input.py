@@ -13,8 +13,8 @@ from pipeline_run import Door, Run, copied, predict_arguments, states, step
 import ensemble.predict
 import stage1_3d.train
 import stage2_2d.train
-from scroll.files import read_json, write_json
-from scroll.receipt import file_hash
+from scroll.runtime.files import read_json, write_json
+from scroll.runtime.receipt import file_hash
 
 
 def layers_of(root: Path) -> Path:

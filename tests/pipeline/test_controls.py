@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pipeline_run import REPOSITORY, step
 
-from scroll.files import read_json
+from scroll.runtime.files import read_json
 
 SIZE = ("24", "768", "768")
 LETTER_PX = "48"  # small letters: many of them, so that chance moves the AUC by little

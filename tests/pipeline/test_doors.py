@@ -12,8 +12,8 @@ import pytest
 from pipeline_run import ENVIRONMENT, REPOSITORY, Door, Run, changed, copied, predict_arguments, states, step
 
 import ensemble.predict
-from ensemble.inputs import input_sheets
-from scroll.config_file import load_settings
+from ensemble.ink.inputs import input_sheets
+from scroll.config.reader import load_settings
 from scroll.volumes.ome_zarr import open_array
 
 DOORS = {
@@ -39,7 +39,7 @@ DOORS = {
     "napari_view": [str(REPOSITORY / "scripts" / "napari_view.py")],
     "placebo": [str(REPOSITORY / "scripts" / "placebo.py")],
     "preview": [str(REPOSITORY / "scripts" / "preview.py")],
-    "joint": ["-m", "ensemble.joint"],
+    "joint": ["-m", "ensemble.end_to_end.train"],
     "check": ["-m", "ensemble.check"],
     "bench": [str(REPOSITORY / "scripts" / "bench.py")],
     "tune": [str(REPOSITORY / "scripts" / "tune.py")],

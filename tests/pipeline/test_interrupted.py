@@ -15,11 +15,11 @@ from pipeline_run import ENVIRONMENT, MEMBERS, REPOSITORY, Door, Run, copied
 
 import stage1_3d.train
 import stage2_2d.train
-from scroll.checkpoint import load_state
-from scroll.config_file import load_settings
+from scroll.config.reader import load_settings
+from scroll.data.fragments import Fragment
 from scroll.errors import InputError
-from scroll.files import read_json
-from scroll.fragments import Fragment
+from scroll.runtime.files import read_json
+from scroll.training.checkpoint import load_state
 from scroll.volumes.ome_zarr import open_array
 from stage1_3d.predict import predict_new
 
@@ -121,8 +121,8 @@ import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from scroll.config_file import load_settings
-from scroll.fragments import Fragment
+from scroll.config.reader import load_settings
+from scroll.data.fragments import Fragment
 from stage1_3d.predict import predict_new
 settings = load_settings(Path(sys.argv[1]), ["data.bin_yx=1", "stage1.window.overlap=0.75"])
 predict_new(settings, "cnn3d", Fragment("a", Path(sys.argv[2]), settings.data), Path(sys.argv[3]))

@@ -14,21 +14,21 @@ import yaml
 from pipeline_run import MEMBERS, Door, Run, changed, copied, predict_arguments, states
 
 import ensemble.calibrate
-import ensemble.joint
+import ensemble.end_to_end.train
 import ensemble.predict
-import stage1_3d.flatten
+import stage1_3d.fragments.flatten
 import stage2_2d.train
-from ensemble.joint import train_joint
-from ensemble.joint_network import starting_network
+from ensemble.end_to_end.network import starting_network
+from ensemble.end_to_end.train import train_joint
 from scripts import doctor
-from scroll.config_file import load_settings
-from scroll.files import read_json, write_json
-from scroll.folds import make_folds
-from scroll.fragments import training_fragments
+from scroll.config.reader import load_settings
+from scroll.data.folds import make_folds
+from scroll.data.fragments import training_fragments
+from scroll.runtime.files import read_json, write_json
 from scroll.volumes.ome_zarr import open_array
 from stage1_3d.predict import load_member
+from stage2_2d.ink.stack import log_odds, read_stack
 from stage2_2d.predict import load_fold
-from stage2_2d.stack import log_odds, read_stack
 
 TRAINING = {
     "steps": 6,
@@ -121,7 +121,7 @@ def test_it_starts_with_the_answer_of_the_two_passes(trained: Run) -> None:
         window = torch.from_numpy(np.concatenate([ct, stack]))[None]
         joint = starting_network(settings, fold=1, channels=2).eval()(window)
         prob = torch.sigmoid(load_member(settings, "unet3d", 1)(torch.from_numpy(ct)[None, None]))[0, 0].numpy()
-        own = log_odds(stage1_3d.flatten.flattened(prob, settings.stage1.flatten.reduce))
+        own = log_odds(stage1_3d.fragments.flatten.flattened(prob, settings.stage1.flatten.reduce))
         two_passes = load_fold(settings, 1, 2)(torch.from_numpy(np.concatenate([stack[:1], own]))[None])
     assert two_passes.std() > 0
     np.testing.assert_allclose(joint, two_passes, atol=1e-4)
@@ -132,7 +132,7 @@ def test_a_second_run_of_every_door_changes_nothing(scored: Run, door: Door) -> 
     assert any(name.startswith("run/joint/") for name in before)
     for main, arguments in (
         (stage2_2d.train.main, [scored.config]),
-        (ensemble.joint.main, [scored.config]),
+        (ensemble.end_to_end.train.main, [scored.config]),
         (ensemble.calibrate.main, [scored.config]),
         (ensemble.predict.main, predict_and_score(scored)),
     ):
@@ -153,11 +153,11 @@ def test_stopped_and_run_again_it_ends_in_the_same_weights(run: Run, trained: Ru
 
     watcher = threading.Thread(target=stop_it)
     watcher.start()
-    code, _, error = door(ensemble.joint.main, again.config)
+    code, _, error = door(ensemble.end_to_end.train.main, again.config)
     watcher.join()
     assert code == 130, error
     assert (folder / "resume.pt").exists() and not (folder / "weights.safetensors").exists()
-    code, said, error = door(ensemble.joint.main, again.config)
+    code, said, error = door(ensemble.end_to_end.train.main, again.config)
     assert code == 0 and "fold 0: goes on at step" in said, error
     for fold in ("fold0", "fold1"):
         weights = [top.run_dir / "joint" / fold / "weights.safetensors" for top in (trained, again)]
@@ -182,10 +182,10 @@ def test_a_run_that_is_not_yet_jointly_trained_says_what_to_run(run: Run, door: 
 def test_without_the_two_passes_it_names_them(run: Run, door: Door, tmp_path: Path) -> None:
     early = with_joint(run, tmp_path)
     shutil.rmtree(early.run_dir / "stage2")
-    code, _, error = door(ensemble.joint.main, early.config)
+    code, _, error = door(ensemble.end_to_end.train.main, early.config)
     assert (code, error.count("\n")) == (2, 1) and "make stage2" in error
     shutil.rmtree(early.run_dir / "stage1")
-    code, _, error = door(ensemble.joint.main, early.config)
+    code, _, error = door(ensemble.end_to_end.train.main, early.config)
     assert (code, error.count("\n")) == (2, 1) and "make stage1" in error
     assert not (early.run_dir / "joint").exists()
 
@@ -198,7 +198,7 @@ def test_weights_of_another_split_are_no_start_for_they_may_have_seen_what_is_he
         receipt = early.run_dir / folder / "receipt.json"
         content = read_json(receipt)
         write_json(receipt, content | {"held_out": {"3": [0, 64]}})
-        code, _, error = door(ensemble.joint.main, early.config)
+        code, _, error = door(ensemble.end_to_end.train.main, early.config)
         assert (code, error.count("\n")) == (2, 1) and folder in error and "other folds" in error and command in error
         write_json(receipt, content)
     assert not (early.run_dir / "joint").exists()
@@ -214,7 +214,7 @@ def test_once_stage_two_is_trained_anew_the_joint_weights_are_stale(trained: Run
     code, _, error = door(ensemble.predict.main, *predict_arguments(later), *other)
     assert (code, error.count("\n")) == (2, 1) and "other weights than those of the two passes" in error
     before = states(later)
-    code, _, error = door(ensemble.joint.main, later.config, *other)
+    code, _, error = door(ensemble.end_to_end.train.main, later.config, *other)
     assert code == 0, error
     touched = changed(before, later)
     assert {f"run/joint/fold{k}/weights.safetensors" for k in range(2)} <= touched
@@ -232,7 +232,7 @@ def test_once_stage_two_is_trained_anew_the_joint_weights_are_stale(trained: Run
 )
 def test_the_door_refuses_in_one_line_and_so_does_the_doctor(trained: Run, door: Door, setting: str, said: str) -> None:
     before = states(trained)
-    code, _, error = door(ensemble.joint.main, trained.config, "--set", setting)
+    code, _, error = door(ensemble.end_to_end.train.main, trained.config, "--set", setting)
     assert (code, error.count("\n")) == (2, 1) and said in error, error
     assert states(trained) == before
     if setting != "joint=null":  # which is as sound a run as any

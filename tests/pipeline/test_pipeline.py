@@ -16,11 +16,11 @@ import ensemble.calibrate
 import ensemble.predict
 import stage1_3d.train
 import stage2_2d.train
-from ensemble.submission import read_submission
-from scroll.config_file import load_settings
-from scroll.files import read_json
-from scroll.fragments import find_fragments
+from ensemble.ink.submission import read_submission
+from scroll.config.reader import load_settings
+from scroll.data.fragments import find_fragments
 from scroll.metrics.fbeta import fbeta
+from scroll.runtime.files import read_json
 from scroll.volumes.ome_zarr import open_array
 
 SHAPE, COARSE = (256, 256), (64, 64)

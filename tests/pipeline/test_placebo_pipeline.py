@@ -10,8 +10,8 @@ from pipeline_run import REPOSITORY, step
 from placebo_run import PHANTOM, trained
 from skimage.io import imread
 
-from scroll.files import read_json
-from scroll.metrics.connected import connected_components
+from scroll.metrics.betti_matching.connected import connected_components
+from scroll.runtime.files import read_json
 
 pytestmark = pytest.mark.slow
 

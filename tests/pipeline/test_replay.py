@@ -8,8 +8,8 @@ import pytest
 from pipeline_run import MEMBERS, Door, Run, copied
 
 from scripts import replay
-from scroll.files import read_json
-from scroll.manifest import begin, seal
+from scroll.runtime.files import read_json
+from scroll.runtime.manifest import begin, seal
 from scroll.volumes.ome_zarr import open_array
 
 PREDICTIONS = {

@@ -10,17 +10,17 @@ import yaml
 from pipeline_run import REPOSITORY, Run, changed, states, step
 from scipy.ndimage import binary_erosion
 
-from ensemble.submission import read_submission
-from ensemble.whole_scroll import EnsembleRecipe, member_weights
+from ensemble.ink.submission import read_submission
+from ensemble.whole_scroll.run import EnsembleRecipe, member_weights
 from scripts import doctor
 from scripts.replay import replay
-from scroll.checkpoint import trained_weights
-from scroll.config_file import load_settings
-from scroll.maps import open_map
-from scroll.receipt import file_hash, read_receipt
-from scroll.segments import find_segments, grey_scale_about
+from scroll.config.reader import load_settings
+from scroll.data.segments import find_segments, grey_scale_about
+from scroll.inference.prediction_store import open_map
+from scroll.runtime.receipt import file_hash, read_receipt
 from scroll.surfaces.sample import Offsets, Source
-from stage1_3d.flatten_surface import Flattening, flatten_surface
+from scroll.training.checkpoint import trained_weights
+from stage1_3d.segments.flatten_surface import Flattening, flatten_surface
 
 SCROLLS = ("--size", "112", "--letter-height-px", "56", "--seed", "7", "--train", "2", "--test", "1", "--jobs", "2")
 

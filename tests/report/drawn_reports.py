@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.cube_patches import edge_of
-from scroll.metrics.atlas import atlas
+from ensemble.surface.patches import edge_of
 from scroll.metrics.calibration import figures, reliability, sweep
+from scroll.metrics.error_map import atlas
 from scroll.metrics.fbeta import level_counts
-from scroll.receipt import write_receipt
 from scroll.report.cube_volume import Volume, volume_view
 from scroll.report.page import write_report
 from scroll.report.patch_pictures import Patch, grey, save_patches
 from scroll.report.pictures import error_colours, errors_png, grey_png
 from scroll.report.tiles import Flat, flat_view
+from scroll.runtime.receipt import write_receipt
 
 SHEET_YX, DEPTH, CUBE = (700, 1100), 17, 48
 NAMES = ("cnn3d", "unet3d", "ensemble")

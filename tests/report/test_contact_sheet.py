@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scroll.data.sample import Sample, Space
 from scroll.report.contact_sheet import View, contact_sheet, view
-from scroll.sample import Sample, Space
 
 SHAPE = (4, 48, 24)
 

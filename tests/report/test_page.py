@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from scroll.errors import InputError
-from scroll.receipt import write_receipt
 from scroll.report import page
 from scroll.report.page import caption, write_report
 from scroll.report.pictures import errors_png, grey_png, prob_png
 from scroll.report.tiles import VIEWS_BUDGET_BYTES
+from scroll.runtime.receipt import write_receipt
 
 GAIN = {"over": "cnn3d", "difference": 0.1666, "low": 0.1, "high": 0.2, "verdict": "better"}
 ROWS = [

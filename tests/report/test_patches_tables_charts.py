@@ -5,11 +5,11 @@ import doctest
 import numpy as np
 from PIL import Image
 
-from scroll.receipt import write_receipt
 from scroll.report import charts, tables
 from scroll.report.charts import reliability_svg, sweep_svg
 from scroll.report.patch_pictures import LEAST_PX, LINE, MOST_PX, Patch, grey, marked, save_patches
 from scroll.report.tables import LISTED, cell, fold_table, made_with, receipts
+from scroll.runtime.receipt import write_receipt
 
 
 def test_each_cut_of_each_column_is_a_picture_beside_its_record(tmp_path):

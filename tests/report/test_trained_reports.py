@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scroll.files import read_json
+from scroll.runtime.files import read_json
 from tests.cubes.surface_run import own_surface_run
 from tests.pipeline.pipeline_run import own_ink_run, step
 from tests.report.page_checks import check_cube, check_page, check_sheet

@@ -8,11 +8,11 @@ import yaml
 
 from scripts import plan
 from scripts.plan_document import FOLDER, HEAD, rows
-from scroll.command_line import run_door
-from scroll.config_file import load_settings
-from scroll.files import read_json
+from scroll.config.reader import load_settings
 from scroll.phantom.dataset import make_fragments
 from scroll.phantom.settings import fragment_settings
+from scroll.runtime.command_line import run_door
+from scroll.runtime.files import read_json
 from stage1_3d.train import train_stage1
 
 REPOSITORY = Path(__file__).resolve().parents[2]

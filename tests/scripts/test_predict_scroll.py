@@ -13,7 +13,7 @@ from scroll.errors import InputError
 from scroll.shards.ledger import Ledger, Outcome
 from scroll.shards.local_engine import LocalEngine
 from scroll.shards.plan import Plan, write_plan
-from scroll.volumes.shard_output import OutputFormat, open_output
+from scroll.volumes.sharded.output import OutputFormat, open_output
 
 PLAN = Plan("key", OutputFormat((32, 32, 32), 32, 16, None), ((0, 0, 0),), 0)
 

@@ -9,13 +9,13 @@ import yaml
 from PIL import Image
 
 from scripts import preview
-from scroll.augment import NOTHING
-from scroll.command_line import run_door
-from scroll.config import AugmentSettings
-from scroll.patches import draw
+from scroll.config.schema import AugmentSettings
+from scroll.data.augment.augment import NOTHING
+from scroll.data.patch_sampler import draw
+from scroll.data.sample import Sample, Space
 from scroll.phantom.dataset import make_fragments
 from scroll.phantom.settings import fragment_settings
-from scroll.sample import Sample, Space
+from scroll.runtime.command_line import run_door
 
 EVERYTHING = AugmentSettings(
     blur=1.5,

@@ -6,9 +6,9 @@ from typing import Literal
 import pytest
 
 from scripts.settings_document import DOCUMENT, document, in_words, networks
-from scroll.config import Settings
-from scroll.config_file import load_settings
-from scroll.config_training import Frozen
+from scroll.config.reader import load_settings
+from scroll.config.schema import Settings
+from scroll.config.training import Frozen
 
 
 def groups() -> list[type[Frozen]]:

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from scripts import tune
-from scroll.command_line import run_door
-from scroll.config_file import load_settings
+from scroll.config.reader import load_settings
 from scroll.phantom.dataset import make_fragments
 from scroll.phantom.settings import fragment_settings
-from scroll.trial import _resident_gib
+from scroll.planning.measured_step import _resident_gib
+from scroll.runtime.command_line import run_door
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GROWTH_GIB = 0.3  # between what two and 64 samples of the larger network below hold

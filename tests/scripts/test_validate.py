@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from ensemble.submission import write_submission
-from ensemble.surface_submission import mask_tiff_bytes, write_submission_zip
+from ensemble.ink.submission import write_submission
+from ensemble.surface.submission import mask_tiff_bytes, write_submission_zip
 from scripts import validate
 from scroll.errors import InputError, MissingInputError
 from scroll.phantom.write import write_cube

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scroll.config import DataSettings
+from scroll.config.schema import DataSettings
 from scroll.phantom.scroll_dataset import make_scrolls
 from scroll.phantom.settings import scroll_settings
 

@@ -9,9 +9,9 @@ import pytest
 import tifffile
 import zarr
 
-from scroll.config import DataSettings
+from scroll.config.schema import DataSettings
+from scroll.data.segments import find_segments, is_segment, surface_path
 from scroll.errors import InputError
-from scroll.segments import find_segments, is_segment, surface_path
 from scroll.surfaces import open_surface
 from scroll.surfaces.blocks import Blocks
 from scroll.surfaces.lift import image_band, lift

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from scripts import preview
-from scroll.config import AugmentSettings, FoldSettings, LossSettings, MemberSettings
+from scroll.config.schema import AugmentSettings, FoldSettings, LossSettings, MemberSettings
+from scroll.data.folds import make_folds
+from scroll.data.patch_sampler import draw
+from scroll.data.segments import at_level, find_segments
+from scroll.data.skeleton import skeleton_tube
 from scroll.errors import InputError
-from scroll.folds import make_folds
-from scroll.patches import draw
-from scroll.segments import at_level, find_segments
-from scroll.skeleton import skeleton_tube
-from stage1_3d.lifted_labels import INK, UNKNOWN, lifted_label, open_lifted
-from stage1_3d.segment_boxes import Boxes, closed_blocks, volumes_of
-from stage1_3d.segment_dataset import LabelledVolume, SegmentPatches
+from stage1_3d.segments.boxes import Boxes, closed_blocks, volumes_of
+from stage1_3d.segments.dataset import LabelledVolume, SegmentPatches
+from stage1_3d.segments.lifted_labels import INK, UNKNOWN, lifted_label, open_lifted
 
 PLAIN = AugmentSettings(
     flips=False, quarter_turns=False, brightness=0, contrast=0, noise=0, layer_dropout=0, depth_jitter=0, cutout=0

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from scroll.config import AugmentSettings, FoldSettings, MemberSettings
+from scroll.config.schema import AugmentSettings, FoldSettings, MemberSettings
+from scroll.data.folds import Fold, make_folds
+from scroll.data.patch_sampler import draw
+from scroll.data.segments import Segment, TracedVolume, find_segments
 from scroll.errors import InputError
-from scroll.folds import Fold, make_folds
-from scroll.patches import draw
-from scroll.segments import Segment, TracedVolume, find_segments
-from stage1_3d.segment_boxes import Boxes, volumes_of
+from stage1_3d.segments.boxes import Boxes, volumes_of
 
 SIZE = 12
 MEMBER = MemberSettings(

@@ -5,11 +5,11 @@ import shutil
 import numpy as np
 import pytest
 
-from scroll.config import FoldSettings
+from scroll.config.schema import FoldSettings
+from scroll.data.folds import make_folds
+from scroll.data.labels import read_mask_png
+from scroll.data.segments import Segment, TracedVolume, by_volume, find_segments
 from scroll.errors import InputError, MissingInputError
-from scroll.folds import make_folds
-from scroll.labels import read_mask_png
-from scroll.segments import Segment, TracedVolume, by_volume, find_segments
 from scroll.volumes import open_volume
 
 

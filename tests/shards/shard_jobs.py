@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from scroll.config import WindowSettings
-from scroll.receipt import key_of
+from scroll.config.schema import WindowSettings
+from scroll.inference.sliding_window import Sweep, predict, predict_box
+from scroll.runtime.receipt import key_of
 from scroll.shards.drive import Part
 from scroll.shards.grid import Index, shard_at, shards_of
 from scroll.shards.ledger import Ledger
 from scroll.shards.plan import Plan
 from scroll.shards.work import Job
-from scroll.volumes.shard_output import OutputFormat, ShardOutput, create_output
-from scroll.window import Sweep, predict, predict_box
+from scroll.volumes.sharded.output import OutputFormat, ShardOutput, create_output
 
 KEY = key_of("test")
 WINDOW = WindowSettings(overlap=0.25, blend="gaussian", tta="flips", batch_size=4)

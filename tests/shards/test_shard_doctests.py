@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import scripts.bench_scale
-import scroll.grey_scale
+import scroll.data.intensity
 import scroll.shards.grid
 import scroll.shards.plan
-import scroll.shards.wanted
+import scroll.shards.requested
 import scroll.shards.work
 
 MODULES = [
-    scroll.grey_scale, scroll.shards.grid, scroll.shards.plan, scroll.shards.wanted, scroll.shards.work, scripts.bench_scale,
+    scroll.data.intensity, scroll.shards.grid, scroll.shards.plan, scroll.shards.requested, scroll.shards.work, scripts.bench_scale,
 ]  # fmt: skip
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from shard_jobs import TinyJob, TinyRecipe
 
 from scroll.errors import InputError, MissingInputError
-from scroll.files import read_json
+from scroll.runtime.files import read_json
 from scroll.shards.grid import shards_of
 from scroll.shards.plan import read_plan, write_plan
-from scroll.shards.wanted import check_same_space, where_marked, where_not_zero
+from scroll.shards.requested import check_same_space, where_marked, where_not_zero
 from scroll.surfaces.blocks import Blocks
 from scroll.volumes.binning import block_mean
 from scroll.volumes.volume import Volume

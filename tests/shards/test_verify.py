@@ -9,7 +9,7 @@ import pytest
 from shard_jobs import TinyJob
 
 from scripts import scroll_status
-from scroll.files import read_json, write_json
+from scroll.runtime.files import read_json, write_json
 from scroll.shards.drive import Part, run_part
 from scroll.shards.engines import in_this_process
 from scroll.shards.ledger import Ledger, Outcome

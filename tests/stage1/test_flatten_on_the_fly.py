@@ -8,20 +8,20 @@ import pytest
 import torch
 from torch import nn
 
-from scroll.config import WindowSettings
+from scroll.config.schema import WindowSettings
 from scroll.errors import InputError
-from scroll.maps import open_map
+from scroll.inference.prediction_store import open_map
+from scroll.inference.sliding_window import Prediction, Sweep
 from scroll.phantom.scroll_dataset import make_scrolls
 from scroll.phantom.settings import scroll_settings
-from scroll.receipt import read_receipt
+from scroll.runtime.receipt import read_receipt
 from scroll.surfaces import open_surface
 from scroll.surfaces.sample import Offsets, Source
 from scroll.surfaces.surface import Surface, normals_of
 from scroll.volumes import open_volume
 from scroll.volumes.ome_zarr import create_ome_zarr
-from scroll.window import Prediction, Sweep
-from stage1_3d.flatten_on_the_fly import BoxPrediction, Tiling, flatten_on_the_fly
-from stage1_3d.flatten_surface import Flattening, flatten_surface
+from stage1_3d.segments.flatten_on_the_fly import BoxPrediction, Tiling, flatten_on_the_fly
+from stage1_3d.segments.flatten_surface import Flattening, flatten_surface
 
 PATCH = (24, 32, 32)
 WINDOW = WindowSettings(overlap=0.25, batch_size=1)

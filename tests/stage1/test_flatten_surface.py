@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scroll.files import remove
-from scroll.maps import open_map
-from scroll.receipt import read_receipt, write_receipt
+from scroll.inference.prediction_store import open_map
+from scroll.runtime.files import remove
+from scroll.runtime.receipt import read_receipt, write_receipt
 from scroll.surfaces.sample import Offsets, Source
 from scroll.surfaces.surface import Surface, normals_of
 from scroll.volumes import open_volume
 from scroll.volumes.ome_zarr import create_ome_zarr
-from stage1_3d.flatten_surface import Flattening, flatten_surface, pooled
+from stage1_3d.segments.flatten_surface import Flattening, flatten_surface, pooled
 
 CELL = 4.0
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from scroll.checkpoint import load_weights, save_weights
-from scroll.config import DataSettings, MemberSettings
+from scroll.config.schema import DataSettings, MemberSettings
 from scroll.errors import InputError
+from scroll.training.checkpoint import load_weights, save_weights
 from stage1_3d.models import NETWORKS
 from stage1_3d.network import about_network, build_network, check_member, legal_size, nearest_legal
 
@@ -224,7 +224,7 @@ def test_a_patch_that_leaves_one_voxel_to_normalise_is_refused(auto_pad: bool) -
 
 def test_checking_settings_loads_no_torch() -> None:
     program = (
-        "import sys; from scroll.config import DataSettings, MemberSettings; from stage1_3d.network import check_member;"
+        "import sys; from scroll.config.schema import DataSettings, MemberSettings; from stage1_3d.network import check_member;"
         "from stage1_3d.models import NETWORKS;"
         "[check_member(MemberSettings(network=n, patch_size=(64, 64, 64)), DataSettings(depth=(0, 64))) for n in NETWORKS];"
         "print(sorted({'torch', 'monai'} & set(sys.modules)))"

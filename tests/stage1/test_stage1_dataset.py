@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from scroll.config import AugmentSettings, DataSettings, FoldSettings, MemberSettings, Stage2Settings
+from scroll.config.schema import AugmentSettings, DataSettings, FoldSettings, MemberSettings, Stage2Settings
+from scroll.data.folds import Fold, make_folds
+from scroll.data.fragments import Fragment, find_fragments
+from scroll.data.skeleton import skeleton_tube
 from scroll.errors import InputError
-from scroll.folds import Fold, make_folds
-from scroll.fragments import Fragment, find_fragments
-from scroll.skeleton import skeleton_tube
-from stage1_3d.dataset import InkPatches
-from stage2_2d.dataset import StackPatches
+from stage1_3d.fragments.dataset import InkPatches
+from stage2_2d.ink.dataset import StackPatches
 
 EVERYTHING = AugmentSettings(
     depth_jitter=2, blur=1, turn_degrees=20, zoom=0.2, elastic_vox=1, mixup=0.5, cutmix=0.5, depth_cut_paste=0.5

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from scroll.config import MemberSettings
-from scroll.losses import loss_terms, pool_depth
+from scroll.config.schema import MemberSettings
+from scroll.training.losses import loss_terms, pool_depth
 from stage1_3d.train import loss_of
 
 

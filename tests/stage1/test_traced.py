@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.profiler import ProfilerActivity, profile
 
-from scroll.config import MemberSettings
-from scroll.config_file import load_settings
+from scroll.config.reader import load_settings
+from scroll.config.schema import MemberSettings
 from scroll.planning.footprint import GIB
 from scroll.planning.machine import GPUS, Machine
+from stage1_3d.memory.plan import legal_member, plan_members
+from stage1_3d.memory.trace import counted_pass, drawn_batch, footprint_of, traced_pass
 from stage1_3d.network import build_network, check_member
-from stage1_3d.planned import legal_member, plan_members
-from stage1_3d.traced import counted_pass, drawn_batch, footprint_of, traced_pass
 from stage1_3d.train import loss_of
 
 LEVELS = {"channels": [8, 16, 32], "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]]}

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scroll.config import DamageSettings
+from scroll.config.schema import DamageSettings
 from scroll.surfaces.surface import Surface, normals_of
-from stage2_2d.damage import NOTHING, damaged
-from stage2_2d.sheet_dataset import decoded, encoded
-from stage2_2d.sheet_stack import truth_on
+from stage2_2d.surface.corruption import NOTHING, damaged
+from stage2_2d.surface.dataset import decoded, encoded
+from stage2_2d.surface.stack import truth_on
 
 SIZE = 40
 ONLY = {"holes": 0.0, "bridges": 0.0, "dust": 0.0, "shift_vox": 0.0}

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scroll.config import DataSettings, Stage1Settings
+from scroll.config.schema import DataSettings, Stage1Settings
+from scroll.data.fragments import Fragment
 from scroll.errors import InputError, MissingInputError
-from scroll.fragments import Fragment
-from scroll.maps import RowWriter
-from scroll.receipt import write_receipt
-from stage2_2d.stack import LOG_ODDS_UNIT, read_stack
+from scroll.inference.prediction_store import RowWriter
+from scroll.runtime.receipt import write_receipt
+from stage2_2d.ink.stack import LOG_ODDS_UNIT, read_stack
 
 HINT = "run 'make stage1 CONFIG=...' first"
 LEVELS = {"zebra": 0.25, "ape": 0.75, "ct": 3.0}

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from scroll.config import DataSettings, FoldSettings, Stage2Settings
-from scroll.folds import make_folds
-from scroll.fragments import Fragment
-from scroll.losses import loss_terms
-from scroll.skeleton import skeleton_tube
-from stage2_2d.dataset import StackPatches
+from scroll.config.schema import DataSettings, FoldSettings, Stage2Settings
+from scroll.data.folds import make_folds
+from scroll.data.fragments import Fragment
+from scroll.data.skeleton import skeleton_tube
+from scroll.training.losses import loss_terms
+from stage2_2d.ink.dataset import StackPatches
 from stage2_2d.train import loss_of
 
 

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_ridges import SIZE, bowl, misfit, plane, ridge
 
-from scroll.config import TracingSettings
+from scroll.config.schema import TracingSettings
 from scroll.metrics.surface_dice import surface_dice
 from scroll.surfaces.lift import Painted, lift
 from scroll.tracing.bridging import bridged
-from scroll.tracing.facing import facing_air
+from scroll.tracing.orient_normals import facing_air
 from scroll.tracing.ridges import ridge_points
 from scroll.tracing.sheets import Traced
 from scroll.tracing.sheets import trace_sheets as trace

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from scroll.errors import InputError
+from scroll.viewing.layers import look_at_all
 from scroll.viewing.neuroglancer import VIEWER, origin_of
 from scroll.viewing.server import MOST_CONNECTIONS, VolumeServer
-from scroll.viewing.shown import look_at_all
 
 
 @pytest.fixture(scope="module")

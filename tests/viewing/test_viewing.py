@@ -14,15 +14,15 @@ import tifffile
 import zarr
 
 from scroll.errors import InputError, MissingInputError
-from scroll.maps import RowWriter
-from scroll.receipt import write_receipt
+from scroll.inference.prediction_store import RowWriter
+from scroll.runtime.receipt import write_receipt
+from scroll.viewing.layers import Shown, look_at, look_at_all
 from scroll.viewing.napari_layers import napari_layers
 from scroll.viewing.neuroglancer import link, state
 from scroll.viewing.server import CHUNK, READABLE, VolumeServer, array_metadata, attributes
-from scroll.viewing.shown import Shown, look_at, look_at_all
 from scroll.volumes.ome_zarr import create_ome_zarr, write_pyramid
-from scroll.volumes.shard_format import OutputFormat
-from scroll.volumes.shard_output import create_output
+from scroll.volumes.sharded.format import OutputFormat
+from scroll.volumes.sharded.output import create_output
 
 VOXEL_UM = 7.91
 STACK_LAYERS, DEPTH, BIN = 20, (-6, 2), 4

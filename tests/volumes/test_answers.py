@@ -6,7 +6,7 @@ import zlib
 import pytest
 
 from scroll.errors import InputError
-from scroll.volumes.answers import body_of
+from scroll.volumes.http_answers import body_of
 from scroll.volumes.url import Url
 
 URL = Url("http://host/ct.zarr/0.0.0")

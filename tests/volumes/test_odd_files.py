@@ -14,10 +14,10 @@ from PIL import Image
 
 from scripts import score
 from scripts.doctor_cubes import check_cube
-from scroll.config import DataSettings
-from scroll.cubes import Cube, tiff_named
+from scroll.config.schema import DataSettings
+from scroll.data.cubes import Cube, tiff_named
+from scroll.data.labels import read_mask_png
 from scroll.errors import InputError
-from scroll.labels import read_mask_png
 from scroll.volumes import open_volume
 
 STACK = np.random.default_rng(0).integers(0, 256, (4, 12, 16), dtype=np.uint8)

@@ -8,10 +8,10 @@ import pytest
 import zarr
 from foreign_images import VOXELS, halves, image, moves, one
 
-from scroll.config import DataSettings
+from scroll.config.schema import DataSettings
+from scroll.data.fragments import Fragment
 from scroll.errors import InputError
-from scroll.fragments import Fragment
-from scroll.viewing.shown import look_at
+from scroll.viewing.layers import look_at
 from scroll.volumes import open_volume
 from scroll.volumes.chunk_files import MOST_JSON_BYTES
 

@@ -18,7 +18,7 @@ from zarr.storage import LocalStore
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.volumes import ome_zarr, open_volume
 from scroll.volumes.binning import block_mean
-from scroll.volumes.shard_output import OutputFormat, create_output, open_output
+from scroll.volumes.sharded.output import OutputFormat, create_output, open_output
 
 RNG = np.random.default_rng(0)
 SMALL = OutputFormat((40, 36, 20), shard_vox=16, chunk_vox=8, voxel_um=7.91, levels=3)

@@ -22,8 +22,8 @@ from scroll.shards.ledger import Ledger, Outcome
 from scroll.shards.plan import Plan, write_plan
 from scroll.volumes import ome_zarr, open_volume, remote
 from scroll.volumes.binning import block_mean
-from scroll.volumes.shard_output import OutputFormat, create_output, open_output
-from scroll.volumes.shard_places import place_at
+from scroll.volumes.sharded.output import OutputFormat, create_output, open_output
+from scroll.volumes.sharded.places import place_at
 
 HOW = OutputFormat((24, 20, 16), shard_vox=16, chunk_vox=8, voxel_um=7.91, levels=2)
 VOXELS = np.random.default_rng(0).integers(1, 256, HOW.shape, dtype=np.uint8)
@@ -169,7 +169,7 @@ def test_the_shard_that_another_one_wrote_meanwhile_is_seen(door, address):
 def test_a_damaged_shard_on_s3_is_named(door, address):
     output = create_output(address, HOW, "key")
     output.write((0, 0, 0), VOXELS[:16, :16])
-    from scroll.volumes.shard_places import S3Place
+    from scroll.volumes.sharded.places import S3Place
     from scroll.volumes.url import Url
 
     place = S3Place(Url(address))

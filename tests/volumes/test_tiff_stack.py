@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from volume_stores import write_layers
 
 from scroll.errors import InputError
-from scroll.volumes import open_volume, tiff_stack
-from scroll.volumes.tiff_pages import OPEN_FILES
+from scroll.volumes import open_volume
+from scroll.volumes.tiff import stack as tiff_stack
+from scroll.volumes.tiff.pages import OPEN_FILES
 
 VOXELS = np.random.default_rng(0).integers(0, 65536, (4, 12, 17), dtype=np.uint16)
 

@@ -1,0 +1,156 @@
+"""The placebo panel of a fragment: every copy predicted, and what its components say of those really found."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from ensemble.controls.chance import block_p, chance_imagined, rate_per_cm2
+from ensemble.controls.components import Components, share_on_found, strongest_in_blocks
+from ensemble.controls.copies import BLANK, SAYS, Copy, placebo_copies, tile_px
+from ensemble.controls.predicted import Predicted, predicted
+from scroll.config.schema import Settings
+from scroll.data.fragments import Fragment
+from scroll.data.labels import share_in_blocks
+from scroll.metrics.bootstrap import block_edge_um
+
+Floats = NDArray[np.float64]
+RIM_UM = 100.0
+FAR_MORE = 2.0  # times the share that what was found covers
+STANDS_OUT = 0.1
+"""Up to this chance of being imagined a component is said to stand out; of all that do, about a tenth may still be imagined."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """All copies of one kind together, and what they say of the R components found.
+
+    `strengths` (N,) of what was found in them on `area_cm2`; `rate` (R,) per cm2, `p` (R,), `chance` (R,): see `chance`.
+    """
+
+    name: str
+    copies: int
+    area_cm2: float
+    strengths: Floats
+    rate: Floats
+    p: Floats
+    chance: Floats
+    on_found: float
+
+    def row(self) -> dict[str, Any]:
+        """For the table of copies."""
+        return {
+            "copy": self.name,
+            "copies": self.copies,
+            "placebo_cm2": round(self.area_cm2, 2),
+            "components": len(self.strengths),
+            "per_cm2": round(len(self.strengths) / self.area_cm2, 3),
+            "strongest": round(float(self.strengths.max()), 4) if len(self.strengths) else None,
+            "share_on_found": round(self.on_found, 3),
+            "chance_rests_on_it": "yes" if self.name in BLANK else "no",
+            "says": SAYS[self.name],
+        }
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A fragment's placebo panel; `chance` (R,) is the most cautious over the copies that hold no ink where the run looks."""
+
+    real: Predicted
+    papyrus_cm2: float
+    kinds: list[Kind]
+    tile_mm: float
+    block_mm: float
+
+    @property
+    def blank(self) -> list[Kind]:
+        """The kinds that chances rest on."""
+        return [kind for kind in self.kinds if kind.name in BLANK]
+
+    @property
+    def chance(self) -> Floats:
+        """Chance of being imagined, (R,)."""
+        return np.max([kind.chance for kind in self.blank], axis=0)
+
+    @property
+    def p(self) -> Floats:
+        """Chance that a block of placebo shows one at least so strong, (R,)."""
+        return np.max([kind.p for kind in self.blank], axis=0)
+
+    @property
+    def rate(self) -> Floats:
+        """Components at least so strong on a square centimetre of placebo, (R,), at most about."""
+        return np.max([kind.rate for kind in self.blank], axis=0)
+
+    @property
+    def found_share(self) -> float:
+        """Share of the papyrus that what was found covers."""
+        return float(self.real.pieces.area_mm2.sum() / 100 / self.papyrus_cm2)
+
+    @property
+    def seen_again(self) -> list[Kind]:
+        """Blank kinds whose components lie on what was found far more often than chance puts them there."""
+        return [kind for kind in self.blank if kind.on_found > FAR_MORE * self.found_share > 0]
+
+    @property
+    def least_chance(self) -> float:
+        """What could be told at best: the chance of a component had placebo shown nothing at all."""
+        ratio = min(kind.area_cm2 for kind in self.blank) / self.papyrus_cm2
+        return min(1.0, 1 / (ratio * max(1, len(self.real.pieces))))
+
+
+def placebo_panel(
+    settings: Settings, fragment: Fragment, folder: Path, fit: dict[str, Any], real: Predicted, count: int
+) -> Panel:
+    """Predict every copy into `folder`/<copy> and hold what was really found against it; `count` copies of each seeded kind."""
+    pixel_cm2 = (fragment.pixel_um / 1e4) ** 2
+    papyrus_cm2 = float(fragment.full_mask.sum()) * pixel_cm2
+    edge_um = block_edge_um(papyrus_cm2 * 1e8)
+    edge_px = edge_um / fragment.pixel_um
+    by_kind: dict[str, list[_Shown]] = {}
+    for copy in placebo_copies(fragment, _ink_and_rim(real.mask, fragment), count):
+        found = predicted(settings, copy.fragment, folder / copy.name, fit)
+        by_kind.setdefault(copy.kind, []).append(_shown(found.pieces, copy, edge_px, real))
+    kinds = [_kind(name, shown, real.pieces.strength, papyrus_cm2) for name, shown in by_kind.items()]
+    tile_mm = tile_px(fragment) * fragment.pixel_um * fragment.data.bin_yx / 1000
+    return Panel(real, papyrus_cm2, kinds, tile_mm, edge_um / 1000)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What one copy showed, without its maps: strengths (N,), each block's strongest (B,), share lying on what was really found."""
+
+    strengths: Floats
+    strongest: Floats
+    on_found: float
+
+
+def _shown(pieces: Components, copy: Copy, edge_px: float, real: Predicted) -> _Shown:
+    strongest = strongest_in_blocks([pieces], copy.fragment.full_mask, edge_px)
+    return _Shown(pieces.strength, strongest, share_on_found(pieces, copy.laid_on(real.mask)))
+
+
+def _ink_and_rim(mask: NDArray[np.bool_], fragment: Fragment) -> NDArray[np.bool_]:
+    """What was found and RIM_UM around it, for a mask is narrower than its stroke, (Y, X) at working resolution."""
+    found = share_in_blocks(mask, fragment.data.bin_yx) > 0
+    rim_px = max(1, round(RIM_UM / (fragment.pixel_um * fragment.data.bin_yx)))
+    return np.asarray(distance_transform_edt(~found) <= rim_px) if found.any() else found
+
+
+def _kind(name: str, shown: list[_Shown], of_real: Floats, papyrus_cm2: float) -> Kind:
+    """One kind of copy, each of `papyrus_cm2`, against the strengths `of_real` (R,)."""
+    strengths = np.concatenate([one.strengths for one in shown])
+    area_cm2 = papyrus_cm2 * len(shown)
+    return Kind(
+        name=name,
+        copies=len(shown),
+        area_cm2=area_cm2,
+        strengths=strengths,
+        rate=rate_per_cm2(of_real, strengths, area_cm2),
+        p=block_p(of_real, np.concatenate([one.strongest for one in shown])),
+        chance=chance_imagined(of_real, strengths, float(len(shown))),
+        on_found=float(np.mean([one.on_found for one in shown])),
+    )

@@ -1,0 +1,1 @@
+"""A member, its flattening and stage two, trained on as one network."""

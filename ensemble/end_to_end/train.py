@@ -1,0 +1,178 @@
+"""Joint fine-tuning: a member of stage one, its flattening and stage two, trained on end to end, fold by fold.
+
+python -m ensemble.end_to_end.train configs/demo.yaml [--set a.b=c]
+
+It starts from the weights of the two passes, so these come first. The member's patch must be the whole depth window
+(data.depth): the network flattens what it has just predicted, and half a window cannot be flattened. It sees the member's
+prediction of one patch, where stage two learnt from a mean over overlapping patches and test-time symmetries.
+
+What is honest here and what is not: fold k trains on rows that fold k may see, and is judged on rows that neither pass of
+fold k was trained on. But on its training rows the member's channel, which stage two had out of fold, now comes from fold
+k's own network, which has seen these very rows and is surer there than it will be on new ones. The other channels stay
+out of fold. Whether the gain of training end to end outweighs that is what the out-of-fold score tells.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scroll.runtime.command_line import run_door
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scroll.config.schema import Settings
+    from scroll.data.folds import Fold
+    from scroll.data.fragments import Fragment
+    from stage2_2d.ink.stack import Stack
+
+
+def main() -> None:
+    """Parse the command line and train end to end."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, such as joint.training.steps=200",
+    )
+    arguments = parser.parse_args()
+    from ensemble.check import load_run_settings
+    from scroll.runtime.output_folder import RUN
+    from scroll.runtime.run_lock import writing
+
+    settings = load_run_settings(arguments.config, arguments.set)
+    with writing(settings.run_dir, RUN, is_training=True):
+        train_joint(settings)
+
+
+def train_joint(settings: "Settings") -> None:
+    """Train every fold end to end and leave weights and out-of-fold ink maps under joint/ in the run folder.
+
+    Raises:
+        InputError: the settings do not allow it, or the two passes were trained on other data or folds than those of now.
+        MissingInputError: one of the two passes was not trained to the end; the line names its command.
+    """
+    from ensemble.end_to_end.predict import predict_out_of_fold
+    from ensemble.end_to_end.settings import check_joint, joint_of
+    from scroll.config.reader import save_run_settings
+    from scroll.data.folds import make_folds
+    from scroll.data.fragments import training_fragments
+    from scroll.inference.fold_ensemble import is_main_process
+    from scroll.training.trackers import check_trackers
+    from stage2_2d.ink.stack import read_stack
+    from stage2_2d.train import oof_folders
+
+    check_joint(settings)
+    check_trackers(settings)
+    margin = settings.stage1.members[joint_of(settings).member].augment.depth_jitter
+    fragments = training_fragments(settings.data, margin)
+    stacks = [read_stack(settings.stage1, f, oof_folders(settings, f.id), _hint(settings)) for f in fragments]
+    folds = make_folds(fragments, settings.folds)
+    for fold in folds:
+        check_start(settings, fold, made_from(fragments, stacks))
+    save_run_settings(settings)
+    for fold in folds:
+        train_fold(settings, fragments, stacks, fold)
+    if not is_main_process():  # several processes train together; one predicts
+        return
+    for fragment, stack in zip(fragments, stacks, strict=True):
+        predict_out_of_fold(settings, fragment, stack, folds)
+
+
+def train_fold(settings: "Settings", fragments: "Sequence[Fragment]", stacks: "Sequence[Stack]", fold: "Fold") -> Path:
+    """Train one fold; returns the path of its weights. Does nothing where that is already done."""
+    import torch
+
+    from ensemble.end_to_end.dataset import JointPatches, joint_seed
+    from ensemble.end_to_end.network import about_network, starting_network, starting_weights
+    from ensemble.end_to_end.settings import joint_of
+    from ensemble.ink.predictors import JOINT, candidate_folder
+    from scroll.training.loop import Task, fit
+    from stage2_2d.train import loss_of
+
+    joint, channels = joint_of(settings), stacks[0].channels.shape[0]
+    seed, start = joint_seed(settings, fold), starting_weights(settings, fold.number)
+    torch.manual_seed(seed)
+    arrays = [stack.channels for stack in stacks]
+    task = Task(
+        label=f"joint, {joint.member} and stage 2, fold {fold.number}",
+        folder=candidate_folder(settings, JOINT) / f"fold{fold.number}",
+        key=joint_key(settings, fold, start, made_from(fragments, stacks)),
+        seed=seed,
+        model=starting_network(settings, fold.number, channels),
+        loss_of=loss_of(settings.stage2),  # stage two's own: the network takes its "stack", with the CT before it
+        train=JointPatches(settings, fragments, arrays, fold, is_training=True),
+        validation=JointPatches(settings, fragments, arrays, fold, is_training=False),
+        about=about_network(settings, channels),
+        made_with={
+            "member": joint.member,
+            "seed": seed,
+            "depth": settings.data.depth,
+            "fold": fold.number,
+            "held_out": fold.held_out,
+            "started_from": start,
+            "voxel_um": fragments[0].pixel_um,
+            "axes": "yx",
+            "channels": settings.stage1.sources,
+            "settings": joint.model_dump(mode="json"),
+            "data": made_from(fragments, stacks),
+        },
+        trackers=settings.trackers,
+    )
+    return fit(task, joint.training)
+
+
+def joint_key(settings: "Settings", fold: "Fold", start: dict[str, str], data: dict[str, list[str]]) -> str:
+    """Hash of all that decides a fold's weights; loading speed and checkpoint rhythm do not."""
+    from ensemble.end_to_end.settings import joint_of
+    from scroll.runtime.receipt import key_of
+
+    joint, stage2 = joint_of(settings), settings.stage2
+    changes = [settings.stage1.members[joint.member].augment.model_dump(), stage2.augment.model_dump()]
+    how = [
+        joint.model_dump(mode="json", exclude={"training"}) | {"training": joint.training.deciding()},
+        settings.stage1.flatten.model_dump(),
+        stage2.ink_share,
+        stage2.loss.model_dump(),
+    ]
+    return key_of([settings.seed, how, changes, start, data, fold.number, fold.held_out, fold.closed])
+
+
+def made_from(fragments: "Sequence[Fragment]", stacks: "Sequence[Stack]") -> dict[str, list[str]]:
+    """Hash of each fragment's data and stack, as stage two's receipt has it."""
+    return {fragment.id: [fragment.key, stack.key] for fragment, stack in zip(fragments, stacks, strict=True)}
+
+
+def check_start(settings: "Settings", fold: "Fold", data: dict[str, list[str]]) -> None:
+    """Refuse weights of another split, which may have seen what this fold holds out, and a stage two of other stacks.
+
+    Raises:
+        MissingInputError: a pass was not trained.
+        InputError: its receipt speaks of other held-out rows or other stacks.
+    """
+    from ensemble.end_to_end.settings import joint_of
+    from ensemble.ink.predictors import STAGE2, candidate_folder
+    from scroll.errors import InputError
+    from scroll.runtime.receipt import read_receipt
+
+    held_out: Any = json.loads(json.dumps(fold.held_out))  # as it was saved: a tuple is a list there
+    for name, command in ((joint_of(settings).member, "make stage1"), (STAGE2, "make stage2")):
+        folder = candidate_folder(settings, name) / f"fold{fold.number}"
+        hint = f"run '{command} CONFIG=...' for {settings.run_dir} first"
+        receipt = read_receipt(folder, hint)
+        if receipt.get("held_out") != held_out:
+            raise InputError(f"{folder}: was trained with other folds than those of the settings now; {hint}")
+        if name == STAGE2 and receipt.get("data") != data:
+            raise InputError(f"{folder}: was trained on other stacks than those that stage one left; {hint}")
+
+
+def _hint(settings: "Settings") -> str:
+    return f"joint fine-tuning comes after the two passes: run 'make stage1 CONFIG=...', then stage2, for {settings.run_dir} first"
+
+
+if __name__ == "__main__":
+    run_door(main)

@@ -1,0 +1,1 @@
+"""Weights, threshold, submission and report of the ink competition."""

@@ -1,0 +1,95 @@
+"""What a prediction is asked for: a folder of fragments or segments, one of them, or a bare volume; all of it, or a part."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from scroll.runtime.names import name_of_file
+
+if TYPE_CHECKING:
+    from scroll.config.schema import Settings
+    from scroll.data.fragments import Fragment
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Every `count`-th of the things to predict, from the `number`-th on (from 1): what one of several processes takes."""
+
+    number: int = 1
+    count: int = 1
+
+    def of(self, items: Sequence[Item]) -> list[Item]:
+        """Its share of them, which may be none.
+
+        >>> Part(2, 3).of("abcdefg")
+        ['b', 'e']
+        """
+        return list(items)[self.number - 1 :: self.count]
+
+
+@dataclass(frozen=True)
+class ForNotebook:
+    """What a notebook wants of a prediction of cubes, where time and disk are given.
+
+    Attributes:
+        part: only these cubes.
+        is_late_empty: a cube that the hours leave no time for gets an empty mask, and is named; it is not taken for done.
+        is_tidy: what a mask was made from is removed once the mask is there.
+    """
+
+    part: Part = Part()
+    is_late_empty: bool = False
+    is_tidy: bool = False
+
+
+def parse_part(text: str) -> Part:
+    """The part that "K/N" names.
+
+    >>> parse_part("2/3")
+    Part(number=2, count=3)
+
+    Raises:
+        InputError: it names none.
+    """
+    from scroll.errors import InputError
+
+    number, slash, count = text.partition("/")
+    is_number = slash and number.isdecimal() and count.isdecimal()
+    if not is_number or not 1 <= int(number) <= int(count):
+        raise InputError(f"--part {text}: expected K/N with 1 <= K <= N, such as 1/2 and 2/2 for two processes")
+    return Part(int(number), int(count))
+
+
+def input_sheets(settings: "Settings", source: Path) -> "list[Any]":
+    """The fragments (or traced segments, by `data.kind`) at `source`: a folder of them, a single one, or a bare layer stack."""
+    from scroll.errors import MissingInputError
+    from scroll.runtime.links import refuse_dead_link
+
+    source = source.absolute()  # "." has no name
+    if not refuse_dead_link(source).exists():
+        raise MissingInputError(f"{source}: not there; --input takes a folder of fragments, one fragment, or a volume")
+    if settings.data.kind == "segments":
+        from scroll.data.segments import Segment, find_segments, is_segment
+
+        return (
+            [Segment(name_of_file(source.name), source, settings.data)]
+            if is_segment(source)
+            else find_segments(source, settings.data)
+        )
+    return _input_fragments(settings, source)
+
+
+def _input_fragments(settings: "Settings", source: Path) -> "list[Fragment]":
+    from scroll.data.fragments import Fragment, find_fragments
+    from scroll.volumes import is_volume
+    from scroll.volumes.tiff.stack import STACK_NAMES
+
+    if source.name in STACK_NAMES and source.is_dir():
+        source = source.parent  # the mask lies beside the layers
+    if is_volume(source):
+        is_stack = source.is_dir() and source.suffix != ".zarr"  # of a folder "7.91um" nothing is an ending
+        return [Fragment(name_of_file(source.name if is_stack else source.stem), source, settings.data)]
+    return find_fragments(source, settings.data)

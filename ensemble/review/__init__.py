@@ -1,0 +1,1 @@
+"""Looking at finished runs: montage, comparison, validation, and how to make them again."""

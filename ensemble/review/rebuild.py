@@ -1,0 +1,44 @@
+"""The commands that make a run and its score anew, from a clone of the code on."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from scroll.config.schema import Settings
+from scroll.phantom.dataset import COMMAND_FILE
+from scroll.runtime.bounded import read_text
+from scroll.runtime.reading import reading
+from scroll.runtime.receipt import made_by
+
+MOST_COMMAND_BYTES = 2**16
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def rebuild_commands(settings: Settings, command: Sequence[str]) -> list[str]:
+    """Checkout, setup, data where it was drawn, every training, and `command`, which predicted and scored (as in sys.argv).
+
+    The trainings take the run's own settings.yaml, in which everything that was overridden is written out.
+    """
+    config = str(settings.run_dir / "settings.yaml")
+    code, drawn = made_by()["code"], settings.data.root / COMMAND_FILE
+    lines = []
+    if "commit" in code:
+        lines.append(f"git checkout {code['commit']}" + ("  # files were changed since" if code["is_changed"] else ""))
+    lines.append("make setup && . .venv/bin/activate")
+    if drawn.exists():
+        with reading(drawn, "the command that drew the data", "delete it"):
+            lines.append(read_text(drawn, MOST_COMMAND_BYTES).strip())
+    steps = [
+        "stage1_3d.train",
+        "stage2_2d.train",
+        *(["ensemble.end_to_end.train"] if settings.joint else []),
+        "ensemble.calibrate",
+    ]
+    lines += [shlex.join(["python", "-m", step, config]) for step in steps]
+    return [*lines, shlex.join(["python", _in_the_repository(command[0]), *command[1:]])]
+
+
+def _in_the_repository(program: str) -> str:
+    """The program as it is called from the root of a clone."""
+    path = Path(program).resolve()
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else program

@@ -1,0 +1,1 @@
+"""Weights, post-processing, submission and report of the surface competition."""

@@ -1,0 +1,97 @@
+"""What out-of-fold predictions of cubes say: every candidate by fold, score over threshold, how honest the blend is, who is missed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+
+from ensemble.surface.postprocess.fit import Lazy, each_score, fit_chain
+from ensemble.surface.postprocess.pipeline import Chain
+from scroll.config.schema import ChainSettings
+from scroll.data.labels import SURFACE_IGNORE
+from scroll.metrics.calibration import reliability
+from scroll.metrics.cube_bootstrap import resampled_means
+from scroll.metrics.fbeta import Counts, level_counts
+from scroll.metrics.leaderboard import SurfaceScore, mean_score
+from scroll.runtime.processes import in_order
+
+Labelled = Sequence[tuple[Lazy, Lazy]]
+SWEPT = tuple(round(0.1 * n, 1) for n in range(1, 10))  # thresholds: each costs as much as scoring all cubes
+SWEPT_CUBES = 6  # that are looked at, for the same reason
+PARTS = ("score", "topo", "surface_dice", "voi_score")
+
+
+def parts_of(score: SurfaceScore) -> dict[str, float]:
+    """The score of a cube and its parts, for JSON."""
+    return {name: float(getattr(score, name)) for name in PARTS}
+
+
+def by_fold(rows: Mapping[str, Any], cubes: Sequence[str], fold_of: Mapping[str, int]) -> dict[str, Any]:
+    """For fit.json: mean score and parts of every candidate on the cubes that each fold held out, and on all.
+
+    `rows`: name -> {"parts": a record a cube, in the order of `cubes`}; `fold_of`: cube -> fold.
+    """
+    folds = sorted({fold_of[cube] for cube in cubes})
+    held = {fold: [n for n, cube in enumerate(cubes) if fold_of[cube] == fold] for fold in folds}
+
+    def mean(parts: Sequence[Mapping[str, float]], picked: Sequence[int]) -> dict[str, float]:
+        return {name: float(np.mean([parts[n][name] for n in picked])) for name in PARTS}
+
+    return {
+        "folds": [{"fold": fold, "pieces": [cubes[n] for n in held[fold]]} for fold in folds],
+        "by_fold": {name: [mean(row["parts"], held[fold]) for fold in folds] for name, row in rows.items()},
+        "all": {name: mean(row["parts"], range(len(cubes))) for name, row in rows.items()},
+    }
+
+
+def swept(blend: Labelled, jobs: Executor) -> dict[str, Any]:
+    """Mean score and parts of a blend over the threshold alone, without a chain; lists of one number a threshold."""
+    looked_at = list(blend[:SWEPT_CUBES])
+    scores = each_score([Chain(threshold) for threshold in SWEPT], looked_at, jobs)
+    means = [mean_score(of_cubes) for of_cubes in scores]
+    return {
+        "threshold": list(SWEPT),
+        **{name: [mean[name] for mean in means] for name in PARTS},
+        "cubes": len(looked_at),
+    }
+
+
+def reliable(blend: Labelled, jobs: Executor) -> dict[str, Any]:
+    """Reliability of a blend's probabilities (see `scroll.metrics.calibration.reliability`) over all known voxels."""
+    return reliability(np.asarray(np.sum(list(in_order(_levels, list(blend), jobs)), axis=0)))
+
+
+def _levels(pair: tuple[Lazy, Lazy]) -> Counts:
+    prob, label = (volume() if callable(volume) else volume for volume in pair)
+    return level_counts(prob, label == 1, label != SURFACE_IGNORE)
+
+
+def without_each(
+    weights: Mapping[str, float],
+    blend_of: Callable[[dict[str, float]], Labelled],
+    chain: ChainSettings,
+    whole: Sequence[float],
+    scrolls: Sequence[str],
+    jobs: Executor,
+) -> dict[str, Any]:
+    """Each member left out of the blend in turn, the others' weights kept in proportion, the threshold fitted anew.
+
+    `blend_of` makes (probability, label) of every cube from weights; `whole` is the score of each cube with all members.
+    "loss" is what the blend with all is better by; a member of weight 0 is left out without one. Nothing of a single member.
+    """
+    found: dict[str, Any] = {}
+    for name in weights:
+        rest = {other: weight for other, weight in weights.items() if other != name}
+        if not any(rest.values()):  # it alone has a weight: the others share it
+            rest = dict.fromkeys(rest, 1.0)
+        if not rest:
+            continue
+        pairs = blend_of(rest)
+        fit = fit_chain(pairs, chain, jobs, scrolls)
+        scores = [score.score for score in each_score([fit.chain], pairs, jobs)[0]]
+        loss = resampled_means([whole, scores], scrolls).gain(0, 1)
+        found[name] = {
+            "weights": rest, "chain": fit.chain.as_record(), "oof_score": float(np.mean(scores)), "loss": loss.as_record(),
+        }  # fmt: skip
+    return found

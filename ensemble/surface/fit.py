@@ -1,0 +1,287 @@
+"""Fit on out-of-fold predictions of cubes: members' weights, the thickness of lifted sheets, and the chain for both routes."""
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from ensemble.surface.evidence import by_fold, parts_of, reliable, swept, without_each
+from ensemble.surface.postprocess.fit import Lazy, fit_chain, no_group_loses
+from ensemble.surface.postprocess.pipeline import Chain, run
+from ensemble.surface.predictors import (
+    CHAIN,
+    ENSEMBLE,
+    SHEETS,
+    STAGE2,
+    Blended,
+    LabelOf,
+    Lift,
+    LiftedSheets,
+    Predicted,
+    Stored,
+    as_pairs,
+    check_current,
+)
+from ensemble.surface.weights import fitted_weights
+from scroll.config.schema import ChainSettings, Settings
+from scroll.data.cubes import Cube, prepare, training_cubes
+from scroll.data.folds import fold_numbers
+from scroll.errors import InputError
+from scroll.metrics.cube_bootstrap import resampled_means
+from scroll.metrics.leaderboard import leaderboard_score
+from scroll.runtime.files import kept_json, read_sealed, write_sealed, written_aside
+from scroll.runtime.json_fields import MayLack
+from scroll.runtime.processes import in_order, single_threaded_processes, usable_cores
+from scroll.runtime.receipt import file_hash, key_of
+from scroll.tracing.sheets import trace_sheets
+
+LIFTS = {  # what is tried, one after the other
+    "thickness_vox": (2.0, 3.0, 4.0, 5.0), "offset_vox": (-1.0, -0.5, 0.0, 0.5, 1.0), "presence_sigma_vox": (0.0, 4.0),
+    "doubt": (0.0, 0.5, 1.0), "follow": (0.0, 1.0),
+}  # fmt: skip
+OF_STAGE2 = ("presence_sigma_vox", "doubt", "follow")
+PRESENT = 0.35  # presence from which a sheet is lifted while that is fitted
+GAINS = ((CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
+Labelled = list[tuple[Lazy, Lazy]]
+STAGE2_TOO = 2.0  # times what the rest takes: the stack and the 2D network come on top
+GAIN = {"difference": float, "low": float, "high": float, "verdict": str}
+TRIAL = {"step": str, "kept": bool, "gain": float, "score": float}
+FIT = {
+    "made_from": str, "fitted_for": MayLack({str: str}),
+    "rows": {str: {"chain": dict, "means": {str: float}, "trials": MayLack([TRIAL]), "lift": MayLack(dict)}},
+    "weights": {"weights": {str: float}}, "route": str, "intervals": {str: (float, float)}, "gains": {str: GAIN},
+    "resampled": {"cubes": int, "scrolls": int}, "seconds_a_voxel": MayLack(float), "without": MayLack(dict),
+    "evidence": MayLack(dict),
+}  # fmt: skip
+FORMAT = 6  # to be raised when what is fitted changes
+
+
+def fit_path(settings: Settings) -> Path:
+    """Where weights, thresholds and chains are kept."""
+    return settings.run_dir / "ensemble" / "fit.json"
+
+
+def calibrate_cubes(settings: Settings) -> dict[str, Any]:
+    """Fit everything that stands between probabilities and masks, write ensemble/fit.json and return it.
+
+    Scores are those of out-of-fold predictions, which the fit itself has seen: a little too good. Where the chain's steps, or
+    stage two, do not raise the score, they are left out: "route" says what is submitted (`route_of`).
+
+    Raises:
+        MissingInputError: an out-of-fold prediction is not there.
+        InputError: it was made from other cubes than those that are there now.
+    """
+    cubes = prepare(from_every_scroll(training_cubes(settings.data), settings.ensemble.chain.cubes))
+    where = Predicted(settings.run_dir)
+    members = list(settings.stage1.members)
+    key = key_of([FORMAT, check_current(where, members, cubes), settings.ensemble.model_dump(mode="json")])
+    if kept_json(fit_path(settings), "fitted", **FIT).get("made_from") == key:
+        return read_cube_fit(settings)
+    with single_threaded_processes(usable_cores()) as jobs:
+        fit = _fitted(settings, where, cubes, jobs)
+    write_sealed(fit_path(settings), {"made_from": key, "fitted_for": weights_now(settings), **fit})
+    return read_cube_fit(settings)
+
+
+def weights_now(settings: Settings) -> dict[str, str]:
+    """The hash of every fold's weights of both stages, by their place in the run."""
+    top = settings.run_dir
+    folders = [*(top / "stage1" / name for name in settings.stage1.members), top / "stage2"]
+    files = [path for folder in folders for path in sorted(folder.glob("fold*/weights.safetensors"))]
+    return {path.relative_to(top).as_posix(): file_hash(path) for path in files}
+
+
+def from_every_scroll(cubes: Sequence[Cube], count: int) -> list[Cube]:
+    """At most so many cubes, from one scroll after the other in turn, in order of their ids."""
+    waiting: dict[str, list[Cube]] = {}
+    for cube in sorted(cubes, key=lambda cube: cube.id):
+        waiting.setdefault(cube.volume_name, []).append(cube)
+    rounds = zip_longest(*waiting.values())
+    taken = [cube for one in rounds for cube in one if cube is not None]
+    return sorted(taken[:count], key=lambda cube: cube.id)
+
+
+def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], jobs: Executor) -> dict[str, Any]:
+    """Weights first, then the chain for the blend, then lift and chain for the sheets, as traced and as mended."""
+    members, chain = list(settings.stage1.members), settings.ensemble.chain
+    labels = [LabelOf(cube.label_path) for cube in cubes if cube.label_path]
+    scrolls = [cube.volume_name for cube in cubes]
+    weights = fitted_weights(where, members, cubes, labels, settings.ensemble, jobs)
+    rows = {
+        name: _row(_of_members(where, {name: 1.0}, cubes, labels), _plain(chain), jobs, scrolls) for name in members
+    }
+    blend = _of_members(where, weights.chosen, cubes, labels)
+    rows[ENSEMBLE] = _row(blend, _plain(chain), jobs, scrolls)
+    rows[CHAIN] = _row(blend, chain, jobs, scrolls)
+    for name, is_mended in ((SHEETS, False), (STAGE2, True)):
+        lift, pairs = _lifted(settings, where, cubes, labels, is_mended, jobs)
+        rows[name] = {"lift": asdict(lift)} | _row(pairs, _of_sheets(chain), jobs, scrolls)
+    fit: dict[str, Any] = {
+        "cubes": [cube.id for cube in cubes],
+        "weights": weights.record,
+        "rows": rows,
+        "seconds_a_voxel": _seconds_a_voxel(settings, where, cubes[0], rows),
+        "route": route_of({name: rows[name]["scores"] for name in (CHAIN, SHEETS, STAGE2)}),
+    }
+    alone = partial(_of_members, where, cubes=cubes, labels=labels)
+    fit["without"] = without_each(weights.chosen, alone, _plain(chain), rows[ENSEMBLE]["scores"], scrolls, jobs)
+    fold_of = fold_numbers(training_cubes(settings.data), settings.folds)
+    fit["evidence"] = by_fold(rows, fit["cubes"], fold_of) | {
+        "sweep": {ENSEMBLE: swept(blend, jobs)},
+        "reliability": {ENSEMBLE: reliable(blend, jobs)},
+    }
+    return fit | _compared(rows, scrolls)
+
+
+def route_of(scores: Mapping[str, Sequence[float]]) -> str:
+    """What is submitted, from the score of every cube by each route: the better of traced and mended sheets, unless chain alone beats it
+    beyond chance.
+
+    Sheets follow ridges, and carry over to a scroll of weaker probabilities; thresholds do not (docs/log.md, 2026-11-26).
+
+    >>> route_of({"ensemble + chain": [0.5, 0.7], SHEETS: [0.5, 0.6], STAGE2: [0.4, 0.6]})
+    'ensemble + sheets + chain'
+    >>> route_of({"ensemble + chain": [0.5, 0.7], SHEETS: [0.4, 0.5], STAGE2: [0.3, 0.5]})
+    'ensemble + chain'
+    """
+    flat = max((SHEETS, STAGE2), key=lambda name: fmean(scores[name]))
+    return flat if no_group_loses(scores[flat], scores[CHAIN], [flat] * len(scores[flat])) else CHAIN
+
+
+def _of_members(
+    where: Predicted, weights: dict[str, float], cubes: Sequence[Cube], labels: Sequence[LabelOf]
+) -> Labelled:
+    return [(Blended(where, as_pairs(weights), cube.id), label) for cube, label in zip(cubes, labels, strict=True)]
+
+
+def _plain(chain: ChainSettings) -> ChainSettings:
+    """No step but the threshold."""
+    return ChainSettings(
+        thresholds=chain.thresholds, smooth_sigma_vox=(), strong=(), dust_vox=(), thickness_vox=(), even=(),
+        closing_radius_vox=(), plug_radius_vox=(), cavity_vox=(), remains_vox=(), octant_dust_vox=(), passes=1,
+    )  # fmt: skip
+
+
+def _of_sheets(chain: ChainSettings) -> ChainSettings:
+    """Without what would blur sheets together again that were lifted apart, or give them a thickness that they have."""
+    return chain.model_copy(update={"smooth_sigma_vox": (), "thickness_vox": (), "even": ()})
+
+
+def _row(pairs: Labelled, chain: ChainSettings, jobs: Executor, scrolls: Sequence[str]) -> dict[str, Any]:
+    """Fit a chain to a candidate; its record, and the score of every cube."""
+    fit = fit_chain(pairs, chain, jobs, scrolls)
+    return fit.as_record() | {
+        "means": fit.means, "scores": [score.score for score in fit.scores],
+        "parts": [parts_of(score) for score in fit.scores],
+    }  # fmt: skip
+
+
+def _lifted(
+    settings: Settings,
+    where: Predicted,
+    cubes: Sequence[Cube],
+    labels: Sequence[LabelOf],
+    is_mended: bool,
+    jobs: Executor,
+) -> tuple[Lift, Labelled]:
+    """The best lift of the sheets, one of its numbers after the other, and the sheets lifted so, kept on disk."""
+    best = Lift()
+    for name in (name for name in LIFTS if is_mended or name not in OF_STAGE2):
+        lifts = [replace(best, **{name: value}) for value in LIFTS[name]]
+        score = partial(_score_lifts, where, lifts, is_mended)
+        of_cubes = list(in_order(score, list(zip(cubes, labels, strict=True)), jobs))
+        means = [sum(scores[n] for scores in of_cubes) for n in range(len(lifts))]
+        best = lifts[means.index(max(means))]
+    folder = settings.run_dir / "ensemble" / ("mended" if is_mended else "traced")
+    kept = [_keep(LiftedSheets(where, best, cube, is_mended), folder / f"{cube.id}.npy") for cube in cubes]
+    return best, list(zip(kept, labels, strict=True))
+
+
+def _score_lifts(
+    where: Predicted, lifts: Sequence[Lift], is_mended: bool, cube_and_label: tuple[Cube, LabelOf]
+) -> list[float]:
+    cube, label = cube_and_label
+    truth = label()
+    volumes = (LiftedSheets(where, lift, cube, is_mended)() for lift in lifts)
+    return [leaderboard_score(volume >= PRESENT, truth).score for volume in volumes]
+
+
+def _keep(volume: LiftedSheets, path: Path) -> Stored:
+    with written_aside(path) as aside, aside.open("wb") as file:  # by name numpy would add an ending
+        np.save(file, np.rint(255 * volume()).astype(np.uint8))
+    return Stored(path)
+
+
+def _seconds_a_voxel(settings: Settings, where: Predicted, cube: Cube, rows: dict[str, dict[str, Any]]) -> float:
+    """What comes after the members takes so long on this machine: tracing, lifting and the chain, for a voxel."""
+    began = time.perf_counter()
+    volume = Blended(where, as_pairs(dict.fromkeys(settings.stage1.members, 1.0)), cube.id)()
+    for _ in trace_sheets(volume, settings.tracing):
+        pass
+    mended = LiftedSheets(where, Lift(**rows[STAGE2]["lift"]), cube, True)()
+    run(Chain.from_record(rows[STAGE2]["chain"]), mended)
+    return STAGE2_TOO * (time.perf_counter() - began) / volume.size
+
+
+def _compared(rows: dict[str, dict[str, Any]], scrolls: Sequence[str]) -> dict[str, Any]:
+    """Intervals of all candidates, and what the chain and stage two gain, on the same draws of scrolls and cubes."""
+    names = list(rows)
+    drawn = resampled_means([rows[name]["scores"] for name in names], scrolls)
+    gains = {
+        f"{one} over {other}": drawn.gain(names.index(one), names.index(other)).as_record() for one, other in GAINS
+    }
+    intervals = {name: list(drawn.interval(n)) for n, name in enumerate(names)}
+    return {"intervals": intervals, "gains": gains, "resampled": {"cubes": drawn.cubes, "scrolls": drawn.scrolls}}
+
+
+def read_cube_fit(settings: Settings) -> dict[str, Any]:
+    """The fit of this run.
+
+    Raises:
+        MissingInputError: it was never made.
+        InputError: it was fitted for other weights than those that are there now.
+    """
+    hint = "run 'make stage2 CONFIG=...' first: it fits the ensemble too"
+    fit = read_sealed(fit_path(settings), hint, **FIT)
+    then, now = fit.get("fitted_for", {}), weights_now(settings)
+    changed = [name for name in now if then.get(name, now[name]) != now[name]]  # a bundle holds some of them alone
+    if changed:
+        raise InputError(
+            f"{fit_path(settings)}: was fitted for other weights than those in {settings.run_dir / changed[0]}; "
+            "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...'"
+        )
+    return fit
+
+
+def print_cube_fit(fit: dict[str, Any]) -> None:
+    """Print every candidate's out-of-fold score with its parts and interval, the steps of the chains, and the gains."""
+    print("\n".join(score_lines({name: row["means"] for name, row in fit["rows"].items()}, fit["intervals"])))
+    for name in (CHAIN, STAGE2):
+        print(f"{name}, step by step:")
+        for trial in fit["rows"][name]["trials"]:
+            print(
+                f"  {trial['step']:<12} {'on ' if trial['kept'] else 'off'} {trial['gain']:+.4f}  score {trial['score']:.4f}"
+            )
+    for name, gain in fit["gains"].items():
+        print(f"{name}: {gain['difference']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}), {gain['verdict']}")
+    print(
+        f"95 % intervals over {fit['resampled']['cubes']} cubes of {fit['resampled']['scrolls']} scrolls; submitted: {fit['route']}"
+    )
+
+
+def score_lines(means: dict[str, dict[str, float]], intervals: dict[str, list[float]]) -> list[str]:
+    """A table of scores and their parts, one candidate a line."""
+    width = max(map(len, means))
+    lines = [f"{'':<{width}}  score   95 % interval    topology  surface Dice  VOI score"]
+    for name, mean in means.items():
+        low, high = intervals[name]
+        parts = f"{mean['topo']:.4f}        {mean['surface_dice']:.4f}     {mean['voi_score']:.4f}"
+        lines.append(f"{name:<{width}}  {mean['score']:.4f}  {low:.3f} to {high:.3f}  {parts}")
+    return lines

@@ -1,0 +1,241 @@
+"""The post-processing chain that scores best on out-of-fold cubes, step by step, with what every step brought.
+
+A step is taken in only where it raises the mean leaderboard score. The threshold, the blur before it and the thickness
+after it hang together, so the threshold is searched anew with each of the two.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy.typing as npt
+
+from ensemble.surface.postprocess.pipeline import SWITCHES, Chain, advance, start
+from scroll.config.schema import ChainSettings
+from scroll.errors import InputError
+from scroll.metrics.leaderboard import SurfaceScore, leaderboard_score, mean_score
+from scroll.runtime.processes import in_order
+
+Volume = npt.NDArray[Any]
+Lazy = Volume | Callable[[], Volume]
+Cube = tuple[Lazy, Lazy]  # probability and label (Z, Y, X) of 0, 1 and 2, or what reads them
+Means = dict[str, float]
+Scorer = Callable[[Sequence[Chain]], list[list[SurfaceScore]]]  # of each chain, every cube
+FURTHER = {"smoothing": ("threshold",), "thickness": ("threshold",), "even": ("even_level",)}  # that a step decides too
+THRESHOLD_SHARES = (0.5, 0.75, 1.0, 1.3)  # of the threshold so far that are tried with another blur or thickness
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The best value of a step, whether it is in the chain from here on, and what `mean_score` gave with it."""
+
+    step: str
+    value: dict[str, float]
+    is_kept: bool
+    gain: float
+    means: Means
+
+    def as_record(self) -> dict[str, Any]:
+        """Its fields by name, ready for JSON; the means beside them."""
+        return {"step": self.step, **self.value, "kept": self.is_kept, "gain": self.gain, **self.means}
+
+
+@dataclass(frozen=True)
+class ChainFit:
+    """The fitted chain, the best threshold alone, all that was tried, in order, and the chain's score on each cube."""
+
+    chain: Chain
+    plain: Chain
+    trials: tuple[Trial, ...]
+    scores: tuple[SurfaceScore, ...]
+
+    @property
+    def means(self) -> Means:
+        """Mean score and parts of the chain on the cubes that it was fitted on."""
+        return mean_score(self.scores)
+
+    def as_record(self) -> dict[str, Any]:
+        """For fit.json."""
+        return {
+            "chain": self.chain.as_record(),
+            "plain": self.plain.as_record(),
+            "trials": [trial.as_record() for trial in self.trials],
+        }
+
+
+def fit_chain(
+    cubes: Sequence[Cube], settings: ChainSettings, jobs: int | Executor = 1, groups: Sequence[str] = ()
+) -> ChainFit:
+    """The chain with the highest mean score on cubes of (probability, label), greedily.
+
+    With `groups`, say the scroll of each cube, a step is kept only if no group loses by it, beyond the standard error of its mean
+    change: what helps one scroll at the cost of another is no rule for a third.
+
+    First the best threshold alone, on the grid and half-way to its neighbours, whichever group loses by it; then every step
+    in turn with each value of its grid, kept where it raises the mean by more than `min_gain`; then all once more, now also
+    switching off. Probabilities must be out of fold. Either volume may be a function that reads it, picklable where `jobs` is above 1.
+
+    Raises:
+        InputError: no cube, or cubes that cannot be scored.
+    """
+    if not cubes:
+        raise InputError("post-processing: no cube to fit on; give out-of-fold predictions and their labels")
+    scorer = partial(each_score, cubes=cubes, jobs=jobs)
+    fit = _best(None, "threshold", [Chain(low) for low in settings.thresholds], scorer, groups)
+    if halves := _between(settings.thresholds, fit.chain.threshold):
+        fit = _best(fit, "threshold", [Chain(low) for low in halves], scorer, groups, is_guarded=False)
+    fit = replace(fit, plain=fit.chain)
+    for turn in range(settings.passes):
+        before = fit.chain
+        for step in SWITCHES:
+            candidates = _candidates(fit.chain, step, settings)
+            if candidates and (turn or step != "threshold"):
+                fit = _best(fit, step, candidates, scorer, groups, settings.min_gain)
+        if fit.chain == before:
+            break
+    return fit
+
+
+def left_out_gain(
+    cubes: Sequence[Cube], groups: Sequence[Hashable], settings: ChainSettings, jobs: int | Executor = 1
+) -> dict[Hashable, tuple[Means, Means]]:
+    """Per group, say scroll, what threshold alone and chain score on its cubes when both are fitted on all the others.
+
+    The means are those of `mean_score`.
+
+    Raises:
+        InputError: not one group for each cube, or fewer than two groups.
+    """
+    if len(groups) != len(cubes) or len(set(groups)) < 2:
+        raise InputError(
+            f"post-processing: {len(cubes)} cubes and {len(groups)} groups, {len(set(groups))} of them different; "
+            "give one group for each cube, and cubes of at least two"
+        )
+    gains = {}
+    for group in dict.fromkeys(groups):
+        fitted = fit_chain([cube for cube, of in zip(cubes, groups, strict=True) if of != group], settings, jobs)
+        left_out = [cube for cube, of in zip(cubes, groups, strict=True) if of == group]
+        plain, chain = mean_scores([fitted.plain, fitted.chain], left_out, jobs)
+        gains[group] = plain, chain
+    return gains
+
+
+def no_group_loses(after: Sequence[float], before: Sequence[float], groups: Sequence[str]) -> bool:
+    """Whether no group's mean falls by more than the standard error of its change, cube by cube; a lone cube may not fall at all.
+
+    >>> no_group_loses([0.5, 0.7, 0.6, 0.4], [0.5, 0.6, 0.5, 0.6], ["a", "a", "b", "b"])  # b: -0.05, give or take 0.15
+    True
+    >>> no_group_loses([0.5, 0.7, 0.4, 0.4], [0.5, 0.6, 0.5, 0.6], ["a", "a", "b", "b"])  # b: -0.15, give or take 0.05
+    False
+    """
+    for group in dict.fromkeys(groups):
+        changes = [a - b for a, b, of in zip(after, before, groups, strict=True) if of == group]
+        error = stdev(changes) / math.sqrt(len(changes)) if len(changes) > 1 else 0.0
+        if fmean(changes) < -error:
+            return False
+    return True
+
+
+def mean_scores(chains: Sequence[Chain], cubes: Sequence[Cube], jobs: int | Executor = 1) -> list[Means]:
+    """What `mean_score` gives for each chain on all cubes."""
+    return [mean_score(scores) for scores in each_score(chains, cubes, jobs)]
+
+
+def each_score(chains: Sequence[Chain], cubes: Sequence[Cube], jobs: int | Executor = 1) -> list[list[SurfaceScore]]:
+    """The score of every cube, chain by chain."""
+    of_cubes = list(in_order(partial(_scores, chains), cubes, jobs))
+    return [[scores[i] for scores in of_cubes] for i in range(len(chains))]
+
+
+def _scores(chains: Sequence[Chain], cube: Cube) -> list[SurfaceScore]:
+    """One cube's score with each chain; what neighbouring chains begin with alike is done once."""
+    prob, label = (volume() if callable(volume) else volume for volume in cube)
+    state = start(prob)
+    scores = []
+    for _, group in groupby(chains, lambda chain: chain.smooth_sigma_vox):
+        alike = list(group)
+        steps = list(SWITCHES)
+        shared = next((i for i, step in enumerate(steps) if i and not _is_same(step, alike)), len(steps))
+        begun = advance(alike[0], state, steps[:shared])
+        scores += [leaderboard_score(advance(chain, begun, steps[shared:]).mask, label) for chain in alike]
+    return scores
+
+
+def _is_same(step: str, chains: Sequence[Chain]) -> bool:
+    return len({tuple(_value(step, chain).values()) for chain in chains}) == 1
+
+
+def _value(step: str, chain: Chain) -> dict[str, float]:
+    """What decides a step, by the names of the chain's fields."""
+    names = {SWITCHES[step]: None} | dict.fromkeys(FURTHER.get(step, ()))
+    return {name: getattr(chain, name) for name in names}
+
+
+def _candidates(chain: Chain, step: str, settings: ChainSettings) -> list[Chain]:
+    """The chain with every other value of a step that is worth trying, and without it."""
+    switch = SWITCHES[step]
+    changes: list[dict[str, float]]
+    if step == "threshold":
+        changes = [{switch: low} for low in (*settings.thresholds, *_between(settings.thresholds, chain.threshold))]
+    elif step == "even":
+        changes = [{switch: sigma, "even_level": level} for sigma, level in settings.even]
+    else:
+        lows = [round(chain.threshold * share, 4) for share in THRESHOLD_SHARES if step in FURTHER] or [chain.threshold]
+        changes = [{switch: value, "threshold": min(low, 1.0)} for value in getattr(settings, switch) for low in lows]
+    if step != "threshold" and changes:
+        changes.append({switch: 0})
+    changed = [replace(chain, **change) for change in changes]  # type: ignore[arg-type]
+    return [one for one in dict.fromkeys(changed) if one != chain]
+
+
+def _between(grid: Sequence[float], value: float) -> list[float]:
+    """Half-way from a value to its neighbours in a grid.
+
+    >>> _between((0.25, 0.5, 1.0), 0.5)
+    [0.375, 0.75]
+    """
+    below = [(value + other) / 2 for other in grid if other < value][-1:]
+    above = [(value + other) / 2 for other in grid if other > value][:1]
+    return below + above
+
+
+def _best(
+    fit: "ChainFit | None",
+    step: str,
+    candidates: Sequence[Chain],
+    scorer: Scorer,
+    groups: Sequence[str],
+    min_gain: float = 0.0,
+    is_guarded: bool = True,
+) -> ChainFit:
+    """The fit with the best candidate taken in, if it is better and, where that is guarded, no group loses; the trial is noted
+    either way.
+    """
+    scores = scorer(candidates)
+    guards = fit.scores if fit and is_guarded else None
+    allowed = [i for i, one in enumerate(scores) if guards is None or no_group_loses(_each(one), _each(guards), groups)]
+    best = max(allowed or range(len(candidates)), key=lambda i: mean_score(scores[i])["score"])
+    gain = mean_score(scores[best])["score"] - (fit.means["score"] if fit else 0.0)
+    is_kept = fit is None or (bool(allowed) and gain > min_gain)
+    means = mean_score(scores[best]) | _of_groups(scores[best], groups)
+    trials = (*(fit.trials if fit else ()), Trial(step, _value(step, candidates[best]), is_kept, gain, means))
+    if fit is not None and not is_kept:
+        return replace(fit, trials=trials)
+    return ChainFit(candidates[best], fit.plain if fit else candidates[best], trials, tuple(scores[best]))
+
+
+def _each(scores: Sequence[SurfaceScore]) -> list[float]:
+    return [score.score for score in scores]
+
+
+def _of_groups(scores: Sequence[SurfaceScore], groups: Sequence[str]) -> Means:
+    """The mean score of each group, as "score of <group>"."""
+    return {
+        f"score of {group}": fmean(score for score, of in zip(_each(scores), groups, strict=True) if of == group)
+        for group in dict.fromkeys(groups)
+    }

@@ -1,0 +1,162 @@
+"""From a probability volume to the mask of sheets that is submitted: threshold, then steps that mend what costs score.
+
+The score punishes every crumb, pinhole and cavity, sheets of another thickness than the labels', and sheets joined that
+lie apart. No step joins two 26-connected components; the parameters are fitted on out-of-fold predictions in
+`ensemble.surface.postprocess.fit`.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
+
+from ensemble.surface.postprocess.fill_holes import plug_holes
+from ensemble.surface.postprocess.steps import (
+    close_gaps,
+    drop_dust,
+    drop_octant_dust,
+    even_out,
+    fill_cavities,
+    keep_strong,
+)
+from ensemble.surface.postprocess.thickness import even_thickness
+from scroll.errors import InputError
+
+BoolVolume = npt.NDArray[np.bool_]
+FloatVolume = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What each step does, in the order of steps; a step whose value is 0 is off. All but the threshold are off at first."""
+
+    threshold: float
+    smooth_sigma_vox: float = 0.0  # Gaussian blur of the probability, before the threshold
+    strong: float = 0.0  # hysteresis: a component needs one voxel of at least this
+    dust_vox: int = 0  # smaller 6-connected components go
+    thickness_vox: float = 0.0  # of the sheets about the probability's ridges
+    even_sigma_vox: float = 0.0  # blur of the mask ...
+    even_level: float = 0.5  # ... and where it is cut again
+    closing_radius_vox: int = 0
+    plug_radius_vox: int = 0  # of holes that are filled one by one, where that mends the topology
+    cavity_vox: int = 0  # the largest cavity that is filled
+    remains_vox: int = 0  # as dust_vox, of what the steps have broken off
+    octant_dust_vox: int = 0  # as dust_vox, in each octant of the score
+
+    def as_record(self) -> dict[str, Any]:
+        """Its parameters by name, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "Chain":
+        """The chain of such a record.
+
+        Raises:
+            InputError: the record lacks the threshold, has names that no chain has, or values that are no numbers >= 0.
+        """
+        names = {field.name for field in fields(cls)}
+        bad = {name: value for name, value in record.items() if name not in names or not _is_amount(value)}
+        if bad or "threshold" not in record:
+            raise InputError(
+                f"post-processing: the record has {bad or 'no threshold'}, expected numbers of 0 or more for "
+                f"{', '.join(sorted(names))}; fit the chain again"
+            )
+        return cls(**record)
+
+
+class State(NamedTuple):
+    """Where the chain stands: the mask so far and the probability, (Z, Y, X) each."""
+
+    mask: BoolVolume
+    prob: FloatVolume
+
+
+Step = Callable[[Chain, State], BoolVolume]
+MASK_STEPS: dict[str, Step] = {
+    "threshold": lambda chain, state: np.asarray(state.prob >= np.float32(chain.threshold)),
+    "strong": lambda chain, state: keep_strong(state.mask, state.prob, chain.strong),
+    "dust": lambda chain, state: drop_dust(state.mask, chain.dust_vox),
+    "thickness": lambda chain, state: even_thickness(*state, chain.threshold, chain.thickness_vox),
+    "even": lambda chain, state: even_out(state.mask, chain.even_sigma_vox, chain.even_level),
+    "closing": lambda chain, state: close_gaps(state.mask, chain.closing_radius_vox),
+    "plug": lambda chain, state: plug_holes(state.mask, chain.plug_radius_vox),
+    "cavities": lambda chain, state: fill_cavities(state.mask, chain.cavity_vox),
+    "remains": lambda chain, state: drop_dust(state.mask, chain.remains_vox),
+    "octant_dust": lambda chain, state: drop_octant_dust(state.mask, chain.octant_dust_vox),
+}
+SWITCHES = {  # the field of each step that switches it off with 0, in the order of steps
+    "smoothing": "smooth_sigma_vox",
+    "threshold": "threshold",
+    "strong": "strong",
+    "dust": "dust_vox",
+    "thickness": "thickness_vox",
+    "even": "even_sigma_vox",
+    "closing": "closing_radius_vox",
+    "plug": "plug_radius_vox",
+    "cavities": "cavity_vox",
+    "remains": "remains_vox",
+    "octant_dust": "octant_dust_vox",
+}
+
+
+def run(chain: Chain, prob: npt.NDArray[np.floating]) -> BoolVolume:
+    """The mask of sheets, (Z, Y, X) bool, of a probability (Z, Y, X) between 0 and 1.
+
+    Raises:
+        InputError: not a volume of probabilities.
+    """
+    return advance(chain, start(prob)).mask
+
+
+def after_each_step(chain: Chain, prob: npt.NDArray[np.floating]) -> list[tuple[str, BoolVolume]]:
+    """The name of each step from the threshold on and the mask (Z, Y, X) after it; a step that is off leaves it as it was.
+
+    Raises:
+        InputError: not a volume of probabilities.
+    """
+    state, masks = start(prob), []
+    for name in SWITCHES:
+        state = advance(chain, state, (name,))
+        masks.append((name, state.mask))
+    return masks[1:]  # smoothing makes no mask yet
+
+
+def start(prob: npt.NDArray[np.floating]) -> State:
+    """The state before the first step.
+
+    Raises:
+        InputError: not a volume of probabilities.
+    """
+    if prob.ndim != 3 or prob.dtype.kind != "f":
+        raise InputError(
+            f"post-processing: the prediction is {prob.dtype} {prob.shape}, expected probabilities on (Z, Y, X)"
+        )
+    if prob.size and not (prob.min() >= 0 and prob.max() <= 1):  # false for NaN too
+        raise InputError(
+            "post-processing: values outside 0 to 1 or NaN in the prediction; give probabilities, not logits"
+        )
+    return State(np.zeros(prob.shape, bool), np.ascontiguousarray(prob, dtype=np.float32))
+
+
+def advance(chain: Chain, state: State, steps: Iterable[str] = tuple(SWITCHES)) -> State:
+    """The state after some steps, which must follow each other as in `SWITCHES`."""
+    for name in steps:
+        if name == "smoothing":
+            state = State(state.mask, _smoothed(state.prob, chain.smooth_sigma_vox))
+        elif name == "threshold" or (getattr(chain, SWITCHES[name]) and state.mask.any()):
+            state = State(MASK_STEPS[name](chain, state), state.prob)
+    return state
+
+
+def _smoothed(prob: FloatVolume, sigma_vox: float) -> FloatVolume:
+    if not sigma_vox or not prob.size:
+        return prob
+    return np.asarray(gaussian_filter(prob, sigma_vox, truncate=3.0))
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf

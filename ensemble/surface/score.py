@@ -1,0 +1,206 @@
+"""Score predicted cubes against their labels: every member, the ensemble, the chain, the sheets, stage two; pictures and atlas."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensemble.review.rebuild import rebuild_commands
+from ensemble.score import PHANTOM_NOTE
+from ensemble.surface.fit import score_lines
+from ensemble.surface.patches import SHOWN, Block, cube_patch, picked, ranked_blocks
+from ensemble.surface.predict import FLAT, CubeRun
+from ensemble.surface.predictors import CHAIN, ENSEMBLE, SHEETS, STAGE2
+from scroll.config.schema import Settings
+from scroll.data.cubes import Cube, find_cubes, prepare, read_cube_label, tiff_named
+from scroll.errors import InputError, MissingInputError
+from scroll.metrics.cube_bootstrap import resampled_means
+from scroll.metrics.error_map import Entry, atlas
+from scroll.metrics.leaderboard import SurfaceScore, masks, mean_score, score_masks
+from scroll.report.cube_pictures import save_cube_pictures
+from scroll.report.cube_volume import Volume, volume_view
+from scroll.report.patch_pictures import Patch, save_patches
+from scroll.report.tiles import VIEWS_BUDGET_BYTES
+from scroll.runtime.files import write_json, write_sealed
+from scroll.runtime.processes import in_order, usable_cores
+from scroll.runtime.progress import progress
+from scroll.volumes import open_volume
+
+ATLAS_FAULTS = 40  # of a cube, that are mended one by one to tell what each costs
+VIEW = "view.json"  # beside a cube's pictures: what the report's viewer cuts through
+VIEWED = 12  # cubes that the report's viewer holds, the worst of them
+COLUMNS = {
+    "score": "Score", "interval": "95 % interval", "gain": "Gain over the best member", "without": "Lost without it",
+    "topo": "Topology", "surface_dice": "Surface Dice", "voi_score": "VOI score", "voi": "VOI, bits",
+}  # fmt: skip
+METRICS = {"score": "Score", "topo": "Topology", "surface_dice": "Surface Dice", "voi_score": "VOI score"}
+HINT = (
+    "★ the highest score: 0.30 topology + 0.35 surface Dice within 2 voxels + 0.35 VOI score, mean over cubes; {route} is what is "
+    "submitted. Intervals are a bootstrap over scrolls and the cubes in them; inside noise: the interval of the difference holds "
+    "0. The best member ({single}) is the one that is best out of fold. Lost without it: what the plain blend is better by than the "
+    "blend of the other members, threshold fitted anew; below 0, the blend is better off without it. Thresholds, weights and the "
+    "chain's steps were fitted out of fold."
+)
+
+
+@dataclass(frozen=True)
+class ScoredCube:
+    """One cube's scores by row of the table, and of the blend without each member; the faults and the blocks of what is submitted."""
+
+    cube: Cube
+    scores: dict[str, SurfaceScore]
+    without: dict[str, SurfaceScore]
+    atlas: list[Entry]
+    blocks: list[Block]
+
+
+def score_cubes(settings: Settings, source: Path, output: Path, truth: Path, command: list[str]) -> dict[str, Any]:
+    """Score every row of the fit's table on predicted test cubes whose labels lie in `truth`/<id>.tif; writes score.json.
+
+    Thresholds, weights and chains are those of the fit: nothing is chosen here.
+
+    Raises:
+        MissingInputError: a label or a prediction is not there.
+        InputError: a label has another shape than its cube.
+    """
+    cubes = prepare(find_cubes(source, settings.data, part="test"))
+    without = [cube.id for cube in cubes if not tiff_named(truth, cube.id).is_file()]
+    if without:
+        raise MissingInputError(
+            f"{truth / without[0]}.tif: not there; --truth takes a folder with a label <id>.tif for every test cube"
+        )
+    rows = rows_of(CubeRun(settings, output), cubes)
+    scored, score = (
+        [],
+        partial(score_cube, settings, output, truth, rows, VIEWS_BUDGET_BYTES // min(VIEWED, len(cubes))),
+    )
+    with progress("score", len(cubes), "cube") as advance:
+        for one in in_order(score, cubes, usable_cores()):
+            scored.append(one)
+            advance()
+    result = _summary(settings, output, scored) | {"commands": rebuild_commands(settings, command)}
+    result["patches"] = save_patches(output / "patches", _patches(CubeRun(settings, output), truth, scored))
+    write_sealed(output / "score.json", result)
+    return result
+
+
+def score_cube(
+    settings: Settings, output: Path, truth: Path, rows: list[str], view_bytes: int, cube: Cube
+) -> ScoredCube:
+    """One cube: the score of these rows, and of what is submitted pictures, a view of at most `view_bytes`, atlas and blocks."""
+    cube_run = CubeRun(settings, output)
+    label = read_cube_label(truth, cube.id)
+    scores: dict[str, SurfaceScore] = {}
+    submitted, faults = np.zeros(cube.shape, bool), []
+    for row in rows:
+        mask = cube_run.mask(cube, row)
+        try:
+            known = masks(mask, label)
+        except InputError as error:
+            raise InputError(f"{truth / cube.id}.tif: {error}") from None
+        scores[row] = score_masks(*known)
+        if row == cube_run.fit["route"]:
+            submitted, faults = mask, atlas(*known, limit=ATLAS_FAULTS)
+    ct = np.asarray(open_volume(str(cube.image))[...])
+    save_cube_pictures(output / cube.id / "pictures", ct, submitted, label)
+    write_json(output / cube.id / VIEW, volume_view(Volume(ct, submitted, label), view_bytes))
+    without = {name: score_masks(*masks(cube_run.without(cube, name), label)) for name in left_out(cube_run, rows)}
+    blocks = ranked_blocks(submitted, label, cube.id)
+    return ScoredCube(cube, scores, without, faults, [*blocks[:SHOWN], *blocks[SHOWN:][-SHOWN:]])
+
+
+def rows_of(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[str]:
+    """Rows of the table: all of the fit's, for which what is not submitted is predicted too; where the run holds no weights for that,
+    those of what was predicted.
+    """
+    everyone = list(cube_run.settings.stage1.members)
+    if cube_run.fit["route"] not in FLAT:
+        try:
+            with progress("predict what is compared", len(cubes), "cube") as advance:
+                for cube in cubes:
+                    cube_run.look_further(cube)
+                    advance()
+        except MissingInputError:
+            return [*cube_run.members, ENSEMBLE, CHAIN]
+    return [*everyone, ENSEMBLE, CHAIN, SHEETS, STAGE2]
+
+
+def left_out(cube_run: CubeRun, rows: Sequence[str]) -> list[str]:
+    """Members that the fit knows a blend without: of those that were predicted."""
+    found = cube_run.fit.get("without", {})
+    return [name for name in rows if name in found and {*found[name]["weights"]} <= {*rows}]
+
+
+def _patches(cube_run: CubeRun, truth: Path, scored: list[ScoredCube]) -> Iterator[Patch]:
+    cubes = {one.cube.id: one.cube for one in scored}
+    for kind, block in picked([one.blocks for one in scored]):
+        label = read_cube_label(truth, block.cube)
+        yield cube_patch(cube_run, cubes[block.cube], label, kind, block)
+
+
+def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> dict[str, Any]:
+    cube_run = CubeRun(settings, output)
+    names, without = list(scored[0].scores), list(scored[0].without)
+    table = [[one.scores[name].score for one in scored] for name in names]
+    table += [[one.without[name].score for one in scored] for name in without]
+    drawn = resampled_means(table, [one.cube.volume_name for one in scored])
+    single = max(
+        (name for name in names if name in settings.stage1.members),
+        key=lambda name: cube_run.fit["rows"][name]["means"]["score"],
+    )
+    rows, route = [], cube_run.fit["route"]
+    for n, name in enumerate(names):
+        low, high = drawn.interval(n)
+        gain = drawn.gain(n, names.index(single)).as_record() | {"over": single}
+        mean = mean_score([one.scores[name] for one in scored])
+        kind = "member" if name in settings.stage1.members else "submitted" if name == route else ""
+        row = {"name": name, "kind": kind, **mean, "score_low": low, "score_high": high, "gain": gain}
+        if name in without:
+            row["without"] = drawn.gain(names.index(ENSEMBLE), len(names) + without.index(name)).as_record()
+        rows.append(row)
+    compared = {
+        f"{one} over {other}": drawn.gain(names.index(one), names.index(other)).as_record()
+        for one, other in ((ENSEMBLE, single), (CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
+        if one in names and other in names
+    }
+    worst_first = sorted(scored, key=lambda one: one.scores[route].score)
+    return {
+        "title": f"{settings.run_dir.name}: {len(scored)} held-out cube{'s' if len(scored) > 1 else ''}",
+        "note": PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else "",
+        "columns": COLUMNS, "best_by": "score", "thing": "surface", "piece": "Cube",
+        "hint": HINT.format(single=single, route=route), "rows": rows, "gains": compared,
+        "fragments": [one.cube.id for one in worst_first],
+        "cubes": {one.cube.id: {name: score.as_row() for name, score in one.scores.items()} for one in scored},
+        "atlas": {one.cube.id: [entry.as_row() for entry in one.atlas[:ATLAS_FAULTS]] for one in scored},
+        "out_of_fold": cube_evidence(cube_run.fit),
+    }  # fmt: skip
+
+
+def cube_evidence(fit: dict[str, Any]) -> dict[str, Any]:
+    """For score.json: what out-of-fold predictions say of every candidate; empty where the fit is an older one."""
+    evidence = fit.get("evidence")
+    if evidence is None:
+        return {}
+    table = {name: {"folds": evidence["by_fold"][name], "all": evidence["all"][name]} for name in fit["rows"]}
+    threshold = fit["rows"][ENSEMBLE]["chain"]["threshold"]
+    curves = {"sweep": evidence["sweep"][ENSEMBLE], "reliability": evidence["reliability"][ENSEMBLE]}
+    return {
+        "metrics": METRICS, "folds": evidence["folds"], "by_fold": table, "curves": {ENSEMBLE: curves | {"threshold": threshold}},
+        "shown": ENSEMBLE, "swept": "score",
+        "of": f"{len(fit['cubes'])} training cubes, each predicted by networks that had not seen it (the threshold was swept on "
+              f"{evidence['sweep'][ENSEMBLE]['cubes']} of them)",
+    }  # fmt: skip
+
+
+def print_cube_table(result: dict[str, Any]) -> None:
+    """Print the table, and what the chain and stage two gain on these cubes."""
+    means = {row["name"]: row for row in result["rows"]}
+    intervals = {name: [row["score_low"], row["score_high"]] for name, row in means.items()}
+    print("\n".join(score_lines(means, intervals)))
+    for name, gain in result["gains"].items():
+        print(f"{name}: {gain['difference']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}), {gain['verdict']}")
+    if result["note"]:
+        print(result["note"])

@@ -1,0 +1,1 @@
+"""The ensemble over a whole scroll, shard by shard."""

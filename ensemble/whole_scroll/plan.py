@@ -1,0 +1,284 @@
+"""Which shards of a scroll will be predicted, by which networks and weights, at what cost."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite, prod
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ensemble.whole_scroll.run import EnsembleRecipe, member_weights, read_box, sweep_of
+from scroll.config.schema import Settings
+from scroll.data.intensity import GreyScale, grey_scale_of
+from scroll.data.segments import (
+    SAMPLED_EDGE,
+    SAMPLED_PLACES,
+    box_inside,
+    check_in_volume,
+    grey_scale_about,
+    open_level,
+    surface_path,
+)
+from scroll.errors import InputError
+from scroll.inference.sliding_window import Sweep, symmetric_mean, windows_about
+from scroll.runtime.receipt import file_hash, fingerprint, key_of
+from scroll.shards.grid import Shard, shard_at, shards_of
+from scroll.shards.plan import FORMAT, Plan
+from scroll.shards.requested import check_same_space, where_marked, where_not_zero
+from scroll.surfaces import open_surface
+from scroll.surfaces.blocks import Blocks
+from scroll.surfaces.surface import Surface
+from scroll.volumes.ome_zarr import open_array
+from scroll.volumes.place import check_cubes
+from scroll.volumes.sharded.output import OutputFormat
+from scroll.volumes.url import Url, path_or_url
+from scroll.volumes.volume import Volume
+from scroll.volumes.volume_key import placed_key, volume_key
+from stage1_3d.predict import load_forward, weights_path
+
+COARSE_VOXELS = 3e8  # that are looked through for emptiness
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user asks for.
+
+    Attributes:
+        source: path or address of the volume.
+        level: of its pyramid; predicted at that size of voxel.
+        surfaces: only shards that these pass through.
+        mask: a volume of any size of voxel over the same space; only shards where it is not 0.
+        grey_scale: median and spread; None to measure them.
+    """
+
+    source: str
+    level: int = 0
+    shard_vox: int = 512
+    chunk_vox: int = 128
+    version: Literal["0.5", "0.4"] = "0.5"
+    levels: int = 1
+    surfaces: tuple[Path, ...] = ()
+    mask: Path | None = None
+    grey_scale: GreyScale | None = None
+
+    def check(self) -> None:
+        """Refuse what does not fit together.
+
+        Raises:
+            InputError: a shard is not made of whole chunks, or a level or a grey scale that cannot be.
+        """
+        if self.level < 0:
+            raise InputError(f"--level {self.level}: expected 0, the finest level of the volume, or more")
+        if self.grey_scale is not None and not (isfinite(sum(self.grey_scale)) and self.grey_scale[1] > 0):
+            middle, spread = self.grey_scale
+            raise InputError(
+                f"--grey {middle:g} {spread:g}: expected the median and a spread above 0, such as --grey 100 40; or leave it out"
+            )
+        if self.chunk_vox < 1 or self.shard_vox < 1 or self.shard_vox % self.chunk_vox or self.levels < 1:
+            raise InputError(
+                f"--shard {self.shard_vox} --chunk {self.chunk_vox} --levels {self.levels}: expected a shard of whole chunks and one "
+                "level or more, such as --shard 512 --chunk 128 --levels 5"
+            )
+
+
+def key_of_wish(settings: Settings, wish: Wish) -> str:
+    """Hash of everything that decides a voxel of the result; reads no voxel."""
+    weights = member_weights(settings)
+    folds = range(settings.folds.count)
+    networks = [[name, w, *(file_hash(weights_path(settings, name, k)) for k in folds)] for name, w in weights.items()]
+    precision = [settings.stage1.members[name].training.precision for name in weights]
+    cut = [wish.level, wish.shard_vox, wish.chunk_vox, wish.version, wish.levels, wish.grey_scale]
+    where: list[Any] = [fingerprint(path) for path in wish.surfaces]
+    where += [settings.data.depth, settings.data.normal_sign] if wish.surfaces else []
+    where += [_state_of(wish.mask)] if wish.mask else []
+    return key_of(
+        [FORMAT, placed_key(wish.source), networks, settings.stage1.window.model_dump(), precision, cut, where]
+    )
+
+
+def _state_of(mask: Path) -> str:
+    """What tells a mask from another one; of an address, where no file can be looked at, its metadata."""
+    place = path_or_url(mask)
+    return volume_key(place) if isinstance(place, Url) else fingerprint(place)
+
+
+def make_plan(settings: Settings, wish: Wish, is_measured: bool = False) -> Plan:
+    """The plan of a wish; `is_measured` times the networks on this machine for the hours.
+
+    Raises:
+        MissingInputError: the volume, the weights or the fit is not there.
+        InputError: nothing is left to predict, or the sizes do not fit together.
+    """
+    wish.check()
+    if settings.data.kind == "fragments":
+        raise InputError(
+            "data.kind is fragments: these networks know flattened stacks, not volumes; use a run on segments or cubes"
+        )
+    volume = open_scroll(wish, settings)
+    surfaces = [opened(path, settings) for path in wish.surfaces]
+    for surface in surfaces:
+        check_in_volume(surface, volume)
+    shards = list(wanted_shards(settings, wish, volume, surfaces))
+    if not shards:
+        raise InputError(
+            f"{wish.source}: no shard is left to predict; check --surface and --mask, and that the volume is not empty"
+        )
+    weights = member_weights(settings)
+    sweeps = {name: sweep_of(settings, name, volume.shape) for name in weights}
+    grey_scale = wish.grey_scale or measured_grey_scale(volume, shards, surfaces)
+    how = OutputFormat(volume.shape, wish.shard_vox, wish.chunk_vox, volume.voxel_um, wish.version, wish.levels)
+    return Plan(
+        key=key_of_wish(settings, wish),
+        how=how,
+        indices=tuple(shard.index for shard in shards),
+        bytes_read=_bytes_read(list(sweeps.values()), volume, shards, wish.shard_vox),
+        windows={name: _windows(sweep, shards, wish.shard_vox) for name, sweep in sweeps.items()},
+        window_s={name: _window_s(settings, name, sweep) for name, sweep in sweeps.items()} if is_measured else {},
+        about={
+            "source": wish.source, "level": wish.level, "grey_scale": list(grey_scale), "weights": weights,
+            "window": settings.stage1.window.model_dump(mode="json"), "run_dir": str(settings.run_dir),
+            **_begin_of(volume),
+        },
+    )  # fmt: skip
+
+
+def _begin_of(volume: Volume) -> dict[str, list[float]]:
+    """Where the first voxel of a cut-out is centred, which its prediction is to say too; nothing of a whole scroll."""
+    if not any(volume.place.begin) or volume.voxel_um is None:
+        return {}
+    level_0_um = volume.voxel_um / volume.place.edge
+    return {"begin_um": [at * level_0_um for at in volume.place.first_centre]}
+
+
+def open_scroll(wish: Wish, settings: Settings) -> Volume:
+    """The volume of a wish at its level.
+
+    Raises:
+        MissingInputError: it is not there, or has no such level.
+        InputError: its voxels are no cubes, or its metadata contradict each other.
+    """
+    volume = open_level(wish.source, wish.level, settings.data.cache_mb, settings.data.voxel_um)
+    check_cubes(wish.source, volume.place)
+    return volume
+
+
+def recipe_of(settings: Settings, plan: Plan) -> EnsembleRecipe:
+    """What the workers of a plan build."""
+    about = plan.about
+    middle, spread = about["grey_scale"]
+    return EnsembleRecipe(settings, about["source"], about["level"], (middle, spread), about["weights"])
+
+
+def opened(path: Path, settings: Settings) -> Surface:
+    """A surface, its normals as the run has them."""
+    surface = open_surface(surface_path(path) if path.is_dir() else path)
+    return surface if settings.data.normal_sign == 1 else surface.flipped()
+
+
+def wanted_shards(settings: Settings, wish: Wish, volume: Volume, surfaces: Sequence[Surface]) -> Iterator[Shard]:
+    """The shards that a surface passes through, where the mask is, and where a coarse level of the pyramid is not all 0.
+
+    Raises:
+        InputError: the mask is that of another volume.
+    """
+    shards: Iterator[Shard] = shards_of(volume.shape, wish.shard_vox)
+    if surfaces:
+        blocks = Blocks(volume.shape)
+        for surface in surfaces:
+            blocks.mark(surface, (0, surface.canvas_shape()[0]), settings.data.depth, volume.place)
+        shards = where_marked(shards, blocks)
+    if wish.mask is not None:
+        mask = open_level(str(wish.mask), 0, settings.data.cache_mb)
+        check_same_space(mask, volume.shape)
+        shards = where_not_zero(shards, volume.shape, mask)
+    coarse = coarse_level(wish, volume, settings.data.cache_mb)
+    return shards if coarse is None else where_not_zero(shards, volume.shape, coarse)
+
+
+def coarse_level(wish: Wish, volume: Volume, cache_mb: int) -> Volume | None:
+    """The finest coarser level of the pyramid that can be looked through quickly; None where there is none.
+
+    Emptiness then means that nothing brighter than a rounding error is there. Shards that prove empty only when they
+    are read cost their reading, and are not predicted.
+    """
+    level_0_um = None if volume.voxel_um is None else volume.voxel_um / volume.place.edge
+    for up in range(1, 12):
+        if prod(volume.shape) / 8**up > COARSE_VOXELS:
+            continue
+        try:
+            open_array(wish.source, wish.level + up)  # asks for the level alone; a volume without a pyramid has none
+            return open_level(wish.source, wish.level + up, cache_mb, level_0_um)
+        except InputError:
+            return None
+    return None
+
+
+def measured_grey_scale(volume: Volume, shards: Sequence[Shard], surfaces: Sequence[Surface]) -> GreyScale:
+    """Median and spread over the whole of what is predicted, from a fixed sample: about the surfaces where there are any.
+
+    Elsewhere from cubes in the wanted shards that are not all of one value (outside the scan there is nothing to see).
+
+    Raises:
+        InputError: everything is empty.
+    """
+    if surfaces:
+        return grey_scale_about(volume, surfaces, volume.place)
+    rng, samples = np.random.default_rng(0), []
+    for _ in range(10 * SAMPLED_PLACES):
+        shard = shards[int(rng.integers(len(shards)))]
+        place = np.array(shard.corner) + rng.integers(0, shard.size, 3)
+        corner = box_inside(volume.shape, place.astype(float), (SAMPLED_EDGE,) * 3)
+        cube = volume[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)]
+        if cube.min() < cube.max():
+            samples.append(cube.ravel())
+        if len(samples) == SAMPLED_PLACES:
+            break
+    if not samples:
+        raise InputError(f"{volume.path}: one grey value wherever it was looked at; expected a scan")
+    return grey_scale_of(np.concatenate(samples))
+
+
+def _bytes_read(sweeps: Sequence[Sweep], volume: Volume, shards: Sequence[Shard], edge: int) -> int:
+    """Of the CT about all shards; along each axis it depends on the shard's number alone, and there are few of these."""
+
+    def length(axis: int, shard: Shard) -> int:
+        first, end = read_box(sweeps, volume.shape, shard.corner, shard.size)
+        return end[axis] - first[axis]
+
+    return _sum_of_products(volume.shape, shards, edge, length) * volume.dtype.itemsize
+
+
+def _windows(sweep: Sweep, shards: Sequence[Shard], edge: int) -> int:
+    """About all shards; those that fill last batches up are left out."""
+    return _sum_of_products(
+        sweep.shape, shards, edge, lambda axis, shard: len(windows_about(sweep, shard.corner, shard.size)[axis])
+    )
+
+
+def _sum_of_products(
+    shape: Sequence[int], shards: Sequence[Shard], edge: int, along: Callable[[int, Shard], int]
+) -> int:
+    """Sum over the shards of the product of what `along` says of each of the three axes."""
+    tables = []
+    for axis, length in enumerate(shape):
+        numbers = [tuple(number if a == axis else 0 for a in range(3)) for number in range(-(-length // edge))]
+        tables.append([along(axis, shard_at(shape, edge, index)) for index in numbers])  # type: ignore[arg-type]
+    return sum(prod(table[number] for table, number in zip(tables, shard.index, strict=True)) for shard in shards)
+
+
+def _window_s(settings: Settings, name: str, sweep: Sweep) -> float:
+    """Seconds for one window through all folds and views of a member, in full batches: the better of three, warmed up."""
+    import torch
+
+    from scroll.inference.fold_ensemble import device
+
+    forward = load_forward(settings, name, range(settings.folds.count))
+    batch = torch.zeros((settings.stage1.window.batch_size, 1, *sweep.patch), device=device())
+    seconds = []
+    for _ in range(4):
+        began = time.perf_counter()
+        symmetric_mean(forward, batch, settings.stage1.window).cpu()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds[1:]) / len(batch)

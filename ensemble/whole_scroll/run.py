@@ -1,0 +1,143 @@
+"""All members of stage one over a whole scroll, blended with the run's weights, box by box."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scroll.config.schema import Settings
+from scroll.data.intensity import GreyScale, in_spreads
+from scroll.data.segments import open_level
+from scroll.errors import InputError, UnreadableError
+from scroll.inference.fold_ensemble import device
+from scroll.inference.sliding_window import Forward, ReadTensor, Sweep, predict_box, windows_about
+from scroll.volumes.volume import Volume
+from stage1_3d.predict import load_forward
+
+Triple = tuple[int, int, int]
+
+
+def member_weights(settings: Settings) -> dict[str, float]:
+    """The run's fitted weights of the members of stage one that count, summing to one.
+
+    Of segments, stage two has a weight too; it sees sheets, not volumes, and is left out here. Where stage two alone has
+    one, the members count alike.
+
+    Raises:
+        MissingInputError: the run was not fitted.
+    """
+    if settings.data.kind == "cubes":
+        from ensemble.surface.fit import read_cube_fit
+
+        fitted = read_cube_fit(settings)["weights"]["weights"]
+    else:
+        from ensemble.calibrate import read_fit
+
+        fitted = read_fit(settings)["weights"]
+    found = {name: float(fitted.get(name, 0.0)) for name in settings.stage1.members}
+    found = {name: weight for name, weight in found.items() if weight > 0} or dict.fromkeys(found, 1.0)
+    total = sum(found.values())
+    return {name: weight / total for name, weight in found.items()}
+
+
+def sweep_of(settings: Settings, name: str, shape: Sequence[int]) -> Sweep:
+    """A member's windows over a volume of `shape`: one grid, whatever the volume is cut into."""
+    patch = settings.stage1.members[name].patch_size
+    padded = tuple(max(n, p) for n, p in zip(shape, patch, strict=True))
+    return Sweep(padded, patch, settings.stage1.window, (0, padded[1]))
+
+
+def read_box(sweeps: Sequence[Sweep], shape: Sequence[int], corner: Triple, size: Triple) -> tuple[Triple, Triple]:
+    """First and end voxel (z, y, x) of the CT that all windows about a box see together, inside the volume."""
+    starts = [windows_about(sweep, corner, size) for sweep in sweeps]
+    first = [min(of[axis][0] for of in starts) for axis in range(3)]
+    end = [
+        min(length, max(of[axis][-1] + sweep.patch[axis] for of, sweep in zip(starts, sweeps, strict=True)))
+        for axis, length in enumerate(shape)
+    ]
+    return (first[0], first[1], first[2]), (end[0], end[1], end[2])
+
+
+@dataclass(frozen=True)
+class EnsembleRecipe:
+    """How a worker builds its predictor: everything travels, but no weights and no voxels.
+
+    Attributes:
+        source: path or address of the volume.
+        grey_scale: median and spread of the whole volume, measured once: each shard by its own would show seams.
+        weights: of the members that take part.
+    """
+
+    settings: Settings
+    source: str
+    level: int
+    grey_scale: GreyScale
+    weights: Mapping[str, float]
+
+    def __call__(self) -> "EnsemblePredictor":
+        """Open the volume and load the networks, onto the graphics card if there is one."""
+        torch.backends.cudnn.deterministic = True  # else transposed convolutions may add up in another order each time
+        folds = list(range(self.settings.folds.count))
+        forwards = {name: load_forward(self.settings, name, folds) for name in self.weights}
+        volume = open_level(self.source, self.level, self.settings.data.cache_mb, self.settings.data.voxel_um)
+        return EnsemblePredictor(self, volume, forwards)
+
+
+class EnsemblePredictor:
+    """Boxes of a volume as the ensemble sees them."""
+
+    def __init__(self, recipe: EnsembleRecipe, volume: Volume, forwards: Mapping[str, Forward]) -> None:
+        self.recipe, self.volume, self.forwards = recipe, volume, forwards
+        self.sweeps = {name: sweep_of(recipe.settings, name, volume.shape) for name in recipe.weights}
+
+    @torch.inference_mode()
+    def __call__(self, corner: Triple, size: Triple) -> NDArray[np.float32] | None:
+        """Probabilities (1, Z, Y, X) of a box; None where the scan is empty there: one grey value throughout.
+
+        Memory: 4 bytes a voxel for the CT with its halo, and twice 4 bytes a voxel of the box.
+
+        Raises:
+            UnreadableError: the CT cannot be read, or is no number.
+            InputError: a network gave NaN or infinity.
+        """
+        first, block = self.block(corner, size)
+        if block is None:
+            return None
+        total: Tensor | None = None
+        for name, weight in self.recipe.weights.items():
+            read = self.reader(name, first, block)
+            prob = predict_box(self.sweeps[name], read, self.forwards[name], corner, size).mul_(weight)
+            total = prob if total is None else total.add_(prob)
+        if total is None:
+            raise InputError(f"{self.recipe.settings.run_dir}: no member has a weight; fit the ensemble again")
+        return np.asarray(total.cpu().numpy())
+
+    def reader(self, name: str, first: Triple, block: Tensor) -> ReadTensor:
+        """Corner of one of a member's windows -> what it sees (1, *patch) of a block that begins at voxel `first`."""
+        patch = self.sweeps[name].patch
+
+        def read(window: tuple[int, ...]) -> Tensor:
+            at = [w - f for w, f in zip(window, first, strict=True)]
+            return block[tuple(slice(a, a + p) for a, p in zip(at, patch, strict=True))][None]
+
+        return read
+
+    def block(self, corner: Triple, size: Triple) -> tuple[Triple, Tensor | None]:
+        """The CT about a box in spreads, where the networks are, and its first voxel; None where the box is empty."""
+        sweeps = list(self.sweeps.values())
+        first, end = read_box(sweeps, self.volume.shape, corner, size)
+        raw = self.volume[tuple(slice(a, b) for a, b in zip(first, end, strict=True))]
+        box = raw[tuple(slice(c - f, c - f + s) for c, f, s in zip(corner, first, size, strict=True))]
+        if box.min() == box.max():
+            return first, None
+        values = in_spreads(raw, self.recipe.grey_scale)
+        if not np.isfinite(values).all():
+            raise UnreadableError(f"{self.volume.path}: NaN or infinity near {corner} (z, y, x); repair the volume")
+        wanted = [max(sweep.shape[axis] for sweep in sweeps) for axis in range(3)]
+        short = [(0, w - n if e == n else 0) for w, n, e in zip(wanted, self.volume.shape, end, strict=True)]
+        if any(missing for _, missing in short):  # else numpy would copy the block for nothing
+            values = np.pad(values, short, mode="edge")
+        return first, torch.from_numpy(values).to(device())

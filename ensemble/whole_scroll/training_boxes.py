@@ -1,0 +1,77 @@
+"""The ensemble where a surface passes, for flattening on the fly: only windows that hold a sample, each computed once if memory allows."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ensemble.whole_scroll.plan import Wish, key_of_wish, open_scroll
+from ensemble.whole_scroll.run import EnsemblePredictor, EnsembleRecipe, Triple
+from scroll.config.schema import Settings
+from scroll.data.segments import grey_scale_about
+from scroll.inference.window_memory import LIMIT_BYTES, RememberedWindows
+from scroll.runtime.receipt import key_of
+from scroll.surfaces.surface import Surface
+from stage1_3d.segments.flatten_on_the_fly import BoxPrediction, IsSeen
+
+BLEND = "ensemble"
+
+
+def prediction_about(
+    settings: Settings, wish: Wish, surface: Surface, weights: dict[str, float], is_blended: bool
+) -> tuple[BoxPrediction, "SeenBoxes"]:
+    """What flattening on the fly needs of a run, and the predictor in it, which counts its windows.
+
+    One channel, the members blended by their weights, or with `is_blended` false one a member. The grey scale is that
+    about the surface unless `wish` gives one.
+
+    Raises:
+        MissingInputError: weights of a fold are not there.
+        InputError: the surface has no valid point, or the grey scale cannot be.
+    """
+    wish.check()
+    volume = open_scroll(wish, settings)
+    grey_scale = wish.grey_scale or grey_scale_about(volume, [surface], volume.place)
+    recipe = EnsembleRecipe(settings, wish.source, wish.level, grey_scale, weights)
+    boxes = SeenBoxes(recipe(), is_blended)
+    key = key_of([key_of_wish(settings, wish), weights, grey_scale, is_blended])
+    channels = (BLEND,) if is_blended else tuple(weights)
+    return BoxPrediction(boxes, channels, volume.shape, volume.place, key), boxes
+
+
+class SeenBoxes:
+    """An `EnsemblePredictor` that leaves out windows without a sample and remembers the others."""
+
+    def __init__(self, ensemble: EnsemblePredictor, is_blended: bool, limit_bytes: int = LIMIT_BYTES) -> None:
+        self.ensemble, self.is_blended = ensemble, is_blended
+        share = limit_bytes // max(1, len(ensemble.sweeps))
+        self.windows = {
+            name: RememberedWindows(sweep, ensemble.forwards[name], share) for name, sweep in ensemble.sweeps.items()
+        }
+
+    @torch.inference_mode()
+    def __call__(self, corner: Triple, size: Triple, is_seen: IsSeen) -> NDArray[np.float32] | None:
+        """Probabilities (K, *size) of a box; None where the scan is empty there.
+
+        Raises:
+            UnreadableError: the CT cannot be read, or is no number.
+            InputError: a network gave NaN or infinity.
+        """
+        first, block = self.ensemble.block(corner, size)
+        if block is None:
+            return None
+        found: list[Tensor] = []
+        for name, windows in self.windows.items():
+            prob = windows.predict_box(self.ensemble.reader(name, first, block), corner, size, is_seen)
+            if not self.is_blended:
+                found.append(prob)
+            elif found:
+                found[0].add_(prob.mul_(self.ensemble.recipe.weights[name]))
+            else:
+                found.append(prob.mul_(self.ensemble.recipe.weights[name]))
+        return np.asarray(torch.cat(found).cpu().numpy())
+
+    def counts(self) -> str:
+        """How many windows each member looked at, and how many would have done."""
+        told = [f"{name} {one.computed} ({one.distinct} different)" for name, one in self.windows.items()]
+        return "windows computed: " + ", ".join(told)

@@ -1,0 +1,1 @@
+"""Every setting of a run, and how it is read from YAML."""

@@ -1,0 +1,343 @@
+"""Every setting of a run: its type, its default, its unit or a sentence; frozen, and no key beyond those declared."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from scroll.config.training import AugmentSettings, Frozen, LossSettings, TrainingSettings
+from scroll.config.yaml_text import with_numbers
+from scroll.runtime.names import Name, all_different, told_apart
+
+MOST_SEED = 2**32 - 1
+
+
+def _first_before_end(span: tuple[int, int]) -> tuple[int, int]:
+    if span[0] >= span[1]:
+        raise ValueError("expected (first, end) with first < end, such as [-8, 8]")
+    return span
+
+
+def _below_one(overlap: float | tuple[float, ...]) -> float | tuple[float, ...]:
+    for share in overlap if isinstance(overlap, tuple) else (overlap,):
+        if not 0 <= share < 1:
+            raise ValueError(f"expected 0 <= overlap < 1, found {share}")
+    return overlap
+
+
+Overlap = Annotated[float | tuple[float, ...], AfterValidator(_below_one)]
+
+
+def _finite(content: Any) -> Any:
+    """Options have no types here; their network's own check them, but for NaN and infinity, which no option means."""
+    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list | tuple) else ()
+    for part in parts:
+        _finite(part)
+    if isinstance(content, float) and not math.isfinite(content):
+        raise ValueError(f"expected finite numbers, found {content}")
+    return content
+
+
+def _off(mode: Any) -> Any:
+    return "off" if mode is False else mode  # as YAML reads the word
+
+
+Place = Annotated[int, Field(ge=-4096, le=4096)]
+Layers = Annotated[tuple[Place, Place], AfterValidator(_first_before_end)]
+Edge = Annotated[int, Field(gt=0, le=8192)]
+Count = Annotated[int, Field(gt=0, le=65536)]  # of a network's channels, blocks, heads
+Prob = Annotated[float, Field(ge=0, le=1)]
+Length = Annotated[float, Field(ge=0, le=256)]  # voxels
+Radius = Annotated[int, Field(ge=0, le=64)]
+Voxels = Annotated[int, Field(ge=0, le=10**10)]
+Options = Annotated[dict[str, Any], BeforeValidator(with_numbers), AfterValidator(_finite)]
+
+
+class DataSettings(Frozen):
+    """Where the CT lies and which part of it the networks see."""
+
+    kind: Literal["fragments", "segments", "cubes"] = Field(
+        "fragments",
+        description="flattened layer stacks, surfaces traced in scroll volumes, or cubes of CT with labelled surfaces",
+    )
+    root: Path = Field(
+        Path("data/ink"),
+        description="folder with train/<id>/ (and test/<id>/), or with train_images/<id>.tif: the competition's layout",
+    )
+    train: tuple[Name, ...] = Field((), description="ids under train/ to use; empty: all of them")
+    voxel_um: float = Field(7.91, ge=0.01, le=1e4, description="edge of a voxel, for areas and scale bars")
+    depth: Layers = Field((-8, 8), description="layers seen, from (first, end) relative to the sheet's centre layer")
+    bin_yx: int = Field(1, ge=1, le=16, description="in-plane block mean before anything else; 2 quarters the work")
+    cache_dir: Path = Field(Path("data/cache"), description="where working copies of layer stacks are kept")
+    volume: str | None = Field(
+        None, description="segments: path or URL of the OME-Zarr they lie in, where no volume_source.txt says so"
+    )
+    level: int = Field(0, ge=0, le=8, description="segments: level of the volume's pyramid that the 3D networks see")
+    normal_sign: Literal[1, -1] = Field(
+        1, description="segments: which way depth grows; 1: along dP/dcolumn x dP/drow, out of the scroll"
+    )
+    cache_mb: int = Field(
+        512,
+        ge=1,
+        le=2**24,
+        description="segments: decoded chunks kept in memory, for each volume that is open in a process",
+    )
+
+
+class FoldSettings(Frozen):
+    """How the training data is split so that every prediction used for fitting is out of fold."""
+
+    by: Literal["fragment", "region", "volume", "scroll"] = Field(
+        "fragment",
+        description="whole fragments (or segments), bands of rows within each, whole volumes, or whole scrolls (cubes)",
+    )
+    count: int = Field(2, ge=2, le=20, description="how many; every member is trained once for each")
+    buffer_px: int = Field(
+        128,
+        ge=0,
+        le=2**20,
+        description="region only: rows of working resolution between training and held-out band; at least a patch",
+    )
+
+
+class MemberSettings(Frozen):
+    """One member of the stage-one ensemble."""
+
+    network: str = Field(
+        description="cnn3d, unet3d, resenc_unet, segresnet, unetr or swinunetr: a file of stage1_3d/models"
+    )
+    options: Options = Field({}, description="the network's own options")
+    patch_size: tuple[Edge, Edge, Edge] = Field(
+        (16, 96, 96), description="z, y, x in voxels of working resolution; the network says which multiples it needs"
+    )
+    auto_pad: bool = Field(False, description="pad patches to the network's next legal size instead of refusing them")
+    supervision: Literal["depth_pool", "band"] = Field(
+        "depth_pool",
+        description="loss on depth-pooled logits, or (band) voxel by voxel, as scroll space and cubes need it",
+    )
+    pool: Literal["max", "mean", "logsumexp", "topk"] = Field(
+        "max", description="depth_pool only: how logits are pooled over depth; topk: mean of the highest quarter"
+    )
+    ink_depth: Layers = Field((-3, 3), description="band only: layers that hold ink, relative to the sheet's centre")
+    ink_share: float = Field(0.5, ge=0, le=1, description="share of patches drawn around ink")
+    seed: int = Field(0, ge=0, le=MOST_SEED, description="added to the run's: tells apart members of the same network")
+    training: TrainingSettings = TrainingSettings()
+    loss: LossSettings = LossSettings()
+    augment: AugmentSettings = AugmentSettings()
+
+
+class FlattenSettings(Frozen):
+    """How a volume of probabilities becomes an image on the sheet."""
+
+    reduce: Literal["max", "mean", "logsumexp", "topk", "layers"] = Field(
+        "max", description="how depth is pooled; topk: mean of the highest quarter; layers: every layer is a channel"
+    )
+    window: Layers | None = Field(None, description="layers relative to the sheet's centre; none: all predicted ones")
+    ct: Literal["none", "max", "mean", "layers"] = Field("none", description="the CT as further channels of stage two")
+
+
+class TracingSettings(Frozen):
+    """How sheets are traced in the mean probability of the members; lengths in voxels."""
+
+    min_prob: float = Field(0.3, gt=0, lt=1, description="a ridge of probability reaches at least this")
+    step_vox: float = Field(1.0, gt=0, le=64, description="largest misfit of a ridge to where the sheet's slope leads")
+    gap_vox: float = Field(12.0, ge=0, le=1024, description="gaps up to twice this width are bridged")
+    claim_vox: float = Field(2.5, ge=0, le=1024, description="ridges as close to a traced sheet belong to it")
+    least_area_vox: float = Field(3000.0, ge=0, le=1e9, description="smaller sheets are dropped, in square voxels")
+    least_spacing_vox: float = Field(
+        4.5,
+        ge=0,
+        le=1024,
+        description="two sheets lie at least so far apart: where one was not seen, it keeps off the other",
+    )
+    follow_vox: float = Field(
+        48.0,
+        ge=0,
+        le=4096,
+        description="how far a sheet that ran into another is guessed to go on beside it; stage two says where it does",
+    )
+    margin_vox: float = Field(4.0, ge=0, le=1024, description="how far a sheet goes on beyond what was seen of it")
+    reach_vox: int = Field(
+        8, ge=1, le=256, description="layers of the flattened stack on either side of the sheet, a voxel apart"
+    )
+
+
+class WindowSettings(Frozen):
+    """Sliding-window prediction."""
+
+    overlap: Overlap = Field(
+        0.5,
+        description="share of a window that the next one sees again: one number, or one for each axis, (z, y, x) or (y, x)",
+    )
+    blend: Literal["hann", "gaussian", "uniform"] = Field(
+        "hann", description="how windows are weighted where they overlap"
+    )
+    tta: Literal["none", "flips", "dihedral"] = Field("none", description="test-time symmetries: 1, 4 or 8 views")
+    average: Literal["logits", "probabilities"] = Field(
+        "logits", description="what of windows, views and folds is averaged"
+    )
+    batch_size: int = Field(4, ge=1, le=65536, description="windows per forward pass")
+
+    def overlap_along(self, axes: int) -> tuple[float, ...]:
+        """The overlap along each of so many axes.
+
+        Raises:
+            ValueError: it has numbers for another number of axes.
+        """
+        shares = self.overlap if isinstance(self.overlap, tuple) else (self.overlap,) * axes
+        if len(shares) != axes:
+            names = ("z", "y", "x")[-axes:]
+            raise ValueError(f"overlap has {len(shares)} numbers; give one, or one for each of {', '.join(names)}")
+        return shares
+
+
+def _for_axes(axes: int) -> AfterValidator:
+    def check(window: WindowSettings) -> WindowSettings:
+        window.overlap_along(axes)
+        return window
+
+    return AfterValidator(check)
+
+
+class Stage1Settings(Frozen):
+    """The 3D ensemble; `defaults` in the YAML is merged under every member before validation."""
+
+    members: Annotated[dict[Name, MemberSettings], AfterValidator(told_apart)] = Field(min_length=1)
+    flatten: FlattenSettings = FlattenSettings()
+    window: Annotated[WindowSettings, _for_axes(3)] = WindowSettings()
+
+    @property
+    def sources(self) -> list[str]:
+        """Whose flattened channels stage two sees: every member, then the CT if asked for."""
+        return [*self.members, *(["ct"] if self.flatten.ct != "none" else [])]
+
+
+class DamageSettings(Frozen):
+    """Damage done to the members' probabilities on a traced sheet while stage two is trained: chances for each patch."""
+
+    holes: float = Field(0.5, ge=0, le=1, description="blots where no member sees anything")
+    bridges: float = Field(0.3, ge=0, le=1, description="blots where the ridge is drawn out to a neighbouring sheet")
+    dust: float = Field(0.3, ge=0, le=1, description="specks of probability above and below the sheet")
+    shift_vox: float = Field(
+        1.0, ge=0, le=64, description="standard deviation of how far the sheet is traced beside the ridge"
+    )
+
+
+class Stage2Settings(Frozen):
+    """The 2D network on the flattened stack."""
+
+    network: str = Field("segformer", description="segformer, or smp.<decoder> such as smp.unet")
+    options: Options = Field({}, description="the network's own options")
+    skip: bool = Field(
+        True, description="add a weighted sum of the input channels to the logits: the network learns what to change"
+    )
+    patch_size: tuple[Edge, Edge] = Field(
+        (256, 256), description="y, x in pixels of working resolution; multiples of 32"
+    )
+    ink_share: float = Field(0.5, ge=0, le=1, description="share of patches drawn around ink")
+    seed: int = Field(0, ge=0, le=MOST_SEED, description="added to the run's")
+    training: TrainingSettings = TrainingSettings()
+    loss: LossSettings = LossSettings()
+    offset_share: float = Field(
+        0.5, ge=0, le=1e6, description="cubes only: share of the loss for how far off the sheet lies"
+    )
+    augment: AugmentSettings = AugmentSettings(depth_jitter=0)
+    damage: DamageSettings = Field(DamageSettings(), description="cubes only: drawn damage, so that it is mended")
+    window: Annotated[WindowSettings, _for_axes(2)] = WindowSettings()
+
+
+class JointSettings(Frozen):
+    """One stage-one network, its flattening and stage two trained on end to end, from the weights of the two passes."""
+
+    member: str = Field(description="the member of stage one that is trained on; the others' channels stay as they are")
+    patch_size_yx: tuple[Edge, Edge] = Field(
+        (256, 256), description="in pixels of working resolution; all of data.depth is seen"
+    )
+    seed: int = Field(0, ge=0, le=MOST_SEED, description="added to the run's")
+    training: TrainingSettings = TrainingSettings(learning_rate=1e-4)
+
+
+class ChainSettings(Frozen):
+    """What is tried when the post-processing of cubes is fitted: values of each step; an empty list leaves the step out."""
+
+    thresholds: tuple[Prob, ...] = Field(
+        (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), min_length=1, description="of the probability, rising"
+    )
+    smooth_sigma_vox: tuple[Length, ...] = Field((0.5, 1.0, 1.5, 2.0), description="blur of the probability")
+    strong: tuple[Prob, ...] = Field((0.3, 0.5, 0.7, 0.85), description="a component needs one voxel of so much")
+    dust_vox: tuple[Voxels, ...] = Field((100, 500, 2000, 10000), description="smaller 6-connected components go")
+    thickness_vox: tuple[Length, ...] = Field((2.0, 3.0, 4.0, 5.0), description="of sheets, about the ridges")
+    even: tuple[tuple[Length, Prob], ...] = Field(
+        ((1.0, 0.5), (1.5, 0.4), (1.5, 0.5), (2.0, 0.3), (2.0, 0.4)),
+        description="blur of the mask in voxels, and the level at which it is cut again",
+    )
+    closing_radius_vox: tuple[Radius, ...] = Field((1, 2, 3, 4), description="gaps up to twice as wide are closed")
+    plug_radius_vox: tuple[Radius, ...] = Field(
+        (2, 3, 5), description="gaps filled one by one where that mends topology"
+    )
+    cavity_vox: tuple[Voxels, ...] = Field((100, 1_000_000), description="the largest cavity that is filled")
+    remains_vox: tuple[Voxels, ...] = Field((100, 500, 2000, 5000), description="as dust_vox, after the other steps")
+    octant_dust_vox: tuple[Voxels, ...] = Field(
+        (10, 100, 300, 1000), description="as dust_vox, in each octant of the score"
+    )
+    cubes: int = Field(
+        32,
+        ge=1,
+        le=10**5,
+        description="as many are fitted on, taken from every scroll in turn: each takes seconds a try",
+    )
+    min_gain: float = Field(5e-4, ge=0, le=1, description="of the mean score; a step that brings no more is left out")
+    passes: int = Field(2, ge=1, le=100, description="times that all steps are gone through")
+
+
+class EnsembleSettings(Frozen):
+    """From probability maps to a submission."""
+
+    weights: Literal["fitted", "equal"] = Field("fitted", description="of the members' maps; fitted out of fold")
+    threshold: Prob | Literal["fitted"] = Field(
+        "fitted", description="probability from which a pixel is ink; fitted: the highest F0.5 out of fold"
+    )
+    min_area_um2: float = Field(20_000.0, ge=0, le=1e12, description="smaller ink components are dropped")
+    when_empty: Literal["refuse", "one_pixel"] = Field(
+        "refuse", description="what an empty prediction becomes in the submission"
+    )
+    lift_thickness_vox: int = Field(
+        3, ge=1, le=256, description="thickness of the ink layer lifted into the volume for surface Dice"
+    )
+    chain: ChainSettings = ChainSettings()
+
+
+class PreflightSettings(Frozen):
+    """What is done before a prediction with a stack that does not lie as in training."""
+
+    mode: Annotated[Literal["correct", "refuse", "warn", "off"], BeforeValidator(_off)] = Field(
+        "correct",
+        description="turn and shift what clearly needs it and refuse the rest, refuse both, only say so, or do not look",
+    )
+    windows: int = Field(24, ge=1, le=1000, description="squares of 128 pixels that are looked at in each stack")
+
+
+class Settings(Frozen):
+    """Everything a run needs; saved resolved in the run folder."""
+
+    run_dir: Path = Field(description="folder that everything made by this run goes to")
+    seed: int = Field(0, ge=0, le=MOST_SEED, description="of all that is drawn at random")
+    data: DataSettings = DataSettings()
+    folds: FoldSettings = FoldSettings()
+    stage1: Stage1Settings
+    tracing: TracingSettings = Field(
+        TracingSettings(), description="cubes only: sheets between stage one and stage two"
+    )
+    stage2: Stage2Settings = Stage2Settings()
+    joint: JointSettings | None = Field(None, description="`make joint` after stage two; none: left out")
+    ensemble: EnsembleSettings = EnsembleSettings()
+    preflight: PreflightSettings = PreflightSettings()
+    plan: Annotated[dict[str, tuple[Any, Any]], BeforeValidator(with_numbers)] = Field(
+        {},
+        description="what a plan (`--set @plan.yaml`) changed: each setting's value before and after; written, not set",
+    )
+    trackers: Annotated[tuple[Literal["wandb", "mlflow"], ...], AfterValidator(all_different)] = Field(
+        (),
+        description="where curves go besides history.jsonl and TensorBoard; offline unless their own variables say so",
+    )

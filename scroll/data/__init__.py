@@ -1,0 +1,1 @@
+"""Fragments, segments and cubes: items, labels, folds, and where patches are cut."""

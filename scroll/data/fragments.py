@@ -1,0 +1,267 @@
+"""A fragment in the ink competition's layout: a layer stack, a papyrus mask and, for training, an ink label."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.config.schema import DataSettings
+from scroll.data.beside import MASK, files_beside, label_beside, read_beside, say_what_is_passed_over
+from scroll.data.labels import Label, binned_label, share_in_blocks
+from scroll.errors import InputError, MissingInputError, UnreadableError
+from scroll.runtime.links import refuse_dead_link
+from scroll.runtime.names import checked_name
+from scroll.runtime.receipt import fingerprint, key_of
+from scroll.volumes import ome_zarr, open_volume
+from scroll.volumes.place import check_cubes
+from scroll.volumes.reversed_layers import reversed_layers
+from scroll.volumes.tiff.pages import TiffPages
+from scroll.volumes.tiff.stack import STACK_NAMES
+from scroll.volumes.volume import Volume
+from scroll.volumes.voxel_size import Told, in_name_um, is_same, told_beside
+from scroll.volumes.working_copy import working_copy
+
+SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # windows that the grey scale is measured on
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """Where a fragment lies and how it is looked at; everything is read when first asked for, and the CT lazily.
+
+    A preflight may have found that its layers run the other way than in training (`is_flipped`), or that its sheet lies
+    `shift_layers` deeper (in the direction of the training); then it is shown turned round and shifted.
+    """
+
+    id: str
+    folder: Path
+    data: DataSettings
+    margin: int = 0  # layers kept beyond the depth window on either side, for depth jitter
+    is_flipped: bool = False
+    shift_layers: int = 0
+
+    @cached_property
+    def volume(self) -> Volume:
+        """The whole stack, (Z, Y, X), in the direction of the training."""
+        return reversed_layers(self.stored) if self.is_flipped else self.stored
+
+    @cached_property
+    def stored(self) -> Volume:
+        """The whole stack as it lies on disk.
+
+        Raises:
+            InputError: no readable stack, voxels that are no cubes, or its metadata, JSON beside it or its name say another size of a
+                voxel than the default of `data.voxel_um`.
+
+        Warns:
+            UserWarning: they say another size than `data.voxel_um` was set to; the setting counts.
+        """
+        volume = open_volume(self.folder, self.data.voxel_um)
+        check_cubes(self.folder, volume.place)
+        for told in self._told(volume):
+            if not is_same(told.um, self.data.voxel_um):
+                said = (
+                    f"{self.folder}: {told.who} says voxels of {told.um:g} um, data.voxel_um is {self.data.voxel_um:g}"
+                )
+                if "voxel_um" not in self.data.model_fields_set:
+                    raise InputError(f"{said}, its default; expected one size: set data.voxel_um to the right one")
+                warnings.warn(f"{said}, which is used", stacklevel=2)
+        return volume
+
+    def _told(self, volume: Volume) -> list[Told]:
+        """What says the size of its voxels: JSON beside it, else its own metadata, or its name."""
+        beside = [told for told in told_beside((Path(volume.path), self.folder)) if told.is_own]
+        if beside:
+            return beside
+        if isinstance(volume.array, TiffPages) and len(volume.array.files) > 1:
+            named_um = in_name_um(self.folder.name)
+            return [] if named_um is None else [Told("its name", named_um)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            is_zarr = ome_zarr.recognises(self.folder)
+            own = ome_zarr.open(self.folder, expected_um=self.data.voxel_um) if is_zarr else open_volume(self.folder)
+        return [] if own.voxel_um is None else [Told("its own metadata or name", own.voxel_um / own.place.step[0])]
+
+    @cached_property
+    def layers(self) -> tuple[int, int]:
+        """First and end layer of the depth window, the margin included.
+
+        Raises:
+            InputError: the stack is too thin for it.
+        """
+        centre = self.volume.shape[0] // 2 + self.shift_layers
+        start, stop = centre + self.data.depth[0] - self.margin, centre + self.data.depth[1] + self.margin
+        if start < 0 or stop > self.volume.shape[0]:
+            widest = (self.margin - centre, self.volume.shape[0] - centre - self.margin)
+            raise InputError(
+                f"{self.folder}: {self.volume.shape[0]} layers, centre {centre}, do not hold data.depth {self.data.depth} "
+                f"with a depth_jitter of {self.margin}; the widest window is {widest}"
+            )
+        return start, stop
+
+    @cached_property
+    def ct(self) -> Volume:
+        """The depth window with its margin at working resolution, (layers, Y / bin, X / bin), fast to cut patches from."""
+        start, stop = self.layers
+        if not self.is_flipped:
+            return working_copy(self.stored, self.data.cache_dir, (start, stop), self.data.bin_yx)
+        depth = self.stored.shape[0]
+        return reversed_layers(
+            working_copy(self.stored, self.data.cache_dir, (depth - stop, depth - start), self.data.bin_yx)
+        )
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Full in-plane size in pixels."""
+        return self.volume.shape[1], self.volume.shape[2]
+
+    @property
+    def pixel_um(self) -> float:
+        """Edge of a full-resolution pixel in micrometres."""
+        return self.volume.voxel_um or self.data.voxel_um
+
+    @property
+    def mask_files(self) -> list[Path]:
+        """The masks of the papyrus: mask.png or <id>_mask.png in its folder or beside the layers; beside a bare file the latter."""
+        if self._folders:
+            return files_beside(self._folders, self.id, MASK)
+        own = [path for path in files_beside([self.folder.parent], self.id, MASK) if path.stem.lower() != MASK]
+        inside = self.folder / "mask.png"
+        return [*own, inside] if inside.exists() else own
+
+    @property
+    def _folders(self) -> list[Path]:
+        """Where its pictures may lie; none of them for a bare file or zarr."""
+        if not self.folder.is_dir() or self.folder.suffix == ".zarr":
+            return []
+        return [self.folder, *(self.folder / name for name in STACK_NAMES)]
+
+    @cached_property
+    def full_mask(self) -> NDArray[np.bool_]:
+        """Papyrus, (Y, X) bool at full resolution; all true where no mask lies beside a bare stack.
+
+        Warns:
+            UserWarning: a file that looks like a mask has no name under which one is read.
+        """
+        say_what_is_passed_over(self._folders, self.id)
+        files = self.mask_files
+        return read_beside(files, self.shape_yx) if files else np.ones(self.shape_yx, dtype=bool)
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """Papyrus at working resolution."""
+        return share_in_blocks(self.full_mask, self.data.bin_yx) >= 0.5
+
+    @property
+    def rows(self) -> int:
+        """Rows at working resolution."""
+        return int(self.mask.shape[0])
+
+    @cached_property
+    def full_label(self) -> Label:
+        """The ink label at full resolution; outside the papyrus it is ignored."""
+        return label_beside(self.folder, self.id, self.full_mask, also=self._folders[1:])
+
+    @cached_property
+    def label(self) -> Label:
+        """The ink label at working resolution."""
+        return binned_label(self.full_label, self.data.bin_yx)
+
+    @cached_property
+    def grey_scale(self) -> tuple[float, float]:
+        """Median and robust spread (half the 16-84 % range) of the papyrus' grey values, from a fixed sample of voxels."""
+        rows, cols = np.nonzero(self.mask)
+        if not len(rows):
+            raise InputError(
+                f"{next(iter(self.mask_files), self.folder)}: marks no papyrus at all; nothing could be trained on or predicted"
+            )
+        picked = np.random.default_rng(0).choice(len(rows), size=SAMPLED_PLACES)
+        samples = []
+        depth = slice(self.margin, self.ct.shape[0] - self.margin)  # the same scale whatever margin a training asks for
+        for row, col in zip(rows[picked], cols[picked], strict=True):
+            window = (slice(row, row + SAMPLED_EDGE), slice(col, col + SAMPLED_EDGE))
+            samples.append(self.ct[(depth, *window)][:, self.mask[window]].ravel())
+        values = np.concatenate(samples).astype(np.float32)
+        low, middle, high = np.percentile(values, (16, 50, 84))
+        return float(middle), float(max((high - low) / 2, 1e-6))
+
+    def patch(self, z: int, y: int, x: int, size: tuple[int, int, int]) -> NDArray[np.float32]:
+        """CT at working resolution, normalised by `grey_scale`, float32 of shape `size`; (z, y, x) counts from the margin's start.
+
+        Raises:
+            UnreadableError: not all values are finite.
+        """
+        middle, spread = self.grey_scale
+        raw = self.ct[z : z + size[0], y : y + size[1], x : x + size[2]]
+        values = (raw.astype(np.float32) - middle) / spread
+        if not np.isfinite(values).all():
+            raise UnreadableError(
+                f"{self.folder}: NaN or infinity in the CT near z {z}, y {y}, x {x} (working resolution); repair the volume"
+            )
+        return np.asarray(np.clip(values, -8, 8), dtype=np.float32)
+
+    @property
+    def volume_name(self) -> str:
+        """A fragment is a volume of its own."""
+        return self.id
+
+    def picture(self) -> NDArray[Any]:
+        """(Y, X) CT of the middle layer."""
+        return np.asarray(self.volume[self.volume.shape[0] // 2 + self.shift_layers])
+
+    @property
+    def stack(self) -> Volume:
+        """The layers that a preflight looks at."""
+        return self.volume
+
+    @property
+    def key(self) -> str:
+        """Hash of the files and of how they are looked at."""
+        how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx"})
+        turned = [self.is_flipped, self.shift_layers] if self.is_flipped or self.shift_layers else []
+        return key_of([fingerprint(self.folder), how, *turned])
+
+
+def find_fragments(folder: Path, data: DataSettings, ids: Sequence[str] = (), margin: int = 0) -> list[Fragment]:
+    """The fragments below `folder` (such as <root>/train), sorted by id; `ids` picks some.
+
+    Raises:
+        MissingInputError: the folder, or one of the ids, is not there.
+    """
+    return [
+        Fragment(name, folder / name, data, margin) for name in names_below(folder, ids, "fragment", "surface_volume")
+    ]
+
+
+def names_below(folder: Path, ids: Sequence[str], what: str, content: str) -> list[str]:
+    """Names of the folders below `folder`, sorted, or of those in `ids`; `content` is what one of them holds, for the message.
+
+    Raises:
+        MissingInputError: the folder, or one of the ids, is not there.
+        InputError: one of them is called what no folder of a run can be called.
+    """
+    if not refuse_dead_link(folder).is_dir():
+        raise MissingInputError(
+            f"{folder}: no such folder; expected one folder per {what} in it (docs/real_data.md); "
+            "the demos' phantoms are drawn by 'make demo'"
+        )
+    seen = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    for path in seen:
+        if not ids or path.name in ids:
+            refuse_dead_link(path)
+    there = sorted(path.name for path in seen if path.is_dir())
+    for wanted in ids:
+        if wanted not in there:
+            raise MissingInputError(f"{folder / wanted}: no such {what}; there are: {', '.join(there) or 'none'}")
+    if not there:
+        raise MissingInputError(f"{folder}: holds no {what} folders; expected for example {folder / '1' / content}")
+    return [checked_name(name, f"{folder}: the {what}") for name in sorted({*ids}) or there]
+
+
+def training_fragments(data: DataSettings, margin: int = 0) -> list[Fragment]:
+    """The labelled fragments of a run."""
+    return find_fragments(data.root / "train", data, data.train, margin)

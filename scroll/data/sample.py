@@ -1,0 +1,64 @@
+"""A training patch with its label, and the space it lies in: that says which changes leave the label true."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.config.schema import LossSettings
+from scroll.data.skeleton import skeleton_tube
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Space(Enum):
+    """What the axes of a patch are.
+
+    `SHEET`: depth through a flattened sheet, y, x. Ink lies on one face, and depth tells which.
+    `STACK`: channels of a flattened sheet, y, x. Channels have no order.
+    `SCROLL`: z along the scroll's axis, y, x. Labels lie on the recto, the face towards the axis: a mirror along z keeps the
+    faces in their places, one along y or x, or a turn, does not.
+    """
+
+    SHEET = "sheet"
+    STACK = "stack"
+    SCROLL = "scroll"
+
+    @property
+    def moving_axes(self) -> int:
+        """How many of the last axes are moved by what moves the patch: (Y, X) of sheets, (Z, Y, X) of scrolls."""
+        return 3 if self is Space.SCROLL else 2
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A patch.
+
+    Attributes:
+        image: (L, Y, X) float32, normalised, L layers or channels.
+        target: (Y, X) or (L, Y, X), bool; float32 from 0 to 1 where patches were mixed.
+        ignore: bool, as the target; true where the target says nothing.
+    """
+
+    image: NDArray[np.float32]
+    target: NDArray[Any]
+    ignore: NDArray[np.bool_]
+
+    def each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> "Sample":
+        """The same change of all three."""
+        return Sample(change(self.image), change(self.target), change(self.ignore))
+
+
+def as_item(sample: Sample, space: Space, loss: LossSettings) -> "dict[str, Tensor]":
+    """What a dataset gives for a patch: "ct" (1, Z, Y, X) or "stack" (C, Y, X), "target", "ignore", "skeleton" where the loss asks."""
+    import torch
+
+    image = {"stack": sample.image} if space is Space.STACK else {"ct": sample.image[None]}
+    arrays = {**image, "target": sample.target, "ignore": sample.ignore}
+    if loss.skeleton_recall:
+        arrays["skeleton"] = skeleton_tube(sample.target, sample.ignore)
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}

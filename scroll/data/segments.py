@@ -1,0 +1,396 @@
+"""A segment: a surface traced in a scroll volume, with its ink label; and all segments of one volume together."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.config.schema import DataSettings
+from scroll.data.beside import (
+    CANVAS_SLACK,
+    ENDINGS,
+    MASK,
+    files_beside,
+    label_beside,
+    read_beside,
+    say_what_is_passed_over,
+)
+from scroll.data.fragments import names_below
+from scroll.data.intensity import GreyScale, grey_scale_of, in_spreads
+from scroll.data.labels import Label, binned_label, share_in_blocks
+from scroll.errors import InputError, MissingInputError, UnreadableError
+from scroll.runtime.bounded import read_text
+from scroll.runtime.links import refuse_dead_link
+from scroll.runtime.reading import reading
+from scroll.runtime.receipt import fingerprint, key_of
+from scroll.surfaces import open_surface, tifxyz
+from scroll.surfaces.flat_view import FlatView
+from scroll.surfaces.geometry import check_surface
+from scroll.surfaces.sample import Offsets, Source, sample_along_normals
+from scroll.surfaces.surface import Surface
+from scroll.volumes import ome_zarr, open_volume
+from scroll.volumes.chunk_cache import cached
+from scroll.volumes.place import Place, check_cubes, place_of
+from scroll.volumes.url import Url, path_or_url
+from scroll.volumes.volume import Volume
+from scroll.volumes.volume_key import volume_key
+from scroll.volumes.voxel_size import is_same
+
+SOURCE_FILE = "volume_source.txt"
+MOST_SOURCE_BYTES = 2**16
+STRIP_ROWS = 64
+STACK_LAYERS = 65  # as the ink competition's stacks have
+SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey scale is measured on
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Where a segment lies and how it is looked at; everything is read when first asked for, and the CT lazily."""
+
+    id: str
+    folder: Path
+    data: DataSettings
+
+    @cached_property
+    def source(self) -> str:
+        """Path or URL of the volume: what `volume_source.txt` says (relative to the segment), else `data.volume`.
+
+        The same volume is always spelled the same: folds and predictions go by it.
+
+        Raises:
+            MissingInputError: neither says.
+        """
+        file = self.folder / SOURCE_FILE
+        if refuse_dead_link(file).exists():
+            with reading(file, "the path or URL of an OME-Zarr, in UTF-8", "write it anew"):
+                said, beside = read_text(file, MOST_SOURCE_BYTES).strip(), self.folder
+                if not said.isprintable():
+                    raise ValueError(f"{said!r} holds signs that no path has")
+            if not said:
+                raise MissingInputError(f"{file}: empty; write the path or URL of the segment's OME-Zarr into it")
+        elif self.data.volume is not None:
+            said, beside = self.data.volume, Path()
+        else:
+            raise MissingInputError(
+                f"{file}: not there, and data.volume is not set; write the path or URL of the segment's OME-Zarr into either"
+            )
+        return said.rstrip("/") if "://" in said else str((beside / said).resolve())
+
+    @property
+    def volume_name(self) -> str:
+        """The last part of the volume's path, a folder of which lies in a run.
+
+        Raises:
+            InputError: it would lead elsewhere.
+        """
+        name = self.source.rstrip("/").split("/")[-1].removesuffix(".zarr")
+        if name in ("", ".", "..") or "\\" in name:
+            raise InputError(
+                f"{self.folder}: its volume {self.source} has no name of its own; give the path or URL of an OME-Zarr"
+            )
+        return name
+
+    @cached_property
+    def volume(self) -> Volume:
+        """The scroll at `data.level`, its chunks kept in memory up to `data.cache_mb`; one for all its segments.
+
+        Raises:
+            InputError: its voxels are no cubes, or its metadata contradict each other.
+
+        Warns:
+            UserWarning: `data.voxel_um` was set to another size than the volume says; the volume's counts.
+        """
+        volume = open_level(self.source, self.data.level, self.data.cache_mb, self.data.voxel_um)
+        check_cubes(self.source, volume.place)
+        if volume.voxel_um is not None and "voxel_um" in self.data.model_fields_set:
+            found_um = volume.voxel_um / volume.place.edge
+            if not is_same(found_um, self.data.voxel_um):
+                warnings.warn(
+                    f"data.voxel_um is {self.data.voxel_um:g}, but {self.source} says {found_um:g} um, which is used: set one right",
+                    stacklevel=2,
+                )
+        return volume
+
+    @cached_property
+    def surface(self) -> Surface:
+        """The traced sheet in voxels of level 0, depth growing along its normals.
+
+        Raises:
+            InputError: its geometry contradicts itself or the volume.
+        """
+        surface = open_surface(surface_path(self.folder))
+        check_in_volume(surface, self.volume)
+        return surface if self.data.normal_sign == 1 else surface.flipped()
+
+    @cached_property
+    def shape_yx(self) -> tuple[int, int]:
+        """The canvas: one pixel a voxel of level 0."""
+        return self.surface.canvas_shape()
+
+    @property
+    def pixel_um(self) -> float:
+        """Edge of a voxel of level 0 in micrometres."""
+        voxel_um = self.volume.voxel_um
+        return self.data.voxel_um if voxel_um is None else voxel_um / self.volume.place.edge
+
+    @cached_property
+    def full_mask(self) -> NDArray[np.bool_]:
+        """(Y, X) where the sheet was traced, inside the volume, and mask.png or <id>_mask.png (if one is there) says papyrus.
+
+        Warns:
+            UserWarning: a file that looks like a mask has no name under which one is read.
+        """
+        surface = surface_path(self.folder)
+        of_the_surface = {
+            ".ppm": [f"{surface.stem}_mask{ending}".lower() for ending in ENDINGS],
+            ".obj": [],
+        }  # read with it
+        reserved = of_the_surface.get(surface.suffix.lower(), tifxyz.MASKS)
+        say_what_is_passed_over([self.folder], self.id, reserved)
+        files = files_beside([self.folder], self.id, MASK, reserved)
+        mask = read_beside(files, self.shape_yx, CANVAS_SLACK) if files else np.ones(self.shape_yx, dtype=bool)
+        place = self.volume.place
+        low, top = np.array(place.begin), np.array(place.end(self.volume.shape)) - 1
+        for row in range(0, self.shape_yx[0], STRIP_ROWS):
+            rows = slice(row, row + STRIP_ROWS)
+            tile = self.surface.tile(rows, slice(None))
+            mask[rows] &= tile.valid & ((tile.points >= low) & (tile.points <= top)).all(axis=-1)
+        return mask
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """The same at working resolution."""
+        return share_in_blocks(self.full_mask, self.data.bin_yx) >= 0.5
+
+    @property
+    def rows(self) -> int:
+        """Rows at working resolution."""
+        return int(self.mask.shape[0])
+
+    @cached_property
+    def full_label(self) -> Label:
+        """Ink on the canvas; unknown off the sheet and outside a supervision mask.
+
+        Raises:
+            MissingInputError: no label there.
+            InputError: it has another size than the canvas.
+        """
+        return label_beside(self.folder, self.id, self.full_mask, CANVAS_SLACK)
+
+    @cached_property
+    def label(self) -> Label:
+        """Ink at working resolution."""
+        return binned_label(self.full_label, self.data.bin_yx)
+
+    def picture(self) -> NDArray[np.float32]:
+        """(Y, X) CT on the traced sheet; 0 where there is none."""
+        source, middle = Source(self.volume), Offsets(0, 1)
+        picture = np.zeros(self.shape_yx, np.float32)
+        for row in range(0, self.shape_yx[0], STRIP_ROWS):
+            rows = slice(row, row + STRIP_ROWS)
+            picture[rows] = np.nan_to_num(
+                sample_along_normals(self.surface.tile(rows, slice(None)), middle, [source])[0, 0]
+            )
+        return picture
+
+    @property
+    def stack(self) -> FlatView:
+        """The layers that a preflight looks at: the CT flattened along the surface, sampled as it is read."""
+        step = self.volume.place.edge
+        return FlatView(self.surface, Source(self.volume), -(STACK_LAYERS // 2) * step, STACK_LAYERS, step)
+
+    @property
+    def key(self) -> str:
+        """Hash of the segment's files, of its volume's metadata, and of how they are looked at."""
+        how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx", "level", "normal_sign"})
+        parts = [fingerprint(self.folder), volume_key(self.source), how]
+        place = self.volume.place.name
+        return key_of(parts if place == self.data.level else [*parts, place])
+
+
+@lru_cache(maxsize=16)
+def open_level(source: str, level: int, cache_mb: int, expected_um: float | None = None) -> Volume:
+    """One level of the volume at a path or URL, its decoded chunks kept in memory up to `cache_mb`.
+
+    `expected_um` decides where two of its metadata contradict each other about the size of a voxel of level 0.
+
+    Raises:
+        MissingInputError: nothing there, or no such level.
+        InputError: not a volume, or level above 0 of what has no levels.
+    """
+    limit = cache_mb * 2**20
+    place = path_or_url(source)
+    if isinstance(place, Url):
+        from scroll.volumes.remote import RemoteSettings
+
+        return ome_zarr.open(place, level=level, remote=RemoteSettings(cache_bytes=limit), expected_um=expected_um)
+    if place.exists() and ome_zarr.recognises(place):
+        return cached(ome_zarr.open(place, level=level, expected_um=expected_um), limit)
+    if level > 0 and place.exists():
+        raise InputError(f"{place}: no zarr, so it has no level {level}; ask for level 0, or convert it to OME-Zarr")
+    return cached(open_volume(place), limit)
+
+
+def check_in_volume(surface: Surface, volume: Volume) -> None:
+    """Refuse a surface that contradicts itself or lies nowhere in a volume.
+
+    Raises:
+        InputError: see `check_surface`.
+    """
+    place = volume.place
+    shape = tuple(n * step for n, step in zip(volume.shape, place.step, strict=True))
+    check_surface(surface, shape, begin_zyx=place.begin)
+
+
+def surface_path(folder: Path) -> Path:
+    """What holds the surface of a segment: the folder itself as a tifxyz, else the one .ppm or .obj in it.
+
+    Raises:
+        MissingInputError: none of them, or several to choose from.
+    """
+    if tifxyz.recognises(folder):
+        return folder
+    found = _called(folder, ".ppm") or _called(folder, ".obj")
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise MissingInputError(
+            f"{folder}: expected x.tif, y.tif, z.tif and meta.json, or one .ppm or .obj; found: {names}"
+        )
+    return found[0]
+
+
+def is_segment(folder: Path) -> bool:
+    """Whether a folder is a segment rather than a folder of segments."""
+    return tifxyz.recognises(folder) or bool(_called(folder, ".ppm") or _called(folder, ".obj"))
+
+
+def _called(folder: Path, ending: str) -> list[Path]:
+    """Files with that ending, in letters of either case; those with a dot in front are of the machine, not of the user."""
+    there = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in there if path.suffix.lower() == ending and not path.name.startswith("."))
+
+
+def find_segments(folder: Path, data: DataSettings, ids: Sequence[str] = ()) -> list[Segment]:
+    """The segments below `folder` (such as <root>/train), sorted by id; `ids` picks some.
+
+    Raises:
+        MissingInputError: the folder, or one of the ids, is not there.
+    """
+    return [Segment(name, folder / name, data) for name in names_below(folder, ids, "segment", "meta.json")]
+
+
+@dataclass(frozen=True)
+class TracedVolume:
+    """A scroll volume and the segments in it that a run knows of."""
+
+    segments: tuple[Segment, ...]
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.segments[0].volume_name
+
+    @property
+    def data(self) -> DataSettings:
+        """How it is looked at."""
+        return self.segments[0].data
+
+    @property
+    def volume(self) -> Volume:
+        """The CT at `data.level`."""
+        return self.segments[0].volume
+
+    @cached_property
+    def grey_scale(self) -> tuple[float, float]:
+        """Median and robust spread (half the 16-84 % range) of the grey values about the sheets, from a fixed sample of cubes.
+
+        Raises:
+            InputError: no segment has a valid point.
+        """
+        surfaces = [segment.surface for segment in self.segments]
+        return grey_scale_about(self.volume, surfaces, self.volume.place)
+
+    def inside(self, corner: NDArray[np.floating], size: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The corner of a box of that size, moved so that the box lies inside the volume where it can."""
+        return box_inside(self.volume.shape, corner, size)
+
+    def patch(self, corner: tuple[int, ...], size: tuple[int, int, int]) -> NDArray[np.float32]:
+        """CT at `data.level` in spreads of the grey scale, (Z, Y, X) float32 of `size`; beyond the volume its edge is repeated.
+
+        Raises:
+            UnreadableError: not all values are finite.
+        """
+        raw = self.volume[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
+        values = in_spreads(raw, self.grey_scale)
+        if not np.isfinite(values).all():
+            raise UnreadableError(f"{self.volume.path}: NaN or infinity near {corner} (z, y, x); repair the volume")
+        short = [(0, want - have) for want, have in zip(size, values.shape, strict=True)]
+        return np.pad(values, short, mode="edge").astype(np.float32)
+
+    @property
+    def key(self) -> str:
+        """Hash of the volume's metadata, its segments and how they are looked at."""
+        return key_of([segment.key for segment in self.segments])
+
+
+def box_inside(
+    shape: tuple[int, int, int], corner: NDArray[np.floating], size: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    """The corner of a box of that size, moved so that the box lies inside a volume of `shape` where it can."""
+    z, y, x = (int(np.clip(round(float(c)), 0, max(0, n - s))) for c, n, s in zip(corner, shape, size, strict=True))
+    return z, y, x
+
+
+def grey_scale_about(volume: Volume, surfaces: Sequence[Surface], level: int | Place) -> GreyScale:
+    """Median and spread of the grey values about surfaces (in voxels of level 0) in a volume at `level`, from a fixed sample.
+
+    `level` is a place, or the number of a level of a pyramid that halves.
+
+    Raises:
+        InputError: no surface has a valid point.
+    """
+    rng = np.random.default_rng(0)
+    valid_below = [_valid_below_rows(surface) for surface in surfaces]
+    samples = []
+    for n in range(SAMPLED_PLACES):
+        surface, below = surfaces[n % len(surfaces)], valid_below[n % len(surfaces)]
+        if not below[-1]:
+            continue
+        picked = rng.integers(below[-1])
+        row = int(np.searchsorted(below, picked, side="right")) - 1
+        column = np.flatnonzero(np.asarray(surface.valid[row : row + 1]))[picked - below[row]]
+        point = np.asarray(surface.points[row, column], np.float64)
+        corner = box_inside(volume.shape, at_level(point, level) - SAMPLED_EDGE // 2, (SAMPLED_EDGE,) * 3)
+        samples.append(volume[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)].ravel())
+    if not samples:
+        raise InputError(
+            f"{surfaces[0].path}: no valid point in any surface that lies in {volume.path}; trace it again"
+        )
+    return grey_scale_of(np.concatenate(samples))
+
+
+def _valid_below_rows(surface: Surface) -> NDArray[np.int64]:
+    """(H + 1,) how many valid points lie in the rows before each; a strip at a time, for a .ppm holds a point per pixel."""
+    starts = range(0, surface.shape[0], STRIP_ROWS)
+    counts = [np.count_nonzero(np.asarray(surface.valid[row : row + STRIP_ROWS]), axis=1) for row in starts]
+    return np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+
+
+def at_level(place: NDArray[Any], level: int | Place) -> NDArray[Any]:
+    """Level-0 voxels as voxels of `level` (or of a place), whose centres are half a coarse voxel further in.
+
+    >>> at_level(np.array([0.5]), 1)
+    array([0.])
+    """
+    return place_of(level).voxels(place)
+
+
+def by_volume(segments: Sequence[Segment]) -> list[TracedVolume]:
+    """The segments put together by the volume they lie in, in order of its name."""
+    sources = sorted({segment.source for segment in segments})
+    return [TracedVolume(tuple(s for s in segments if s.source == source)) for source in sources]

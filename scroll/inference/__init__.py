@@ -1,0 +1,1 @@
+"""Windows over a volume, networks as one function, and predictions on disk."""

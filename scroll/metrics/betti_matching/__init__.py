@@ -1,0 +1,1 @@
+"""Betti matching of two masks: which components, tunnels and cavities correspond."""

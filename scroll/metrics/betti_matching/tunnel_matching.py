@@ -1,0 +1,222 @@
+"""Betti matching in dimension 1: which tunnels of prediction and label are the same.
+
+A face of the union ends one of its tunnels. The tunnel is matched if the same face ends, in the image persistence of
+prediction in union and of label in union, a loop that lies within the prediction and one that lies within the label.
+A loop of a mask is a sum of tunnels of the union; the tunnel in it that ends last is the one that its image bar ends
+with. Which tunnels a loop is made of shows in how often it is linked with the background loops of `tunnel_loops`:
+loop i has no face before the i-th ending face, so the last tunnel of a sum is the last loop that it is linked with.
+Row reduction from there gives the same pairs as reducing the boundary matrices, whatever the order of edges.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from scroll.metrics.betti_matching.tunnel_loops import Loops, tunnel_loops
+from scroll.runtime.compiled import njit
+
+BoolVolume = npt.NDArray[np.bool_]
+Words = npt.NDArray[np.uint64]
+Longs = npt.NDArray[np.int64]
+Place = tuple[int, int, int]
+WORD = 64
+
+
+def matched_tunnels(pred: BoolVolume, label: BoolVolume) -> int:
+    """Matched bars of dimension 1 of two (Z, Y, X) masks."""
+    ended = _ended_by(tunnel_loops(pred | label), pred, label)
+    return int((ended[0] & ended[1]).sum())
+
+
+def unmatched_tunnels(pred: BoolVolume, label: BoolVolume) -> tuple[list[Place], list[Place]]:
+    """A voxel (z, y, x) at the end of each unmatched tunnel: those of the prediction, those of the label.
+
+    A tunnel that goes on in the union lies where the union's ends; one that the other mask fills, where its own ends,
+    and of these the places are the first that fit.
+    """
+    loops = tunnel_loops(pred | label)
+    ended = _ended_by(loops, pred, label)
+    places: list[list[Place]] = []
+    for side, mask in enumerate((pred, label)):
+        alone = loops.ends[ended[side] & ~ended[1 - side]]
+        own = tunnel_loops(mask).ends
+        elsewhere = own[~np.isin(own, loops.ends[ended[side]])]
+        faces = np.concatenate([alone, elsewhere[: len(own) - int(ended[side].sum())]])
+        places.append([_place(int(face), mask.shape) for face in faces])
+    return places[0], places[1]
+
+
+def _place(face: int, shape: tuple[int, ...]) -> Place:
+    z, y, x = np.unravel_index(face // 3, shape)
+    return int(z), int(y), int(x)
+
+
+def _ended_by(loops: Loops, pred: BoolVolume, label: BoolVolume) -> tuple[BoolVolume, BoolVolume]:
+    """Which ends of the union's tunnels also end a loop of the prediction, and which one of the label, (tunnels,)."""
+    if not len(loops.ends):
+        return np.zeros(0, bool), np.zeros(0, bool)
+    masks = [np.ascontiguousarray(mask) for mask in (pred, label)]
+    forests = [_forest(mask) for mask in masks]
+    found: list[list[tuple[Longs, Words]]] = [[], []]
+    for first in range(0, len(loops.ends), WORD):
+        shadows = _shadows(loops, first, pred.shape)
+        for side, mask in enumerate(masks):
+            found[side].append(_linked_edges(mask, *forests[side], *shadows))
+    in_pred, in_label = (_last_tunnels(_rows(chunks), len(loops.ends)) for chunks in found)
+    return in_pred, in_label
+
+
+def _shadows(loops: Loops, first: int, shape: tuple[int, ...]) -> tuple[Words, Words]:
+    """Membranes that span 64 loops, as the edges along z and along y that they cut, one bit a loop, (Z, Y, X) each.
+
+    A loop's membrane is its shadow in the direction of growing x; steps along x throw none.
+    """
+    along_z, along_y = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64)
+    last = min(first + WORD, len(loops.ends))
+    _mark(loops.faces, loops.starts, first, last, along_z, along_y)
+    for marks in (along_z, along_y):
+        _cast(marks)
+    return along_z, along_y
+
+
+@njit(cache=True)
+def _mark(faces: Longs, starts: Longs, first: int, last: int, along_z: Words, along_y: Words) -> None:
+    height, width = along_z.shape[1:]
+    for loop in range(first, last):
+        bit = np.uint64(1) << np.uint64(loop - first)
+        for i in range(starts[loop], starts[loop + 1]):
+            axis, voxel = faces[i] % 3, faces[i] // 3
+            z, y, x = voxel // (height * width), voxel // width % height, voxel % width
+            if axis == 0:
+                along_y[z, y, x + 1] ^= bit
+            elif axis == 1:
+                along_z[z, y, x + 1] ^= bit
+            elif x == 0:  # out at the side where shadows begin: go around the volume, over its first plane
+                for above in range(z + 1):
+                    along_y[above, y, 0] ^= bit
+
+
+@njit(cache=True)
+def _cast(marks: Words) -> None:
+    """Carry every mark on to the end of its row, two on one voxel cancelling."""
+    for z in range(marks.shape[0]):
+        for y in range(marks.shape[1]):
+            row = marks[z, y]
+            carried = np.uint64(0)
+            for x in range(row.size):
+                carried ^= row[x]
+                row[x] = carried
+
+
+@njit(cache=True)
+def _forest(mask: BoolVolume) -> tuple[Longs, Longs]:
+    """Voxels of a mask so that each follows its parent, and the parents (itself at the root of a component)."""
+    depth, height, width = mask.shape
+    flat = mask.ravel()
+    count = flat.sum()
+    order, parents = np.empty(count, np.int64), np.empty(count, np.int64)
+    seen = np.zeros(flat.size, np.bool_)
+    filled = 0
+    for root in range(flat.size):
+        if not flat[root] or seen[root]:
+            continue
+        done = filled
+        order[filled], parents[filled], seen[root] = root, root, True
+        filled += 1
+        while done < filled:
+            here = order[done]
+            done += 1
+            z, y, x = here // (height * width), here // width % height, here % width
+            for side in range(6):
+                if side == 0 and z + 1 < depth:
+                    there = here + height * width
+                elif side == 1 and z:
+                    there = here - height * width
+                elif side == 2 and y + 1 < height:
+                    there = here + width
+                elif side == 3 and y:
+                    there = here - width
+                elif side == 4 and x + 1 < width:
+                    there = here + 1
+                elif side == 5 and x:
+                    there = here - 1
+                else:
+                    continue
+                if flat[there] and not seen[there]:
+                    order[filled], parents[filled], seen[there] = there, here, True
+                    filled += 1
+    return order, parents
+
+
+@njit(cache=True)
+def _linked_edges(
+    mask: BoolVolume, order: Longs, parents: Longs, along_z: Words, along_y: Words
+) -> tuple[Longs, Words]:
+    """Edges of the mask (3 * voxel + axis) whose loop through the forest is linked, and with which of 64 loops."""
+    depth, height, width = mask.shape
+    flat, cut_z, cut_y = mask.ravel(), along_z.ravel(), along_y.ravel()
+    plane = height * width
+    links = np.zeros(flat.size, np.uint64)  # of the way from the root
+    for i in range(order.size):
+        here, parent = order[i], parents[i]
+        first, step = min(here, parent), abs(here - parent)
+        cut = np.uint64(0)
+        if step == plane:  # asked first: on an axis of one voxel no step is taken, so equal strides do no harm
+            cut = cut_z[first]
+        elif step == width:
+            cut = cut_y[first]
+        links[here] = links[parent] ^ cut
+    edges, bits = np.empty(3 * order.size, np.int64), np.empty(3 * order.size, np.uint64)
+    n = 0
+    for i in range(order.size):
+        here = order[i]
+        z, y, x = here // plane, here // width % height, here % width
+        for axis in range(3):
+            if axis == 0 and z + 1 < depth:
+                there, cut = here + plane, cut_z[here]
+            elif axis == 1 and y + 1 < height:
+                there, cut = here + width, cut_y[here]
+            elif axis == 2 and x + 1 < width:
+                there, cut = here + 1, np.uint64(0)
+            else:
+                continue
+            if flat[there]:
+                linked = links[here] ^ links[there] ^ cut
+                if linked:
+                    edges[n], bits[n] = here * 3 + axis, linked
+                    n += 1
+    return edges[:n].copy(), bits[:n].copy()
+
+
+def _rows(chunks: list[tuple[Longs, Words]]) -> Words:
+    """The different rows of links, (rows, words), from the linked edges of every 64 loops."""
+    edges = np.unique(np.concatenate([chunk[0] for chunk in chunks]))
+    rows = np.zeros((len(edges), len(chunks)), np.uint64)
+    for word, (linked, bits) in enumerate(chunks):
+        rows[np.searchsorted(edges, linked), word] = bits
+    return np.unique(rows, axis=0) if len(rows) else rows
+
+
+def _last_tunnels(rows: Words, count: int) -> BoolVolume:
+    """Which of `count` tunnels are the last one of some sum of rows, (count,)."""
+    return _leads(rows)[:count]
+
+
+@njit(cache=True)
+def _leads(rows: Words) -> BoolVolume:
+    n, words = rows.shape
+    reduced = np.full(words * WORD, -1, np.int64)
+    for i in range(n):
+        row = rows[i]
+        for word in range(words - 1, -1, -1):
+            while row[word]:
+                bit = 63
+                while not (row[word] >> np.uint64(bit)) & np.uint64(1):
+                    bit -= 1
+                lead = word * WORD + bit
+                if reduced[lead] < 0:
+                    reduced[lead] = i
+                    break
+                row ^= rows[reduced[lead]]
+            if row[word]:
+                break
+    return reduced >= 0

@@ -1,0 +1,1 @@
+"""Does a stack lie as the networks were trained?"""

@@ -1,0 +1,86 @@
+"""Processes that share the cores out instead of each taking all of them."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+from scroll.errors import WorkerDiedError
+from scroll.runtime.children import family
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, where the system says so; else all of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def environment(**settings: str) -> Iterator[None]:
+    """Environment variables for what is started meanwhile; afterwards this process has its own back."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def processes_of(count: int) -> Iterator[ProcessPoolExecutor]:
+    """`count` fresh processes that end with this one; an error in the block ends them at once.
+
+    Raises:
+        WorkerDiedError: one of them died.
+    """
+    pool = ProcessPoolExecutor(count, mp_context=family())
+    try:
+        yield pool
+    except BaseException as error:
+        for process in list((pool._processes or {}).values()):  # shutdown would wait for what they are at
+            process.kill()
+        if isinstance(error, BrokenProcessPool):
+            raise WorkerDiedError(
+                f"one of {count} processes died, most often for want of memory: ask for fewer (--jobs, where the command has it) "
+                "or free some; the same command goes on"
+            ) from None
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def single_threaded_processes(count: int, **more: str) -> Iterator[ProcessPoolExecutor]:
+    """As `processes_of`, with one thread each, and the environment variables `more` on top of this process's own.
+
+    They are spawned, for libraries read these variables when they are imported.
+
+    Raises:
+        WorkerDiedError: one of them died.
+    """
+    with environment(**dict.fromkeys(THREADS, "1") | more), processes_of(count) as pool:
+        yield pool
+
+
+def in_order(job: Callable[[Item], Result], items: Sequence[Item], processes: int | Executor) -> Iterator[Result]:
+    """What `job` makes of each item, in their order; in so many processes of one thread each, or here where that is 1 or fewer.
+
+    Processes that are there already may be given instead of their number: to start them takes seconds each time.
+    """
+    if isinstance(processes, Executor):
+        yield from processes.map(job, items)
+        return
+    if processes <= 1:
+        yield from map(job, items)
+        return
+    with single_threaded_processes(min(processes, len(items))) as pool:
+        yield from pool.map(job, items)

@@ -1,0 +1,110 @@
+"""Patches by number, in batches: what cannot be read is passed over and counted, what breaks is said in one line."""
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from scroll.config.training import LoaderSettings, TrainingSettings
+from scroll.errors import InputError, UnreadableError, WorkerDiedError
+from scroll.runtime.children import family
+from scroll.runtime.interrupts import hear_of_dead_workers_once
+from scroll.training.shared_memory import SHARED_FULL, shared_memory_is_small
+
+Batch = dict[str, Tensor]
+ATTEMPTS = 5
+FAR = 10**9  # between the number of a patch and that of its substitute: farther than any training counts
+SKIPPED = "skipped"  # name in the batch of how many patches each of its patches stands in for
+
+
+class Sound(Dataset[Batch]):
+    """The patches of a training; in the place of an unreadable one stands another, whose number follows from its own.
+
+    Which patch is number n so stays a function of n alone, however many workers ask, and a resumed run sees the same.
+    """
+
+    def __init__(self, patches: "Dataset[Batch]") -> None:
+        self.patches = patches
+
+    def __getitem__(self, n: int) -> Batch:
+        """Patch n, or the first of its substitutes that can be read; "skipped" says how many could not.
+
+        Raises:
+            InputError: not one of five could be read.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                patch = self.patches[n + attempt * FAR]
+            except (UnreadableError, EOFError, OSError) as error:
+                said = " ".join(str(error).split())
+                print(f"patch {n}: passed over: {said}", file=sys.stderr)
+            else:
+                return {**patch, SKIPPED: torch.tensor(attempt)}
+        raise InputError(
+            f"patch {n} and {ATTEMPTS - 1} others in its place could not be read; the last one said: {said}"
+        )
+
+
+def training_batches(
+    patches: "Dataset[Batch]", numbers: list[list[int]], settings: TrainingSettings
+) -> Iterator[Batch]:
+    """Batches of the patches so numbered, in order; each holds "skipped" (B,) beside what the patches hold.
+
+    Raises:
+        InputError: a patch could not be made; one line, whichever process that was in.
+    """
+    loading = settings.loader
+    options: dict[str, Any] = {"num_workers": 0}
+    if loading.workers:
+        options = {
+            "num_workers": loading.workers,
+            "prefetch_factor": loading.prefetch_factor,
+            "persistent_workers": loading.persistent_workers,
+            "multiprocessing_context": family(loading.start_method),
+        }
+    pin = loading.pin_memory and torch.cuda.is_available()
+    try:
+        yield from DataLoader(Sound(patches), batch_sampler=numbers, pin_memory=pin, **options)
+    except InputError as error:  # from a worker it comes wrapped in that process's whole traceback
+        raise InputError(str(error).rsplit("Error: ", 1)[-1].strip()) from None
+
+
+@contextmanager
+def told_of_dead_workers(loading: LoaderSettings) -> Iterator[None]:
+    """Turn the death of a loading process into one line.
+
+    torch notices it by a signal, and so raises wherever the training stands: it has to be caught around all of it.
+
+    Raises:
+        WorkerDiedError: a loading process died.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError, EOFError) as error:
+        # what its end tears apart first is chance: torch's own notice, or a connection to it
+        is_torn = isinstance(error, ConnectionError | EOFError) or (
+            isinstance(error, OSError) and error.filename is None
+        )
+        is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if loading.workers and SHARED_FULL.search(str(error)):
+            hear_of_dead_workers_once()
+            raise WorkerDiedError(shared_memory_is_small(loading)) from None
+        is_told = isinstance(error, InputError) or is_full
+        if is_told or ("DataLoader worker" not in str(error) and not (loading.workers and is_torn)):
+            raise
+        hear_of_dead_workers_once()
+        raise WorkerDiedError(
+            f"a loading process died ({' '.join(str(error).split())[:120]}), most often for want of memory: lower "
+            f"training.loader.workers (now {loading.workers}) or patch_size; the same command goes on from the last checkpoint"
+        ) from None
+
+
+def validation_batches(patches: "Dataset[Batch]", settings: TrainingSettings) -> Iterator[Batch]:
+    """The fixed patches that a training is validated on, in order; in the place of an unreadable one stands another here too."""
+    numbers = torch.arange(len(patches)).split(settings.validation_batch_size)  # type: ignore[arg-type]
+    yield from DataLoader(Sound(patches), batch_sampler=[part.tolist() for part in numbers])

@@ -1,0 +1,1 @@
+"""TIFF: pages, axes, what their pixels mean, and how large a voxel is."""

@@ -1,0 +1,1 @@
+"""Stage one on cubes of the surface competition."""

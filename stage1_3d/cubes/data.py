@@ -1,0 +1,48 @@
+"""Stage one on cubes of the surface competition: what it trains on, and what it predicts when it is trained."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from scroll.data.cubes import Cube, oof_sheets, prepare, training_cubes
+from scroll.data.folds import Fold, fold_numbers
+from stage1_3d.cubes.dataset import CubePatches
+from stage1_3d.cubes.predict import predict_cubes
+from stage1_3d.cubes.trace import flatten_cubes
+
+if TYPE_CHECKING:
+    from scroll.config.schema import Settings
+
+
+class CubeData:
+    """The training cubes of a run; `sheets` are what folds are made of, here whole cubes.
+
+    Raises:
+        InputError: the folds make no sense, or any cube is damaged or its label does not belong to it, said before the first
+            one is trained on.
+    """
+
+    def __init__(self, settings: "Settings") -> None:
+        self.settings = settings
+        cubes = training_cubes(settings.data)
+        fold_numbers(cubes, settings.folds)  # refused in a second, not after an hour of copying
+        self.sheets: list[Cube] = prepare(cubes)
+
+    def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> CubePatches:
+        """Training patches without end, or the fixed ones that a fold is validated on."""
+        member = self.settings.stage1.members[name]
+        count = 0 if is_training else member.training.validation_patches
+        return CubePatches(self.sheets, fold, member, seed, is_training, count)
+
+    def keys(self, name: str) -> dict[str, str]:
+        """Hash of the data that a member is trained on, by cube; the same for every member."""
+        return {cube.id: cube.key for cube in self.sheets}
+
+    def predict_out_of_fold(self, names: Sequence[str], folds: Sequence[Fold]) -> None:
+        """Predict every cube by the fold that held it out, with every member, into <member>/oof/<cube>/; then trace its sheets."""
+        for name in names:
+            for fold in folds:
+                held_out = [cube for cube in self.sheets if cube.id in fold.held_out]
+                output = self.settings.run_dir / "stage1" / name / "oof"
+                predict_cubes(self.settings, name, held_out, [fold.number], output)
+        folders = {name: self.settings.run_dir / "stage1" / name / "oof" for name in names}
+        flatten_cubes(self.settings, self.sheets, folders, oof_sheets(self.settings.run_dir))

@@ -1,0 +1,83 @@
+"""A member's networks over whole cubes, window by window; resumes cube by cube and row by row."""
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.config.schema import Settings
+from scroll.data.cubes import Cube
+from scroll.inference.prediction_store import RowWriter
+from scroll.inference.sliding_window import Advance, Forward, Prediction, Sweep
+from scroll.runtime.progress import progress
+from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
+from stage1_3d.predict import load_forward, weights_path
+
+
+def predict_cubes(settings: Settings, name: str, cubes: Sequence[Cube], folds: list[int], output: Path) -> None:
+    """`predict_cube` for each of them, with progress; the networks are loaded once, and only where one is missing."""
+    missing = [cube for cube in cubes if not _is_there(output / cube.id, _key(settings, name, cube, folds))]
+    if not missing:
+        return
+    load = cache(partial(load_forward, settings, name, folds))
+    windows = sum(prediction_of(settings, name, cube, load).count(0) for cube in missing)
+    with progress(f"predict {name}, {len(missing)} cubes", windows, "window") as advance:
+        for cube in missing:
+            predict_cube(settings, name, cube, folds, output, load, advance)
+
+
+def predict_cube(
+    settings: Settings,
+    name: str,
+    cube: Cube,
+    folds: list[int],
+    output: Path,
+    load: Callable[[], Forward],
+    advance: Advance = lambda windows: None,
+) -> None:
+    """Write <output>/<cube>/prob.zarr (Z, Y, X) float16 and a receipt, of these folds together (mean of their scores).
+
+    What is current is left alone. Test-time symmetries (`stage1.window.tta`) are of the (Y, X) plane, as in scroll space:
+    they mirror across the sheets. Memory: one row of windows over a cube's depth and width.
+    """
+    folder, key = output / cube.id, _key(settings, name, cube, folds)
+    if _is_there(folder, key):
+        return
+    prediction = prediction_of(settings, name, cube, load)
+    writer = RowWriter(folder / "prob.zarr", key, cube.shape, cube.pixel_um, "zyx")
+    advance(prediction.count(0) - prediction.count(writer.done_rows))
+    prediction.run(lambda row, values: writer.write(row, values[0]), writer.done_rows, advance)
+    writer.finish()
+    write_receipt(
+        folder, key, cube=cube.id, scroll=cube.volume_name, member=name, folds=folds, axes="zyx", voxel_um=cube.pixel_um,
+        data=cube.key, source=str(cube.folder), window=settings.stage1.window.model_dump(mode="json"),
+        weights=_weights(settings, name, folds),
+    )  # fmt: skip
+
+
+def _key(settings: Settings, name: str, cube: Cube, folds: list[int]) -> str:
+    how = [settings.stage1.window.model_dump(), settings.stage1.members[name].training.precision]
+    return key_of([cube.key, list(_weights(settings, name, folds).values()), folds, how])
+
+
+def _weights(settings: Settings, name: str, folds: list[int]) -> dict[str, str]:
+    return {str(path): file_hash(path) for path in (weights_path(settings, name, fold) for fold in folds)}
+
+
+def _is_there(folder: Path, key: str) -> bool:
+    return is_current(folder, key) and (folder / "prob.zarr").exists()
+
+
+def prediction_of(settings: Settings, name: str, cube: Cube, load: Callable[[], Forward]) -> Prediction:
+    """A member over a whole cube, (1, Z, Y, X); it is padded where it is smaller than a window."""
+    member = settings.stage1.members[name]
+    padded = tuple(max(n, p) for n, p in zip(cube.shape, member.patch_size, strict=True))
+
+    def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
+        z, y, x = corner
+        return cube.patch((z, y, x), member.patch_size)[None]
+
+    sweep = Sweep(padded, member.patch_size, settings.stage1.window, (0, cube.rows))
+    return Prediction(sweep, read, load, cube.shape)

@@ -1,0 +1,52 @@
+"""Stage one on flattened fragments: what it trains on, and what it predicts when it is trained."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from scroll.data.folds import Fold
+from scroll.data.fragments import Fragment, training_fragments
+from stage1_3d.fragments.dataset import InkPatches
+from stage1_3d.predict import flatten_ct, predict_out_of_fold
+
+if TYPE_CHECKING:
+    from scroll.config.schema import Settings
+
+
+class FragmentData:
+    """The training fragments of a run.
+
+    Raises:
+        InputError: any of them lacks layers or a label, said before the first one is trained on.
+    """
+
+    def __init__(self, settings: "Settings") -> None:
+        self.settings = settings
+        jitter = {name: member.augment.depth_jitter for name, member in settings.stage1.members.items()}
+        by_margin = {margin: training_fragments(settings.data, margin) for margin in {*jitter.values()}}
+        self._fragments = {name: by_margin[margin] for name, margin in jitter.items()}
+        for fragment in by_margin[max(by_margin)]:
+            _ = fragment.layers, fragment.label
+
+    @cached_property
+    def sheets(self) -> list[Fragment]:
+        """What folds are made of."""
+        return training_fragments(self.settings.data)
+
+    def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> InkPatches:
+        """Training patches without end, or the fixed ones that a fold is validated on."""
+        member = self.settings.stage1.members[name]
+        count = 0 if is_training else member.training.validation_patches
+        return InkPatches(self._fragments[name], fold, member, seed, is_training, count)
+
+    def keys(self, name: str) -> dict[str, str]:
+        """Hash of the data that a member is trained on, by fragment."""
+        return {fragment.id: fragment.key for fragment in self._fragments[name]}
+
+    def predict_out_of_fold(self, names: Sequence[str], folds: Sequence[Fold]) -> None:
+        """Predict what each fold held out with every member, and flatten it, and the CT if asked for."""
+        for name in names:
+            for fragment in self._fragments[name]:
+                predict_out_of_fold(self.settings, name, fragment, folds)
+        for fragment in self.sheets:
+            flatten_ct(self.settings, fragment, self.settings.run_dir / "stage1" / "ct" / "oof" / fragment.id)

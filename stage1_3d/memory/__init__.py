@@ -1,0 +1,1 @@
+"""What a training step keeps and computes, seen without running it."""

@@ -1,0 +1,1 @@
+"""Stage one in scroll space, on traced segments."""

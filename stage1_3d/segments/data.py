@@ -1,0 +1,76 @@
+"""Stage one in scroll space: boxes about traced sheets to train on, volumes about them to predict, then flattened."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scroll.data.folds import Fold, check_buffer
+from scroll.data.segments import Segment, find_segments
+from stage1_3d.segments.boxes import volumes_of
+from stage1_3d.segments.dataset import LabelledVolume, SegmentPatches
+from stage1_3d.segments.flatten import flatten_segment
+from stage1_3d.segments.lifted_labels import lifted_label
+from stage1_3d.segments.predict import predict_volume_new, predict_volume_out_of_fold
+
+if TYPE_CHECKING:
+    from scroll.config.schema import Settings
+
+
+class SegmentData:
+    """The training segments of a run, in their volumes.
+
+    Raises:
+        InputError: any of them lacks a volume, a sound surface or a label, or the buffer between bands of rows is narrower than a
+            patch at the level of their volumes; said before the first one is trained on.
+    """
+
+    def __init__(self, settings: "Settings") -> None:
+        self.settings = settings
+        data = settings.data
+        self.sheets: list[Segment] = find_segments(data.root / "train", data, data.train)
+        for segment in self.sheets:
+            _ = segment.surface, segment.label
+        if self.sheets:
+            check_buffer(settings, max(segment.volume.place.edge for segment in self.sheets))
+        self.volumes = volumes_of(self.sheets)
+
+    def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> SegmentPatches:
+        """Training patches without end, or the fixed ones that a fold is validated on."""
+        member = self.settings.stage1.members[name]
+        count = 0 if is_training else member.training.validation_patches
+        labelled = [LabelledVolume(v, lifted_label(v, member.ink_depth)) for v in self.volumes]
+        return SegmentPatches(labelled, fold, member, seed, is_training, count)
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        return {volume.name: volume.key for volume in self.volumes}
+
+    def keys(self, name: str) -> dict[str, str]:
+        """Hash of the data that a member is trained on, by volume; the same for every member."""
+        return self._keys
+
+    def predict_out_of_fold(self, names: Sequence[str], folds: Sequence[Fold]) -> None:
+        """Predict the volumes about what each fold held out with every member, and flatten that, and the CT if asked for."""
+        for volume in self.volumes:
+            parts = {name: predict_volume_out_of_fold(self.settings, name, volume, folds) for name in names}
+            for segment in volume.segments:
+                own = {name: parts[name][segment.id] for name in names}
+                folders = {
+                    name: self.settings.run_dir / "stage1" / name / "oof" / segment.id
+                    for name in self.settings.stage1.sources
+                }
+                flatten_segment(self.settings, volume, segment, own, folders)
+
+
+def predict_new_segments(settings: "Settings", segments: Sequence[Segment], output: Path) -> None:
+    """Predict the volumes of segments that no fold was trained on, and flatten every source into <output>/<segment>/<source>/."""
+    for volume in volumes_of(segments):
+        parts = {
+            name: predict_volume_new(settings, name, volume, output / "volumes" / volume.name / name)
+            for name in settings.stage1.members
+        }
+        for segment in volume.segments:
+            own = {name: parts[name][segment.id] for name in parts}
+            folders = {name: output / segment.id / name for name in settings.stage1.sources}
+            flatten_segment(settings, volume, segment, own, folders)

@@ -1,0 +1,86 @@
+"""Training patches of stage one in scroll space: boxes of CT about traced sheets, with the ink label lifted into them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from scroll.config.schema import AugmentSettings, MemberSettings
+from scroll.data.augment.augment import patch
+from scroll.data.folds import Fold
+from scroll.data.labels import Label
+from scroll.data.patch_sampler import draw
+from scroll.data.sample import Sample, Space, as_item
+from scroll.data.segments import TracedVolume
+from stage1_3d.fragments.dataset import TRAINING, VALIDATION
+from stage1_3d.segments.boxes import Box, Boxes
+from stage1_3d.segments.lifted_labels import INK, UNKNOWN, open_lifted
+
+
+@dataclass(frozen=True)
+class LabelledVolume:
+    """A volume, and where its lifted label lies on disk: (Z, Y, X) uint8, 0 unknown, 1 no ink, 2 ink."""
+
+    traced: TracedVolume
+    label_path: Path
+
+    @cached_property
+    def lifted(self) -> Any:
+        """The lifted label, opened when first asked for."""
+        return open_lifted(self.label_path, self.traced.data.cache_mb)
+
+    def label(self, corner: Box, size: Box) -> Label:
+        """The label of a box; what lies beyond the volume is unknown."""
+        values = self.lifted[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
+        short = [(0, want - have) for want, have in zip(size, values.shape, strict=True)]
+        values = np.pad(values, short, constant_values=UNKNOWN)
+        return Label(values == INK, values == UNKNOWN)
+
+
+class SegmentPatches(Dataset[dict[str, Tensor]]):
+    """Boxes of CT around points of the sheets.
+
+    Item n is {"ct": (1, Z, Y, X) float32, "target" and "ignore": (Z, Y, X) bool, and like them "skeleton" where the loss
+    asks for it}. A training box is drawn around an open
+    row and holds no voxel of a closed row's band, whichever segment of the volume that belongs to; it is augmented (with
+    mixup the target is float32). A validation box is drawn around a held-out row, and is plain.
+    """
+
+    space = Space.SCROLL
+
+    def __init__(
+        self,
+        volumes: Sequence[LabelledVolume],
+        fold: Fold,
+        member: MemberSettings,
+        seed: int,
+        is_training: bool,
+        count: int,
+    ) -> None:
+        self.member, self.seed, self.is_training, self.count = member, seed, is_training, count
+        self.labelled = {one.traced.name: one for one in volumes}
+        self.boxes = Boxes([one.traced for one in volumes], fold, member, is_training)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, n: int) -> dict[str, Tensor]:
+        """Patch number n."""
+        rng = draw(self.seed, n, TRAINING if self.is_training else VALIDATION)
+        augment = self.member.augment if self.is_training else None
+        return as_item(patch(rng, self.cut, augment, self.space), self.space, self.member.loss)
+
+    def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
+        """A box from the caller's random numbers, unchanged: in scroll space no axis is depth, so `depth_jitter` is nothing.
+
+        Raises:
+            InputError: every one of many boxes touches a held-out sheet.
+        """
+        volume, corner = self.boxes.place(rng)
+        label = self.labelled[volume.name].label(corner, self.member.patch_size)
+        return Sample(volume.patch(corner, self.member.patch_size), label.target, label.ignore)

@@ -1,0 +1,127 @@
+"""A member's networks over a scroll volume, only where traced sheets pass, window by window; resumes row by row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scroll.config.schema import Settings
+from scroll.data.folds import Fold, Rows
+from scroll.data.segments import Segment, TracedVolume
+from scroll.inference.prediction_store import RowWriter
+from scroll.inference.sliding_window import Prediction, Sweep
+from scroll.runtime.progress import progress
+from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
+from scroll.surfaces.blocks import Blocks
+from stage1_3d.predict import load_forward, weights_path
+
+RowsOf = dict[str, Rows]  # segment id -> working rows that are wanted
+
+
+@dataclass(frozen=True)
+class Part:
+    """Working rows of a segment, and the folder with the volume that predicts them."""
+
+    rows: Rows
+    folder: Path
+
+
+def predict_volume_out_of_fold(
+    settings: Settings, name: str, traced: TracedVolume, folds: Sequence[Fold]
+) -> dict[str, list[Part]]:
+    """Predict the volume about each fold's held-out rows by that fold; returns, per segment, which part holds which rows."""
+    parts: dict[str, list[Part]] = {segment.id: [] for segment in traced.segments}
+    for fold in folds:
+        rows = {s.id: fold.held_out[s.id] for s in traced.segments if s.id in fold.held_out}
+        if rows:
+            folder = settings.run_dir / "stage1" / name / "oof" / "volumes" / f"{traced.name}-fold{fold.number}"
+            predict_volume(settings, name, traced, rows, [fold.number], folder)
+            for segment_id, span in rows.items():
+                parts[segment_id].append(Part(span, folder))
+    return {segment_id: sorted(found, key=lambda part: part.rows) for segment_id, found in parts.items()}
+
+
+def predict_volume_new(settings: Settings, name: str, traced: TracedVolume, folder: Path) -> dict[str, list[Part]]:
+    """Predict a volume that no fold was trained on about all its segments, by all folds together."""
+    rows = {segment.id: whole(segment) for segment in traced.segments}
+    predict_volume(settings, name, traced, rows, list(range(settings.folds.count)), folder)
+    return {segment_id: [Part(span, folder)] for segment_id, span in rows.items()}
+
+
+def whole(segment: Segment) -> Rows:
+    """All working rows of a segment."""
+    return 0, segment.mask.shape[0]
+
+
+def predict_volume(
+    settings: Settings, name: str, traced: TracedVolume, rows: RowsOf, folds: list[int], folder: Path
+) -> None:
+    """Write prob.zarr (Z, Y, X) float16 and a receipt into `folder`: a cut-out of the volume, NaN where nobody predicted.
+
+    The cut-out begins at voxel `origin_zyx` (in the receipt) of `data.level`. Windows far from all wanted rows are skipped.
+    Memory: one row of windows over the cut-out's depth and width.
+    """
+    weights = [weights_path(settings, name, fold) for fold in folds]
+    precision = settings.stage1.members[name].training.precision
+    how = [settings.stage1.window.model_dump(), settings.data.depth, rows, folds, precision]
+    key = key_of([traced.key, [file_hash(path) for path in weights], how])
+    if is_current(folder, key) and (folder / "prob.zarr").exists():
+        return
+    blocks = wanted_blocks(traced, rows)
+    origin, shape = cut_out(blocks)
+    um, place = traced.segments[0].pixel_um, traced.volume.place
+    voxel_um = um * place.edge
+    begin_um = [um * at for at in place.cut(origin).first_centre]
+    writer = RowWriter(folder / "prob.zarr", key, shape, voxel_um, "zyx", begin_um=begin_um)
+    prediction = prediction_of(settings, name, (traced, blocks), folds)
+    with progress(f"predict {name}, volume {traced.name}", prediction.count(writer.done_rows), "window") as advance:
+        prediction.run(lambda row, values: writer.write(row, values[0]), writer.done_rows, advance)
+    writer.finish()
+    write_receipt(
+        folder, key, volume=str(traced.segments[0].source), member=name, folds=folds, rows=rows, axes="zyx", voxel_um=voxel_um,
+        level=settings.data.level, place=place.name, origin_zyx=origin, depth=settings.data.depth, data=traced.key,
+        normal_sign=settings.data.normal_sign,
+        source=[str(segment.folder) for segment in traced.segments], window=settings.stage1.window.model_dump(mode="json"),
+        weights={str(path): file_hash(path) for path in weights},
+    )  # fmt: skip
+
+
+def wanted_blocks(traced: TracedVolume, rows: RowsOf) -> Blocks:
+    """Where in the volume the wanted rows lie, over the whole depth that is flattened."""
+    blocks = Blocks(traced.volume.shape)
+    for segment in traced.segments:
+        if segment.id in rows:
+            first, end = (row * segment.data.bin_yx for row in rows[segment.id])
+            blocks.mark(segment.surface, (first, end), segment.data.depth, segment.volume.place)
+    return blocks
+
+
+def cut_out(blocks: Blocks) -> tuple[list[int], tuple[int, ...]]:
+    """First voxel and shape (z, y, x) of the box about all blocks."""
+    extent = blocks.extent() or ((0, 1), (0, 1), (0, 1))
+    return [first for first, _ in extent], tuple(end - first for first, end in extent)
+
+
+def prediction_of(
+    settings: Settings, name: str, where: tuple[TracedVolume, Blocks], folds: Sequence[int]
+) -> Prediction:
+    """A member's folds over the box about the blocks, (1, Z, Y, X), NaN where no window touches one of them."""
+    traced, blocks = where
+    origin, shape = cut_out(blocks)
+    member = settings.stage1.members[name]
+
+    def in_volume(corner: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(c + o for c, o in zip(corner, origin, strict=True))
+
+    def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
+        return traced.patch(in_volume(corner), member.patch_size)[None]
+
+    def is_wanted(corner: tuple[int, ...]) -> bool:
+        return blocks.touches(in_volume(corner), member.patch_size)
+
+    padded = tuple(max(n, p) for n, p in zip(shape, member.patch_size, strict=True))
+    sweep = Sweep(padded, member.patch_size, settings.stage1.window, (0, shape[1]), is_wanted, empty=float("nan"))
+    return Prediction(sweep, read, partial(load_forward, settings, name, folds), shape)

@@ -1,0 +1,1 @@
+"""Stage two on the flattened stacks of fragments and segments."""

@@ -1,0 +1,1 @@
+"""Stage two on the sheets traced in cubes."""
