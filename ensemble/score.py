@@ -24,8 +24,7 @@ from ensemble.ink.predictors import (
 from ensemble.ink.report import ink_evidence, save_ink_report
 from ensemble.review.rebuild import rebuild_commands
 from scroll.config.schema import Settings
-from scroll.data.beside import CANVAS_SLACK, label_beside
-from scroll.data.labels import Label
+from scroll.data.labels import Label, label_beside
 from scroll.metrics.bootstrap import (
     Counts,
     Resampled,
@@ -38,6 +37,7 @@ from scroll.metrics.bootstrap import (
 from scroll.metrics.fbeta import ink_score, level_counts
 from scroll.metrics.surface_dice import surface_dice
 from scroll.runtime.files import write_sealed, written_aside
+from scroll.volumes.masks import CANVAS_SLACK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

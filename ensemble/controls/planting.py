@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects, gaussian_filter, maximum_filter
 
+from scroll.data.augment.smooth_fields import smooth_noise, stream
 from scroll.data.fragments import Fragment
 from scroll.errors import InputError
 from scroll.metrics.betti_matching.connected import connected_components
-from scroll.phantom.fields import smooth_noise, stream
 from scroll.phantom.ink import CAP_HEIGHT_EM, GREEK_CAPITALS, dejavu_sans
 
 CELL_PER_LETTER = 2.0  # a network judges ink against bare papyrus beside it, so as much is left around

@@ -13,10 +13,9 @@ from ensemble.score import read_truth
 from ensemble.surface.predict import CubeRun
 from ensemble.surface.predictors import Blended, as_pairs
 from scroll.config.schema import Settings
-from scroll.data.beside import INK, files_beside
 from scroll.data.cubes import find_cubes, read_cube_label, tiff_named
 from scroll.data.fragments import Fragment
-from scroll.data.labels import SURFACE_IGNORE, read_mask_png
+from scroll.data.labels import SURFACE_IGNORE
 from scroll.errors import MissingInputError
 from scroll.report.cube_pictures import AXES, coloured
 from scroll.report.cube_volume import sheet_colours
@@ -28,6 +27,7 @@ from scroll.runtime.receipt import NAME as RECEIPT
 from scroll.runtime.receipt import read_receipt
 from scroll.volumes import open_volume
 from scroll.volumes.flat_picture import read_image
+from scroll.volumes.masks import INK, files_beside, read_mask_png
 
 HINT = "predict with this run first: python ensemble/predict.py"
 PREDICTED = {"predicted": FOUND, "not predicted": NEITHER}

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
-from scroll.data.beside import MASK, files_beside, label_beside, read_beside, say_what_is_passed_over
-from scroll.data.labels import Label, binned_label, share_in_blocks
+from scroll.data.labels import Label, binned_label, label_beside, share_in_blocks
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.names import checked_name
 from scroll.runtime.receipt import fingerprint, key_of
 from scroll.volumes import ome_zarr, open_volume
+from scroll.volumes.masks import MASK, files_beside, read_beside, say_what_is_passed_over
 from scroll.volumes.place import check_cubes
 from scroll.volumes.reversed_layers import reversed_layers
 from scroll.volumes.tiff.pages import TiffPages

@@ -1,15 +1,15 @@
 """Ink and surface labels as one type: what is wanted, and where nobody knows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.errors import InputError, MissingInputError
-from scroll.runtime.links import refuse_dead_link
+from scroll.errors import InputError
 from scroll.volumes.binning import block_mean
-from scroll.volumes.flat_picture import read_grey
+from scroll.volumes.masks import INK, SUPERVISION, files_beside, missing, read_beside
 
 SURFACE_IGNORE = 2  # the surface competition's "unlabelled"
 
@@ -35,25 +35,25 @@ class Label:
         return float(np.count_nonzero(self.target & ~self.ignore) / known) if known else 0.0
 
 
-def read_mask_png(path: Path, shape_yx: tuple[int, int] | None = None, slack: int = 0) -> NDArray[np.bool_]:
-    """Read a 0/255 (or 0/1) picture, PNG or TIFF, as (Y, X) bool; what is transparent is false.
+def label_beside(
+    folder: Path, sheet_id: str, papyrus: NDArray[np.bool_], slack: int = 0, also: Sequence[Path] = ()
+) -> Label:
+    """What is written on a sheet: the ink of inklabels.png, known on its papyrus (Y, X) and in supervision_mask.png.
 
-    It may be up to `slack` pixels higher or wider than `shape_yx`.
+    They lie in `folder`, or in one of the folders `also` looked into.
+    Both may also be called <sheet>_inklabels.png and <sheet>_supervision_mask.png; the latter need not be there.
 
     Raises:
-        MissingInputError: no such file.
-        InputError: it has another size than `shape_yx`, colours, or values other than 0 and 1, 255 or the type's highest.
+        MissingInputError: no label there.
+        InputError: it has another size than the papyrus, give or take `slack`.
     """
-    if not refuse_dead_link(path).exists():
-        raise MissingInputError(
-            f"{path}: not there; labels and masks lie beside the layers, or in the segment's folder: copy it there"
-        )
-    image = read_grey(path, shape_yx, slack)
-    values = np.unique(image)
-    white = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 255
-    if not any(set(values.tolist()) <= {0, high} for high in (1, 255, white)):
-        raise InputError(f"{path}: holds values {values[:6].tolist()}, expected only 0 and 255; threshold it first")
-    return np.asarray(image > 0)
+    height, width = papyrus.shape
+    inked, supervised = (files_beside([folder, *also], sheet_id, name) for name in (INK, SUPERVISION))
+    if not inked:
+        raise missing(folder, INK)
+    ink = read_beside(inked, (height, width), slack)
+    known = papyrus & read_beside(supervised, (height, width), slack) if supervised else papyrus
+    return Label(ink, ~known)
 
 
 def surface_label(values: NDArray[np.uint8], where: str = "label") -> Label:

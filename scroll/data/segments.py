@@ -11,18 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
-from scroll.data.beside import (
-    CANVAS_SLACK,
-    ENDINGS,
-    MASK,
-    files_beside,
-    label_beside,
-    read_beside,
-    say_what_is_passed_over,
-)
 from scroll.data.fragments import names_below
 from scroll.data.intensity import GreyScale, grey_scale_of, in_spreads
-from scroll.data.labels import Label, binned_label, share_in_blocks
+from scroll.data.labels import Label, binned_label, label_beside, share_in_blocks
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.runtime.bounded import read_text
 from scroll.runtime.links import refuse_dead_link
@@ -35,6 +26,7 @@ from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
 from scroll.volumes import ome_zarr, open_volume
 from scroll.volumes.chunk_cache import cached
+from scroll.volumes.masks import CANVAS_SLACK, ENDINGS, MASK, files_beside, read_beside, say_what_is_passed_over
 from scroll.volumes.place import Place, check_cubes, place_of
 from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume

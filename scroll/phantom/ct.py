@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.phantom.fields import FloatArray, Seed, smooth_noise, stream
+from scroll.data.augment.smooth_fields import FloatArray, Seed, smooth_noise, stream
 from scroll.phantom.settings import CtSettings
 from scroll.runtime.compiled import njit
 

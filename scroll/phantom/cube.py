@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.data.augment.smooth_fields import FloatArray, Seed, numbers, smooth_noise, stream
 from scroll.phantom.ct import grey8, mirror, scan
-from scroll.phantom.fields import FloatArray, Seed, numbers, smooth_noise, stream
 from scroll.phantom.papyrus import Fibres, add_grains, draw_fibres
 from scroll.phantom.settings import CubeSettings
 from scroll.phantom.spiral import Spiral, Wraps, draw_spiral, draw_wraps, unrolled

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
+from scroll.data.augment.smooth_fields import FloatArray, Seed, numbers, smooth_noise, stream
 from scroll.phantom import papyrus
 from scroll.phantom.ct import grey16, scan
-from scroll.phantom.fields import FloatArray, Seed, numbers, smooth_noise, stream
 from scroll.phantom.ink import BoolArray, Ink, draw_ink
 from scroll.phantom.papyrus import Fibres, Sheet
 from scroll.phantom.settings import FragmentSettings, SheetSettings

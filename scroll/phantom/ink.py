@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from scroll.phantom.fields import FloatArray, Seed, smooth_noise, stream
+from scroll.data.augment.smooth_fields import FloatArray, Seed, smooth_noise, stream
 from scroll.phantom.settings import InkSettings
 from scroll.runtime.compiled import njit
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from scroll.data.augment.smooth_fields import FloatArray, Seed, smooth_noise, stream
 from scroll.phantom.cube import SURFACE, Scroll, draw_scroll, scan_cube
-from scroll.phantom.fields import FloatArray, Seed, smooth_noise, stream
 from scroll.phantom.settings import CubeSettings, cube_settings
 from scroll.phantom.spiral import make_room, unrolled
 

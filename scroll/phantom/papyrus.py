@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.phantom.fields import FloatArray, Seed, smooth_noise, stream
+from scroll.data.augment.smooth_fields import FloatArray, Seed, smooth_noise, stream
 from scroll.phantom.settings import SheetSettings
 from scroll.runtime.compiled import njit
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scroll.phantom.fields import FloatArray, Seed, numbers, smooth_noise, stream
+from scroll.data.augment.smooth_fields import FloatArray, Seed, numbers, smooth_noise, stream
 from scroll.phantom.ink import draw_ink
 from scroll.phantom.settings import CubeSettings
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from scroll.data.augment.smooth_fields import FloatArray, Seed
 from scroll.phantom.cube import Cube, Scroll, draw_scroll, scan_cube
-from scroll.phantom.fields import FloatArray, Seed
 from scroll.phantom.settings import CubeSettings
 from scroll.phantom.spiral import Spiral, polar
 

@@ -12,6 +12,9 @@ from scroll.runtime.children import family
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+SILENT = (
+    "ignore:resource_tracker"  # Python's tracker of what killed processes leave clears it away, and need not say so
+)
 THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -42,7 +45,8 @@ def processes_of(count: int) -> Iterator[ProcessPoolExecutor]:
     Raises:
         WorkerDiedError: one of them died.
     """
-    pool = ProcessPoolExecutor(count, mp_context=family())
+    with environment(PYTHONWARNINGS=",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), SILENT)))):
+        pool = ProcessPoolExecutor(count, mp_context=family())
     try:
         yield pool
     except BaseException as error:

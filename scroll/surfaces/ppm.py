@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.data.beside import ENDINGS, MASK, files_beside, read_beside
 from scroll.errors import InputError
 from scroll.runtime.bounded import plain_file
 from scroll.runtime.files import written_aside
 from scroll.runtime.reading import reads
 from scroll.surfaces.lazy_grid import LazyGrid
 from scroll.surfaces.surface import INVALID, Surface
+from scroll.volumes.masks import ENDINGS, MASK, files_beside, read_beside
 
 UNDERSTANDS = "a .ppm per-pixel map of Volume Cartographer"
 HEADER_BYTES = 65536  # of a header with many comments; the usual one has 80

@@ -11,8 +11,8 @@ from scroll.controls.planted import film_share, planted_film
 from scroll.controls.scrambled import phase_scrambled, random_phases, scrambled_tile, with_phases
 from scroll.controls.shuffled import layer_order, shuffled_layers
 from scroll.controls.turned import exchanged_axes
+from scroll.data.augment.smooth_fields import smooth_noise
 from scroll.errors import InputError
-from scroll.phantom.fields import smooth_noise
 from scroll.volumes.reversed_layers import reversed_layers
 from scroll.volumes.volume import Volume
 

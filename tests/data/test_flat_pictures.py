@@ -8,8 +8,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from scroll.data.labels import read_mask_png
 from scroll.errors import InputError
+from scroll.volumes.masks import read_mask_png
 
 INK = np.zeros((10, 14), bool)
 INK[2:6, 3:9] = True

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from scroll.data.labels import Label, binned_label, ink_band, read_mask_png, share_in_blocks, surface_label
+from scroll.data.labels import Label, binned_label, ink_band, share_in_blocks, surface_label
 from scroll.errors import InputError, MissingInputError
+from scroll.volumes.masks import read_mask_png
 
 MASKS = arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 

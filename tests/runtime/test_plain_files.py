@@ -13,7 +13,6 @@ from ensemble.ink.submission import read_submission
 from ensemble.kaggle.stock import read_freeze
 from scroll.config.reader import load_settings
 from scroll.data.cubes import find_cubes
-from scroll.data.labels import read_mask_png
 from scroll.errors import InputError
 from scroll.runtime.content import content_of
 from scroll.runtime.files import read_json, written_aside
@@ -24,6 +23,7 @@ from scroll.runtime.run_lock import FileLock
 from scroll.surfaces import obj, open_surface, ppm
 from scroll.volumes import open_volume
 from scroll.volumes.flat_picture import read_image
+from scroll.volumes.masks import read_mask_png
 from scroll.volumes.ome_zarr import create_ome_zarr
 from tests.cubes.drawn_cubes import cubes_of, striped, write_cubes
 

@@ -7,10 +7,10 @@ import pytest
 
 from scroll.config.schema import FoldSettings
 from scroll.data.folds import make_folds
-from scroll.data.labels import read_mask_png
 from scroll.data.segments import Segment, TracedVolume, by_volume, find_segments
 from scroll.errors import InputError, MissingInputError
 from scroll.volumes import open_volume
+from scroll.volumes.masks import read_mask_png
 
 
 def test_the_segments_of_a_folder_are_put_together_by_volume(data):

@@ -37,7 +37,7 @@ def draw_warp(rng: np.random.Generator, settings: AugmentSettings, space: Space,
     scale = 1 + settings.zoom * rng.uniform(-1, 1)
     if not settings.elastic_vox:
         return Warp(degrees, scale)
-    from scroll.phantom.fields import smooth_noise
+    from scroll.data.augment.smooth_fields import smooth_noise
 
     moving = shape[-space.moving_axes :]
     knots = (max(LEAST_KNOTS_VOX, KNOTS_PER_SD * settings.elastic_vox),) * len(moving)

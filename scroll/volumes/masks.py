@@ -1,4 +1,4 @@
-"""Masks and labels that lie beside the data, under every name that is usual: found, compared, and what is passed over is said."""
+"""Masks and labels as pictures: read, found beside the data under every usual name, compared; what is passed over is said."""
 
 import filecmp
 import warnings
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.data.labels import Label, read_mask_png
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.links import refuse_dead_link
+from scroll.volumes.flat_picture import read_grey
 
 MASK, INK, SUPERVISION = "mask", "inklabels", "supervision_mask"
 READ = (MASK, INK, SUPERVISION)
@@ -18,6 +18,27 @@ CANVAS_SLACK = 1  # of a traced surface: programs round the canvas of its grid u
 ENDINGS = (".png", ".tif", ".tiff")
 OF_PICTURES = {*ENDINGS, ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".npy", ".zarr", ".eps", ".pgm"}
 LIKE_ONE = ("mask", "inklabel", "ink_label")
+
+
+def read_mask_png(path: Path, shape_yx: tuple[int, int] | None = None, slack: int = 0) -> NDArray[np.bool_]:
+    """Read a 0/255 (or 0/1) picture, PNG or TIFF, as (Y, X) bool; what is transparent is false.
+
+    It may be up to `slack` pixels higher or wider than `shape_yx`.
+
+    Raises:
+        MissingInputError: no such file.
+        InputError: it has another size than `shape_yx`, colours, or values other than 0 and 1, 255 or the type's highest.
+    """
+    if not refuse_dead_link(path).exists():
+        raise MissingInputError(
+            f"{path}: not there; labels and masks lie beside the layers, or in the segment's folder: copy it there"
+        )
+    image = read_grey(path, shape_yx, slack)
+    values = np.unique(image)
+    white = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 255
+    if not any(set(values.tolist()) <= {0, high} for high in (1, 255, white)):
+        raise InputError(f"{path}: holds values {values[:6].tolist()}, expected only 0 and 255; threshold it first")
+    return np.asarray(image > 0)
 
 
 def files_beside(folders: Sequence[Path], sheet_id: str, name: str, reserved: Sequence[str] = ()) -> list[Path]:
@@ -52,27 +73,6 @@ def read_beside(paths: Sequence[Path], shape_yx: tuple[int, int], slack: int = 0
                 f"{first} and {other} differ; expected one of the two: move away the one that is not meant"
             )
     return picture
-
-
-def label_beside(
-    folder: Path, sheet_id: str, papyrus: NDArray[np.bool_], slack: int = 0, also: Sequence[Path] = ()
-) -> Label:
-    """What is written on a sheet: the ink of inklabels.png, known on its papyrus (Y, X) and in supervision_mask.png.
-
-    They lie in `folder`, or in one of the folders `also` looked into.
-    Both may also be called <sheet>_inklabels.png and <sheet>_supervision_mask.png; the latter need not be there.
-
-    Raises:
-        MissingInputError: no label there.
-        InputError: it has another size than the papyrus, give or take `slack`.
-    """
-    height, width = papyrus.shape
-    inked, supervised = (files_beside([folder, *also], sheet_id, name) for name in (INK, SUPERVISION))
-    if not inked:
-        raise missing(folder, INK)
-    ink = read_beside(inked, (height, width), slack)
-    known = papyrus & read_beside(supervised, (height, width), slack) if supervised else papyrus
-    return Label(ink, ~known)
 
 
 def _trimmed(path: Path, shape_yx: tuple[int, int], slack: int) -> NDArray[np.bool_]:

@@ -10,12 +10,13 @@ import tifffile
 from PIL import Image
 
 from scroll.config.schema import DataSettings
-from scroll.data.beside import files_beside, label_beside, read_beside
 from scroll.data.cubes import find_cubes, read_cube_label
 from scroll.data.fragments import Fragment, find_fragments
+from scroll.data.labels import label_beside
 from scroll.errors import InputError, MissingInputError
 from scroll.surfaces import open_surface
 from scroll.volumes import open_volume
+from scroll.volumes.masks import files_beside, read_beside
 
 PAPYRUS = np.zeros((12, 16), bool)
 PAPYRUS[:6] = True

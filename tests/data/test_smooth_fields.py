@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scroll.phantom.fields import smooth_noise, stream
+from scroll.data.augment.smooth_fields import smooth_noise, stream
 
 
 @given(length=st.integers(3, 40), knots=st.floats(0.7, 30.0), seed=st.integers(0, 9))
