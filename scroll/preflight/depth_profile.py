@@ -53,13 +53,6 @@ class Windows:
         """The same stack turned by a quarter in the plane."""
         return Windows(self.brightness, self.log_power[:, :, ::-1], self.noise)
 
-    def respaced(self, factor: float) -> "Windows":
-        """The same stack read at every `factor`-th layer about its middle one, between layers too."""
-        depth = self.brightness.shape[1]
-        half = int((depth - 1 - depth // 2) / factor)
-        rows = depth // 2 + np.arange(-half, half + 1) * factor
-        return Windows(_at(self.brightness, rows), _at(self.log_power, rows), self.noise)
-
     def mean(self, shifts: FloatArray | None = None) -> DepthProfile:
         """The mean over the windows once that which lies `shifts` (W,) layers too deep in each is put in place."""
         brightness, power = self.brightness, self.log_power

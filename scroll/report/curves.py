@@ -10,7 +10,6 @@ from scroll.runtime.bounded import read_lines
 from scroll.runtime.reading import reading
 
 MAX_POINTS = 400
-MOST_HISTORY_BYTES = 2**30
 Curve = list[tuple[float, float]]
 
 

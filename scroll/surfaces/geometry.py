@@ -154,14 +154,6 @@ def _median(values: NDArray[np.float64]) -> float:
     return float(np.median(values)) if values.size else float("nan")
 
 
-def geometry_problems(
-    surface: Surface, volume_shape_zyx: Sequence[int] | None = None, axis_yx: tuple[float, float] | None = None
-) -> list[str]:
-    """What speaks against a surface, with the numbers, the worst first; empty where nothing does."""
-    geometry = measure(surface, volume_shape_zyx, axis_yx)
-    return contradictions(geometry, volume_shape_zyx) + doubts(geometry)
-
-
 def check_surface(
     surface: Surface,
     volume_shape_zyx: Span | None = None,

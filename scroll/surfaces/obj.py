@@ -1,20 +1,18 @@
-"""Wavefront .obj meshes with UV: flattened by someone else, here drawn onto a grid; and grids written as meshes.
+"""Wavefront .obj meshes with UV: flattened by someone else, here drawn onto a grid.
 
 Vertices are x, y, z in voxels of level 0; UV has its origin at the bottom left (`OBJWriter.cpp` in
 educelab/volume-cartographer), so that rows of the grid run against v.
 """
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError
-from scroll.runtime.files import written_aside
-from scroll.surfaces.mesh import GRID_LINE, NONE, GridNote, Mesh, read_mesh
+from scroll.surfaces.mesh import NONE, GridNote, Mesh, read_mesh
 from scroll.surfaces.raster import draw_triangles
 from scroll.surfaces.surface import INVALID, Surface, normals_of
 
@@ -43,7 +41,7 @@ def open(path: Path, cell_vox: float | None = None) -> Surface:
 
     UV may be shares of a picture (0 to 1: the grid is then the whole picture), pixels or anything else (the grid is then
     their bounding box); how many voxels a unit of u and of v spans is measured on the mesh. A cell is fitted so that the
-    edges of the picture are rows and columns of the grid. `cell_vox` not given: the grid that `write_obj` noted in the
+    edges of the picture are rows and columns of the grid. `cell_vox` not given: the grid that a comment notes in the
     file, else 4. A grid point is valid where a triangle covers it; where several do, the first holds. Normals are
     dP/dcolumn x dP/drow, whatever the winding of the faces and the normals of the file.
 
@@ -153,63 +151,3 @@ def _warn(mesh: Mesh, triangles: Triangles, again: int, covered: int) -> None:
 
 def _say(message: str) -> None:
     warnings.warn(message, stacklevel=4)
-
-
-def write_obj(surface: Surface, path: Path) -> None:
-    """Write a surface as a mesh, aside first: valid grid points with UV from 0 to 1 and normals, two triangles a whole quad.
-
-    A comment notes the grid and its cells, so that it is read back as it was. Faces are wound so that they look along the
-    normals dP/dcolumn x dP/drow. Made and written strip by strip.
-
-    Raises:
-        InputError: `path` does not end in .obj, by which it is known, or the surface has no whole quad.
-    """
-    if path.suffix.lower() != ".obj":
-        raise InputError(f"{path}: a mesh is known by its name; expected one that ends in .obj: rename it")
-    has_face = False
-    with written_aside(path) as aside, aside.open("w", encoding="ascii") as file:
-        file.write(GRID_LINE.format(*surface.shape, *map(float, surface.cell_vox)))
-        for lines in _vertex_lines(surface):
-            file.writelines(lines)
-        for lines in _face_lines(surface):
-            has_face |= bool(lines)
-            file.writelines(lines)
-        if not has_face:
-            raise InputError(f"{surface.path}: no four neighbouring points are valid; expected a sheet: trace it again")
-
-
-def _strips(surface: Surface, more: int) -> Iterator[slice]:
-    for row in range(0, surface.shape[0], STRIP_ROWS):
-        yield slice(row, min(row + STRIP_ROWS + more, surface.shape[0]))
-
-
-def _vertex_lines(surface: Surface) -> Iterator[list[str]]:
-    """Lines v, vt and vn of the valid points, row by row."""
-    height, width = surface.shape
-    for rows in _strips(surface, 0):
-        points, normals, valid = (np.asarray(part[rows]) for part in (surface.points, surface.normals, surface.valid))
-        i, j = np.nonzero(valid)
-        uv = np.stack([j / max(width - 1, 1), 1 - (i + rows.start) / max(height - 1, 1)], axis=-1)
-        number = "%.9g" if points.dtype == np.float32 else "%.17g"
-        for kind, values, form in (
-            ("v", points[valid][:, ::-1], number), ("vt", uv, "%.17g"), ("vn", normals[valid][:, ::-1], "%.9g"),
-        ):  # fmt: skip
-            line = " ".join([kind, *[form] * values.shape[1]]) + "\n"
-            yield [line % tuple(row) for row in values.tolist()]
-
-
-def _face_lines(surface: Surface) -> Iterator[list[str]]:
-    before = 0
-    for rows in _strips(surface, 1):
-        valid = np.asarray(surface.valid[rows])
-        number = before + np.cumsum(valid).reshape(valid.shape)  # from 1
-        before += int(valid[:STRIP_ROWS].sum())
-        whole = valid[1:, 1:] & valid[1:, :-1] & valid[:-1, 1:] & valid[:-1, :-1]
-        a, b, c, d = (part[whole] for part in (number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]))
-        yield [
-            _face(*corners) for corners in np.concatenate([np.stack(t, -1) for t in ((a, b, c), (b, d, c))]).tolist()
-        ]
-
-
-def _face(*corners: Any) -> str:
-    return "f " + " ".join(f"{n}/{n}/{n}" for n in corners) + "\n"

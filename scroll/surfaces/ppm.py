@@ -3,7 +3,6 @@
 Source: `PointSetIO.hpp` and `PerPixelMap.cpp` in educelab/volume-cartographer. 48 bytes a pixel, so it is never read whole.
 """
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 
 from scroll.errors import InputError
 from scroll.runtime.bounded import plain_file
-from scroll.runtime.files import written_aside
 from scroll.runtime.reading import reads
 from scroll.surfaces.lazy_grid import LazyGrid
 from scroll.surfaces.surface import INVALID, Surface
@@ -153,51 +151,3 @@ def _normals(pixels: PpmPixels, rows: slice, columns: slice) -> NDArray[np.float
     )  # squares of 1e200 are infinite
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     return np.divide(normals, length, out=normals, where=length > 0)
-
-
-def write_ppm(surface: Surface, path: Path) -> None:
-    """Write a surface as a per-pixel map and its <stem>_mask.png, aside first; zeros where invalid.
-
-    A map has one pixel a voxel: a grid of other cells is written as its canvas, bilinear between its points. Made and
-    written strip by strip, but for the mask, which is one byte a pixel.
-
-    Raises:
-        InputError: `path` does not end in .ppm, by which it is known.
-    """
-    if path.suffix.lower() != ".ppm":
-        raise InputError(f"{path}: a per-pixel map is known by its name; expected one that ends in .ppm: rename it")
-    is_canvas = surface.cell_vox == (1.0, 1.0)
-    height, width = surface.shape if is_canvas else surface.canvas_shape()
-    mask = np.zeros((height, width), bool)
-    with ExitStack() as stack:
-        aside, mask_aside = (
-            stack.enter_context(written_aside(p)) for p in (path, path.with_name(f"{path.stem}_mask.png"))
-        )
-        with aside.open("wb") as file:
-            file.write(_header_text(height, width))
-            for row in range(0, height, STRIP_ROWS):
-                rows = slice(row, min(row + STRIP_ROWS, height))
-                values, mask[rows] = _strip(surface, rows, is_canvas)
-                file.write(values.tobytes())
-        _write_mask(mask_aside, mask)
-
-
-def _header_text(height: int, width: int) -> bytes:
-    said = {"width": width, "height": height, **EXPECTED}
-    return "".join(f"{key}: {value}\n" for key, value in said.items()).encode() + END + b"\n"
-
-
-def _strip(surface: Surface, rows: slice, is_canvas: bool) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(h, W, 6) values and (h, W) valid of some rows."""
-    piece = surface if is_canvas else surface.tile(rows, slice(None))
-    box = (rows if is_canvas else slice(None), slice(None))
-    points, normals, valid = (np.asarray(part[box]) for part in (piece.points, piece.normals, piece.valid))
-    values = np.concatenate([points[..., ::-1], normals[..., ::-1]], axis=-1).astype("<f8")
-    values[~valid] = 0
-    return values, valid
-
-
-def _write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
-    from PIL import Image
-
-    Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="PNG")

@@ -14,7 +14,6 @@ Numbers = tuple[float, float, float]
 ONES, ZEROS = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 SAME = 0.01  # lengths that differ by less are one length
 NEARLY = 1e-3  # of a voxel: what a rounded number may be off
-LARGEST_STEP = 64  # of a pyramid, along an axis, for a convention of its translation to be known by
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from ensemble.surface import fit as cube_calibrate
 from ensemble.surface.postprocess import fit as chain_fit
-from ensemble.surface.postprocess.fit import each_score, fit_chain, left_out_gain, mean_scores, no_group_loses
+from ensemble.surface.postprocess.fit import each_score, fit_chain, mean_scores, no_group_loses
 from ensemble.surface.postprocess.pipeline import Chain, run
 from scroll.config.schema import ChainSettings
 from scroll.errors import InputError
@@ -123,14 +123,6 @@ def test_volumes_may_be_read_when_they_are_needed_and_by_other_processes() -> No
     assert mean_scores(chains, lazy) == mean_scores(chains, lazy, jobs=2) == expected
 
 
-def test_what_is_left_out_is_scored_with_what_the_others_fitted() -> None:
-    cubes, groups = [noisy_cube(1), noisy_cube(2), speckled_cube(3)], ["a", "a", "b"]
-    gains = left_out_gain(cubes, groups, SMALL)
-    others = fit_chain(cubes[:2], SMALL)
-    assert list(gains) == ["a", "b"]
-    assert gains["b"] == tuple(mean_scores([others.plain, others.chain], cubes[2:]))
-
-
 def test_a_fit_is_written_as_json_and_its_chain_read_back() -> None:
     fit = fit_chain([noisy_cube(5)], SMALL)
     record = json.loads(json.dumps(fit.as_record()))
@@ -139,12 +131,9 @@ def test_a_fit_is_written_as_json_and_its_chain_read_back() -> None:
     assert len(record["trials"]) == len(fit.trials) and record["trials"][0]["step"] == "threshold"
 
 
-def test_nothing_to_fit_on_or_to_leave_out_is_an_error() -> None:
+def test_nothing_to_fit_on_is_an_error() -> None:
     with pytest.raises(InputError, match="no cube to fit on"):
         fit_chain([], SMALL)
-    for groups in (["a"], ["a", "a"]):
-        with pytest.raises(InputError, match="at least two"):
-            left_out_gain([noisy_cube(1), noisy_cube(2)], groups, SMALL)
 
 
 @pytest.mark.parametrize("seed", range(4))

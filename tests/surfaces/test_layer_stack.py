@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import tifffile
 from known_sheets import plane, traced
+from surface_writers import write_obj, write_ppm
 
 from scroll.errors import InputError, MissingInputError
 from scroll.surfaces import open_surface
 from scroll.surfaces.geometry import check_surface, measure
 from scroll.surfaces.layer_stack import layer_stack_surface
-from scroll.surfaces.obj import write_obj
-from scroll.surfaces.ppm import write_ppm
 from scroll.surfaces.surface import normals_of
 from scroll.surfaces.tifxyz import write_tifxyz
 from scroll.volumes import ome_zarr

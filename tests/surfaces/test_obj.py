@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_sheets import cylinder, on_a_quad, plane, traced, whole_quads
+from surface_writers import write_obj
 
 from scroll.errors import InputError
 from scroll.surfaces import obj, open_surface
-from scroll.surfaces.obj import write_obj
 
 # a right triangle of 8 x 8 voxels in the plane z = 5, its corner (x 10, y 20) at the top left of the picture
 CORNER = "v 10 20 5\nv 18 20 5\nv 10 28 5\nvt 0 1\nvt 1 1\nvt 0 0\n"

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_sheets import cylinder, plane, traced
 from PIL import Image
+from surface_writers import write_ppm
 
 from scroll.errors import InputError
 from scroll.surfaces import open_surface
 from scroll.surfaces.geometry import measure
-from scroll.surfaces.ppm import write_ppm
 from scroll.surfaces.surface import Surface
 
 HEADER = "width: {w}\nheight: {h}\ndim: 6\nordered: true\ntype: double\nversion: 1\n<>\n"

@@ -32,7 +32,7 @@ def write_all(output, voxels, order=1):
     for corner in output.how.corners_at(0)[::order]:
         output.write(corner, voxels[output.how.shard_at(0, corner)])
     for level in range(1, output.how.levels):
-        for corner in output.coarser_corners(level)[::order]:
+        for corner in output.how.corners_at(level)[::order]:
             output.write_coarser(level, corner)
 
 

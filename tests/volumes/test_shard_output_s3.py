@@ -60,7 +60,7 @@ def write_all(output, voxels=VOXELS):
     for corner in output.how.corners_at(0):
         output.write(corner, voxels[output.how.shard_at(0, corner)])
     for level in range(1, output.how.levels):
-        for corner in output.coarser_corners(level):
+        for corner in output.how.corners_at(level):
             output.write_coarser(level, corner)
 
 

@@ -5,7 +5,7 @@ after it hang together, so the threshold is searched anew with each of the two.
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -99,30 +99,6 @@ def fit_chain(
         if fit.chain == before:
             break
     return fit
-
-
-def left_out_gain(
-    cubes: Sequence[Cube], groups: Sequence[Hashable], settings: ChainSettings, jobs: int | Executor = 1
-) -> dict[Hashable, tuple[Means, Means]]:
-    """Per group, say scroll, what threshold alone and chain score on its cubes when both are fitted on all the others.
-
-    The means are those of `mean_score`.
-
-    Raises:
-        InputError: not one group for each cube, or fewer than two groups.
-    """
-    if len(groups) != len(cubes) or len(set(groups)) < 2:
-        raise InputError(
-            f"post-processing: {len(cubes)} cubes and {len(groups)} groups, {len(set(groups))} of them different; "
-            "give one group for each cube, and cubes of at least two"
-        )
-    gains = {}
-    for group in dict.fromkeys(groups):
-        fitted = fit_chain([cube for cube, of in zip(cubes, groups, strict=True) if of != group], settings, jobs)
-        left_out = [cube for cube, of in zip(cubes, groups, strict=True) if of == group]
-        plain, chain = mean_scores([fitted.plain, fitted.chain], left_out, jobs)
-        gains[group] = plain, chain
-    return gains
 
 
 def no_group_loses(after: Sequence[float], before: Sequence[float], groups: Sequence[str]) -> bool:

@@ -8,7 +8,6 @@ from scroll.runtime.compiled import njit
 
 BoolVolume = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint32]
-Indices = npt.NDArray[np.int64]
 
 
 def keep_apart(before: BoolVolume, wanted: BoolVolume) -> BoolVolume:

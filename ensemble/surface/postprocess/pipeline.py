@@ -112,19 +112,6 @@ def run(chain: Chain, prob: npt.NDArray[np.floating]) -> BoolVolume:
     return advance(chain, start(prob)).mask
 
 
-def after_each_step(chain: Chain, prob: npt.NDArray[np.floating]) -> list[tuple[str, BoolVolume]]:
-    """The name of each step from the threshold on and the mask (Z, Y, X) after it; a step that is off leaves it as it was.
-
-    Raises:
-        InputError: not a volume of probabilities.
-    """
-    state, masks = start(prob), []
-    for name in SWITCHES:
-        state = advance(chain, state, (name,))
-        masks.append((name, state.mask))
-    return masks[1:]  # smoothing makes no mask yet
-
-
 def start(prob: npt.NDArray[np.floating]) -> State:
     """The state before the first step.
 

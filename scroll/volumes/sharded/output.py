@@ -105,10 +105,6 @@ class ShardOutput:
             raise ValueError(f"box at {corner} of {size} voxels in a volume of {self.how.shape}")
         return read_checked(open_array(self.path), tuple(map(slice, corner, ends)), f"{self.path}/0")
 
-    def coarser_corners(self, level: int) -> list[Triple]:
-        """First voxels of the shards of a level of the pyramid, in voxels of that level."""
-        return self.how.corners_at(level)
-
     def write_coarser(self, level: int, corner: Triple) -> dict[str, FileSum]:
         """Store one shard of a level above 0: means of 2x2x2 voxels of the level below, whose shards must be there.
 
