@@ -271,13 +271,13 @@ def test_a_file_of_another_shape_is_refused_in_one_line_that_names_it(tmp_path, 
         "data.voxel_um",
         "data.depth",
         "data.normal_sign",
-        "ensemble.ink.threshold",
+        "ensemble.threshold",
         "stage1.window.overlap",
-        "ensemble.surface.postprocess.pipeline.strong",
+        "ensemble.chain.strong",
     ],
 )
 def test_a_word_that_yaml_takes_for_true_or_false_is_no_number(tmp_path, word, key):
-    value = f"[{word}, 3]" if key in ("data.depth", "ensemble.surface.postprocess.pipeline.strong") else word
+    value = f"[{word}, 3]" if key in ("data.depth", "ensemble.chain.strong") else word
     assert f"'{key}' is" in refusal(tmp_path, MINIMAL, (f"{key}={value}",))
 
 

@@ -1,6 +1,5 @@
 """Fitting the post-processing chain: it never scores less than the threshold alone, and it finds what was broken."""
 
-import doctest
 import json
 from dataclasses import replace
 from functools import partial
@@ -12,8 +11,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from ensemble.surface import fit as cube_calibrate
-from ensemble.surface.postprocess import fit as chain_fit
 from ensemble.surface.postprocess.fit import each_score, fit_chain, mean_scores, no_group_loses
 from ensemble.surface.postprocess.pipeline import Chain, run
 from scroll.config.schema import ChainSettings
@@ -170,9 +167,3 @@ def test_no_step_is_kept_by_which_a_scroll_loses_beyond_chance_nor_one_that_lowe
         assert np.mean(scores[0]) > np.mean(scores[1]) and no_group_loses(*scores, groups)
         before = after
     assert chain == fit.chain
-
-
-@pytest.mark.parametrize("module", [chain_fit, cube_calibrate])
-def test_the_examples_in_the_documentation_are_true(module) -> None:
-    ran = doctest.testmod(module)
-    assert ran.attempted and not ran.failed

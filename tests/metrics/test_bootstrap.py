@@ -1,13 +1,10 @@
 """The interval covers what it promises to cover, a difference is held against the same draws, and nothing is made of nothing."""
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scroll.metrics import bootstrap
 from scroll.metrics.bootstrap import (
     BLOCK_UM,
     LEAST_BLOCKS,
@@ -169,8 +166,3 @@ def test_small_sheets_are_cut_into_smaller_blocks_so_that_there_are_enough(
     assert sum(len(block_counts(k, k, k, edge_um / um)) for k in known) >= LEAST_BLOCKS
     if edge_um < BLOCK_UM:
         assert sum(np.count_nonzero(k) for k in known) * um**2 == pytest.approx(LEAST_BLOCKS * edge_um**2)
-
-
-def test_the_examples_in_the_docstrings_hold() -> None:
-    found = doctest.testmod(bootstrap)
-    assert found.attempted >= 2 and found.failed == 0

@@ -1,13 +1,10 @@
 """Sweeps agree with scores taken one threshold at a time, and a reliability curve with what was drawn."""
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scroll.metrics import calibration
 from scroll.metrics.calibration import figures, reliability, sweep
 from scroll.metrics.fbeta import LEVELS, ink_score, level_counts
 
@@ -50,7 +47,3 @@ def test_figures_are_those_of_the_ink_score_and_ap_without_ink_is_none():
         {"f05": score.f05, "precision": score.precision, "recall": score.recall, "ap": score.ap}
     )
     assert figures(np.stack([counts[0], np.zeros(LEVELS, np.int64)]), 0.3)["ap"] is None
-
-
-def test_the_example_holds():
-    assert doctest.testmod(calibration).failed == 0

@@ -1,11 +1,8 @@
 """Patches are written with three cuts of everything; tables say what a number means; charts bring what a page needs and no more."""
 
-import doctest
-
 import numpy as np
 from PIL import Image
 
-from scroll.report import charts, tables
 from scroll.report.charts import reliability_svg, sweep_svg
 from scroll.report.patch_pictures import LEAST_PX, LINE, MOST_PX, Patch, grey, marked, save_patches
 from scroll.report.tables import LISTED, cell, fold_table, made_with, receipts
@@ -96,7 +93,3 @@ def test_two_charts_of_one_page_share_no_names():
         set(re.findall(r'<clipPath id="(\w+)"', sweep_svg(name, swept, {"f05": "F"}, 0.5, "f05"))) for name in "ab"
     )
     assert first and not first & second
-
-
-def test_the_examples_hold():
-    assert doctest.testmod(charts).failed == doctest.testmod(tables).failed == 0

@@ -1,7 +1,6 @@
 """Tiles cover the sheet once, each level is half the one before, every layer lies on the same place, and the budget is kept."""
 
 import base64
-import doctest
 import io
 
 import numpy as np
@@ -113,7 +112,3 @@ def test_shrinking_takes_means_and_keeps_what_hangs_over(height, width, shrink):
     if height >= shrink and width >= shrink:
         assert small[0, 0] == pytest.approx(image[:shrink, :shrink].mean(), abs=1e-6)
     assert small.min() >= image.min() - 1e-6 and small.max() <= image.max() + 1e-6
-
-
-def test_the_examples_hold():
-    assert doctest.testmod(tiles).failed == 0

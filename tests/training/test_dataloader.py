@@ -102,7 +102,7 @@ from tiny_task import Points, training
 held = training_batches(Points(), [[n] for n in range(100)], training(loader={"workers": 1, "start_method": "spawn"}))
 next(held)
 """
-    places = os.pathsep.join(str(Path(__file__).parents[n]) for n in (0, 2))
+    places = os.pathsep.join(str(Path(__file__).parents[n]) for n in (1, 2))
     done = subprocess.run(
         [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": places}, capture_output=True, timeout=100
     )

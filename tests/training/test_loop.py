@@ -19,7 +19,7 @@ from scroll.training.loop import fit
 from scroll.training.optimizers import decay_groups
 from scroll.training.schedule import learning_rate_factor
 
-SCRIPT = Path(__file__).with_name("tiny_task.py")
+SCRIPT = Path(__file__).parents[1] / "tiny_task.py"
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
