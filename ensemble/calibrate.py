@@ -40,25 +40,13 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
+    from ensemble.kinds import steps_of
     from scroll.runtime.output_folder import RUN
     from scroll.runtime.run_lock import writing
 
     settings = load_run_settings(arguments.config, arguments.set)
     with writing(settings.run_dir, RUN):
-        _calibrate(settings)
-
-
-def _calibrate(settings: "Settings") -> None:
-    """Fit what this kind of data asks for, and print it."""
-    if settings.data.kind == "cubes":
-        from ensemble.surface.fit import calibrate_cubes, print_cube_fit
-
-        print_cube_fit(calibrate_cubes(settings))
-        return
-    if settings.joint is not None and not (settings.run_dir / "joint").exists():  # stage two is done, joint comes next
-        print("weights and thresholds are fitted after the joint fine-tuning: run 'make joint CONFIG=...'")
-        return
-    print_fit(calibrate(settings))
+        steps_of(settings.data).calibrate(settings)
 
 
 def fit_path(settings: "Settings") -> Path:

@@ -24,6 +24,7 @@ from ensemble.ink.predictors import (
 from ensemble.ink.report import ink_evidence, save_ink_report
 from ensemble.review.rebuild import rebuild_commands
 from scroll.config.schema import Settings
+from scroll.data.kinds import kind_of
 from scroll.data.labels import Label, label_beside
 from scroll.metrics.bootstrap import (
     Counts,
@@ -37,7 +38,6 @@ from scroll.metrics.bootstrap import (
 from scroll.metrics.fbeta import ink_score, level_counts
 from scroll.metrics.surface_dice import surface_dice
 from scroll.runtime.files import write_sealed, written_aside
-from scroll.volumes.masks import CANVAS_SLACK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +127,7 @@ def read_truth(sheet: "Sheet", folder: Path) -> Label:
         MissingInputError: no label there.
         InputError: it has another size than the sheet.
     """
-    label = label_beside(folder, sheet.id, sheet.full_mask, CANVAS_SLACK if sheet.data.kind == "segments" else 0)
+    label = label_beside(folder, sheet.id, sheet.full_mask, kind_of(sheet.data).canvas_slack)
     return Label(label.target & ~label.ignore, label.ignore)
 
 

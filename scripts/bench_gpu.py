@@ -54,11 +54,14 @@ def main() -> None:
 def bench(arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     """A row for every member and precision."""
     from scripts.demo import PHANTOM, run_step
+    from scroll.data.kinds import kind_of
     from stage1_3d.network import load_checked_settings
 
     own = [f"data.root={folder / 'data'}", f"data.cache_dir={folder / 'cache'}"]
     settings = load_checked_settings(arguments.config, [*arguments.set, *own])
-    if settings.data.kind == "segments":  # the phantom's volumes are too small for bands of rows with a buffer between
+    if kind_of(
+        settings.data
+    ).has_one_volume_of_many:  # the phantom's volumes are too small for bands of rows with a buffer between
         settings = load_checked_settings(arguments.config, [*arguments.set, *own, "folds.by=volume", "folds.count=2"])
     run_step("phantom", ["scripts/make_phantom.py", *PHANTOM[settings.data.kind], "--out", str(folder / "data")])
     rows = []
@@ -77,7 +80,8 @@ def bench_member(settings: "Settings", name: str, precision: str, steps: int) ->
     import torch
 
     from scroll.data.folds import make_folds
-    from stage1_3d.train import train_member, training_data
+    from stage1_3d.kinds import training_data
+    from stage1_3d.train import train_member
 
     batch = settings.stage1.members[name].training.train_batch_size
     said = ""
@@ -88,7 +92,7 @@ def bench_member(settings: "Settings", name: str, precision: str, steps: int) ->
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         try:
-            train_member(changed, name, data, make_folds(data.sheets, changed.folds)[0])
+            train_member(changed, name, data, make_folds(data.items, changed.folds)[0])
         except torch.OutOfMemoryError:
             said = f"batch {batch} does not fit"
             if batch == 1:

@@ -70,7 +70,7 @@ def check_comparable(settings: "Settings") -> None:
     Raises:
         InputError: cubes, joint fine-tuning, or a tracker that is not installed.
     """
-    from scroll.data.sheets import need_sheets
+    from scroll.data.kinds import need_sheets
     from scroll.errors import InputError
     from scroll.training.trackers import check_trackers
 
@@ -88,13 +88,14 @@ def draw_where_missing(settings: "Settings") -> None:
     Raises:
         MissingInputError: it is not there, and the run takes no fragments.
     """
+    from scroll.data.kinds import kind_of
     from scroll.errors import MissingInputError
     from scroll.phantom.dataset import make_fragments
     from scroll.phantom.settings import fragment_settings
 
     if settings.data.root.exists():
         return
-    if settings.data.kind != "fragments":
+    if not kind_of(settings.data).is_flattened:
         raise MissingInputError(
             f"{settings.data.root}: not there; draw it with scripts/make_phantom.py, or copy your data to it"
         )
@@ -154,7 +155,7 @@ def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training,
 def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock", what: str = "") -> dict[str, Any]:
     """score.json of a run on the held-out data; left alone where it was made of these weights, settings and files."""
     from ensemble.calibrate import calibration_key
-    from ensemble.predict import predict
+    from ensemble.ink.predict import predict
     from ensemble.score import score_run
     from scroll.runtime.files import read_mapping
     from scroll.runtime.receipt import fingerprint, is_current, key_of, write_receipt

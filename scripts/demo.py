@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
+    from scroll.data.kinds import kind_of
     from scroll.training.trackers import check_trackers
 
     settings = load_run_settings(arguments.config, arguments.set)
@@ -43,7 +44,7 @@ def main() -> None:
     config = [str(arguments.config), *(part for pair in arguments.set for part in ("--set", pair))]
     drawn = [*(["--preset", arguments.preset] if arguments.preset else []), *shlex.split(arguments.phantom)]
     root, output = settings.data.root, settings.run_dir / "predict"
-    test, submission = ("", "submission.zip") if settings.data.kind == "cubes" else ("test", "submission.csv")
+    kind = kind_of(settings.data)
     began = time.monotonic()
     for name, command in (
         ("phantom", ["scripts/make_phantom.py", *PHANTOM[settings.data.kind], "--out", str(root), *drawn]),
@@ -51,8 +52,8 @@ def main() -> None:
         ("stage two", ["-m", "stage2_2d.train", *config]),
         *([("joint fine-tuning", ["-m", "ensemble.end_to_end.train", *config])] if settings.joint is not None else []),
         ("ensemble", ["-m", "ensemble.calibrate", *config]),
-        ("prediction", ["ensemble/predict.py", *config, "--input", str(root / test), "--output", str(output),
-                        "--submission", str(settings.run_dir / submission), "--truth", str(root / "heldout")]),
+        ("prediction", ["ensemble/predict.py", *config, "--input", str(root / kind.test), "--output", str(output),
+                        "--submission", str(settings.run_dir / kind.submission), "--truth", str(root / "heldout")]),
     ):  # fmt: skip
         run_step(name, command)
     print(f"done in {(time.monotonic() - began) / 60:.1f} minutes")

@@ -7,12 +7,11 @@ Exit code 0: nothing found; 2: at least one problem.
 
 import argparse
 import math
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -22,9 +21,6 @@ from scroll.runtime.command_line import run_door
 
 if TYPE_CHECKING:
     from scroll.config.schema import Settings
-    from scroll.data.fragments import Fragment
-
-SPARE_GIB = 1.0
 
 
 def main() -> int:
@@ -80,51 +76,21 @@ def _check_shared_memory(settings: "Settings") -> None:
 
 
 def _examine_data(settings: "Settings") -> Iterator[str]:
-    from scroll.data.fragments import training_fragments
+    from stage1_3d.kinds import doctor_of
 
-    is_sound = True
+    doctor, is_sound = doctor_of(settings.data), True
     try:
-        if settings.data.kind == "cubes":
-            from scripts import doctor_cubes
-            from scroll.data.cubes import training_cubes
-
-            sheets: list[Any] = training_cubes(settings.data)
-            checks: tuple[Any, Any, Any] = (
-                doctor_cubes.described,
-                doctor_cubes.check_cube,
-                doctor_cubes.check_folds,
-            )
-        elif settings.data.kind == "segments":
-            from scripts import doctor_segments
-            from scroll.data.segments import find_segments
-
-            sheets = find_segments(settings.data.root / "train", settings.data, settings.data.train)
-            checks = (
-                doctor_segments.described,
-                doctor_segments.check_segment,
-                doctor_segments.check_folds,
-            )
-        else:
-            jitter = max(member.augment.depth_jitter for member in settings.stage1.members.values())
-            sheets = training_fragments(settings.data, jitter)
-            checks = _described, _check_fragment, _check_folds
+        items = doctor.items_of(settings)
     except InputError as error:
         yield f"problem: {error}"
         return
-    described, check, check_folds = checks
-    for sheet in sheets:
-        for said in _asked(partial(described, sheet), partial(check, sheet)):
+    for item in items:
+        for said in _asked(partial(doctor.described, item), partial(doctor.check, item)):
             is_sound &= said.startswith("ok:")
             yield said
-    if not is_sound:
-        return  # folds and disk would say the same again
-    yield from _asked(f"folds: {settings.folds.count} by {settings.folds.by}", lambda: check_folds(settings, sheets))
-    if settings.data.kind == "fragments":
-        yield from _asked("disk", lambda: _check_disk(settings, sheets))
-    elif settings.data.kind == "cubes":
-        from scripts.doctor_cubes import check_disk
-
-        yield from _asked("disk", lambda: check_disk(settings, sheets))
+    if is_sound:  # else folds and disk would say the same again
+        for what, check in doctor.checks_of_all(settings, items):
+            yield from _asked(what, check)
 
 
 def _asked(what: str | Callable[[], str], check: Callable[[], object]) -> Iterator[str]:
@@ -135,74 +101,6 @@ def _asked(what: str | Callable[[], str], check: Callable[[], object]) -> Iterat
         yield f"problem: {error}"
     else:
         yield f"ok: {what if isinstance(what, str) else what()}"
-
-
-def _described(fragment: "Fragment") -> str:
-    try:
-        return f"fragment '{fragment.id}': {fragment.volume.shape} {fragment.volume.dtype}, depth window layers {fragment.layers}"
-    except InputError:
-        return f"fragment '{fragment.id}'"
-
-
-def _check_fragment(fragment: "Fragment") -> None:
-    """Layers, depth window, mask and label, and that there is something to learn from."""
-    if fragment.volume.dtype.kind not in "u":
-        raise InputError(
-            f"{fragment.folder}: layers are {fragment.volume.dtype}, expected uint8 or uint16; convert them"
-        )
-    _ = fragment.layers
-    if not fragment.mask_files:
-        raise InputError(
-            f"{fragment.folder / 'mask.png'}: not there, so that all would count as papyrus; copy it beside the layers"
-        )
-    label = fragment.full_label
-    if label.ink_share == 0:
-        raise InputError(
-            f"{fragment.folder / 'inklabels.png'}: no ink inside the mask; a network learns nothing from it: "
-            "check that the label is this fragment's"
-        )
-    if label.ink_share > 0.6:
-        raise InputError(
-            f"{fragment.folder / 'inklabels.png'}: {label.ink_share:.0%} of the papyrus is ink; the label is probably inverted"
-        )
-
-
-def _check_folds(settings: "Settings", fragments: "list[Fragment]") -> None:
-    """Draw patches of every fold: they must fit into training and held-out rows, and none may look at held-out ones."""
-    from scroll.data.folds import check_no_leak, make_folds
-    from scroll.data.patch_sampler import draw
-
-    patches = {f"stage1.members.{name}": member.patch_size[1:] for name, member in settings.stage1.members.items()}
-    patches["stage2"] = settings.stage2.patch_size
-    if settings.joint is not None:
-        patches["joint"] = settings.joint.patch_size_yx
-    for fold in make_folds(fragments, settings.folds):
-        for name, patch in patches.items():
-            try:
-                fold.sampler(fragments, patch, 0.5, is_training=False)
-                sampler = fold.sampler(fragments, patch, 0.5, is_training=True)
-            except InputError as error:
-                raise InputError(f"fold {fold.number}, {name}: {error}") from None
-            for n in range(200):
-                place = sampler.place(draw(settings.seed, n))
-                check_no_leak(fold, fragments[place.source].id, place.y, place.y + patch[0])
-
-
-def _check_disk(settings: "Settings", fragments: "list[Fragment]") -> None:
-    """Room for the working copies and for every out-of-fold probability volume (float16)."""
-    copies = predictions = 0.0
-    for fragment in fragments:
-        pixels = fragment.shape_yx[0] * fragment.shape_yx[1] / settings.data.bin_yx**2
-        copies += (fragment.layers[1] - fragment.layers[0]) * pixels * fragment.volume.dtype.itemsize
-        predictions += (settings.data.depth[1] - settings.data.depth[0]) * pixels * 2 * len(settings.stage1.members)
-    for folder, needed in ((settings.data.cache_dir, copies), (settings.run_dir, predictions)):
-        there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-        free_gib, needed_gib = shutil.disk_usage(there).free / 2**30, needed / 2**30 + SPARE_GIB
-        if free_gib < needed_gib:
-            raise InputError(
-                f"{folder}: {needed_gib:.1f} GiB will be needed there, {free_gib:.1f} GiB are free; "
-                "free some or point the setting elsewhere"
-            )
 
 
 if __name__ == "__main__":

@@ -88,12 +88,14 @@ def predict_and_flatten(
     from ensemble.whole_scroll.plan import Wish
     from ensemble.whole_scroll.run import member_weights
     from ensemble.whole_scroll.training_boxes import prediction_about
+    from scroll.data.kinds import kind_of
     from stage1_3d.segments.flatten_on_the_fly import Tiling, flatten_on_the_fly
 
     settings = load_run_settings(arguments.predict, arguments.set)
-    if settings.data.kind == "fragments":
+    if kind_of(settings.data).is_flattened:
         raise InputError(
-            f"{arguments.predict}: data.kind is fragments, and its networks know flattened stacks; expected a run on segments or cubes"
+            f"{arguments.predict}: data.kind is {settings.data.kind}, and its networks know flattened stacks; "
+            "expected a run on segments or cubes"
         )
     grey_scale = None if arguments.grey is None else (arguments.grey[0], arguments.grey[1])
     wish = Wish(arguments.volume, settings.data.level, grey_scale=grey_scale)

@@ -42,8 +42,7 @@ def main() -> None:
     check_file(out, PICTURE if arguments.out else OLDER_PICTURE)
     settings = load_run_settings(path, []).model_copy(update={"run_dir": arguments.run})
     predicted = arguments.predicted or arguments.run / "predict"
-    count = arguments.count or (1 if settings.data.kind == "cubes" else 2)
-    names = predicted_names(settings, predicted)[:count]
+    names = predicted_names(settings, predicted, arguments.count)
     truth = arguments.truth or labels_beside(settings, names)
     montage = montage_of(settings, predicted, names, truth)
     print(f"montage: {save_montage(out, montage)}")

@@ -128,9 +128,10 @@ class Measured:
 def measured(settings: "Settings") -> Measured:
     """A few training patches of each member, cut and timed; nothing where there is no data here."""
     from scroll.data.folds import make_folds
+    from scroll.data.kinds import kind_of
     from scroll.errors import InputError
+    from stage1_3d.kinds import training_data
     from stage1_3d.memory.plan import legal_member
-    from stage1_3d.train import training_data
 
     if not any((settings.data.root / name).is_dir() for name in ("train", "train_images")):
         return Measured()
@@ -138,16 +139,15 @@ def measured(settings: "Settings") -> Measured:
     settings = settings.model_copy(update={"stage1": settings.stage1.model_copy(update={"members": members})})
     try:
         data = training_data(settings)
-        fold = make_folds(data.sheets, settings.folds)[0]
+        fold = make_folds(data.items, settings.folds)[0]
         loading_s = {name: _seconds_a_patch(data.patches(name, fold, settings.seed, True)) for name in members}
     except InputError as error:
         print(f"data: left aside, loading not measured: {error}")
         return Measured()
-    if settings.data.kind != "fragments":
+    if not kind_of(settings.data).is_flattened:
         return Measured(loading_s)
     depth = settings.data.depth[1] - settings.data.depth[0]
-    sheets: Sequence[Any] = data.sheets
-    return Measured(loading_s, float(sum(sheet.mask.size for sheet in sheets) * depth))
+    return Measured(loading_s, float(sum(sheet.mask.size for sheet in data.items) * depth))
 
 
 def _seconds_a_patch(patches: Any) -> float:

@@ -27,7 +27,7 @@ def main() -> int:
     from ensemble.ink.inputs import input_sheets
     from ensemble.preflight import checked
     from scroll.config.reader import load_settings
-    from scroll.data.sheets import need_sheets
+    from scroll.data.kinds import need_sheets
     from scroll.runtime.files import read_mapping
     from scroll.runtime.output_folder import PREDICTION, check_folder
     from stage1_3d.train import reference_path

@@ -67,6 +67,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.count < 1:
         raise InputError(f"--count {arguments.count}: expected at least 1 patch")
+    from scroll.data.kinds import kind_of
     from scroll.runtime.output_folder import OLDER_PICTURE, PICTURE, check_file
     from stage1_3d.network import load_checked_settings
 
@@ -80,7 +81,7 @@ def main() -> None:
     if arguments.member != STAGE2:
         name = arguments.member or members[0]
         _picture(out, name, stage1_patches(settings, name), settings.stage1.members[name].augment, arguments.count)
-    if arguments.member in (None, STAGE2) and settings.data.kind != "cubes":
+    if arguments.member in (None, STAGE2) and kind_of(settings.data).has_sheets:
         try:
             patches = stage2_patches(settings)
         except InputError as error:
@@ -96,10 +97,10 @@ def main() -> None:
 def stage1_patches(settings: "Settings", name: str) -> Any:
     """What a member is trained on in the first fold."""
     from scroll.data.folds import make_folds
-    from stage1_3d.train import training_data
+    from stage1_3d.kinds import training_data
 
     data = training_data(settings)
-    return data.patches(name, make_folds(data.sheets, settings.folds)[0], settings.seed, is_training=True)
+    return data.patches(name, make_folds(data.items, settings.folds)[0], settings.seed, is_training=True)
 
 
 def stage2_patches(settings: "Settings") -> Any:
@@ -112,8 +113,8 @@ def stage2_patches(settings: "Settings") -> Any:
     from scroll.data.sheets import training_sheets
     from stage2_2d.ink.dataset import StackPatches
     from stage2_2d.ink.stack import read_stack
+    from stage2_2d.ink.train import oof_folders
     from stage2_2d.network import check_stage2
-    from stage2_2d.train import oof_folders
 
     check_stage2(settings.stage2)
     sheets = training_sheets(settings.data)

@@ -160,18 +160,13 @@ def _sheet(settings: "Settings", receipt: dict[str, Any]) -> "Any":
     Raises:
         InputError: its files changed since.
     """
+    from scroll.data.kinds import kind_of
     from scroll.errors import InputError
 
     source = Path(receipt["source"])
     data = settings.data.model_copy(update={"normal_sign": receipt["normal_sign"]})
-    if data.kind == "segments":
-        from scroll.data.segments import Segment
-
-        sheet: Any = Segment(receipt["fragment"], source, data)
-    else:
-        from scroll.data.fragments import Fragment
-
-        sheet = Fragment(receipt["fragment"], source, data)
+    sheet: Any = kind_of(data).item(receipt["fragment"], source, data)
+    if hasattr(sheet, "is_flipped"):
         sheet = replace(sheet, is_flipped=receipt["is_flipped"], shift_layers=receipt["shift_layers"])
     if sheet.key != receipt["data"]:
         raise InputError(
@@ -182,8 +177,8 @@ def _sheet(settings: "Settings", receipt: dict[str, Any]) -> "Any":
 
 def _predictor(settings: "Settings", stage: str, sheet: "Sheet", folder: Path) -> "Any":
     from stage2_2d.ink.stack import read_stack
+    from stage2_2d.ink.train import oof_folders
     from stage2_2d.predict import predictor_of
-    from stage2_2d.train import oof_folders
 
     is_oof = folder.parent.name == "oof"
     folders = oof_folders(settings, sheet.id) if is_oof else {n: folder.parent / n for n in settings.stage1.sources}

@@ -49,10 +49,11 @@ def score_member(settings: "Settings", name: str, threshold: float, jobs: int = 
         InputError: the run is not on cubes, or a cube or the weights were changed since it was predicted.
     """
     from scroll.data.cubes import training_cubes
+    from scroll.data.kinds import kind_of
     from scroll.errors import InputError
     from scroll.runtime.progress import progress
 
-    if settings.data.kind != "cubes":
+    if kind_of(settings.data).has_sheets:
         raise InputError(f"data.kind is {settings.data.kind}: only cubes have a surface score; see ensemble/predict.py")
     cubes, folder = training_cubes(settings.data), settings.run_dir / "stage1" / name / "oof"
     score = partial(score_cube, folder, threshold)

@@ -101,12 +101,13 @@ def tune_member(
     from scroll.planning.measured_step import run_trial
     from scroll.planning.tuning import Bounds, tune
     from scroll.planning.tuning_report import table
-    from stage1_3d.train import member_task, training_data
+    from stage1_3d.kinds import training_data
+    from stage1_3d.train import member_task
 
     own = _only(settings, name, scratch)
     member = own.stage1.members[name]
     data = training_data(own)
-    fold = make_folds(data.sheets, own.folds)[0]
+    fold = make_folds(data.items, own.folds)[0]
 
     def measure(phase: str, setting: "Setting") -> "Trial":
         trial = run_trial(

@@ -13,6 +13,7 @@ from scroll.config.reader import in_plain_words, load_settings
 from scroll.config.schema import DataSettings, MemberSettings, Settings
 from scroll.data.augment.augment import check_augment
 from scroll.data.folds import check_buffer
+from scroll.data.kinds import kind_of
 from scroll.data.sample import Space
 from scroll.errors import InputError
 from stage1_3d.fragments.flatten import depth_window
@@ -39,7 +40,7 @@ def load_checked_settings(path: Path, overrides: list[str]) -> Settings:
     try:
         check_views(settings)
         check_buffer(settings)
-        if settings.data.kind != "cubes":  # whose sheets have a depth of their own
+        if kind_of(settings.data).has_sheets:  # traced ones have a depth of their own
             depth_window(settings.stage1.flatten, settings.data.depth)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -66,14 +67,15 @@ def check_member(member: MemberSettings, data: DataSettings) -> None:
             f"patch_size {member.patch_size} leaves one voxel at the coarsest level of '{member.network}', and normalising "
             "needs two; make patch_size larger"
         )
-    check_augment(member.augment, Space.SHEET if data.kind == "fragments" else Space.SCROLL)
-    if data.kind != "fragments":
+    kind = kind_of(data)
+    check_augment(member.augment, Space.SHEET if kind.is_flattened else Space.SCROLL)
+    if not kind.is_flattened:
         if member.supervision != "band":
             raise InputError(
                 f"supervision is {member.supervision}, but in scroll space (data.kind: {data.kind}) no axis is depth; set it to band"
             )
-        if data.kind == "cubes" and data.bin_yx != 1:
-            raise InputError(f"data.bin_yx is {data.bin_yx}, but cubes are scored voxel by voxel; leave it at 1")
+        if not kind.has_sheets and data.bin_yx != 1:
+            raise InputError(f"data.bin_yx is {data.bin_yx}, but {data.kind} are scored voxel by voxel; leave it at 1")
         return
     depth = data.depth[1] - data.depth[0]
     if member.patch_size[0] > depth:
@@ -89,7 +91,7 @@ def check_views(settings: Settings) -> None:
         InputError: in scroll space, mirrors across the sheets for a member whose training patches were not mirrored so.
     """
     tta = settings.stage1.window.tta
-    if settings.data.kind == "fragments" or tta == "none":
+    if kind_of(settings.data).is_flattened or tta == "none":
         return
     for name, member in settings.stage1.members.items():
         if not member.augment.across_sheets:

@@ -5,24 +5,18 @@ python -m stage1_3d.train configs/demo.yaml [--only MEMBER] [--set a.b=c]
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scroll.runtime.command_line import run_door
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor, nn
 
     from scroll.config.schema import MemberSettings, Settings
     from scroll.data.folds import Fold
     from scroll.training.loop import LossOf, Task
     from scroll.training.successor import Planned
-    from stage1_3d.cubes.data import CubeData
-    from stage1_3d.fragments.data import FragmentData
-    from stage1_3d.segments.data import SegmentData
-
-    Data = FragmentData | SegmentData | CubeData
+    from stage1_3d.kinds import TrainingData
 
 REFERENCE_SHEETS = 6  # at most, that a preflight's reference is made of, spread over all of them
 
@@ -59,13 +53,14 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     from scroll.inference.fold_ensemble import is_main_process
     from scroll.training.successor import say_what_is_trained_again
     from scroll.training.trackers import check_trackers
+    from stage1_3d.kinds import training_data
 
     check_trackers(settings)
     unknown = set(only) - set(settings.stage1.members)
     if unknown:
         raise InputError(f"--only {sorted(unknown)[0]}: no such member; there are {', '.join(settings.stage1.members)}")
     data = training_data(settings)
-    folds = make_folds(data.sheets, settings.folds)
+    folds = make_folds(data.items, settings.folds)
     save_run_settings(settings)
     if is_main_process():
         write_reference(settings, data)
@@ -83,20 +78,21 @@ def reference_path(settings: "Settings") -> Path:
     return settings.run_dir / "stage1" / "preflight.json"
 
 
-def write_reference(settings: "Settings", data: "Data") -> None:
+def write_reference(settings: "Settings", data: "TrainingData") -> None:
     """Keep what the training stacks look like layer by layer, so that a prediction can tell one that lies otherwise.
 
     Nothing is kept where the stacks are too small to be looked at; a prediction then says that it was not checked. Cubes
     have no layers that could run the other way.
     """
+    from scroll.data.kinds import kind_of
     from scroll.errors import InputError
     from scroll.preflight.training_span import training_reference
     from scroll.runtime.files import kept_json, remove, write_sealed
     from scroll.runtime.receipt import key_of
 
-    if settings.data.kind == "cubes":
+    if not kind_of(settings.data).has_sheets:
         return
-    sheets: Sequence[Any] = data.sheets
+    sheets = data.items
     path, windows = reference_path(settings), settings.preflight.windows
     key = key_of([[sheet.key for sheet in sheets], windows])
     if kept_json(path, "looked at").get("key") == key:
@@ -111,29 +107,14 @@ def write_reference(settings: "Settings", data: "Data") -> None:
     write_sealed(path, {"key": key, "voxel_um": sheets[0].pixel_um, "depth": settings.data.depth, **found})
 
 
-def training_data(settings: "Settings") -> "Data":
-    """What stage one trains on, by `data.kind`."""
-    if settings.data.kind == "cubes":
-        from stage1_3d.cubes.data import CubeData
-
-        return CubeData(settings)
-    if settings.data.kind == "segments":
-        from stage1_3d.segments.data import SegmentData
-
-        return SegmentData(settings)
-    from stage1_3d.fragments.data import FragmentData
-
-    return FragmentData(settings)
-
-
-def train_member(settings: "Settings", name: str, data: "Data", fold: "Fold") -> Path:
+def train_member(settings: "Settings", name: str, data: "TrainingData", fold: "Fold") -> Path:
     """Train one member on one fold; returns the path of its weights. Does nothing where that is already done."""
     from scroll.training.loop import fit
 
     return fit(member_task(settings, name, data, fold), settings.stage1.members[name].training)
 
 
-def planned(settings: "Settings", name: str, data: "Data", fold: "Fold") -> "Planned":
+def planned(settings: "Settings", name: str, data: "TrainingData", fold: "Fold") -> "Planned":
     """What one member is trained as on one fold."""
     from scroll.training.successor import Planned
 
@@ -145,7 +126,7 @@ def planned(settings: "Settings", name: str, data: "Data", fold: "Fold") -> "Pla
     )
 
 
-def member_task(settings: "Settings", name: str, data: "Data", fold: "Fold") -> "Task":
+def member_task(settings: "Settings", name: str, data: "TrainingData", fold: "Fold") -> "Task":
     """What is fitted when one member is trained on one fold; the network is built, and seeded."""
     import torch
 
@@ -171,7 +152,7 @@ def member_task(settings: "Settings", name: str, data: "Data", fold: "Fold") -> 
             "normal_sign": settings.data.normal_sign,
             "fold": fold.number,
             "held_out": fold.held_out,
-            "voxel_um": data.sheets[0].pixel_um,
+            "voxel_um": data.items[0].pixel_um,
             "axes": "zyx",
             "settings": member.model_dump(mode="json"),
             "plan": {k: v for k, v in settings.plan.items() if k.startswith(f"stage1.members.{name}.")},

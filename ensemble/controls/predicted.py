@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.controls.components import Components, components_of
+from ensemble.ink.predict import blend_sheet, predict_candidates
 from ensemble.ink.predictors import blended
-from ensemble.predict import blend_sheet, predict_candidates
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
 

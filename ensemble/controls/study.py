@@ -12,6 +12,7 @@ from ensemble.controls.record import NAME, NOTE, TITLE, fragment_record
 from ensemble.ink.inputs import input_sheets
 from ensemble.preflight import preflighted
 from scroll.config.schema import Settings
+from scroll.data.kinds import need_flattened
 from scroll.errors import InputError
 from scroll.runtime.files import write_json
 
@@ -27,11 +28,7 @@ def study(
         MissingInputError: the run lacks weights or its fit, or `source` holds no fragments.
         InputError: not of the kind fragments, or settings of the panel that make no sense.
     """
-    if settings.data.kind != "fragments":
-        raise InputError(
-            f"data.kind is {settings.data.kind} ({settings.data.root}): the placebo panel changes flattened layer stacks; "
-            "give a run of fragments"
-        )
+    need_flattened(settings.data, "the placebo panel changes flattened layer stacks", "give a run of fragments")
     if copies < 1:
         raise InputError(f"--copies is {copies}; expected 1 or more of each seeded kind")
     if planting is not None:

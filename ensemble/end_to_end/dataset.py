@@ -14,11 +14,10 @@ from scroll.data.augment.augment import change_image
 from scroll.data.augment.symmetries import draw_symmetry
 from scroll.data.folds import Fold, check_no_leak
 from scroll.data.fragments import Fragment
+from scroll.data.patch_dataset import END_TO_END
 from scroll.data.patch_sampler import draw
 from scroll.data.sample import Space
 from scroll.data.skeleton import skeleton_tube
-
-TRAINING, VALIDATION = 4, 5  # streams of random numbers, other than those of the two stages
 
 
 class JointPatches(Dataset[dict[str, Tensor]]):
@@ -56,7 +55,7 @@ class JointPatches(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Patch number n."""
-        rng = draw(self.seed, n, TRAINING if self.is_training else VALIDATION)
+        rng = draw(self.seed, n, END_TO_END[0 if self.is_training else 1])
         place = self.sampler.place(rng)
         fragment, label = self.fragments[place.source], self.labels[place.source]
         shift = int(rng.integers(-fragment.margin, fragment.margin + 1)) if self.is_training else 0

@@ -4,6 +4,7 @@ import difflib
 from math import lcm
 
 from scroll.config.schema import JointSettings, MemberSettings, Settings
+from scroll.data.kinds import kind_of
 from scroll.errors import InputError
 from stage1_3d.network import divisor_of, legal_size, nearest_legal
 
@@ -33,7 +34,7 @@ def check_joint(settings: Settings) -> None:
             whole depth window, or a patch that does not suit both networks.
     """
     joint, members = joint_of(settings), settings.stage1.members
-    if settings.data.kind != "fragments":
+    if not kind_of(settings.data).is_flattened:
         raise InputError(
             f"joint: needs flattened layer stacks (data.kind: fragments), and data.kind is {settings.data.kind}; remove joint"
         )

@@ -64,7 +64,7 @@ def train_joint(settings: "Settings") -> None:
     from scroll.inference.fold_ensemble import is_main_process
     from scroll.training.trackers import check_trackers
     from stage2_2d.ink.stack import read_stack
-    from stage2_2d.train import oof_folders
+    from stage2_2d.ink.train import oof_folders
 
     check_joint(settings)
     check_trackers(settings)
@@ -92,7 +92,7 @@ def train_fold(settings: "Settings", fragments: "Sequence[Fragment]", stacks: "S
     from ensemble.end_to_end.settings import joint_of
     from ensemble.ink.predictors import JOINT, candidate_folder
     from scroll.training.loop import Task, fit
-    from stage2_2d.train import loss_of
+    from stage2_2d.ink.train import loss_of
 
     joint, channels = joint_of(settings), stacks[0].channels.shape[0]
     seed, start = joint_seed(settings, fold), starting_weights(settings, fold.number)

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from scroll.runtime.names import name_of_file
-
 if TYPE_CHECKING:
     from scroll.config.schema import Settings
-    from scroll.data.fragments import Fragment
 
 Item = TypeVar("Item")
 
@@ -64,32 +61,16 @@ def parse_part(text: str) -> Part:
 
 
 def input_sheets(settings: "Settings", source: Path) -> "list[Any]":
-    """The fragments (or traced segments, by `data.kind`) at `source`: a folder of them, a single one, or a bare layer stack."""
+    """The fragments (or traced segments, by `data.kind`) at `source`: a folder of them, a single one, or a bare layer stack.
+
+    Raises:
+        MissingInputError: nothing is there.
+    """
+    from scroll.data.kinds import kind_of
     from scroll.errors import MissingInputError
     from scroll.runtime.links import refuse_dead_link
 
     source = source.absolute()  # "." has no name
     if not refuse_dead_link(source).exists():
         raise MissingInputError(f"{source}: not there; --input takes a folder of fragments, one fragment, or a volume")
-    if settings.data.kind == "segments":
-        from scroll.data.segments import Segment, find_segments, is_segment
-
-        return (
-            [Segment(name_of_file(source.name), source, settings.data)]
-            if is_segment(source)
-            else find_segments(source, settings.data)
-        )
-    return _input_fragments(settings, source)
-
-
-def _input_fragments(settings: "Settings", source: Path) -> "list[Fragment]":
-    from scroll.data.fragments import Fragment, find_fragments
-    from scroll.volumes import is_volume
-    from scroll.volumes.tiff.stack import STACK_NAMES
-
-    if source.name in STACK_NAMES and source.is_dir():
-        source = source.parent  # the mask lies beside the layers
-    if is_volume(source):
-        is_stack = source.is_dir() and source.suffix != ".zarr"  # of a folder "7.91um" nothing is an ending
-        return [Fragment(name_of_file(source.name if is_stack else source.stem), source, settings.data)]
-    return find_fragments(source, settings.data)
+    return kind_of(settings.data).at(source, settings.data)

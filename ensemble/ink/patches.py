@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import Settings
+from scroll.data.kinds import kind_of
 from scroll.data.labels import Label
 from scroll.data.sheets import Sheet
 from scroll.inference.prediction_store import open_map
@@ -105,7 +106,9 @@ class Seen:
     def _deep(self, name: str, box: Rectangle) -> NDArray[np.float32] | None:
         """A member's probability layer by layer in a window, (Z, Y, X) at working resolution; None of what knows no depth."""
         path, bin_yx = self.folder / name / "prob.zarr", self.settings.data.bin_yx
-        if self.settings.data.kind != "fragments" or not path.exists():  # a segment's layers are those of its scroll
+        if (
+            not kind_of(self.settings.data).is_flattened or not path.exists()
+        ):  # a segment's layers are those of its scroll
             return None
         rows, columns = (
             slice(part.start // bin_yx, max(part.start // bin_yx + 1, part.stop // bin_yx)) for part in box

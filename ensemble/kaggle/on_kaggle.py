@@ -16,6 +16,7 @@ from pathlib import Path
 from ensemble.review.validation import fragment_shapes, validate
 from ensemble.time_budget.plan import HOUR_S
 from scroll.config.reader import load_settings
+from scroll.data.kinds import kind_of
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.children import command_environment
 from scroll.runtime.files import read_mapping
@@ -53,7 +54,7 @@ class Job:
     @property
     def is_of_cubes(self) -> bool:
         """Whether it is for the surface competition."""
-        return load_settings(self.run / "settings.yaml").data.kind == "cubes"
+        return not kind_of(load_settings(self.run / "settings.yaml").data).has_sheets
 
     @property
     def hours_left(self) -> float:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ensemble.kaggle.notebook import INK, MARKER, SURFACE, Competition, notebook
+from ensemble.kaggle.notebook import MARKER, Competition, notebook
 from ensemble.kaggle.run_files import copy_run
 from ensemble.kaggle.stock import STOCK, lacking, project_requirements
 from ensemble.kaggle.wheels import build_wheel, download_wheels, take_wheels
+from ensemble.kinds import steps_of
 from scroll.config.schema import Settings
 from scroll.errors import InputError
 from scroll.runtime.files import write_json, write_text, written_aside
@@ -71,7 +72,7 @@ def make_bundle(settings: Settings, root: Path, output: Path, wishes: Wishes) ->
         MissingInputError: the run is not finished, or `root` is no checkout.
         InputError: a run that is for no competition, or pip failed.
     """
-    competition = competition_of(settings)
+    competition = steps_of(settings.data).competition(settings)
     needs = lacking(project_requirements(root), STOCK if wishes.stock is None else wishes.stock)
     about = f"Run {settings.run_dir.name}: {', '.join(settings.stage1.members)}; {settings.folds.count} folds."
     with (
@@ -95,19 +96,6 @@ def make_bundle(settings: Settings, root: Path, output: Path, wishes: Wishes) ->
         }
         write_text(aside / "README.txt", README.format(**words, missing=absent, licence=LICENCE_NOTE))
     return _said(output, {name: needs[name] for name in missing}, wishes)
-
-
-def competition_of(settings: Settings) -> Competition:
-    """The competition that a run is for.
-
-    Raises:
-        InputError: segments traced in a scroll, for which there is none.
-    """
-    if settings.data.kind == "segments":
-        raise InputError(
-            f"{settings.run_dir}: a run on segments of a scroll; only those on fragments and cubes have one"
-        )
-    return SURFACE if settings.data.kind == "cubes" else INK
 
 
 def _wheels(needs: dict[str, str], wishes: Wishes, folder: Path) -> list[str]:

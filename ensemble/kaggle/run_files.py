@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from ensemble.kinds import steps_of
 from scroll.config.reader import save_settings
 from scroll.config.schema import Settings
 from scroll.errors import MissingInputError
@@ -33,7 +34,7 @@ def needed(settings: Settings) -> list[Path]:
 
 def _trained(settings: Settings) -> Iterator[Path]:
     """Folders of the trainings that a prediction asks, relative to the run."""
-    members, is_stage2_asked = _asked(settings)
+    members, is_stage2_asked = steps_of(settings.data).asked(settings)
     for fold in (f"fold{number}" for number in range(settings.folds.count)):
         for name in members:
             yield Path("stage1", name, fold)
@@ -41,16 +42,6 @@ def _trained(settings: Settings) -> Iterator[Path]:
             yield Path("stage2", fold)
         if settings.joint is not None:
             yield Path("joint", fold)
-
-
-def _asked(settings: Settings) -> tuple[list[str], bool]:
-    """The members that look at a new fragment or cube, and whether stage two does."""
-    if settings.data.kind != "cubes":
-        return list(settings.stage1.members), True
-    from ensemble.surface.predict import FLAT, CubeRun
-
-    cube_run = CubeRun(settings, settings.run_dir)
-    return cube_run.members, cube_run.fit["route"] in FLAT
 
 
 def copy_run(settings: Settings, folder: Path) -> int:
@@ -61,23 +52,12 @@ def copy_run(settings: Settings, folder: Path) -> int:
         InputError: its fit speaks of other weights, as after a training that was begun again and not finished.
     """
     paths = needed(settings)
-    _check_fit(settings)
+    steps_of(settings.data).fitted_weights(settings)  # refuses a fit of other weights
     for path in paths:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(settings.run_dir / path, folder / path)
     save_settings(portable(settings), folder / "settings.yaml")
     return sum((folder / path).stat().st_size for path in paths)
-
-
-def _check_fit(settings: Settings) -> None:
-    if settings.data.kind == "cubes":
-        from ensemble.surface.fit import read_cube_fit
-
-        read_cube_fit(settings)
-        return
-    from ensemble.calibrate import read_fit
-
-    read_fit(settings)
 
 
 def portable(settings: Settings) -> Settings:

@@ -12,6 +12,7 @@ import numpy as np
 from ensemble.whole_scroll.run import EnsembleRecipe, member_weights, read_box, sweep_of
 from scroll.config.schema import Settings
 from scroll.data.intensity import GreyScale, grey_scale_of
+from scroll.data.kinds import kind_of
 from scroll.data.segments import (
     SAMPLED_EDGE,
     SAMPLED_PLACES,
@@ -112,9 +113,9 @@ def make_plan(settings: Settings, wish: Wish, is_measured: bool = False) -> Plan
         InputError: nothing is left to predict, or the sizes do not fit together.
     """
     wish.check()
-    if settings.data.kind == "fragments":
+    if kind_of(settings.data).is_flattened:
         raise InputError(
-            "data.kind is fragments: these networks know flattened stacks, not volumes; use a run on segments or cubes"
+            f"data.kind is {settings.data.kind}: these networks know flattened stacks, not volumes; use a run on segments or cubes"
         )
     volume = open_scroll(wish, settings)
     surfaces = [opened(path, settings) for path in wish.surfaces]

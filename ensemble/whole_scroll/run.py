@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ensemble.kinds import steps_of
 from scroll.config.schema import Settings
 from scroll.data.intensity import GreyScale, in_spreads
 from scroll.data.segments import open_level
@@ -29,14 +30,7 @@ def member_weights(settings: Settings) -> dict[str, float]:
     Raises:
         MissingInputError: the run was not fitted.
     """
-    if settings.data.kind == "cubes":
-        from ensemble.surface.fit import read_cube_fit
-
-        fitted = read_cube_fit(settings)["weights"]["weights"]
-    else:
-        from ensemble.calibrate import read_fit
-
-        fitted = read_fit(settings)["weights"]
+    fitted = steps_of(settings.data).fitted_weights(settings)
     found = {name: float(fitted.get(name, 0.0)) for name in settings.stage1.members}
     found = {name: weight for name, weight in found.items() if weight > 0} or dict.fromkeys(found, 1.0)
     total = sum(found.values())

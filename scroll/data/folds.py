@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings, FoldSettings, Settings
+from scroll.data.kinds import KINDS, kind_of
 from scroll.data.patch_sampler import BalancedSampler
 from scroll.errors import InputError
 
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
     from scroll.data.sheets import Sheet
 
 Rows = tuple[int, int]  # first and end row at working resolution
-WAYS = {
-    "fragments": ("fragment", "region", "volume", "scroll"),
-    "segments": ("fragment", "region", "volume", "scroll"),
-    "cubes": ("scroll", "fragment"),
-}
 
 
 class Held(Protocol):
@@ -125,10 +121,10 @@ def check_way(pieces: Sequence[Held], settings: FoldSettings) -> None:
     Raises:
         InputError: bands or volumes of cubes.
     """
-    kind = pieces[0].data.kind if pieces else "fragments"
-    if settings.by not in WAYS[kind]:
+    kind = kind_of(pieces[0].data) if pieces else KINDS["fragments"]
+    if settings.by not in kind.folds_by:
         raise InputError(
-            f"folds.by is {settings.by}, but data.kind is {kind}: set folds.by to {' or '.join(WAYS[kind])}"
+            f"folds.by is {settings.by}, but data.kind is {kind.name}: set folds.by to {' or '.join(kind.folds_by)}"
         )
 
 
@@ -144,7 +140,7 @@ def fold_numbers(pieces: Sequence[Held], settings: FoldSettings) -> dict[str, in
     names = {piece.id: piece.id if settings.by == "fragment" else piece.volume_name for piece in pieces}
     sizes = Counter(names.values())
     if len(sizes) < settings.count:
-        other = WAYS[pieces[0].data.kind][1] if pieces else "region"
+        other = kind_of(pieces[0].data).folds_by[1] if pieces else "region"
         otherwise = f" or set folds.by: {other}" if other != settings.by else ""
         raise InputError(
             f"folds.count is {settings.count} but there are {len(sizes)} training {settings.by}s; lower it{otherwise}"
@@ -208,13 +204,13 @@ def patch_rows(settings: Settings, step_vox: float | None = None) -> dict[str, i
     longest edge, in working pixels of `data.bin_yx` voxels of level 0. `step_vox` is how many of these make a voxel of `data.level`; as
     long as no volume was opened it is taken to be that of a pyramid that halves.
     """
-    data = settings.data
+    data, kind = settings.data, kind_of(settings.data)
     step_vox = 2**data.level if step_vox is None else step_vox
     rows = {}
     for name, member in settings.stage1.members.items():
         in_space = math.ceil(max(member.patch_size) * step_vox / data.bin_yx)
-        rows[f"stage1.members.{name}"] = in_space if data.kind == "segments" else member.patch_size[1]
-    if data.kind != "cubes":  # they lie on no sheet: stage two never sees them
+        rows[f"stage1.members.{name}"] = member.patch_size[1] if kind.is_flattened or not kind.has_sheets else in_space
+    if kind.has_sheets:  # stage two sees no rows of others
         rows["stage2"] = settings.stage2.patch_size[0]
         if settings.joint is not None:
             rows["joint"] = settings.joint.patch_size_yx[0]

@@ -14,9 +14,9 @@ from scroll.config.schema import DataSettings
 from scroll.data.labels import Label, binned_label, label_beside, share_in_blocks
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.runtime.links import refuse_dead_link
-from scroll.runtime.names import checked_name
+from scroll.runtime.names import checked_name, name_of_file
 from scroll.runtime.receipt import fingerprint, key_of
-from scroll.volumes import ome_zarr, open_volume
+from scroll.volumes import is_volume, ome_zarr, open_volume
 from scroll.volumes.masks import MASK, files_beside, read_beside, say_what_is_passed_over
 from scroll.volumes.place import check_cubes
 from scroll.volumes.reversed_layers import reversed_layers
@@ -260,6 +260,20 @@ def names_below(folder: Path, ids: Sequence[str], what: str, content: str) -> li
     if not there:
         raise MissingInputError(f"{folder}: holds no {what} folders; expected for example {folder / '1' / content}")
     return [checked_name(name, f"{folder}: the {what}") for name in sorted({*ids}) or there]
+
+
+def fragments_at(source: Path, data: DataSettings) -> list[Fragment]:
+    """The fragments at a place: a folder of them, one of them, or a bare layer stack.
+
+    Raises:
+        MissingInputError: none is there.
+    """
+    if source.name in STACK_NAMES and source.is_dir():
+        source = source.parent  # the mask lies beside the layers
+    if is_volume(source):
+        is_stack = source.is_dir() and source.suffix != ".zarr"  # of a folder "7.91um" nothing is an ending
+        return [Fragment(name_of_file(source.name if is_stack else source.stem), source, data)]
+    return find_fragments(source, data)
 
 
 def training_fragments(data: DataSettings, margin: int = 0) -> list[Fragment]:

@@ -17,6 +17,7 @@ from scroll.data.labels import Label, binned_label, label_beside, share_in_block
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.runtime.bounded import read_text
 from scroll.runtime.links import refuse_dead_link
+from scroll.runtime.names import name_of_file
 from scroll.runtime.reading import reading
 from scroll.runtime.receipt import fingerprint, key_of
 from scroll.surfaces import open_surface, tifxyz
@@ -274,6 +275,17 @@ def find_segments(folder: Path, data: DataSettings, ids: Sequence[str] = ()) -> 
         MissingInputError: the folder, or one of the ids, is not there.
     """
     return [Segment(name, folder / name, data) for name in names_below(folder, ids, "segment", "meta.json")]
+
+
+def segments_at(source: Path, data: DataSettings) -> list[Segment]:
+    """The segments at a place: a folder of them, or one of them.
+
+    Raises:
+        MissingInputError: none is there.
+    """
+    if is_segment(source):
+        return [Segment(name_of_file(source.name), source, data)]
+    return find_segments(source, data)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
-from scroll.data.fragments import find_fragments
+from scroll.data.kinds import need_sheets, training_items
 from scroll.data.labels import Label
-from scroll.errors import InputError
 
 
 class Sheet(Protocol):
@@ -86,34 +85,12 @@ def looked_at(sheet: Sheet) -> dict[str, Any]:
     }
 
 
-def find_sheets(folder: Path, data: DataSettings, ids: Sequence[str] = ()) -> Sequence[Sheet]:
-    """The sheets below `folder`, sorted by id; `ids` picks some.
+def training_sheets(data: DataSettings) -> Sequence[Sheet]:
+    """The labelled sheets of a run.
 
     Raises:
-        MissingInputError: the folder, or one of the ids, is not there.
-        InputError: cubes, which hold no sheet that anyone traced.
+        MissingInputError: the folder, or one of `data.train`, is not there.
+        InputError: of this kind of data no sheets are given.
     """
     need_sheets(data)
-    if data.kind == "segments":
-        from scroll.data.segments import find_segments
-
-        return find_segments(folder, data, ids)
-    return find_fragments(folder, data, ids)
-
-
-def need_sheets(data: DataSettings) -> None:
-    """Refuse cubes where the 2D half of the pipeline, which needs a sheet, would begin.
-
-    Raises:
-        InputError: `data.kind` is cubes.
-    """
-    if data.kind == "cubes":
-        raise InputError(
-            f"data.kind is cubes ({data.root}): no sheet is given with them, so there is nothing to look at here; what works on cubes: "
-            "'make stage1', 'make stage2', ensemble/predict.py, scripts/score_cubes.py (docs/surface_competition.md)"
-        )
-
-
-def training_sheets(data: DataSettings) -> Sequence[Sheet]:
-    """The labelled sheets of a run."""
-    return find_sheets(data.root / "train", data, data.train)
+    return training_items(data)

@@ -18,6 +18,7 @@ TITLE, TEXT, SMALL = 17, 13, 10  # points
 BAR_SHARE = 0.3  # of a panel's width, at most
 MOST_PX = 900  # of a panel; a fragment has ten thousand
 TALLEST = 1.6  # times its width
+SCALE, PROBABILITY = (0.0, 1.0), (0.0, 255.0)  # of masks and probabilities, and of probabilities as bytes
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CubeData:
-    """The training cubes of a run; `sheets` are what folds are made of, here whole cubes.
+    """The training cubes of a run; `items` are what folds are made of, here whole cubes.
 
     Raises:
         InputError: the folds make no sense, or any cube is damaged or its label does not belong to it, said before the first
@@ -25,24 +25,24 @@ class CubeData:
         self.settings = settings
         cubes = training_cubes(settings.data)
         fold_numbers(cubes, settings.folds)  # refused in a second, not after an hour of copying
-        self.sheets: list[Cube] = prepare(cubes)
+        self.items: list[Cube] = prepare(cubes)
 
     def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> CubePatches:
         """Training patches without end, or the fixed ones that a fold is validated on."""
         member = self.settings.stage1.members[name]
         count = 0 if is_training else member.training.validation_patches
-        return CubePatches(self.sheets, fold, member, seed, is_training, count)
+        return CubePatches(self.items, fold, member, seed, is_training, count)
 
     def keys(self, name: str) -> dict[str, str]:
         """Hash of the data that a member is trained on, by cube; the same for every member."""
-        return {cube.id: cube.key for cube in self.sheets}
+        return {cube.id: cube.key for cube in self.items}
 
     def predict_out_of_fold(self, names: Sequence[str], folds: Sequence[Fold]) -> None:
         """Predict every cube by the fold that held it out, with every member, into <member>/oof/<cube>/; then trace its sheets."""
         for name in names:
             for fold in folds:
-                held_out = [cube for cube in self.sheets if cube.id in fold.held_out]
+                held_out = [cube for cube in self.items if cube.id in fold.held_out]
                 output = self.settings.run_dir / "stage1" / name / "oof"
                 predict_cubes(self.settings, name, held_out, [fold.number], output)
         folders = {name: self.settings.run_dir / "stage1" / name / "oof" for name in names}
-        flatten_cubes(self.settings, self.sheets, folders, oof_sheets(self.settings.run_dir))
+        flatten_cubes(self.settings, self.items, folders, oof_sheets(self.settings.run_dir))

@@ -3,45 +3,29 @@
 from collections.abc import Sequence
 
 import numpy as np
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from scroll.config.schema import AugmentSettings, MemberSettings
-from scroll.data.augment.augment import patch
 from scroll.data.cubes import Cube
 from scroll.data.folds import Fold, check_no_leak
-from scroll.data.patch_sampler import draw
-from scroll.data.sample import Sample, Space, as_item
+from scroll.data.patch_dataset import STAGE1, PatchDataset
+from scroll.data.sample import Sample, Space
 from stage1_3d.cubes.boxes import CubeBoxes
-from stage1_3d.fragments.dataset import TRAINING, VALIDATION
 
 
-class CubePatches(Dataset[dict[str, Tensor]]):
-    """Boxes of CT out of whole cubes.
+class CubePatches(PatchDataset):
+    """Boxes of CT out of whole cubes, those that the fold holds out or the others.
 
-    Item n is {"ct": (1, Z, Y, X) float32, "target" and "ignore": (Z, Y, X) bool, and like them "skeleton" where the loss
-    asks for it}. Training boxes lie in cubes that the fold
-    does not hold out, and are augmented; validation boxes lie in those it does, and are plain. What hangs over a cube
-    repeats its edge and is ignored.
+    What hangs over a cube repeats its edge and is ignored.
     """
 
-    space = Space.SCROLL
+    space, streams = Space.SCROLL, STAGE1
 
     def __init__(
         self, cubes: Sequence[Cube], fold: Fold, member: MemberSettings, seed: int, is_training: bool, count: int
     ) -> None:
+        super().__init__(seed, is_training, count, member.augment, member.loss)
         self.fold, self.member = fold, member
-        self.seed, self.is_training, self.count = seed, is_training, count
         self.boxes = CubeBoxes(cubes, fold, member, is_training)
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, n: int) -> dict[str, Tensor]:
-        """Patch number n."""
-        rng = draw(self.seed, n, TRAINING if self.is_training else VALIDATION)
-        augment = self.member.augment if self.is_training else None
-        return as_item(patch(rng, self.cut, augment, self.space), self.space, self.member.loss)
 
     def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
         """A box from the caller's random numbers, unchanged: no axis of a cube is depth, so `depth_jitter` is nothing.

@@ -29,7 +29,7 @@ class FragmentData:
             _ = fragment.layers, fragment.label
 
     @cached_property
-    def sheets(self) -> list[Fragment]:
+    def items(self) -> list[Fragment]:
         """What folds are made of."""
         return training_fragments(self.settings.data)
 
@@ -48,5 +48,5 @@ class FragmentData:
         for name in names:
             for fragment in self._fragments[name]:
                 predict_out_of_fold(self.settings, name, fragment, folds)
-        for fragment in self.sheets:
+        for fragment in self.items:
             flatten_ct(self.settings, fragment, self.settings.run_dir / "stage1" / "ct" / "oof" / fragment.id)

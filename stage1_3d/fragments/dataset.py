@@ -1,45 +1,30 @@
-"""Training patches of stage one: patch n is a pure function of (seed, n)."""
+"""Training patches of stage one on flattened fragments."""
 
 import numpy as np
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from scroll.config.schema import AugmentSettings, MemberSettings
-from scroll.data.augment.augment import patch
 from scroll.data.folds import Fold, check_no_leak
 from scroll.data.fragments import Fragment
 from scroll.data.labels import Label, ink_band
-from scroll.data.patch_sampler import Place, draw
-from scroll.data.sample import Sample, Space, as_item
+from scroll.data.patch_dataset import STAGE1, PatchDataset
+from scroll.data.patch_sampler import Place
+from scroll.data.sample import Sample, Space
 
-TRAINING, VALIDATION = 0, 1  # streams of random numbers
 
+class InkPatches(PatchDataset):
+    """Patches of CT with their ink label: (Y, X) for depth-pooled supervision, (Z, Y, X) for a band.
 
-class InkPatches(Dataset[dict[str, Tensor]]):
-    """Patches of CT with their ink label.
-
-    Item n is {"ct": (1, Z, Y, X) float32, "target" and "ignore": bool, (Y, X) for depth-pooled supervision or (Z, Y, X) for a
-    band, and like them "skeleton" where the loss asks for it}. Training patches are augmented (with mixup the target is
-    float32) and never touch the fold's closed rows; validation patches are plain and lie within the held-out rows.
+    Training patches never touch the fold's closed rows; validation patches lie within the held-out rows.
     """
 
-    space = Space.SHEET
+    space, streams = Space.SHEET, STAGE1
 
     def __init__(
         self, fragments: list[Fragment], fold: Fold, member: MemberSettings, seed: int, is_training: bool, count: int
     ) -> None:
+        super().__init__(seed, is_training, count, member.augment, member.loss)
         self.fragments, self.fold, self.member = fragments, fold, member
-        self.seed, self.is_training, self.count = seed, is_training, count
         self.sampler = fold.sampler(fragments, member.patch_size[1:], member.ink_share, is_training)
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, n: int) -> dict[str, Tensor]:
-        """Patch number n."""
-        rng = draw(self.seed, n, TRAINING if self.is_training else VALIDATION)
-        augment = self.member.augment if self.is_training else None
-        return as_item(patch(rng, self.cut, augment, self.space), self.space, self.member.loss)
 
     def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
         """A patch from the caller's random numbers, unchanged but for the depth jitter.

@@ -6,6 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from scroll.config.schema import DataSettings, MemberSettings, Settings
+from scroll.data.kinds import kind_of
 from scroll.planning.machine import Machine, precision_on
 from scroll.planning.member_plan import Candidate, Case, MemberPlan, Size, plan_member
 from stage1_3d.network import about_network, divisor_of, legal_size, nearest_legal
@@ -59,7 +60,7 @@ def legal_member(member: MemberSettings, data: DataSettings) -> MemberSettings:
     if member.auto_pad or legal_size(member.patch_size, divisor) == member.patch_size:
         return member
     down, up = nearest_legal(member.patch_size, divisor)
-    is_deep_enough = data.kind != "fragments" or up[0] <= data.depth[1] - data.depth[0]
+    is_deep_enough = not kind_of(data).is_flattened or up[0] <= data.depth[1] - data.depth[0]
     return member.model_copy(update={"patch_size": up if is_deep_enough else down})
 
 

@@ -28,12 +28,12 @@ class SegmentData:
     def __init__(self, settings: "Settings") -> None:
         self.settings = settings
         data = settings.data
-        self.sheets: list[Segment] = find_segments(data.root / "train", data, data.train)
-        for segment in self.sheets:
+        self.items: list[Segment] = find_segments(data.root / "train", data, data.train)
+        for segment in self.items:
             _ = segment.surface, segment.label
-        if self.sheets:
-            check_buffer(settings, max(segment.volume.place.edge for segment in self.sheets))
-        self.volumes = volumes_of(self.sheets)
+        if self.items:
+            check_buffer(settings, max(segment.volume.place.edge for segment in self.items))
+        self.volumes = volumes_of(self.items)
 
     def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> SegmentPatches:
         """Training patches without end, or the fixed ones that a fold is validated on."""

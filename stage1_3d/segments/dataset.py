@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from scroll.config.schema import AugmentSettings, MemberSettings
-from scroll.data.augment.augment import patch
 from scroll.data.folds import Fold
 from scroll.data.labels import Label
-from scroll.data.patch_sampler import draw
-from scroll.data.sample import Sample, Space, as_item
+from scroll.data.patch_dataset import STAGE1, PatchDataset
+from scroll.data.sample import Sample, Space
 from scroll.data.segments import TracedVolume
-from stage1_3d.fragments.dataset import TRAINING, VALIDATION
 from stage1_3d.segments.boxes import Box, Boxes
 from stage1_3d.segments.lifted_labels import INK, UNKNOWN, open_lifted
 
@@ -42,16 +38,14 @@ class LabelledVolume:
         return Label(values == INK, values == UNKNOWN)
 
 
-class SegmentPatches(Dataset[dict[str, Tensor]]):
+class SegmentPatches(PatchDataset):
     """Boxes of CT around points of the sheets.
 
-    Item n is {"ct": (1, Z, Y, X) float32, "target" and "ignore": (Z, Y, X) bool, and like them "skeleton" where the loss
-    asks for it}. A training box is drawn around an open
-    row and holds no voxel of a closed row's band, whichever segment of the volume that belongs to; it is augmented (with
-    mixup the target is float32). A validation box is drawn around a held-out row, and is plain.
+    A training box is drawn around an open row and holds no voxel of a closed row's band, whichever segment of the volume that
+    belongs to. A validation box is drawn around a held-out row.
     """
 
-    space = Space.SCROLL
+    space, streams = Space.SCROLL, STAGE1
 
     def __init__(
         self,
@@ -62,18 +56,10 @@ class SegmentPatches(Dataset[dict[str, Tensor]]):
         is_training: bool,
         count: int,
     ) -> None:
-        self.member, self.seed, self.is_training, self.count = member, seed, is_training, count
+        super().__init__(seed, is_training, count, member.augment, member.loss)
+        self.member = member
         self.labelled = {one.traced.name: one for one in volumes}
         self.boxes = Boxes([one.traced for one in volumes], fold, member, is_training)
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, n: int) -> dict[str, Tensor]:
-        """Patch number n."""
-        rng = draw(self.seed, n, TRAINING if self.is_training else VALIDATION)
-        augment = self.member.augment if self.is_training else None
-        return as_item(patch(rng, self.cut, augment, self.space), self.space, self.member.loss)
 
     def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
         """A box from the caller's random numbers, unchanged: in scroll space no axis is depth, so `depth_jitter` is nothing.

@@ -1,31 +1,21 @@
-"""Training patches of stage two: patch n is a pure function of (seed, n)."""
+"""Training patches of stage two on flattened stacks."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from scroll.config.schema import AugmentSettings, Stage2Settings
-from scroll.data.augment.augment import patch
 from scroll.data.folds import Fold, check_no_leak
-from scroll.data.patch_sampler import draw
-from scroll.data.sample import Sample, Space, as_item
+from scroll.data.patch_dataset import STAGE2, PatchDataset
+from scroll.data.sample import Sample, Space
 from scroll.data.sheets import Sheet
 
-TRAINING, VALIDATION = 2, 3  # streams of random numbers, other than stage one's
 
+class StackPatches(PatchDataset):
+    """Patches of flattened stacks with their ink label; training patches never touch the fold's closed rows."""
 
-class StackPatches(Dataset[dict[str, Tensor]]):
-    """Patches of flattened stacks with their ink label.
-
-    Item n is {"stack": (C, Y, X) float32, "target" and "ignore": (Y, X) bool, and like them "skeleton" where the loss asks
-    for it}; training patches are augmented (with
-    mixup the target is float32) and never touch the fold's closed rows, validation patches are plain and lie within the held-out rows.
-    """
-
-    space = Space.STACK
+    space, streams = Space.STACK, STAGE2
 
     def __init__(
         self,
@@ -36,19 +26,11 @@ class StackPatches(Dataset[dict[str, Tensor]]):
         seed: int,
         is_training: bool,
     ) -> None:
+        count = 0 if is_training else stage2.training.validation_patches
+        super().__init__(seed, is_training, count, stage2.augment, stage2.loss)
         self.fragments, self.stacks, self.fold, self.stage2 = fragments, stacks, fold, stage2
-        self.seed, self.is_training = seed, is_training
         self.labels = [f.label for f in fragments]
         self.sampler = fold.sampler(fragments, stage2.patch_size, stage2.ink_share, is_training)
-
-    def __len__(self) -> int:
-        return 0 if self.is_training else self.stage2.training.validation_patches
-
-    def __getitem__(self, n: int) -> dict[str, Tensor]:
-        """Patch number n."""
-        rng = draw(self.seed, n, TRAINING if self.is_training else VALIDATION)
-        augment = self.stage2.augment if self.is_training else None
-        return as_item(patch(rng, self.cut, augment, self.space), self.space, self.stage2.loss)
 
     def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
         """A patch from the caller's random numbers, unchanged: channels are not layers, so `depth_jitter` is nothing.

@@ -4,21 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from scroll.config.schema import AugmentSettings, Stage2Settings
-from scroll.data.augment.augment import patch
 from scroll.data.folds import Fold
-from scroll.data.patch_sampler import draw
-from scroll.data.sample import Sample, Space, as_item
+from scroll.data.patch_dataset import STAGE2, PatchDataset
+from scroll.data.sample import Sample, Space
 from scroll.errors import InputError
-from stage2_2d.ink.dataset import TRAINING, VALIDATION
 from stage2_2d.surface.corruption import damaged
 from stage2_2d.surface.stack import CT, MOST_OFFSET_VOX, TracedSheet, Truth
 
 
-class SheetPatches(Dataset[dict[str, Tensor]]):
+class SheetPatches(PatchDataset):
     """Patches of the sheets in the cubes that a fold trains on, damaged and augmented, or plain ones of those it holds out.
 
     Item n is {"stack": (C, Y, X) float32, "target": (2, Y, X) float32, "ignore": (2, Y, X) bool}: presence 0 or 1, and the
@@ -28,7 +24,7 @@ class SheetPatches(Dataset[dict[str, Tensor]]):
         InputError: no pixel of these sheets is labelled.
     """
 
-    space = Space.STACK
+    space, streams = Space.STACK, STAGE2
 
     def __init__(
         self,
@@ -43,22 +39,15 @@ class SheetPatches(Dataset[dict[str, Tensor]]):
             for one in sheets
             if (one[0].cube_id not in fold.closed if is_training else one[0].cube_id in fold.held_out)
         ]
-        self.stage2, self.seed, self.is_training = stage2, seed, is_training
+        count = 0 if is_training else stage2.training.validation_patches
+        super().__init__(seed, is_training, count, stage2.augment, stage2.loss)
+        self.stage2 = stage2
         self._known_below = np.cumsum([int((~truth.unknown).sum()) for _, truth in self.sheets], dtype=np.int64)
         if not self.sheets or not self._known_below[-1]:
             raise InputError(
                 f"fold {fold.number}: none of its {len(self.sheets)} traced sheets lies where the cubes are labelled; train stage one "
                 "longer, or lower tracing.min_prob"
             )
-
-    def __len__(self) -> int:
-        return 0 if self.is_training else self.stage2.training.validation_patches
-
-    def __getitem__(self, n: int) -> dict[str, Tensor]:
-        """Patch number n."""
-        rng = draw(self.seed, n, TRAINING if self.is_training else VALIDATION)
-        augment = self.stage2.augment if self.is_training else None
-        return as_item(patch(rng, self.cut, augment, self.space), self.space, self.stage2.loss)
 
     def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
         """A patch from the caller's random numbers about a labelled pixel; beyond the sheet its edge is repeated, and unknown."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Taught = list[tuple[TracedSheet, Truth]]
 
 
-def train_on_sheets(settings: Settings) -> None:
+def train(settings: Settings) -> None:
     """Train stage two on every fold and predict the sheets of every training cube by the fold that held it out.
 
     Raises:

@@ -12,7 +12,7 @@ import yaml
 from drawn_cubes import cubes_of, striped, write_cubes
 
 from ensemble.calibrate import calibrate
-from ensemble.predict import predict
+from ensemble.ink.predict import predict
 from scripts import doctor, preflight, score_cubes
 from scripts.replay import replay
 from scroll.config.reader import load_settings, merged

@@ -14,9 +14,10 @@ from scroll.config.reader import save_settings
 from scroll.config.schema import AugmentSettings, DataSettings, FoldSettings, MemberSettings, Settings, Stage2Settings
 from scroll.data.folds import Fold, check_buffer, make_folds, patch_rows
 from scroll.data.fragments import Fragment
+from scroll.data.patch_dataset import STAGE1
 from scroll.data.patch_sampler import draw
 from scroll.errors import InputError
-from stage1_3d.fragments.dataset import TRAINING, InkPatches
+from stage1_3d.fragments.dataset import InkPatches
 from stage1_3d.network import load_checked_settings
 from stage2_2d.ink.dataset import StackPatches
 from stage2_2d.train import train_stage2
@@ -91,7 +92,7 @@ def test_no_training_patch_of_stage_one_sees_a_held_out_row(
     for fold in make_folds(fragments, settings):
         patches = InkPatches(fragments, fold, member(supervision=supervision), seed=1, is_training=True, count=0)
         for n in range(600):
-            fragment = fragments[patches.sampler.place(draw(1, n, TRAINING)).source]
+            fragment = fragments[patches.sampler.place(draw(1, n, STAGE1[0])).source]
             middle, spread = fragment.grey_scale
             rows = np.rint((patches[n]["ct"].numpy().astype(np.float64) * spread + middle) / 100).astype(int)
             check_seen(rows, fragment, fold, settings)

@@ -22,8 +22,8 @@ from scroll.errors import InputError
 from stage1_3d.models import NETWORKS
 from stage1_3d.network import build_network as build_stage1
 from stage1_3d.network import divisor_of
+from stage2_2d.ink.train import loss_of
 from stage2_2d.network import build_network as build_stage2
-from stage2_2d.train import loss_of
 
 REDUCE = ("max", "mean", "logsumexp", "topk", "layers")
 DEPTH, WINDOW = 8, (-3, 3)  # of layers -4 to 4, six are flattened

@@ -13,9 +13,9 @@ from pipeline_run import ENVIRONMENT, REPOSITORY
 
 from ensemble.calibrate import read_fit
 from ensemble.ink.inputs import ForNotebook, Part, parse_part
+from ensemble.ink.predict import predict
 from ensemble.kaggle.on_kaggle import Job, Process, gpus
 from ensemble.kaggle.run_files import copy_run, needed
-from ensemble.predict import predict
 from ensemble.surface.fit import fit_path
 from ensemble.surface.predict import CubeRun, predict_test_cubes
 from ensemble.surface.predictors import CHAIN

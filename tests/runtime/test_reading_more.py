@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from ensemble.review.montage import _rows_of_sheet
+from ensemble.ink.montage import rows_of
 from scroll.config.schema import Settings
 from scroll.errors import InputError
 from scroll.runtime.run_lock import FileLock
@@ -40,4 +40,4 @@ def test_an_input_whose_name_is_too_long_is_laid_to_its_receipt(tmp_path):
     (tmp_path / "a/stage2/receipt.json").write_text(json.dumps({"key": "k", "source": "a" * 5000}))
     settings = Settings.model_construct(data=types.SimpleNamespace(kind="fragments"))  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"receipt\.json: File name too long"):
-        _rows_of_sheet(settings, tmp_path, "a", None)
+        rows_of(settings, tmp_path, "a", None)

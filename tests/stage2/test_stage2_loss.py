@@ -15,7 +15,7 @@ from scroll.data.fragments import Fragment
 from scroll.data.skeleton import skeleton_tube
 from scroll.training.losses import loss_terms
 from stage2_2d.ink.dataset import StackPatches
-from stage2_2d.train import loss_of
+from stage2_2d.ink.train import loss_of
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ import tifffile
 from PIL import Image
 
 from scripts import score
-from scripts.doctor_cubes import check_cube
 from scroll.config.schema import DataSettings
 from scroll.data.cubes import Cube, tiff_named
 from scroll.errors import InputError
 from scroll.volumes import open_volume
 from scroll.volumes.masks import read_mask_png
+from stage1_3d.cubes.doctor import check as check_cube
 
 STACK = np.random.default_rng(0).integers(0, 256, (4, 12, 16), dtype=np.uint8)
 INK = np.indices((12, 16)).sum(axis=0) % 2 == 0

@@ -1,18 +1,36 @@
 """What the doctor looks at where sheets are traced in scroll volumes: geometry, CT on the sheet, labels, folds."""
 
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scroll.data.kinds import training_items
 from scroll.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from scroll.config.schema import Settings
     from scroll.data.segments import Segment
 
 SAMPLES = 1024
 LEAST_ON_CT = 0.95  # share of sampled places on the sheet with CT that is not 0
+
+
+def items_of(settings: "Settings") -> "list[Segment]":
+    """The training segments.
+
+    Raises:
+        MissingInputError: the folder, or one of `data.train`, is not there.
+    """
+    return training_items(settings.data)
+
+
+def checks_of_all(settings: "Settings", segments: "list[Segment]") -> "Iterator[tuple[str, Callable[[], None]]]":
+    """What is looked at in all of them together: a name, and a check that raises InputError."""
+    yield f"folds: {settings.folds.count} by {settings.folds.by}", partial(check_folds, settings, segments)
 
 
 def described(segment: "Segment") -> str:
@@ -27,7 +45,7 @@ def described(segment: "Segment") -> str:
         return f"segment '{segment.id}'"
 
 
-def check_segment(segment: "Segment") -> None:
+def check(segment: "Segment") -> None:
     """The surface, the volume around it, and the label.
 
     Raises:

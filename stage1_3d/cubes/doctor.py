@@ -1,6 +1,7 @@
 """What the doctor looks at in cubes of the surface competition: files, labels, folds, disk."""
 
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +12,30 @@ from scroll.volumes.tiff import cube as tiff_cube
 from scroll.volumes.voxel_size import is_same
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from scroll.config.schema import Settings
     from scroll.data.cubes import Cube
 
 SPARE_GIB = 1.0
 MAPS_A_CUBE = 2  # float16 bytes a voxel of each member's out-of-fold map, before compression
+
+
+def items_of(settings: "Settings") -> "list[Cube]":
+    """The training cubes.
+
+    Raises:
+        MissingInputError: the list of them, or one of `data.train`, is not there.
+    """
+    from scroll.data.cubes import training_cubes
+
+    return training_cubes(settings.data)
+
+
+def checks_of_all(settings: "Settings", cubes: "list[Cube]") -> "Iterator[tuple[str, Callable[[], None]]]":
+    """What is looked at in all of them together: a name, and a check that raises InputError."""
+    yield f"folds: {settings.folds.count} by {settings.folds.by}", partial(check_folds, settings, cubes)
+    yield "disk", partial(check_disk, settings, cubes)
 
 
 def described(cube: "Cube") -> str:
@@ -27,7 +47,7 @@ def described(cube: "Cube") -> str:
         return f"cube '{cube.id}'"
 
 
-def check_cube(cube: "Cube") -> None:
+def check(cube: "Cube") -> None:
     """Both files, that they belong together, and that there is something to learn from; reads the label.
 
     Raises:

@@ -1,0 +1,46 @@
+"""The ensemble's steps on cubes."""
+
+from ensemble.ink.inputs import ForNotebook
+from ensemble.kaggle.notebook import SURFACE, Competition
+from ensemble.kinds import Request
+from ensemble.surface.fit import calibrate_cubes, print_cube_fit, read_cube_fit
+from ensemble.surface.predict import FLAT, CubeRun, predict_test_cubes, write_checked_zip
+from ensemble.surface.score import print_cube_table, score_cubes
+from scroll.config.schema import Settings
+from scroll.report.page import write_report
+
+
+def calibrate(settings: Settings) -> None:
+    """Fit weights, sheets' thickness and post-processing, and print them."""
+    print_cube_fit(calibrate_cubes(settings))
+
+
+def predict(settings: Settings, request: Request) -> None:
+    """Predict the test cubes of the competition's folder, and pack and score them where that is asked for."""
+    notebook = ForNotebook(request.part, request.is_late_empty, request.is_tidy)
+    cubes = predict_test_cubes(settings, request.source, request.output, request.hours, request.is_resumed, notebook)
+    if request.submission:
+        write_checked_zip(request.submission, request.output, cubes)
+    if request.truth:
+        print_cube_table(score_cubes(settings, request.source, request.output, request.truth, list(request.command)))
+        print(f"report: {write_report(settings.run_dir, request.output)}")
+
+
+def fitted_weights(settings: Settings) -> dict[str, float]:
+    """Weights of the members.
+
+    Raises:
+        MissingInputError: the run was not fitted.
+    """
+    return dict(read_cube_fit(settings)["weights"]["weights"])
+
+
+def asked(settings: Settings) -> tuple[list[str], bool]:
+    """The members that count, and whether what is submitted goes by the sheets."""
+    cube_run = CubeRun(settings, settings.run_dir)
+    return cube_run.members, cube_run.fit["route"] in FLAT
+
+
+def competition(settings: Settings) -> Competition:
+    """The surface competition."""
+    return SURFACE

@@ -1,0 +1,48 @@
+"""Patches by number, as a loader asks for them: patch n is a pure function of (seed, n)."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from scroll.config.schema import AugmentSettings, LossSettings
+from scroll.data.augment.augment import patch
+from scroll.data.patch_sampler import draw
+from scroll.data.sample import Sample, Space, as_item
+
+STAGE1, STAGE2, END_TO_END = (0, 1), (2, 3), (4, 5)  # streams of random numbers, of training and of validation
+
+
+class PatchDataset(Dataset[dict[str, Tensor]], ABC):
+    """Patches with their label; a subclass says where one is cut, and what its axes are.
+
+    Item n is {"ct": (1, Z, Y, X) or, in the space of stacks, "stack": (C, Y, X), float32; "target" and "ignore": bool, (Y, X)
+    or (Z, Y, X), and like them "skeleton" where the loss asks for it}. Training patches are augmented (with mixup the target
+    is float32) and see nothing that the fold holds out; validation patches are plain, and lie within that.
+
+    Attributes:
+        space: what the axes of a patch are.
+        streams: of random numbers, for training and for validation, so that no two datasets of a seed draw alike.
+    """
+
+    space: ClassVar[Space]
+    streams: ClassVar[tuple[int, int]]
+
+    def __init__(self, seed: int, is_training: bool, count: int, augment: AugmentSettings, loss: LossSettings) -> None:
+        """`count`: how many there are; 0 for training, which has no end."""
+        self.seed, self.is_training, self.count = seed, is_training, count
+        self.augment, self.loss = augment if is_training else None, loss
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, n: int) -> dict[str, Tensor]:
+        """Patch number n."""
+        rng = draw(self.seed, n, self.streams[0 if self.is_training else 1])
+        return as_item(patch(rng, self.cut, self.augment, self.space), self.space, self.loss)
+
+    @abstractmethod
+    def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
+        """A patch from the caller's random numbers, unchanged but for the depth jitter of `augment`, where an axis is depth."""

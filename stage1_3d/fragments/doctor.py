@@ -1,0 +1,99 @@
+"""What the doctor looks at in flattened fragments: layers, masks, labels, folds, disk."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from scroll.config.schema import Settings
+from scroll.data.folds import check_no_leak, make_folds
+from scroll.data.fragments import Fragment, training_fragments
+from scroll.data.patch_sampler import draw
+from scroll.errors import InputError
+
+SPARE_GIB = 1.0
+
+
+def items_of(settings: Settings) -> list[Fragment]:
+    """The training fragments, with as many layers about the window as any member moves through.
+
+    Raises:
+        MissingInputError: the folder, or one of `data.train`, is not there.
+    """
+    jitter = max(member.augment.depth_jitter for member in settings.stage1.members.values())
+    return training_fragments(settings.data, jitter)
+
+
+def checks_of_all(settings: Settings, fragments: list[Fragment]) -> Iterator[tuple[str, Callable[[], None]]]:
+    """What is looked at in all of them together: a name, and a check that raises InputError."""
+    yield f"folds: {settings.folds.count} by {settings.folds.by}", partial(_check_folds, settings, fragments)
+    yield "disk", partial(_check_disk, settings, fragments)
+
+
+def described(fragment: Fragment) -> str:
+    """One line about a fragment, as far as it can be read."""
+    try:
+        return f"fragment '{fragment.id}': {fragment.volume.shape} {fragment.volume.dtype}, depth window layers {fragment.layers}"
+    except InputError:
+        return f"fragment '{fragment.id}'"
+
+
+def check(fragment: Fragment) -> None:
+    """Layers, depth window, mask and label, and that there is something to learn from.
+
+    Raises:
+        InputError: the first thing that is wrong.
+    """
+    if fragment.volume.dtype.kind not in "u":
+        raise InputError(
+            f"{fragment.folder}: layers are {fragment.volume.dtype}, expected uint8 or uint16; convert them"
+        )
+    _ = fragment.layers
+    if not fragment.mask_files:
+        raise InputError(
+            f"{fragment.folder / 'mask.png'}: not there, so that all would count as papyrus; copy it beside the layers"
+        )
+    label = fragment.full_label
+    if label.ink_share == 0:
+        raise InputError(
+            f"{fragment.folder / 'inklabels.png'}: no ink inside the mask; a network learns nothing from it: "
+            "check that the label is this fragment's"
+        )
+    if label.ink_share > 0.6:
+        raise InputError(
+            f"{fragment.folder / 'inklabels.png'}: {label.ink_share:.0%} of the papyrus is ink; the label is probably inverted"
+        )
+
+
+def _check_folds(settings: Settings, fragments: list[Fragment]) -> None:
+    """Draw patches of every fold: they must fit into training and held-out rows, and none may look at held-out ones."""
+    patches = {f"stage1.members.{name}": member.patch_size[1:] for name, member in settings.stage1.members.items()}
+    patches["stage2"] = settings.stage2.patch_size
+    if settings.joint is not None:
+        patches["joint"] = settings.joint.patch_size_yx
+    for fold in make_folds(fragments, settings.folds):
+        for name, patch in patches.items():
+            try:
+                fold.sampler(fragments, patch, 0.5, is_training=False)
+                sampler = fold.sampler(fragments, patch, 0.5, is_training=True)
+            except InputError as error:
+                raise InputError(f"fold {fold.number}, {name}: {error}") from None
+            for n in range(200):
+                place = sampler.place(draw(settings.seed, n))
+                check_no_leak(fold, fragments[place.source].id, place.y, place.y + patch[0])
+
+
+def _check_disk(settings: Settings, fragments: list[Fragment]) -> None:
+    """Room for the working copies and for every out-of-fold probability volume (float16)."""
+    copies = predictions = 0.0
+    for fragment in fragments:
+        pixels = fragment.shape_yx[0] * fragment.shape_yx[1] / settings.data.bin_yx**2
+        copies += (fragment.layers[1] - fragment.layers[0]) * pixels * fragment.volume.dtype.itemsize
+        predictions += (settings.data.depth[1] - settings.data.depth[0]) * pixels * 2 * len(settings.stage1.members)
+    for folder, needed in ((settings.data.cache_dir, copies), (settings.run_dir, predictions)):
+        there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        free_gib, needed_gib = shutil.disk_usage(there).free / 2**30, needed / 2**30 + SPARE_GIB
+        if free_gib < needed_gib:
+            raise InputError(
+                f"{folder}: {needed_gib:.1f} GiB will be needed there, {free_gib:.1f} GiB are free; "
+                "free some or point the setting elsewhere"
+            )
