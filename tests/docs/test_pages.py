@@ -75,6 +75,12 @@ def test_what_a_page_imports_can_be_imported() -> None:
             assert hasattr(module, name.name) or import_module(f"{node.module}.{name.name}")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_of_the_code_that_a_page_names_is_there(page: Path) -> None:
+    named = re.findall(r"`((?:scroll|stage1_3d|stage2_2d|ensemble|scripts|tests)/[\w/.*]+)`", page.read_text(encoding="utf-8"))
+    assert not [name for name in named if not list(REPOSITORY.glob(name.rstrip("/")))]
+
+
 def test_the_files_to_open_are_there() -> None:
     table = re.search(r"\| to change \| open \|\n(.*?)\n\n?[^|]", (REPOSITORY / "README.md").read_text(), re.DOTALL)
     assert table is not None
