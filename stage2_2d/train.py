@@ -44,7 +44,6 @@ def train_stage2(settings: "Settings") -> None:
         MissingInputError: a member's out-of-fold prediction is not there; the line names `make stage1`.
         InputError: bands of rows with too narrow a buffer, or the data is not as expected.
     """
-    from scroll.config.reader import save_run_settings
     from scroll.data.folds import check_buffer
     from scroll.training.trackers import check_trackers
     from stage2_2d.network import check_stage2
@@ -52,7 +51,6 @@ def train_stage2(settings: "Settings") -> None:
     check_stage2(settings.stage2)
     check_trackers(settings)
     check_buffer(settings)
-    save_run_settings(settings)
     import_module(KINDS[settings.data.kind]).train(settings)
 
 

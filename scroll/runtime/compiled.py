@@ -4,13 +4,17 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numba
 
 from scroll.errors import InputError
+from scroll.runtime.reading import DAMAGE
 
+UNREADABLE: tuple[type[Exception], ...] = (*DAMAGE, ImportError, UnpicklingError)
 NAME = "NUMBA_CACHE_DIR"  # numba's own environment variable
 
 
@@ -23,12 +27,34 @@ def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     if function is None:
         return lambda function: njit(function, **options)
     try:
-        return numba.njit(**options)(function)
+        return _compiled_anew_if_unreadable(numba.njit(**options)(function))
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
     numba.config.CACHE_DIR = os.environ[NAME] = _folder()  # the environment: for processes started from here
-    return numba.njit(**options)(function)
+    return _compiled_anew_if_unreadable(numba.njit(**options)(function))
+
+
+def _compiled_anew_if_unreadable(compiled: Any) -> Any:
+    """With a cache that is compiled again where it cannot be read: cut off, or of code that has other names today.
+
+    numba unpickles what is kept before it looks whether that is of today's code.
+    """
+    kept = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if kept is not None:
+        kept._load_index, kept._load_data = _else(kept._load_index, {}), _else(kept._load_data, None)
+    return compiled
+
+
+def _else(load: Callable[..., Any], nothing: Any) -> Callable[..., Any]:
+    @wraps(load)
+    def loaded(*arguments: Any) -> Any:
+        try:
+            return load(*arguments)
+        except UNREADABLE:
+            return nothing
+
+    return loaded
 
 
 def _folder() -> str:

@@ -58,7 +58,7 @@ def place_in_order(index: Index) -> int:
 
 
 def part_of(shards: Iterable[Shard], part: int, parts: int) -> list[Shard]:
-    """What belongs to part number `part` of so many: every so-manieth shard along the Z-order curve.
+    """What belongs to part number `part` of so many: every n-th shard along the Z-order curve.
 
     Raises:
         InputError: there is no such part.

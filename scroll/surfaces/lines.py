@@ -38,7 +38,7 @@ class Grid(NamedTuple):
     nearest: bool
 
 
-class Part(NamedTuple):
+class TilePiece(NamedTuple):
     """A piece of a tile's samples: rows, columns and offsets, each (first, end)."""
 
     rows: tuple[int, int]
@@ -54,7 +54,7 @@ class Layout(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def place(lines: Lines, grid: Grid, part: Part, layout: Layout, out: Places) -> None:
+def place(lines: Lines, grid: Grid, part: TilePiece, layout: Layout, out: Places) -> None:
     """Fill `out` with where each sample of a part is found: corner (N, h, w) int64, shares (3, N, h, w) float32.
 
     The corner is the place in the array of the first of a sample's voxels, or -1 where the surface is invalid or the
@@ -206,7 +206,7 @@ def pick(voxels: NDArray[Any], places: Places, out: NDArray[np.float32], at: Tri
 
 
 @njit(cache=True, nogil=True)
-def extent(lines: Lines, grid: Grid, part: Part) -> NDArray[np.int64]:
+def extent(lines: Lines, grid: Grid, part: TilePiece) -> NDArray[np.int64]:
     """First and end voxel (2, 3) of a box that holds all that the samples of a part look at; all 0 where nothing does."""
     ends = _ends(lines, part)
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
@@ -233,7 +233,7 @@ def extent(lines: Lines, grid: Grid, part: Part) -> NDArray[np.int64]:
 
 
 @njit(cache=True, nogil=True)
-def mark(lines: Lines, grid: Grid, part: Part, chunks: Triple, first: Triple, touched: NDArray[np.bool_]) -> None:
+def mark(lines: Lines, grid: Grid, part: TilePiece, chunks: Triple, first: Triple, touched: NDArray[np.bool_]) -> None:
     """Set in `touched` each chunk with a voxel that weighs in a sample of a part; its own first chunk is number `first`."""
     feet, steps, box = np.empty((3, 1)), np.empty((3, 1)), np.empty((2, 3), np.int64)
     known = np.full((2, 3), -1.0)  # a box all of whose chunks are set; most lines lie where the one before them did

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError
-from scroll.surfaces.lines import Grid, Layout, Lines, Part, Triple, blend, extent, mark, pick, place
+from scroll.surfaces.lines import Grid, Layout, Lines, TilePiece, Triple, blend, extent, mark, pick, place
 from scroll.surfaces.surface import Tile
 from scroll.volumes.chunk_cache import CachedChunks, Index, is_chunked, lay
 from scroll.volumes.place import NOWHERE_ELSE, Place, place_of
@@ -137,10 +137,10 @@ def blocks_about(tile: Tile, offsets: Offsets, source: Source, edge_vox: int, or
     return set(_touched(lines, source.grid(order == 0), whole, (edge_vox,) * 3, box))
 
 
-def _lines(tile: Tile, offsets: Offsets) -> tuple[Lines, Part]:
+def _lines(tile: Tile, offsets: Offsets) -> tuple[Lines, TilePiece]:
     """Normals as the compiled part wants them, and all of them as a part."""
     lines = Lines(*(_plain(part) for part in (tile.points, tile.normals, tile.valid, offsets.values)))
-    return lines, Part((0, tile.valid.shape[0]), (0, tile.valid.shape[1]), (0, offsets.values.size))
+    return lines, TilePiece((0, tile.valid.shape[0]), (0, tile.valid.shape[1]), (0, offsets.values.size))
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:
@@ -179,7 +179,7 @@ def _chunks(array: Any) -> Any:
 Job = tuple[NDArray[Any], NDArray[np.float32]]  # flat voxels, and (N, h, w) where their samples go
 
 
-def _sample(lines: Lines, grid: Grid, part: Part, layout: Layout, jobs: list[Job]) -> None:
+def _sample(lines: Lines, grid: Grid, part: TilePiece, layout: Layout, jobs: list[Job]) -> None:
     for slab in _slabs(part):
         count, height, width = (end - first for first, end in (slab.offsets, slab.rows, slab.columns))
         places = np.empty((count, height, width), np.int64), np.empty((3, count, height, width), np.float32)
@@ -192,15 +192,19 @@ def _sample(lines: Lines, grid: Grid, part: Part, layout: Layout, jobs: list[Job
                 blend(voxels, layout.steps, places, out, at)
 
 
-def _slabs(part: Part) -> Iterator[Part]:
+def _slabs(part: TilePiece) -> Iterator[TilePiece]:
     count = part.offsets[1] - part.offsets[0]
     columns = min(part.columns[1] - part.columns[0], SLAB_COLUMNS, max(16, SLAB_SAMPLES // count))
     rows = max(1, SLAB_SAMPLES // (count * columns))
     for row, column in itertools.product(range(*part.rows, rows), range(*part.columns, columns)):
-        yield Part((row, min(row + rows, part.rows[1])), (column, min(column + columns, part.columns[1])), part.offsets)
+        yield TilePiece(
+            (row, min(row + rows, part.rows[1])), (column, min(column + columns, part.columns[1])), part.offsets
+        )
 
 
-def _sample_in_boxes(lines: Lines, grid: Grid, part: Part, arrays: list[Any], outs: list[NDArray[np.float32]]) -> None:
+def _sample_in_boxes(
+    lines: Lines, grid: Grid, part: TilePiece, arrays: list[Any], outs: list[NDArray[np.float32]]
+) -> None:
     """Lay out what a part needs of each array in a box in memory and sample that; halve the part if the boxes are too large."""
     box = tuple(slice(int(first), int(end), 1) for first, end in extent(lines, grid, part).T)
     size = [along.stop - along.start for along in box]
@@ -229,7 +233,7 @@ def _sample_in_boxes(lines: Lines, grid: Grid, part: Part, arrays: list[Any], ou
     _sample(lines, grid, part, layout, list(zip(map(_flat, boxes), outs, strict=True)))
 
 
-def _halves(part: Part) -> list[Part]:
+def _halves(part: TilePiece) -> list[TilePiece]:
     """The part cut in two across its longer side, by offsets only where it is one line; none if it is one sample."""
     longest = max(("rows", "columns"), key=lambda name: getattr(part, name)[1] - getattr(part, name)[0])
     for name in (longest, "offsets"):
@@ -240,7 +244,7 @@ def _halves(part: Part) -> list[Part]:
     return []
 
 
-def _touched(lines: Lines, grid: Grid, part: Part, chunks: Index, box: tuple[slice, ...]) -> list[Index]:
+def _touched(lines: Lines, grid: Grid, part: TilePiece, chunks: Index, box: tuple[slice, ...]) -> list[Index]:
     """Which chunks hold a voxel that weighs in a sample of the part; `box` holds all of those voxels."""
     first = tuple(along.start // chunk for along, chunk in zip(box, chunks, strict=True))
     ends = [-(-along.stop // chunk) for along, chunk in zip(box, chunks, strict=True)]

@@ -16,7 +16,7 @@ from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.volumes.chunk_cache import CachedChunks
 from stage1_3d.fragments.flatten import depth_window
 from stage1_3d.segments.flatten_surface import pooled
-from stage1_3d.segments.predict import Part
+from stage1_3d.segments.predict import SegmentRows
 
 STRIP_ROWS = 128  # of the working canvas: whole chunks of the maps
 TILE_COLUMNS = 512
@@ -30,14 +30,18 @@ class Wanted:
     """One map to make: from which volumes (rows in order), how many channels, how depth is pooled, under which key."""
 
     folder: Path
-    parts: list[Part]
+    parts: list[SegmentRows]
     channels: int
     how: str
     key: str
 
 
 def flatten_segment(
-    settings: Settings, traced: TracedVolume, segment: Segment, parts: dict[str, list[Part]], folders: dict[str, Path]
+    settings: Settings,
+    traced: TracedVolume,
+    segment: Segment,
+    parts: dict[str, list[SegmentRows]],
+    folders: dict[str, Path],
 ) -> None:
     """Write flat.zarr (C, Y, X) and coverage.zarr (1, Y, X) of every source of the segment, at working resolution, with receipts.
 
@@ -62,7 +66,7 @@ def flatten_segment(
         )  # fmt: skip
 
 
-def _wanted(settings: Settings, segment: Segment, folder: Path, parts: list[Part]) -> Wanted:
+def _wanted(settings: Settings, segment: Segment, folder: Path, parts: list[SegmentRows]) -> Wanted:
     flatten = settings.stage1.flatten
     made_from = [[part.rows, read_receipt(part.folder, "run stage one again")["key"]] for part in parts]
     key = key_of([segment.key, made_from, flatten.model_dump(include={"reduce", "window"})])

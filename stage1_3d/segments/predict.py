@@ -22,7 +22,7 @@ RowsOf = dict[str, Rows]  # segment id -> working rows that are wanted
 
 
 @dataclass(frozen=True)
-class Part:
+class SegmentRows:
     """Working rows of a segment, and the folder with the volume that predicts them."""
 
     rows: Rows
@@ -31,24 +31,26 @@ class Part:
 
 def predict_volume_out_of_fold(
     settings: Settings, name: str, traced: TracedVolume, folds: Sequence[Fold]
-) -> dict[str, list[Part]]:
+) -> dict[str, list[SegmentRows]]:
     """Predict the volume about each fold's held-out rows by that fold; returns, per segment, which part holds which rows."""
-    parts: dict[str, list[Part]] = {segment.id: [] for segment in traced.segments}
+    parts: dict[str, list[SegmentRows]] = {segment.id: [] for segment in traced.segments}
     for fold in folds:
         rows = {s.id: fold.held_out[s.id] for s in traced.segments if s.id in fold.held_out}
         if rows:
             folder = settings.run_dir / "stage1" / name / "oof" / "volumes" / f"{traced.name}-fold{fold.number}"
             predict_volume(settings, name, traced, rows, [fold.number], folder)
             for segment_id, span in rows.items():
-                parts[segment_id].append(Part(span, folder))
+                parts[segment_id].append(SegmentRows(span, folder))
     return {segment_id: sorted(found, key=lambda part: part.rows) for segment_id, found in parts.items()}
 
 
-def predict_volume_new(settings: Settings, name: str, traced: TracedVolume, folder: Path) -> dict[str, list[Part]]:
+def predict_volume_new(
+    settings: Settings, name: str, traced: TracedVolume, folder: Path
+) -> dict[str, list[SegmentRows]]:
     """Predict a volume that no fold was trained on about all its segments, by all folds together."""
     rows = {segment.id: whole(segment) for segment in traced.segments}
     predict_volume(settings, name, traced, rows, list(range(settings.folds.count)), folder)
-    return {segment_id: [Part(span, folder)] for segment_id, span in rows.items()}
+    return {segment_id: [SegmentRows(span, folder)] for segment_id, span in rows.items()}
 
 
 def whole(segment: Segment) -> Rows:

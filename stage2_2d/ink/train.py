@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from scroll.config.reader import save_run_settings
 from scroll.config.schema import Settings, Stage2Settings
 from scroll.data.folds import Fold, make_folds
 from scroll.data.sheets import Sheet, training_sheets
@@ -31,6 +32,7 @@ def train(settings: Settings) -> None:
         for fragment in fragments
     ]
     folds = make_folds(fragments, settings.folds)
+    save_run_settings(settings)
     for fold in folds:
         train_fold(settings, fragments, stacks, fold)
     if not is_main_process():  # several processes train together; one predicts

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from scroll.config.reader import save_run_settings
 from scroll.config.schema import Settings, Stage2Settings
 from scroll.data.cubes import Cube, oof_sheets, prepare, training_cubes
 from scroll.data.folds import Fold, make_folds
@@ -35,6 +36,7 @@ def train(settings: Settings) -> None:
     cubes = prepare(training_cubes(settings.data))
     folds = make_folds(cubes, settings.folds)
     taught = [pair for cube in cubes for pair in taught_sheets(settings, cube)]
+    save_run_settings(settings)
     for fold in folds:
         train_fold(settings, cubes, taught, fold)
     if not is_main_process():

@@ -77,7 +77,9 @@ def test_what_a_page_imports_can_be_imported() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_of_the_code_that_a_page_names_is_there(page: Path) -> None:
-    named = re.findall(r"`((?:scroll|stage1_3d|stage2_2d|ensemble|scripts|tests)/[\w/.*]+)`", page.read_text(encoding="utf-8"))
+    named = re.findall(
+        r"`((?:scroll|stage1_3d|stage2_2d|ensemble|scripts|tests)/[\w/.*]+)`", page.read_text(encoding="utf-8")
+    )
     assert not [name for name in named if not list(REPOSITORY.glob(name.rstrip("/")))]
 
 
