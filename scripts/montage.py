@@ -31,7 +31,7 @@ def main() -> None:
     from ensemble.review.montage import labels_beside, montage_of, predicted_names
     from scroll.errors import InputError, MissingInputError
     from scroll.report.montage import save_montage
-    from scroll.runtime.output_folder import OLDER_PICTURE, PICTURE, check_file
+    from scroll.runtime.output_folder import OWN_PLACE_PICTURE, PICTURE, check_file
 
     path = arguments.run / "settings.yaml"
     if not path.is_file():
@@ -39,7 +39,7 @@ def main() -> None:
     if arguments.count is not None and arguments.count < 1:
         raise InputError(f"--count {arguments.count}: expected at least 1")
     out = arguments.out or arguments.run / "montage.png"
-    check_file(out, PICTURE if arguments.out else OLDER_PICTURE)
+    check_file(out, PICTURE if arguments.out else OWN_PLACE_PICTURE)
     settings = load_run_settings(path, []).model_copy(update={"run_dir": arguments.run})
     predicted = arguments.predicted or arguments.run / "predict"
     names = predicted_names(settings, predicted, arguments.count)

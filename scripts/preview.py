@@ -68,13 +68,13 @@ def main() -> None:
     if arguments.count < 1:
         raise InputError(f"--count {arguments.count}: expected at least 1 patch")
     from scroll.data.kinds import kind_of
-    from scroll.runtime.output_folder import OLDER_PICTURE, PICTURE, check_file
+    from scroll.runtime.output_folder import OWN_PLACE_PICTURE, PICTURE, check_file
     from stage1_3d.network import load_checked_settings
 
     settings = load_checked_settings(arguments.config, arguments.set)
     out = arguments.out or settings.run_dir / "preview.png"
     for path in (out, beside := out.with_stem(f"{out.stem}_{STAGE2}")):
-        check_file(path, PICTURE if arguments.out else OLDER_PICTURE)
+        check_file(path, PICTURE if arguments.out else OWN_PLACE_PICTURE)
     members = list(settings.stage1.members)
     if arguments.member not in (None, STAGE2, *members):
         raise InputError(f"--member {arguments.member}: no such member; there are {', '.join(members)} and {STAGE2}")

@@ -142,18 +142,24 @@ def _holds(path: Path, text: str) -> bool:
 
 @dataclass(frozen=True)
 class FileKind:
-    """How a file begins that we write, and a text within its first bytes."""
+    """How a file begins that we write, and a text within its first bytes; or, in files of before, another."""
 
     name: str
     begins: bytes
     holds: bytes = b""
+    or_holds: bytes | None = None
+
+    def is_of(self, head: bytes) -> bool:
+        """Whether a file with this beginning is of this kind."""
+        has_text = self.holds in head or (self.or_holds is not None and self.or_holds in head)
+        return head.startswith(self.begins) and has_text
 
 
 DRAWN_BY = {"Software": "Scroll Ensemble"}  # stands in every picture that is drawn at a place of the user's choice
 PICTURE = FileKind("a picture of this project", b"\x89PNG", DRAWN_BY["Software"].encode())
-OLDER_PICTURE = FileKind(
-    "a picture of this project", b"\x89PNG", b"Matplotlib"
-)  # of before, at a place of our own choice
+OWN_PLACE_PICTURE = FileKind(  # at a place of our own choice, where those of before hold another name
+    PICTURE.name, PICTURE.begins, PICTURE.holds, b"Matplotlib"
+)
 SUBMISSION_CSV = FileKind("a submission.csv", b"Id,Predicted")
 SUBMISSION_ZIP = FileKind(
     "a submission.zip", b"PK\3\4\x14\0\0\0\0\0\0\0\x21\0", b".tif"
@@ -183,7 +189,7 @@ def check_file(path: Path, kind: FileKind, keep_off: Iterable[Path] = ()) -> Non
             raise InputError(f"{path}: belongs to {kept}, which this command reads; give another file")
     with plain_file(path).open("rb") as file:
         head = file.read(HEAD_BYTES)
-    if head and not (head.startswith(kind.begins) and kind.holds in head):
+    if head and not kind.is_of(head):
         raise InputError(
             f"{path}: is there, and is not {kind.name}; nothing was changed: give another file, or move that one"
         )

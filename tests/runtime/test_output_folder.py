@@ -3,15 +3,20 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ensemble.kaggle import pack
 from scroll.config.schema import Settings
 from scroll.errors import InputError
+from scroll.report.montage import Montage, Panel, Row, save_montage
 from scroll.runtime.output_folder import (
     BUNDLE,
     FLATTENED,
     MARK,
+    OWN_PLACE_PICTURE,
     PHANTOM,
     PICTURE,
     PLAN,
@@ -179,3 +184,26 @@ def test_where_nothing_was_written_nothing_is_left(tmp_path):
     with writing(tmp_path / "runs/x", RUN):
         pass
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("software", ["Scroll Ensemble", "Matplotlib version3.10.0"])
+def test_a_picture_at_our_own_place_is_drawn_again_whoever_drew_the_one_before(tmp_path, software):
+    picture = tmp_path / "preview.png"
+    Image.new("L", (4, 4)).save(picture, pnginfo=marked(software))
+    check_file(picture, OWN_PLACE_PICTURE)
+    Image.new("L", (4, 4)).save(picture, pnginfo=marked("another program"))
+    with pytest.raises(InputError, match="is not a picture of this project"):
+        check_file(picture, OWN_PLACE_PICTURE)
+
+
+def test_what_is_drawn_may_be_drawn_again(tmp_path):
+    panel = Panel("a", np.zeros((8, 8), np.uint8))
+    path = save_montage(tmp_path / "montage.png", Montage("two", [Row("r", [panel], 1.0)]))
+    for kind in (PICTURE, OWN_PLACE_PICTURE):
+        check_file(path, kind)
+
+
+def marked(software: str) -> PngInfo:
+    info = PngInfo()
+    info.add_text("Software", software)
+    return info
