@@ -13,7 +13,6 @@ from scroll.errors import InputError
 from scroll.preflight.depth_match import REACH_LAYERS
 from scroll.preflight.training_span import NAME, Preflight, decide, estimate, read_reference
 from scroll.runtime.files import read_mapping, write_json
-from stage1_3d.train import reference_path
 
 TRACED_WITHIN_VOX = 5  # a traced surface lies on its sheet; further away is a neighbouring one
 
@@ -26,7 +25,7 @@ def preflighted(settings: Settings, sheets: Sequence[Any], output: Path) -> list
     """
     if settings.preflight.mode == "off":
         return list(sheets)
-    path = reference_path(settings)
+    path = settings.folder.reference
     if not path.exists():
         print(
             f"preflight: {path} is not there (trained before there was one); direction and depth of the layers are not checked"

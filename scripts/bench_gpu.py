@@ -99,7 +99,7 @@ def bench_member(settings: "Settings", name: str, precision: str, steps: int) ->
                 return {"member": name, "precision": precision, "batch": batch, "said": said}
             batch //= 2
             continue
-        folder = changed.run_dir / "stage1" / name / "fold0"
+        folder = changed.folder.fold(name, 0)
         return {"member": name, "precision": precision, "batch": batch, **last_breakdown(folder), "said": said}
 
 

@@ -43,7 +43,7 @@ def main() -> None:
     check_trackers(settings)
     config = [str(arguments.config), *(part for pair in arguments.set for part in ("--set", pair))]
     drawn = [*(["--preset", arguments.preset] if arguments.preset else []), *shlex.split(arguments.phantom)]
-    root, output = settings.data.root, settings.run_dir / "predict"
+    root, output = settings.data.root, settings.folder.prediction
     kind = kind_of(settings.data)
     began = time.monotonic()
     for name, command in (

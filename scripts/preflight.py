@@ -30,17 +30,16 @@ def main() -> int:
     from scroll.data.kinds import need_sheets
     from scroll.runtime.files import read_mapping
     from scroll.runtime.output_folder import PREDICTION, check_folder
-    from stage1_3d.train import reference_path
 
     settings = load_settings(arguments.config, arguments.set)
     need_sheets(settings.data)
-    if not reference_path(settings).exists():
+    if not settings.folder.reference.exists():
         raise MissingInputError(
-            f"{reference_path(settings)}: not there; run 'make stage1 CONFIG={arguments.config}' first"
+            f"{settings.folder.reference}: not there; run 'make stage1 CONFIG={arguments.config}' first"
         )
     if arguments.output:
         check_folder(arguments.output, PREDICTION, [settings.run_dir, settings.data.root, arguments.input])
-    reference, refused = read_mapping(reference_path(settings)), 0
+    reference, refused = read_mapping(settings.folder.reference), 0
     for sheet in input_sheets(settings, arguments.input):
         try:
             checked(settings, sheet, reference, arguments.output)

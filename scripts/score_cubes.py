@@ -55,7 +55,7 @@ def score_member(settings: "Settings", name: str, threshold: float, jobs: int = 
 
     if kind_of(settings.data).has_sheets:
         raise InputError(f"data.kind is {settings.data.kind}: only cubes have a surface score; see ensemble/predict.py")
-    cubes, folder = training_cubes(settings.data), settings.run_dir / "stage1" / name / "oof"
+    cubes, folder = training_cubes(settings.data), settings.folder.oof(name)
     score = partial(score_cube, folder, threshold)
     with progress(f"score {name}", len(cubes), "cube") as advance:
         scored = []

@@ -29,7 +29,7 @@ STRIP_ROWS = 256
 
 def predict_out_of_fold(settings: Settings, name: str, fragment: Fragment, folds: Sequence[Fold]) -> None:
     """Predict each row of a training fragment by the fold that held it out, and flatten it, into <member>/oof/<fragment>/."""
-    folder = settings.run_dir / "stage1" / name / "oof" / fragment.id
+    folder = settings.folder.oof(name, fragment.id)
     parts = [(fold.held_out[fragment.id], [fold.number]) for fold in folds if fragment.id in fold.held_out]
     predict_fragment(settings, name, fragment, folder, parts, f"out of fold, {name}, {fragment.id}")
 
@@ -91,7 +91,7 @@ def weights_path(settings: Settings, name: str, fold: int) -> Path:
     Raises:
         MissingInputError: they were not trained to the end.
     """
-    return trained_weights(settings.run_dir / "stage1" / name / f"fold{fold}", _hint(settings))
+    return trained_weights(settings.folder.fold(name, fold), _hint(settings))
 
 
 def _hint(settings: Settings) -> str:

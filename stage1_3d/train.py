@@ -73,11 +73,6 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
         data.predict_out_of_fold(chosen, folds)
 
 
-def reference_path(settings: "Settings") -> Path:
-    """Where it is kept what the training stacks look like."""
-    return settings.run_dir / "stage1" / "preflight.json"
-
-
 def write_reference(settings: "Settings", data: "TrainingData") -> None:
     """Keep what the training stacks look like layer by layer, so that a prediction can tell one that lies otherwise.
 
@@ -93,7 +88,7 @@ def write_reference(settings: "Settings", data: "TrainingData") -> None:
     if not kind_of(settings.data).has_sheets:
         return
     sheets = data.items
-    path, windows = reference_path(settings), settings.preflight.windows
+    path, windows = settings.folder.reference, settings.preflight.windows
     key = key_of([[sheet.key for sheet in sheets], windows])
     if kept_json(path, "looked at").get("key") == key:
         return
@@ -121,7 +116,7 @@ def planned(settings: "Settings", name: str, data: "TrainingData", fold: "Fold")
     member = settings.stage1.members[name]
     return Planned(
         label=f"stage 1, {name}, fold {fold.number}",
-        folder=settings.run_dir / "stage1" / name / f"fold{fold.number}",
+        folder=settings.folder.fold(name, fold.number),
         key=member_key(settings, member, list(data.keys(name).values()), fold),
     )
 

@@ -16,6 +16,7 @@ from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Forward, Prediction, Read, Sweep
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
+from scroll.runtime.run_folder import STAGE2
 from scroll.training.checkpoint import load_weights, trained_weights
 from stage2_2d.ink.stack import Stack
 from stage2_2d.network import about_network, build_network
@@ -23,7 +24,7 @@ from stage2_2d.network import about_network, build_network
 
 def predict_out_of_fold(settings: Settings, fragment: Sheet, stack: Stack, folds: Sequence[Fold]) -> None:
     """Predict each row of a training fragment by the fold that held it out, into stage2/oof/<fragment>/ink.zarr."""
-    folder = settings.run_dir / "stage2" / "oof" / fragment.id
+    folder = settings.folder.oof(STAGE2, fragment.id)
     parts = [(fold.held_out[fragment.id], [fold.number]) for fold in folds if fragment.id in fold.held_out]
     predict_fragment(settings, fragment, stack, folder, parts, f"out of fold, stage 2, {fragment.id}")
 
@@ -144,7 +145,7 @@ def weights_path(settings: Settings, fold: int) -> Path:
     Raises:
         MissingInputError: they were not trained to the end.
     """
-    return trained_weights(settings.run_dir / "stage2" / f"fold{fold}", _hint(settings))
+    return trained_weights(settings.folder.fold(STAGE2, fold), _hint(settings))
 
 
 def _hint(settings: Settings) -> str:

@@ -9,6 +9,7 @@ from scroll.config.reader import save_settings
 from scroll.config.schema import Settings
 from scroll.errors import MissingInputError
 from scroll.runtime.receipt import NAME as RECEIPT
+from scroll.runtime.run_folder import JOINT, STAGE2, RunFolder
 
 BEGUN_WITH = ("pretrained_dir", "pretrained_file")  # options of stage two that name folders of this machine
 WEIGHTS = "weights.safetensors"
@@ -24,24 +25,21 @@ def needed(settings: Settings) -> list[Path]:
         MissingInputError: one of them is not there: the run is not finished.
     """
     files = [path for folder in _trained(settings) for path in (folder / WEIGHTS, folder / RECEIPT)]
-    files.append(Path("ensemble/fit.json"))
+    files.append(RunFolder(Path()).fit)
     for path in files:
         if not (settings.run_dir / path).is_file():
             raise MissingInputError(f"{settings.run_dir / path}: not there; {HINT}")
-    reference = Path("stage1/preflight.json")
-    return [*files, *([reference] if (settings.run_dir / reference).exists() else [])]
+    here, reference = RunFolder(Path()), settings.folder.reference
+    return [*files, *([here.reference] if reference.exists() else [])]
 
 
 def _trained(settings: Settings) -> Iterator[Path]:
     """Folders of the trainings that a prediction asks, relative to the run."""
     members, is_stage2_asked = steps_of(settings.data).asked(settings)
-    for fold in (f"fold{number}" for number in range(settings.folds.count)):
-        for name in members:
-            yield Path("stage1", name, fold)
-        if is_stage2_asked:
-            yield Path("stage2", fold)
-        if settings.joint is not None:
-            yield Path("joint", fold)
+    asked = [*members, *([STAGE2] if is_stage2_asked else []), *([JOINT] if settings.joint is not None else [])]
+    for number in range(settings.folds.count):
+        for name in asked:
+            yield RunFolder(Path()).fold(name, number)
 
 
 def copy_run(settings: Settings, folder: Path) -> int:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from ensemble.blend import blend
 from ensemble.surface.lift_sheets import PresentSheet, as_mended, as_traced, lifted
-from scroll.data.cubes import Cube, oof_sheets
+from scroll.data.cubes import Cube
 from scroll.errors import InputError
 from scroll.inference.current_weights import check_weights
 from scroll.inference.prediction_store import open_map
 from scroll.runtime.receipt import read_receipt
+from scroll.runtime.run_folder import RunFolder
 from scroll.volumes import open_volume
 from stage2_2d.surface.stack import traced_sheets
 
@@ -36,7 +37,7 @@ class Predicted:
 
     def sheets(self, cube_id: str) -> Path:
         """Folder with sheet-001 and so on."""
-        return (self.output / "sheets" if self.output else oof_sheets(self.run_dir)) / cube_id
+        return (self.output / "sheets" if self.output else RunFolder(self.run_dir).sheets) / cube_id
 
     def stage2(self, cube_id: str) -> Path:
         """Folder with stage two's heads of every sheet."""

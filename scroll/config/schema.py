@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from scroll.config.training import AugmentSettings, Frozen, LossSettings, TrainingSettings
 from scroll.config.yaml_text import with_numbers
 from scroll.runtime.names import Name, all_different, told_apart
+from scroll.runtime.run_folder import RunFolder
 
 MOST_SEED = 2**32 - 1
 
@@ -341,3 +342,8 @@ class Settings(Frozen):
         (),
         description="where curves go besides history.jsonl and TensorBoard; offline unless their own variables say so",
     )
+
+    @property
+    def folder(self) -> RunFolder:
+        """The places of the run."""
+        return RunFolder(self.run_dir)

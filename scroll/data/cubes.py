@@ -186,11 +186,6 @@ def training_cubes(data: DataSettings) -> list[Cube]:
     return find_cubes(data.root, data, data.train)
 
 
-def oof_sheets(run_dir: Path) -> Path:
-    """Where a run keeps the sheets that were traced in its training cubes, <cube>/sheet-001 and so on."""
-    return run_dir / "sheets" / "oof"
-
-
 def _read_list(path: Path) -> dict[str, str]:
     """Scroll by id of a train.csv or test.csv."""
     if not refuse_dead_link(path).is_file():

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from scroll.data.cubes import Cube, oof_sheets, prepare, training_cubes
+from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import Fold, fold_numbers
 from stage1_3d.cubes.dataset import CubePatches
 from stage1_3d.cubes.predict import predict_cubes
@@ -42,7 +42,6 @@ class CubeData:
         for name in names:
             for fold in folds:
                 held_out = [cube for cube in self.items if cube.id in fold.held_out]
-                output = self.settings.run_dir / "stage1" / name / "oof"
-                predict_cubes(self.settings, name, held_out, [fold.number], output)
-        folders = {name: self.settings.run_dir / "stage1" / name / "oof" for name in names}
-        flatten_cubes(self.settings, self.items, folders, oof_sheets(self.settings.run_dir))
+                predict_cubes(self.settings, name, held_out, [fold.number], self.settings.folder.oof(name))
+        folders = {name: self.settings.folder.oof(name) for name in names}
+        flatten_cubes(self.settings, self.items, folders, self.settings.folder.sheets)

@@ -49,4 +49,4 @@ class FragmentData:
             for fragment in self._fragments[name]:
                 predict_out_of_fold(self.settings, name, fragment, folds)
         for fragment in self.items:
-            flatten_ct(self.settings, fragment, self.settings.run_dir / "stage1" / "ct" / "oof" / fragment.id)
+            flatten_ct(self.settings, fragment, self.settings.folder.oof("ct", fragment.id))

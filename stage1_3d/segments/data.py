@@ -56,10 +56,7 @@ class SegmentData:
             parts = {name: predict_volume_out_of_fold(self.settings, name, volume, folds) for name in names}
             for segment in volume.segments:
                 own = {name: parts[name][segment.id] for name in names}
-                folders = {
-                    name: self.settings.run_dir / "stage1" / name / "oof" / segment.id
-                    for name in self.settings.stage1.sources
-                }
+                folders = {name: self.settings.folder.oof(name, segment.id) for name in self.settings.stage1.sources}
                 flatten_segment(self.settings, volume, segment, own, folders)
 
 

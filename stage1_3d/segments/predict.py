@@ -37,7 +37,7 @@ def predict_volume_out_of_fold(
     for fold in folds:
         rows = {s.id: fold.held_out[s.id] for s in traced.segments if s.id in fold.held_out}
         if rows:
-            folder = settings.run_dir / "stage1" / name / "oof" / "volumes" / f"{traced.name}-fold{fold.number}"
+            folder = settings.folder.volume_oof(name, traced.name, fold.number)
             predict_volume(settings, name, traced, rows, [fold.number], folder)
             for segment_id, span in rows.items():
                 parts[segment_id].append(SegmentRows(span, folder))

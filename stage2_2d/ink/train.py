@@ -12,6 +12,7 @@ from scroll.data.folds import Fold, make_folds
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.inference.fold_ensemble import is_main_process
 from scroll.runtime.receipt import key_of
+from scroll.runtime.run_folder import STAGE2
 from scroll.training.loop import LossOf, Task, fit
 from scroll.training.losses import loss_terms
 from stage2_2d.ink.dataset import StackPatches
@@ -51,7 +52,7 @@ def train_fold(settings: Settings, fragments: Sequence[Sheet], stacks: list[Stac
     made_from = {fragment.id: [fragment.key, stack.key] for fragment, stack in zip(fragments, stacks, strict=True)}
     task = Task(
         label=f"stage 2, fold {fold.number}",
-        folder=settings.run_dir / "stage2" / f"fold{fold.number}",
+        folder=settings.folder.fold(STAGE2, fold.number),
         key=key_of([seed, deciding, made_from, fold.held_out, fold.closed]),
         seed=seed,
         model=build_network(stage2, channels),
@@ -86,7 +87,7 @@ def loss_of(stage2: Stage2Settings) -> LossOf:
 
 def oof_folders(settings: Settings, fragment_id: str) -> dict[str, Path]:
     """Where stage one left each source's out-of-fold prediction of a fragment."""
-    return {name: settings.run_dir / "stage1" / name / "oof" / fragment_id for name in settings.stage1.sources}
+    return {name: settings.folder.oof(name, fragment_id) for name in settings.stage1.sources}
 
 
 def _hint(settings: Settings) -> str:

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from scroll.config.reader import save_run_settings
 from scroll.config.schema import Settings, Stage2Settings
-from scroll.data.cubes import Cube, oof_sheets, prepare, training_cubes
+from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import Fold, make_folds
 from scroll.inference.fold_ensemble import is_main_process
 from scroll.runtime.receipt import key_of, read_receipt
+from scroll.runtime.run_folder import STAGE2
 from scroll.training.loop import LossOf, Task, fit
 from scroll.training.losses import loss_terms
 from scroll.volumes import open_volume
@@ -43,15 +44,14 @@ def train(settings: Settings) -> None:
         return
     for fold in folds:
         held_out = [cube for cube in cubes if cube.id in fold.held_out]
-        output = settings.run_dir / "stage2" / "oof"
-        predict_sheets(settings, held_out, [fold.number], oof_sheets(settings.run_dir), output)
+        predict_sheets(settings, held_out, [fold.number], settings.folder.sheets, settings.folder.oof(STAGE2))
 
 
 def taught_sheets(settings: Settings, cube: Cube) -> Taught:
     """The sheets traced in a training cube's out-of-fold predictions, with what its label says on them."""
     hint = _hint(settings)
     label = open_volume(str(cube.label_path))[...]
-    sheets = traced_sheets(oof_sheets(settings.run_dir) / cube.id, cube, hint)
+    sheets = traced_sheets(settings.folder.sheets / cube.id, cube, hint)
     return [(sheet, truth_on(sheet.surface, label)) for sheet in sheets]
 
 
@@ -61,11 +61,11 @@ def train_fold(settings: Settings, cubes: Sequence[Cube], taught: Taught, fold: 
     seed = settings.seed * 1000 + stage2.seed * 100 + fold.number + 50
     torch.manual_seed(seed)
     deciding = stage2.model_dump(mode="json", exclude={"training", "window"}) | {"training": stage2.training.deciding()}
-    folder = oof_sheets(settings.run_dir)
+    folder = settings.folder.sheets
     made_from = {cube.id: [cube.key, read_receipt(folder / cube.id, _hint(settings))["key"]] for cube in cubes}
     task = Task(
         label=f"stage 2, fold {fold.number}",
-        folder=settings.run_dir / "stage2" / f"fold{fold.number}",
+        folder=settings.folder.fold(STAGE2, fold.number),
         key=key_of([seed, deciding, made_from, fold.held_out, fold.closed]),
         seed=seed,
         model=network_for(settings),

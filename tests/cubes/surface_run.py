@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from ensemble.surface.fit import calibrate_cubes
 from scroll.config.reader import merged, save_run_settings
 from scroll.config.schema import Settings
-from scroll.data.cubes import oof_sheets, prepare, training_cubes
+from scroll.data.cubes import prepare, training_cubes
 from scroll.runtime.manifest import begin, seal
 from scroll.volumes import open_volume
 from scroll.volumes.ome_zarr import open_array
@@ -81,8 +81,8 @@ def trained(config: Path) -> Settings:
             begin(path)
             open_array(path, mode="r+")[:] = np.clip(1.6 * blurred, 0, 1)
             seal(path)  # or it would be damage
-        (oof_sheets(loaded.run_dir) / cube.id / "receipt.json").unlink()
+        (loaded.folder.sheets / cube.id / "receipt.json").unlink()
     folders = {name: loaded.run_dir / "stage1" / name / "oof" for name in loaded.stage1.members}
-    flatten_cubes(loaded, prepare(training_cubes(loaded.data)), folders, oof_sheets(loaded.run_dir))
+    flatten_cubes(loaded, prepare(training_cubes(loaded.data)), folders, loaded.folder.sheets)
     train_stage2(loaded)
     return loaded

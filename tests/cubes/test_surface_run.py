@@ -20,7 +20,7 @@ from ensemble.surface.predict import CubeRun, predict_test_cubes
 from ensemble.surface.predictors import CHAIN, ENSEMBLE, SHEETS, STAGE2
 from ensemble.surface.score import score_cubes
 from scroll.config.schema import Settings
-from scroll.data.cubes import find_cubes, oof_sheets, prepare, training_cubes
+from scroll.data.cubes import find_cubes, prepare, training_cubes
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.files import read_json, write_json
 from scroll.runtime.receipt import read_receipt
@@ -52,7 +52,7 @@ def fit(settings: Settings) -> dict:
 def test_every_sheet_is_a_tifxyz_with_a_stack_of_every_member_and_the_ct(settings):
     found = 0
     for cube in training_cubes(settings.data):
-        folder = oof_sheets(settings.run_dir) / cube.id
+        folder = settings.folder.sheets / cube.id
         receipt = read_receipt(folder, "")
         assert receipt["sources"] == [*settings.stage1.members, "ct"]
         for sheet in sorted(folder.glob("sheet-*")):
