@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from scroll.config.schema import MemberSettings, Settings
     from scroll.data.folds import Fold
     from scroll.training.loop import LossOf, Task
+    from scroll.training.losses import Terms
     from scroll.training.successor import Planned
     from stage1_3d.kinds import TrainingData
 
@@ -157,19 +158,20 @@ def member_task(settings: "Settings", name: str, data: "TrainingData", fold: "Fo
     )
 
 
-def loss_of(member: "MemberSettings") -> "LossOf":
+def loss_of(member: "MemberSettings", of_shape: "Terms | None" = None) -> "LossOf":
     """The loss of a member: on depth-pooled logits (B, Y, X), or voxel by voxel on (B, Z, Y, X).
 
     A network that is supervised deeply gives in training a list of logits (B, 1, Z, Y, X), finest first; each is pooled alike.
+    `of_shape`: other terms than the usual ones that look at shape.
     """
-    from scroll.training.losses import loss_of_heads, pool_depth
+    from scroll.training.losses import OF_SHAPE, loss_of_heads, pool_depth
 
     def loss(model: "nn.Module", batch: "dict[str, Tensor]") -> "Tensor":
         output = model(batch["ct"])
         heads = [logits.squeeze(1) for logits in (output if isinstance(output, list) else [output])]  # (B, Z, Y, X)
         if member.supervision == "depth_pool":
             heads = [pool_depth(logits.float(), member.pool) for logits in heads]  # (B, Y, X)
-        return loss_of_heads(heads, batch, member.loss)
+        return loss_of_heads(heads, batch, member.loss, of_shape or OF_SHAPE)
 
     return loss
 

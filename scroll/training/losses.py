@@ -34,17 +34,19 @@ def loss_terms(logits: Tensor, batch: Mapping[str, Tensor], settings: LossSettin
     return loss_of_heads([logits], batch, settings)
 
 
-def loss_of_heads(heads: Sequence[Tensor], batch: Mapping[str, Tensor], settings: LossSettings) -> Tensor:
+def loss_of_heads(
+    heads: Sequence[Tensor], batch: Mapping[str, Tensor], settings: LossSettings, of_shape: Terms = OF_SHAPE
+) -> Tensor:
     """The loss of a network with several outputs, finest first, each as the logits of `loss_terms`.
 
     BCE, Dice and F-beta are means over the heads with weights 1, 1/2, 1/4, ..., normalised to one. The terms that look at
-    shape see the finest head alone, with their whole share: they cost the most, and a coarse head has no fine shape.
+    shape (`of_shape`) see the finest head alone, with their whole share: they cost the most, and a coarse head has no fine shape.
 
     Source: Lee et al. 2015, "Deeply-supervised nets"; the weights are those of nnU-Net (Isensee et al. 2021).
     """
     views = [seen(logits, batch, settings.label_smoothing) for logits in heads]
     weights = [0.5**i for i in range(len(views))]
-    values = _weighed(OF_SHAPE, views[0], settings, 1.0)
+    values = _weighed(of_shape, views[0], settings, 1.0)
     for weight, view in zip(weights, views, strict=True):
         of_head = _weighed(OF_VOXELS, view, settings, weight / sum(weights))
         # processes that train together wait for the gradient of every weight, also of a head that nothing asks for

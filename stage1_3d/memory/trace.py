@@ -1,17 +1,18 @@
 """What a training pass of a member keeps in memory and computes, seen without running it: on fake tensors, which have no values."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from scroll.config.schema import MemberSettings
 from scroll.planning.cuda_autocast import cuda_rules
 from scroll.planning.footprint import Footprint, Work, footprint
 from scroll.planning.live_memory import LiveMemory
+from scroll.training.losses import OF_SHAPE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,9 +69,9 @@ def counted_pass(network: "nn.Module", member: MemberSettings, batch: dict[str, 
             parameter.grad = torch.zeros_like(parameter)
             live.count([parameter.grad], "gradients")
     hooks = [p.register_post_accumulate_grad_hook(lambda p: live.count([p.grad], "gradients")) for p in learning]
-    with live, _every_mistake_critical(), cuda_rules() if is_mixed else nullcontext():
+    with live, cuda_rules() if is_mixed else nullcontext():
         with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):  # fp16 takes as much
-            loss = loss_of(member)(network, batch)
+            loss = loss_of(member, OF_SHAPE | {"topology": _every_mistake_critical})(network, batch)
         live.end_forward()
         loss.backward()
     for hook in hooks:
@@ -92,22 +93,9 @@ def drawn_batch(member: MemberSettings, size: int) -> dict[str, Tensor]:
     return batch
 
 
-@contextmanager
-def _every_mistake_critical() -> Iterator[None]:
+def _every_mistake_critical(voxels: "Voxels") -> Tensor:
     """The topology term without its look at the values, which fake tensors have not: it keeps as much whatever is critical."""
-    from torch.nn import functional
-
-    from scroll.training import losses
-
-    def everywhere(voxels: "Voxels") -> Tensor:
-        critical = torch.ones_like(voxels.logits, dtype=torch.bool)
-        weight = critical.float()
-        summed = functional.binary_cross_entropy_with_logits(voxels.logits, voxels.target, weight, reduction="sum")
-        return summed / voxels.known_count
-
-    true = losses.OF_SHAPE["topology"]
-    losses.OF_SHAPE["topology"] = everywhere
-    try:
-        yield
-    finally:
-        losses.OF_SHAPE["topology"] = true
+    critical = torch.ones_like(voxels.logits, dtype=torch.bool)
+    weight = critical.float()
+    summed = functional.binary_cross_entropy_with_logits(voxels.logits, voxels.target, weight, reduction="sum")
+    return summed / voxels.known_count
