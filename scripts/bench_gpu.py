@@ -53,14 +53,17 @@ def main() -> None:
 
 def bench(arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     """A row for every member and precision."""
-    from scripts.demo import PHANTOM, run_step
+    from ensemble.commands.demo import PHANTOM, run_step
     from stage1_3d.network import load_checked_settings
 
     own = [f"data.root={folder / 'data'}", f"data.cache_dir={folder / 'cache'}"]
     settings = load_checked_settings(arguments.config, [*arguments.set, *own])
     if settings.data.kind == "segments":  # the phantom's volumes are too small for bands of rows with a buffer between
         settings = load_checked_settings(arguments.config, [*arguments.set, *own, "folds.by=volume", "folds.count=2"])
-    run_step("phantom", ["scripts/make_phantom.py", *PHANTOM[settings.data.kind], "--out", str(folder / "data")])
+    run_step(
+        "phantom",
+        ["-m", "ensemble.commands", "make-phantom", *PHANTOM[settings.data.kind], "--out", str(folder / "data")],
+    )
     rows = []
     for precision in arguments.precision:
         for name in arguments.member or settings.stage1.members:

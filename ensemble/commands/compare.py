@@ -16,10 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
 from scroll.runtime.command_numbers import whole
 
 if TYPE_CHECKING:
@@ -266,7 +262,3 @@ def _is_written_since(folder: Path, when_ns: int) -> bool:
 def _cpu_s() -> float:
     """CPU seconds of this process and of the children that have ended."""
     return sum(os.times()[:4])
-
-
-if __name__ == "__main__":
-    run_door(main)

@@ -11,14 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
 from scroll.errors import InputError
 from scroll.runtime.children import command_environment
-from scroll.runtime.command_line import STOPPED, TERMINATED, run_door
+from scroll.runtime.command_line import STOPPED, TERMINATED
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:
@@ -46,12 +43,12 @@ def main() -> None:
     test, submission = ("", "submission.zip") if settings.data.kind == "cubes" else ("test", "submission.csv")
     began = time.monotonic()
     for name, command in (
-        ("phantom", ["scripts/make_phantom.py", *PHANTOM[settings.data.kind], "--out", str(root), *drawn]),
+        ("phantom", ["-m", "ensemble.commands", "make-phantom", *PHANTOM[settings.data.kind], "--out", str(root), *drawn]),
         ("stage one", ["-m", "stage1_3d.train", *config]),
         ("stage two", ["-m", "stage2_2d.train", *config]),
         *([("joint fine-tuning", ["-m", "ensemble.end_to_end.train", *config])] if settings.joint is not None else []),
         ("ensemble", ["-m", "ensemble.calibrate", *config]),
-        ("prediction", ["ensemble/predict.py", *config, "--input", str(root / test), "--output", str(output),
+        ("prediction", ["-m", "ensemble.predict", *config, "--input", str(root / test), "--output", str(output),
                         "--submission", str(settings.run_dir / submission), "--truth", str(root / "heldout")]),
     ):  # fmt: skip
         run_step(name, command)
@@ -73,12 +70,11 @@ def run_step(name: str, command: list[str]) -> None:
     """
     print(f"\n== {name}: python {' '.join(command)}", flush=True)
     began = time.monotonic()
-    program = [str(ROOT / command[0]) if command[0].endswith(".py") else command[0], *command[1:]]
     paths = os.pathsep.join(
         [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     )  # a bare clone, from any directory
     status = subprocess.run(
-        [sys.executable, *program], env={**command_environment(), "PYTHONPATH": paths}, check=False
+        [sys.executable, *command], env={**command_environment(), "PYTHONPATH": paths}, check=False
     ).returncode
     if status in (STOPPED, TERMINATED) or status < 0:
         raise KeyboardInterrupt
@@ -87,7 +83,3 @@ def run_step(name: str, command: list[str]) -> None:
             f"step '{name}' failed with exit code {status}; its message is above; mend that and run the same command again"
         )
     print(f"== {name}: {time.monotonic() - began:.0f} s", flush=True)
-
-
-if __name__ == "__main__":
-    run_door(main)

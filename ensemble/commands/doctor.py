@@ -8,17 +8,12 @@ Exit code 0: nothing found; 2: at least one problem.
 import argparse
 import math
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
 from scroll.errors import InputError
-from scroll.runtime.command_line import run_door
 
 if TYPE_CHECKING:
     from scroll.config.schema import Settings
@@ -85,7 +80,7 @@ def _examine_data(settings: "Settings") -> Iterator[str]:
     is_sound = True
     try:
         if settings.data.kind == "cubes":
-            from scripts import doctor_cubes
+            from ensemble.commands import doctor_cubes
             from scroll.data.cubes import training_cubes
 
             sheets: list[Any] = training_cubes(settings.data)
@@ -95,7 +90,7 @@ def _examine_data(settings: "Settings") -> Iterator[str]:
                 doctor_cubes.check_folds,
             )
         elif settings.data.kind == "segments":
-            from scripts import doctor_segments
+            from ensemble.commands import doctor_segments
             from scroll.data.segments import find_segments
 
             sheets = find_segments(settings.data.root / "train", settings.data, settings.data.train)
@@ -122,7 +117,7 @@ def _examine_data(settings: "Settings") -> Iterator[str]:
     if settings.data.kind == "fragments":
         yield from _asked("disk", lambda: _check_disk(settings, sheets))
     elif settings.data.kind == "cubes":
-        from scripts.doctor_cubes import check_disk
+        from ensemble.commands.doctor_cubes import check_disk
 
         yield from _asked("disk", lambda: check_disk(settings, sheets))
 
@@ -203,7 +198,3 @@ def _check_disk(settings: "Settings", fragments: "list[Fragment]") -> None:
                 f"{folder}: {needed_gib:.1f} GiB will be needed there, {free_gib:.1f} GiB are free; "
                 "free some or point the setting elsewhere"
             )
-
-
-if __name__ == "__main__":
-    run_door(main)

@@ -7,15 +7,10 @@ With --predict a trained run looks at the scroll in the same pass, tile by tile,
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
 from scroll.errors import InputError
-from scroll.runtime.command_line import run_door
 from scroll.runtime.command_numbers import number, whole
 
 if TYPE_CHECKING:
@@ -218,7 +213,3 @@ def opened_sources(arguments: argparse.Namespace) -> "tuple[Volume, dict[str, So
                 )
             sources[name] = Source(prob, place)
     return ct, sources
-
-
-if __name__ == "__main__":
-    run_door(main)

@@ -6,15 +6,9 @@ Nothing touches the network unless --download says so. docs/kaggle.md tells how 
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
-
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PYTHON = "3.12"  # of the notebooks
 
 
@@ -59,7 +53,3 @@ def main() -> None:
         stock=read_freeze(arguments.stock) if arguments.stock else None,
     )
     print(*make_bundle(settings, ROOT, arguments.output or arguments.run / "kaggle", wishes), sep="\n")
-
-
-if __name__ == "__main__":
-    run_door(main)

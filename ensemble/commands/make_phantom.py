@@ -5,11 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
 from scroll.phantom.settings import PRESETS
-from scroll.runtime.command_line import run_door
 from scroll.runtime.command_numbers import number, whole
 
 
@@ -113,7 +109,3 @@ def draw_scrolls(arguments: argparse.Namespace) -> None:
 
     settings = scroll_settings(arguments.preset, arguments.size, arguments.letter_height_px)
     make_scrolls(arguments.out, settings, arguments.seed, arguments.train, arguments.test, jobs=arguments.jobs)
-
-
-if __name__ == "__main__":
-    run_door(main)

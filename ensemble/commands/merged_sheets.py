@@ -7,14 +7,9 @@ and judges on the part where they touch. They are drawn from the held-out phanto
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
 from scroll.runtime.command_numbers import number, whole
 
 if TYPE_CHECKING:
@@ -121,7 +116,3 @@ def sheets_of(cube_run: "CubeRun", cube: "Cube", is_mended: bool, is_guessed_too
     if is_guessed_too:
         sheets = [as_traced(sheet, True) for sheet in traced_sheets(cube_run.where.sheets(cube.id), cube, HINT)]
     return numbered(sheets, cube.shape, lift.thickness_vox, lift.offset_vox)
-
-
-if __name__ == "__main__":
-    run_door(main)

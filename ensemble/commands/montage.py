@@ -6,13 +6,8 @@ Labels are taken from --truth, or from the folder heldout of a phantom; without 
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
 from scroll.runtime.command_numbers import whole
 
 
@@ -47,7 +42,3 @@ def main() -> None:
     truth = arguments.truth or labels_beside(settings, names)
     montage = montage_of(settings, predicted, names, truth)
     print(f"montage: {save_montage(out, montage)}")
-
-
-if __name__ == "__main__":
-    run_door(main)

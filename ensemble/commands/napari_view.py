@@ -5,14 +5,9 @@ python scripts/napari_view.py volume.zarr runs/demo/predict/a/unet3d/prob.zarr -
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
 from scroll.viewing.arguments import add_volumes
 
 if TYPE_CHECKING:
@@ -66,7 +61,3 @@ def _save(screenshot: "NDArray[np.uint8]", path: Path) -> None:
         about.add_text(name, text)
     with written_aside(path) as aside:
         Image.fromarray(screenshot).save(aside, format="PNG", pnginfo=about)
-
-
-if __name__ == "__main__":
-    run_door(main)

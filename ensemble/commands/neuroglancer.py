@@ -8,13 +8,7 @@ go from this machine to your browser and nowhere else.
 
 import argparse
 import json
-import sys
-from pathlib import Path
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
 from scroll.viewing.arguments import add_volumes
 
 PORT = 9600
@@ -45,7 +39,3 @@ def main() -> None:
     print(f"serving {len(shown)} volumes at {server.address} until Ctrl-C", flush=True)
     with server:
         server.serve_forever()
-
-
-if __name__ == "__main__":
-    run_door(main)

@@ -12,11 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
 from scroll.errors import InputError
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import as_typed
 from scroll.runtime.command_numbers import number, whole
 
 if TYPE_CHECKING:
@@ -69,7 +66,7 @@ def judge(settings: "Settings", arguments: argparse.Namespace, planting: "Planti
     """Judge every fragment, print what stands out, and renew the report where there is one."""
     from ensemble.controls.study import study
 
-    command = shlex.join(["python", *sys.argv])
+    command = shlex.join(as_typed(sys.argv))
     print_found(study(settings, arguments.input, arguments.output, arguments.copies, planting, command))
     print(f"placebo: {arguments.output / 'placebo.json'}")
     if (arguments.output / "score.json").exists():
@@ -101,7 +98,3 @@ def print_found(content: dict[str, Any]) -> None:
             if table["title"] == "Planted letters":
                 print(table["note"].split(". ")[0] + ".")
     print()
-
-
-if __name__ == "__main__":
-    run_door(main)

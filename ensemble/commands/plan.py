@@ -7,15 +7,10 @@ Without --gpu: cards of 16, 24 and 80 GB (T4, RTX 4090, A100), a plan for each. 
 """
 
 import argparse
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
 from scroll.runtime.command_numbers import number
 
 if TYPE_CHECKING:
@@ -50,7 +45,7 @@ def main() -> None:
     from scroll.runtime.files import write_text
 
     if arguments.document:
-        from scripts.plan_document import document
+        from ensemble.commands.plan_document import document
 
         write_text(DOCUMENT, document())
         print(f"document: {DOCUMENT}")
@@ -201,7 +196,3 @@ def prediction_lines(
         except InputError as error:
             lines.append(f"    {error}")
     return lines
-
-
-if __name__ == "__main__":
-    run_door(main)

@@ -9,15 +9,9 @@ Exit code 3 where shards failed: they are named, the rest is done, and the same 
 
 import argparse
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
 
 if TYPE_CHECKING:
     from ensemble.whole_scroll.plan import Wish
@@ -235,7 +229,3 @@ def engine_of(arguments: argparse.Namespace, parts: int) -> "Engine":
         devices = (devices[int(beside) % len(devices)],)
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[0]
     return LocalEngine(arguments.workers or max(1, len(devices)), devices)
-
-
-if __name__ == "__main__":
-    run_door(main)

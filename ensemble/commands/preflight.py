@@ -6,14 +6,9 @@ Looks only; `ensemble/predict.py` does the same before it predicts, and corrects
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
 from scroll.errors import InputError, MissingInputError
-from scroll.runtime.command_line import run_door
 
 
 def main() -> int:
@@ -48,7 +43,3 @@ def main() -> int:
             print(f"preflight {sheet.id}: refused: {error}")
             refused += 1
     return 2 if refused else 0
-
-
-if __name__ == "__main__":
-    run_door(main)

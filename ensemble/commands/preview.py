@@ -6,17 +6,12 @@ Without --member: the first member, and stage two (in <out>_stage2.png) where st
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import numpy as np
 
 from scroll.errors import InputError
-from scroll.runtime.command_line import run_door
 from scroll.runtime.command_numbers import whole
 
 if TYPE_CHECKING:
@@ -181,7 +176,3 @@ def looks(patches: Patches, n: int, augment: "AugmentSettings", setting: str) ->
 def _title(setting: str, value: Any) -> str:
     how = f"chance {value:g}" if setting in CHANCES else STRENGTHS.get(setting, "").format(value)
     return f"{setting}\n{how}" if how else setting
-
-
-if __name__ == "__main__":
-    run_door(main)

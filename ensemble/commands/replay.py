@@ -4,15 +4,10 @@ python scripts/replay.py runs/demo/stage1/unet3d/oof/1 [--rows 128] [--first 640
 """
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
 from scroll.runtime.command_numbers import whole
 
 if TYPE_CHECKING:
@@ -232,7 +227,3 @@ def _changed(then: dict[str, Any], now: dict[str, Any]) -> str:
     pairs |= {"code": (then.get("code", {}).get("commit"), now["code"].get("commit"))}
     pairs |= {name: (then.get("packages", {}).get(name), number) for name, number in now["packages"].items()}
     return ", ".join(f"{name} {old or 'unknown'} -> {new}" for name, (old, new) in pairs.items() if old != new and new)
-
-
-if __name__ == "__main__":
-    run_door(main)

@@ -1,23 +1,18 @@
 """The leaderboard's score of surface predictions: `python scripts/score.py PRED GT`; --atlas says what to mend first."""
 
-import sys
-from pathlib import Path
-
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
 import argparse
+import sys
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.bounded import MOST_UNKNOWN_BYTES, most_tiff_bytes, read_entry
-from scroll.runtime.command_line import run_door
 from scroll.runtime.output_folder import SCORES, check_file
 from scroll.runtime.processes import single_threaded_processes, usable_cores
 from scroll.runtime.reading import reading
@@ -264,7 +259,3 @@ def _write(path: Path, scored: Sequence[Scored]) -> None:
             row["atlas"] = [entry.as_row() for entry in one.atlas]
         volumes.append(row)
     write_json(path, {"mean": mean_score([one.score for one in scored]), "volumes": volumes})
-
-
-if __name__ == "__main__":
-    run_door(main)

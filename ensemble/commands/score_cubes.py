@@ -6,20 +6,15 @@ The threshold is given, not fitted: fitted on the same cubes it would flatter.
 """
 
 import argparse
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
 from scroll.runtime.command_numbers import number, whole
 from scroll.runtime.processes import in_order, usable_cores
 
 if TYPE_CHECKING:
-    from scripts.score import Scored
+    from ensemble.commands.score import Scored
     from scroll.config.schema import Settings
     from scroll.data.cubes import Cube
 
@@ -32,7 +27,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=whole(1, 4096), default=usable_cores(), help="cubes at a time (%(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
-    from scripts.score import table
+    from ensemble.commands.score import table
     from scroll.config.reader import load_settings
 
     settings = load_settings(arguments.config, arguments.set)
@@ -66,7 +61,7 @@ def score_member(settings: "Settings", name: str, threshold: float, jobs: int = 
 
 def score_cube(folder: Path, threshold: float, cube: "Cube") -> "Scored":
     """The score of <folder>/<cube>/prob.zarr where it is at least `threshold`."""
-    from scripts.score import Scored
+    from ensemble.commands.score import Scored
     from scroll.errors import InputError
     from scroll.inference.current_weights import check_weights
     from scroll.inference.prediction_store import open_map
@@ -81,7 +76,3 @@ def score_cube(folder: Path, threshold: float, cube: "Cube") -> "Scored":
     check_weights(folder / cube.id, receipt, hint)
     prob = open_map(folder / cube.id / "prob.zarr", hint)[:]
     return Scored(cube.id, leaderboard_score(prob >= threshold, open_volume(str(cube.label_path))[...]), None)
-
-
-if __name__ == "__main__":
-    run_door(main)

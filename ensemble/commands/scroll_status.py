@@ -8,14 +8,8 @@ noted when it was written; what is damaged is listed and struck out of the ledge
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
 
 if TYPE_CHECKING:
     from scroll.shards.ledger import Ledger
@@ -81,7 +75,3 @@ def look_through(ledger: "Ledger", output: "ShardOutput", levels: int, is_verifi
     if len(damaged) > SHOWN:
         print(f"  and {len(damaged) - SHOWN} more")
     return len(damaged)
-
-
-if __name__ == "__main__":
-    run_door(main)

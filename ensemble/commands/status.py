@@ -11,13 +11,7 @@ Exit code 0: nothing is damaged; 1: something is.
 """
 
 import argparse
-import sys
 from pathlib import Path
-
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
 
 
 def main() -> int:
@@ -67,7 +61,3 @@ def verified(folder: Path) -> int:
     old = f"; {unknown} were made before checksums were kept, and cannot be verified" if unknown else ""
     print(f"{folder}: {damaged} damaged, {sound} as written{old}")
     return damaged
-
-
-if __name__ == "__main__":
-    run_door(main)

@@ -8,15 +8,10 @@ data that training needs is made where it is not there yet. To begin from a plan
 """
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
 from scroll.runtime.command_numbers import number
 from scroll.runtime.processes import usable_cores
 
@@ -151,7 +146,3 @@ def _only(settings: "Settings", name: str, scratch: Path) -> "Settings":
     members = {name: member.model_copy(update={"training": training})}
     stage1 = settings.stage1.model_copy(update={"members": members})
     return settings.model_copy(update={"run_dir": scratch / "run", "stage1": stage1, "trackers": ()})
-
-
-if __name__ == "__main__":
-    run_door(main)

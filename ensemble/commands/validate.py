@@ -7,14 +7,8 @@ Exit code 0: valid; 2: at least one fault. A line that begins with "warning:" is
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from scroll.runtime.command_line import run_door
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +35,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(f"{options.submission}: valid, {masks} mask{'' if masks == 1 else 's'}")
     return 0
-
-
-if __name__ == "__main__":
-    run_door(main)

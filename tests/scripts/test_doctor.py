@@ -10,7 +10,7 @@ import tifffile
 import yaml
 from PIL import Image
 
-from scripts import doctor
+from ensemble.commands import doctor
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHAPE = (9, 96, 80)

@@ -12,8 +12,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from scripts import score
-from scripts.doctor_cubes import check_cube
+from ensemble.commands import score
+from ensemble.commands.doctor_cubes import check_cube
 from scroll.config.schema import DataSettings
 from scroll.data.cubes import Cube, tiff_named
 from scroll.errors import InputError
