@@ -22,7 +22,7 @@ no() { echo "error: $*" >&2; exit 1; }
 ask() { "$1" -c "$about" 2>/dev/null </dev/null; }
 
 suits() {
-    minor=${1#3.} minor=${minor%%[!0-9]*}
+    minor=${1#3.}; minor=${minor%%[!0-9]*}
     case $1 in 3.[0-9]*) [ "$minor" -ge "$least" ] && [ "$minor" -lt "$past" ] ;; *) false ;; esac
 }
 
@@ -37,7 +37,7 @@ search() {  # python, said: the first that suits and is whole, else the first th
     for name in $(names); do
         rest=$PATH:
         while [ -n "$rest" ]; do
-            candidate=${rest%%:*}/$name rest=${rest#*:}
+            candidate=${rest%%:*}/$name; rest=${rest#*:}
             [ -x "$candidate" ] && answer=$(ask "$candidate") && suits "$answer" || continue
             [ -n "$python" ] || python=$candidate said=$answer
             case $answer in *whole) python=$candidate said=$answer; return ;; esac
