@@ -7,7 +7,7 @@ GPU ?=
 INPUT ?= data/demo/test
 RUN ?= runs/demo
 BIN := .venv/bin
-STALE := $(shell sh scripts/environment.sh stale $(PYTHON))
+STALE := $(shell sh scripts/environment.sh stale '$(PYTHON)')
 TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 OF_BUNDLE := $(if $(OUT),--output $(OUT)) $(if $(OWNER),--owner $(OWNER)) $(if $(SLUG),--slug $(SLUG)) $(if $(DOWNLOAD),--download $(DOWNLOAD)) $(if $(WHEELS),--wheels $(WHEELS))
 OPTIONS := $(strip $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair)))
@@ -19,7 +19,7 @@ help:  ## this list
 	@echo "  CONFIG=configs/demo.yaml chooses the configuration, SET='a.b=c d=e' overrides settings, PYTHON=python3.12 the interpreter (else one is found)"
 
 .venv/installed: pyproject.toml constraints.txt $(STALE)
-	@sh scripts/environment.sh make $(PYTHON)
+	@sh scripts/environment.sh make '$(PYTHON)'
 	$(BIN)/pip install --quiet -c constraints.txt -e .
 	@touch $@
 

@@ -48,6 +48,12 @@ def test_help_comes_in_under_a_second_and_loads_nothing_heavy(name: str) -> None
     raise AssertionError(f"{name} --help took {quickest:.2f} s at its quickest")
 
 
+def test_every_command_of_the_package_is_also_a_script_of_the_clone() -> None:
+    modules = {module for commands in COMMANDS.values() for module, _ in commands.values()}
+    links = {f"ensemble.commands.{link.stem}" for link in (REPOSITORY / "scripts").iterdir() if link.is_symlink()}
+    assert links == {module for module in modules if module.startswith("ensemble.commands.")}
+
+
 def asked_for_help(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments, "--help"]
     done = subprocess.run(command, cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, text=True, check=False)
