@@ -1,5 +1,4 @@
 # Every door of the project; `make help` lists them.
-PYTHON ?= python3.11
 CONFIG ?= configs/demo.yaml
 SET ?=
 PHANTOM ?=
@@ -8,20 +7,19 @@ GPU ?=
 INPUT ?= data/demo/test
 RUN ?= runs/demo
 BIN := .venv/bin
-VERSION := -c 'import sys; print(sys.version)'
-FRESH = $(if $(filter-out $(shell $(BIN)/python $(VERSION) 2>/dev/null),$(shell $(PYTHON) $(VERSION))),--clear)
+STALE := $(shell sh scripts/environment.sh stale '$(PYTHON)')
 TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 OF_BUNDLE := $(if $(OUT),--output $(OUT)) $(if $(OWNER),--owner $(OWNER)) $(if $(SLUG),--slug $(SLUG)) $(if $(DOWNLOAD),--download $(DOWNLOAD)) $(if $(WHEELS),--wheels $(WHEELS))
 OPTIONS := $(strip $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair)))
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stage1 stage2 joint preview placebo montage plan tune predict preflight doctor kaggle-bundle neuroglancer napari check test test-all bench clean
+.PHONY: stale help setup demo stage1 stage2 joint preview placebo montage plan tune predict preflight doctor kaggle-bundle neuroglancer napari check test test-all bench clean
 
 help:  ## this list
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
-	@echo "  CONFIG=configs/demo.yaml chooses the configuration, SET='a.b=c d=e' overrides settings, PYTHON=python3.12 the interpreter"
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@echo "  CONFIG=configs/demo.yaml chooses the configuration, SET='a.b=c d=e' overrides settings, PYTHON=python3.12 the interpreter (else one is found)"
 
-.venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(FRESH) .venv
+.venv/installed: pyproject.toml constraints.txt $(STALE)
+	@sh scripts/environment.sh make '$(PYTHON)'
 	$(BIN)/pip install --quiet -c constraints.txt -e .
 	@touch $@
 

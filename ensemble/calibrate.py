@@ -4,12 +4,8 @@ python -m ensemble.calibrate configs/demo.yaml [--set a.b=c]
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-if not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scroll.runtime.command_line import run_door
 from scroll.runtime.json_fields import MayLack

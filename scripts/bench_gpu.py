@@ -53,7 +53,7 @@ def main() -> None:
 
 def bench(arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     """A row for every member and precision."""
-    from scripts.demo import PHANTOM, run_step
+    from ensemble.commands.demo import PHANTOM, run_step
     from scroll.data.kinds import kind_of
     from stage1_3d.network import load_checked_settings
 
@@ -63,7 +63,10 @@ def bench(arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
         settings.data
     ).has_one_volume_of_many:  # the phantom's volumes are too small for bands of rows with a buffer between
         settings = load_checked_settings(arguments.config, [*arguments.set, *own, "folds.by=volume", "folds.count=2"])
-    run_step("phantom", ["scripts/make_phantom.py", *PHANTOM[settings.data.kind], "--out", str(folder / "data")])
+    run_step(
+        "phantom",
+        ["-m", "ensemble.commands", "make-phantom", *PHANTOM[settings.data.kind], "--out", str(folder / "data")],
+    )
     rows = []
     for precision in arguments.precision:
         for name in arguments.member or settings.stage1.members:

@@ -7,6 +7,7 @@ from pathlib import Path
 from scroll.config.schema import Settings
 from scroll.phantom.dataset import COMMAND_FILE
 from scroll.runtime.bounded import read_text
+from scroll.runtime.command_line import as_typed
 from scroll.runtime.reading import reading
 from scroll.runtime.receipt import made_by
 
@@ -35,10 +36,10 @@ def rebuild_commands(settings: Settings, command: Sequence[str]) -> list[str]:
         "ensemble.calibrate",
     ]
     lines += [shlex.join(["python", "-m", step, config]) for step in steps]
-    return [*lines, shlex.join(["python", _in_the_repository(command[0]), *command[1:]])]
+    return [*lines, shlex.join(as_typed([_in_the_repository(command[0]), *command[1:]]))]
 
 
 def _in_the_repository(program: str) -> str:
     """The program as it is called from the root of a clone."""
-    path = Path(program).resolve()
+    path = Path(program).parent.resolve() / Path(program).name  # not where a link of scripts/ leads
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else program

@@ -2,15 +2,39 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from scroll.errors import InputError
+
+DEVICE = "SCROLL_DEVICE"  # an environment variable: "mps" tries the GPU of a Mac
+
 
 def device() -> torch.device:
-    """The GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The GPU if CUDA finds one, else the CPU. The GPU of a Mac (mps) only where SCROLL_DEVICE=mps asks for it.
+
+    Not by itself: mps has no float64, and not every 3D operation of every torch. What is taken on a Mac is said once.
+
+    Raises:
+        InputError: SCROLL_DEVICE is something else, or there is no such GPU.
+    """
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    wish, has_mps = os.environ.get(DEVICE, ""), torch.backends.mps.is_available()
+    if wish not in ("", "mps") or (wish and not has_mps):
+        raise InputError(f"{DEVICE}={wish}: only mps can be asked for, on a Mac whose GPU torch can use; leave it out")
+    if has_mps:
+        _say_once("this Mac's GPU (mps)" if wish else f"the CPU ({DEVICE}=mps tries this Mac's GPU)")
+    return torch.device(wish or "cpu")
+
+
+@cache
+def _say_once(chosen: str) -> None:
+    if is_main_process():
+        print(f"device: {chosen}")
 
 
 def is_main_process() -> bool:

@@ -5,13 +5,14 @@ import os
 import re
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from scroll.errors import InputError
 from scroll.redacted import redacted
 from scroll.runtime.children import end_with_command
 from scroll.runtime.interrupts import Terminated, end_at_once, ended_in_order
 
+PROGRAM = "scroll-ensemble"  # its commands have "scroll-ensemble NAME" as sys.argv[0]
 OURS = ("scroll", "stage1_3d", "stage2_2d", "ensemble", "scripts")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 AGAIN = "then run the same command again: it goes on"
@@ -80,6 +81,16 @@ def _status(main: Callable[[], int | None]) -> object:
             raise
         print(f"error: {' '.join(redacted(said).split())}", file=sys.stderr)
         return 2
+
+
+def as_typed(command: Sequence[str]) -> list[str]:
+    """The words of a command line, from what `sys.argv` was.
+
+    >>> as_typed(["scripts/score.py", "a"]), as_typed(["scroll-ensemble score", "a"])
+    (['python', 'scripts/score.py', 'a'], ['scroll-ensemble', 'score', 'a'])
+    """
+    program, *words = command
+    return [*(program.split() if program.startswith(f"{PROGRAM} ") else ["python", program]), *words]
 
 
 def explained(error: Exception) -> str | None:

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from scroll.config.schema import TrainingSettings
 from scroll.errors import InputError
-from scroll.inference.fold_ensemble import has_bf16, is_main_process, resolved_precision
+from scroll.inference.fold_ensemble import device, has_bf16, is_main_process, resolved_precision
 from scroll.runtime.files import remove
 from scroll.runtime.interrupts import stop_flag
 from scroll.runtime.progress import progress
@@ -91,7 +91,7 @@ def fit(task: Task, settings: TrainingSettings) -> Path:
     AcceleratorState._reset_state()  # a run before this one may have had another precision
     accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
-        cpu=not torch.cuda.is_available(),  # unless told so it takes two processes on CPUs for two runs of one
+        cpu=device().type == "cpu",  # unless told so it takes two processes on CPUs for two runs of one
     )
     if accelerator.num_processes > 1:
         atexit.register(leave_the_group)

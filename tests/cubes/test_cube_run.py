@@ -12,9 +12,9 @@ import yaml
 from drawn_cubes import cubes_of, striped, write_cubes
 
 from ensemble.calibrate import calibrate
+from ensemble.commands import doctor, preflight, score_cubes
+from ensemble.commands.replay import replay
 from ensemble.ink.predict import predict
-from scripts import doctor, preflight, score_cubes
-from scripts.replay import replay
 from scroll.config.reader import load_settings, merged
 from scroll.config.schema import Settings
 from scroll.data.cubes import prepare, training_cubes

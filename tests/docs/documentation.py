@@ -7,7 +7,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-INLINE = re.compile(r"`((?:make|python|torchrun|tensorboard|pip|\.venv/bin/pip) [^`]+)`")
+INLINE = re.compile(r"`((?:make|python|scroll-ensemble|torchrun|tensorboard|pip|\.venv/bin/pip) [^`]+)`")
 CONFIG_FILE = re.compile(r"# (configs/[\w-]+\.yaml)\n")
 
 # Commands that no test runs, by how they begin, each with its reason. They are still taken apart: door, options, files, settings.

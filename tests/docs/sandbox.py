@@ -63,7 +63,7 @@ def shrink(root: Path) -> None:
         ...
     ]  # a whole scroll, as scrolls go here
     create_ome_zarr(root / "scroll.zarr", cube.shape, cube.dtype, (32, 32, 32), 7.91)[...] = cube
-    door = root / "scripts" / "demo.py"
+    door = root / "ensemble" / "commands" / "demo.py"
     text = door.read_text(encoding="utf-8")
     assert DRAWN in text
     door.write_text(text.replace(DRAWN, DRAWN_HERE), encoding="utf-8")

@@ -26,7 +26,7 @@ from scroll.errors import InputError
 from stage1_3d.network import load_checked_settings
 
 MAKEFILE = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-HAS_SUBCOMMANDS = ("scripts/make_phantom.py", "scripts/bench.py")
+HAS_SUBCOMMANDS = ("scripts/make_phantom.py", "scripts/bench.py", "make-phantom")
 ELSEWHERE = ("tensorboard", "pip", ".venv/bin/pip", "kaggle")  # programs that are not ours
 DEMO = REPOSITORY / "configs" / "demo.yaml"
 
@@ -49,6 +49,8 @@ def check(command: str) -> None:
     words = shlex.split(command, comments=True)
     if words[0] == "make":
         check_make(words[1:])
+    elif words[0] == "scroll-ensemble":
+        check_python(["-m", "ensemble.commands", *words[1:]])
     elif words[0] == "torchrun":
         check_python(words[words.index("-m") :])
     elif words[0].rpartition("/")[2].startswith("python"):
@@ -61,7 +63,7 @@ def check(command: str) -> None:
 
 def check_python(words: list[str]) -> None:
     """A door of ours: it is there, knows every option, and the settings that --set changes exist."""
-    length = 2 if words[0] == "-m" else 1
+    length = 1 + (words[0] == "-m") + (words[:2] == ["-m", "ensemble.commands"] and words[2] != "--help")
     program, rest = words[:length], words[length:]
     told = help_of((*program, *(rest[:1] if program[-1] in HAS_SUBCOMMANDS else [])))
     options = [word.partition("=")[0] for word in rest if word.startswith("--")]
@@ -125,7 +127,7 @@ def test_what_is_not_run_has_a_reason() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["make dmeo", "make demo CONFG=x", "make demo SET='data.bin=2'", "python scripts/gone.py", "frobnicate now",
+    ["make dmeo", "make demo CONFG=x", "make demo SET='data.bin=2'", "python scripts/gone.py", "frobnicate now", "scroll-ensemble predcit",
      "python ensemble/predict.py configs/demo.yaml --inptu x", "make doctor CONFIG=configs/gone.yaml"],
 )  # fmt: skip
 def test_a_command_that_cannot_work_is_noticed(command: str) -> None:

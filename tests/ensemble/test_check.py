@@ -14,7 +14,7 @@ import ensemble.end_to_end.train
 import ensemble.predict
 import stage1_3d.train
 import stage2_2d.train
-from scripts import compare, demo, doctor
+from ensemble.commands import compare, demo, doctor
 from scroll.config.reader import load_settings
 from scroll.errors import InputError
 from scroll.training.trackers import check_trackers

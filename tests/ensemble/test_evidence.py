@@ -1,5 +1,7 @@
 """Out-of-fold evidence adds up to what is known otherwise, and leaving a member out costs what the member is worth."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,6 +23,8 @@ from scroll.metrics.fbeta import fbeta
 from scroll.phantom.dataset import COMMAND_FILE
 from scroll.runtime.files import read_json, write_json
 from tests.ensemble.test_calibrate import settings as settings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 __all__ = ["settings"]
 
@@ -131,3 +135,17 @@ def test_the_commands_name_every_step_from_the_data_to_the_score(settings: Setti
         f"python -m {step} {config}" for step in ("stage1_3d.train", "stage2_2d.train", "ensemble.calibrate")
     ]
     assert lines.index(drawn) < lines.index(steps[0])
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (
+            str(REPOSITORY / "scripts" / "compare.py"),
+            "python scripts/compare.py --seeds 3",
+        ),  # a link; not what it leads to
+        ("scroll-ensemble compare", "scroll-ensemble compare --seeds 3"),
+    ],
+)
+def test_the_last_command_is_the_one_that_was_typed(settings: Settings, program: str, said: str) -> None:
+    assert rebuild_commands(settings, [program, "--seeds", "3"])[-1] == said

@@ -14,9 +14,9 @@ import pytest
 import torch
 import yaml
 
+from ensemble.commands import predict_scroll
 from ensemble.whole_scroll.plan import Wish, key_of_wish, make_plan, recipe_of
 from ensemble.whole_scroll.run import EnsembleRecipe, member_weights
-from scripts import predict_scroll
 from scroll.config.schema import Settings
 from scroll.data.cubes import find_cubes
 from scroll.errors import InputError

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pipeline_run import PHANTOM, step, tiny_settings
 
-from scripts.compare import ON_BEST
+from ensemble.commands.compare import ON_BEST
 
 MEMBERS = ["cnn3d", "unet3d"]
 BLENDS = ["stage2", "mean of members", "equal mean", "ensemble"]

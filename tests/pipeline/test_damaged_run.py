@@ -8,7 +8,7 @@ from pipeline_run import Door, Run, copied, predict_arguments
 import ensemble.calibrate
 import ensemble.predict
 import stage1_3d.train
-from scripts import status
+from ensemble.commands import status
 
 
 def flip(path: Path) -> None:

@@ -12,42 +12,23 @@ import pytest
 from pipeline_run import ENVIRONMENT, REPOSITORY, Door, Run, changed, copied, predict_arguments, states, step
 
 import ensemble.predict
+from ensemble.commands import COMMANDS
 from ensemble.ink.inputs import input_sheets
 from scroll.config.reader import load_settings
 from scroll.volumes.ome_zarr import open_array
 
 DOORS = {
-    "stage1": ["-m", "stage1_3d.train"],
-    "stage2": ["-m", "stage2_2d.train"],
-    "calibrate": ["-m", "ensemble.calibrate"],
-    "predict": [str(REPOSITORY / "ensemble" / "predict.py")],
-    "demo": [str(REPOSITORY / "scripts" / "demo.py")],
-    "doctor": [str(REPOSITORY / "scripts" / "doctor.py")],
-    "phantom": [str(REPOSITORY / "scripts" / "make_phantom.py")],
-    "flatten": [str(REPOSITORY / "scripts" / "flatten.py")],
-    "preflight": [str(REPOSITORY / "scripts" / "preflight.py")],
-    "plan": [str(REPOSITORY / "scripts" / "plan.py")],
-    "validate": [str(REPOSITORY / "scripts" / "validate.py")],
-    "merged_sheets": [str(REPOSITORY / "scripts" / "merged_sheets.py")],
-    "score_cubes": [str(REPOSITORY / "scripts" / "score_cubes.py")],
-    "compare": [str(REPOSITORY / "scripts" / "compare.py")],
-    "replay": [str(REPOSITORY / "scripts" / "replay.py")],
-    "bench_gpu": [str(REPOSITORY / "scripts" / "bench_gpu.py")],
-    "kaggle_bundle": [str(REPOSITORY / "scripts" / "kaggle_bundle.py")],
-    "montage": [str(REPOSITORY / "scripts" / "montage.py")],
-    "neuroglancer": [str(REPOSITORY / "scripts" / "neuroglancer.py")],
-    "napari_view": [str(REPOSITORY / "scripts" / "napari_view.py")],
-    "placebo": [str(REPOSITORY / "scripts" / "placebo.py")],
-    "preview": [str(REPOSITORY / "scripts" / "preview.py")],
-    "joint": ["-m", "ensemble.end_to_end.train"],
-    "check": ["-m", "ensemble.check"],
-    "bench": [str(REPOSITORY / "scripts" / "bench.py")],
-    "tune": [str(REPOSITORY / "scripts" / "tune.py")],
-    "score": [str(REPOSITORY / "scripts" / "score.py")],
-    "settings_document": [str(REPOSITORY / "scripts" / "settings_document.py")],
-    "predict_scroll": [str(REPOSITORY / "scripts" / "predict_scroll.py")],
-    "status": [str(REPOSITORY / "scripts" / "status.py")],
-    "scroll_status": [str(REPOSITORY / "scripts" / "scroll_status.py")],
+    **{
+        name: ["-m", module]
+        for commands in COMMANDS.values()
+        for name, (module, _) in commands.items()
+        if "commands" not in module
+    },
+    **{link.stem: [str(link)] for link in sorted((REPOSITORY / "scripts").iterdir()) if link.is_symlink()},
+    **{name: [str(REPOSITORY / "scripts" / f"{name}.py")] for name in ("bench", "bench_gpu", "settings_document")},
+    "predict.py": [str(REPOSITORY / "ensemble" / "predict.py")],
+    "scroll-ensemble": ["-m", "ensemble.commands"],
+    "scroll-ensemble tune": ["-m", "ensemble.commands", "tune"],
 }
 HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transformers", "accelerate", "scipy")
 
@@ -56,7 +37,7 @@ HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transforme
 def test_help_comes_in_under_a_second_and_loads_nothing_heavy(name: str) -> None:
     done = asked_for_help("-X", "importtime", *DOORS[name])
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert "argparse" in loaded and not loaded & set(HEAVY)
+    assert "scroll.runtime.command_line" in loaded and not loaded & set(HEAVY)
     quickest = inf
     for _ in range(8):  # the machine may be busy: the quickest counts
         began = time.monotonic()
@@ -65,6 +46,12 @@ def test_help_comes_in_under_a_second_and_loads_nothing_heavy(name: str) -> None
         if quickest < 1:
             return
     raise AssertionError(f"{name} --help took {quickest:.2f} s at its quickest")
+
+
+def test_every_command_of_the_package_is_also_a_script_of_the_clone() -> None:
+    modules = {module for commands in COMMANDS.values() for module, _ in commands.values()}
+    links = {f"ensemble.commands.{link.stem}" for link in (REPOSITORY / "scripts").iterdir() if link.is_symlink()}
+    assert links == {module for module in modules if module.startswith("ensemble.commands.")}
 
 
 def asked_for_help(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -76,12 +63,12 @@ def asked_for_help(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_doctor_and_refusals_load_no_torch(run: Run) -> None:
     program = (
-        "import sys, runpy; sys.argv = ['doctor', sys.argv[1]]\n"
-        "try: runpy.run_module('scripts.doctor', run_name='__main__')\n"
+        "import sys, runpy; sys.argv = sys.argv[1:]\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
         "except SystemExit as left: print('left with', left.code)\n"
         "print(sorted({'torch', 'monai', 'transformers'} & set(sys.modules)))"
     )
-    done = step("-c", program, run.config)
+    done = step("-c", program, REPOSITORY / "scripts" / "doctor.py", run.config)
     assert done.stdout.splitlines()[-2:] == ["left with 0", "[]"], done.stdout + done.stderr
 
 

@@ -18,9 +18,9 @@ import ensemble.end_to_end.train
 import ensemble.predict
 import stage1_3d.fragments.flatten
 import stage2_2d.train
+from ensemble.commands import doctor
 from ensemble.end_to_end.network import starting_network
 from ensemble.end_to_end.train import train_joint
-from scripts import doctor
 from scroll.config.reader import load_settings
 from scroll.data.folds import make_folds
 from scroll.data.fragments import training_fragments

@@ -3,7 +3,7 @@
 from PIL import Image
 from pipeline_run import Door, Run
 
-from scripts import preview
+from ensemble.commands import preview
 
 
 def test_the_preview_draws_a_member_and_stage_two(run: Run, door: Door, tmp_path):

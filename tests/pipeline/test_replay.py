@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pipeline_run import MEMBERS, Door, Run, copied
 
-from scripts import replay
+from ensemble.commands import replay
 from scroll.runtime.files import read_json
 from scroll.runtime.manifest import begin, seal
 from scroll.volumes.ome_zarr import open_array

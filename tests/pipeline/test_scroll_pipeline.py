@@ -10,10 +10,10 @@ import yaml
 from pipeline_run import REPOSITORY, Run, changed, states, step
 from scipy.ndimage import binary_erosion
 
+from ensemble.commands import doctor
+from ensemble.commands.replay import replay
 from ensemble.ink.submission import read_submission
 from ensemble.whole_scroll.run import EnsembleRecipe, member_weights
-from scripts import doctor
-from scripts.replay import replay
 from scroll.config.reader import load_settings
 from scroll.data.segments import find_segments, grey_scale_about
 from scroll.inference.prediction_store import open_map

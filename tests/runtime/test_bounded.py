@@ -11,10 +11,10 @@ import tifffile
 import yaml
 from PIL import Image
 
+from ensemble.commands import score
 from ensemble.ink.submission import submission_problems
 from ensemble.surface.mask_tiff import tiff_faults
 from ensemble.surface.submission import check_submission_zip, mask_tiff_bytes
-from scripts import score
 from scroll.config.reader import load_settings
 from scroll.config.yaml_text import read_yaml
 from scroll.errors import InputError

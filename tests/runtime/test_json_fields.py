@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ensemble.calibrate import FIT as INK_FIT
+from ensemble.commands.compare import Clock
 from ensemble.surface.fit import FIT as CUBE_FIT
-from scripts.compare import Clock
 from scroll.errors import InputError
 from scroll.inference.read_back import looked_at
 from scroll.runtime.files import kept_json, read_mapping, read_sealed, write_json, write_sealed

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 import stage1_3d.fragments.doctor
-from scripts import doctor
+from ensemble.commands import doctor
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHAPE = (9, 96, 80)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.flatten import opened_sources
+from ensemble.commands.flatten import opened_sources
 from scroll.errors import InputError
 from scroll.volumes.ome_zarr import create_ome_zarr
 

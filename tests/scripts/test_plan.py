@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts import plan
-from scripts.plan_document import FOLDER, HEAD, rows
+from ensemble.commands import plan
+from ensemble.commands.plan_document import FOLDER, HEAD, rows
 from scroll.config.reader import load_settings
 from scroll.phantom.dataset import make_fragments
 from scroll.phantom.settings import fragment_settings

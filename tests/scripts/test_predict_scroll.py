@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from scripts import predict_scroll, scroll_status
+from ensemble.commands import predict_scroll, scroll_status
 from scroll.errors import InputError
 from scroll.shards.ledger import Ledger, Outcome
 from scroll.shards.local_engine import LocalEngine

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from scripts import preview
+from ensemble.commands import preview
 from scroll.config.schema import AugmentSettings
 from scroll.data.augment.augment import NOTHING
 from scroll.data.patch_sampler import draw

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from scripts import score
+from ensemble.commands import score
 from scroll.errors import InputError
 from scroll.metrics.leaderboard import leaderboard_score
 

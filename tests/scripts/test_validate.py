@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from ensemble.commands import validate
 from ensemble.ink.submission import write_submission
 from ensemble.surface.submission import mask_tiff_bytes, write_submission_zip
-from scripts import validate
 from scroll.errors import InputError, MissingInputError
 from scroll.phantom.write import write_cube
 
@@ -105,7 +105,7 @@ def test_help_names_its_arguments_and_no_torch_is_loaded_for_the_work(surface: P
     assert shown.returncode == 0 and "--test" in shown.stdout
     path = write_submission_zip(tmp_path / "submission.zip", MASKS.items(), MASKS)
     program = (
-        "import sys; from scripts import validate\n"
+        "import sys; from ensemble.commands import validate\n"
         "code = validate.main(sys.argv[1:])\n"
         "print(code, sorted({'torch', 'monai', 'scipy', 'zarr'} & set(sys.modules)))"
     )

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 import yaml
 
-from scripts import doctor
+from ensemble.commands import doctor
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

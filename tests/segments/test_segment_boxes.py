@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scripts import preview
+from ensemble.commands import preview
 from scroll.config.schema import AugmentSettings, FoldSettings, LossSettings, MemberSettings
 from scroll.data.folds import make_folds
 from scroll.data.patch_sampler import draw

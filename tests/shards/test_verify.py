@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from shard_jobs import TinyJob
 
-from scripts import scroll_status
+from ensemble.commands import scroll_status
 from scroll.runtime.files import read_json, write_json
 from scroll.shards.drive import Part, run_part
 from scroll.shards.engines import in_this_process

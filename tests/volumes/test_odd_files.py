@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from scripts import score
+from ensemble.commands import score
 from scroll.config.schema import DataSettings
 from scroll.data.cubes import Cube, tiff_named
 from scroll.errors import InputError

@@ -15,7 +15,7 @@ pytest.importorskip("moto")
 from remote_scans import HASTY
 from s3_server import BUCKET, KEYS, Door, s3_server
 
-from scripts import scroll_status
+from ensemble.commands import scroll_status
 from scroll.errors import InputError, MissingInputError
 from scroll.shards.grid import shard_at
 from scroll.shards.ledger import Ledger, Outcome

@@ -11,7 +11,7 @@ from scroll.planning.step_time import in_hours, in_seconds
 from stage1_3d.memory.plan import plan_members
 
 CONFIGS = ("baseline", "exp001_3d", "exp002_swin", "exp001_full", "winner", "surface")
-FOLDER = Path(__file__).resolve().parent.parent / "configs"
+FOLDER = Path(__file__).resolve().parents[2] / "configs"
 HEAD = """# What the configurations take
 
 Made by `python scripts/plan.py --document`; never by hand. `python scripts/plan.py CONFIG --gpu NAME` plans any configuration for any card.

@@ -1,0 +1,46 @@
+"""What `scroll-ensemble` can do, in the order in which one comes to it: group -> name -> (module with `main`, what it does)."""
+
+COMMANDS = {
+    "look": {
+        "demo": ("ensemble.commands.demo", "the whole pipeline on a phantom: training, prediction, score, report"),
+        "make-phantom": ("ensemble.commands.make_phantom", "draw a synthetic scroll whose answers are known"),
+        "preview": ("ensemble.commands.preview", "training patches as the networks see them, augmented"),
+        "neuroglancer": ("ensemble.commands.neuroglancer", "serve volumes to Neuroglancer and print the link"),
+        "napari-view": ("ensemble.commands.napari_view", "open volumes as layers of napari"),
+    },
+    "plan": {
+        "doctor": ("ensemble.commands.doctor", "look for what would go wrong: data, labels, folds, disk"),
+        "plan": ("ensemble.commands.plan", "which patch, batch and workers suit a GPU, and how long that takes"),
+        "tune": ("ensemble.commands.tune", "measure which batch and workers suit this machine"),
+    },
+    "train": {
+        "check": ("ensemble.check", "whether the settings of all steps are sound"),
+        "stage1": ("stage1_3d.train", "train the 3D networks on every fold, predict out of fold"),
+        "stage2": ("stage2_2d.train", "train the 2D network on what stage one says"),
+        "joint": ("ensemble.end_to_end.train", "train a member and stage two on, end to end"),
+        "calibrate": ("ensemble.calibrate", "fit the ensemble's weights and thresholds"),
+    },
+    "predict": {
+        "preflight": ("ensemble.commands.preflight", "whether new layers lie as in training: direction, depth, scale"),
+        "predict": ("ensemble.predict", "predict, and write the submission and the report"),
+        "flatten": ("ensemble.commands.flatten", "flatten a scroll and its predictions along a traced surface"),
+        "kaggle-bundle": ("ensemble.commands.kaggle_bundle", "a run as a folder for Kaggle, with wheels and notebook"),
+    },
+    "score": {
+        "score": ("ensemble.commands.score", "the leaderboard's score of surface predictions, and an atlas of errors"),
+        "score-cubes": ("ensemble.commands.score_cubes", "that score of a run's out-of-fold predictions"),
+        "validate": ("ensemble.commands.validate", "whether a submission will be graded"),
+        "compare": ("ensemble.commands.compare", "what helps, over several seeds, on held-out data"),
+        "placebo": ("ensemble.commands.placebo", "whether what was found is real, and what would be missed"),
+    },
+    "review": {
+        "status": ("ensemble.commands.status", "what of a run is finished, and whether it is whole"),
+        "replay": ("ensemble.commands.replay", "predict a part again from its receipt and compare"),
+        "montage": ("ensemble.commands.montage", "one wide picture of a finished run"),
+        "merged-sheets": ("ensemble.commands.merged_sheets", "how many touching sheets a run tells apart"),
+    },
+    "scale": {
+        "predict-scroll": ("ensemble.commands.predict_scroll", "predict a whole scroll in shards, killed and resumed"),
+        "scroll-status": ("ensemble.commands.scroll_status", "how far such a prediction is, and whether it is whole"),
+    },
+}

@@ -1,0 +1,98 @@
+"""Look for what would go wrong before hours are spent: data, labels, folds, patches, disk. One line per problem.
+
+    python scripts/doctor.py configs/demo.yaml [--set a.b=c]
+
+Exit code 0: nothing found; 2: at least one problem.
+"""
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scroll.errors import InputError
+
+if TYPE_CHECKING:
+    from scroll.config.schema import Settings
+
+
+def main() -> int:
+    """Print every problem and what was looked at; 2 if there is any problem."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+    arguments = parser.parse_args()
+    problems = 0
+    for said in examine(arguments.config, arguments.set):
+        print(said)
+        problems += said.startswith("problem:")
+    print(f"{problems} problem{'' if problems == 1 else 's'}")
+    return 2 if problems else 0
+
+
+def examine(config: Path, overrides: list[str]) -> Iterator[str]:
+    """Lines that begin with "ok:" or "problem:"; heavy packages are never loaded."""
+    from ensemble.end_to_end.settings import check_joint
+    from scroll.config.reader import load_settings
+    from scroll.data.folds import check_buffer
+    from scroll.training.trackers import check_trackers
+    from stage1_3d.network import check_member, check_views
+    from stage2_2d.network import check_stage2
+
+    try:
+        settings = load_settings(config, overrides)
+    except InputError as error:
+        yield f"problem: {error}"
+        return
+    for name, member in settings.stage1.members.items():
+        yield from _asked(
+            f"stage1.members.{name}: patch {member.patch_size}", partial(check_member, member, settings.data)
+        )
+    yield from _asked(f"stage2: patch {settings.stage2.patch_size}", lambda: check_stage2(settings.stage2))
+    if settings.joint is not None:
+        yield from _asked(f"joint: patch {settings.joint.patch_size_yx}", lambda: check_joint(settings))
+    yield from _asked("stage1.window: test-time symmetries", lambda: check_views(settings))
+    yield from _asked("the memory that loading processes share", lambda: _check_shared_memory(settings))
+    yield from _asked("folds: the buffer between them", lambda: check_buffer(settings))
+    yield from _asked("trackers", lambda: check_trackers(settings))
+    yield from _examine_data(settings)
+
+
+def _check_shared_memory(settings: "Settings") -> None:
+    from scroll.training.shared_memory import check_shared_memory
+
+    for member in settings.stage1.members.values():
+        check_shared_memory(member.training.loader, member.training.train_batch_size * math.prod(member.patch_size))
+    stage2, channels = settings.stage2, len(settings.stage1.members) + 1
+    voxels = stage2.training.train_batch_size * math.prod(stage2.patch_size) * channels
+    check_shared_memory(stage2.training.loader, voxels)
+
+
+def _examine_data(settings: "Settings") -> Iterator[str]:
+    from stage1_3d.kinds import doctor_of
+
+    doctor, is_sound = doctor_of(settings.data), True
+    try:
+        items = doctor.items_of(settings)
+    except InputError as error:
+        yield f"problem: {error}"
+        return
+    for item in items:
+        for said in _asked(partial(doctor.described, item), partial(doctor.check, item)):
+            is_sound &= said.startswith("ok:")
+            yield said
+    if is_sound:  # else folds and disk would say the same again
+        for what, check in doctor.checks_of_all(settings, items):
+            yield from _asked(what, check)
+
+
+def _asked(what: str | Callable[[], str], check: Callable[[], object]) -> Iterator[str]:
+    """Check first, then say what was looked at: to describe a thing reads it."""
+    try:
+        check()
+    except InputError as error:
+        yield f"problem: {error}"
+    else:
+        yield f"ok: {what if isinstance(what, str) else what()}"

@@ -1,0 +1,224 @@
+"""Predict a few rows of a finished prediction anew, from its receipt, and print how far they are from what was written.
+
+python scripts/replay.py runs/demo/stage1/unet3d/oof/1 [--rows 128] [--first 640]
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scroll.runtime.command_numbers import whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from scroll.config.schema import Settings
+    from scroll.data.sheets import Sheet
+    from scroll.inference.sliding_window import Prediction
+
+ROUNDING = 2**-10  # maps are float16: half of its step just below 1, and as much again for another machine's sums
+
+
+def main() -> int:
+    """Replay one prediction; 1 where it cannot be told from another."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "folder", type=Path, help="folder of one prediction, with receipt.json and prob.zarr or ink.zarr"
+    )
+    parser.add_argument("--rows", type=whole(1, 10**9), default=128, help="how many rows to predict anew")
+    parser.add_argument("--first", type=whole(0, 10**9), help="the first of them; left out: the middle of the map")
+    arguments = parser.parse_args()
+    found = replay(arguments.folder, arguments.rows, arguments.first)
+    print(found.pop("said"))
+    return 0 if found["largest_difference"] <= ROUNDING else 1
+
+
+def replay(folder: Path, rows: int, first: int | None) -> dict[str, Any]:
+    """Largest difference between rows [first, first + rows) of the map in `folder` and the same rows predicted now.
+
+    Raises:
+        MissingInputError: the map, its receipt, or the data or weights it names are not there.
+        InputError: data or weights changed since, or the rows lie outside the map.
+    """
+    import numpy as np
+
+    from scroll.errors import InputError
+    from scroll.inference.prediction_store import open_map
+    from scroll.runtime.receipt import made_by, read_receipt
+
+    hint = "give the folder of one prediction, such as runs/demo/stage1/unet3d/oof/1"
+    receipt = read_receipt(folder, hint)
+    _check(folder, receipt)
+    stored = open_map(folder / ("prob.zarr" if (folder / "prob.zarr").exists() else "ink.zarr"), hint)
+    height = stored.shape[-2]
+    start = max(0, (height - rows) // 2) if first is None else first
+    end = min(start + rows, height)
+    if not 0 <= start < end:
+        raise InputError(f"--first {start} --rows {rows}: the map has rows 0 to {height}; give rows inside it")
+    before = np.asarray(stored[..., start:end, :], np.float32)
+    now = np.concatenate(
+        [p.rows(max(start, a), min(end, b)) for a, b, p in _parts(folder, receipt) if a < end and b > start], -2
+    )
+    now = now.astype(np.float16).astype(np.float32).reshape(before.shape)
+    difference = _largest_difference(before, now)
+    changed = _changed(receipt.get("made_by", {}), made_by())
+    said = f"{folder}: rows {start}-{end} predicted anew; largest difference {difference:.2e}"
+    said += (
+        f" ({np.count_nonzero(before != now)} of {before.size} values differ)"
+        if difference
+        else ", every value the same"
+    )
+    said += f"\nmade with other versions than today's: {changed}" if changed else ""
+    return {"rows": [start, end], "largest_difference": difference, "changed": changed, "said": said}
+
+
+def _largest_difference(before: "NDArray[np.float32]", now: "NDArray[np.float32]") -> float:
+    """Over the values; where one of the two is NaN and the other not, infinite."""
+    import numpy as np
+
+    if (np.isnan(before) != np.isnan(now)).any():
+        return float("inf")
+    return float(np.nan_to_num(np.abs(before - now)).max())
+
+
+def _check(folder: Path, receipt: dict[str, Any]) -> None:
+    """Refuse what cannot be compared: not a network's, an older receipt, weights that are gone or exchanged."""
+    from scroll.errors import InputError, MissingInputError
+    from scroll.inference.current_weights import check_weights, weights_here
+
+    if not receipt.get("weights"):
+        raise InputError(
+            f"{folder}: was not predicted by a network, so there is nothing to run again; give a member's folder"
+        )
+    lacking = [name for name in ("source", "made_by", "window") if name not in receipt]
+    if lacking:
+        raise InputError(
+            f"{folder}: its receipt says no {', '.join(lacking)}, so it is of an older version; predict it again"
+        )
+    for path in receipt["weights"]:
+        if not weights_here(folder, Path(path)).exists():
+            raise MissingInputError(
+                f"{path}: the weights that made {folder} are not there; put them back, or run from where you trained"
+            )
+    check_weights(folder, receipt, "predict it again")
+
+
+def _run_of(receipt: dict[str, Any]) -> "tuple[Settings, str]":
+    """Settings of the run, and which part of it ("stage1", "stage2", "joint") the weights belong to."""
+    from scroll.config.reader import load_settings
+    from scroll.errors import MissingInputError
+
+    weights = Path(next(iter(receipt["weights"])))
+    for folder in weights.parents:
+        if (folder / "settings.yaml").exists():
+            return load_settings(folder / "settings.yaml"), weights.relative_to(folder).parts[0]
+    raise MissingInputError(
+        f"{weights}: no settings.yaml above it; keep weights in the run folder they were trained in"
+    )
+
+
+def _parts(folder: Path, receipt: dict[str, Any]) -> "list[tuple[int, int, Prediction]]":
+    """First and end row of each part of the map, and what predicts it."""
+    from scroll.errors import InputError
+
+    settings, stage = _run_of(receipt)
+    window = settings.stage1.window if stage == "stage1" else settings.stage2.window
+    if window.model_dump(mode="json") != receipt["window"]:
+        raise InputError(
+            f"{folder}: was predicted with other windows than {stage}.window of the run's settings.yaml; predict it again"
+        )
+    if "cube" in receipt:
+        return [_cube(settings, receipt)]
+    if "volume" in receipt:
+        return [_volume(settings, receipt)]
+    sheet = _sheet(settings, receipt)
+    if stage == "stage1":
+        from stage1_3d.predict import prediction_of
+
+        return [
+            (a, b, prediction_of(settings, receipt["member"], sheet, (a, b), folds))
+            for (a, b), folds in receipt["parts"]
+        ]
+    from stage2_2d.predict import prediction_of as prediction_of_sheet
+
+    predictor = _predictor(settings, stage, sheet, folder)
+    return [
+        (a, b, prediction_of_sheet(settings, sheet, predictor, (a, b), folds)) for (a, b), folds in receipt["parts"]
+    ]
+
+
+def _sheet(settings: "Settings", receipt: dict[str, Any]) -> "Any":
+    """The sheet that was predicted, turned and shifted as it was then.
+
+    Raises:
+        InputError: its files changed since.
+    """
+    from scroll.data.kinds import kind_of
+    from scroll.errors import InputError
+
+    source = Path(receipt["source"])
+    data = settings.data.model_copy(update={"normal_sign": receipt["normal_sign"]})
+    sheet: Any = kind_of(data).item(receipt["fragment"], source, data)
+    if hasattr(sheet, "is_flipped"):
+        sheet = replace(sheet, is_flipped=receipt["is_flipped"], shift_layers=receipt["shift_layers"])
+    if sheet.key != receipt["data"]:
+        raise InputError(
+            f"{source}: its files, or how they are looked at, changed since; nothing can be told: predict it again"
+        )
+    return sheet
+
+
+def _predictor(settings: "Settings", stage: str, sheet: "Sheet", folder: Path) -> "Any":
+    from stage2_2d.ink.stack import read_stack
+    from stage2_2d.ink.train import oof_folders
+    from stage2_2d.predict import predictor_of
+
+    is_oof = folder.parent.name == "oof"
+    folders = oof_folders(settings, sheet.id) if is_oof else {n: folder.parent / n for n in settings.stage1.sources}
+    stack = read_stack(settings.stage1, sheet, folders, "predict them again")
+    if stage == "joint":
+        from ensemble.end_to_end.predict import joint_predictor
+
+        return joint_predictor(settings, sheet, stack, "")  # type: ignore[arg-type]
+    return predictor_of(settings, stack, "")
+
+
+def _cube(settings: "Settings", receipt: dict[str, Any]) -> "tuple[int, int, Prediction]":
+    from functools import partial
+
+    from scroll.data.cubes import prepare, training_cubes
+    from scroll.errors import MissingInputError
+    from stage1_3d.cubes.predict import prediction_of
+    from stage1_3d.predict import load_forward
+
+    cube = next((cube for cube in training_cubes(settings.data) if cube.id == receipt["cube"]), None)
+    if cube is None:
+        raise MissingInputError(f"{settings.data.root}: cube {receipt['cube']} is not there any more; put it back")
+    cube = prepare([cube])[0]
+    load = partial(load_forward, settings, receipt["member"], receipt["folds"])
+    return 0, cube.rows, prediction_of(settings, receipt["member"], cube, load)
+
+
+def _volume(settings: "Settings", receipt: dict[str, Any]) -> "tuple[int, int, Prediction]":
+    from scroll.data.segments import Segment
+    from scroll.errors import InputError
+    from stage1_3d.segments.boxes import volumes_of
+    from stage1_3d.segments.predict import prediction_of, wanted_blocks
+
+    data = settings.data.model_copy(update={"normal_sign": receipt["normal_sign"]})
+    traced = volumes_of([Segment(Path(path).name, Path(path), data) for path in receipt["source"]])[0]
+    if traced.key != receipt["data"]:
+        raise InputError(f"{receipt['volume']}: the volume or a segment in it changed since; predict it again")
+    blocks = wanted_blocks(traced, {name: (first, end) for name, (first, end) in receipt["rows"].items()})
+    prediction = prediction_of(settings, receipt["member"], (traced, blocks), receipt["folds"])
+    return 0, prediction.shape[1], prediction
+
+
+def _changed(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """What of code and packages is not what it was, in words."""
+    pairs = {"python": (then.get("python"), now["python"])}
+    pairs |= {"code": (then.get("code", {}).get("commit"), now["code"].get("commit"))}
+    pairs |= {name: (then.get("packages", {}).get(name), number) for name, number in now["packages"].items()}
+    return ", ".join(f"{name} {old or 'unknown'} -> {new}" for name, (old, new) in pairs.items() if old != new and new)
