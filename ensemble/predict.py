@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ensemble.ink.fit_record import InkFit
     from ensemble.ink.inputs import Part
     from ensemble.time_budget.fragments import FragmentClock
     from scroll.config.schema import Settings
@@ -176,7 +177,7 @@ def predict(
 
 
 def _clock(
-    settings: "Settings", sheets: "list[Any]", output: Path, fit: dict[str, Any], hours: float | None
+    settings: "Settings", sheets: "list[Any]", output: Path, fit: "InkFit", hours: float | None
 ) -> "FragmentClock | None":
     if hours is None:
         return None
@@ -220,7 +221,7 @@ def predict_candidates(
 
 
 def blend_sheet(
-    settings: "Settings", fragment: "Sheet", folder: Path, fit: dict[str, Any], views: "dict[str, int] | None" = None
+    settings: "Settings", fragment: "Sheet", folder: Path, fit: "InkFit", views: "dict[str, int] | None" = None
 ) -> "NDArray[np.bool_]":
     """Weighted mean, threshold, small components dropped, inside the papyrus; writes ink_prob.tif/.png and ink_mask.png.
 
@@ -232,10 +233,10 @@ def blend_sheet(
     from ensemble.ink.predictors import blended
 
     left_out = {name for name in settings.stage1.members if views is not None and name not in views}
-    weights = {name: weight for name, weight in fit["weights"].items() if name not in left_out}
+    weights = {name: weight for name, weight in fit.weights.items() if name not in left_out}
     prob = blended(settings, fragment, folder, weights if any(weights.values()) else dict.fromkeys(weights, 1.0))[:]
     prob[~fragment.full_mask] = 0
-    mask = drop_small(prob >= fit["thresholds"]["ensemble"], settings.ensemble.min_area_um2, fragment.pixel_um)
+    mask = drop_small(prob >= fit.thresholds["ensemble"], settings.ensemble.min_area_um2, fragment.pixel_um)
     save_probability(prob, folder / "ensemble", fragment.pixel_um)
     write_mask_png(folder / "ensemble" / "ink_mask.png", mask)
     return mask

@@ -50,7 +50,7 @@ def _asked(settings: Settings) -> tuple[list[str], bool]:
     from ensemble.surface.predict import FLAT, CubeRun
 
     cube_run = CubeRun(settings, settings.run_dir)
-    return cube_run.members, cube_run.fit["route"] in FLAT
+    return cube_run.members, cube_run.fit.route in FLAT
 
 
 def copy_run(settings: Settings, folder: Path) -> int:

@@ -62,7 +62,7 @@ def table_rows(trainings: Sequence[Training]) -> list[dict[str, Any]]:
                 "high": high,
                 "ap": float(np.mean(ap)) if len(ap) == len(known_ap) else None,
                 "oof_f05": float(np.mean([one[name].oof_f05 for one in every])),
-                "gain": drawn.gain(number, names.index(BEST)).as_record(),
+                "gain": drawn.gain(number, names.index(BEST)).model_dump(),
             }
         )
     return rows

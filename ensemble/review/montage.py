@@ -21,6 +21,7 @@ from scroll.report.cube_pictures import AXES, coloured
 from scroll.report.cube_volume import sheet_colours
 from scroll.report.montage import Montage, Panel, Row
 from scroll.report.pictures import FOUND, LEGEND, NEITHER, error_colours
+from scroll.report.score_record import NAME, REMEDY, CubesScores, Scores, read_scores
 from scroll.runtime.files import read_mapping
 from scroll.runtime.reading import reading
 from scroll.runtime.receipt import NAME as RECEIPT
@@ -60,25 +61,26 @@ def montage_of(settings: Settings, predicted: Path, names: Sequence[str], truth:
     is_of_cubes = settings.data.kind == "cubes"
     rows_of = _rows_of_cube if is_of_cubes else _rows_of_sheet
     rows = [row for name in names for row in rows_of(settings, predicted, name, truth)]
-    score_path = predicted / "score.json"
-    score = read_mapping(score_path) if score_path.exists() else {}
+    scores = read_scores(predicted)
     legend = (SURFACE_LEGEND if is_of_cubes else LEGEND) if truth else PREDICTED
-    with reading(score_path, "a score as ensemble/predict.py writes it", "delete it and score the run again"):
-        heading = f"{settings.run_dir.name}: {_scored(settings, score) or 'prediction'}"
-    return Montage(heading, rows, score.get("note", ""), dict(legend))
+    with reading(predicted / NAME, "a score as ensemble/predict.py writes it", REMEDY):
+        heading = f"{settings.run_dir.name}: {_scored(settings, scores) if scores else 'prediction'}"
+    return Montage(heading, rows, scores.note if scores else "", dict(legend))
 
 
-def _scored(settings: Settings, score: dict[str, Any]) -> str:
-    """The score of what is submitted, in a few words; "" where nothing was scored."""
-    if not score:
-        return ""
-    if settings.data.kind == "cubes":
-        rows = {row["name"]: row for row in score["rows"]}
-        route = CubeRun(settings, settings.run_dir).fit["route"]
-        row = rows.get(route, score["rows"][-1])
-        return f"surface score {row['score']:.3f} (95 % interval {row['score_low']:.3f} to {row['score_high']:.3f})"
-    row = next(row for row in score["rows"] if row["name"] == "ensemble")
-    return f"ink, F0.5 {row['f05']:.3f} (95 % interval {row['f05_low']:.3f} to {row['f05_high']:.3f})"
+def _scored(settings: Settings, scores: Scores) -> str:
+    """The score of what is submitted, in a few words."""
+    if isinstance(scores, CubesScores):
+        route = CubeRun(settings, settings.run_dir).fit.route
+        row = {row.name: row for row in scores.rows}.get(route, scores.rows[-1])
+        return _with_interval("surface score", row.score, row.score_low, row.score_high)
+    blend = {row.name: row for row in scores.rows}["ensemble"]
+    return _with_interval("ink, F0.5", blend.f05, blend.f05_low, blend.f05_high)
+
+
+def _with_interval(what: str, score: float, low: float | None, high: float | None) -> str:
+    known = "" if low is None or high is None else f" (95 % interval {low:.3f} to {high:.3f})"
+    return f"{what} {score:.3f}{known}"
 
 
 def _rows_of_sheet(settings: Settings, predicted: Path, name: str, truth: Path | None) -> list[Row]:

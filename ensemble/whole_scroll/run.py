@@ -32,12 +32,12 @@ def member_weights(settings: Settings) -> dict[str, float]:
     if settings.data.kind == "cubes":
         from ensemble.surface.fit import read_cube_fit
 
-        fitted = read_cube_fit(settings)["weights"]["weights"]
+        fitted = read_cube_fit(settings).weights.weights
     else:
         from ensemble.calibrate import read_fit
 
-        fitted = read_fit(settings)["weights"]
-    found = {name: float(fitted.get(name, 0.0)) for name in settings.stage1.members}
+        fitted = read_fit(settings).weights
+    found = {name: fitted.get(name, 0.0) for name in settings.stage1.members}
     found = {name: weight for name, weight in found.items() if weight > 0} or dict.fromkeys(found, 1.0)
     total = sum(found.values())
     return {name: weight / total for name, weight in found.items()}

@@ -48,7 +48,7 @@ def drawn_ink(root: Path) -> Path:
     metrics = {"f05": "F0.5", "precision": "Precision", "recall": "Recall", "ap": "AP"}
     rows = [{"name": name, "f05": 0.5 + 0.1 * n, "without": _gain(0.01)} for n, name in enumerate(NAMES)]
     score = {"fragments": ["a", "b"], "rows": rows, "out_of_fold": _out_of_fold(counts, metrics, "f05")}
-    return _written(root, output, score | {"patches": save_patches(output / "patches", patches)})
+    return _written(root, output, score | {"patches": [dict(one) for one in save_patches(output / "patches", patches)]})
 
 
 def drawn_cubes(root: Path) -> Path:
@@ -86,7 +86,7 @@ def drawn_cubes(root: Path) -> Path:
         "fragments": ["2000001", "2000000"], "rows": rows, "columns": {"score": "Score", "without": "Lost without it"},
         "best_by": "score", "thing": "surface", "piece": "Cube", "atlas": faults, "out_of_fold": out_of_fold,
     }  # fmt: skip
-    return _written(root, output, score | {"patches": save_patches(output / "patches", patches)})
+    return _written(root, output, score | {"patches": [dict(one) for one in save_patches(output / "patches", patches)]})
 
 
 def _gain(difference: float) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _gain(difference: float) -> dict[str, Any]:
 
 def _out_of_fold(counts: np.ndarray, metrics: dict[str, str], swept: str) -> dict[str, Any]:
     of_fold = figures(counts, 0.4) | {"score": 0.5, "topo": 0.4}
-    curve = {"sweep": sweep(counts), "reliability": reliability(counts), "threshold": 0.4}
+    curve = {"sweep": dict(sweep(counts)), "reliability": dict(reliability(counts)), "threshold": 0.4}
     return {
         "metrics": metrics, "folds": [{"fold": n, "pieces": [str(n)]} for n in range(2)],
         "by_fold": {name: {"folds": [of_fold, of_fold], "all": of_fold} for name in NAMES},

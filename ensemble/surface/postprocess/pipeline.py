@@ -47,7 +47,7 @@ class Chain:
     remains_vox: int = 0  # as dust_vox, of what the steps have broken off
     octant_dust_vox: int = 0  # as dust_vox, in each octant of the score
 
-    def as_record(self) -> dict[str, Any]:
+    def as_record(self) -> dict[str, int | float]:
         """Its parameters by name, ready for JSON."""
         return asdict(self)
 
