@@ -14,7 +14,7 @@ from scroll.runtime.record import Record, Versioned
 
 
 def _chain(record: Any) -> Any:
-    return Chain.from_record(dict(record)) if isinstance(record, Mapping) else record
+    return Chain.from_record(record) if isinstance(record, Mapping) else record
 
 
 ChainRecord = Annotated[Chain, BeforeValidator(_chain), PlainSerializer(Chain.as_record)]

@@ -185,6 +185,6 @@ def read_scores(output: Path) -> Scores | None:
     if not path.exists():
         return None
     content = read_mapping(path)
-    if content.get("thing") == "surface":
+    if content.get("best_by") == "score":
         return as_record(path, content, CubesScores, REMEDY)
     return as_record(path, content, InkScores, REMEDY)

@@ -29,7 +29,7 @@ class Versioned(Record):
     def _is_known(cls, version: int) -> int:
         newest = cls.model_fields["version"].default
         if not 0 <= version <= newest:
-            raise ValueError(f"0 to {newest} (newer code wrote it, read it with that)")
+            raise ValueError(f"this code knows 0 to {newest}; read it with the code that wrote it")
         return version
 
 
@@ -50,8 +50,8 @@ def as_record(path: Path, content: Mapping[str, Any], model: type[R], remedy: st
     where = ".".join(map(str, problem["loc"]))
     if problem["type"] == "missing":
         raise _missing(path, where, remedy)
-    expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    raise InputError(f"{path}: '{where}' is {shortened(repr(problem['input']))}; expected {expected}: {remedy}")
+    said = problem["msg"].replace("Input should be", "expected", 1).removeprefix("Value error, ")
+    raise InputError(f"{path}: '{where}' is {shortened(repr(problem['input']))}; {said}: {remedy}")
 
 
 def _missing(path: Path, where: str, remedy: str) -> MissingFieldError:

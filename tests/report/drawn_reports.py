@@ -1,6 +1,7 @@
 """Reports of both kinds without a training: a sheet with two letters, and two cubes with bent surfaces, as if predicted."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def drawn_cubes(root: Path) -> Path:
         (output / name).mkdir(parents=True)
         (output / name / "view.json").write_text(json.dumps(volume_view(Volume(ct, mask, label), 400_000)))
         grey_png(output / name / "pictures" / "1_ct.png", ct[24])
-        faults[name] = [entry.as_row() for entry in atlas(mask & known, truth & known, limit=8)]
+        faults[name] = [asdict(entry) for entry in atlas(mask & known, truth & known, limit=8)]
     cuts = {"z": grey(ct[24]), "y": grey(ct[:, 24]), "x": grey(ct[:, :, 24])}
     size = (edge_of(CUBE),) * 3
     patches = [Patch("2000000", "worst", 0.4, (20, 8, 20), (0, 0, 0), size, {"CT": cuts, "errors": cuts})]

@@ -6,7 +6,7 @@ lie apart. No step joins two 26-connected components; the parameters are fitted 
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
@@ -52,7 +52,7 @@ class Chain:
         return asdict(self)
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> "Chain":
+    def from_record(cls, record: Mapping[str, Any]) -> "Chain":
         """The chain of such a record.
 
         Raises:
