@@ -126,7 +126,7 @@ def out_of_fold(
     swept = next(iter(metrics))
     return OutOfFold(
         metrics=metrics, folds=evidence.folds, by_fold=table, curves=curves, shown=SHOWN, swept=swept, of=of
-    )  # fmt: skip
+    )
 
 
 class InkScores(Versioned):

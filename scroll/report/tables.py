@@ -31,22 +31,18 @@ def score_table(scores: Scores) -> list[dict[str, Any]]:
 
 def cell(row: Row, key: str, best_by: str) -> str:
     """A number, an interval, a gain with its verdict, or a dash where there is none."""
-    if key == "interval":
-        low, high = (getattr(row, f"{best_by}_{end}", None) for end in ("low", "high"))
-        return f"{low:.3f}–{high:.3f}" if is_number(low) and is_number(high) else "–"
-    if key == "gain":
-        return (
-            "–"
-            if row.gain is None or row.gain.over == row.name
-            else f"{signed(row.gain.difference)} {row.gain.verdict}"
-        )
-    if key == "without":
-        return "–" if row.without is None else f"{signed(row.without.difference)} {EARNED[row.without.verdict]}"
+    low, high = (getattr(row, f"{best_by}_{end}", None) for end in ("low", "high"))
+    if key == "interval" and is_number(low) and is_number(high):
+        return f"{low:.3f}–{high:.3f}"
+    if key == "gain" and row.gain is not None and row.gain.over != row.name:
+        return f"{signed(row.gain.difference)} {row.gain.verdict}"
+    if key == "without" and row.without is not None:
+        return f"{signed(row.without.difference)} {EARNED[row.without.verdict]}"
     return number(getattr(row, key, None))
 
 
-def number(value: float | None) -> str:
-    """To three digits, or a dash where it is not known."""
+def number(value: Any) -> str:
+    """To three digits, or a dash where it is none."""
     return f"{value:.3f}" if is_number(value) else "–"
 
 
