@@ -4,7 +4,7 @@ from pydantic import Field
 
 from scroll.metrics.bootstrap import Blocks, Gain
 from scroll.metrics.calibration import Evidence
-from scroll.runtime.record import Record, Versioned
+from scroll.runtime.record import ByName, Record, Versioned
 
 
 class _Compared(Record):
@@ -22,7 +22,7 @@ class LeftOutGain(Gain, _Compared):
 class WithoutOne(Record):
     """The ensemble fitted without a candidate, and what the whole one is better by."""
 
-    weights: dict[str, float]
+    weights: ByName[float]
     threshold: float
     oof_f05: float
     loss: Gain
@@ -36,13 +36,13 @@ class InkFit(Versioned):
 
     made_from: str
     fragments: tuple[str, ...] = ()
-    weights: dict[str, float]
-    thresholds: dict[str, float]
-    oof_f05: dict[str, float] = Field({})
-    oof_interval: dict[str, tuple[float, float]] = Field({})
+    weights: ByName[float]
+    thresholds: ByName[float]
+    oof_f05: ByName[float] = Field({})
+    oof_interval: ByName[tuple[float, float]] = Field({})
     gain_where_fitted: Gain | None = None
     blocks: Blocks | None = None
     evidence: Evidence | None = None
-    without: dict[str, WithoutOne] = Field({})
+    without: ByName[WithoutOne] = Field({})
     best_member: str | None = None
     left_out: LeftOutGain | None = None

@@ -10,7 +10,7 @@ from ensemble.surface.postprocess.pipeline import Chain
 from ensemble.surface.predictors import Lift
 from scroll.metrics.bootstrap import Gain
 from scroll.metrics.calibration import Evidence
-from scroll.runtime.record import Record, Versioned
+from scroll.runtime.record import ByName, Record, Versioned
 
 
 def _chain(record: Any) -> Any:
@@ -23,7 +23,7 @@ ChainRecord = Annotated[Chain, BeforeValidator(_chain), PlainSerializer(Chain.as
 class FittedWeights(Record):
     """The weights of the members that are used, and how they came about."""
 
-    weights: dict[str, float]
+    weights: ByName[float]
     score: float | None = None
     equal_mean_score: float | None = None
     gain_where_fitted: Gain | None = None
@@ -39,7 +39,7 @@ class FittedRow(Record):
     chain: ChainRecord
     plain: ChainRecord | None = None
     trials: tuple[Trial, ...] = ()
-    means: dict[str, float]
+    means: ByName[float]
     scores: tuple[float, ...] = ()
     parts: tuple[dict[str, float], ...] = ()
 
@@ -47,7 +47,7 @@ class FittedRow(Record):
 class WithoutOne(Record):
     """The plain blend fitted without a member, and what the whole one is better by."""
 
-    weights: dict[str, float]
+    weights: ByName[float]
     chain: ChainRecord
     oof_score: float
     loss: Gain
@@ -67,14 +67,14 @@ class SurfaceFit(Versioned):
     """
 
     made_from: str
-    fitted_for: dict[str, str] = Field({})
+    fitted_for: ByName[str] = Field({})
     cubes: tuple[str, ...] = ()
     weights: FittedWeights
-    rows: dict[str, FittedRow]
+    rows: ByName[FittedRow]
     seconds_a_voxel: float | None = None
     route: str
-    without: dict[str, WithoutOne] = Field({})
+    without: ByName[WithoutOne] = Field({})
     evidence: Evidence | None = None
-    intervals: dict[str, tuple[float, float]]
-    gains: dict[str, Gain]
+    intervals: ByName[tuple[float, float]]
+    gains: ByName[Gain]
     resampled: Drawn

@@ -18,7 +18,7 @@ from scroll.metrics.fbeta import (
     precision,
     recall,
 )
-from scroll.runtime.record import Record
+from scroll.runtime.record import ByName, Record
 
 POINTS = 64  # of a sweep
 BINS = 10  # of a reliability curve
@@ -61,10 +61,10 @@ class Evidence(Record):
     """What out-of-fold predictions say of every candidate, by name: figures by fold and over all, sweep and reliability."""
 
     folds: tuple[FoldPieces, ...]
-    by_fold: dict[str, tuple[Figures, ...]]
-    all: dict[str, Figures]
-    sweep: dict[str, Sweep] = Field({})
-    reliability: dict[str, Reliability] = Field({})
+    by_fold: ByName[tuple[Figures, ...]]
+    all: ByName[Figures]
+    sweep: ByName[Sweep] = Field({})
+    reliability: ByName[Reliability] = Field({})
 
 
 def sweep(counts: Counts, points: int = POINTS) -> Sweep:
@@ -105,5 +105,5 @@ def figures(counts: Counts, threshold: float) -> Figures:
     level = min(int(np.ceil(threshold * LEVELS)), LEVELS - 1)
     at = [part[level] for part in confusion_at_levels(counts)]
     ap = average_precision(counts)
-    values: dict[str, npt.ArrayLike] = {"f05": fbeta(*at), "precision": precision(*at), "recall": recall(*at)}
+    values: ByName[npt.ArrayLike] = {"f05": fbeta(*at), "precision": precision(*at), "recall": recall(*at)}
     return {**{name: float(np.asarray(value)) for name, value in values.items()}, "ap": None if np.isnan(ap) else ap}

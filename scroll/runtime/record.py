@@ -3,13 +3,13 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from scroll.errors import InputError
 from scroll.runtime.files import kept, read_mapping, write_sealed
-from scroll.runtime.json_fields import AGAIN, MissingFieldError
+from scroll.runtime.json_fields import AGAIN, MissingFieldError, Stored
 from scroll.runtime.reading import shortened
 
 
@@ -17,6 +17,16 @@ class Record(BaseModel):
     """What a JSON of ours holds, or a part of it; fields that it does not know are passed over."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+def _by_name(content: dict[str, Any], reading: ValidationInfo) -> dict[str, Any]:
+    return Stored(reading.context, content) if reading.context else content
+
+
+V = TypeVar("V")
+ByName = Annotated[
+    dict[str, V], AfterValidator(_by_name)
+]  # what is read knows its file: asking for what it lacks names both
 
 
 class Versioned(Record):
@@ -34,7 +44,6 @@ class Versioned(Record):
 
 
 R = TypeVar("R", bound=Versioned)
-V = TypeVar("V")
 
 
 def as_record(path: Path, content: Mapping[str, Any], model: type[R], remedy: str = AGAIN) -> R:
@@ -44,7 +53,7 @@ def as_record(path: Path, content: Mapping[str, Any], model: type[R], remedy: st
         InputError: a field is missing, or holds something else; one line that names the file and the field.
     """
     try:
-        return model.model_validate_json(json.dumps({"version": 0, **content}), strict=True)
+        return model.model_validate_json(json.dumps({"version": 0, **content}), strict=True, context=path)
     except ValidationError as error:
         problem = error.errors()[0]
     where = ".".join(map(str, problem["loc"]))

@@ -75,6 +75,8 @@ def test_a_fit_of_before_is_read_and_a_field_that_holds_something_else_is_named(
     write_json(path, fit)
     before = as_record(path, read_mapping(path), model)
     assert before.version == 0 and json.loads(before.model_dump_json(exclude_unset=True)) == {"version": 0} | fit
+    with pytest.raises(InputError, match=r"fit\.json: 'nobody' is missing"):
+        print(before.weights["nobody"] if model is InkFit else before.rows["nobody"])
     write_json(path, changed(fit, dotted, value))
     with pytest.raises(InputError, match=rf"fit\.json: '{dotted}[^']*' .*{AGAIN}"):
         as_record(path, read_mapping(path), model)
