@@ -5,25 +5,17 @@ python -m ensemble.calibrate configs/demo.yaml [--set a.b=c]
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scroll.runtime.command_line import run_door
-from scroll.runtime.json_fields import MayLack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ensemble.ink.evidence import Maps
-    from ensemble.ink.left_out import Part
+    from ensemble.ink.fit_record import InkFit
     from scroll.config.schema import Settings
     from scroll.data.sheets import Sheet
 
-GAIN = {"difference": float, "low": float, "high": float, "verdict": str}
-FIT = {
-    "made_from": str, "weights": {str: float}, "thresholds": {str: float}, "oof_f05": MayLack({str: float}),
-    "oof_interval": MayLack({str: (float, float)}), "blocks": MayLack({"count": int, "edge_um": float}),
-    "gain_where_fitted": MayLack(GAIN), "left_out": MayLack(GAIN, or_null=True), "best_member": MayLack(str), "evidence": MayLack(dict),
-}  # fmt: skip
 MAX_PIXELS = 1_000_000  # that the weights are fitted on, spread over all fragments
 HINT = "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...' first"
 JOINT_HINT = "run 'make joint CONFIG=...' first, or remove joint from the settings"
@@ -50,7 +42,7 @@ def fit_path(settings: "Settings") -> Path:
     return settings.run_dir / "ensemble" / "fit.json"
 
 
-def calibrate(settings: "Settings") -> dict[str, Any]:
+def calibrate(settings: "Settings") -> "InkFit":
     """Fit weights and thresholds, write them to ensemble/fit.json and return them.
 
     Weights are fitted at working resolution, thresholds maximise F0.5 over all fragments at full resolution. Figures of what was fitted
@@ -60,49 +52,50 @@ def calibrate(settings: "Settings") -> dict[str, Any]:
         MissingInputError: an out-of-fold prediction is not there.
         InputError: it was made from other data or weights than those that are there now.
     """
-    from ensemble.ink.left_out import fitted_weights, left_out_gain, part_of
-    from ensemble.ink.predictors import JOINT, candidate_names, flat_map, oof_folder
-    from ensemble.ink.weights import equal_weights
+    from ensemble.ink.fit_record import InkFit
+    from ensemble.ink.predictors import JOINT, candidate_names, oof_folder
     from scroll.data.sheets import training_sheets
-    from scroll.runtime.files import kept_json, write_sealed
+    from scroll.runtime.record import kept_record, write_record
     from stage2_2d.ink.stack import checked_receipt
 
     fragments = training_sheets(settings.data)
-    names = candidate_names(settings)
     for fragment in fragments:
-        for name in names:
+        for name in candidate_names(settings):
             folder = oof_folder(settings, name, fragment.id)
             checked_receipt(folder, fragment, JOINT_HINT if name == JOINT else HINT)
-    before = kept_json(fit_path(settings), "fitted", **FIT)
-    if before.get("made_from") == calibration_key(settings) and "evidence" in before:
+    before = kept_record(fit_path(settings), "fitted", InkFit)
+    if before and before.made_from == calibration_key(settings) and before.evidence:
         return read_fit(settings)
-    maps = {f.id: [flat_map(oof_folder(settings, name, f.id), name, HINT) for name in names] for f in fragments}
-    parts = [part_of(fragment, maps[fragment.id]) for fragment in fragments]
-    is_fitted, given = settings.ensemble.weights == "fitted", settings.ensemble.threshold
-    weights = fitted_weights(parts, MAX_PIXELS) if is_fitted else equal_weights(len(names))
-    fit: dict[str, Any] = {
-        "made_from": calibration_key(settings),
-        "fragments": [f.id for f in fragments],
-        "weights": dict(zip(names, map(float, weights), strict=True)),
-    }
-    fit |= _out_of_fold(settings, fragments, maps, parts, fit["weights"])
-    fit["best_member"] = max(settings.stage1.members, key=lambda name: fit["oof_f05"][name])
-    fit["left_out"] = left_out_gain(parts, None if given == "fitted" else float(given)) if is_fitted else None
-    write_sealed(fit_path(settings), fit)
+    fit = _fitted(settings, fragments)
+    write_record(fit_path(settings), fit)
     return fit
 
 
-def _out_of_fold(
-    settings: "Settings", fragments: "Sequence[Sheet]", maps: "Maps", parts: "Sequence[Part]", weights: dict[str, float]
-) -> dict[str, Any]:
-    """Threshold, F0.5 and its interval of each candidate and blend, what the weights gain on what they were fitted on, and evidence."""
+def _fitted(settings: "Settings", fragments: "Sequence[Sheet]") -> "InkFit":
+    """Weights, then threshold, F0.5 and its interval of each candidate and blend, what the weights gain, and evidence."""
     import numpy as np
 
     from ensemble.ink.evidence import evidence, judged, without_each
-    from ensemble.ink.predictors import ENSEMBLE, EQUAL, MEMBERS_MEAN, blend_weights, candidate_names
-    from scroll.metrics.bootstrap import block_edge_um, blocks_record, known_um2, resampled
+    from ensemble.ink.fit_record import InkFit
+    from ensemble.ink.left_out import fitted_weights, left_out_gain, part_of
+    from ensemble.ink.predictors import (
+        ENSEMBLE,
+        EQUAL,
+        MEMBERS_MEAN,
+        blend_weights,
+        candidate_names,
+        flat_map,
+        oof_folder,
+    )
+    from ensemble.ink.weights import equal_weights
+    from scroll.metrics.bootstrap import block_edge_um, blocks_of, known_um2, resampled
 
-    everyone = candidate_names(settings)
+    everyone, given = candidate_names(settings), settings.ensemble.threshold
+    maps = {f.id: [flat_map(oof_folder(settings, name, f.id), name, HINT) for name in everyone] for f in fragments}
+    parts = [part_of(fragment, maps[fragment.id]) for fragment in fragments]
+    is_fitted = settings.ensemble.weights == "fitted"
+    shares = fitted_weights(parts, MAX_PIXELS) if is_fitted else equal_weights(len(everyone))
+    weights = dict(zip(everyone, map(float, shares), strict=True))
     names = [*everyone, ENSEMBLE, EQUAL, MEMBERS_MEAN]
     edge_um = block_edge_um(known_um2([~f.full_label.ignore for f in fragments], [f.pixel_um for f in fragments]))
     found = {}
@@ -111,30 +104,33 @@ def _out_of_fold(
         vector = np.array([blended.get(one, 0.0) for one in everyone])
         found[name] = judged(settings, fragments, maps, vector, edge_um)
     drawn = resampled(np.stack([one.blocks for one in found.values()]))
-    without = without_each(settings, fragments, maps, parts, found[ENSEMBLE], edge_um)
-    return {
-        "thresholds": {name: one.threshold for name, one in found.items()},
-        "oof_f05": {name: one.f05 for name, one in found.items()},
-        "oof_interval": {name: list(drawn.interval(i)) for i, name in enumerate(names)},
-        "gain_where_fitted": drawn.gain(names.index(ENSEMBLE), names.index(EQUAL)).as_record(),
-        "blocks": blocks_record(edge_um, drawn.blocks),
-        "evidence": evidence(found),
-        "without": without,
-    }
+    return InkFit(
+        made_from=calibration_key(settings),
+        fragments=[f.id for f in fragments],
+        weights=weights,
+        thresholds={name: one.threshold for name, one in found.items()},
+        oof_f05={name: one.f05 for name, one in found.items()},
+        oof_interval={name: drawn.interval(i) for i, name in enumerate(names)},
+        gain_where_fitted=drawn.gain(names.index(ENSEMBLE), names.index(EQUAL)),
+        blocks=blocks_of(edge_um, drawn.blocks),
+        evidence=evidence(found),
+        without=without_each(settings, fragments, maps, parts, found[ENSEMBLE], edge_um),
+        best_member=max(settings.stage1.members, key=lambda name: found[name].f05),
+        left_out=left_out_gain(parts, None if given == "fitted" else float(given)) if is_fitted else None,
+    )
 
 
-def print_fit(fit: dict[str, Any]) -> None:
+def print_fit(fit: "InkFit") -> None:
     """Print what was fitted: weights, thresholds, out-of-fold F0.5 with its 95 % interval, and what fitting gained."""
-    for name, threshold in fit["thresholds"].items():
-        weight, (low, high) = fit["weights"].get(name), fit["oof_interval"][name]
-        said = f"weight {weight:.3f}" if weight is not None else " " * 12
-        print(f"{name:<16} {said}  threshold {threshold:.3f}  out-of-fold F0.5 {fit['oof_f05'][name]:.4f} "
+    for name, (low, high) in fit.oof_interval.items():
+        said = f"weight {fit.weights[name]:.3f}" if name in fit.weights else " " * 12
+        print(f"{name:<16} {said}  threshold {fit.thresholds[name]:.3f}  out-of-fold F0.5 {fit.oof_f05[name]:.4f} "
               f"({low:.3f} to {high:.3f})")  # fmt: skip
-    print(f"95 % intervals over {fit['blocks']['count']} blocks of {fit['blocks']['edge_um'] / 1000:.1f} mm")
-    for where, gain in (("where they were fitted", fit["gain_where_fitted"]), ("left out", fit["left_out"])):
+    if fit.blocks:
+        print(f"95 % intervals over {fit.blocks.count} blocks of {fit.blocks.edge_um / 1000:.1f} mm")
+    for where, gain in (("where they were fitted", fit.gain_where_fitted), ("left out", fit.left_out)):
         if gain is not None:
-            print(f"fitted weights over equal ones, {where}: {gain['difference']:+.4f} "
-                  f"({gain['low']:+.4f} to {gain['high']:+.4f}), {gain['verdict']}")  # fmt: skip
+            print(f"fitted weights over equal ones, {where}: {gain.in_words}")
 
 
 def calibration_key(settings: "Settings") -> str:
@@ -154,25 +150,28 @@ def calibration_key(settings: "Settings") -> str:
     return key_of([hashes, data, windows, how])
 
 
-def read_fit(settings: "Settings") -> dict[str, Any]:
+def read_fit(settings: "Settings") -> "InkFit":
     """The fit of this run.
 
     Raises:
         MissingInputError: it was never made.
         InputError: it was made for other weights or settings.
     """
+    from ensemble.ink.fit_record import InkFit
     from scroll.errors import InputError
     from scroll.runtime.files import read_sealed
+    from scroll.runtime.record import as_record
 
     path = fit_path(settings)
     last = "stage2" if settings.joint is None else "joint"
     command = f"run 'make {last} CONFIG=...' (or python -m ensemble.calibrate CONFIG)"
-    fit = read_sealed(path, f"weights and thresholds are fitted on out-of-fold predictions: {command}", **FIT)
-    if fit.get("made_from") != calibration_key(settings):
+    content = read_sealed(path, f"weights and thresholds are fitted on out-of-fold predictions: {command}")
+    fit = as_record(path, content, InkFit)
+    if fit.made_from != calibration_key(settings):
         raise InputError(
             f"{path}: was fitted for other weights or settings than those in {settings.run_dir}; {command}"
         )
-    return dict(fit)
+    return fit
 
 
 if __name__ == "__main__":

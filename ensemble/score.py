@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.calibrate import read_fit
+from ensemble.calibrate import fit_path, read_fit
+from ensemble.ink.fit_record import InkFit
 from ensemble.ink.inputs import input_sheets
 from ensemble.ink.lift import lifted
 from ensemble.ink.postprocess import drop_small
@@ -31,13 +32,15 @@ from scroll.metrics.bootstrap import (
     Resampled,
     block_counts,
     block_edge_um,
-    blocks_record,
+    blocks_of,
     known_um2,
     resampled,
 )
 from scroll.metrics.fbeta import ink_score, level_counts
 from scroll.metrics.surface_dice import surface_dice
-from scroll.runtime.files import write_sealed, written_aside
+from scroll.report.score_record import NAME, InkGain, InkRow, InkScores
+from scroll.runtime.files import written_aside
+from scroll.runtime.record import needed, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +68,7 @@ COLUMNS = [
 ]
 
 
-def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, command: list[str]) -> dict[str, Any]:
+def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, command: list[str]) -> InkScores:
     """Score everything that was predicted into `output`, write score.json, blocks.npz and the pictures for the report.
 
     Thresholds and weights come from out-of-fold data only. F0.5, precision and recall are of the mask as it would be submitted:
@@ -74,47 +77,46 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     blocks.npz holds tp, fp, fn of every block, (B, 3), by the rows' names.
     """
     fit = read_fit(settings)
+    best_member = needed(fit_path(settings), "best_member", fit.best_member)
     fragments = input_sheets(settings, source)
     truths = {sheet.id: read_truth(sheet, truth_dir / sheet.id) for sheet in fragments}
     edge_um = block_edge_um(known_um2([~truths[f.id].ignore for f in fragments], [f.pixel_um for f in fragments]))
     scored = _Scored(settings, fragments, output, truths, fit, edge_um)
-    rows: list[dict[str, Any]] = []
+    rows: list[InkRow] = []
     blocks: dict[str, Any] = {}
     for name in [*candidate_names(settings), MEMBERS_MEAN, EQUAL, ENSEMBLE]:
         row, blocks[name] = scored.row(name)
         rows.append(row)
     drawn = resampled(np.stack(list(blocks.values())))
-    rows = with_intervals(rows, drawn, fit["best_member"])
-    for row in rows:
-        if row["name"] in fit.get("without", {}):
-            row["without"] = scored.lost_without(row["name"], blocks[ENSEMBLE])
+    rows = with_intervals(rows, drawn, best_member)
+    rows = [scored.with_loss(row, blocks[ENSEMBLE]) if row.name in fit.without else row for row in rows]
     piece = settings.data.kind.removesuffix("s")
-    score = {
-        "title": f"{settings.run_dir.name}: {len(fragments)} held-out {piece}{'s' if len(fragments) > 1 else ''}",
-        "piece": piece.capitalize(),
-        "note": PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else "",
-        "fragments": [f.id for f in fragments],
-        "blocks": blocks_record(edge_um, drawn.blocks),
-        "rows": rows,
-        "oof_f05": fit["oof_f05"],
-        "out_of_fold": ink_evidence(settings, fit),
-        "patches": save_ink_report(settings, fragments, output, truths, fit),
-        "commands": rebuild_commands(settings, command),
-    }
-    write_sealed(output / "score.json", score)
+    score = InkScores(
+        title=f"{settings.run_dir.name}: {len(fragments)} held-out {piece}{'s' if len(fragments) > 1 else ''}",
+        piece=piece.capitalize(),
+        note=PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else "",
+        fragments=[f.id for f in fragments],
+        blocks=blocks_of(edge_um, drawn.blocks),
+        rows=rows,
+        oof_f05=needed(fit_path(settings), "oof_f05", fit.oof_f05 or None),
+        out_of_fold=ink_evidence(settings, fit),
+        patches=save_ink_report(settings, fragments, output, truths, fit),
+        commands=rebuild_commands(settings, command),
+    )
+    write_record(output / NAME, score)
     with written_aside(output / BLOCKS) as aside, aside.open("wb") as file:
         np.savez(file, **blocks)
     return score
 
 
-def with_intervals(rows: list[dict[str, Any]], drawn: Resampled, reference: str) -> list[dict[str, Any]]:
+def with_intervals(rows: list[InkRow], drawn: Resampled, reference: str) -> list[InkRow]:
     """The rows with the interval of their F0.5, and their gain over the row called `reference`."""
-    over = [row["name"] for row in rows].index(reference)
+    over = [row.name for row in rows].index(reference)
     full = []
     for number, row in enumerate(rows):
         low, high = drawn.interval(number)
-        gain = {"over": reference, **drawn.gain(number, over).as_record()}
-        full.append(row | {"f05_low": low, "f05_high": high, "gain": gain})
+        gain = InkGain(over=reference, **dict(drawn.gain(number, over)))
+        full.append(row.model_copy(update={"f05_low": low, "f05_high": high, "gain": gain}))
     return full
 
 
@@ -139,12 +141,12 @@ class _Scored:
     sheets: "Sequence[Sheet]"
     output: Path
     truths: dict[str, Label]
-    fit: dict[str, Any]
+    fit: InkFit
     edge_um: float
 
-    def row(self, name: str) -> tuple[dict[str, Any], Counts]:
+    def row(self, name: str) -> tuple[InkRow, Counts]:
         """A row of the table, and the counts of its blocks, (B, 3)."""
-        threshold = self.fit["thresholds"][name]
+        threshold = self.fit.thresholds[name]
         counts, decided, dice, blocks = {}, {}, [], []
         for sheet in self.sheets:
             truth, valid = self.truths[sheet.id].target, ~self.truths[sheet.id].ignore
@@ -155,26 +157,27 @@ class _Scored:
             blocks.append(block_counts(mask, truth, valid, self.edge_um / sheet.pixel_um))
             dice.append(_lifted_dice(sheet, mask & valid, truth & valid, self.settings.ensemble.lift_thickness_vox))
         ranked, at_mask = ink_score(counts, threshold).as_row(), ink_score(decided, 0.5).as_row()
-        return {
-            "name": name,
-            "kind": KINDS.get(name, "member"),
+        row = InkRow(
+            name=name,
+            kind=KINDS.get(name, "member"),
             **{key: at_mask[key] for key in ("f05", "f05_mean", "precision", "recall")},
-            "ap": ranked["ap"],
-            "auc": ranked["auc"],
-            "surface_dice": float(np.mean(dice)),
-            "threshold": threshold,
-            "weight": self.fit["weights"].get(name),
-        }, np.concatenate(blocks)
+            ap=ranked["ap"],
+            auc=ranked["auc"],
+            surface_dice=float(np.mean(dice)),
+            threshold=threshold,
+            weight=self.fit.weights.get(name),
+        )
+        return row, np.concatenate(blocks)
 
-    def lost_without(self, name: str, whole: Counts) -> dict[str, Any]:
-        """What the ensemble, whose blocks are `whole` (B, 3), is better by than the one that was fitted without a candidate."""
-        about, counts = self.fit["without"][name], []
+    def with_loss(self, row: InkRow, whole: Counts) -> InkRow:
+        """With what the ensemble, whose blocks are `whole` (B, 3), is better by than the one that was fitted without this candidate."""
+        about, counts = self.fit.without[row.name], []
         for sheet in self.sheets:
             label = self.truths[sheet.id]
-            prob = blended(self.settings, sheet, self.output / sheet.id, about["weights"])
-            mask = _decided(self.settings, sheet, prob, about["threshold"])
+            prob = blended(self.settings, sheet, self.output / sheet.id, about.weights)
+            mask = _decided(self.settings, sheet, prob, about.threshold)
             counts.append(block_counts(mask, label.target, ~label.ignore, self.edge_um / sheet.pixel_um))
-        return resampled(np.stack([whole, np.concatenate(counts)])).gain(0, 1).as_record()
+        return row.model_copy(update={"without": resampled(np.stack([whole, np.concatenate(counts)])).gain(0, 1)})
 
 
 def _lifted_dice(sheet: "Sheet", mask: NDArray[np.bool_], truth: NDArray[np.bool_], thickness_vox: int) -> float:
@@ -182,8 +185,8 @@ def _lifted_dice(sheet: "Sheet", mask: NDArray[np.bool_], truth: NDArray[np.bool
     return surface_dice(found, wanted, tolerance_vox=2.0)
 
 
-def _map(settings: Settings, fragment: "Sheet", folder: Path, fit: dict[str, Any], name: str) -> Any:
-    return blended(settings, fragment, folder, blend_weights(settings, fit["weights"], name))
+def _map(settings: Settings, fragment: "Sheet", folder: Path, fit: InkFit, name: str) -> Any:
+    return blended(settings, fragment, folder, blend_weights(settings, fit.weights, name))
 
 
 def _decided(settings: Settings, fragment: "Sheet", prob: Any, threshold: float) -> NDArray[np.bool_]:
@@ -191,29 +194,28 @@ def _decided(settings: Settings, fragment: "Sheet", prob: Any, threshold: float)
     return drop_small(mask, settings.ensemble.min_area_um2, fragment.pixel_um)
 
 
-def print_table(score: dict[str, Any]) -> None:
+def print_table(score: InkScores) -> None:
     """Print the rows of score.json, best F0.5 marked, each with its gain over the best single member."""
-    print(f"\n{score['title']}")
-    width = max(len(row["name"]) for row in score["rows"]) + 1
-    print(
-        " " * width + "".join(f"{column:>13}" for column in COLUMNS) + f"  gain over {score['rows'][0]['gain']['over']}"
-    )
-    best = max(row["f05"] for row in score["rows"])
-    for row in score["rows"]:
-        cells = "".join(f"{'-' if row[c] is None else format(row[c], '.4f'):>13}" for c in COLUMNS)
-        print(f"{row['name']:<{width}}{cells}  {said_gain(row)}{'  <- best F0.5' if row['f05'] == best else ''}")
-    blocks = score["blocks"]
-    print(f"95 % intervals over {blocks['count']} blocks of {blocks['edge_um'] / 1000:.1f} mm")
-    if score["note"]:
-        print(score["note"])
+    print(f"\n{score.title}")
+    width, first = max(len(row.name) for row in score.rows) + 1, score.rows[0].gain
+    print(" " * width + "".join(f"{column:>13}" for column in COLUMNS) + (f"  gain over {first.over}" if first else ""))
+    best = max(row.f05 for row in score.rows)
+    for row in score.rows:
+        numbers = [getattr(row, column) for column in COLUMNS]
+        cells = "".join(f"{'-' if number is None else format(number, '.4f'):>13}" for number in numbers)
+        print(f"{row.name:<{width}}{cells}  {said_gain(row)}{'  <- best F0.5' if row.f05 == best else ''}")
+    if score.blocks:
+        print(f"95 % intervals over {score.blocks.count} blocks of {score.blocks.edge_um / 1000:.1f} mm")
+    if score.note:
+        print(score.note)
     print()
 
 
-def said_gain(row: dict[str, Any]) -> str:
+def said_gain(row: InkRow) -> str:
     """A row's gain over the best single member in words.
 
-    >>> said_gain({"name": "a", "gain": {"over": "b", "difference": 0.0512, "verdict": "better"}})
+    >>> gain = InkGain(over="b", difference=0.0512, low=0.01, high=0.09, verdict="better")
+    >>> said_gain(InkRow(name="a", f05=0.5, gain=gain))
     '+0.0512 better'
     """
-    gain = row["gain"]
-    return "-" if gain["over"] == row["name"] else f"{gain['difference']:+.4f} {gain['verdict']}"
+    return "-" if row.gain is None or row.gain.over == row.name else f"{row.gain.difference:+.4f} {row.gain.verdict}"

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 from scroll.runtime.command_numbers import whole
 
 if TYPE_CHECKING:
+    from ensemble.ink.fit_record import InkFit
     from ensemble.review.comparison import Scored, Training
     from scroll.config.schema import Settings
+    from scroll.report.score_record import InkScores
 
 SIZE_ZYX, DATA_SEED = (65, 1536, 1536), 2027
 ON_BEST = "stage two on the best member"
@@ -102,7 +104,9 @@ def draw_where_missing(settings: "Settings") -> None:
 def compare(settings: "Settings", held_out: HeldOut, seeds: list[int]) -> str:
     """Train and score every seed; returns the table, which is also written into the run folder."""
     from ensemble.review.comparison import as_markdown, table_rows
+    from scroll.report.score_record import NAME
     from scroll.runtime.files import write_json, write_text
+    from scroll.runtime.record import needed
 
     trainings: list[Training] = []
     for number, seed in enumerate(seeds, start=1):
@@ -111,18 +115,23 @@ def compare(settings: "Settings", held_out: HeldOut, seeds: list[int]) -> str:
         training, score = train_and_score(own, held_out)
         trainings.append(training)
         rows = table_rows(trainings)
-        notes = [f"Blocks of {score['blocks']['edge_um'] / 1000:.1f} mm.", *filter(None, [score["note"]])]
+        blocks = needed(_output(own) / NAME, "blocks", score.blocks)
+        notes = [f"Blocks of {blocks.edge_um / 1000:.1f} mm.", *filter(None, [score.note])]
         table = as_markdown(f"{settings.run_dir.name}: {len(trainings)} of {len(seeds)} seeds", trainings, rows, notes)
         said = [{"seed": t.seed, "best_member": t.best_member, "steps": t.steps} for t in trainings]
-        write_json(settings.run_dir / "compare.json", {"rows": rows, "seeds": said, "blocks": score["blocks"]})
+        write_json(
+            settings.run_dir / "compare.json",
+            {"rows": [row.model_dump() for row in rows], "seeds": said, "blocks": blocks.model_dump()},
+        )
         write_text(settings.run_dir / "compare.md", table)
     return table
 
 
-def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training, dict[str, Any]]":
+def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training, InkScores]":
     """One seed: both stages on all members, stage two on the best of them alone, all scored; and the score.json of the first run."""
-    from ensemble.calibrate import calibrate
+    from ensemble.calibrate import calibrate, fit_path
     from ensemble.review.comparison import Training
+    from scroll.runtime.record import needed
     from stage1_3d.train import train_stage1
     from stage2_2d.train import train_stage2
 
@@ -134,7 +143,7 @@ def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training,
         train_stage2(settings)
     with clock.step("weights and thresholds", run_dir / "ensemble"):
         fit = calibrate(settings)
-    best = str(fit["best_member"])
+    best = needed(fit_path(settings), "best_member", fit.best_member)
     score = _predicted_and_scored(settings, held_out, clock)
     second = on_one_member(settings, best)
     with clock.step(ON_BEST, second.run_dir / "stage2"):
@@ -148,19 +157,21 @@ def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training,
     return Training(settings.seed, best, {**members, **on_best, **on_all}, clock.steps), score
 
 
-def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock", what: str = "") -> dict[str, Any]:
+def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock", what: str = "") -> "InkScores":
     """score.json of a run on the held-out data; left alone where it was made of these weights, settings and files."""
     from ensemble.calibrate import calibration_key
     from ensemble.ink.predict import predict
     from ensemble.score import score_run
-    from scroll.runtime.files import read_mapping
+    from scroll.report.score_record import InkScores, read_scores
     from scroll.runtime.receipt import fingerprint, is_current, key_of, write_receipt
 
     output = _output(settings)
     how = [settings.ensemble.model_dump(), settings.preflight.model_dump(), calibration_key(settings)]
     key = key_of([how, [fingerprint(folder) for folder in (held_out.source, held_out.truth) if folder.exists()]])
     if is_current(output, key):
-        return read_mapping(output / "score.json", rows=list)
+        before = read_scores(output)
+        if isinstance(before, InkScores):
+            return before
     with clock.step(f"prediction{what}", output):
         predict(settings, held_out.source, output)
     with clock.step(f"score{what}", output):
@@ -169,7 +180,7 @@ def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock
     return score
 
 
-def _candidates(settings: "Settings", score: dict[str, Any], fit: dict[str, Any]) -> "dict[str, Scored]":
+def _candidates(settings: "Settings", score: "InkScores", fit: "InkFit") -> "dict[str, Scored]":
     import numpy as np
 
     from ensemble.review.comparison import Scored
@@ -182,10 +193,7 @@ def _candidates(settings: "Settings", score: dict[str, Any], fit: dict[str, Any]
         reading(path, "the blocks that score.json beside it speaks of", "delete both and run the same command again"),
         np.load(plain_file(path), allow_pickle=False) as blocks,
     ):
-        return {
-            row["name"]: Scored(blocks[row["name"]], row["f05"], row["ap"], fit["oof_f05"][row["name"]])
-            for row in score["rows"]
-        }
+        return {row.name: Scored(blocks[row.name], row.f05, row.ap, fit.oof_f05[row.name]) for row in score.rows}
 
 
 def on_one_member(settings: "Settings", name: str) -> "Settings":

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -254,8 +255,8 @@ def _write(path: Path, scored: Sequence[Scored]) -> None:
 
     volumes = []
     for one in scored:
-        row = {"name": one.name, **one.score.as_row()}
+        row = {"name": one.name, **asdict(one.score)}
         if one.atlas is not None:
-            row["atlas"] = [entry.as_row() for entry in one.atlas]
+            row["atlas"] = [asdict(entry) for entry in one.atlas]
         volumes.append(row)
     write_json(path, {"mean": mean_score([one.score for one in scored]), "volumes": volumes})

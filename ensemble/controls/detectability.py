@@ -23,6 +23,7 @@ from ensemble.controls.planting import (
 )
 from ensemble.controls.predicted import Predicted, predicted
 from ensemble.controls.psychometric import HalfFound, half_found, least_found, wilson
+from ensemble.ink.fit_record import InkFit
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment, training_fragments
 from scroll.data.labels import share_in_blocks
@@ -106,7 +107,7 @@ def check_contrasts(contrasts: tuple[float, ...]) -> None:
 
 
 def detectability(
-    settings: Settings, fragment: Fragment, folder: Path, fit: dict[str, Any], real: Predicted, planting: Planting
+    settings: Settings, fragment: Fragment, folder: Path, fit: InkFit, real: Predicted, planting: Planting
 ) -> Detectability:
     """Plant, predict into `folder`/planted-<k>, and look which letters are found; `real` says where nothing was found before.
 

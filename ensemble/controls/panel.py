@@ -12,6 +12,7 @@ from ensemble.controls.chance import block_p, chance_imagined, rate_per_cm2
 from ensemble.controls.components import Components, share_on_found, strongest_in_blocks
 from ensemble.controls.copies import BLANK, SAYS, Copy, placebo_copies, tile_px
 from ensemble.controls.predicted import Predicted, predicted
+from ensemble.ink.fit_record import InkFit
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
 from scroll.data.labels import share_in_blocks
@@ -103,7 +104,7 @@ class Panel:
 
 
 def placebo_panel(
-    settings: Settings, fragment: Fragment, folder: Path, fit: dict[str, Any], real: Predicted, count: int
+    settings: Settings, fragment: Fragment, folder: Path, fit: InkFit, real: Predicted, count: int
 ) -> Panel:
     """Predict every copy into `folder`/<copy> and hold what was really found against it; `count` copies of each seeded kind."""
     pixel_cm2 = (fragment.pixel_um / 1e4) ** 2

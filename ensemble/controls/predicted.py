@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.controls.components import Components, components_of
+from ensemble.ink.fit_record import InkFit
 from ensemble.ink.predict import blend_sheet, predict_candidates
 from ensemble.ink.predictors import blended
 from scroll.config.schema import Settings
@@ -22,7 +22,7 @@ class Predicted:
     pieces: Components
 
 
-def predicted(settings: Settings, fragment: Fragment, folder: Path, fit: dict[str, Any]) -> Predicted:
+def predicted(settings: Settings, fragment: Fragment, folder: Path, fit: InkFit) -> Predicted:
     """Predict a fragment into `folder` exactly as ensemble/predict.py does, and take the mask apart.
 
     Raises:
@@ -30,5 +30,5 @@ def predicted(settings: Settings, fragment: Fragment, folder: Path, fit: dict[st
     """
     predict_candidates(settings, fragment, folder)
     mask = blend_sheet(settings, fragment, folder, fit)
-    prob = blended(settings, fragment, folder, fit["weights"])
-    return Predicted(mask, components_of(prob, mask, fit["thresholds"]["ensemble"], fragment.pixel_um))
+    prob = blended(settings, fragment, folder, fit.weights)
+    return Predicted(mask, components_of(prob, mask, fit.thresholds["ensemble"], fragment.pixel_um))

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.blend import blend
+from ensemble.ink.fit_record import WithoutOne
 from ensemble.ink.left_out import MAX_PIXELS, Part, fitted_weights
 from ensemble.ink.predictors import AtLeast, FullSize, candidate_names
 from ensemble.ink.threshold import fit_threshold
@@ -16,7 +16,7 @@ from scroll.config.schema import Settings
 from scroll.data.folds import make_folds
 from scroll.data.sheets import Sheet
 from scroll.metrics.bootstrap import block_counts, resampled
-from scroll.metrics.calibration import figures, reliability, sweep
+from scroll.metrics.calibration import Evidence, FoldPieces, figures, reliability, sweep
 from scroll.metrics.fbeta import Counts, ink_score, level_counts
 
 Maps = dict[str, list[NDArray[np.float32]]]
@@ -75,27 +75,25 @@ def _full_rows(rows: tuple[int, int], sheet: Sheet, bin_yx: int) -> slice:
     return slice(rows[0] * bin_yx, height if rows[1] >= sheet.rows else rows[1] * bin_yx)
 
 
-def evidence(candidates: Mapping[str, Judged]) -> dict[str, Any]:
-    """For fit.json: figures by fold, sweep and reliability of every candidate and blend.
-
-    "folds": number and sheets of each fold; "by_fold": name -> a record a fold, at the candidate's threshold.
-    """
+def evidence(candidates: Mapping[str, Judged]) -> Evidence:
+    """Figures by fold at its threshold, sweep and reliability of every candidate and blend."""
     levels = next(iter(candidates.values())).levels
     folds = sorted({fold for _, fold in levels})
-    return {
-        "folds": [{"fold": fold, "pieces": sorted({s for s, number in levels if number == fold})} for fold in folds],
-        "by_fold": {
+    pieces = {fold: sorted({sheet for sheet, number in levels if number == fold}) for fold in folds}
+    return Evidence(
+        folds=[FoldPieces(fold=fold, pieces=held) for fold, held in pieces.items()],
+        by_fold={
             name: [figures(one.of_fold(fold), one.threshold) for fold in folds] for name, one in candidates.items()
         },
-        "all": {name: figures(one.total, one.threshold) for name, one in candidates.items()},
-        "sweep": {name: sweep(one.total) for name, one in candidates.items()},
-        "reliability": {name: reliability(one.total) for name, one in candidates.items()},
-    }
+        all={name: figures(one.total, one.threshold) for name, one in candidates.items()},
+        sweep={name: sweep(one.total) for name, one in candidates.items()},
+        reliability={name: reliability(one.total) for name, one in candidates.items()},
+    )
 
 
 def without_each(
     settings: Settings, sheets: Sequence[Sheet], maps: Maps, parts: Sequence[Part], whole: Judged, edge_um: float
-) -> dict[str, Any]:
+) -> dict[str, WithoutOne]:
     """Each candidate left out of the blend in turn: weights and threshold fitted anew, and what the ensemble `whole` is better by.
 
     Stage two was trained on what every member saw and is not trained anew. Nothing where there is but one candidate.
@@ -110,8 +108,8 @@ def without_each(
         weights = np.insert(shares, number, 0.0)
         one = judged(settings, sheets, maps, weights, edge_um)
         loss = resampled(np.stack([whole.blocks, one.blocks])).gain(0, 1)
-        found[name] = {
-            "weights": {other: float(share) for other, share in zip(names, weights, strict=True) if other != name},
-            "threshold": one.threshold, "oof_f05": one.f05, "loss": loss.as_record(),
-        }  # fmt: skip
+        found[name] = WithoutOne(
+            weights={other: float(share) for other, share in zip(names, weights, strict=True) if other != name},
+            threshold=one.threshold, oof_f05=one.f05, loss=loss,
+        )  # fmt: skip
     return found

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.blend import blend
+from ensemble.ink.fit_record import LeftOutGain
 from ensemble.ink.predictors import AtLeast
 from ensemble.ink.threshold import fit_threshold
 from ensemble.ink.weights import best_f05, climb_f05, equal_weights, fit_weights, sample_pixels
 from scroll.data.sheets import Sheet
-from scroll.metrics.bootstrap import block_counts, block_edge_um, blocks_record, known_um2, resampled
+from scroll.metrics.bootstrap import block_counts, block_edge_um, blocks_of, known_um2, resampled
 from scroll.metrics.fbeta import level_counts
 
 MAX_PIXELS = 300_000  # that weights are fitted on, each time a part is left out
@@ -58,7 +58,7 @@ def fitted_weights(parts: Sequence[Part], max_pixels: int) -> Weights:
     return climb_f05(prob, ink, max(starts, key=lambda weights: best_f05(prob, ink, weights)))
 
 
-def left_out_gain(parts: Sequence[Part], threshold: float | None = None) -> dict[str, Any] | None:
+def left_out_gain(parts: Sequence[Part], threshold: float | None = None) -> LeftOutGain | None:
     """F0.5 of fitted weights and of equal ones on parts that neither weights nor threshold were fitted on, and the gain.
 
     Left out are volumes (a fragment is one), in at most `MAX_GROUPS` groups; of a single volume its upper and its lower half,
@@ -79,13 +79,13 @@ def left_out_gain(parts: Sequence[Part], threshold: float | None = None) -> dict
         ]
         counts.append(np.stack(both))
     drawn = resampled(np.concatenate(counts, axis=1))
-    return {
-        "left_out": [sorted({part.source for part in group}) for group in groups],
-        "fitted_f05": float(drawn.f05[0]),
-        "equal_f05": float(drawn.f05[1]),
-        **drawn.gain(0, 1).as_record(),
-        "blocks": blocks_record(edge_um, drawn.blocks),
-    }
+    return LeftOutGain(
+        left_out=[sorted({part.source for part in group}) for group in groups],
+        fitted_f05=float(drawn.f05[0]),
+        equal_f05=float(drawn.f05[1]),
+        **dict(drawn.gain(0, 1)),
+        blocks=blocks_of(edge_um, drawn.blocks),
+    )
 
 
 def left_out_groups(parts: Sequence[Part]) -> list[list[Part]]:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,8 +10,9 @@ from ensemble.ink.inputs import input_sheets
 from ensemble.score import read_truth
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
-from scroll.report.montage import PROBABILITY, SCALE, Panel, Row
+from scroll.report.montage import PROBABILITY, SCALE, Panel, Row, with_interval
 from scroll.report.pictures import LEGEND, error_colours
+from scroll.report.score_record import InkScores
 from scroll.runtime.reading import reading
 from scroll.runtime.receipt import NAME as RECEIPT
 from scroll.runtime.receipt import read_receipt
@@ -34,10 +34,10 @@ def has_labels(folder: Path, names: Sequence[str]) -> bool:
     return all(files_beside([folder / name], name, INK) for name in names)
 
 
-def scored(settings: Settings, score: Any) -> str:
+def scored(settings: Settings, score: InkScores) -> str:
     """The ensemble's score, in a few words."""
-    row = next(row for row in score["rows"] if row["name"] == "ensemble")
-    return f"ink, F0.5 {row['f05']:.3f} (95 % interval {row['f05_low']:.3f} to {row['f05_high']:.3f})"
+    row = {row.name: row for row in score.rows}["ensemble"]
+    return with_interval("ink, F0.5", row.f05, row.f05_low, row.f05_high)
 
 
 def rows_of(settings: Settings, predicted: Path, name: str, truth: Path | None) -> list[Row]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.calibrate import read_fit
+from ensemble.ink.fit_record import InkFit
 from ensemble.ink.inputs import Part, input_sheets
 from ensemble.ink.pictures import save_probability, write_mask_png
 from ensemble.ink.postprocess import drop_small
@@ -54,7 +55,7 @@ def predict(
 
 
 def _clock(
-    settings: Settings, sheets: list[Any], output: Path, fit: dict[str, Any], hours: float | None
+    settings: Settings, sheets: list[Any], output: Path, fit: InkFit, hours: float | None
 ) -> FragmentClock | None:
     if hours is None:
         return None
@@ -85,7 +86,7 @@ def predict_candidates(settings: Settings, fragment: Any, folder: Path, views: d
 
 
 def blend_sheet(
-    settings: Settings, fragment: Sheet, folder: Path, fit: dict[str, Any], views: dict[str, int] | None = None
+    settings: Settings, fragment: Sheet, folder: Path, fit: InkFit, views: dict[str, int] | None = None
 ) -> NDArray[np.bool_]:
     """Weighted mean, threshold, small components dropped, inside the papyrus; writes ink_prob.tif/.png and ink_mask.png.
 
@@ -93,10 +94,10 @@ def blend_sheet(
     Memory: a few full-resolution (Y, X) arrays; the volume is not touched.
     """
     left_out = {name for name in settings.stage1.members if views is not None and name not in views}
-    weights = {name: weight for name, weight in fit["weights"].items() if name not in left_out}
+    weights = {name: weight for name, weight in fit.weights.items() if name not in left_out}
     prob = blended(settings, fragment, folder, weights if any(weights.values()) else dict.fromkeys(weights, 1.0))[:]
     prob[~fragment.full_mask] = 0
-    mask = drop_small(prob >= fit["thresholds"]["ensemble"], settings.ensemble.min_area_um2, fragment.pixel_um)
+    mask = drop_small(prob >= fit.thresholds["ensemble"], settings.ensemble.min_area_um2, fragment.pixel_um)
     save_probability(prob, folder / "ensemble", fragment.pixel_um)
     write_mask_png(folder / "ensemble" / "ink_mask.png", mask)
     return mask

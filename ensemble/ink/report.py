@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ensemble.ink.fit_record import InkFit
 from ensemble.ink.patches import EDGE_UM, Seen, Window, centre_layer, picked, windows_of
 from ensemble.ink.pictures import save_report_pictures
 from ensemble.ink.postprocess import drop_small
@@ -14,7 +15,8 @@ from scroll.data.fragments import Fragment
 from scroll.data.labels import Label
 from scroll.data.sheets import Sheet
 from scroll.errors import InputError
-from scroll.report.patch_pictures import save_patches
+from scroll.report.patch_pictures import PatchRecord, save_patches
+from scroll.report.score_record import OutOfFold, out_of_fold
 from scroll.report.tiles import VIEWS_BUDGET_BYTES, Flat, flat_view
 from scroll.runtime.files import read_mapping, write_json
 from scroll.runtime.receipt import NAME
@@ -24,8 +26,8 @@ METRICS = {"f05": "F0.5", "precision": "Precision", "recall": "Recall", "ap": "A
 
 
 def save_ink_report(
-    settings: Settings, sheets: Sequence[Sheet], output: Path, truths: Mapping[str, Label], fit: dict[str, Any]
-) -> list[dict[str, Any]]:
+    settings: Settings, sheets: Sequence[Sheet], output: Path, truths: Mapping[str, Label], fit: InkFit
+) -> list[PatchRecord]:
     """Pictures and view.json of every sheet in <output>/<sheet>/, and <output>/patches; the records of the patches.
 
     `truths` holds what is written on each sheet, (Y, X).
@@ -46,11 +48,11 @@ def _edge_px(sheet: Sheet, bin_yx: int) -> int:
     return max(bin_yx, round(min(EDGE_UM / sheet.pixel_um, min(sheet.shape_yx) / 3)) // bin_yx * bin_yx)
 
 
-def _seen(settings: Settings, sheet: Sheet, folder: Path, label: Label, fit: dict[str, Any]) -> Seen:
+def _seen(settings: Settings, sheet: Sheet, folder: Path, label: Label, fit: InkFit) -> Seen:
     sheet = as_predicted(settings, sheet, folder)
     names = [*candidate_names(settings), ENSEMBLE]
-    maps = {name: blended(settings, sheet, folder, blend_weights(settings, fit["weights"], name)) for name in names}
-    mask = (maps[ENSEMBLE][:] >= fit["thresholds"][ENSEMBLE]) & sheet.full_mask
+    maps = {name: blended(settings, sheet, folder, blend_weights(settings, fit.weights, name)) for name in names}
+    mask = (maps[ENSEMBLE][:] >= fit.thresholds[ENSEMBLE]) & sheet.full_mask
     mask = drop_small(mask, settings.ensemble.min_area_um2, sheet.pixel_um)
     return Seen(settings, sheet, folder, maps, mask, label)
 
@@ -78,18 +80,10 @@ def _view(seen: Seen, budget_bytes: int) -> dict[str, Any]:
     return flat_view(flat, budget_bytes)
 
 
-def ink_evidence(settings: Settings, fit: Mapping[str, Any]) -> dict[str, Any]:
+def ink_evidence(settings: Settings, fit: InkFit) -> OutOfFold:
     """For score.json: what out-of-fold predictions say of every candidate and blend; empty where the fit is an older one."""
-    evidence = fit.get("evidence")
-    if evidence is None:
-        return {}
+    if fit.evidence is None:
+        return OutOfFold()
     names = [*candidate_names(settings), MEMBERS_MEAN, EQUAL, ENSEMBLE]
-    curves = {
-        name: {"sweep": evidence["sweep"][name], "reliability": evidence["reliability"][name], "threshold": fit["thresholds"][name]}
-        for name in names
-    }  # fmt: skip
-    table = {name: {"folds": evidence["by_fold"][name], "all": evidence["all"][name]} for name in names}
-    return {
-        "metrics": METRICS, "folds": evidence["folds"], "by_fold": table, "curves": curves, "shown": ENSEMBLE,
-        "swept": "f05", "of": "all pixels of the training fragments, each predicted by networks that had not seen it",
-    }  # fmt: skip
+    of = "all pixels of the training fragments, each predicted by networks that had not seen it"
+    return out_of_fold(fit.evidence, names, {name: fit.thresholds[name] for name in names}, METRICS, of)

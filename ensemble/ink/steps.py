@@ -36,7 +36,7 @@ def fitted_weights(settings: Settings) -> dict[str, float]:
     Raises:
         MissingInputError: the run was not fitted.
     """
-    return dict(read_fit(settings)["weights"])
+    return dict(read_fit(settings).weights)
 
 
 def asked(settings: Settings) -> tuple[list[str], bool]:

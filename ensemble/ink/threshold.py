@@ -1,7 +1,6 @@
 """The threshold that gives the best F0.5 on out-of-fold predictions, and how flat the curve is around it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +17,6 @@ class ThresholdFit:
     f05: float
     thresholds: npt.NDArray[np.float64]
     curve: npt.NDArray[np.float64]
-
-    def as_record(self, points: int = 64) -> dict[str, Any]:
-        """For fit.json: the choice, and the curve thinned to about `points` pairs of (threshold, F0.5)."""
-        pairs = zip(self.thresholds.tolist(), self.curve.tolist(), strict=True)
-        return {
-            "threshold": self.threshold,
-            "f05": self.f05,
-            "curve": [pair for i, pair in enumerate(pairs) if i % max(1, LEVELS // points) == 0],
-        }
 
 
 def fit_threshold(counts: npt.NDArray[np.int64]) -> ThresholdFit:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.ink.predictors import ENSEMBLE, EQUAL, MEMBERS_MEAN
-from scroll.metrics.bootstrap import LEAST_BLOCKS, resampled_seeds
+from scroll.metrics.bootstrap import LEAST_BLOCKS, Gain, resampled_seeds
+from scroll.runtime.record import Record
 
 BEST = "best member"  # of each training its own, chosen out of fold: the row that all others are held against
 
@@ -38,8 +38,22 @@ class Training:
         return {BEST: self.candidates[self.best_member], **self.candidates}
 
 
-def table_rows(trainings: Sequence[Training]) -> list[dict[str, Any]]:
-    """A row for each candidate: F0.5 by seed, mean, standard deviation (none of one seed), 95 % interval, AP, gain over `BEST`.
+class SeedsRow(Record):
+    """A candidate: F0.5 by seed, mean, standard deviation (none of one seed), 95 % interval, AP, gain over `BEST`."""
+
+    name: str
+    f05: tuple[float, ...]
+    mean: float
+    sd: float | None
+    low: float
+    high: float
+    ap: float | None
+    oof_f05: float
+    gain: Gain
+
+
+def table_rows(trainings: Sequence[Training]) -> list[SeedsRow]:
+    """A row for each candidate.
 
     Intervals are of the mean over seeds; seeds and blocks are drawn anew (`scroll.metrics.bootstrap.resampled_seeds`).
     """
@@ -53,22 +67,22 @@ def table_rows(trainings: Sequence[Training]) -> list[dict[str, Any]]:
         ap = [value for value in known_ap if value is not None]
         low, high = drawn.interval(number)
         rows.append(
-            {
-                "name": name,
-                "f05": f05,
-                "mean": float(np.mean(f05)),
-                "sd": float(np.std(f05, ddof=1)) if len(f05) > 1 else None,
-                "low": low,
-                "high": high,
-                "ap": float(np.mean(ap)) if len(ap) == len(known_ap) else None,
-                "oof_f05": float(np.mean([one[name].oof_f05 for one in every])),
-                "gain": drawn.gain(number, names.index(BEST)).as_record(),
-            }
+            SeedsRow(
+                name=name,
+                f05=f05,
+                mean=float(np.mean(f05)),
+                sd=float(np.std(f05, ddof=1)) if len(f05) > 1 else None,
+                low=low,
+                high=high,
+                ap=float(np.mean(ap)) if len(ap) == len(known_ap) else None,
+                oof_f05=float(np.mean([one[name].oof_f05 for one in every])),
+                gain=drawn.gain(number, names.index(BEST)),
+            )
         )
     return rows
 
 
-def as_markdown(title: str, trainings: Sequence[Training], rows: Sequence[dict[str, Any]], notes: Sequence[str]) -> str:
+def as_markdown(title: str, trainings: Sequence[Training], rows: Sequence[SeedsRow], notes: Sequence[str]) -> str:
     """The table of candidates, how it is to be read, and the time of every step."""
     seeds = [training.seed for training in trainings]
     heads = [
@@ -92,13 +106,13 @@ def as_markdown(title: str, trainings: Sequence[Training], rows: Sequence[dict[s
     return "\n\n".join(parts) + "\n"
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    gain = row["gain"]
-    compared = [f"{gain['difference']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})", gain["verdict"]]
+def _cells(row: SeedsRow) -> list[str]:
+    gain = row.gain
+    compared = [f"{gain.difference:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})", gain.verdict]
     return [
-        row["name"], *(f"{value:.4f}" for value in row["f05"]), f"{row['mean']:.4f}", _number(row["sd"]),
-        f"{row['low']:.4f} to {row['high']:.4f}", _number(row["ap"]), f"{row['oof_f05']:.4f}",
-        *(["–", "–"] if row["name"] == BEST else compared),
+        row.name, *(f"{value:.4f}" for value in row.f05), f"{row.mean:.4f}", _number(row.sd),
+        f"{row.low:.4f} to {row.high:.4f}", _number(row.ap), f"{row.oof_f05:.4f}",
+        *(["–", "–"] if row.name == BEST else compared),
     ]  # fmt: skip
 
 

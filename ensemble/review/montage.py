@@ -8,7 +8,7 @@ from scroll.config.schema import Settings
 from scroll.errors import MissingInputError
 from scroll.report.montage import Montage
 from scroll.report.pictures import FOUND, NEITHER
-from scroll.runtime.files import read_mapping
+from scroll.report.score_record import NAME, REMEDY, read_scores
 from scroll.runtime.reading import reading
 
 HINT = "predict with this run first: python ensemble/predict.py"
@@ -36,11 +36,10 @@ def montage_of(settings: Settings, predicted: Path, names: Sequence[str], truth:
     """
     kind = montage_rows_of(settings.data)
     rows = [row for name in names for row in kind.rows_of(settings, predicted, name, truth)]
-    score_path = predicted / "score.json"
-    score = read_mapping(score_path) if score_path.exists() else {}
-    with reading(score_path, "a score as ensemble/predict.py writes it", "delete it and score the run again"):
-        heading = f"{settings.run_dir.name}: {kind.scored(settings, score) if score else 'prediction'}"
-    return Montage(heading, rows, score.get("note", ""), dict(kind.LEGEND if truth else PREDICTED))
+    scores = read_scores(predicted)
+    with reading(predicted / NAME, "a score as ensemble/predict.py writes it", REMEDY):
+        heading = f"{settings.run_dir.name}: {kind.scored(settings, scores) if scores else 'prediction'}"
+    return Montage(heading, rows, scores.note if scores else "", dict(kind.LEGEND if truth else PREDICTED))
 
 
 def labels_beside(settings: Settings, names: Sequence[str]) -> Path | None:

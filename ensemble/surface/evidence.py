@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any
 
 import numpy as np
 
+from ensemble.surface.fit_record import WithoutOne
 from ensemble.surface.postprocess.fit import Lazy, each_score, fit_chain
 from ensemble.surface.postprocess.pipeline import Chain
 from scroll.config.schema import ChainSettings
 from scroll.data.labels import SURFACE_IGNORE
-from scroll.metrics.calibration import reliability
+from scroll.metrics.calibration import Evidence, FoldPieces, Reliability, Sweep, reliability
 from scroll.metrics.cube_bootstrap import resampled_means
 from scroll.metrics.fbeta import Counts, level_counts
 from scroll.metrics.leaderboard import SurfaceScore, mean_score
@@ -27,38 +27,37 @@ def parts_of(score: SurfaceScore) -> dict[str, float]:
     return {name: float(getattr(score, name)) for name in PARTS}
 
 
-def by_fold(rows: Mapping[str, Any], cubes: Sequence[str], fold_of: Mapping[str, int]) -> dict[str, Any]:
-    """For fit.json: mean score and parts of every candidate on the cubes that each fold held out, and on all.
+def by_fold(
+    parts: Mapping[str, Sequence[Mapping[str, float]]], cubes: Sequence[str], fold_of: Mapping[str, int]
+) -> Evidence:
+    """Mean score and parts of every candidate on the cubes that each fold held out, and on all; no curves yet.
 
-    `rows`: name -> {"parts": a record a cube, in the order of `cubes`}; `fold_of`: cube -> fold.
+    `parts`: name -> a record a cube, in the order of `cubes`; `fold_of`: cube -> fold.
     """
     folds = sorted({fold_of[cube] for cube in cubes})
     held = {fold: [n for n, cube in enumerate(cubes) if fold_of[cube] == fold] for fold in folds}
 
-    def mean(parts: Sequence[Mapping[str, float]], picked: Sequence[int]) -> dict[str, float]:
-        return {name: float(np.mean([parts[n][name] for n in picked])) for name in PARTS}
+    def mean(of_cubes: Sequence[Mapping[str, float]], picked: Sequence[int]) -> dict[str, float]:
+        return {name: float(np.mean([of_cubes[n][name] for n in picked])) for name in PARTS}
 
-    return {
-        "folds": [{"fold": fold, "pieces": [cubes[n] for n in held[fold]]} for fold in folds],
-        "by_fold": {name: [mean(row["parts"], held[fold]) for fold in folds] for name, row in rows.items()},
-        "all": {name: mean(row["parts"], range(len(cubes))) for name, row in rows.items()},
-    }
+    return Evidence(
+        folds=[FoldPieces(fold=fold, pieces=[cubes[n] for n in held[fold]]) for fold in folds],
+        by_fold={name: [mean(one, held[fold]) for fold in folds] for name, one in parts.items()},
+        all={name: mean(one, range(len(cubes))) for name, one in parts.items()},
+    )
 
 
-def swept(blend: Labelled, jobs: Executor) -> dict[str, Any]:
-    """Mean score and parts of a blend over the threshold alone, without a chain; lists of one number a threshold."""
+def swept(blend: Labelled, jobs: Executor) -> Sweep:
+    """Mean score and parts of a blend over the threshold alone, without a chain."""
     looked_at = list(blend[:SWEPT_CUBES])
     scores = each_score([Chain(threshold) for threshold in SWEPT], looked_at, jobs)
     means = [mean_score(of_cubes) for of_cubes in scores]
-    return {
-        "threshold": list(SWEPT),
-        **{name: [mean[name] for mean in means] for name in PARTS},
-        "cubes": len(looked_at),
-    }
+    curves = {name: [mean[name] for mean in means] for name in PARTS}
+    return Sweep(threshold=SWEPT, **curves, cubes=len(looked_at))
 
 
-def reliable(blend: Labelled, jobs: Executor) -> dict[str, Any]:
-    """Reliability of a blend's probabilities (see `scroll.metrics.calibration.reliability`) over all known voxels."""
+def reliable(blend: Labelled, jobs: Executor) -> Reliability:
+    """Reliability of a blend's probabilities over all known voxels."""
     return reliability(np.asarray(np.sum(list(in_order(_levels, list(blend), jobs)), axis=0)))
 
 
@@ -74,13 +73,13 @@ def without_each(
     whole: Sequence[float],
     scrolls: Sequence[str],
     jobs: Executor,
-) -> dict[str, Any]:
+) -> dict[str, WithoutOne]:
     """Each member left out of the blend in turn, the others' weights kept in proportion, the threshold fitted anew.
 
     `blend_of` makes (probability, label) of every cube from weights; `whole` is the score of each cube with all members.
-    "loss" is what the blend with all is better by; a member of weight 0 is left out without one. Nothing of a single member.
+    The loss is what the blend with all is better by; a member of weight 0 is left out without one. Nothing of a single member.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, WithoutOne] = {}
     for name in weights:
         rest = {other: weight for other, weight in weights.items() if other != name}
         if not any(rest.values()):  # it alone has a weight: the others share it
@@ -91,7 +90,5 @@ def without_each(
         fit = fit_chain(pairs, chain, jobs, scrolls)
         scores = [score.score for score in each_score([fit.chain], pairs, jobs)[0]]
         loss = resampled_means([whole, scores], scrolls).gain(0, 1)
-        found[name] = {
-            "weights": rest, "chain": fit.chain.as_record(), "oof_score": float(np.mean(scores)), "loss": loss.as_record(),
-        }  # fmt: skip
+        found[name] = WithoutOne(weights=rest, chain=fit.chain, oof_score=float(np.mean(scores)), loss=loss)
     return found

@@ -3,16 +3,16 @@
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
 from ensemble.surface.evidence import by_fold, parts_of, reliable, swept, without_each
+from ensemble.surface.fit_record import Drawn, FittedRow, SurfaceFit
 from ensemble.surface.postprocess.fit import Lazy, fit_chain, no_group_loses
 from ensemble.surface.postprocess.pipeline import Chain, run
 from ensemble.surface.predictors import (
@@ -36,10 +36,10 @@ from scroll.data.folds import fold_numbers
 from scroll.errors import InputError
 from scroll.metrics.cube_bootstrap import resampled_means
 from scroll.metrics.leaderboard import leaderboard_score
-from scroll.runtime.files import kept_json, read_sealed, write_sealed, written_aside
-from scroll.runtime.json_fields import MayLack
+from scroll.runtime.files import read_sealed, written_aside
 from scroll.runtime.processes import in_order, single_threaded_processes, usable_cores
 from scroll.runtime.receipt import file_hash, key_of
+from scroll.runtime.record import as_record, kept_record, write_record
 from scroll.tracing.sheets import trace_sheets
 
 LIFTS = {  # what is tried, one after the other
@@ -51,15 +51,6 @@ PRESENT = 0.35  # presence from which a sheet is lifted while that is fitted
 GAINS = ((CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
 Labelled = list[tuple[Lazy, Lazy]]
 STAGE2_TOO = 2.0  # times what the rest takes: the stack and the 2D network come on top
-GAIN = {"difference": float, "low": float, "high": float, "verdict": str}
-TRIAL = {"step": str, "kept": bool, "gain": float, "score": float}
-FIT = {
-    "made_from": str, "fitted_for": MayLack({str: str}),
-    "rows": {str: {"chain": dict, "means": {str: float}, "trials": MayLack([TRIAL]), "lift": MayLack(dict)}},
-    "weights": {"weights": {str: float}}, "route": str, "intervals": {str: (float, float)}, "gains": {str: GAIN},
-    "resampled": {"cubes": int, "scrolls": int}, "seconds_a_voxel": MayLack(float), "without": MayLack(dict),
-    "evidence": MayLack(dict),
-}  # fmt: skip
 FORMAT = 6  # to be raised when what is fitted changes
 
 
@@ -68,7 +59,7 @@ def fit_path(settings: Settings) -> Path:
     return settings.run_dir / "ensemble" / "fit.json"
 
 
-def calibrate_cubes(settings: Settings) -> dict[str, Any]:
+def calibrate_cubes(settings: Settings) -> SurfaceFit:
     """Fit everything that stands between probabilities and masks, write ensemble/fit.json and return it.
 
     Scores are those of out-of-fold predictions, which the fit itself has seen: a little too good. Where the chain's steps, or
@@ -82,11 +73,12 @@ def calibrate_cubes(settings: Settings) -> dict[str, Any]:
     where = Predicted(settings.run_dir)
     members = list(settings.stage1.members)
     key = key_of([FORMAT, check_current(where, members, cubes), settings.ensemble.model_dump(mode="json")])
-    if kept_json(fit_path(settings), "fitted", **FIT).get("made_from") == key:
+    before = kept_record(fit_path(settings), "fitted", SurfaceFit)
+    if before and key == before.made_from:
         return read_cube_fit(settings)
     with single_threaded_processes(usable_cores()) as jobs:
-        fit = _fitted(settings, where, cubes, jobs)
-    write_sealed(fit_path(settings), {"made_from": key, "fitted_for": weights_now(settings), **fit})
+        fit = _fitted(settings, where, cubes, key, jobs)
+    write_record(fit_path(settings), fit)
     return read_cube_fit(settings)
 
 
@@ -108,7 +100,7 @@ def from_every_scroll(cubes: Sequence[Cube], count: int) -> list[Cube]:
     return sorted(taken[:count], key=lambda cube: cube.id)
 
 
-def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], jobs: Executor) -> dict[str, Any]:
+def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], key: str, jobs: Executor) -> SurfaceFit:
     """Weights first, then the chain for the blend, then lift and chain for the sheets, as traced and as mended."""
     members, chain = list(settings.stage1.members), settings.ensemble.chain
     labels = [LabelOf(cube.label_path) for cube in cubes if cube.label_path]
@@ -117,27 +109,31 @@ def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], jobs: Execu
     rows = {
         name: _row(_of_members(where, {name: 1.0}, cubes, labels), _plain(chain), jobs, scrolls) for name in members
     }
-    blend = _of_members(where, weights.chosen, cubes, labels)
+    blend = _of_members(where, weights.weights, cubes, labels)
     rows[ENSEMBLE] = _row(blend, _plain(chain), jobs, scrolls)
     rows[CHAIN] = _row(blend, chain, jobs, scrolls)
     for name, is_mended in ((SHEETS, False), (STAGE2, True)):
         lift, pairs = _lifted(settings, where, cubes, labels, is_mended, jobs)
-        rows[name] = {"lift": asdict(lift)} | _row(pairs, _of_sheets(chain), jobs, scrolls)
-    fit: dict[str, Any] = {
-        "cubes": [cube.id for cube in cubes],
-        "weights": weights.record,
-        "rows": rows,
-        "seconds_a_voxel": _seconds_a_voxel(settings, where, cubes[0], rows),
-        "route": route_of({name: rows[name]["scores"] for name in (CHAIN, SHEETS, STAGE2)}),
-    }
-    alone = partial(_of_members, where, cubes=cubes, labels=labels)
-    fit["without"] = without_each(weights.chosen, alone, _plain(chain), rows[ENSEMBLE]["scores"], scrolls, jobs)
+        rows[name] = _row(pairs, _of_sheets(chain), jobs, scrolls).model_copy(update={"lift": lift})
+    alone, ids = partial(_of_members, where, cubes=cubes, labels=labels), [cube.id for cube in cubes]
     fold_of = fold_numbers(training_cubes(settings.data), settings.folds)
-    fit["evidence"] = by_fold(rows, fit["cubes"], fold_of) | {
-        "sweep": {ENSEMBLE: swept(blend, jobs)},
-        "reliability": {ENSEMBLE: reliable(blend, jobs)},
-    }
-    return fit | _compared(rows, scrolls)
+    evidence = by_fold({name: row.parts for name, row in rows.items()}, ids, fold_of)
+    curves = {"sweep": {ENSEMBLE: swept(blend, jobs)}, "reliability": {ENSEMBLE: reliable(blend, jobs)}}
+    names, drawn = list(rows), resampled_means([row.scores for row in rows.values()], scrolls)
+    return SurfaceFit(
+        made_from=key,
+        fitted_for=weights_now(settings),
+        cubes=ids,
+        weights=weights,
+        rows=rows,
+        seconds_a_voxel=_seconds_a_voxel(settings, where, cubes[0], lift, rows[STAGE2].chain),
+        route=route_of({name: rows[name].scores for name in (CHAIN, SHEETS, STAGE2)}),
+        without=without_each(weights.weights, alone, _plain(chain), rows[ENSEMBLE].scores, scrolls, jobs),
+        evidence=evidence.model_copy(update=curves),
+        intervals={name: drawn.interval(n) for n, name in enumerate(names)},
+        gains={f"{one} over {other}": drawn.gain(names.index(one), names.index(other)) for one, other in GAINS},
+        resampled=Drawn(cubes=drawn.cubes, scrolls=drawn.scrolls),
+    )
 
 
 def route_of(scores: Mapping[str, Sequence[float]]) -> str:
@@ -174,13 +170,11 @@ def _of_sheets(chain: ChainSettings) -> ChainSettings:
     return chain.model_copy(update={"smooth_sigma_vox": (), "thickness_vox": (), "even": ()})
 
 
-def _row(pairs: Labelled, chain: ChainSettings, jobs: Executor, scrolls: Sequence[str]) -> dict[str, Any]:
-    """Fit a chain to a candidate; its record, and the score of every cube."""
+def _row(pairs: Labelled, chain: ChainSettings, jobs: Executor, scrolls: Sequence[str]) -> FittedRow:
+    """Fit a chain to a candidate."""
     fit = fit_chain(pairs, chain, jobs, scrolls)
-    return fit.as_record() | {
-        "means": fit.means, "scores": [score.score for score in fit.scores],
-        "parts": [parts_of(score) for score in fit.scores],
-    }  # fmt: skip
+    scores, parts = [score.score for score in fit.scores], [parts_of(score) for score in fit.scores]
+    return FittedRow(chain=fit.chain, plain=fit.plain, trials=fit.trials, means=fit.means, scores=scores, parts=parts)
 
 
 def _lifted(
@@ -219,64 +213,49 @@ def _keep(volume: LiftedSheets, path: Path) -> Stored:
     return Stored(path)
 
 
-def _seconds_a_voxel(settings: Settings, where: Predicted, cube: Cube, rows: dict[str, dict[str, Any]]) -> float:
+def _seconds_a_voxel(settings: Settings, where: Predicted, cube: Cube, lift: Lift, chain: Chain) -> float:
     """What comes after the members takes so long on this machine: tracing, lifting and the chain, for a voxel."""
     began = time.perf_counter()
     volume = Blended(where, as_pairs(dict.fromkeys(settings.stage1.members, 1.0)), cube.id)()
     for _ in trace_sheets(volume, settings.tracing):
         pass
-    mended = LiftedSheets(where, Lift(**rows[STAGE2]["lift"]), cube, True)()
-    run(Chain.from_record(rows[STAGE2]["chain"]), mended)
+    run(chain, LiftedSheets(where, lift, cube, True)())
     return STAGE2_TOO * (time.perf_counter() - began) / volume.size
 
 
-def _compared(rows: dict[str, dict[str, Any]], scrolls: Sequence[str]) -> dict[str, Any]:
-    """Intervals of all candidates, and what the chain and stage two gain, on the same draws of scrolls and cubes."""
-    names = list(rows)
-    drawn = resampled_means([rows[name]["scores"] for name in names], scrolls)
-    gains = {
-        f"{one} over {other}": drawn.gain(names.index(one), names.index(other)).as_record() for one, other in GAINS
-    }
-    intervals = {name: list(drawn.interval(n)) for n, name in enumerate(names)}
-    return {"intervals": intervals, "gains": gains, "resampled": {"cubes": drawn.cubes, "scrolls": drawn.scrolls}}
-
-
-def read_cube_fit(settings: Settings) -> dict[str, Any]:
+def read_cube_fit(settings: Settings) -> SurfaceFit:
     """The fit of this run.
 
     Raises:
         MissingInputError: it was never made.
         InputError: it was fitted for other weights than those that are there now.
     """
-    hint = "run 'make stage2 CONFIG=...' first: it fits the ensemble too"
-    fit = read_sealed(fit_path(settings), hint, **FIT)
-    then, now = fit.get("fitted_for", {}), weights_now(settings)
+    path = fit_path(settings)
+    fit = as_record(path, read_sealed(path, "run 'make stage2 CONFIG=...' first: it fits the ensemble too"), SurfaceFit)
+    then, now = fit.fitted_for, weights_now(settings)
     changed = [name for name in now if then.get(name, now[name]) != now[name]]  # a bundle holds some of them alone
     if changed:
         raise InputError(
-            f"{fit_path(settings)}: was fitted for other weights than those in {settings.run_dir / changed[0]}; "
+            f"{path}: was fitted for other weights than those in {settings.run_dir / changed[0]}; "
             "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...'"
         )
     return fit
 
 
-def print_cube_fit(fit: dict[str, Any]) -> None:
+def print_cube_fit(fit: SurfaceFit) -> None:
     """Print every candidate's out-of-fold score with its parts and interval, the steps of the chains, and the gains."""
-    print("\n".join(score_lines({name: row["means"] for name, row in fit["rows"].items()}, fit["intervals"])))
+    print("\n".join(score_lines({name: row.means for name, row in fit.rows.items()}, fit.intervals)))
     for name in (CHAIN, STAGE2):
         print(f"{name}, step by step:")
-        for trial in fit["rows"][name]["trials"]:
-            print(
-                f"  {trial['step']:<12} {'on ' if trial['kept'] else 'off'} {trial['gain']:+.4f}  score {trial['score']:.4f}"
-            )
-    for name, gain in fit["gains"].items():
-        print(f"{name}: {gain['difference']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}), {gain['verdict']}")
-    print(
-        f"95 % intervals over {fit['resampled']['cubes']} cubes of {fit['resampled']['scrolls']} scrolls; submitted: {fit['route']}"
-    )
+        for trial in fit.rows[name].trials:
+            print(f"  {trial.step:<12} {'on ' if trial.is_kept else 'off'} {trial.gain:+.4f}  score {trial.score:.4f}")
+    for name, gain in fit.gains.items():
+        print(f"{name}: {gain.in_words}")
+    drawn = fit.resampled
+    print(f"95 % intervals over {drawn.cubes} cubes of {drawn.scrolls} scrolls; submitted: {fit.route}")
 
 
-def score_lines(means: dict[str, dict[str, float]], intervals: dict[str, list[float]]) -> list[str]:
+def score_lines(means: Mapping[str, Mapping[str, float]], intervals: Mapping[str, tuple[float, float]]) -> list[str]:
     """A table of scores and their parts, one candidate a line."""
     width = max(map(len, means))
     lines = [f"{'':<{width}}  score   95 % interval    topology  surface Dice  VOI score"]

@@ -14,9 +14,10 @@ from scroll.data.cubes import find_cubes, read_cube_label, tiff_named
 from scroll.data.labels import SURFACE_IGNORE
 from scroll.report.cube_pictures import AXES, coloured
 from scroll.report.cube_volume import sheet_colours
-from scroll.report.montage import SCALE, Panel, Row
+from scroll.report.montage import SCALE, Panel, Row, with_interval
 from scroll.report.pictures import LEGEND as OF_INK
 from scroll.report.pictures import error_colours
+from scroll.report.score_record import CubesScores
 from scroll.runtime.files import read_mapping
 from scroll.runtime.reading import reading
 from scroll.runtime.receipt import read_receipt
@@ -38,12 +39,11 @@ def has_labels(folder: Path, names: Sequence[str]) -> bool:
     return all(tiff_named(folder, name).is_file() for name in names)
 
 
-def scored(settings: Settings, score: Any) -> str:
+def scored(settings: Settings, score: CubesScores) -> str:
     """The score of the route that is submitted, in a few words."""
-    rows = {row["name"]: row for row in score["rows"]}
-    route = CubeRun(settings, settings.run_dir).fit["route"]
-    row = rows.get(route, score["rows"][-1])
-    return f"surface score {row['score']:.3f} (95 % interval {row['score_low']:.3f} to {row['score_high']:.3f})"
+    route = CubeRun(settings, settings.run_dir).fit.route
+    row = {row.name: row for row in score.rows}.get(route, score.rows[-1])
+    return with_interval("surface score", row.score, row.score_low, row.score_high)
 
 
 def rows_of(settings: Settings, predicted: Path, cube_id: str, truth: Path | None) -> list[Row]:

@@ -4,15 +4,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.ink.inputs import ForNotebook
 from ensemble.surface.fit import fit_path, read_cube_fit
-from ensemble.surface.postprocess.pipeline import Chain, run
-from ensemble.surface.predictors import SHEETS, STAGE2, Blended, Lift, LiftedSheets, Predicted, as_pairs
+from ensemble.surface.postprocess.pipeline import run
+from ensemble.surface.predictors import SHEETS, STAGE2, Blended, LiftedSheets, Predicted, as_pairs
 from ensemble.surface.submission import read_submission_zip, write_mask_tif, write_submission_zip
 from ensemble.time_budget.measured_cost import measured_cost
 from ensemble.time_budget.plan import HOUR_S, Deadline, MemberCost, in_words, with_views
@@ -23,8 +22,8 @@ from scroll.inference.sliding_window import Forward
 from scroll.runtime.files import kept_json, read_mapping, remove, write_sealed
 from scroll.runtime.manifest import file_sum
 from scroll.runtime.progress import progress
-from scroll.runtime.reading import reading
 from scroll.runtime.receipt import key_of
+from scroll.runtime.record import needed
 from stage1_3d.cubes.predict import predict_cube, prediction_of
 from stage1_3d.cubes.trace import flatten_cube
 from stage1_3d.predict import load_forward
@@ -48,13 +47,13 @@ class CubeRun:
     @cached_property
     def weights(self) -> dict[str, float]:
         """Of the members."""
-        return dict(self.fit["weights"]["weights"])
+        return self.fit.weights.weights
 
     @property
     def members(self) -> list[str]:
         """Who has to look at a cube: sheets are traced in the mean of all, a plain blend only those with a weight."""
         everyone = list(self.settings.stage1.members)
-        return everyone if self.fit["route"] in FLAT else [name for name in everyone if self.weights[name] > 0]
+        return everyone if self.fit.route in FLAT else [name for name in everyone if self.weights[name] > 0]
 
     def load(self, name: str) -> Forward:
         """A member's folds as one function, loaded when first asked for."""
@@ -75,16 +74,16 @@ class CubeRun:
         return "mask" not in said or list(file_sum(mask)) == said["mask"]  # notes made before say nothing of it
 
     def _key(self, cube: Cube) -> str:
-        return key_of([self.fit["made_from"], self.fit["route"], cube.key])
+        return key_of([self.fit.made_from, self.fit.route, cube.key])
 
     def predict(self, cube: Cube, kept: Mapping[str, int]) -> None:
         """One cube, with these members and as many views of each; writes its mask and a note of how it was made."""
         for name, views in kept.items():
             settings = with_views(self.settings, views)
             predict_cube(settings, name, cube, self.folds, self.output / name, partial(self.load, name))
-        if self.fit["route"] in FLAT:
+        if self.fit.route in FLAT:
             self.look_flat(cube, list(kept))
-        mask = self.mask(cube, self.fit["route"], list(kept))
+        mask = self.mask(cube, self.fit.route, list(kept))
         write_mask_tif(self.mask_path(cube), mask)
         about = {"key": self._key(cube), "views": dict(kept), "mask": file_sum(self.mask_path(cube))}
         write_sealed(self.mask_path(cube).with_suffix(".json"), about)
@@ -118,28 +117,19 @@ class CubeRun:
 
     def mask(self, cube: Cube, row: str, kept: Sequence[str] | None = None) -> NDArray[np.bool_]:
         """The mask of one row of the fit's table, from predictions that are there."""
-        about = self.fit["rows"][row]
-        chain, lift = self._fitted(about)
-        if lift is not None:
-            return run(chain, LiftedSheets(self.where, lift, cube, row == STAGE2)())
+        about = self.fit.rows[row]
+        if about.lift is not None:
+            return run(about.chain, LiftedSheets(self.where, about.lift, cube, row == STAGE2)())
         weights = {row: 1.0} if row in self.weights else self.weights
         weights = {name: weights.get(name, 0.0) for name in kept or self.settings.stage1.members}
         if not any(weights.values()):
             weights = dict.fromkeys(weights, 1.0)
-        return run(chain, Blended(self.where, as_pairs(weights), cube.id)())
+        return run(about.chain, Blended(self.where, as_pairs(weights), cube.id)())
 
     def without(self, cube: Cube, name: str) -> NDArray[np.bool_]:
         """The mask (Z, Y, X) of the plain blend that was fitted without a member, from predictions that are there."""
-        about = self.fit["without"][name]
-        chain, _ = self._fitted(about)
-        return run(chain, Blended(self.where, as_pairs(about["weights"]), cube.id)())
-
-    def _fitted(self, about: Mapping[str, Any]) -> tuple[Chain, Lift | None]:
-        """The chain and the lift of a row of the fit."""
-        with reading(
-            fit_path(self.settings), "chains as this version fits them", "delete it and run 'make stage2 CONFIG=...'"
-        ):
-            return Chain.from_record(about["chain"]), Lift(**about["lift"]) if "lift" in about else None
+        about = self.fit.without[name]
+        return run(about.chain, Blended(self.where, as_pairs(about.weights), cube.id)())
 
 
 def predict_test_cubes(
@@ -182,7 +172,7 @@ def _all_in_time(
     began, limit_s = until
     try:
         deadline = Deadline(
-            costs(cube_run, left), after_members_s(cube_run.fit, left), limit_s - (time.monotonic() - began)
+            costs(cube_run, left), after_members_s(cube_run, left), limit_s - (time.monotonic() - began)
         )
     except InputError as error:
         if not notebook.is_late_empty:
@@ -227,9 +217,10 @@ def costs(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[MemberCost]:
     return found
 
 
-def after_members_s(fit: Mapping[str, Any], cubes: Sequence[Cube]) -> float:
+def after_members_s(cube_run: CubeRun, cubes: Sequence[Cube]) -> float:
     """Seconds for tracing, stage two and the chain, from what they took for a voxel when the run was fitted."""
-    return sum(float(np.prod(cube.shape, dtype=float)) for cube in cubes) * float(fit["seconds_a_voxel"])
+    a_voxel = needed(fit_path(cube_run.settings), "seconds_a_voxel", cube_run.fit.seconds_a_voxel)
+    return sum(float(np.prod(cube.shape, dtype=float)) for cube in cubes) * a_voxel
 
 
 def write_checked_zip(path: Path, output: Path, cubes: Sequence[Cube]) -> None:

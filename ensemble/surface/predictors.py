@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 
 from ensemble.blend import blend
 from ensemble.surface.lift_sheets import PresentSheet, as_mended, as_traced, lifted
@@ -47,6 +48,8 @@ class Predicted:
 @dataclass(frozen=True)
 class Lift:
     """How sheets are lifted: thickness and offset along their normals, and how far stage two is followed (see `as_mended`)."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # as it is read out of a fit
 
     thickness_vox: float = 3.0
     offset_vox: float = 0.0

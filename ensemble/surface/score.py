@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ensemble.review.rebuild import rebuild_commands
 from ensemble.score import PHANTOM_NOTE
 from ensemble.surface.fit import score_lines
+from ensemble.surface.fit_record import SurfaceFit
 from ensemble.surface.patches import SHOWN, Block, cube_patch, picked, ranked_blocks
 from ensemble.surface.predict import FLAT, CubeRun
 from ensemble.surface.predictors import CHAIN, ENSEMBLE, SHEETS, STAGE2
@@ -23,10 +23,12 @@ from scroll.metrics.leaderboard import SurfaceScore, masks, mean_score, score_ma
 from scroll.report.cube_pictures import save_cube_pictures
 from scroll.report.cube_volume import Volume, volume_view
 from scroll.report.patch_pictures import Patch, save_patches
+from scroll.report.score_record import NAME, CubesGain, CubesRow, CubesScores, OutOfFold, out_of_fold
 from scroll.report.tiles import VIEWS_BUDGET_BYTES
-from scroll.runtime.files import write_json, write_sealed
+from scroll.runtime.files import write_json
 from scroll.runtime.processes import in_order, usable_cores
 from scroll.runtime.progress import progress
+from scroll.runtime.record import write_record
 from scroll.volumes import open_volume
 
 ATLAS_FAULTS = 40  # of a cube, that are mended one by one to tell what each costs
@@ -57,7 +59,7 @@ class ScoredCube:
     blocks: list[Block]
 
 
-def score_cubes(settings: Settings, source: Path, output: Path, truth: Path, command: list[str]) -> dict[str, Any]:
+def score_cubes(settings: Settings, source: Path, output: Path, truth: Path, command: list[str]) -> CubesScores:
     """Score every row of the fit's table on predicted test cubes whose labels lie in `truth`/<id>.tif; writes score.json.
 
     Thresholds, weights and chains are those of the fit: nothing is chosen here.
@@ -81,9 +83,11 @@ def score_cubes(settings: Settings, source: Path, output: Path, truth: Path, com
         for one in in_order(score, cubes, usable_cores()):
             scored.append(one)
             advance()
-    result = _summary(settings, output, scored) | {"commands": rebuild_commands(settings, command)}
-    result["patches"] = save_patches(output / "patches", _patches(CubeRun(settings, output), truth, scored))
-    write_sealed(output / "score.json", result)
+    patches = save_patches(output / "patches", _patches(CubeRun(settings, output), truth, scored))
+    result = _summary(settings, output, scored).model_copy(
+        update={"commands": tuple(rebuild_commands(settings, command)), "patches": tuple(patches)}
+    )
+    write_record(output / NAME, result)
     return result
 
 
@@ -102,7 +106,7 @@ def score_cube(
         except InputError as error:
             raise InputError(f"{truth / cube.id}.tif: {error}") from None
         scores[row] = score_masks(*known)
-        if row == cube_run.fit["route"]:
+        if row == cube_run.fit.route:
             submitted, faults = mask, atlas(*known, limit=ATLAS_FAULTS)
     ct = np.asarray(open_volume(str(cube.image))[...])
     save_cube_pictures(output / cube.id / "pictures", ct, submitted, label)
@@ -117,7 +121,7 @@ def rows_of(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[str]:
     those of what was predicted.
     """
     everyone = list(cube_run.settings.stage1.members)
-    if cube_run.fit["route"] not in FLAT:
+    if cube_run.fit.route not in FLAT:
         try:
             with progress("predict what is compared", len(cubes), "cube") as advance:
                 for cube in cubes:
@@ -130,8 +134,8 @@ def rows_of(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[str]:
 
 def left_out(cube_run: CubeRun, rows: Sequence[str]) -> list[str]:
     """Members that the fit knows a blend without: of those that were predicted."""
-    found = cube_run.fit.get("without", {})
-    return [name for name in rows if name in found and {*found[name]["weights"]} <= {*rows}]
+    found = cube_run.fit.without
+    return [name for name in rows if name in found and {*found[name].weights} <= {*rows}]
 
 
 def _patches(cube_run: CubeRun, truth: Path, scored: list[ScoredCube]) -> Iterator[Patch]:
@@ -141,7 +145,7 @@ def _patches(cube_run: CubeRun, truth: Path, scored: list[ScoredCube]) -> Iterat
         yield cube_patch(cube_run, cubes[block.cube], label, kind, block)
 
 
-def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> dict[str, Any]:
+def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> CubesScores:
     cube_run = CubeRun(settings, output)
     names, without = list(scored[0].scores), list(scored[0].without)
     table = [[one.scores[name].score for one in scored] for name in names]
@@ -149,58 +153,54 @@ def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> dict
     drawn = resampled_means(table, [one.cube.volume_name for one in scored])
     single = max(
         (name for name in names if name in settings.stage1.members),
-        key=lambda name: cube_run.fit["rows"][name]["means"]["score"],
+        key=lambda name: cube_run.fit.rows[name].means["score"],
     )
-    rows, route = [], cube_run.fit["route"]
+    rows, route = [], cube_run.fit.route
     for n, name in enumerate(names):
         low, high = drawn.interval(n)
-        gain = drawn.gain(n, names.index(single)).as_record() | {"over": single}
-        mean = mean_score([one.scores[name] for one in scored])
+        gain = CubesGain(**dict(drawn.gain(n, names.index(single))), over=single)
         kind = "member" if name in settings.stage1.members else "submitted" if name == route else ""
-        row = {"name": name, "kind": kind, **mean, "score_low": low, "score_high": high, "gain": gain}
+        mean = mean_score([one.scores[name] for one in scored])
+        row = CubesRow(name=name, kind=kind, **mean, score_low=low, score_high=high, gain=gain)
         if name in without:
-            row["without"] = drawn.gain(names.index(ENSEMBLE), len(names) + without.index(name)).as_record()
+            loss = drawn.gain(names.index(ENSEMBLE), len(names) + without.index(name))
+            row = row.model_copy(update={"without": loss})
         rows.append(row)
     compared = {
-        f"{one} over {other}": drawn.gain(names.index(one), names.index(other)).as_record()
+        f"{one} over {other}": drawn.gain(names.index(one), names.index(other))
         for one, other in ((ENSEMBLE, single), (CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
         if one in names and other in names
     }
     worst_first = sorted(scored, key=lambda one: one.scores[route].score)
-    return {
-        "title": f"{settings.run_dir.name}: {len(scored)} held-out cube{'s' if len(scored) > 1 else ''}",
-        "note": PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else "",
-        "columns": COLUMNS, "best_by": "score", "thing": "surface", "piece": "Cube",
-        "hint": HINT.format(single=single, route=route), "rows": rows, "gains": compared,
-        "fragments": [one.cube.id for one in worst_first],
-        "cubes": {one.cube.id: {name: score.as_row() for name, score in one.scores.items()} for one in scored},
-        "atlas": {one.cube.id: [entry.as_row() for entry in one.atlas[:ATLAS_FAULTS]] for one in scored},
-        "out_of_fold": cube_evidence(cube_run.fit),
-    }  # fmt: skip
+    return CubesScores(
+        title=f"{settings.run_dir.name}: {len(scored)} held-out cube{'s' if len(scored) > 1 else ''}",
+        note=PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else "",
+        columns=COLUMNS, best_by="score", thing="surface", piece="Cube",
+        hint=HINT.format(single=single, route=route), rows=rows, gains=compared,
+        fragments=[one.cube.id for one in worst_first],
+        cubes={one.cube.id: one.scores for one in scored},
+        atlas={one.cube.id: one.atlas[:ATLAS_FAULTS] for one in scored},
+        out_of_fold=cube_evidence(cube_run.fit),
+    )  # fmt: skip
 
 
-def cube_evidence(fit: dict[str, Any]) -> dict[str, Any]:
+def cube_evidence(fit: SurfaceFit) -> OutOfFold:
     """For score.json: what out-of-fold predictions say of every candidate; empty where the fit is an older one."""
-    evidence = fit.get("evidence")
-    if evidence is None:
-        return {}
-    table = {name: {"folds": evidence["by_fold"][name], "all": evidence["all"][name]} for name in fit["rows"]}
-    threshold = fit["rows"][ENSEMBLE]["chain"]["threshold"]
-    curves = {"sweep": evidence["sweep"][ENSEMBLE], "reliability": evidence["reliability"][ENSEMBLE]}
-    return {
-        "metrics": METRICS, "folds": evidence["folds"], "by_fold": table, "curves": {ENSEMBLE: curves | {"threshold": threshold}},
-        "shown": ENSEMBLE, "swept": "score",
-        "of": f"{len(fit['cubes'])} training cubes, each predicted by networks that had not seen it (the threshold was swept on "
-              f"{evidence['sweep'][ENSEMBLE]['cubes']} of them)",
-    }  # fmt: skip
+    if fit.evidence is None:
+        return OutOfFold()
+    of = (
+        f"{len(fit.cubes)} training cubes, each predicted by networks that had not seen it (the threshold was swept on "
+        f"{fit.evidence.sweep[ENSEMBLE].cubes} of them)"
+    )
+    return out_of_fold(fit.evidence, fit.rows, {ENSEMBLE: fit.rows[ENSEMBLE].chain.threshold}, METRICS, of)
 
 
-def print_cube_table(result: dict[str, Any]) -> None:
+def print_cube_table(result: CubesScores) -> None:
     """Print the table, and what the chain and stage two gain on these cubes."""
-    means = {row["name"]: row for row in result["rows"]}
-    intervals = {name: [row["score_low"], row["score_high"]] for name, row in means.items()}
+    means = {row.name: {name: getattr(row, name) for name in METRICS} for row in result.rows}
+    intervals = {row.name: (row.score_low or 0.0, row.score_high or 0.0) for row in result.rows}
     print("\n".join(score_lines(means, intervals)))
-    for name, gain in result["gains"].items():
-        print(f"{name}: {gain['difference']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}), {gain['verdict']}")
-    if result["note"]:
-        print(result["note"])
+    for name, gain in result.gains.items():
+        print(f"{name}: {gain.in_words}")
+    if result.note:
+        print(result.note)

@@ -32,13 +32,13 @@ def fitted_weights(settings: Settings) -> dict[str, float]:
     Raises:
         MissingInputError: the run was not fitted.
     """
-    return dict(read_cube_fit(settings)["weights"]["weights"])
+    return dict(read_cube_fit(settings).weights.weights)
 
 
 def asked(settings: Settings) -> tuple[list[str], bool]:
     """The members that count, and whether what is submitted goes by the sheets."""
     cube_run = CubeRun(settings, settings.run_dir)
-    return cube_run.members, cube_run.fit["route"] in FLAT
+    return cube_run.members, cube_run.fit.route in FLAT
 
 
 def competition(settings: Settings) -> Competition:

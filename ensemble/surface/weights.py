@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
 
+from ensemble.surface.fit_record import FittedWeights
 from ensemble.surface.postprocess.fit import Lazy, each_score
 from ensemble.surface.postprocess.pipeline import Chain
 from ensemble.surface.predictors import Blended, Predicted, as_pairs
@@ -17,14 +17,6 @@ FACTORS = (0.0, 0.5, 2.0)  # by which one weight at a time is changed
 AROUND = (0.8, 1.0, 1.25)  # of the equal mean's threshold, that a changed blend is judged at
 ROUNDS = 3
 Weights = dict[str, float]
-
-
-@dataclass(frozen=True)
-class FittedWeights:
-    """The weights that are used, and for JSON how they came about."""
-
-    chosen: Weights
-    record: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -71,8 +63,7 @@ def fitted_weights(
             best = found
     gain = resampled_means([best.scores, equal.scores], [cube.volume_name for cube in cubes]).gain(0, 1)
     return FittedWeights(
-        best.weights,
-        {"weights": best.weights, "score": best.mean, "equal_mean_score": equal.mean, "gain_where_fitted": gain.as_record()},
+        weights=best.weights, score=best.mean, equal_mean_score=equal.mean, gain_where_fitted=gain
     )  # fmt: skip
 
 

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ensemble.ink.fit_record import InkFit
 from ensemble.ink.predictors import STAGE2
 from ensemble.time_budget.measured_cost import measured_cost
 from ensemble.time_budget.plan import Deadline, MemberCost
@@ -32,7 +32,7 @@ class FragmentClock:
     """
 
     def __init__(
-        self, settings: Settings, fragments: Sequence[Fragment], output: Path, fit: Mapping[str, Any], limit_s: float
+        self, settings: Settings, fragments: Sequence[Fragment], output: Path, fit: InkFit, limit_s: float
     ) -> None:
         began = time.monotonic()
         self._settings, self._output, self._fit = settings, output, fit
@@ -40,7 +40,7 @@ class FragmentClock:
         self._pixels = {fragment.id: float(fragment.mask.sum()) for fragment in left}
         if not left:
             return
-        costs = stage1_costs(settings, left, fit["weights"])
+        costs = stage1_costs(settings, left, fit.weights)
         fixed_s = stage2_cost(settings, left).seconds * (1 if settings.joint is None else 2)  # it looks no quicker
         self._deadline = Deadline(costs, fixed_s, limit_s - (time.monotonic() - began))
         print("\n".join(self._deadline.plan.lines(limit_s)), flush=True)
@@ -70,7 +70,7 @@ class FragmentClock:
         return dict(note["views"]) if note.get("key") == self._key(fragment) else None
 
     def _key(self, fragment: Fragment) -> str:
-        return key_of([self._fit["made_from"], fragment.key, self._settings.stage1.window.model_dump(mode="json")])
+        return key_of([self._fit.made_from, fragment.key, self._settings.stage1.window.model_dump(mode="json")])
 
 
 def stage1_costs(settings: Settings, fragments: Sequence[Fragment], weights: Mapping[str, float]) -> list[MemberCost]:

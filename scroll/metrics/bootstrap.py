@@ -12,16 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from scroll.metrics.fbeta import fbeta
+from scroll.runtime.record import Record
 
 Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Verdict = Literal["better", "worse", "inside noise"]
 
 BLOCK_UM = 4000.0
 """Edge of a block: letters of these scrolls are 2 to 3 mm high, so that a block holds one and what surrounds it, and it is wider
@@ -32,24 +34,33 @@ OUTSIDE = 0.05  # share of the draws outside an interval
 DRAWN_AT_ONCE = 2**22  # draws x blocks in memory together
 
 
-@dataclass(frozen=True)
-class Gain:
-    """How much better one candidate is than another: the difference of F0.5, and its 95 % interval."""
+class Gain(Record):
+    """How much better one candidate is than another: the difference of F0.5, its 95 % interval, and what that says."""
 
     difference: float
     low: float
     high: float
+    verdict: Verdict
 
     @property
-    def verdict(self) -> str:
-        """Better, worse, or inside noise: the interval holds 0."""
-        if self.low > 0:
-            return "better"
-        return "worse" if self.high < 0 else "inside noise"
+    def in_words(self) -> str:
+        """Difference, interval and verdict."""
+        return f"{self.difference:+.4f} ({self.low:+.4f} to {self.high:+.4f}), {self.verdict}"
 
-    def as_record(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"difference": self.difference, "low": self.low, "high": self.high, "verdict": self.verdict}
+
+def gain_of(difference: float, low: float, high: float) -> Gain:
+    """A gain with its verdict: better, worse, or inside noise, where the interval holds 0."""
+    verdict: Verdict = "better" if low > 0 else "worse" if high < 0 else "inside noise"
+    return Gain(difference=difference, low=low, high=high, verdict=verdict)
+
+
+class Blocks(Record):
+    """What was drawn for the intervals; an edge below `wanted_um` means that the sheets are small."""
+
+    count: int
+    edge_um: float
+    wanted_um: float = BLOCK_UM
+    draws: int = DRAWS
 
 
 @dataclass(frozen=True)
@@ -67,7 +78,7 @@ class Resampled:
     def gain(self, candidate: int, over: int) -> Gain:
         """Difference between two candidates on the same draws; of fewer than two blocks nothing is known: -1 to 1."""
         low, high = _interval(self.draws[candidate] - self.draws[over], self.blocks) if self.blocks > 1 else (-1.0, 1.0)
-        return Gain(float(self.f05[candidate] - self.f05[over]), low, high)
+        return gain_of(float(self.f05[candidate] - self.f05[over]), low, high)
 
 
 def _interval(values: Floats, blocks: int) -> tuple[float, float]:
@@ -162,9 +173,9 @@ def _drawn(rng: np.random.Generator, draws: int, things: int) -> Floats:
     return np.bincount(picked.ravel(), minlength=draws * things).reshape(draws, things).astype(np.float64)
 
 
-def blocks_record(edge_um: float, blocks: int) -> dict[str, Any]:
-    """What score.json and fit.json say of the blocks; an edge below `wanted_um` means that the sheets are small."""
-    return {"count": blocks, "edge_um": round(edge_um, 1), "wanted_um": BLOCK_UM, "draws": DRAWS}
+def blocks_of(edge_um: float, count: int) -> Blocks:
+    """What score.json and fit.json say of so many blocks."""
+    return Blocks(count=count, edge_um=round(edge_um, 1), wanted_um=BLOCK_UM, draws=DRAWS)
 
 
 def known_um2(known: Sequence[Bools], pixel_um: Sequence[float]) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scroll.metrics.bootstrap import DRAWS, OUTSIDE, Gain, tail_share
+from scroll.metrics.bootstrap import DRAWS, OUTSIDE, Gain, gain_of, tail_share
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class ResampledMeans:
     def gain(self, candidate: int, over: int) -> Gain:
         """Difference between two candidates on the same draws; of a single cube nothing is known: -1 to 1."""
         low, high = self._interval(self.draws[candidate] - self.draws[over]) if self.cubes > 1 else (-1.0, 1.0)
-        return Gain(float(self.means[candidate] - self.means[over]), low, high)
+        return gain_of(float(self.means[candidate] - self.means[over]), low, high)
 
     def _interval(self, values: Floats) -> tuple[float, float]:
         tail = tail_share(self.cubes) if self.cubes > 2 else OUTSIDE / 2

@@ -6,8 +6,7 @@ again. Faults beyond `limit` and tunnels that no ball mends are not: their gain 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -36,10 +35,6 @@ class Entry:
     size_vox: int | None
     gain: float
     is_rescored: bool
-
-    def as_row(self) -> dict[str, Any]:
-        """The fields by name, ready for JSON."""
-        return asdict(self) | {"where": list(self.where)}
 
 
 def atlas(pred: BoolVolume, label: BoolVolume, limit: int = 100) -> list[Entry]:

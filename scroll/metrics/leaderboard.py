@@ -38,14 +38,6 @@ class SurfaceScore:
     counts: Triples
     octant_counts: tuple[Triples, ...]
 
-    def as_row(self) -> dict[str, Any]:
-        """The fields by name, ready for JSON."""
-        return {
-            **{name: getattr(self, name) for name in ("score", *WEIGHTS, "voi")},
-            "counts": [list(triple) for triple in self.counts],
-            "octant_counts": [[list(triple) for triple in octant] for octant in self.octant_counts],
-        }
-
 
 def leaderboard_score(pred: npt.NDArray[Any], label: npt.NDArray[Any]) -> SurfaceScore:
     """Score one prediction against its label, both (Z, Y, X) of bool or numbers.

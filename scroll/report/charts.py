@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from scroll.metrics.calibration import Reliability
+
 INK = "#808890"  # stands for the page's own colour
 # Okabe and Ito without black and yellow, which one of the two pages would swallow
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -81,25 +83,25 @@ def sweep_svg(
     return drawn[0]
 
 
-def reliability_svg(name: str, curve: Mapping[str, Any], thing: str, counted: str) -> str:
+def reliability_svg(name: str, curve: Reliability, thing: str, counted: str) -> str:
     """Share that is really `thing` over what was predicted, and as bars how many (`counted` says what of) said so."""
-    error = "" if curve["error"] is None else f"; mean distance from honest {curve['error']:.3f}"
+    error = "" if curve.error is None else f"; mean distance from honest {curve.error:.3f}"
     alt = f"Reliability of {name}: share of {thing} over predicted probability{error}"
     with chart(alt, "predicted probability", f"share that is {thing}") as (axes, drawn):
         axes.plot([0, 1], [0, 1], "--", color=INK, linewidth=1, label="honest")
         axes.plot(
-            curve["predicted"],
-            curve["observed"],
+            curve.predicted,
+            curve.observed,
             "o-",
             color=COLOURS[0],
             linewidth=2,
             markersize=4,
             label=f"{thing} there",
         )
-        total = sum(curve["count"])
-        shares = [count / max(1, total) for count in curve["count"]]
+        total = sum(curve.count)
+        shares = [count / max(1, total) for count in curve.count]
         said = f"share of all {short(total)} {counted}"
-        axes.bar(curve["predicted"], shares, width=0.07, color=COLOURS[4], alpha=0.5, zorder=1, label=said)
+        axes.bar(curve.predicted, shares, width=0.07, color=COLOURS[4], alpha=0.5, zorder=1, label=said)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
     return drawn[0]

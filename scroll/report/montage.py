@@ -49,6 +49,12 @@ class Montage:
     legend: dict[str, tuple[int, int, int]] = field(default_factory=lambda: dict(LEGEND))
 
 
+def with_interval(what: str, score: float, low: float | None, high: float | None) -> str:
+    """A score in words, with its 95 % interval where there is one."""
+    known = "" if low is None or high is None else f" (95 % interval {low:.3f} to {high:.3f})"
+    return f"{what} {score:.3f}{known}"
+
+
 def save_montage(path: Path, montage: Montage) -> Path:
     """Write the picture as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -4,13 +4,14 @@ import base64
 import hashlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from scroll.report.charts import reliability_svg, sweep_svg
 from scroll.report.curves import curve_svg, read_histories
 from scroll.report.pictures import FOUND, INVENTED, LEGEND, MAX_WIDTH_PX, MISSED, NOT_SCORED, SHEET_COLOURS
+from scroll.report.score_record import NAME, REMEDY, InkScores, OutOfFold, Scores, read_scores
 from scroll.report.tables import figure, fold_table, made_with, receipts, score_table, signed
 from scroll.report.tiles import LABEL_COLOUR, PROB_COLOUR
 from scroll.runtime.bounded import plain_file
@@ -19,25 +20,10 @@ from scroll.runtime.reading import reading
 
 PICTURE_BUDGET_BYTES = 5_000_000  # as base64 a third more, beside the viewer's 8 million: the page stays below 20 MB
 PAGE_BUDGET_BYTES = 20_000_000
-NOTE = "A phantom score shows that the pipeline works and is no evidence about real scrolls."
 HERE = Path(__file__).parent
 TEMPLATE, STYLE = "page.html.j2", "page.css"
 PLACEBO, MOST_ROWS = "placebo.json", 30
 SCRIPTS = {"flat": "flat_viewer.js", "volume": "volume_viewer.js"}
-COLUMNS = {
-    "f05": "F0.5",
-    "interval": "95 % interval",
-    "gain": "Gain over the best member",
-    "without": "Lost without it",
-    "f05_mean": "Mean F0.5",
-    "precision": "Precision",
-    "recall": "Recall",
-    "ap": "AP",
-    "auc": "AUC",
-    "surface_dice": "Surface Dice",
-    "threshold": "Threshold",
-    "weight": "Weight",
-}
 SWEPT = {
     "f05": "F0.5", "score": "score", "precision": "precision", "recall": "recall", "topo": "topology", "surface_dice": "surface Dice",
     "voi_score": "VOI score",
@@ -71,11 +57,11 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
 
 def _content(run_dir: Path, output_dir: Path) -> dict[str, Any]:
     """All that the template shows."""
-    score_path, settings = output_dir / "score.json", run_dir / "settings.yaml"
-    with reading(score_path, "a score as ensemble/predict.py writes it", "delete it and score the run again"):
-        score = read_mapping(score_path) if score_path.exists() else {}
-        views = _views(output_dir, score.get("fragments", []))
-        scored = _about(score, run_dir) | _shown(output_dir, score)
+    score_path, settings = output_dir / NAME, run_dir / "settings.yaml"
+    scores = read_scores(output_dir) or InkScores()
+    with reading(score_path, "a score as ensemble/predict.py writes it", REMEDY):
+        views = _views(output_dir, scores.fragments)
+        scored = _about(scores, run_dir) | _shown(output_dir, scores)
     kind = next((view["kind"] for view in views.values()), "")
     script = (
         "\n".join((HERE / name).read_text("utf-8") for name in ("viewer.js", SCRIPTS[kind], "page.js")) if kind else ""
@@ -97,42 +83,41 @@ def _content(run_dir: Path, output_dir: Path) -> dict[str, Any]:
     }
 
 
-def _about(score: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
+def _about(scores: Scores, run_dir: Path) -> dict[str, Any]:
     """Title, tables, curves and commands of a score, or what stands for them."""
-    columns, thing, out_of_fold = score.get("columns", COLUMNS), score.get("thing", "ink"), score.get("out_of_fold", {})
     return {
-        "title": score.get("title") or f"Report of {run_dir.name}",
-        "note": score.get("note", NOTE),
-        "columns": columns,
-        "rows": score_table(score.get("rows", []), columns, score.get("best_by", "f05")),
-        "folds": fold_table(out_of_fold),
-        "charts": _charts(out_of_fold, thing),
-        "blocks": score.get("blocks", {}),
-        "commands": score.get("commands", []),
-        "thing": thing,
-        "piece": score.get("piece", "Fragment"),
-        "atlas": score.get("atlas", {}),
-        "hint": score.get("hint", ""),
-        "legend": {name.replace("ink", thing): f"rgb{colour}" for name, colour in LEGEND.items()},
+        "title": scores.title or f"Report of {run_dir.name}",
+        "note": scores.note,
+        "columns": scores.columns,
+        "rows": score_table(scores),
+        "folds": fold_table(scores.out_of_fold),
+        "charts": _charts(scores.out_of_fold, scores.thing),
+        "blocks": scores.blocks,
+        "commands": scores.commands,
+        "thing": scores.thing,
+        "piece": scores.piece,
+        "atlas": scores.atlas,
+        "hint": scores.hint,
+        "legend": {name.replace("ink", scores.thing): f"rgb{colour}" for name, colour in LEGEND.items()},
         "colours": {name: f"rgb{colour}" for name, colour in (("label", LABEL_COLOUR), ("prediction", PROB_COLOUR))},
     }
 
 
-def _shown(output_dir: Path, score: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(output_dir: Path, scores: Scores) -> dict[str, Any]:
     """Still pictures of every fragment, the patches and the placebo panel, all within the budget."""
-    names, paths = _pictures(output_dir, score.get("fragments", []))
-    patches = score.get("patches", [])
-    of_patches = [output_dir / path for one in patches for cuts in one["cuts"].values() for path in cuts.values()]
+    names, paths = _pictures(output_dir, scores.fragments)
+    of_patches = [output_dir / path for one in scores.patches for cuts in one.cuts.values() for path in cuts.values()]
     placebo = read_mapping(output_dir / PLACEBO) if (output_dir / PLACEBO).exists() else {}
     of_placebo = [picture for fragment in placebo.get("fragments", []) for picture in fragment["pictures"]]
     of_all = (path for of_fragment in paths.values() for path in of_fragment)
     sources = _within_budget([*of_patches, *of_all, *(output_dir / picture["path"] for picture in of_placebo)])
     for picture in of_placebo:
         picture["source"] = sources[output_dir / picture["path"]]
-    shown = [
-        one | {"cuts": {axis: {name: sources[output_dir / path] for name, path in cuts.items()} for axis, cuts in one["cuts"].items()}}
-        for one in patches
-    ]  # fmt: skip
+    inside = [
+        {axis: {name: sources[output_dir / path] for name, path in cuts.items()} for axis, cuts in one.cuts.items()}
+        for one in scores.patches
+    ]
+    patches = [one.model_copy(update={"cuts": cuts}) for one, cuts in zip(scores.patches, inside, strict=True)]
     fragments = [
         {
             "name": name,
@@ -143,22 +128,21 @@ def _shown(output_dir: Path, score: Mapping[str, Any]) -> dict[str, Any]:
         }
         for name in names
     ]
-    return {"patches": shown, "fragments": fragments, "placebo": placebo}
+    return {"patches": patches, "fragments": fragments, "placebo": placebo}
 
 
-def _charts(out_of_fold: Mapping[str, Any], thing: str) -> list[dict[str, str]]:
+def _charts(out_of_fold: OutOfFold, thing: str) -> list[dict[str, str]]:
     """Sweep and reliability of every candidate that has them, the one that is shown first of all first."""
     found = []
-    curves, swept = out_of_fold.get("curves", {}), out_of_fold.get("swept", "")
-    for name in sorted(curves, key=lambda name: name != out_of_fold["shown"]):
-        one = curves[name]
-        labels = {key: label for key, label in SWEPT.items() if key in one["sweep"]}
+    for name in sorted(out_of_fold.curves, key=lambda name: name != out_of_fold.shown):
+        one = out_of_fold.curves[name]
+        labels = {key: label for key, label in SWEPT.items() if getattr(one.sweep, key)}
         found.append(
             {
                 "name": name,
-                "sweep": sweep_svg(name, one["sweep"], labels, one["threshold"], swept),
+                "sweep": sweep_svg(name, dict(one.sweep), labels, one.threshold, out_of_fold.swept),
                 "reliability": reliability_svg(
-                    name, one["reliability"], thing, "voxels" if thing == "surface" else "pixels"
+                    name, one.reliability, thing, "voxels" if thing == "surface" else "pixels"
                 ),
             }
         )

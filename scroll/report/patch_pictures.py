@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scroll.report.pictures import BRIGHTEST_PERCENT, DARKEST_PERCENT, colour_png, remove_pictures
+from scroll.runtime.record import Record
 
 AXES = "zyx"
 LEAST_PX, MOST_PX = 96, 192  # smaller cuts are enlarged by a whole number, larger ones made smaller
@@ -38,8 +39,21 @@ class Patch:
     shown: Mapping[str, Cuts]
 
 
-def save_patches(folder: Path, patches: Iterable[Patch]) -> list[dict[str, Any]]:
-    """Write <folder>/<kind>-1/<axis>_<number>.png and so on; a record a patch for score.json, paths relative to `folder`'s parent."""
+class PatchRecord(Record):
+    """The same for score.json; `cuts`: axis -> column -> path of the picture, relative to where score.json lies."""
+
+    piece: str
+    kind: str
+    score: float
+    where: tuple[int, int, int]
+    corner: tuple[int, int, int]
+    size: tuple[int, int, int]
+    columns: tuple[str, ...]
+    cuts: dict[str, dict[str, str]]
+
+
+def save_patches(folder: Path, patches: Iterable[Patch]) -> list[PatchRecord]:
+    """Write <folder>/<kind>-1/<axis>_<number>.png and so on; a record a patch."""
     for before in folder.glob("*-*"):
         if OURS.fullmatch(before.name):
             remove_pictures(before, PICTURE)
@@ -51,9 +65,8 @@ def save_patches(folder: Path, patches: Iterable[Patch]) -> list[dict[str, Any]]
             for axis, picture in shown.items():
                 path = colour_png(folder / name / f"{axis}_{column}.png", _sized(_as_bytes(picture)))
                 cuts[axis][title] = path.relative_to(folder.parent).as_posix()
-        record = {"piece": patch.piece, "kind": patch.kind, "score": patch.score, "where": list(patch.where)}
-        record |= {"corner": list(patch.corner)}
-        records.append(record | {"size": list(patch.size), "columns": list(patch.shown), "cuts": cuts})
+        told = {name: getattr(patch, name) for name in ("piece", "kind", "score", "where", "corner", "size")}
+        records.append(PatchRecord(**told, columns=tuple(patch.shown), cuts=cuts))
     return records
 
 

@@ -1,9 +1,10 @@
 """The tables of the page: scores on the held-out data, out-of-fold figures by fold, and the receipts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
+from scroll.report.score_record import OutOfFold, Row, Scores
 from scroll.runtime.files import read_mapping
 from scroll.runtime.reading import reading
 from scroll.runtime.receipt import NAME
@@ -11,29 +12,38 @@ from scroll.runtime.receipt import NAME
 LISTED = 200  # receipts
 
 
-def score_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], best_by: str) -> list[dict[str, Any]]:
-    """Rows for the table: name, kind, cells as text, and whether it is the row that is highest in `best_by`."""
-    best = max((row[best_by] for row in rows if is_number(row.get(best_by))), default=None)
+def score_table(scores: Scores) -> list[dict[str, Any]]:
+    """Rows for the table: name, kind, cells as text, and whether it is the row that is highest in what rows are judged by."""
+    best_by = scores.best_by
+    rows: tuple[Row, ...] = scores.rows
+    judged = [getattr(row, best_by, None) for row in rows]
+    best = max(filter(is_number, judged), default=None)
     return [
         {
-            "name": row.get("name", ""),
-            "kind": row.get("kind", ""),
-            "cells": [cell(row, key, best_by) for key in columns],
-            "is_best": best is not None and row.get(best_by) == best,
+            "name": row.name,
+            "kind": row.kind,
+            "cells": [cell(row, key, best_by) for key in scores.columns],
+            "is_best": best is not None and value == best,
         }
-        for row in rows
+        for row, value in zip(rows, judged, strict=True)
     ]
 
 
-def cell(row: Mapping[str, Any], key: str, best_by: str) -> str:
+def cell(row: Row, key: str, best_by: str) -> str:
     """A number, an interval, a gain with its verdict, or a dash where there is none."""
-    if key == "interval" and is_number(row.get(f"{best_by}_low")) and is_number(row.get(f"{best_by}_high")):
-        return f"{row[f'{best_by}_low']:.3f}–{row[f'{best_by}_high']:.3f}"
-    if key == "gain" and isinstance(row.get("gain"), dict) and row["gain"].get("over") != row.get("name"):
-        return f"{signed(row['gain']['difference'])} {row['gain']['verdict']}"
-    if key == "without" and isinstance(row.get("without"), dict):
-        return f"{signed(row['without']['difference'])} {EARNED[row['without']['verdict']]}"
-    return f"{row[key]:.3f}" if is_number(row.get(key)) else "–"
+    low, high = (getattr(row, f"{best_by}_{end}", None) for end in ("low", "high"))
+    if key == "interval" and is_number(low) and is_number(high):
+        return f"{low:.3f}–{high:.3f}"
+    if key == "gain" and row.gain is not None and row.gain.over != row.name:
+        return f"{signed(row.gain.difference)} {row.gain.verdict}"
+    if key == "without" and row.without is not None:
+        return f"{signed(row.without.difference)} {EARNED[row.without.verdict]}"
+    return number(getattr(row, key, None))
+
+
+def number(value: Any) -> str:
+    """To three digits, or a dash where it is none."""
+    return f"{value:.3f}" if is_number(value) else "–"
 
 
 def figure(value: Any) -> str:
@@ -59,24 +69,23 @@ def signed(number: float, digits: int = 3) -> str:
 EARNED = {"better": "earns its place", "worse": "harms", "inside noise": "inside noise"}
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether it is a number, and not NaN, which is not itself."""
     return isinstance(value, int | float) and value == value
 
 
-def fold_table(out_of_fold: Mapping[str, Any]) -> dict[str, Any]:
+def fold_table(of: OutOfFold) -> dict[str, Any]:
     """Candidates by metrics and folds: "heads" (metric, columns), "folds" and what each held out, "rows" with cells as text."""
-    if not out_of_fold:
+    if not of.by_fold:
         return {}
-    metrics, folds = out_of_fold["metrics"], out_of_fold["folds"]
     rows = []
-    for name, of in out_of_fold["by_fold"].items():
-        cells = [cell(one, key, "") for key in metrics for one in [*of["folds"], of["all"]]]
+    for name, one in of.by_fold.items():
+        cells = [number(figures.get(key)) for key in of.metrics for figures in [*one.folds, one.all]]
         rows.append({"name": name, "cells": cells})
     return {
-        "heads": list(metrics.values()), "columns": [*(f"fold {fold['fold']}" for fold in folds), "all"],
-        "held": [{"fold": fold["fold"], "pieces": some(fold["pieces"]), "many": len(fold["pieces"]) > 1} for fold in folds],
-        "rows": rows, "of": out_of_fold["of"],
+        "heads": list(of.metrics.values()), "columns": [*(f"fold {fold.fold}" for fold in of.folds), "all"],
+        "held": [{"fold": fold.fold, "pieces": some(fold.pieces), "many": len(fold.pieces) > 1} for fold in of.folds],
+        "rows": rows, "of": of.of,
     }  # fmt: skip
 
 

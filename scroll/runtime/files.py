@@ -8,17 +8,18 @@ import platform
 import re
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.bounded import MOST_JSON_BYTES, read_text
 from scroll.runtime.json_fields import AGAIN, Shape, Stored, check_fields, stored
 from scroll.runtime.reading import reading, reason
 
+T = TypeVar("T")
 SEAL = "checksum"  # the line of a JSON that holds the checksum of the others
 NODE = re.sub(r"\W", "-", platform.node()) or "here"  # part files of other machines on a shared disk are left alone
 
@@ -144,17 +145,20 @@ def say_unverifiable(path: Path) -> None:
         _say(f"{path}: made before checksums were kept; it and others like it are read, but cannot be verified")
 
 
-def kept_json(path: Path, step: str, **fields: Shape) -> dict[str, Any]:
-    """What a JSON holds that is easily made again; empty where there is none, and, with a line that says so, where it is damaged
-    or does not hold these fields.
-
-    `step` names what is done again.
+def kept(path: Path, step: str, read: Callable[[], T]) -> T | None:
+    """What `read` makes of a file that is easily made again; None where there is none, and, with a line that says so, where it is
+    damaged. `step` names what is done again.
     """
     try:
-        return read_mapping(path, **fields) if path.exists() else {}
+        return read() if path.exists() else None
     except InputError as error:
         print(f"{str(error).partition(';')[0]}; {step} again")
-        return {}
+        return None
+
+
+def kept_json(path: Path, step: str, **fields: Shape) -> dict[str, Any]:
+    """What such a JSON holds; empty also where it does not hold these fields."""
+    return kept(path, step, lambda: read_mapping(path, **fields)) or {}
 
 
 def _checksum(content: Any) -> str:

@@ -16,14 +16,16 @@ from PIL import Image
 from surface_run import REPOSITORY, own_surface_run
 
 from ensemble.surface.fit import calibrate_cubes, fit_path, from_every_scroll, read_cube_fit, route_of
+from ensemble.surface.fit_record import SurfaceFit
 from ensemble.surface.predict import CubeRun, predict_test_cubes
 from ensemble.surface.predictors import CHAIN, ENSEMBLE, SHEETS, STAGE2
 from ensemble.surface.score import score_cubes
 from scroll.config.schema import Settings
 from scroll.data.cubes import find_cubes, prepare, training_cubes
 from scroll.errors import InputError, MissingInputError
-from scroll.runtime.files import read_json, write_json
+from scroll.runtime.files import read_json
 from scroll.runtime.receipt import read_receipt
+from scroll.runtime.record import write_record
 from scroll.surfaces import tifxyz
 from scroll.volumes.ome_zarr import open_array
 
@@ -45,7 +47,7 @@ def config(phantom: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fit(settings: Settings) -> dict:
+def fit(settings: Settings) -> SurfaceFit:
     return read_cube_fit(settings)
 
 
@@ -74,12 +76,12 @@ def test_a_fold_of_stage_two_saw_no_sheet_of_the_scroll_it_predicts(settings):
 
 def test_no_step_of_the_chain_is_kept_that_lowers_the_out_of_fold_score(fit):
     for name in (CHAIN, SHEETS, STAGE2):
-        kept = [trial for trial in fit["rows"][name]["trials"] if trial["kept"]]
-        scores = [trial["score"] for trial in kept]
+        kept = [trial for trial in fit.rows[name].trials if trial.is_kept]
+        scores = [trial.score for trial in kept]
         assert scores == sorted(scores)
-        assert all(fit["rows"][name]["chain"] for _ in kept)
-    assert fit["rows"][CHAIN]["means"]["score"] >= fit["rows"][ENSEMBLE]["means"]["score"]
-    assert fit["route"] == route_of({name: fit["rows"][name]["scores"] for name in (CHAIN, SHEETS, STAGE2)})
+        assert all(fit.rows[name].chain for _ in kept)
+    assert fit.rows[CHAIN].means["score"] >= fit.rows[ENSEMBLE].means["score"]
+    assert fit.route == route_of({name: fit.rows[name].scores for name in (CHAIN, SHEETS, STAGE2)})
 
 
 @given(st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=2, max_size=12))
@@ -102,9 +104,9 @@ def test_the_cubes_that_are_fitted_on_come_from_every_scroll_in_turn(settings):
 
 
 def test_weights_are_no_worse_than_the_equal_mean_and_told_beside_it(fit):
-    weights = fit["weights"]
-    assert weights["score"] >= weights["equal_mean_score"] and sum(weights["weights"].values()) == pytest.approx(1)
-    assert {"difference", "low", "high", "verdict"} <= weights["gain_where_fitted"].keys()
+    weights = fit.weights
+    assert weights.score >= weights.equal_mean_score and sum(weights.weights.values()) == pytest.approx(1)
+    assert weights.gain_where_fitted.difference == pytest.approx(weights.score - weights.equal_mean_score)
 
 
 def test_the_fit_is_made_once_and_anew_when_a_prediction_changed(settings, fit):
@@ -131,7 +133,7 @@ def test_a_fit_for_other_weights_is_refused_and_so_is_fitting_what_they_did_not_
 
 
 @pytest.fixture(scope="module")
-def predicted(config: Path, settings: Settings, fit: dict, phantom: Path) -> Path:
+def predicted(config: Path, settings: Settings, fit: SurfaceFit, phantom: Path) -> Path:
     """The door itself, as a user calls it, with a time limit and a score."""
     output = settings.run_dir / "predict"
     command = [sys.executable, str(REPOSITORY / "ensemble" / "predict.py"), str(config), "--input", str(phantom)]
@@ -169,15 +171,15 @@ def test_all_routes_are_compared_whichever_is_submitted(settings, fit, phantom, 
     run = settings.model_copy(update={"run_dir": tmp_path / "run"})
     shutil.copytree(settings.run_dir, run.run_dir, ignore=shutil.ignore_patterns("predict"))
     first, second = run.stage1.members
-    alone = {**fit["weights"], "weights": {first: 1.0, second: 0.0}}  # whom the plain blend leaves out is compared too
-    write_json(fit_path(run), fit | {"route": route, "weights": alone})
+    alone = fit.weights.model_copy(update={"weights": {first: 1.0, second: 0.0}})  # who is left out is compared too
+    write_record(fit_path(run), fit.model_copy(update={"route": route, "weights": alone}))
     output = tmp_path / "output"
     predict_test_cubes(run, phantom, output, None, is_resumed=True)
     (cube, *_) = prepare(find_cubes(phantom, run.data, part="test"))
     submitted = CubeRun(run, output).mask_path(cube).read_bytes()
-    rows = score_cubes(run, phantom, output, phantom / "heldout", ["ensemble/predict.py"])["rows"]
-    assert [row["name"] for row in rows] == [first, second, ENSEMBLE, CHAIN, SHEETS, STAGE2]
-    assert [row["name"] for row in rows if row["kind"] == "submitted"] == [route]
+    rows = score_cubes(run, phantom, output, phantom / "heldout", ["ensemble/predict.py"]).rows
+    assert [row.name for row in rows] == [first, second, ENSEMBLE, CHAIN, SHEETS, STAGE2]
+    assert [row.name for row in rows if row.kind == "submitted"] == [route]
     assert CubeRun(run, output).mask_path(cube).read_bytes() == submitted
 
 

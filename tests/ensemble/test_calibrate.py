@@ -14,6 +14,7 @@ from scroll.config.schema import Settings
 from scroll.data.fragments import training_fragments
 from scroll.errors import InputError, MissingInputError
 from scroll.inference.prediction_store import RowWriter
+from scroll.metrics.bootstrap import gain_of
 from scroll.metrics.fbeta import fbeta
 from scroll.runtime.files import read_json
 from scroll.runtime.receipt import write_receipt
@@ -78,12 +79,12 @@ def test_it_needs_no_test_data_and_what_lies_there_changes_nothing(settings: Set
     shutil.copytree(settings.data.root / "train", settings.data.root / "test")
     (settings.data.root / "heldout" / "1").mkdir(parents=True)
     write_picture(settings.data.root / "heldout" / "1" / "inklabels.png", np.ones(SHAPE, bool))
-    assert calibrate(settings) == first == read_json(fit_path(settings)) == read_fit(settings)
-    assert first["fragments"] == ["1", "2"]
+    assert calibrate(settings) == first == read_fit(settings)
+    assert first.fragments == ("1", "2") == tuple(read_json(fit_path(settings))["fragments"])
 
 
 def test_the_better_candidate_weighs_more_and_noise_little(settings: Settings) -> None:
-    weights = calibrate(settings)["weights"]
+    weights = calibrate(settings).weights
     assert list(weights) == candidate_names(settings) == ["good", "noise", "stage2"]
     assert sum(weights.values()) == pytest.approx(1)
     assert weights["good"] > max(weights["noise"], weights["stage2"]) and weights["good"] > 0.5
@@ -91,30 +92,30 @@ def test_the_better_candidate_weighs_more_and_noise_little(settings: Settings) -
 
 def test_equal_weights_are_equal(settings: Settings) -> None:
     fit = calibrate(changed(settings, weights="equal"))
-    assert [*fit["weights"].values()] == pytest.approx([1 / 3] * 3)
-    assert fit["thresholds"]["ensemble"] == fit["thresholds"]["equal mean"]
-    assert fit["oof_f05"]["ensemble"] == fit["oof_f05"]["equal mean"]
+    assert [*fit.weights.values()] == pytest.approx([1 / 3] * 3)
+    assert fit.thresholds["ensemble"] == fit.thresholds["equal mean"]
+    assert fit.oof_f05["ensemble"] == fit.oof_f05["equal mean"]
 
 
 def test_every_figure_has_an_interval_and_what_fitting_gains_is_told_twice(settings: Settings, capsys) -> None:
     fit = calibrate(settings)
-    assert list(fit["oof_interval"]) == [*candidate_names(settings), "ensemble", "equal mean", "mean of members"]
-    for name, (low, high) in fit["oof_interval"].items():
-        assert 0 <= low <= fit["oof_f05"][name] <= high <= 1 and high > low
-    assert fit["best_member"] == "good" and fit["blocks"]["count"] >= 16
-    where_fitted, left_out = fit["gain_where_fitted"], fit["left_out"]
-    assert where_fitted["difference"] == pytest.approx(fit["oof_f05"]["ensemble"] - fit["oof_f05"]["equal mean"])
-    assert left_out["left_out"] == [["1"], ["2"]] and left_out["verdict"] == "better", "noise is weighed down"
+    assert list(fit.oof_interval) == [*candidate_names(settings), "ensemble", "equal mean", "mean of members"]
+    for name, (low, high) in fit.oof_interval.items():
+        assert 0 <= low <= fit.oof_f05[name] <= high <= 1 and high > low
+    assert fit.best_member == "good" and fit.blocks.count >= 16
+    where_fitted, left_out = fit.gain_where_fitted, fit.left_out
+    assert where_fitted.difference == pytest.approx(fit.oof_f05["ensemble"] - fit.oof_f05["equal mean"])
+    assert left_out.left_out == (("1",), ("2",)) and left_out.verdict == "better", "noise is weighed down"
     print_fit(fit)
     said = capsys.readouterr().out
-    assert f"left out: {left_out['difference']:+.4f}" in said and "), better" in said
-    assert f"({fit['oof_interval']['good'][0]:.3f} to {fit['oof_interval']['good'][1]:.3f})" in said
+    assert f"left out: {left_out.difference:+.4f}" in said and "), better" in said
+    assert f"({fit.oof_interval['good'][0]:.3f} to {fit.oof_interval['good'][1]:.3f})" in said
 
 
 def test_equal_weights_gain_nothing_over_equal_weights(settings: Settings, capsys) -> None:
     fit = calibrate(changed(settings, weights="equal"))
-    assert fit["left_out"] is None
-    assert fit["gain_where_fitted"] == {"difference": 0, "low": 0, "high": 0, "verdict": "inside noise"}
+    assert fit.left_out is None
+    assert fit.gain_where_fitted == gain_of(0, 0, 0) and fit.gain_where_fitted.verdict == "inside noise"
     print_fit(fit)
     assert "where they were fitted: +0.0000" in capsys.readouterr().out
 
@@ -131,8 +132,8 @@ def test_the_f05_it_tells_is_that_of_its_threshold_and_no_other_is_better(settin
             missed += np.count_nonzero(ink & ~found)
         return float(fbeta(hits, false, missed))
 
-    assert fit["oof_f05"]["good"] == pytest.approx(f05(fit["thresholds"]["good"]), abs=1e-6)
-    assert fit["oof_f05"]["good"] >= max(f05(t) for t in np.linspace(0, 1, 101)) - 1e-9
+    assert fit.oof_f05["good"] == pytest.approx(f05(fit.thresholds["good"]), abs=1e-6)
+    assert fit.oof_f05["good"] >= max(f05(t) for t in np.linspace(0, 1, 101)) - 1e-9
 
 
 def stored_map(settings: Settings, name: str, fragment_id: str) -> np.ndarray:
@@ -142,7 +143,7 @@ def stored_map(settings: Settings, name: str, fragment_id: str) -> np.ndarray:
 
 
 def test_a_given_threshold_is_taken_for_everyone(settings: Settings) -> None:
-    assert set(calibrate(changed(settings, threshold=0.4))["thresholds"].values()) == {0.4}
+    assert set(calibrate(changed(settings, threshold=0.4)).thresholds.values()) == {0.4}
 
 
 @pytest.mark.parametrize("stale", ["weights", "settings", "data"])

@@ -22,34 +22,34 @@ def training(seed: int, best: str = "a", extra: int = 0) -> Training:
 
 
 def test_one_seed_has_a_mean_and_no_standard_deviation() -> None:
-    rows = {row["name"]: row for row in table_rows([training(1)])}
+    rows = {row.name: row for row in table_rows([training(1)])}
     assert list(rows) == [BEST, "a", "b", "c"]
     tp = sum(100 + 5 * i for i in range(20))
-    assert rows["a"]["f05"] == [pytest.approx(1.25 * tp / (1.25 * tp + 200))] and rows["a"]["sd"] is None
-    assert rows["a"]["mean"] == rows["a"]["f05"][0] and rows["a"]["ap"] == 0.9 and rows["b"]["ap"] is None
-    assert rows["a"]["low"] <= rows["a"]["mean"] <= rows["a"]["high"]
+    assert rows["a"].f05 == (pytest.approx(1.25 * tp / (1.25 * tp + 200)),) and rows["a"].sd is None
+    assert rows["a"].mean == rows["a"].f05[0] and rows["a"].ap == 0.9 and rows["b"].ap is None
+    assert rows["a"].low <= rows["a"].mean <= rows["a"].high
 
 
 def test_gains_are_over_the_member_that_was_best_out_of_fold_whatever_it_scored() -> None:
-    rows = {row["name"]: row for row in table_rows([training(1, best="b"), training(2, best="b")])}
-    assert rows[BEST]["f05"] == rows["b"]["f05"] and rows["b"]["gain"]["difference"] == 0
-    assert rows["b"]["gain"]["verdict"] == "inside noise" and rows["a"]["gain"]["verdict"] == "better"
-    assert rows["a"]["gain"]["difference"] == pytest.approx(rows["a"]["mean"] - rows["b"]["mean"])
-    held_against_a = {row["name"]: row for row in table_rows([training(1), training(2)])}
-    assert held_against_a["b"]["gain"]["verdict"] == "worse"
+    rows = {row.name: row for row in table_rows([training(1, best="b"), training(2, best="b")])}
+    assert rows[BEST].f05 == rows["b"].f05 and rows["b"].gain.difference == 0
+    assert rows["b"].gain.verdict == "inside noise" and rows["a"].gain.verdict == "better"
+    assert rows["a"].gain.difference == pytest.approx(rows["a"].mean - rows["b"].mean)
+    held_against_a = {row.name: row for row in table_rows([training(1), training(2)])}
+    assert held_against_a["b"].gain.verdict == "worse"
 
 
 def test_each_seed_is_held_against_its_own_best_member() -> None:
     first, second = training(1, best="a"), training(2, best="b")
     row = table_rows([first, second])[0]
-    assert row["f05"] == [first.candidates["a"].f05, second.candidates["b"].f05]
+    assert row.f05 == (first.candidates["a"].f05, second.candidates["b"].f05)
 
 
 def test_seeds_that_differ_widen_the_interval_and_give_the_standard_deviation() -> None:
     alike = table_rows([training(1), training(2), training(3)])[1]
     unlike = table_rows([training(1, extra=-10), training(2), training(3, extra=60)])[1]
-    assert alike["sd"] == 0 and unlike["sd"] == pytest.approx(np.std(unlike["f05"], ddof=1))
-    assert unlike["high"] - unlike["low"] > 2 * (alike["high"] - alike["low"])
+    assert alike.sd == 0 and unlike.sd == pytest.approx(np.std(unlike.f05, ddof=1))
+    assert unlike.high - unlike.low > 2 * (alike.high - alike.low)
 
 
 def test_the_markdown_has_every_figure_and_as_many_cells_in_every_line_as_in_the_head() -> None:
@@ -62,4 +62,4 @@ def test_the_markdown_has_every_figure_and_as_many_cells_in_every_line_as_in_the
     assert candidates[2].endswith("| – | – |") and "better" not in candidates[2]
     assert times[2] == "| stage one | 12 / 20 | 84 / 20 |"
     f05 = f"{trainings[0].candidates['c'].f05:.4f}"
-    assert f05 in candidates[-1] and f"{table_rows(trainings)[-1]['gain']['difference']:+.4f}" in candidates[-1]
+    assert f05 in candidates[-1] and f"{table_rows(trainings)[-1].gain.difference:+.4f}" in candidates[-1]

@@ -31,26 +31,26 @@ __all__ = ["settings"]
 
 def test_folds_sum_to_all_and_curves_hold_the_chosen_threshold(settings: Settings) -> None:
     fit = calibrate(settings)
-    evidence = fit["evidence"]
-    assert [fold["pieces"] for fold in evidence["folds"]] == [["1"], ["2"]]
+    evidence = fit.evidence
+    assert [fold.pieces for fold in evidence.folds] == [("1",), ("2",)]
     for name in [*candidate_names(settings), ENSEMBLE]:
-        low, high = sorted(one["f05"] for one in evidence["by_fold"][name])
-        assert low - 1e-9 <= evidence["all"][name]["f05"] <= high + 1e-9
-        assert evidence["all"][name]["f05"] == pytest.approx(fit["oof_f05"][name])
-        sweep = evidence["sweep"][name]
-        assert max(sweep["f05"]) <= fit["oof_f05"][name] + 1e-9, "the chosen threshold is the best of all"
-        nearest = int(np.argmin(np.abs(np.subtract(sweep["threshold"], fit["thresholds"][name]))))
-        assert sweep["f05"][nearest] == pytest.approx(fit["oof_f05"][name], abs=0.05)
-        assert sum(evidence["reliability"][name]["count"]) == 2 * 40 * 44, "every pixel of the papyrus once"
+        low, high = sorted(one["f05"] for one in evidence.by_fold[name])
+        assert low - 1e-9 <= evidence.all[name]["f05"] <= high + 1e-9
+        assert evidence.all[name]["f05"] == pytest.approx(fit.oof_f05[name])
+        sweep = evidence.sweep[name]
+        assert max(sweep.f05) <= fit.oof_f05[name] + 1e-9, "the chosen threshold is the best of all"
+        nearest = int(np.argmin(np.abs(np.subtract(sweep.threshold, fit.thresholds[name]))))
+        assert sweep.f05[nearest] == pytest.approx(fit.oof_f05[name], abs=0.05)
+        assert sum(evidence.reliability[name].count) == 2 * 40 * 44, "every pixel of the papyrus once"
 
 
 def test_without_the_good_member_the_ensemble_is_worse_and_without_noise_it_is_not(settings: Settings) -> None:
-    without = calibrate(settings)["without"]
+    without = calibrate(settings).without
     assert list(without) == candidate_names(settings)
     good, noise = without["good"], without["noise"]
-    assert good["loss"]["difference"] > 0.02 and good["loss"]["verdict"] == "better"
-    assert abs(noise["loss"]["difference"]) < good["loss"]["difference"] / 2
-    assert "good" not in good["weights"] and sum(good["weights"].values()) == pytest.approx(1)
+    assert good.loss.difference > 0.02 and good.loss.verdict == "better"
+    assert abs(noise.loss.difference) < good.loss.difference / 2
+    assert "good" not in good.weights and sum(good.weights.values()) == pytest.approx(1)
 
 
 def test_a_fit_of_an_older_version_gets_its_evidence_without_a_new_training(settings: Settings) -> None:
@@ -74,10 +74,10 @@ def test_bands_of_rows_are_judged_by_the_fold_that_held_them_out(settings: Setti
 
 def test_means_by_fold_are_of_the_cubes_that_the_fold_held_out() -> None:
     parts = [dict.fromkeys(PARTS, value) for value in (0.2, 0.4, 0.9)]
-    found = by_fold({"a": {"parts": parts}}, ["x", "y", "z"], {"x": 1, "y": 0, "z": 1, "not looked at": 2})
-    assert [one["score"] for one in found["by_fold"]["a"]] == pytest.approx([0.4, 0.55])
-    assert found["all"]["a"]["topo"] == pytest.approx(0.5)
-    assert found["folds"] == [{"fold": 0, "pieces": ["y"]}, {"fold": 1, "pieces": ["x", "z"]}]
+    found = by_fold({"a": parts}, ["x", "y", "z"], {"x": 1, "y": 0, "z": 1, "not looked at": 2})
+    assert [one["score"] for one in found.by_fold["a"]] == pytest.approx([0.4, 0.55])
+    assert found.all["a"]["topo"] == pytest.approx(0.5)
+    assert [(one.fold, one.pieces) for one in found.folds] == [(0, ("y",)), (1, ("x", "z"))]
 
 
 def test_the_worst_and_the_best_windows_are_where_the_mask_is_wrong_and_right() -> None:

@@ -53,16 +53,16 @@ def test_of_a_sheet_lower_than_a_block_a_quarter_above_and_one_below_remain() ->
 
 def test_weights_that_help_everywhere_gain_on_what_they_did_not_see() -> None:
     found = left_out_gain([part(str(i), (0.1, 0.8, 0.8), i) for i in range(3)])
-    assert found is not None and found["verdict"] == "better"
-    assert found["difference"] == pytest.approx(found["fitted_f05"] - found["equal_f05"]) and found["low"] > 0
-    assert found["left_out"] == [["0"], ["1"], ["2"]] and found["blocks"]["count"] >= 16
+    assert found is not None and found.verdict == "better"
+    assert found.difference == pytest.approx(found.fitted_f05 - found.equal_f05) and found.low > 0
+    assert found.left_out == (("0",), ("1",), ("2",)) and found.blocks.count >= 16
 
 
 def test_weights_that_fit_the_noise_gain_nothing_on_what_they_did_not_see() -> None:
     """Nine alike candidates: there is nothing to fit, whatever the fit on the same data says."""
     found = [left_out_gain([part(str(i), (0.5,) * 9, seed * 10 + i) for i in range(2)]) for seed in range(3)]
-    assert all(one is not None and one["difference"] < 0.005 for one in found)
-    assert sum(one is not None and one["verdict"] == "better" for one in found) == 0
+    assert all(one is not None and one.difference < 0.005 for one in found)
+    assert sum(one is not None and one.verdict == "better" for one in found) == 0
 
 
 def test_a_threshold_of_the_left_out_part_is_never_looked_at() -> None:
@@ -73,9 +73,9 @@ def test_a_threshold_of_the_left_out_part_is_never_looked_at() -> None:
     missed = np.count_nonzero(dim.ink & dim.known)
     found = left_out_gain([plain, dim])
     assert found is not None
-    assert found["equal_f05"] == pytest.approx(float(fbeta(ink[0], known[0] - ink[0], missed)), abs=0.01)
+    assert found.equal_f05 == pytest.approx(float(fbeta(ink[0], known[0] - ink[0], missed)), abs=0.01)
     given = left_out_gain([plain, plain], threshold=0.5)
-    assert given is not None and given["equal_f05"] > 0.99
+    assert given is not None and given.equal_f05 > 0.99
 
 
 def test_it_says_nothing_where_nothing_can_be_fitted() -> None:

@@ -14,7 +14,7 @@ from surface_run import draw_cubes, own_surface_run  # noqa: E402
 
 from ensemble.surface.fit import fit_path, read_cube_fit  # noqa: E402
 from ensemble.surface.predictors import STAGE2  # noqa: E402
-from scroll.runtime.files import write_sealed  # noqa: E402
+from scroll.runtime.record import write_record  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +35,8 @@ def surface(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root, drawn = settings.run_dir.parent, tmp_path_factory.mktemp("two-cubes") / "data"
     draw_cubes(drawn, test=2)
     replace(settings.data.root, drawn, "test_images", "test.csv", "heldout")
-    write_sealed(
-        fit_path(settings), read_cube_fit(settings) | {"route": STAGE2}
+    write_record(
+        fit_path(settings), read_cube_fit(settings).model_copy(update={"route": STAGE2})
     )  # the longest way to a mask, whatever scores best on six cubes
     return root
 

@@ -1,6 +1,7 @@
 """The error atlas: faults that were put in are found, where they are, and the gain is that of mending them."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -85,5 +86,5 @@ def test_the_worst_comes_first_and_beyond_the_limit_the_counts_speak(label: np.n
     assert {entry.kind: entry.gain for entry in rough}["wrong tunnel"] == pytest.approx(
         by_kind["wrong tunnel"], abs=0.02
     )
-    json.dumps([entry.as_row() for entry in entries])
+    json.dumps([asdict(entry) for entry in entries])
     assert len(as_table(entries, rows=2)) == 4 and "2 more" in as_table(entries, rows=2)[-1]

@@ -1,6 +1,7 @@
 """The leaderboard's score: the reference's 126 answers, the edge cases, and what must hold for any volumes."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -134,7 +135,7 @@ def test_the_mean_counts_volumes_and_not_voxels() -> None:
 
 
 def test_a_score_is_ready_for_json() -> None:
-    row = json.loads(json.dumps(leaderboard_score(TWO, ONE).as_row()))
+    row = json.loads(json.dumps(asdict(leaderboard_score(TWO, ONE))))
     assert set(row) == {*PARTS, "counts", "octant_counts"}
     assert np.array(row["octant_counts"]).shape == (8, 3, 3)
 

@@ -1,6 +1,7 @@
 """Reports of both kinds without a training: a sheet with two letters, and two cubes with bent surfaces, as if predicted."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def drawn_ink(root: Path) -> Path:
     metrics = {"f05": "F0.5", "precision": "Precision", "recall": "Recall", "ap": "AP"}
     rows = [{"name": name, "f05": 0.5 + 0.1 * n, "without": _gain(0.01)} for n, name in enumerate(NAMES)]
     score = {"fragments": ["a", "b"], "rows": rows, "out_of_fold": _out_of_fold(counts, metrics, "f05")}
-    return _written(root, output, score | {"patches": save_patches(output / "patches", patches)})
+    return _written(root, output, score | {"patches": [dict(one) for one in save_patches(output / "patches", patches)]})
 
 
 def drawn_cubes(root: Path) -> Path:
@@ -69,7 +70,7 @@ def drawn_cubes(root: Path) -> Path:
         (output / name).mkdir(parents=True)
         (output / name / "view.json").write_text(json.dumps(volume_view(Volume(ct, mask, label), 400_000)))
         grey_png(output / name / "pictures" / "1_ct.png", ct[24])
-        faults[name] = [entry.as_row() for entry in atlas(mask & known, truth & known, limit=8)]
+        faults[name] = [asdict(entry) for entry in atlas(mask & known, truth & known, limit=8)]
     cuts = {"z": grey(ct[24]), "y": grey(ct[:, 24]), "x": grey(ct[:, :, 24])}
     size = (edge_of(CUBE),) * 3
     patches = [Patch("2000000", "worst", 0.4, (20, 8, 20), (0, 0, 0), size, {"CT": cuts, "errors": cuts})]
@@ -86,7 +87,7 @@ def drawn_cubes(root: Path) -> Path:
         "fragments": ["2000001", "2000000"], "rows": rows, "columns": {"score": "Score", "without": "Lost without it"},
         "best_by": "score", "thing": "surface", "piece": "Cube", "atlas": faults, "out_of_fold": out_of_fold,
     }  # fmt: skip
-    return _written(root, output, score | {"patches": save_patches(output / "patches", patches)})
+    return _written(root, output, score | {"patches": [dict(one) for one in save_patches(output / "patches", patches)]})
 
 
 def _gain(difference: float) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def _gain(difference: float) -> dict[str, Any]:
 
 def _out_of_fold(counts: np.ndarray, metrics: dict[str, str], swept: str) -> dict[str, Any]:
     of_fold = figures(counts, 0.4) | {"score": 0.5, "topo": 0.4}
-    curve = {"sweep": sweep(counts), "reliability": reliability(counts), "threshold": 0.4}
+    curve = {"sweep": dict(sweep(counts)), "reliability": dict(reliability(counts)), "threshold": 0.4}
     return {
         "metrics": metrics, "folds": [{"fold": n, "pieces": [str(n)]} for n in range(2)],
         "by_fold": {name: {"folds": [of_fold, of_fold], "all": of_fold} for name in NAMES},

@@ -3,8 +3,11 @@
 import numpy as np
 from PIL import Image
 
+from scroll.metrics.bootstrap import gain_of
+from scroll.metrics.calibration import FoldPieces, Reliability
 from scroll.report.charts import reliability_svg, sweep_svg
 from scroll.report.patch_pictures import LEAST_PX, LINE, MOST_PX, Patch, grey, marked, save_patches
+from scroll.report.score_record import ByFold, InkGain, InkRow, OutOfFold
 from scroll.report.tables import LISTED, cell, fold_table, made_with, receipts
 from scroll.runtime.receipt import write_receipt
 
@@ -14,14 +17,10 @@ def test_each_cut_of_each_column_is_a_picture_beside_its_record(tmp_path):
     patch = Patch("a", "worst", 0.25, (3, 4, 5), (0, 1, 2), (10, 30, 40), {"CT": prob, "ensemble": prob})
     (tmp_path / "patches" / "best-9").mkdir(parents=True)
     (record,) = save_patches(tmp_path / "patches", [patch])
-    assert (
-        record["where"] == [3, 4, 5]
-        and record["columns"] == ["CT", "ensemble"]
-        and list(record["cuts"]) == ["z", "y", "x"]
-    )
-    picture = np.asarray(Image.open(tmp_path / record["cuts"]["z"]["ensemble"]))
+    assert record.where == (3, 4, 5) and record.columns == ("CT", "ensemble") and list(record.cuts) == ["z", "y", "x"]
+    picture = np.asarray(Image.open(tmp_path / record.cuts["z"]["ensemble"]))
     assert picture.shape == (60, 80) and (picture == 128).all(), "enlarged by a whole number"
-    assert np.asarray(Image.open(tmp_path / record["cuts"]["x"]["CT"])).max() == 255
+    assert np.asarray(Image.open(tmp_path / record.cuts["x"]["CT"])).max() == 255
     assert not (tmp_path / "patches" / "best-9").exists(), "what an earlier score left is gone"
 
 
@@ -30,7 +29,7 @@ def test_pictures_are_never_larger_than_a_thumb_and_never_blurred_up(tmp_path):
     (record,) = save_patches(
         tmp_path / "patches", [Patch("a", "best", 1, (0, 0, 0), (0, 0, 0), (1, 1, 1), {"CT": cuts})]
     )
-    size = Image.open(tmp_path / record["cuts"]["z"]["CT"]).size
+    size = Image.open(tmp_path / record.cuts["z"]["CT"]).size
     assert size == (MOST_PX // 2, MOST_PX) and LEAST_PX < MOST_PX
 
 
@@ -41,22 +40,21 @@ def test_the_marks_are_where_the_other_cuts_go_and_leave_the_middle_free():
 
 
 def test_a_member_that_the_ensemble_misses_earns_its_place():
-    row = {"name": "a", "without": {"difference": 0.0213, "verdict": "better"}, "gain": {"over": "a"}}
+    gain = InkGain(over="a", difference=0.0, low=0.0, high=0.0, verdict="inside noise")
+    row = InkRow(name="a", f05=0.5, without=gain_of(0.0213, 0.01, 0.03), gain=gain)
     assert cell(row, "without", "f05") == "+0.021 earns its place" and cell(row, "gain", "f05") == "–"
-    assert cell({"name": "b", "without": {"difference": -0.01, "verdict": "worse"}}, "without", "f05") == "−0.010 harms"
-    assert cell({"name": "c"}, "without", "f05") == "–"
+    assert cell(InkRow(name="b", f05=0.5, without=gain_of(-0.01, -0.02, -0.001)), "without", "f05") == "−0.010 harms"
+    assert cell(InkRow(name="c", f05=0.5), "without", "f05") == "–"
 
 
 def test_the_fold_table_has_a_column_a_fold_and_one_for_all_under_each_metric():
-    folds = [{"fold": 0, "pieces": ["1", "3"]}, {"fold": 1, "pieces": ["2"]}]
-    of = {"folds": [{"f05": 0.1, "ap": None}, {"f05": 0.2, "ap": 0.4}], "all": {"f05": 0.15, "ap": 0.3}}
-    table = fold_table(
-        {"metrics": {"f05": "F0.5", "ap": "AP"}, "folds": folds, "by_fold": {"cnn3d": of}, "of": "pixels"}
-    )
+    of = ByFold(folds=({"f05": 0.1, "ap": None}, {"f05": 0.2, "ap": 0.4}), all={"f05": 0.15, "ap": 0.3})
+    folds = (FoldPieces(fold=0, pieces=("1", "3")), FoldPieces(fold=1, pieces=("2",)))
+    table = fold_table(OutOfFold(metrics={"f05": "F0.5", "ap": "AP"}, folds=folds, by_fold={"cnn3d": of}, of="pixels"))
     assert table["columns"] == ["fold 0", "fold 1", "all"] and table["heads"] == ["F0.5", "AP"]
     assert table["rows"] == [{"name": "cnn3d", "cells": ["0.100", "0.200", "0.150", "–", "0.400", "0.300"]}]
     assert [one["pieces"] for one in table["held"]] == ["1, 3", "2"]
-    assert fold_table({}) == {}
+    assert fold_table(OutOfFold()) == {}
 
 
 def test_receipts_are_listed_by_folder_with_code_and_weights(tmp_path):
@@ -74,7 +72,7 @@ def test_receipts_are_listed_by_folder_with_code_and_weights(tmp_path):
 
 def test_charts_are_named_take_the_pages_colours_and_bring_nothing_for_the_whole_page():
     swept = {"threshold": [0, 0.5, 0.9], "f05": [0.1, 0.6, 0.2], "precision": [0.1, 0.5, 0.9]}
-    curve = {"predicted": [0.1, 0.9], "observed": [0.0, 0.8], "count": [90, 10], "error": 0.1}
+    curve = Reliability(predicted=(0.1, 0.9), observed=(0.0, 0.8), count=(90, 10), error=0.1)
     for svg, words in (
         (sweep_svg("a <b>", swept, {"f05": "F0.5", "precision": "precision"}, 0.45, "f05"), ("F0.5", "precision", "chosen: 0.450")),
         (reliability_svg("a <b>", curve, "ink", "pixels"), ("honest", "ink there", "share of all 100 pixels")),

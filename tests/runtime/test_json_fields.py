@@ -6,14 +6,16 @@ import time
 import numpy as np
 import pytest
 
-from ensemble.calibrate import FIT as INK_FIT
 from ensemble.commands.compare import Clock
-from ensemble.surface.fit import FIT as CUBE_FIT
+from ensemble.ink.fit_record import InkFit
+from ensemble.surface.fit_record import SurfaceFit
+from ensemble.surface.postprocess.pipeline import Chain
 from scroll.errors import InputError
 from scroll.inference.read_back import looked_at
-from scroll.runtime.files import kept_json, read_mapping, read_sealed, write_json, write_sealed
+from scroll.runtime.files import read_mapping, write_json
 from scroll.runtime.json_fields import AGAIN
 from scroll.runtime.receipt import read_receipt
+from scroll.runtime.record import as_record, kept_record, write_record
 from scroll.shards.grid import shard_at
 from scroll.shards.ledger import Ledger, Outcome
 from scroll.shards.plan import Plan, read_plan, write_plan
@@ -23,9 +25,12 @@ from scroll.volumes.sharded.output import OutputFormat, create_output, open_outp
 GAIN = {"difference": 0.1, "low": 0.0, "high": 0.2, "verdict": "better"}
 INK = {"made_from": "k", "weights": {"a": 1}, "thresholds": {"a": 0.5}, "left_out": None, "gain_where_fitted": GAIN}
 ROW = {
-    "chain": {"threshold": 0.5},
+    "chain": Chain(0.5, dust_vox=100).as_record(),
     "means": {"score": 0.5},
-    "trials": [{"step": "dust", "kept": True, "gain": 0, "score": 1}],
+    "trials": [
+        {"step": "dust", "dust_vox": 100, "kept": True, "gain": 0.0, "score": 1.0, "topo": 0.5, "score of a": 0.25}
+    ],
+    "lift": {"thickness_vox": 3.0, "offset_vox": 0.0, "follow": 0.0, "presence_sigma_vox": 4.0, "doubt": 1.0},
 }
 CUBE = {
     "made_from": "k",
@@ -53,22 +58,38 @@ def changed(content: dict, dotted: str, value: object) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("fit", "fields", "dotted", "value"),
+    ("fit", "model", "dotted", "value"),
     [
-        (INK, INK_FIT, "weights.a", "much"), (INK, INK_FIT, "weights.a", None), (INK, INK_FIT, "thresholds", ...),
-        (INK, INK_FIT, "thresholds", [0.5]), (INK, INK_FIT, "left_out", 5), (INK, INK_FIT, "gain_where_fitted.low", ...),
-        (CUBE, CUBE_FIT, "rows.a.means.score", []), (CUBE, CUBE_FIT, "rows.a.trials.0.gain", "x"), (CUBE, CUBE_FIT, "rows.a", 5),
-        (CUBE, CUBE_FIT, "intervals.a", [1]), (CUBE, CUBE_FIT, "route", ...), (CUBE, CUBE_FIT, "resampled.cubes", True),
+        (INK, InkFit, "weights.a", "much"), (INK, InkFit, "weights.a", None), (INK, InkFit, "weights.a", True),
+        (INK, InkFit, "weights.a", float("nan")), (INK, InkFit, "thresholds", ...), (INK, InkFit, "thresholds", [0.5]),
+        (INK, InkFit, "left_out", 5), (INK, InkFit, "gain_where_fitted.low", ...), (INK, InkFit, "gain_where_fitted.verdict", "good"),
+        (INK, InkFit, "version", 10**6), (INK, InkFit, "version", "1"), (CUBE, SurfaceFit, "rows.a.means.score", []),
+        (CUBE, SurfaceFit, "rows.a.trials.0.gain", "x"), (CUBE, SurfaceFit, "rows.a.trials.0.kept", ...),
+        (CUBE, SurfaceFit, "rows.a", 5), (CUBE, SurfaceFit, "intervals.a", [1]), (CUBE, SurfaceFit, "route", ...),
+        (CUBE, SurfaceFit, "rows.a.chain", {"threshold": 0.5, "blur": 1}), (CUBE, SurfaceFit, "resampled.cubes", True),
+        (CUBE, SurfaceFit, "rows.a.lift.doubt", float("inf")), (CUBE, SurfaceFit, "rows.a.lift.mood", 1.0),
     ],
 )  # fmt: skip
-def test_a_fit_that_lacks_what_is_read_is_named_and_a_whole_one_is_read(tmp_path, fit, fields, dotted, value):
+def test_a_fit_of_before_is_read_and_a_field_that_holds_something_else_is_named(tmp_path, fit, model, dotted, value):
     path = tmp_path / "fit.json"
-    write_sealed(path, fit)
-    assert read_sealed(path, "", **fields) == fit
+    write_json(path, fit)
+    before = as_record(path, read_mapping(path), model)
+    assert before.version == 0 and json.loads(before.model_dump_json(exclude_unset=True)) == {"version": 0} | fit
+    with pytest.raises(InputError, match=r"fit\.json: 'nobody' is missing"):
+        print(before.weights["nobody"] if model is InkFit else before.rows["nobody"])
     write_json(path, changed(fit, dotted, value))
-    with pytest.raises(InputError, match=rf"fit\.json: '{dotted.split('.')[0]}' .*{AGAIN}"):
-        read_sealed(path, "", **fields)
-    assert kept_json(path, "fitted", **fields) == {}
+    with pytest.raises(InputError, match=rf"fit\.json: '{dotted}[^']*' .*{AGAIN}"):
+        as_record(path, read_mapping(path), model)
+    assert kept_record(path, "fitted", model) is None
+
+
+def test_a_record_is_written_with_a_version_in_the_order_of_its_fields_and_without_what_was_not_given(tmp_path):
+    fit = InkFit(weights={"a": 1.0}, thresholds={"a": 0.5}, made_from="k", left_out=None)
+    write_record(tmp_path / "fit.json", fit)
+    lines = (tmp_path / "fit.json").read_text().splitlines()
+    names = ["version", "made_from", "weights", "a", "thresholds", "a", "left_out", "checksum"]
+    assert [line.split('"')[1] for line in lines if '"' in line] == names
+    assert as_record(tmp_path / "fit.json", read_mapping(tmp_path / "fit.json"), InkFit) == fit
 
 
 def test_asking_for_a_field_that_is_lost_names_it_and_the_file_however_deep(tmp_path):

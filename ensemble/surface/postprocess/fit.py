@@ -7,42 +7,55 @@ after it hang together, so the threshold is searched anew with each of the two.
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import groupby
 from statistics import fmean, stdev
 from typing import Any
 
 import numpy.typing as npt
+from pydantic import ConfigDict, Field, model_serializer
 
 from ensemble.surface.postprocess.pipeline import SWITCHES, Chain, advance, start
 from scroll.config.schema import ChainSettings
 from scroll.errors import InputError
 from scroll.metrics.leaderboard import SurfaceScore, leaderboard_score, mean_score
 from scroll.runtime.processes import in_order
+from scroll.runtime.record import Record
 
 Volume = npt.NDArray[Any]
 Lazy = Volume | Callable[[], Volume]
 Cube = tuple[Lazy, Lazy]  # probability and label (Z, Y, X) of 0, 1 and 2, or what reads them
 Means = dict[str, float]
+NAMES = {field.name for field in fields(Chain)}
 Scorer = Callable[[Sequence[Chain]], list[list[SurfaceScore]]]  # of each chain, every cube
 FURTHER = {"smoothing": ("threshold",), "thickness": ("threshold",), "even": ("even_level",)}  # that a step decides too
 THRESHOLD_SHARES = (0.5, 0.75, 1.0, 1.3)  # of the threshold so far that are tried with another blur or thickness
 
 
-@dataclass(frozen=True)
-class Trial:
-    """The best value of a step, whether it is in the chain from here on, and what `mean_score` gave with it."""
+class Trial(Record):
+    """The best value of a step, whether it is in the chain from here on, and what `mean_score` gave with it.
+
+    Beside the fields that have names lie, flat as in JSON, those of the chain that the step decides, and the other means.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, int | float]
 
     step: str
-    value: dict[str, float]
-    is_kept: bool
+    is_kept: bool = Field(alias="kept")
     gain: float
-    means: Means
+    score: float
 
-    def as_record(self) -> dict[str, Any]:
-        """Its fields by name, ready for JSON; the means beside them."""
-        return {"step": self.step, **self.value, "kept": self.is_kept, "gain": self.gain, **self.means}
+    @property
+    def value(self) -> dict[str, int | float]:
+        """What the step decides, by the names of the chain's fields."""
+        return {name: value for name, value in self.__pydantic_extra__.items() if name in NAMES}
+
+    @model_serializer
+    def _in_order(self) -> dict[str, str | bool | int | float]:
+        of_step = {"step": self.step, **self.value, "kept": self.is_kept}
+        return {**of_step, "gain": self.gain, "score": self.score, **self.__pydantic_extra__}
 
 
 @dataclass(frozen=True)
@@ -58,14 +71,6 @@ class ChainFit:
     def means(self) -> Means:
         """Mean score and parts of the chain on the cubes that it was fitted on."""
         return mean_score(self.scores)
-
-    def as_record(self) -> dict[str, Any]:
-        """For fit.json."""
-        return {
-            "chain": self.chain.as_record(),
-            "plain": self.plain.as_record(),
-            "trials": [trial.as_record() for trial in self.trials],
-        }
 
 
 def fit_chain(
@@ -199,7 +204,8 @@ def _best(
     gain = mean_score(scores[best])["score"] - (fit.means["score"] if fit else 0.0)
     is_kept = fit is None or (bool(allowed) and gain > min_gain)
     means = mean_score(scores[best]) | _of_groups(scores[best], groups)
-    trials = (*(fit.trials if fit else ()), Trial(step, _value(step, candidates[best]), is_kept, gain, means))
+    trial = Trial(step=step, **_value(step, candidates[best]), kept=is_kept, gain=gain, **means)
+    trials = (*(fit.trials if fit else ()), trial)
     if fit is not None and not is_kept:
         return replace(fit, trials=trials)
     return ChainFit(candidates[best], fit.plain if fit else candidates[best], trials, tuple(scores[best]))

@@ -6,7 +6,7 @@ lie apart. No step joins two 26-connected components; the parameters are fitted 
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
@@ -47,12 +47,12 @@ class Chain:
     remains_vox: int = 0  # as dust_vox, of what the steps have broken off
     octant_dust_vox: int = 0  # as dust_vox, in each octant of the score
 
-    def as_record(self) -> dict[str, Any]:
+    def as_record(self) -> dict[str, int | float]:
         """Its parameters by name, ready for JSON."""
         return asdict(self)
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> "Chain":
+    def from_record(cls, record: Mapping[str, Any]) -> "Chain":
         """The chain of such a record.
 
         Raises:
