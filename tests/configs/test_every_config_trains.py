@@ -16,7 +16,7 @@ from stage1_3d.models import NETWORKS
 from stage1_3d.network import build_network, legal_size, load_checked_settings
 from stage1_3d.train import loss_of
 from stage2_2d import network as stage2_model
-from stage2_2d.train import loss_of as stage2_loss
+from stage2_2d.ink.train import loss_of as stage2_loss
 
 FOLDER = Path(__file__).parents[2] / "configs"
 SETTINGS = {path.stem: load_checked_settings(path, []) for path in sorted(FOLDER.glob("*.yaml"))}
