@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,11 +37,6 @@ def main() -> None:
         steps_of(settings.data).calibrate(settings)
 
 
-def fit_path(settings: "Settings") -> Path:
-    """Where weights and thresholds are kept."""
-    return settings.run_dir / "ensemble" / "fit.json"
-
-
 def calibrate(settings: "Settings") -> "InkFit":
     """Fit weights and thresholds, write them to ensemble/fit.json and return them.
 
@@ -53,21 +48,21 @@ def calibrate(settings: "Settings") -> "InkFit":
         InputError: it was made from other data or weights than those that are there now.
     """
     from ensemble.ink.fit_record import InkFit
-    from ensemble.ink.predictors import JOINT, candidate_names, oof_folder
+    from ensemble.ink.predictors import JOINT, predictor_names
     from scroll.data.sheets import training_sheets
     from scroll.runtime.record import kept_record, write_record
     from stage2_2d.ink.stack import checked_receipt
 
     fragments = training_sheets(settings.data)
     for fragment in fragments:
-        for name in candidate_names(settings):
-            folder = oof_folder(settings, name, fragment.id)
+        for name in predictor_names(settings):
+            folder = settings.folder.oof(name, fragment.id)
             checked_receipt(folder, fragment, JOINT_HINT if name == JOINT else HINT)
-    before = kept_record(fit_path(settings), "fitted", InkFit)
+    before = kept_record(settings.folder.fit, "fitted", InkFit)
     if before and before.made_from == calibration_key(settings) and before.evidence:
         return read_fit(settings)
     fit = _fitted(settings, fragments)
-    write_record(fit_path(settings), fit)
+    write_record(settings.folder.fit, fit)
     return fit
 
 
@@ -83,15 +78,14 @@ def _fitted(settings: "Settings", fragments: "Sequence[Sheet]") -> "InkFit":
         EQUAL,
         MEMBERS_MEAN,
         blend_weights,
-        candidate_names,
         flat_map,
-        oof_folder,
+        predictor_names,
     )
     from ensemble.ink.weights import equal_weights
     from scroll.metrics.bootstrap import block_edge_um, blocks_of, known_um2, resampled
 
-    everyone, given = candidate_names(settings), settings.ensemble.threshold
-    maps = {f.id: [flat_map(oof_folder(settings, name, f.id), name, HINT) for name in everyone] for f in fragments}
+    everyone, given = predictor_names(settings), settings.ensemble.threshold
+    maps = {f.id: [flat_map(settings.folder.oof(name, f.id), name, HINT) for name in everyone] for f in fragments}
     parts = [part_of(fragment, maps[fragment.id]) for fragment in fragments]
     is_fitted = settings.ensemble.weights == "fitted"
     shares = fitted_weights(parts, MAX_PIXELS) if is_fitted else equal_weights(len(everyone))
@@ -135,12 +129,12 @@ def print_fit(fit: "InkFit") -> None:
 
 def calibration_key(settings: "Settings") -> str:
     """Hash of the weights files that the fit speaks of, and of the settings that shape it."""
-    from ensemble.ink.predictors import candidate_folder, candidate_names
+    from ensemble.ink.predictors import predictor_names
     from scroll.metrics.bootstrap import BLOCK_UM
     from scroll.runtime.receipt import file_hash, key_of
 
     folds = range(settings.folds.count)
-    paths = [candidate_folder(settings, name) / f"fold{k}" for name in candidate_names(settings) for k in folds]
+    paths = [settings.folder.fold(name, k) for name in predictor_names(settings) for k in folds]
     hashes = [
         file_hash(path / "weights.safetensors") if (path / "weights.safetensors").exists() else None for path in paths
     ]
@@ -162,7 +156,7 @@ def read_fit(settings: "Settings") -> "InkFit":
     from scroll.runtime.files import read_sealed
     from scroll.runtime.record import as_record
 
-    path = fit_path(settings)
+    path = settings.folder.fit
     last = "stage2" if settings.joint is None else "joint"
     command = f"run 'make {last} CONFIG=...' (or python -m ensemble.calibrate CONFIG)"
     content = read_sealed(path, f"weights and thresholds are fitted on out-of-fold predictions: {command}")
@@ -175,4 +169,4 @@ def read_fit(settings: "Settings") -> "InkFit":
 
 
 if __name__ == "__main__":
-    run_door(main)
+    run_command(main)

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 
 if TYPE_CHECKING:
     from scroll.config.schema import Settings
@@ -56,4 +56,4 @@ def check_run(settings: "Settings") -> None:
 
 
 if __name__ == "__main__":
-    run_door(main)
+    run_command(main)

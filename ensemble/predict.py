@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 from scroll.runtime.command_numbers import number
 
 if TYPE_CHECKING:
@@ -108,4 +108,4 @@ def _check_together(settings: "Settings", arguments: argparse.Namespace) -> None
 
 
 if __name__ == "__main__":
-    run_door(main)
+    run_command(main)

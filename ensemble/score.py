@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.calibrate import fit_path, read_fit
+from ensemble.calibrate import read_fit
 from ensemble.ink.fit_record import InkFit
 from ensemble.ink.inputs import input_sheets
 from ensemble.ink.lift import lifted
@@ -20,7 +20,7 @@ from ensemble.ink.predictors import (
     STAGE2,
     blend_weights,
     blended,
-    candidate_names,
+    predictor_names,
 )
 from ensemble.ink.report import ink_evidence, save_ink_report
 from ensemble.review.rebuild import rebuild_commands
@@ -77,14 +77,14 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     blocks.npz holds tp, fp, fn of every block, (B, 3), by the rows' names.
     """
     fit = read_fit(settings)
-    best_member = needed(fit_path(settings), "best_member", fit.best_member)
+    best_member = needed(settings.folder.fit, "best_member", fit.best_member)
     fragments = input_sheets(settings, source)
     truths = {sheet.id: read_truth(sheet, truth_dir / sheet.id) for sheet in fragments}
     edge_um = block_edge_um(known_um2([~truths[f.id].ignore for f in fragments], [f.pixel_um for f in fragments]))
     scored = _Scored(settings, fragments, output, truths, fit, edge_um)
     rows: list[InkRow] = []
     blocks: dict[str, Any] = {}
-    for name in [*candidate_names(settings), MEMBERS_MEAN, EQUAL, ENSEMBLE]:
+    for name in [*predictor_names(settings), MEMBERS_MEAN, EQUAL, ENSEMBLE]:
         row, blocks[name] = scored.row(name)
         rows.append(row)
     drawn = resampled(np.stack(list(blocks.values())))
@@ -98,7 +98,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
         fragments=[f.id for f in fragments],
         blocks=blocks_of(edge_um, drawn.blocks),
         rows=rows,
-        oof_f05=needed(fit_path(settings), "oof_f05", fit.oof_f05 or None),
+        oof_f05=needed(settings.folder.fit, "oof_f05", fit.oof_f05 or None),
         out_of_fold=ink_evidence(settings, fit),
         patches=save_ink_report(settings, fragments, output, truths, fit),
         commands=rebuild_commands(settings, command),

@@ -9,7 +9,7 @@ if not __package__:
 import argparse
 from importlib import import_module
 
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 
 # name -> the module that measures it, with `add_arguments(parser)` and `run(arguments)`
 BENCHES = {
@@ -40,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_door(main)
+    run_command(main)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 
 if TYPE_CHECKING:
     from scroll.config.schema import Settings
@@ -141,4 +141,4 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    run_door(main)
+    run_command(main)

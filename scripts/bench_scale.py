@@ -113,7 +113,7 @@ def _plan(recipe: BenchRecipe, shape: tuple[int, ...], edge: int) -> Plan:
 
 def _run_plan(plan: Plan, recipe: BenchRecipe | TimedRecipe, out: Path, workers: int) -> float:
     """Seconds of wall clock for a whole plan, from nothing to the last line of the ledger."""
-    from scroll.shards.drive import Part, run_part
+    from scroll.shards.drive import Driver, run_part
     from scroll.shards.local_engine import LocalEngine
     from scroll.shards.work import Job
     from scroll.volumes.sharded.output import create_output
@@ -121,7 +121,7 @@ def _run_plan(plan: Plan, recipe: BenchRecipe | TimedRecipe, out: Path, workers:
     began = time.perf_counter()
     ledger = out.with_name(out.name + ".ledger")
     job = Job(ledger, plan.key, create_output(out, plan.how, plan.key), recipe)
-    if failed := run_part(plan, job, LocalEngine(workers), Part()):
+    if failed := run_part(plan, job, LocalEngine(workers), Driver()):
         raise RuntimeError(f"{len(failed)} shards failed: {failed[0].error}")
     return time.perf_counter() - began
 

@@ -6,6 +6,6 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from scroll.runtime.command_line import run_door
+    from scroll.runtime.command_line import run_command
 
-    run_door(lambda: import_module(f"ensemble.commands.{Path(sys.argv[0]).stem}").main())
+    run_command(lambda: import_module(f"ensemble.commands.{Path(sys.argv[0]).stem}").main())

@@ -12,7 +12,7 @@ from importlib import import_module
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -189,4 +189,4 @@ def _as_yaml(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    run_door(main)
+    run_command(main)

@@ -11,7 +11,7 @@ from torch import nn
 from scroll.config.schema import Settings
 from scroll.data.folds import Fold, Rows
 from scroll.data.fragments import Fragment
-from scroll.data.sheets import looked_at
+from scroll.data.sheets import provenance_of
 from scroll.inference.fold_ensemble import device, mean_of
 from scroll.inference.prediction_store import RowWriter, open_map
 from scroll.inference.sliding_window import Forward, Prediction, Sweep
@@ -66,7 +66,7 @@ def predict_fragment(
     flatten_volume(settings, folder, key, fragment)
     write_receipt(
         folder, key, fragment=fragment.id, member=name, parts=parts, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="zyx",
-        depth=depth, window=settings.stage1.window.model_dump(mode="json"), **looked_at(fragment),
+        depth=depth, window=settings.stage1.window.model_dump(mode="json"), **provenance_of(fragment),
         weights={str(w): file_hash(w) for w in weights},
     )  # fmt: skip
 
@@ -154,5 +154,5 @@ def flatten_ct(settings: Settings, fragment: Fragment, folder: Path) -> None:
     writer.finish()
     write_receipt(
         folder, key, fragment=fragment.id, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="cyx",
-        **looked_at(fragment), weights={},
+        **provenance_of(fragment), weights={},
     )  # fmt: skip

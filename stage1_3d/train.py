@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -185,4 +185,4 @@ def member_key(settings: "Settings", member: "MemberSettings", data: list[str], 
 
 
 if __name__ == "__main__":
-    run_door(main)
+    run_command(main)

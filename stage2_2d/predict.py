@@ -10,7 +10,7 @@ from torch import nn
 
 from scroll.config.schema import Settings
 from scroll.data.folds import Fold, Rows
-from scroll.data.sheets import Sheet, looked_at
+from scroll.data.sheets import Sheet, provenance_of
 from scroll.inference.fold_ensemble import device, mean_of
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Forward, Prediction, Read, Sweep
@@ -104,7 +104,7 @@ def predict_sheet(
     writer.finish()
     write_receipt(
         folder, key, fragment=fragment.id, parts=parts, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="cyx",
-        **looked_at(fragment), window=window.model_dump(mode="json"), weights={str(w): file_hash(w) for w in weights},
+        **provenance_of(fragment), window=window.model_dump(mode="json"), weights={str(w): file_hash(w) for w in weights},
     )  # fmt: skip
 
 

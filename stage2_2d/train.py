@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 
 if TYPE_CHECKING:
     from scroll.config.schema import Settings
@@ -55,4 +55,4 @@ def train_stage2(settings: "Settings") -> None:
 
 
 if __name__ == "__main__":
-    run_door(main)
+    run_command(main)

@@ -80,7 +80,7 @@ def training(**changes: Any) -> TrainingSettings:
 
 
 if __name__ == "__main__":
-    from scroll.runtime.command_line import run_door
+    from scroll.runtime.command_line import run_command
     from scroll.training.loop import fit
 
     def main() -> None:
@@ -90,4 +90,4 @@ if __name__ == "__main__":
         task = tiny_task(Path(folder), is_linear=False, wait_s=float(wait_s))
         fit(task, training(steps=int(steps), loader=loader, **more))
 
-    run_door(main)
+    run_command(main)

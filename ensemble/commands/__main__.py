@@ -6,14 +6,14 @@ from importlib import import_module
 
 from ensemble.commands import COMMANDS
 from scroll.errors import InputError
-from scroll.runtime.command_line import PROGRAM, run_door
+from scroll.runtime.command_line import PROGRAM, run_command
 
 
 def main() -> None:
     """Run the command that is named and exit as it does; without a name, or with --help, list them all."""
     if sys.argv[1:2] in ([], ["-h"], ["--help"]):
-        run_door(lambda: print(overview()))
-    run_door(_run)
+        run_command(lambda: print(overview()))
+    run_command(_run)
 
 
 def overview() -> str:

@@ -129,7 +129,7 @@ def compare(settings: "Settings", held_out: HeldOut, seeds: list[int]) -> str:
 
 def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training, InkScores]":
     """One seed: both stages on all members, stage two on the best of them alone, all scored; and the score.json of the first run."""
-    from ensemble.calibrate import calibrate, fit_path
+    from ensemble.calibrate import calibrate
     from ensemble.review.comparison import Training
     from scroll.runtime.record import needed
     from stage1_3d.train import train_stage1
@@ -143,7 +143,7 @@ def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training,
         train_stage2(settings)
     with clock.step("weights and thresholds", run_dir / "ensemble"):
         fit = calibrate(settings)
-    best = needed(fit_path(settings), "best_member", fit.best_member)
+    best = needed(settings.folder.fit, "best_member", fit.best_member)
     score = _predicted_and_scored(settings, held_out, clock)
     second = on_one_member(settings, best)
     with clock.step(ON_BEST, second.run_dir / "stage2"):

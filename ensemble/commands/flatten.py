@@ -80,7 +80,7 @@ def predict_and_flatten(
         InputError: its networks know flattened stacks, not volumes.
     """
     from ensemble.check import load_run_settings
-    from ensemble.whole_scroll.plan import Wish
+    from ensemble.whole_scroll.plan import ScrollRequest
     from ensemble.whole_scroll.run import member_weights
     from ensemble.whole_scroll.training_boxes import prediction_about
     from scroll.data.kinds import kind_of
@@ -93,9 +93,9 @@ def predict_and_flatten(
             "expected a run on segments or cubes"
         )
     grey_scale = None if arguments.grey is None else (arguments.grey[0], arguments.grey[1])
-    wish = Wish(arguments.volume, settings.data.level, grey_scale=grey_scale)
+    request = ScrollRequest(arguments.volume, settings.data.level, grey_scale=grey_scale)
     weights = dict.fromkeys(settings.stage1.members, 1.0) if arguments.members else member_weights(settings)
-    predicted, boxes = prediction_about(settings, wish, surface, weights, is_blended=not arguments.members)
+    predicted, boxes = prediction_about(settings, request, surface, weights, is_blended=not arguments.members)
     flatten_on_the_fly(
         surface, predicted, how, arguments.out, voxel_um, beside=sources, tiling=Tiling(arguments.tile)
     )  # fmt: skip

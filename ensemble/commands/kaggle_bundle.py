@@ -37,7 +37,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
-    from ensemble.kaggle.pack import OWNER, SLUG, Wishes, make_bundle
+    from ensemble.kaggle.pack import OWNER, SLUG, BundleRequest, make_bundle
     from ensemble.kaggle.stock import read_freeze
     from scroll.errors import MissingInputError
 
@@ -45,11 +45,11 @@ def main() -> None:
     if not path.is_file():
         raise MissingInputError(f"{path}: not there; give the folder of a finished run, such as runs/demo")
     settings = load_run_settings(path, []).model_copy(update={"run_dir": arguments.run})
-    wishes = Wishes(
+    request = BundleRequest(
         owner=arguments.owner or OWNER,
         slug=arguments.slug or SLUG,
         wheels=arguments.wheels,
         download=arguments.download,
         stock=read_freeze(arguments.stock) if arguments.stock else None,
     )
-    print(*make_bundle(settings, ROOT, arguments.output or arguments.run / "kaggle", wishes), sep="\n")
+    print(*make_bundle(settings, ROOT, arguments.output or arguments.run / "kaggle", request), sep="\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ensemble.whole_scroll.plan import Wish
+    from ensemble.whole_scroll.plan import ScrollRequest
     from scroll.config.schema import Settings
     from scroll.shards.engines import Engine
     from scroll.shards.plan import Plan
@@ -29,28 +29,28 @@ def main() -> int:
     from ensemble.check import load_run_settings
     from ensemble.whole_scroll.plan import make_plan, recipe_of
     from scroll.runtime.output_folder import LEDGER, SCROLL_PLAN, check_file, check_folder
-    from scroll.shards.drive import Part, run_part
+    from scroll.shards.drive import Driver, run_part
     from scroll.shards.plan import write_plan
     from scroll.shards.status import read_status
     from scroll.shards.work import Job
 
     check_arguments(arguments)
     settings = load_run_settings(arguments.config, arguments.set)
-    wish, ledger = wish_of(arguments, settings), ledger_folder(arguments)
+    request, ledger = wish_of(arguments, settings), ledger_folder(arguments)
     check_folder(ledger, LEDGER, [settings.run_dir, Path(arguments.output)])
     if arguments.plan_only:
-        plan = make_plan(settings, wish, is_measured=True)
+        plan = make_plan(settings, request, is_measured=True)
         print("\n".join(plan.lines()))
         path = ledger.with_name(ledger.name.removesuffix(".ledger") + ".plan.json")
         check_file(path, SCROLL_PLAN)
         write_plan(path, plan)
         print(f"plan: {path}")
         return 0
-    part = Part(*part_of_environment(arguments))
+    part = Driver(*part_of_environment(arguments))
     engine = engine_of(arguments, part.of)
     if part.of > 1:  # a batch script without srun is one of so many too, and nobody does the rest
         print(f"part {part.number} of {part.of}; the others are for other processes")
-    plan = current_plan(settings, wish, ledger)
+    plan = current_plan(settings, request, ledger)
     output = output_of(plan, arguments.output, ledger)
     job = Job(ledger, plan.key, output, recipe_of(settings, plan), part.name)
     failed = run_part(plan, job, engine, part)
@@ -117,18 +117,18 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         raise InputError(f"--ray-address {arguments.ray_address}: only --engine ray joins a cluster; add it")
 
 
-def wish_of(arguments: argparse.Namespace, settings: "Settings") -> "Wish":
+def wish_of(arguments: argparse.Namespace, settings: "Settings") -> "ScrollRequest":
     """What the command line asks for."""
-    from ensemble.whole_scroll.plan import Wish
+    from ensemble.whole_scroll.plan import ScrollRequest
 
     level = settings.data.level if arguments.level is None else arguments.level
     grey_scale = None if arguments.grey is None else (arguments.grey[0], arguments.grey[1])
-    wish = Wish(
+    request = ScrollRequest(
         arguments.input, level, arguments.shard, arguments.chunk, arguments.zarr, arguments.levels,
         tuple(arguments.surface), arguments.mask, grey_scale,
     )  # fmt: skip
-    wish.check()
-    return wish
+    request.check()
+    return request
 
 
 def ledger_folder(arguments: argparse.Namespace) -> Path:
@@ -148,21 +148,21 @@ def ledger_folder(arguments: argparse.Namespace) -> Path:
     return place.with_name(f"{place.name}.ledger")
 
 
-def current_plan(settings: "Settings", wish: "Wish", ledger: Path) -> "Plan":
+def current_plan(settings: "Settings", request: "ScrollRequest", ledger: Path) -> "Plan":
     """The plan that the ledger was begun with, or a new one.
 
     Raises:
         InputError: it was begun with other networks, settings or shards.
     """
-    from ensemble.whole_scroll.plan import key_of_wish, make_plan
+    from ensemble.whole_scroll.plan import key_of_request, make_plan
     from scroll.shards.drive import claim
     from scroll.shards.ledger import PLAN
     from scroll.shards.plan import read_plan
 
     if not (ledger / PLAN).exists():
-        claim(ledger, make_plan(settings, wish))
+        claim(ledger, make_plan(settings, request))
     plan = read_plan(ledger / PLAN)
-    claim(ledger, replace(plan, key=key_of_wish(settings, wish)))
+    claim(ledger, replace(plan, key=key_of_request(settings, request)))
     return plan
 
 

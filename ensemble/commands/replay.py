@@ -205,13 +205,13 @@ def _volume(settings: "Settings", receipt: dict[str, Any]) -> "tuple[int, int, P
     from scroll.data.segments import Segment
     from scroll.errors import InputError
     from stage1_3d.segments.boxes import volumes_of
-    from stage1_3d.segments.predict import prediction_of, wanted_blocks
+    from stage1_3d.segments.predict import prediction_of, requested_blocks
 
     data = settings.data.model_copy(update={"normal_sign": receipt["normal_sign"]})
     traced = volumes_of([Segment(Path(path).name, Path(path), data) for path in receipt["source"]])[0]
     if traced.key != receipt["data"]:
         raise InputError(f"{receipt['volume']}: the volume or a segment in it changed since; predict it again")
-    blocks = wanted_blocks(traced, {name: (first, end) for name, (first, end) in receipt["rows"].items()})
+    blocks = requested_blocks(traced, {name: (first, end) for name, (first, end) in receipt["rows"].items()})
     prediction = prediction_of(settings, receipt["member"], (traced, blocks), receipt["folds"])
     return 0, prediction.shape[1], prediction
 

@@ -49,10 +49,10 @@ def finished(folder: Path) -> int:
 
 def verified(folder: Path) -> int:
     """Read everything; print what is damaged and what is to be done; returns how many things are."""
-    from scroll.inference.read_back import looked_at, strike_out
+    from scroll.inference.read_back import read_back, strike_out
 
     sound, unknown, damaged = 0, 0, 0
-    for found in looked_at(folder):
+    for found in read_back(folder):
         if found.why is None:
             sound, unknown = sound + found.is_known, unknown + (not found.is_known)
             continue

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ensemble.end_to_end.settings import joint_of
-from ensemble.ink.predictors import JOINT, candidate_folder
+from ensemble.ink.predictors import JOINT
 from scroll.config.schema import Settings
 from scroll.errors import InputError
 from scroll.inference.fold_ensemble import device
@@ -139,7 +139,7 @@ def weights_path(settings: Settings, fold: int) -> Path:
         MissingInputError: they were not trained to the end.
         InputError: one of the two passes was trained again since.
     """
-    folder = candidate_folder(settings, JOINT) / f"fold{fold}"
+    folder = settings.folder.fold(JOINT, fold)
     path = trained_weights(folder, _hint(settings))
     if read_receipt(folder, _hint(settings)).get("started_from") != starting_weights(settings, fold):
         raise InputError(

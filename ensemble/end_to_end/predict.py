@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ensemble.end_to_end.network import load_fold, weights_path
 from ensemble.end_to_end.settings import joint_of
-from ensemble.ink.predictors import JOINT, oof_folder
+from ensemble.ink.predictors import JOINT
 from scroll.config.schema import Settings
 from scroll.data.folds import Fold
 from scroll.data.fragments import Fragment
@@ -21,7 +21,7 @@ def predict_out_of_fold(settings: Settings, fragment: Fragment, stack: Stack, fo
     """Predict each row of a training fragment by the fold that held it out, into joint/oof/<fragment>/ink.zarr."""
     parts = [(fold.held_out[fragment.id], [fold.number]) for fold in folds if fragment.id in fold.held_out]
     predictor = joint_predictor(settings, fragment, stack, f"out of fold, joint, {fragment.id}")
-    predict_sheet(settings, fragment, predictor, oof_folder(settings, JOINT, fragment.id), parts)
+    predict_sheet(settings, fragment, predictor, settings.folder.oof(JOINT, fragment.id), parts)
 
 
 def predict_new(settings: Settings, fragment: Fragment, stack: Stack, folder: Path) -> None:

@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ def train_fold(settings: "Settings", fragments: "Sequence[Fragment]", stacks: "S
     from ensemble.end_to_end.dataset import JointPatches, joint_seed
     from ensemble.end_to_end.network import about_network, starting_network, starting_weights
     from ensemble.end_to_end.settings import joint_of
-    from ensemble.ink.predictors import JOINT, candidate_folder
+    from ensemble.ink.predictors import JOINT
     from scroll.training.loop import Task, fit
     from stage2_2d.ink.train import loss_of
 
@@ -100,7 +100,7 @@ def train_fold(settings: "Settings", fragments: "Sequence[Fragment]", stacks: "S
     arrays = [stack.channels for stack in stacks]
     task = Task(
         label=f"joint, {joint.member} and stage 2, fold {fold.number}",
-        folder=candidate_folder(settings, JOINT) / f"fold{fold.number}",
+        folder=settings.folder.fold(JOINT, fold.number),
         key=joint_key(settings, fold, start, made_from(fragments, stacks)),
         seed=seed,
         model=starting_network(settings, fold.number, channels),
@@ -155,13 +155,13 @@ def check_start(settings: "Settings", fold: "Fold", data: dict[str, list[str]]) 
         InputError: its receipt speaks of other held-out rows or other stacks.
     """
     from ensemble.end_to_end.settings import joint_of
-    from ensemble.ink.predictors import STAGE2, candidate_folder
+    from ensemble.ink.predictors import STAGE2
     from scroll.errors import InputError
     from scroll.runtime.receipt import read_receipt
 
     held_out: Any = json.loads(json.dumps(fold.held_out))  # as it was saved: a tuple is a list there
     for name, command in ((joint_of(settings).member, "make stage1"), (STAGE2, "make stage2")):
-        folder = candidate_folder(settings, name) / f"fold{fold.number}"
+        folder = settings.folder.fold(name, fold.number)
         hint = f"run '{command} CONFIG=...' for {settings.run_dir} first"
         receipt = read_receipt(folder, hint)
         if receipt.get("held_out") != held_out:
@@ -175,4 +175,4 @@ def _hint(settings: "Settings") -> str:
 
 
 if __name__ == "__main__":
-    run_door(main)
+    run_command(main)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from ensemble.blend import blend
 from ensemble.ink.fit_record import WithoutOne
-from ensemble.ink.left_out import MAX_PIXELS, Part, fitted_weights
-from ensemble.ink.predictors import AtLeast, FullSize, candidate_names
+from ensemble.ink.left_out import MAX_PIXELS, SheetRows, fitted_weights
+from ensemble.ink.predictors import AtLeast, FullSize, predictor_names
 from ensemble.ink.threshold import fit_threshold
 from ensemble.ink.weights import equal_weights
 from scroll.config.schema import Settings
@@ -92,17 +92,19 @@ def evidence(candidates: Mapping[str, Judged]) -> Evidence:
 
 
 def without_each(
-    settings: Settings, sheets: Sequence[Sheet], maps: Maps, parts: Sequence[Part], whole: Judged, edge_um: float
+    settings: Settings, sheets: Sequence[Sheet], maps: Maps, parts: Sequence[SheetRows], whole: Judged, edge_um: float
 ) -> dict[str, WithoutOne]:
     """Each candidate left out of the blend in turn: weights and threshold fitted anew, and what the ensemble `whole` is better by.
 
     Stage two was trained on what every member saw and is not trained anew. Nothing where there is but one candidate.
     """
-    names, found = candidate_names(settings), {}
+    names, found = predictor_names(settings), {}
     for number, name in enumerate(names):
         if len(names) < 2:
             continue
-        rest = [Part([*p.maps[:number], *p.maps[number + 1 :]], p.ink, p.known, p.source, p.pixel_um) for p in parts]
+        rest = [
+            SheetRows([*p.maps[:number], *p.maps[number + 1 :]], p.ink, p.known, p.source, p.pixel_um) for p in parts
+        ]
         is_fitted = settings.ensemble.weights == "fitted"
         shares = fitted_weights(rest, MAX_PIXELS) if is_fitted else equal_weights(len(names) - 1)
         weights = np.insert(shares, number, 0.0)

@@ -28,7 +28,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class ForNotebook:
+class NotebookLimits:
     """What a notebook wants of a prediction of cubes, where time and disk are given.
 
     Attributes:

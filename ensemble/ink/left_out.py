@@ -21,7 +21,7 @@ Weights = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Part:
+class SheetRows:
     """Rows of a sheet at working resolution: the maps of M candidates (Y, X), the ink and where it is known, both (Y, X) bool.
 
     `source`: the volume that the sheet lies in; `pixel_um`: edge of a working pixel.
@@ -33,18 +33,18 @@ class Part:
     source: str
     pixel_um: float
 
-    def rows(self, rows: slice, source: str) -> "Part":
+    def rows(self, rows: slice, source: str) -> "SheetRows":
         """Some of its rows, under a name of their own."""
-        return Part([one[rows] for one in self.maps], self.ink[rows], self.known[rows], source, self.pixel_um)
+        return SheetRows([one[rows] for one in self.maps], self.ink[rows], self.known[rows], source, self.pixel_um)
 
 
-def part_of(sheet: Sheet, maps: list[NDArray[np.float32]]) -> Part:
+def part_of(sheet: Sheet, maps: list[NDArray[np.float32]]) -> SheetRows:
     """A whole sheet with its candidates' out-of-fold maps."""
     label, pixel_um = sheet.label, sheet.pixel_um * sheet.data.bin_yx
-    return Part(maps, label.target, ~label.ignore, sheet.volume_name, pixel_um)
+    return SheetRows(maps, label.target, ~label.ignore, sheet.volume_name, pixel_um)
 
 
-def fitted_weights(parts: Sequence[Part], max_pixels: int) -> Weights:
+def fitted_weights(parts: Sequence[SheetRows], max_pixels: int) -> Weights:
     """Weights (M,) on at most about `max_pixels` labelled pixels spread over the parts: for log loss first, then for F0.5."""
     total = sum(int(np.count_nonzero(part.known)) for part in parts)
     probs, truth = [], []
@@ -58,7 +58,7 @@ def fitted_weights(parts: Sequence[Part], max_pixels: int) -> Weights:
     return climb_f05(prob, ink, max(starts, key=lambda weights: best_f05(prob, ink, weights)))
 
 
-def left_out_gain(parts: Sequence[Part], threshold: float | None = None) -> LeftOutGain | None:
+def left_out_gain(parts: Sequence[SheetRows], threshold: float | None = None) -> LeftOutGain | None:
     """F0.5 of fitted weights and of equal ones on parts that neither weights nor threshold were fitted on, and the gain.
 
     Left out are volumes (a fragment is one), in at most `MAX_GROUPS` groups; of a single volume its upper and its lower half,
@@ -88,7 +88,7 @@ def left_out_gain(parts: Sequence[Part], threshold: float | None = None) -> Left
     )
 
 
-def left_out_groups(parts: Sequence[Part]) -> list[list[Part]]:
+def left_out_groups(parts: Sequence[SheetRows]) -> list[list[SheetRows]]:
     """The parts, put together as they are left out.
 
     Between the halves of a single volume a block of rows is dropped, at most half of the sheet's: letters and windows that
@@ -110,7 +110,7 @@ def left_out_groups(parts: Sequence[Part]) -> list[list[Part]]:
 
 
 def _counted(
-    group: Iterable[Part], rest: Sequence[Part], weights: Weights, threshold: float | None, edge_um: float
+    group: Iterable[SheetRows], rest: Sequence[SheetRows], weights: Weights, threshold: float | None, edge_um: float
 ) -> NDArray[np.int64]:
     """(B, 3) counts of a group's blocks at the threshold that is best on the rest."""
     if threshold is None:

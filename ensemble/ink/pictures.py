@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.ink.predictors import candidate_names
+from ensemble.ink.predictors import predictor_names
 from scroll.config.schema import Settings
 from scroll.data.sheets import Sheet
 from scroll.report.pictures import errors_png, grey_png, prob_png, remove_pictures
@@ -61,6 +61,6 @@ def save_report_pictures(
     remove_pictures(pictures, NUMBERED)
     grey_png(pictures / "1_ct_at_the_centre.png", fragment.picture())
     prob_png(pictures / "2_label.png", truth.astype(np.float32))
-    for number, name in enumerate([*candidate_names(settings), "ensemble"], start=3):
+    for number, name in enumerate([*predictor_names(settings), "ensemble"], start=3):
         prob_png(pictures / f"{number}_{name}.png", maps[name][:])
     errors_png(pictures / f"{len(maps) + 3}_errors_of_the_ensemble.png", mask, truth, fragment.full_mask)

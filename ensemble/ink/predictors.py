@@ -16,29 +16,19 @@ STAGE2, JOINT, ENSEMBLE = "stage2", "joint", "ensemble"
 EQUAL, MEMBERS_MEAN = "equal mean", "mean of members"  # what fitted weights, and stage two, have to beat
 
 
-def candidate_names(settings: Settings) -> list[str]:
+def predictor_names(settings: Settings) -> list[str]:
     """Every member of stage one, in the order of the settings, then stage two, then the jointly trained network if asked for."""
     return [*settings.stage1.members, STAGE2, *([JOINT] if settings.joint is not None else [])]
-
-
-def candidate_folder(settings: Settings, name: str) -> Path:
-    """Where a candidate's folds and its out-of-fold predictions lie."""
-    return settings.run_dir / name if name in (STAGE2, JOINT) else settings.run_dir / "stage1" / name
 
 
 def blend_weights(settings: Settings, fitted: dict[str, float], name: str) -> dict[str, float]:
     """The candidates that a row of a table blends, and how much each counts: one for a candidate itself, several for a blend."""
     blends = {
         ENSEMBLE: fitted,
-        EQUAL: dict.fromkeys(candidate_names(settings), 1.0),
+        EQUAL: dict.fromkeys(predictor_names(settings), 1.0),
         MEMBERS_MEAN: dict.fromkeys(settings.stage1.members, 1.0),
     }
     return blends.get(name, {name: 1.0})
-
-
-def oof_folder(settings: Settings, name: str, fragment_id: str) -> Path:
-    """Where a candidate's out-of-fold prediction of a training fragment lies."""
-    return candidate_folder(settings, name) / "oof" / fragment_id
 
 
 def flat_map(folder: Path, name: str, hint: str) -> NDArray[np.float32]:

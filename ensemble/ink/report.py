@@ -9,7 +9,7 @@ from ensemble.ink.fit_record import InkFit
 from ensemble.ink.patches import EDGE_UM, Seen, Window, centre_layer, picked, windows_of
 from ensemble.ink.pictures import save_report_pictures
 from ensemble.ink.postprocess import drop_small
-from ensemble.ink.predictors import ENSEMBLE, EQUAL, MEMBERS_MEAN, blend_weights, blended, candidate_names
+from ensemble.ink.predictors import ENSEMBLE, EQUAL, MEMBERS_MEAN, blend_weights, blended, predictor_names
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
 from scroll.data.labels import Label
@@ -50,7 +50,7 @@ def _edge_px(sheet: Sheet, bin_yx: int) -> int:
 
 def _seen(settings: Settings, sheet: Sheet, folder: Path, label: Label, fit: InkFit) -> Seen:
     sheet = as_predicted(settings, sheet, folder)
-    names = [*candidate_names(settings), ENSEMBLE]
+    names = [*predictor_names(settings), ENSEMBLE]
     maps = {name: blended(settings, sheet, folder, blend_weights(settings, fit.weights, name)) for name in names}
     mask = (maps[ENSEMBLE][:] >= fit.thresholds[ENSEMBLE]) & sheet.full_mask
     mask = drop_small(mask, settings.ensemble.min_area_um2, sheet.pixel_um)
@@ -73,7 +73,7 @@ def as_predicted(settings: Settings, sheet: Sheet, folder: Path) -> Sheet:
 def _view(seen: Seen, budget_bytes: int) -> dict[str, Any]:
     """The ensemble's probability first: it is shown when the page opens."""
     papyrus = seen.sheet.mask
-    probs = {name: seen.maps[name].coarse * papyrus for name in [ENSEMBLE, *candidate_names(seen.settings)]}
+    probs = {name: seen.maps[name].coarse * papyrus for name in [ENSEMBLE, *predictor_names(seen.settings)]}
     sheet, known = seen.sheet, ~seen.label.ignore
     layer_um = sheet.pixel_um * getattr(sheet.stack, "step_vox", 1.0)  # a fragment's layers are a voxel apart
     flat = Flat(sheet.stack, centre_layer(sheet), layer_um, sheet.pixel_um, probs, seen.mask, seen.label.target, known)
@@ -84,6 +84,6 @@ def ink_evidence(settings: Settings, fit: InkFit) -> OutOfFold:
     """For score.json: what out-of-fold predictions say of every candidate and blend; empty where the fit is an older one."""
     if fit.evidence is None:
         return OutOfFold()
-    names = [*candidate_names(settings), MEMBERS_MEAN, EQUAL, ENSEMBLE]
+    names = [*predictor_names(settings), MEMBERS_MEAN, EQUAL, ENSEMBLE]
     of = "all pixels of the training fragments, each predicted by networks that had not seen it"
     return out_of_fold(fit.evidence, names, {name: fit.thresholds[name] for name in names}, METRICS, of)

@@ -38,7 +38,7 @@ Scroll Ensemble, bundled for {title}
 
 
 @dataclass(frozen=True)
-class Wishes:
+class BundleRequest:
     """How a bundle is to be made.
 
     Attributes:
@@ -63,7 +63,7 @@ class Wishes:
             )
 
 
-def make_bundle(settings: Settings, root: Path, output: Path, wishes: Wishes) -> list[str]:
+def make_bundle(settings: Settings, root: Path, output: Path, request: BundleRequest) -> list[str]:
     """Write the bundle of the run `settings.run_dir` into `output`, anew; `root` is the checkout that the wheel is built from.
 
     Returns what there is to say: its size, which wheels are missing, and what is to be filled in.
@@ -73,20 +73,20 @@ def make_bundle(settings: Settings, root: Path, output: Path, wishes: Wishes) ->
         InputError: a run that is for no competition, or pip failed.
     """
     competition = steps_of(settings.data).competition(settings)
-    needs = lacking(project_requirements(root), STOCK if wishes.stock is None else wishes.stock)
+    needs = lacking(project_requirements(root), STOCK if request.stock is None else request.stock)
     about = f"Run {settings.run_dir.name}: {', '.join(settings.stage1.members)}; {settings.folds.count} folds."
     with (
-        writing(output, BUNDLE, [settings.run_dir, settings.data.root, root, *filter(None, [wishes.wheels])]),
+        writing(output, BUNDLE, [settings.run_dir, settings.data.root, root, *filter(None, [request.wheels])]),
         written_aside(output) as aside,
     ):
         copy_run(settings, aside / "run")
         wheel = build_wheel(root, aside / "wheels")
-        missing = _wheels(needs, wishes, aside / "wheels")
+        missing = _wheels(needs, request, aside / "wheels")
         here = {name: number for name, number in needs.items() if name not in missing}
         packages = here | {"scroll-ensemble": wheel.name.split("-")[1]}
         write_json(aside / MARKER, {"competition": competition.slug, "packages": packages, "missing": missing})
         write_json(aside / "notebook.ipynb", notebook(competition, packages, about))
-        _write_metadata(aside, competition, wishes)
+        _write_metadata(aside, competition, request)
         absent = f"Wheels still to be added to wheels/: {', '.join(missing)}.\n" if missing else ""
         words = {
             "title": competition.title,
@@ -95,28 +95,28 @@ def make_bundle(settings: Settings, root: Path, output: Path, wishes: Wishes) ->
             "submission": competition.submission,
         }
         write_text(aside / "README.txt", README.format(**words, missing=absent, licence=LICENCE_NOTE))
-    return _said(output, {name: needs[name] for name in missing}, wishes)
+    return _said(output, {name: needs[name] for name in missing}, request)
 
 
-def _wheels(needs: dict[str, str], wishes: Wishes, folder: Path) -> list[str]:
+def _wheels(needs: dict[str, str], request: BundleRequest, folder: Path) -> list[str]:
     """Bring the wheels into `folder`; returns the packages that are missing."""
-    missing = list(needs) if wishes.wheels is None else take_wheels(needs, wishes.wheels, folder)
-    if wishes.download is not None:
-        download_wheels({name: needs[name] for name in missing}, wishes.download, folder)
+    missing = list(needs) if request.wheels is None else take_wheels(needs, request.wheels, folder)
+    if request.download is not None:
+        download_wheels({name: needs[name] for name in missing}, request.download, folder)
         return []
     return missing
 
 
-def _write_metadata(folder: Path, competition: Competition, wishes: Wishes) -> None:
+def _write_metadata(folder: Path, competition: Competition, request: BundleRequest) -> None:
     """What Kaggle's command line wants beside a data set, and beside a notebook."""
     dataset: dict[str, Any] = {
-        "title": wishes.slug.replace("-", " ").capitalize(),
-        "id": f"{wishes.owner}/{wishes.slug}",
+        "title": request.slug.replace("-", " ").capitalize(),
+        "id": f"{request.owner}/{request.slug}",
         "licenses": [{"name": "other"}],
         "description": LICENCE_NOTE,
     }
     kernel: dict[str, Any] = {
-        "id": f"{wishes.owner}/{wishes.slug}-notebook",
+        "id": f"{request.owner}/{request.slug}-notebook",
         "title": f"{dataset['title']} notebook",  # Kaggle makes the slug of a notebook from its title
         "code_file": "notebook.ipynb",
         "language": "python",
@@ -135,13 +135,13 @@ def _write_metadata(folder: Path, competition: Competition, wishes: Wishes) -> N
     write_json(folder / "kernel-metadata.json", kernel)
 
 
-def _said(output: Path, missing: dict[str, str], wishes: Wishes) -> list[str]:
+def _said(output: Path, missing: dict[str, str], request: BundleRequest) -> list[str]:
     files = [path for path in output.rglob("*") if path.is_file()]
     lines = [f"bundle: {output}, {len(files)} files, {sum(path.stat().st_size for path in files) / 2**20:.1f} MiB"]
     if missing:
         names = " ".join(f"{name}=={number}" for name, number in missing.items())
         lines.append(f"a stock notebook lacks {names}: make it again with --download, or with --wheels FOLDER")
-    if wishes.owner == OWNER:
+    if request.owner == OWNER:
         lines.append(
             f"fill in your Kaggle name for {OWNER} in dataset-metadata.json and kernel-metadata.json, or give --owner"
         )

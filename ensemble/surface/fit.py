@@ -54,11 +54,6 @@ STAGE2_TOO = 2.0  # times what the rest takes: the stack and the 2D network come
 FORMAT = 6  # to be raised when what is fitted changes
 
 
-def fit_path(settings: Settings) -> Path:
-    """Where weights, thresholds and chains are kept."""
-    return settings.run_dir / "ensemble" / "fit.json"
-
-
 def calibrate_cubes(settings: Settings) -> SurfaceFit:
     """Fit everything that stands between probabilities and masks, write ensemble/fit.json and return it.
 
@@ -73,12 +68,12 @@ def calibrate_cubes(settings: Settings) -> SurfaceFit:
     where = Predicted(settings.run_dir)
     members = list(settings.stage1.members)
     key = key_of([FORMAT, check_current(where, members, cubes), settings.ensemble.model_dump(mode="json")])
-    before = kept_record(fit_path(settings), "fitted", SurfaceFit)
+    before = kept_record(settings.folder.fit, "fitted", SurfaceFit)
     if before and key == before.made_from:
         return read_cube_fit(settings)
     with single_threaded_processes(usable_cores()) as jobs:
         fit = _fitted(settings, where, cubes, key, jobs)
-    write_record(fit_path(settings), fit)
+    write_record(settings.folder.fit, fit)
     return read_cube_fit(settings)
 
 
@@ -230,7 +225,7 @@ def read_cube_fit(settings: Settings) -> SurfaceFit:
         MissingInputError: it was never made.
         InputError: it was fitted for other weights than those that are there now.
     """
-    path = fit_path(settings)
+    path = settings.folder.fit
     fit = as_record(path, read_sealed(path, "run 'make stage2 CONFIG=...' first: it fits the ensemble too"), SurfaceFit)
     then, now = fit.fitted_for, weights_now(settings)
     changed = [name for name in now if then.get(name, now[name]) != now[name]]  # a bundle holds some of them alone

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.ink.inputs import ForNotebook
-from ensemble.surface.fit import fit_path, read_cube_fit
+from ensemble.ink.inputs import NotebookLimits
+from ensemble.surface.fit import read_cube_fit
 from ensemble.surface.postprocess.pipeline import run
 from ensemble.surface.predictors import SHEETS, STAGE2, Blended, LiftedSheets, Predicted, as_pairs
 from ensemble.surface.submission import read_submission_zip, write_mask_tif, write_submission_zip
@@ -31,7 +31,7 @@ from stage2_2d.surface.predict import predict_sheets
 
 FLAT = (SHEETS, STAGE2)  # routes by way of the sheets
 NO_LIMIT_S = 1e9
-AT_A_DESK = ForNotebook()
+UNLIMITED = NotebookLimits()
 
 
 class CubeRun:
@@ -88,7 +88,7 @@ class CubeRun:
         about = {"key": self._key(cube), "views": dict(kept), "mask": file_sum(self.mask_path(cube))}
         write_sealed(self.mask_path(cube).with_suffix(".json"), about)
 
-    def look_further(self, cube: Cube) -> None:
+    def add_views(self, cube: Cube) -> None:
         """Make what the rows of the table need that are not submitted: the maps of all members, sheets and stage two.
 
         Raises:
@@ -138,7 +138,7 @@ def predict_test_cubes(
     output: Path,
     hours: float | None,
     is_resumed: bool,
-    notebook: ForNotebook = AT_A_DESK,
+    notebook: NotebookLimits = UNLIMITED,
 ) -> list[Cube]:
     """Predict the test cubes of the competition's folder `source` into <output>/masks/<id>.tif, one by one.
 
@@ -166,7 +166,7 @@ def predict_test_cubes(
 
 
 def _all_in_time(
-    cube_run: CubeRun, cubes: Sequence[Cube], left: Sequence[Cube], until: tuple[float, float], notebook: ForNotebook
+    cube_run: CubeRun, cubes: Sequence[Cube], left: Sequence[Cube], until: tuple[float, float], notebook: NotebookLimits
 ) -> Iterator[str]:
     """Predict what is left, and yield what there is to say; `until`: when the work began, and the seconds it may take."""
     began, limit_s = until
@@ -219,7 +219,7 @@ def costs(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[MemberCost]:
 
 def after_members_s(cube_run: CubeRun, cubes: Sequence[Cube]) -> float:
     """Seconds for tracing, stage two and the chain, from what they took for a voxel when the run was fitted."""
-    a_voxel = needed(fit_path(cube_run.settings), "seconds_a_voxel", cube_run.fit.seconds_a_voxel)
+    a_voxel = needed(cube_run.settings.folder.fit, "seconds_a_voxel", cube_run.fit.seconds_a_voxel)
     return sum(float(np.prod(cube.shape, dtype=float)) for cube in cubes) * a_voxel
 
 

@@ -125,7 +125,7 @@ def rows_of(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[str]:
         try:
             with progress("predict what is compared", len(cubes), "cube") as advance:
                 for cube in cubes:
-                    cube_run.look_further(cube)
+                    cube_run.add_views(cube)
                     advance()
         except MissingInputError:
             return [*cube_run.members, ENSEMBLE, CHAIN]

@@ -1,6 +1,6 @@
 """The ensemble's steps on cubes."""
 
-from ensemble.ink.inputs import ForNotebook
+from ensemble.ink.inputs import NotebookLimits
 from ensemble.kaggle.notebook import SURFACE, Competition
 from ensemble.kinds import Request
 from ensemble.surface.fit import calibrate_cubes, print_cube_fit, read_cube_fit
@@ -17,7 +17,7 @@ def calibrate(settings: Settings) -> None:
 
 def predict(settings: Settings, request: Request) -> None:
     """Predict the test cubes of the competition's folder, and pack and score them where that is asked for."""
-    notebook = ForNotebook(request.part, request.is_late_empty, request.is_tidy)
+    notebook = NotebookLimits(request.part, request.is_late_empty, request.is_tidy)
     cubes = predict_test_cubes(settings, request.source, request.output, request.hours, request.is_resumed, notebook)
     if request.submission:
         write_checked_zip(request.submission, request.output, cubes)

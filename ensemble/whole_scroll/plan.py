@@ -43,7 +43,7 @@ COARSE_VOXELS = 3e8  # that are looked through for emptiness
 
 
 @dataclass(frozen=True)
-class Wish:
+class ScrollRequest:
     """What a user asks for.
 
     Attributes:
@@ -84,18 +84,18 @@ class Wish:
             )
 
 
-def key_of_wish(settings: Settings, wish: Wish) -> str:
+def key_of_request(settings: Settings, request: ScrollRequest) -> str:
     """Hash of everything that decides a voxel of the result; reads no voxel."""
     weights = member_weights(settings)
     folds = range(settings.folds.count)
     networks = [[name, w, *(file_hash(weights_path(settings, name, k)) for k in folds)] for name, w in weights.items()]
     precision = [settings.stage1.members[name].training.precision for name in weights]
-    cut = [wish.level, wish.shard_vox, wish.chunk_vox, wish.version, wish.levels, wish.grey_scale]
-    where: list[Any] = [fingerprint(path) for path in wish.surfaces]
-    where += [settings.data.depth, settings.data.normal_sign] if wish.surfaces else []
-    where += [_state_of(wish.mask)] if wish.mask else []
+    cut = [request.level, request.shard_vox, request.chunk_vox, request.version, request.levels, request.grey_scale]
+    where: list[Any] = [fingerprint(path) for path in request.surfaces]
+    where += [settings.data.depth, settings.data.normal_sign] if request.surfaces else []
+    where += [_state_of(request.mask)] if request.mask else []
     return key_of(
-        [FORMAT, placed_key(wish.source), networks, settings.stage1.window.model_dump(), precision, cut, where]
+        [FORMAT, placed_key(request.source), networks, settings.stage1.window.model_dump(), precision, cut, where]
     )
 
 
@@ -105,40 +105,42 @@ def _state_of(mask: Path) -> str:
     return volume_key(place) if isinstance(place, Url) else fingerprint(place)
 
 
-def make_plan(settings: Settings, wish: Wish, is_measured: bool = False) -> Plan:
-    """The plan of a wish; `is_measured` times the networks on this machine for the hours.
+def make_plan(settings: Settings, request: ScrollRequest, is_measured: bool = False) -> Plan:
+    """The plan of a request; `is_measured` times the networks on this machine for the hours.
 
     Raises:
         MissingInputError: the volume, the weights or the fit is not there.
         InputError: nothing is left to predict, or the sizes do not fit together.
     """
-    wish.check()
+    request.check()
     if kind_of(settings.data).is_flattened:
         raise InputError(
             f"data.kind is {settings.data.kind}: these networks know flattened stacks, not volumes; use a run on segments or cubes"
         )
-    volume = open_scroll(wish, settings)
-    surfaces = [opened(path, settings) for path in wish.surfaces]
+    volume = open_scroll(request, settings)
+    surfaces = [opened(path, settings) for path in request.surfaces]
     for surface in surfaces:
         check_in_volume(surface, volume)
-    shards = list(wanted_shards(settings, wish, volume, surfaces))
+    shards = list(requested_shards(settings, request, volume, surfaces))
     if not shards:
         raise InputError(
-            f"{wish.source}: no shard is left to predict; check --surface and --mask, and that the volume is not empty"
+            f"{request.source}: no shard is left to predict; check --surface and --mask, and that the volume is not empty"
         )
     weights = member_weights(settings)
     sweeps = {name: sweep_of(settings, name, volume.shape) for name in weights}
-    grey_scale = wish.grey_scale or measured_grey_scale(volume, shards, surfaces)
-    how = OutputFormat(volume.shape, wish.shard_vox, wish.chunk_vox, volume.voxel_um, wish.version, wish.levels)
+    grey_scale = request.grey_scale or measured_grey_scale(volume, shards, surfaces)
+    how = OutputFormat(
+        volume.shape, request.shard_vox, request.chunk_vox, volume.voxel_um, request.version, request.levels
+    )
     return Plan(
-        key=key_of_wish(settings, wish),
+        key=key_of_request(settings, request),
         how=how,
         indices=tuple(shard.index for shard in shards),
-        bytes_read=_bytes_read(list(sweeps.values()), volume, shards, wish.shard_vox),
-        windows={name: _windows(sweep, shards, wish.shard_vox) for name, sweep in sweeps.items()},
+        bytes_read=_bytes_read(list(sweeps.values()), volume, shards, request.shard_vox),
+        windows={name: _windows(sweep, shards, request.shard_vox) for name, sweep in sweeps.items()},
         window_s={name: _window_s(settings, name, sweep) for name, sweep in sweeps.items()} if is_measured else {},
         about={
-            "source": wish.source, "level": wish.level, "grey_scale": list(grey_scale), "weights": weights,
+            "source": request.source, "level": request.level, "grey_scale": list(grey_scale), "weights": weights,
             "window": settings.stage1.window.model_dump(mode="json"), "run_dir": str(settings.run_dir),
             **_begin_of(volume),
         },
@@ -153,15 +155,15 @@ def _begin_of(volume: Volume) -> dict[str, list[float]]:
     return {"begin_um": [at * level_0_um for at in volume.place.first_centre]}
 
 
-def open_scroll(wish: Wish, settings: Settings) -> Volume:
-    """The volume of a wish at its level.
+def open_scroll(request: ScrollRequest, settings: Settings) -> Volume:
+    """The volume of a request at its level.
 
     Raises:
         MissingInputError: it is not there, or has no such level.
         InputError: its voxels are no cubes, or its metadata contradict each other.
     """
-    volume = open_level(wish.source, wish.level, settings.data.cache_mb, settings.data.voxel_um)
-    check_cubes(wish.source, volume.place)
+    volume = open_level(request.source, request.level, settings.data.cache_mb, settings.data.voxel_um)
+    check_cubes(request.source, volume.place)
     return volume
 
 
@@ -178,27 +180,29 @@ def opened(path: Path, settings: Settings) -> Surface:
     return surface if settings.data.normal_sign == 1 else surface.flipped()
 
 
-def wanted_shards(settings: Settings, wish: Wish, volume: Volume, surfaces: Sequence[Surface]) -> Iterator[Shard]:
+def requested_shards(
+    settings: Settings, request: ScrollRequest, volume: Volume, surfaces: Sequence[Surface]
+) -> Iterator[Shard]:
     """The shards that a surface passes through, where the mask is, and where a coarse level of the pyramid is not all 0.
 
     Raises:
         InputError: the mask is that of another volume.
     """
-    shards: Iterator[Shard] = shards_of(volume.shape, wish.shard_vox)
+    shards: Iterator[Shard] = shards_of(volume.shape, request.shard_vox)
     if surfaces:
         blocks = Blocks(volume.shape)
         for surface in surfaces:
             blocks.mark(surface, (0, surface.canvas_shape()[0]), settings.data.depth, volume.place)
         shards = where_marked(shards, blocks)
-    if wish.mask is not None:
-        mask = open_level(str(wish.mask), 0, settings.data.cache_mb)
+    if request.mask is not None:
+        mask = open_level(str(request.mask), 0, settings.data.cache_mb)
         check_same_space(mask, volume.shape)
         shards = where_not_zero(shards, volume.shape, mask)
-    coarse = coarse_level(wish, volume, settings.data.cache_mb)
+    coarse = coarse_level(request, volume, settings.data.cache_mb)
     return shards if coarse is None else where_not_zero(shards, volume.shape, coarse)
 
 
-def coarse_level(wish: Wish, volume: Volume, cache_mb: int) -> Volume | None:
+def coarse_level(request: ScrollRequest, volume: Volume, cache_mb: int) -> Volume | None:
     """The finest coarser level of the pyramid that can be looked through quickly; None where there is none.
 
     Emptiness then means that nothing brighter than a rounding error is there. Shards that prove empty only when they
@@ -209,8 +213,10 @@ def coarse_level(wish: Wish, volume: Volume, cache_mb: int) -> Volume | None:
         if prod(volume.shape) / 8**up > COARSE_VOXELS:
             continue
         try:
-            open_array(wish.source, wish.level + up)  # asks for the level alone; a volume without a pyramid has none
-            return open_level(wish.source, wish.level + up, cache_mb, level_0_um)
+            open_array(
+                request.source, request.level + up
+            )  # asks for the level alone; a volume without a pyramid has none
+            return open_level(request.source, request.level + up, cache_mb, level_0_um)
         except InputError:
             return None
     return None

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ensemble.whole_scroll.plan import Wish, key_of_wish, open_scroll
+from ensemble.whole_scroll.plan import ScrollRequest, key_of_request, open_scroll
 from ensemble.whole_scroll.run import EnsemblePredictor, EnsembleRecipe, Triple
 from scroll.config.schema import Settings
 from scroll.data.segments import grey_scale_about
@@ -18,23 +18,23 @@ BLEND = "ensemble"
 
 
 def prediction_about(
-    settings: Settings, wish: Wish, surface: Surface, weights: dict[str, float], is_blended: bool
+    settings: Settings, request: ScrollRequest, surface: Surface, weights: dict[str, float], is_blended: bool
 ) -> tuple[BoxPrediction, "SeenBoxes"]:
     """What flattening on the fly needs of a run, and the predictor in it, which counts its windows.
 
     One channel, the members blended by their weights, or with `is_blended` false one a member. The grey scale is that
-    about the surface unless `wish` gives one.
+    about the surface unless `request` gives one.
 
     Raises:
         MissingInputError: weights of a fold are not there.
         InputError: the surface has no valid point, or the grey scale cannot be.
     """
-    wish.check()
-    volume = open_scroll(wish, settings)
-    grey_scale = wish.grey_scale or grey_scale_about(volume, [surface], volume.place)
-    recipe = EnsembleRecipe(settings, wish.source, wish.level, grey_scale, weights)
+    request.check()
+    volume = open_scroll(request, settings)
+    grey_scale = request.grey_scale or grey_scale_about(volume, [surface], volume.place)
+    recipe = EnsembleRecipe(settings, request.source, request.level, grey_scale, weights)
     boxes = SeenBoxes(recipe(), is_blended)
-    key = key_of([key_of_wish(settings, wish), weights, grey_scale, is_blended])
+    key = key_of([key_of_request(settings, request), weights, grey_scale, is_blended])
     channels = (BLEND,) if is_blended else tuple(weights)
     return BoxPrediction(boxes, channels, volume.shape, volume.place, key), boxes
 

@@ -23,7 +23,7 @@ from scroll.volumes.reversed_layers import reversed_layers
 from scroll.volumes.tiff.pages import TiffPages
 from scroll.volumes.tiff.stack import STACK_NAMES
 from scroll.volumes.volume import Volume
-from scroll.volumes.voxel_size import Told, in_name_um, is_same, told_beside
+from scroll.volumes.voxel_size import Stated, in_name_um, is_same, stated_beside
 from scroll.volumes.working_copy import working_copy
 
 SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # windows that the grey scale is measured on
@@ -72,19 +72,19 @@ class Fragment:
                 warnings.warn(f"{said}, which is used", stacklevel=2)
         return volume
 
-    def _told(self, volume: Volume) -> list[Told]:
+    def _told(self, volume: Volume) -> list[Stated]:
         """What says the size of its voxels: JSON beside it, else its own metadata, or its name."""
-        beside = [told for told in told_beside((Path(volume.path), self.folder)) if told.is_own]
+        beside = [told for told in stated_beside((Path(volume.path), self.folder)) if told.is_own]
         if beside:
             return beside
         if isinstance(volume.array, TiffPages) and len(volume.array.files) > 1:
             named_um = in_name_um(self.folder.name)
-            return [] if named_um is None else [Told("its name", named_um)]
+            return [] if named_um is None else [Stated("its name", named_um)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             is_zarr = ome_zarr.recognises(self.folder)
             own = ome_zarr.open(self.folder, expected_um=self.data.voxel_um) if is_zarr else open_volume(self.folder)
-        return [] if own.voxel_um is None else [Told("its own metadata or name", own.voxel_um / own.place.step[0])]
+        return [] if own.voxel_um is None else [Stated("its own metadata or name", own.voxel_um / own.place.step[0])]
 
     @cached_property
     def layers(self) -> tuple[int, int]:

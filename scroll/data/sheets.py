@@ -74,7 +74,7 @@ class Sheet(Protocol):
         """(Y, X) CT at the sheet's centre, full resolution."""
 
 
-def looked_at(sheet: Sheet) -> dict[str, Any]:
+def provenance_of(sheet: Sheet) -> dict[str, Any]:
     """For a receipt: which sheet it was, where it lay, and which way round it was read."""
     return {
         "data": sheet.key,

@@ -26,7 +26,7 @@ class Found:
     is_known: bool = True
 
 
-def looked_at(folder: Path) -> Iterator[Found]:
+def read_back(folder: Path) -> Iterator[Found]:
     """Every map, receipt, fit, ledger, mask, copy, weights and training state below a folder; reads all of it.
 
     What is written aside at the moment, and the outputs of whole-scroll predictions, which have a ledger, are left out.

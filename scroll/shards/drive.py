@@ -12,11 +12,11 @@ from scroll.shards.ledger import PLAN, PYRAMID, Ledger, Outcome
 from scroll.shards.plan import Plan, read_plan, write_plan
 from scroll.shards.work import Job
 
-Told = Callable[[str], None]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Part:
+class Driver:
     """Number `number` of so many independent drivers of one plan, counted from 0; their shards never overlap."""
 
     number: int = 0
@@ -28,7 +28,7 @@ class Part:
         return f"part-{self.number}-of-{self.of}"
 
 
-def run_part(plan: Plan, job: Job, engine: Engine, part: Part, tell: Told = print) -> list[Outcome]:
+def run_part(plan: Plan, job: Job, engine: Engine, part: Driver, tell: Tell = print) -> list[Outcome]:
     """Do what is missing of a part of the plan; returns the outcomes of shards that could not be done.
 
     Once all parts have done their shards, whoever finishes last makes the coarser levels.
@@ -46,7 +46,7 @@ def run_part(plan: Plan, job: Job, engine: Engine, part: Part, tell: Told = prin
     return failed or _coarser_levels(plan, job, engine, ledger, tell)
 
 
-def _left(ledger: Ledger, job: Job, shards: list[Shard], tell: Told) -> list[Shard]:
+def _left(ledger: Ledger, job: Job, shards: list[Shard], tell: Tell) -> list[Shard]:
     """Those that are to be done; says how many of them were, and have lost files since."""
     left, lost = ledger.left(shards, job.output.files)
     if lost:
@@ -69,7 +69,7 @@ def claim(ledger: Path, plan: Plan) -> None:
         )
 
 
-def _refuse_other_cuts(ledger: Ledger, part: Part) -> None:
+def _refuse_other_cuts(ledger: Ledger, part: Driver) -> None:
     """Parts of one plan are disjoint only as long as all drivers count the same number of parts."""
     others = [name for name in ledger.driven() if name != PYRAMID and not name.endswith(f"-of-{part.of}")]
     if others:
@@ -78,7 +78,7 @@ def _refuse_other_cuts(ledger: Ledger, part: Part) -> None:
         )
 
 
-def _coarser_levels(plan: Plan, job: Job, engine: Engine, ledger: Ledger, tell: Told) -> list[Outcome]:
+def _coarser_levels(plan: Plan, job: Job, engine: Engine, ledger: Ledger, tell: Tell) -> list[Outcome]:
     if plan.how.levels == 1:
         return []
     missing = set(plan.indices) - ledger.done(0)
@@ -102,7 +102,7 @@ def coarser(plan: Plan, level: int) -> list[Shard]:
     return part_of((shard for shard in shards if shard.index in wanted), 0, 1)
 
 
-def _consume(engine: Engine, job: Job, shards: list[Shard], label: str, tell: Told) -> list[Outcome]:
+def _consume(engine: Engine, job: Job, shards: list[Shard], label: str, tell: Tell) -> list[Outcome]:
     """Have the shards done, with progress; keeps the failed ones in the ledger, and returns them."""
     ledger, failed, retries = Ledger(job.ledger, job.key), [], 0
     if not shards:

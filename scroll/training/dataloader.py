@@ -22,7 +22,7 @@ FAR = 10**9  # between the number of a patch and that of its substitute: farther
 SKIPPED = "skipped"  # name in the batch of how many patches each of its patches stands in for
 
 
-class Sound(Dataset[Batch]):
+class SkipUnreadable(Dataset[Batch]):
     """The patches of a training; in the place of an unreadable one stands another, whose number follows from its own.
 
     Which patch is number n so stays a function of n alone, however many workers ask, and a resumed run sees the same.
@@ -69,7 +69,7 @@ def training_batches(
         }
     pin = loading.pin_memory and torch.cuda.is_available()
     try:
-        yield from DataLoader(Sound(patches), batch_sampler=numbers, pin_memory=pin, **options)
+        yield from DataLoader(SkipUnreadable(patches), batch_sampler=numbers, pin_memory=pin, **options)
     except InputError as error:  # from a worker it comes wrapped in that process's whole traceback
         raise InputError(str(error).rsplit("Error: ", 1)[-1].strip()) from None
 
@@ -107,4 +107,4 @@ def told_of_dead_workers(loading: LoaderSettings) -> Iterator[None]:
 def validation_batches(patches: "Dataset[Batch]", settings: TrainingSettings) -> Iterator[Batch]:
     """The fixed patches that a training is validated on, in order; in the place of an unreadable one stands another here too."""
     numbers = torch.arange(len(patches)).split(settings.validation_batch_size)  # type: ignore[arg-type]
-    yield from DataLoader(Sound(patches), batch_sampler=[part.tolist() for part in numbers])
+    yield from DataLoader(SkipUnreadable(patches), batch_sampler=[part.tolist() for part in numbers])

@@ -9,7 +9,7 @@ from scroll.volumes.levels import level_place
 from scroll.volumes.multiscales import SPACE, Multiscales
 from scroll.volumes.place import Place, words
 from scroll.volumes.url import Url
-from scroll.volumes.voxel_size import Told, is_same, scale_um, settled_um, told_beside, written_um
+from scroll.volumes.voxel_size import Stated, is_same, scale_um, settled_um, stated_beside, written_um
 
 
 def place_at(
@@ -49,12 +49,12 @@ def level_0_um(
     group, array = opened
     attributes = {} if group is None else group.attrs.asdict()
     own = written_um(attributes.get("voxelsize"))
-    told = [] if own is None else [Told("its attribute voxelsize", own)]
+    told = [] if own is None else [Stated("its attribute voxelsize", own)]
     told += _written_beside(path, array)
     sizes = um_of_scale(image)
     is_even = sizes is not None and all(is_same(size, sizes[0]) for size in sizes)
     if sizes is not None and is_even:
-        told.append(Told("its scale", sizes[0]))
+        told.append(Stated("its scale", sizes[0]))
     found = settled_um(path, told, path.name, expected_um)
     if found is None:
         uneven = f"its scale is uneven, {words(sizes)} um along z, y, x" if sizes else "a scale of 1, 2, 4, ... is none"
@@ -66,14 +66,14 @@ def level_0_um(
     return found
 
 
-def _written_beside(path: Path | Url, array: Any) -> list[Told]:
+def _written_beside(path: Path | Url, array: Any) -> list[Stated]:
     """The sizes in the JSON beside the data."""
     if not isinstance(path, Url):
-        return told_beside((path,), name=path.name)
+        return stated_beside((path,), name=path.name)
     from scroll.volumes.remote import RemoteStore, json_at
 
     store = RemoteStore(path, array.store.settings)
-    return told_beside((path,), lambda _, name: json_at(store, name), path.name)
+    return stated_beside((path,), lambda _, name: json_at(store, name), path.name)
 
 
 def um_of_scale(image: Multiscales | None) -> tuple[float, ...] | None:

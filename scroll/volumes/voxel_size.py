@@ -38,7 +38,7 @@ CAPITALS = {"Mm", "MM", "NM", "PM", "UM", "CM", "M", "IN"}  # of short units, wh
 LEAST_UM, MOST_UM = 0.01, 1000.0  # of a voxel of a CT; outside, a scale is no size but a number that had to be written
 
 
-class Told(NamedTuple):
+class Stated(NamedTuple):
     """A size in micrometres and who says so; not `is_own` where it is that of the volume it was made from."""
 
     who: str
@@ -88,7 +88,7 @@ def read_beside(folder: Path | Url, name: str) -> Any:
 
 
 def settled_um(
-    where: Path | Url | str, told: Iterable[Told], name: str, expected_um: float | None = None
+    where: Path | Url | str, told: Iterable[Stated], name: str, expected_um: float | None = None
 ) -> float | None:
     """One size of what the metadata of `where` say, and of its name, which gives way to them.
 
@@ -137,28 +137,28 @@ def recorded_voxel_um(
     Raises:
         InputError: one of the files is there but is not JSON, or two of them contradict each other.
     """
-    return settled_um(folders[0] if folders else name, told_beside(folders, read, name), name)
+    return settled_um(folders[0] if folders else name, stated_beside(folders, read, name), name)
 
 
-def told_beside(
+def stated_beside(
     folders: Iterable[Path | Url], read: Callable[[Path | Url, str], Any] = read_beside, name: str = ""
-) -> list[Told]:
+) -> list[Stated]:
     """All that JSON in the folders says. What it says of a source is left out where `name` is of a coarser level.
 
     Raises:
         InputError: one of the files is there but is not JSON.
     """
-    found: dict[tuple[str, ...], Told] = {}
+    found: dict[tuple[str, ...], Stated] = {}
     for folder in folders:
         contents = {file: read(folder, file) for file in ("meta.json", "metadata.json")}
         for file, keys, unit in IN_JSON:
             size = written_um(_dig(contents[file], keys), unit)
             if size is not None:  # the nearest folder that says it counts
-                found.setdefault((file, *keys), Told(f"{file} ({'.'.join(keys)})", size))
+                found.setdefault((file, *keys), Stated(f"{file} ({'.'.join(keys)})", size))
         source, path, unit = OF_SOURCE
         size = None if COARSE_IN_NAME.search(name) else written_um(_dig(contents[source], path), unit)
         if size is not None:
-            found.setdefault((source, *path), Told(f"{source} ({'.'.join(path)})", size, is_own=False))
+            found.setdefault((source, *path), Stated(f"{source} ({'.'.join(path)})", size, is_own=False))
     return list(found.values())
 
 

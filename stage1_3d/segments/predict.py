@@ -72,7 +72,7 @@ def predict_volume(
     key = key_of([traced.key, [file_hash(path) for path in weights], how])
     if is_current(folder, key) and (folder / "prob.zarr").exists():
         return
-    blocks = wanted_blocks(traced, rows)
+    blocks = requested_blocks(traced, rows)
     origin, shape = cut_out(blocks)
     um, place = traced.segments[0].pixel_um, traced.volume.place
     voxel_um = um * place.edge
@@ -91,7 +91,7 @@ def predict_volume(
     )  # fmt: skip
 
 
-def wanted_blocks(traced: TracedVolume, rows: RowsOf) -> Blocks:
+def requested_blocks(traced: TracedVolume, rows: RowsOf) -> Blocks:
     """Where in the volume the wanted rows lie, over the whole depth that is flattened."""
     blocks = Blocks(traced.volume.shape)
     for segment in traced.segments:

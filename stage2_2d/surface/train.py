@@ -25,7 +25,7 @@ from stage2_2d.surface.stack import CT, TracedSheet, Truth, traced_sheets, truth
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Taught = list[tuple[TracedSheet, Truth]]
+LabelledSheets = list[tuple[TracedSheet, Truth]]
 
 
 def train(settings: Settings) -> None:
@@ -36,10 +36,10 @@ def train(settings: Settings) -> None:
     """
     cubes = prepare(training_cubes(settings.data))
     folds = make_folds(cubes, settings.folds)
-    taught = [pair for cube in cubes for pair in taught_sheets(settings, cube)]
+    labelled = [pair for cube in cubes for pair in labelled_sheets(settings, cube)]
     save_run_settings(settings)
     for fold in folds:
-        train_fold(settings, cubes, taught, fold)
+        train_fold(settings, cubes, labelled, fold)
     if not is_main_process():
         return
     for fold in folds:
@@ -47,7 +47,7 @@ def train(settings: Settings) -> None:
         predict_sheets(settings, held_out, [fold.number], settings.folder.sheets, settings.folder.oof(STAGE2))
 
 
-def taught_sheets(settings: Settings, cube: Cube) -> Taught:
+def labelled_sheets(settings: Settings, cube: Cube) -> LabelledSheets:
     """The sheets traced in a training cube's out-of-fold predictions, with what its label says on them."""
     hint = _hint(settings)
     label = open_volume(str(cube.label_path))[...]
@@ -55,7 +55,7 @@ def taught_sheets(settings: Settings, cube: Cube) -> Taught:
     return [(sheet, truth_on(sheet.surface, label)) for sheet in sheets]
 
 
-def train_fold(settings: Settings, cubes: Sequence[Cube], taught: Taught, fold: Fold) -> Path:
+def train_fold(settings: Settings, cubes: Sequence[Cube], labelled: LabelledSheets, fold: Fold) -> Path:
     """Train one fold; returns the path of its weights. Does nothing where that is already done."""
     stage2 = settings.stage2
     seed = settings.seed * 1000 + stage2.seed * 100 + fold.number + 50
@@ -70,8 +70,8 @@ def train_fold(settings: Settings, cubes: Sequence[Cube], taught: Taught, fold: 
         seed=seed,
         model=network_for(settings),
         loss_of=loss_of(stage2),
-        train=SheetPatches(taught, fold, stage2, seed, is_training=True),
-        validation=SheetPatches(taught, fold, stage2, seed, is_training=False),
+        train=SheetPatches(labelled, fold, stage2, seed, is_training=True),
+        validation=SheetPatches(labelled, fold, stage2, seed, is_training=False),
         about=about(settings),
         made_with={
             "seed": seed, "fold": fold.number, "held_out": fold.held_out, "voxel_um": cubes[0].pixel_um, "axes": "yx",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from surface_run import REPOSITORY, own_surface_run
 
-from ensemble.surface.fit import calibrate_cubes, fit_path, from_every_scroll, read_cube_fit, route_of
+from ensemble.surface.fit import calibrate_cubes, from_every_scroll, read_cube_fit, route_of
 from ensemble.surface.fit_record import SurfaceFit
 from ensemble.surface.predict import CubeRun, predict_test_cubes
 from ensemble.surface.predictors import CHAIN, ENSEMBLE, SHEETS, STAGE2
@@ -110,9 +110,9 @@ def test_weights_are_no_worse_than_the_equal_mean_and_told_beside_it(fit):
 
 
 def test_the_fit_is_made_once_and_anew_when_a_prediction_changed(settings, fit):
-    before = fit_path(settings).stat().st_mtime_ns
+    before = settings.folder.fit.stat().st_mtime_ns
     assert calibrate_cubes(settings) == read_cube_fit(settings)
-    assert fit_path(settings).stat().st_mtime_ns == before
+    assert settings.folder.fit.stat().st_mtime_ns == before
     changed = settings.model_copy(update={"run_dir": settings.run_dir / "elsewhere"})
     with pytest.raises(MissingInputError, match="make stage"):
         read_cube_fit(changed)
@@ -172,7 +172,7 @@ def test_all_routes_are_compared_whichever_is_submitted(settings, fit, phantom, 
     shutil.copytree(settings.run_dir, run.run_dir, ignore=shutil.ignore_patterns("predict"))
     first, second = run.stage1.members
     alone = fit.weights.model_copy(update={"weights": {first: 1.0, second: 0.0}})  # who is left out is compared too
-    write_record(fit_path(run), fit.model_copy(update={"route": route, "weights": alone}))
+    write_record(run.folder.fit, fit.model_copy(update={"route": route, "weights": alone}))
     output = tmp_path / "output"
     predict_test_cubes(run, phantom, output, None, is_resumed=True)
     (cube, *_) = prepare(find_cubes(phantom, run.data, part="test"))

@@ -8,8 +8,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from ensemble.calibrate import calibrate, fit_path, print_fit, read_fit
-from ensemble.ink.predictors import candidate_names, oof_folder
+from ensemble.calibrate import calibrate, print_fit, read_fit
+from ensemble.ink.predictors import predictor_names
 from scroll.config.schema import Settings
 from scroll.data.fragments import training_fragments
 from scroll.errors import InputError, MissingInputError
@@ -62,7 +62,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def write_map(settings: Settings, name: str, fragment: object, prob: np.ndarray) -> None:
-    folder = oof_folder(settings, name, fragment.id)
+    folder = settings.folder.oof(name, fragment.id)
     writer = RowWriter(folder / ("ink.zarr" if name == "stage2" else "flat.zarr"), "key", (1, *SHAPE), 8.0, "cyx")
     writer.write(0, prob[None])
     writer.finish()
@@ -80,12 +80,12 @@ def test_it_needs_no_test_data_and_what_lies_there_changes_nothing(settings: Set
     (settings.data.root / "heldout" / "1").mkdir(parents=True)
     write_picture(settings.data.root / "heldout" / "1" / "inklabels.png", np.ones(SHAPE, bool))
     assert calibrate(settings) == first == read_fit(settings)
-    assert first.fragments == ("1", "2") == tuple(read_json(fit_path(settings))["fragments"])
+    assert first.fragments == ("1", "2") == tuple(read_json(settings.folder.fit)["fragments"])
 
 
 def test_the_better_candidate_weighs_more_and_noise_little(settings: Settings) -> None:
     weights = calibrate(settings).weights
-    assert list(weights) == candidate_names(settings) == ["good", "noise", "stage2"]
+    assert list(weights) == predictor_names(settings) == ["good", "noise", "stage2"]
     assert sum(weights.values()) == pytest.approx(1)
     assert weights["good"] > max(weights["noise"], weights["stage2"]) and weights["good"] > 0.5
 
@@ -99,7 +99,7 @@ def test_equal_weights_are_equal(settings: Settings) -> None:
 
 def test_every_figure_has_an_interval_and_what_fitting_gains_is_told_twice(settings: Settings, capsys) -> None:
     fit = calibrate(settings)
-    assert list(fit.oof_interval) == [*candidate_names(settings), "ensemble", "equal mean", "mean of members"]
+    assert list(fit.oof_interval) == [*predictor_names(settings), "ensemble", "equal mean", "mean of members"]
     for name, (low, high) in fit.oof_interval.items():
         assert 0 <= low <= fit.oof_f05[name] <= high <= 1 and high > low
     assert fit.best_member == "good" and fit.blocks.count >= 16
@@ -139,7 +139,7 @@ def test_the_f05_it_tells_is_that_of_its_threshold_and_no_other_is_better(settin
 def stored_map(settings: Settings, name: str, fragment_id: str) -> np.ndarray:
     from ensemble.ink.predictors import flat_map
 
-    return flat_map(oof_folder(settings, name, fragment_id), name, "")
+    return flat_map(settings.folder.oof(name, fragment_id), name, "")
 
 
 def test_a_given_threshold_is_taken_for_everyone(settings: Settings) -> None:
@@ -170,15 +170,15 @@ def test_a_missing_or_outdated_out_of_fold_map_is_refused(settings: Settings) ->
     write_picture(label, ~(np.asarray(Image.open(label)) > 0))
     with pytest.raises(InputError, match=r"oof/2: predicted from other files .*make stage1"):
         calibrate(settings)
-    shutil.rmtree(oof_folder(settings, "stage2", "1"))
+    shutil.rmtree(settings.folder.oof("stage2", "1"))
     with pytest.raises(MissingInputError, match="make stage2"):
         calibrate(settings)
-    assert not fit_path(settings).exists()
+    assert not settings.folder.fit.exists()
 
 
 def test_an_outdated_weights_file_is_noticed(settings: Settings) -> None:
     weights = settings.run_dir / "stage1" / "good" / "fold0" / "weights.safetensors"
     fragment = training_fragments(settings.data)[0]
-    write_receipt(oof_folder(settings, "good", "1"), "key", data=fragment.key, weights={str(weights): "another hash"})
+    write_receipt(settings.folder.oof("good", "1"), "key", data=fragment.key, weights={str(weights): "another hash"})
     with pytest.raises(InputError, match=r"predicted by other weights than those in .*fold0/weights"):
         calibrate(settings)

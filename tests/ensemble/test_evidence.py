@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.calibrate import calibrate, fit_path
+from ensemble.calibrate import calibrate
 from ensemble.ink.evidence import judged
 from ensemble.ink.patches import picked as picked_windows
 from ensemble.ink.patches import windows_of
-from ensemble.ink.predictors import ENSEMBLE, candidate_names, flat_map, oof_folder
+from ensemble.ink.predictors import ENSEMBLE, flat_map, predictor_names
 from ensemble.ink.weights import equal_weights
 from ensemble.review.rebuild import rebuild_commands
 from ensemble.surface.evidence import PARTS, by_fold
@@ -33,7 +33,7 @@ def test_folds_sum_to_all_and_curves_hold_the_chosen_threshold(settings: Setting
     fit = calibrate(settings)
     evidence = fit.evidence
     assert [fold.pieces for fold in evidence.folds] == [("1",), ("2",)]
-    for name in [*candidate_names(settings), ENSEMBLE]:
+    for name in [*predictor_names(settings), ENSEMBLE]:
         low, high = sorted(one["f05"] for one in evidence.by_fold[name])
         assert low - 1e-9 <= evidence.all[name]["f05"] <= high + 1e-9
         assert evidence.all[name]["f05"] == pytest.approx(fit.oof_f05[name])
@@ -46,7 +46,7 @@ def test_folds_sum_to_all_and_curves_hold_the_chosen_threshold(settings: Setting
 
 def test_without_the_good_member_the_ensemble_is_worse_and_without_noise_it_is_not(settings: Settings) -> None:
     without = calibrate(settings).without
-    assert list(without) == candidate_names(settings)
+    assert list(without) == predictor_names(settings)
     good, noise = without["good"], without["noise"]
     assert good.loss.difference > 0.02 and good.loss.verdict == "better"
     assert abs(noise.loss.difference) < good.loss.difference / 2
@@ -55,15 +55,15 @@ def test_without_the_good_member_the_ensemble_is_worse_and_without_noise_it_is_n
 
 def test_a_fit_of_an_older_version_gets_its_evidence_without_a_new_training(settings: Settings) -> None:
     whole = calibrate(settings)
-    old = {key: value for key, value in read_json(fit_path(settings)).items() if key not in ("evidence", "without")}
-    write_json(fit_path(settings), old)
+    old = {key: value for key, value in read_json(settings.folder.fit).items() if key not in ("evidence", "without")}
+    write_json(settings.folder.fit, old)
     assert calibrate(settings) == whole
 
 
 def test_bands_of_rows_are_judged_by_the_fold_that_held_them_out(settings: Settings) -> None:
     by_region = settings.model_copy(update={"folds": FoldSettings(by="region", count=2, buffer_px=0)})
-    fragments, names = training_fragments(settings.data), candidate_names(settings)
-    maps = {f.id: [flat_map(oof_folder(settings, name, f.id), name, "") for name in names] for f in fragments}
+    fragments, names = training_fragments(settings.data), predictor_names(settings)
+    maps = {f.id: [flat_map(settings.folder.oof(name, f.id), name, "") for name in names] for f in fragments}
     whole = judged(settings, fragments, maps, equal_weights(3), 80.0)
     bands = judged(by_region, fragments, maps, equal_weights(3), 80.0)
     assert set(bands.levels) == {(name, fold) for name in "12" for fold in range(2)}

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from ensemble.ink.left_out import Part, fitted_weights, left_out_gain, left_out_groups
+from ensemble.ink.left_out import SheetRows, fitted_weights, left_out_gain, left_out_groups
 from ensemble.ink.weights import equal_weights
 from scroll.metrics.fbeta import fbeta
 
 SHAPE = (96, 80)
 
 
-def part(source: str, noises: tuple[float, ...], seed: int, helpful: bool = True) -> Part:
+def part(source: str, noises: tuple[float, ...], seed: int, helpful: bool = True) -> SheetRows:
     """Strokes, and candidates that see them through noise; one that is not `helpful` sees the strokes of another sheet."""
     rng = np.random.default_rng(seed)
     ink = np.kron(rng.random((12, 10)) < 0.25, np.ones((8, 8))).astype(bool)
@@ -19,7 +19,7 @@ def part(source: str, noises: tuple[float, ...], seed: int, helpful: bool = True
     known[:, :5] = False
     seen = ink if helpful else other
     maps = [np.clip(0.3 + 0.4 * seen + rng.normal(0, sd, SHAPE), 0, 1).astype(np.float32) for sd in noises]
-    return Part(maps, ink, known, source, pixel_um=30.0)
+    return SheetRows(maps, ink, known, source, pixel_um=30.0)
 
 
 def test_volumes_are_left_out_whole_and_each_once() -> None:
@@ -47,7 +47,7 @@ def test_of_a_single_volume_halves_that_lie_a_block_apart_are_left_out() -> None
 
 def test_of_a_sheet_lower_than_a_block_a_quarter_above_and_one_below_remain() -> None:
     low = part("a", (0.1,), 0).rows(slice(0, 8), "a")
-    wide = Part([np.tile(low.maps[0], 40)], np.tile(low.ink, 40), np.tile(low.known, 40), "a", 30.0)
+    wide = SheetRows([np.tile(low.maps[0], 40)], np.tile(low.ink, 40), np.tile(low.known, 40), "a", 30.0)
     assert [[len(p.ink) for p in group] for group in left_out_groups([wide])] == [[2], [2]]
 
 
@@ -68,7 +68,7 @@ def test_weights_that_fit_the_noise_gain_nothing_on_what_they_did_not_see() -> N
 def test_a_threshold_of_the_left_out_part_is_never_looked_at() -> None:
     """One sheet's probabilities are half the other's: at the other's threshold nothing of it is found, and all of the other is claimed."""
     plain, dim = part("a", (0.02, 0.02), 0), part("b", (0.02, 0.02), 1)
-    dim = Part([one / 2 for one in dim.maps], dim.ink, dim.known, "b", 30.0)
+    dim = SheetRows([one / 2 for one in dim.maps], dim.ink, dim.known, "b", 30.0)
     ink, known = ([np.count_nonzero(mask & p.known) for p in (plain, dim)] for mask in (plain.ink, plain.known))
     missed = np.count_nonzero(dim.ink & dim.known)
     found = left_out_gain([plain, dim])
@@ -80,7 +80,7 @@ def test_a_threshold_of_the_left_out_part_is_never_looked_at() -> None:
 
 def test_it_says_nothing_where_nothing_can_be_fitted() -> None:
     bare = part("b", (0.1, 0.1), 1)
-    bare = Part(bare.maps, bare.ink & False, bare.known, "b", 30.0)
+    bare = SheetRows(bare.maps, bare.ink & False, bare.known, "b", 30.0)
     assert left_out_gain([part("a", (0.1, 0.1), 0), bare]) is None
 
 

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from ensemble.commands import predict_scroll
-from ensemble.whole_scroll.plan import Wish, key_of_wish, make_plan, recipe_of
+from ensemble.whole_scroll.plan import ScrollRequest, key_of_request, make_plan, recipe_of
 from ensemble.whole_scroll.run import EnsembleRecipe, member_weights
 from scroll.config.schema import Settings
 from scroll.data.cubes import find_cubes
@@ -99,8 +99,8 @@ def settings(config: Path) -> Settings:
     return load_checked_settings(config, [])
 
 
-def wish(scroll: Path, **changes: object) -> Wish:
-    return Wish(str(scroll), **({"shard_vox": SHARD, "chunk_vox": CHUNK} | changes))  # type: ignore[arg-type]
+def wish(scroll: Path, **changes: object) -> ScrollRequest:
+    return ScrollRequest(str(scroll), **({"shard_vox": SHARD, "chunk_vox": CHUNK} | changes))  # type: ignore[arg-type]
 
 
 def boxes(shape: tuple[int, ...]) -> list[tuple[tuple[int, int, int], tuple[int, int, int]]]:
@@ -177,17 +177,19 @@ def test_a_mask_on_a_server_is_told_from_another_one_there(settings, scroll, tmp
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
-        keys = [key_of_wish(settings, wish(scroll, mask=Path(f"{address}/{name}.zarr"))) for name in ("one", "other")]
+        keys = [
+            key_of_request(settings, wish(scroll, mask=Path(f"{address}/{name}.zarr"))) for name in ("one", "other")
+        ]
         server.shutdown()
     assert keys[0] != keys[1]
 
 
 def test_what_decides_the_result_is_in_the_key_and_nothing_else(settings, scroll):
-    key = key_of_wish(settings, wish(scroll))
-    assert key == key_of_wish(settings, wish(scroll))
+    key = key_of_request(settings, wish(scroll))
+    assert key == key_of_request(settings, wish(scroll))
     window = settings.stage1.window.model_copy(update={"tta": "none"})
     changed = settings.model_copy(update={"stage1": settings.stage1.model_copy(update={"window": window})})
-    assert key != key_of_wish(changed, wish(scroll)) != key_of_wish(settings, wish(scroll, shard_vox=48))
+    assert key != key_of_request(changed, wish(scroll)) != key_of_request(settings, wish(scroll, shard_vox=48))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ sys.path[:0] = [str(TESTS / "pipeline"), str(TESTS / "cubes")]  # whose tiny run
 from pipeline_run import PHANTOM, REPOSITORY, own_ink_run, step  # noqa: E402
 from surface_run import draw_cubes, own_surface_run  # noqa: E402
 
-from ensemble.surface.fit import fit_path, read_cube_fit  # noqa: E402
+from ensemble.surface.fit import read_cube_fit  # noqa: E402
 from ensemble.surface.predictors import STAGE2  # noqa: E402
 from scroll.runtime.record import write_record  # noqa: E402
 
@@ -36,7 +36,7 @@ def surface(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw_cubes(drawn, test=2)
     replace(settings.data.root, drawn, "test_images", "test.csv", "heldout")
     write_record(
-        fit_path(settings), read_cube_fit(settings).model_copy(update={"route": STAGE2})
+        settings.folder.fit, read_cube_fit(settings).model_copy(update={"route": STAGE2})
     )  # the longest way to a mask, whatever scores best on six cubes
     return root
 

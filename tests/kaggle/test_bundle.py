@@ -8,7 +8,7 @@ from kaggle_room import code_cells
 from pipeline_run import REPOSITORY
 
 from ensemble.kaggle.notebook import INK, SURFACE, notebook
-from ensemble.kaggle.pack import Wishes
+from ensemble.kaggle.pack import BundleRequest
 from ensemble.kaggle.stock import STOCK, canonical, lacking, project_requirements, read_freeze
 from ensemble.kaggle.wheels import build_wheel, take_wheels
 from scroll.errors import InputError, MissingInputError
@@ -108,5 +108,5 @@ def test_a_notebook_without_its_bundle_names_what_is_mounted(tmp_path):
 def test_a_slug_that_the_site_would_refuse_is_refused_here():
     for slug in ("short", "Capital-letters", "-begins-with-it", "ends-with-it-", "x" * 51, "under_score"):
         with pytest.raises(InputError, match="--slug"):
-            Wishes(slug=slug)
-    assert Wishes(slug="scroll-ensemble-2").slug == "scroll-ensemble-2"
+            BundleRequest(slug=slug)
+    assert BundleRequest(slug="scroll-ensemble-2").slug == "scroll-ensemble-2"

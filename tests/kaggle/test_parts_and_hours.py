@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from pipeline_run import ENVIRONMENT, REPOSITORY
 
 from ensemble.calibrate import read_fit
-from ensemble.ink.inputs import ForNotebook, Part, parse_part
+from ensemble.ink.inputs import NotebookLimits, Part, parse_part
 from ensemble.ink.predict import predict
 from ensemble.kaggle.on_kaggle import Job, Process, gpus
 from ensemble.kaggle.run_files import copy_run, needed
-from ensemble.surface.fit import fit_path
 from ensemble.surface.predict import CubeRun, predict_test_cubes
 from ensemble.surface.predictors import CHAIN
 from ensemble.surface.submission import read_submission_zip, shapes_of_test_cubes
@@ -114,7 +113,7 @@ def test_cubes_that_there_is_no_time_for_are_submitted_empty_and_predicted_when_
     settings = load_settings(surface / "tiny.yaml")
     with pytest.raises(InputError, match="do not hold even member"):
         predict_test_cubes(settings, surface / "data", tmp_path, 1e-7, True)
-    cubes = predict_test_cubes(settings, surface / "data", tmp_path, 1e-7, True, ForNotebook(is_late_empty=True))
+    cubes = predict_test_cubes(settings, surface / "data", tmp_path, 1e-7, True, NotebookLimits(is_late_empty=True))
     assert "2 cubes are submitted empty: " in capsys.readouterr().out
     cube_run = CubeRun(settings, tmp_path)
     assert all(cube_run.mask_path(cube).exists() and not cube_run.is_done(cube) for cube in cubes)
@@ -125,7 +124,7 @@ def test_cubes_that_there_is_no_time_for_are_submitted_empty_and_predicted_when_
 @pytest.mark.slow
 def test_a_tidy_prediction_leaves_the_same_masks_and_nothing_else(surface, tmp_path):
     settings = load_settings(surface / "tiny.yaml")
-    for name, notebook in (("all", ForNotebook()), ("tidy", ForNotebook(is_tidy=True))):
+    for name, notebook in (("all", NotebookLimits()), ("tidy", NotebookLimits(is_tidy=True))):
         predict_test_cubes(settings, surface / "data", tmp_path / name, None, True, notebook)
     left = [path.relative_to(tmp_path / "tidy") for path in (tmp_path / "tidy").rglob("*") if path.is_file()]
     assert {path.parts[0] for path in left} == {"masks"} and len(left) == 4  # a mask and a note for each cube
@@ -190,9 +189,9 @@ def test_a_bundle_holds_what_its_route_asks_and_nothing_of_the_training(surface,
     assert weights <= longest and "ensemble/fit.json" in longest and len(longest) == 2 * len(weights) + 1
     shutil.copytree(surface / "run", tmp_path / "run")
     plain = settings.model_copy(update={"run_dir": tmp_path / "run"})
-    fit = read_json(fit_path(plain))
+    fit = read_json(plain.folder.fit)
     fit["weights"]["weights"] = {"unet3d": 0.0, "second": 1.0}
-    write_json(fit_path(plain), fit | {"route": CHAIN})
+    write_json(plain.folder.fit, fit | {"route": CHAIN})
     assert {path.parts[1] for path in needed(plain) if path.parts[0] == "stage1"} == {"second"}
     assert not [path for path in needed(plain) if path.parts[0] == "stage2"]
     copy_run(plain, tmp_path / "bundled")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pipeline_run import REPOSITORY, Door, Run, own_ink_run
 
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         capsys.readouterr()
         monkeypatch.setattr(sys, "argv", ["door", *(str(part) for part in arguments)])
         with chdir(REPOSITORY), pytest.raises(SystemExit) as left:
-            run_door(main)
+            run_command(main)
         said = capsys.readouterr()
         return int(left.value.code or 0), said.out, said.err
 

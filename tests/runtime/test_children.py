@@ -81,12 +81,12 @@ def test_a_command_ends_with_the_command_that_started_it(tmp_path):
     program = f"""
         import os, subprocess, sys, time
         from scroll.runtime.children import command_environment
-        from scroll.runtime.command_line import run_door
+        from scroll.runtime.command_line import run_command
         def main():
             print(os.getpid(), "{PARENT}" in os.environ, flush=True)
             time.sleep(1000)
         if len(sys.argv) == 3:
-            run_door(main)
+            run_command(main)
         subprocess.run([sys.executable, *sys.argv, "child"], env=command_environment())
     """
     parent = started(tmp_path, program)

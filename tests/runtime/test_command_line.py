@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -36,7 +36,7 @@ def test_a_place_that_is_closed_or_full_is_told_in_one_line(number, capsys):
         raise OSError(number, os.strerror(number), "/scrolls/prob.zarr")
 
     with pytest.raises(SystemExit) as end:
-        run_door(main)
+        run_command(main)
     said = capsys.readouterr().err
     assert end.value.code == 2 and said.count("\n") == 1 and "/scrolls/prob.zarr" in said
     assert ("free some space" in said) == (number == errno.ENOSPC)
@@ -47,7 +47,7 @@ def test_an_error_that_nobody_can_mend_keeps_its_traceback():
         raise OSError(errno.EBADF, "Bad file descriptor")
 
     with pytest.raises(OSError, match="Bad file descriptor"):
-        run_door(main)
+        run_command(main)
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_what_the_machine_lacks_is_named_with_a_way_out_in_one_line(error, advic
         raise error
 
     with pytest.raises(SystemExit) as end:
-        run_door(main)
+        run_command(main)
     said = capsys.readouterr().err
     assert end.value.code == 2 and said.count("\n") == 1 and advice in said
 
 
 @pytest.mark.parametrize("line", ["print('x' * 100, flush=True)", "print('x')", "sys.exit(print('x' * 2**20))"])
 def test_a_reader_that_has_had_enough_is_no_error(line):
-    program = f"import sys; from scroll.runtime.command_line import run_door\ndef main():\n for _ in range(1000): {line}\nrun_door(main)"
+    program = f"import sys; from scroll.runtime.command_line import run_command\ndef main():\n for _ in range(1000): {line}\nrun_door(main)"
     command = [sys.executable, "-c", program]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None
@@ -84,7 +84,7 @@ def test_a_reader_that_has_had_enough_is_no_error(line):
 
 
 def test_a_name_that_the_terminal_cannot_show_is_no_error():
-    program = "from scroll.runtime.command_line import run_door\nrun_door(lambda: print('\\udcff\\u03b1'))"
+    program = "from scroll.runtime.command_line import run_command\nrun_door(lambda: print('\\udcff\\u03b1'))"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
@@ -95,5 +95,5 @@ def test_a_name_that_the_terminal_cannot_show_is_no_error():
 def test_a_folder_below_a_file_is_told_too(tmp_path, capsys):
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit) as end:
-        run_door(lambda: (tmp_path / "file" / "out").mkdir(parents=True))
+        run_command(lambda: (tmp_path / "file" / "out").mkdir(parents=True))
     assert end.value.code == 2 and "Not a directory" in capsys.readouterr().err

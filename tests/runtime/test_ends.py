@@ -11,26 +11,26 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 AT_WORK = """
 import sys, tempfile, time
 from pathlib import Path
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 from scroll.runtime.files import written_aside
 def main():
     with tempfile.TemporaryDirectory(dir=sys.argv[1]), written_aside(Path(sys.argv[1], "map")) as aside:
         aside.touch()
         print("at work", flush=True)
         time.sleep(60)
-run_door(main)
+run_command(main)
 """
 OVER = """
 import atexit, time
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 def late():
     print("over", flush=True)
     time.sleep(60)
-run_door(lambda: atexit.register(late) and None)
+run_command(lambda: atexit.register(late) and None)
 """
 DROPPED = """
 import os, sys, time
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 class Dropping:
     def __del__(self):
         os.kill(os.getpid(), int(sys.argv[1]))
@@ -39,12 +39,12 @@ def main():
     print("at work", flush=True)
     Dropping()
     time.sleep(60)
-run_door(main)
+run_command(main)
 """
 IMPORTING = """
 import os, sys
 from pathlib import Path
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 folder, number = sys.argv[1:]
 Path(folder, "asking.py").write_text(f"import os; os.kill(os.getpid(), {number})\\nfor _ in range(9999): pass\\nprint('imported')")
 def main():
@@ -52,7 +52,7 @@ def main():
     sys.path.insert(0, folder)
     import asking, time
     time.sleep(60)
-run_door(main)
+run_command(main)
 """
 
 

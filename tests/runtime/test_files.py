@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scroll.errors import InputError, MissingInputError
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 from scroll.runtime.files import NODE, read_json, remove, write_json, write_text, written_aside
 
 
@@ -146,7 +146,7 @@ def test_a_command_ends_in_one_line_and_a_code(capsys, raised, code, said):
         raise raised
 
     with pytest.raises(SystemExit) as left:
-        run_door(main)
+        run_command(main)
     printed = capsys.readouterr().err
     assert left.value.code == code and said in printed and printed.count("\n") == 1
 
@@ -158,7 +158,7 @@ def test_a_command_that_fails_by_our_own_fault_shows_where(capsys):
             raise fault
 
         with pytest.raises(type(fault)):
-            run_door(main)
+            run_command(main)
 
 
 def test_json_comes_back_as_it_went(tmp_path):

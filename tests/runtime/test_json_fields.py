@@ -11,7 +11,7 @@ from ensemble.ink.fit_record import InkFit
 from ensemble.surface.fit_record import SurfaceFit
 from ensemble.surface.postprocess.pipeline import Chain
 from scroll.errors import InputError
-from scroll.inference.read_back import looked_at
+from scroll.inference.read_back import read_back
 from scroll.runtime.files import read_mapping, write_json
 from scroll.runtime.json_fields import AGAIN
 from scroll.runtime.receipt import read_receipt
@@ -112,7 +112,7 @@ def test_a_receipt_whose_fields_are_of_another_kind_is_named_and_verify_goes_on(
     with pytest.raises(InputError, match=rf"receipt\.json: '{next(iter(field))}'"):
         read_receipt(tmp_path, "")
     if "holds" in field:
-        assert [found.why for found in looked_at(tmp_path)][-1]
+        assert [found.why for found in read_back(tmp_path)][-1]
 
 
 @pytest.mark.parametrize("step", [5, {}, {"wall_s": 1.0, "cpu_s": 2.0}, {"wall_s": 1.0, "cpu_s": 2.0, "is_done": None}])

@@ -15,7 +15,7 @@ import zarr
 from scroll.errors import InputError, UnreadableError
 from scroll.inference.current_weights import check_weights
 from scroll.inference.prediction_store import CHUNK, RowWriter, is_finished, open_map
-from scroll.inference.read_back import looked_at, strike_out
+from scroll.inference.read_back import read_back, strike_out
 from scroll.runtime import manifest
 from scroll.runtime.files import kept_json, read_json, read_sealed, write_json, write_sealed, written_aside
 from scroll.runtime.manifest import is_signed, signature
@@ -241,13 +241,13 @@ DAMAGED = {  # file -> thing that is named
 
 def test_everything_that_a_run_left_is_looked_at_and_only_what_is_damaged_is_named(tmp_path):
     run = run_folder(tmp_path / "run")
-    assert [one for one in looked_at(run) if one.why is not None or not one.is_known] == []
+    assert [one for one in read_back(run) if one.why is not None or not one.is_known] == []
     for name, thing in DAMAGED.items():
         content = (run / name).read_bytes()
         (run / name).write_bytes(
             content[:200] + bytes([content[200] ^ 1]) + content[201:] if len(content) > 200 else b"{}{"
         )
-        assert [str(one.path.relative_to(run)) for one in looked_at(run) if one.why is not None] == [thing]
+        assert [str(one.path.relative_to(run)) for one in read_back(run) if one.why is not None] == [thing]
         (run / name).write_bytes(content)
 
 
@@ -258,7 +258,7 @@ def test_everything_that_a_run_left_is_looked_at_and_only_what_is_damaged_is_nam
 def test_what_is_struck_out_is_not_current_any_more_and_all_else_is(tmp_path, name, of):
     run = run_folder(tmp_path / "run")
     flipped(run / name, random.Random(0))
-    (found,) = [one for one in looked_at(run) if one.why is not None]
+    (found,) = [one for one in read_back(run) if one.why is not None]
     assert is_current(run / of, "key"), "a flipped bit is found where it is read"
     strike_out(found)
     current = {str(path.parent.relative_to(run)): is_current(path.parent, "key") for path in run.rglob("receipt.json")}

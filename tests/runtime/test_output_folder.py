@@ -116,7 +116,7 @@ def test_the_bundle_is_refused_before_anything_is_read_or_removed(tmp_path):
     root = Path(__file__).parents[2]
     for output in (tmp_path / "scans", tmp_path / "run", tmp_path):
         with pytest.raises(InputError, match=r"holds|is, or holds"):
-            pack.make_bundle(settings, root, output, pack.Wishes())
+            pack.make_bundle(settings, root, output, pack.BundleRequest())
     assert (tmp_path / "scans/scan.tif").exists() and (tmp_path / "run/settings.yaml").exists()
 
 

@@ -8,7 +8,7 @@ import pytest
 from scroll.config.reader import load_settings
 from scroll.errors import InputError, MissingInputError
 from scroll.redacted import redacted
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 from scroll.volumes import open_volume
 from scroll.volumes.url import path_or_url
 
@@ -53,7 +53,7 @@ def test_a_command_does_not_print_it_either(capsys):
         raise OSError(28, "No space left on device", ADDRESSES[0])
 
     with pytest.raises(SystemExit):
-        run_door(main)
+        run_command(main)
     assert "host/a.zarr" in (said := capsys.readouterr().err) and SECRET not in said
 
 

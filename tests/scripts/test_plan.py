@@ -11,7 +11,7 @@ from ensemble.commands.plan_document import FOLDER, HEAD, rows
 from scroll.config.reader import load_settings
 from scroll.phantom.dataset import make_fragments
 from scroll.phantom.settings import fragment_settings
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 from scroll.runtime.files import read_json
 from stage1_3d.train import train_stage1
 
@@ -43,7 +43,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def go(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     monkeypatch.setattr(sys, "argv", ["plan", *(str(part) for part in arguments)])
     with pytest.raises(SystemExit) as left:
-        run_door(plan.main)
+        run_command(plan.main)
     return int(left.value.code or 0)
 
 

@@ -15,7 +15,7 @@ from scroll.data.patch_sampler import draw
 from scroll.data.sample import Sample, Space
 from scroll.phantom.dataset import make_fragments
 from scroll.phantom.settings import fragment_settings
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 
 EVERYTHING = AugmentSettings(
     blur=1.5,
@@ -111,7 +111,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def go(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     monkeypatch.setattr(sys, "argv", ["preview", *(str(part) for part in arguments)])
     with pytest.raises(SystemExit) as left:
-        run_door(preview.main)
+        run_command(preview.main)
     return int(left.value.code or 0)
 
 

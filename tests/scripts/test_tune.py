@@ -14,7 +14,7 @@ from scroll.config.reader import load_settings
 from scroll.phantom.dataset import make_fragments
 from scroll.phantom.settings import fragment_settings
 from scroll.planning.measured_step import _resident_gib
-from scroll.runtime.command_line import run_door
+from scroll.runtime.command_line import run_command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GROWTH_GIB = 0.3  # between what two and 64 samples of the larger network below hold
@@ -45,7 +45,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def go(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     monkeypatch.setattr(sys, "argv", ["tune", *(str(part) for part in arguments)])
     with pytest.raises(SystemExit) as left:
-        run_door(tune.main)
+        run_command(tune.main)
     return int(left.value.code or 0)
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 def main() -> None:
     from shard_jobs import TinyJob, TinyRecipe
 
-    from scroll.shards.drive import Part, run_part
+    from scroll.shards.drive import Driver, run_part
     from scroll.shards.local_engine import LocalEngine
 
     folder, shape, engine, part, parts = sys.argv[1:]
     z, y, x = map(int, shape.split("x"))
     job = TinyJob(Path(folder), TinyRecipe(Path(folder).parent / "ct.npy", wait_s=0.1), (z, y, x), levels=2)
-    which = Part(int(part), int(parts))
+    which = Driver(int(part), int(parts))
     if engine.startswith("ray"):
         from scroll.shards.ray_engine import RayEngine
 

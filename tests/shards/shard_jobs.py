@@ -15,7 +15,7 @@ from torch import nn
 from scroll.config.schema import WindowSettings
 from scroll.inference.sliding_window import Sweep, predict, predict_box
 from scroll.runtime.receipt import key_of
-from scroll.shards.drive import Part
+from scroll.shards.drive import Driver
 from scroll.shards.grid import Index, shard_at, shards_of
 from scroll.shards.ledger import Ledger
 from scroll.shards.plan import Plan
@@ -140,7 +140,7 @@ class TinyJob:
         indices = tuple(shard.index for shard in shards_of(self.shape, self.shard_vox))
         return Plan(KEY, how, indices, bytes_read=0)
 
-    def job(self, part: Part = Part()) -> Job:  # noqa: B008
+    def job(self, part: Driver = Driver()) -> Job:  # noqa: B008
         output = create_output(self.folder / "out.zarr", self.plan.how, KEY)
         diary = DiaryOutput(output, self.ledger, self.folder / "diary.jsonl")
         return Job(self.ledger, KEY, diary, self.recipe, part.name, **({"wait_s": 0.01} | self.options))

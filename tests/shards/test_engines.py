@@ -17,7 +17,7 @@ import pytest
 from shard_jobs import WINDOW, DiaryOutput, TinyJob, TinyRecipe, phantom_ct
 
 from scroll.errors import InputError, WorkerDiedError
-from scroll.shards.drive import Part, run_part
+from scroll.shards.drive import Driver, run_part
 from scroll.shards.grid import Index
 from scroll.shards.ledger import Ledger
 from scroll.shards.local_engine import LocalEngine
@@ -56,7 +56,7 @@ class DiesAt:
 def test_a_shard_that_kills_its_workers_is_given_up_and_the_rest_is_done(tmp_path):
     (tmp_path / "marks").mkdir()
     job = TinyJob(tmp_path, DiesAt((0, 32, 32), tmp_path / "marks"), (32, 64, 64))
-    (failed,) = run_part(job.plan, job.job(), LocalEngine(2), Part(), quiet)
+    (failed,) = run_part(job.plan, job.job(), LocalEngine(2), Driver(), quiet)
     assert (
         failed.shard.corner == (0, 32, 32)
         and "its worker died 3 times (exit code -9), most often for want of memory" in failed.error
@@ -73,7 +73,7 @@ def test_workers_that_die_whatever_they_are_given_end_the_job(tmp_path):
     with pytest.raises(
         WorkerDiedError, match=r"workers died one after the other .exit code -9., most often for want of memory"
     ):
-        run_part(job.plan, job.job(), LocalEngine(2), Part(), quiet)
+        run_part(job.plan, job.job(), LocalEngine(2), Driver(), quiet)
 
 
 @pytest.mark.slow
@@ -89,12 +89,12 @@ def test_one_part_four_parts_two_processes_and_ray_give_the_same_bits_and_those_
         return TinyJob(tmp_path / name, recipe, LARGE, shard_vox=96, levels=2)
 
     one = replace(job("one"), recipe=replace(recipe, kept=tmp_path / "kept"))
-    assert run_part(one.plan, one.job(), LocalEngine(), Part(), quiet) == []
+    assert run_part(one.plan, one.job(), LocalEngine(), Driver(), quiet) == []
     for number in (2, 0, 3, 1):
-        part = Part(number, 4)
+        part = Driver(number, 4)
         assert run_part(job("four").plan, job("four").job(part), LocalEngine(), part, quiet) == []
-    assert run_part(job("two").plan, job("two").job(), LocalEngine(2), Part(), quiet) == []
-    assert run_part(job("ray").plan, job("ray").job(), RayEngine(2), Part(), quiet) == []
+    assert run_part(job("two").plan, job("two").job(), LocalEngine(2), Driver(), quiet) == []
+    assert run_part(job("ray").plan, job("ray").job(), RayEngine(2), Driver(), quiet) == []
     whole = one.result()
     for name in ("four", "two", "ray"):
         np.testing.assert_array_equal(job(name).result(), whole, err_msg=name)
@@ -122,7 +122,7 @@ def check_against_one_pass(job: TinyJob, kept: Path, whole: np.ndarray) -> None:
     assert worst < 1e-5 and 0 < empty < len(job.plan.shards) and np.ptp(at_once) > 0.3
 
 
-class Driver:
+class DriverProcess:
     """A driver in a process of its own, its workers its children; `folder` may be relative to where it is `started`."""
 
     def __init__(
@@ -159,7 +159,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(root / "ct.npy", phantom_ct(SMALL))
     (root / "calm").mkdir()
     job = TinyJob(root / "calm", TinyRecipe(root / "ct.npy"), SMALL, levels=2)
-    assert run_part(job.plan, job.job(), LocalEngine(), Part(), quiet) == []
+    assert run_part(job.plan, job.job(), LocalEngine(), Driver(), quiet) == []
     return root
 
 
@@ -168,7 +168,7 @@ def test_workers_and_drivers_killed_at_random_moments_lose_nothing_and_repeat_on
     rng, kills = random.Random(20261126), 0
     (small / "killed").mkdir()
     for _ in range(5):
-        driver = Driver(small / "killed")
+        driver = DriverProcess(small / "killed")
         driver.wait_for_writes(rng.randint(1, 3))
         time.sleep(rng.uniform(0, 0.2))
         children = Path(f"/proc/{driver.process.pid}/task/{driver.process.pid}/children").read_text().split()
@@ -182,7 +182,7 @@ def test_workers_and_drivers_killed_at_random_moments_lose_nothing_and_repeat_on
         kills += 1
     killed = TinyJob(small / "killed", TinyRecipe(small / "ct.npy"), SMALL, levels=2)
     before = sum(level.done for level in read_status(killed.ledger).levels)
-    Driver(small / "killed").end()
+    DriverProcess(small / "killed").end()
     check_complete_and_equal(small, killed)
     writes = killed.writes()
     print(f"{kills} workers and {kills} drivers killed, {before} shards done by then; {len(writes)} writes")
@@ -206,7 +206,7 @@ def check_complete_and_equal(small: Path, job: TinyJob) -> None:
 def test_a_ray_actor_that_is_killed_is_replaced(small):
     pytest.importorskip("ray")
     (small / "actors").mkdir()
-    driver = Driver(small / "actors", engine="ray")
+    driver = DriverProcess(small / "actors", engine="ray")
     driver.wait_for_writes(3)
     os.kill(int(driver.writes()[-1].split('"pid": ')[1].rstrip("}")), signal.SIGKILL)
     driver.end()
@@ -241,7 +241,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_cluster_that_is_there_is_joined_by_its_address_and_not_asked_for_more_cores_than_it_has(small, cluster):
     (small / "cluster").mkdir()
     job = TinyJob(small / "cluster", TinyRecipe(small / "ct.npy"), SMALL, levels=2)
-    Driver(Path("cluster"), engine=f"ray {cluster}", started=small).end()  # the cluster was started elsewhere
+    DriverProcess(Path("cluster"), engine=f"ray {cluster}", started=small).end()  # the cluster was started elsewhere
     check_complete_and_equal(small, job)
     assert len({write["pid"] for write in job.writes() if not write["level"]}) == 2
 
@@ -253,13 +253,13 @@ def test_where_no_cluster_is_it_says_so_at_once(tmp_path):
         closed.bind(("127.0.0.1", 0))
         nobody = f"127.0.0.1:{closed.getsockname()[1]}"
         with pytest.raises(InputError, match=r"no cluster answers there.*ray start --head"):
-            run_part(job.plan, job.job(), RayEngine(2, nobody), Part(), quiet)
+            run_part(job.plan, job.job(), RayEngine(2, nobody), Driver(), quiet)
 
 
 @pytest.mark.slow
 def test_parts_that_run_at_the_same_time_never_write_the_same_shard(small):
     (small / "parts").mkdir()
-    drivers = [Driver(small / "parts", "1", part, 2) for part in (0, 1)]
+    drivers = [DriverProcess(small / "parts", "1", part, 2) for part in (0, 1)]
     for driver in drivers:
         driver.end()
     job = TinyJob(small / "parts", TinyRecipe(small / "ct.npy"), SMALL, levels=2)
@@ -273,13 +273,13 @@ def test_a_second_driver_on_the_same_output_is_refused_and_so_is_another_number_
     job = TinyJob(tmp_path, TinyRecipe(tmp_path / "ct.npy"), (32, 64, 64))
     with Ledger(job.ledger, job.plan.key).driving("part-0-of-2"):
         with pytest.raises(InputError, match=r"process \d+ on .* is working on part-0-of-2"):
-            run_part(job.plan, job.job(Part(0, 2)), LocalEngine(), Part(0, 2), quiet)
+            run_part(job.plan, job.job(Driver(0, 2)), LocalEngine(), Driver(0, 2), quiet)
         with pytest.raises(InputError, match="parts of 3 would overlap with it: use its --num-parts"):
-            run_part(job.plan, job.job(Part(1, 3)), LocalEngine(), Part(1, 3), quiet)
-        assert run_part(job.plan, job.job(Part(1, 2)), LocalEngine(), Part(1, 2), quiet) == []
+            run_part(job.plan, job.job(Driver(1, 3)), LocalEngine(), Driver(1, 3), quiet)
+        assert run_part(job.plan, job.job(Driver(1, 2)), LocalEngine(), Driver(1, 2), quiet) == []
     other = replace(job.plan, key="other")
     with pytest.raises(InputError, match="was begun with another volume, other networks or settings"):
-        run_part(other, job.job(), LocalEngine(), Part(), quiet)
+        run_part(other, job.job(), LocalEngine(), Driver(), quiet)
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,7 @@ def test_a_shard_is_written_again_where_its_worker_died_before_noting_it(tmp_pat
     tiny = TinyJob(tmp_path, TinyRecipe(tmp_path / "ct.npy"), (32, 64, 64))
     job = tiny.job()
     fatal = replace(job, output=KillsAfterWriting(job.output, (0, 32, 32), tmp_path / "mark"))
-    assert run_part(tiny.plan, fatal, LocalEngine(2), Part(), quiet) == []
+    assert run_part(tiny.plan, fatal, LocalEngine(2), Driver(), quiet) == []
     written = Counter(tuple(write["index"]) for write in tiny.writes())
     assert written == {(0, 0, 0): 1, (0, 0, 1): 1, (0, 1, 0): 1, (0, 1, 1): 2}
     assert read_status(tiny.ledger).is_complete and not any(write["was_done"] for write in tiny.writes())

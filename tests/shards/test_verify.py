@@ -10,7 +10,7 @@ from shard_jobs import TinyJob
 
 from ensemble.commands import scroll_status
 from scroll.runtime.files import read_json, write_json
-from scroll.shards.drive import Part, run_part
+from scroll.shards.drive import Driver, run_part
 from scroll.shards.engines import in_this_process
 from scroll.shards.ledger import Ledger, Outcome
 from scroll.shards.plan import write_plan
@@ -38,7 +38,7 @@ def recipe():
 @pytest.fixture(params=["0.5", "0.4"])
 def job(request, tmp_path: Path) -> TinyJob:
     tiny = TinyJob(tmp_path, recipe, SHAPE, levels=2, version=request.param)
-    assert run_part(tiny.plan, tiny.job(), Engine(), Part(), print) == []
+    assert run_part(tiny.plan, tiny.job(), Engine(), Driver(), print) == []
     return tiny
 
 
@@ -70,7 +70,7 @@ def test_an_emptied_shard_is_not_complete_and_a_flipped_bit_is_found_by_verify_a
     assert status(job, monkeypatch, "--verify") == 1
     assert "is damaged" in capsys.readouterr().out
     count = len(job.writes())
-    assert run_part(job.plan, job.job(), Engine(), Part(), print) == []
+    assert run_part(job.plan, job.job(), Engine(), Driver(), print) == []
     made = [(write["level"], write["index"]) for write in job.writes()[count:]]
     assert made == [(0, [0, 0, 0]), (1, [0, 0, 0])] and stored(job) == before
     assert status(job, monkeypatch, "--verify") == 0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shard_jobs import TinyJob
 
 from scroll.errors import InputError, WorkerDiedError
-from scroll.shards.drive import Part, run_part
+from scroll.shards.drive import Driver, run_part
 from scroll.shards.grid import Index
 from scroll.shards.ledger import Ledger
 from scroll.shards.local_engine import LocalEngine
@@ -86,7 +86,7 @@ def volume(tmp_path: Path) -> Path:
 
 
 def run(job: TinyJob, engine: LocalEngine | RayEngine = LocalEngine()) -> list:  # noqa: B008
-    return run_part(job.plan, job.job(), engine, Part(), tell=lambda line: None)
+    return run_part(job.plan, job.job(), engine, Driver(), tell=lambda line: None)
 
 
 def test_a_read_that_fails_twice_and_then_succeeds_is_done_and_counted(tmp_path, volume):
@@ -136,7 +136,7 @@ def test_a_shard_whose_file_is_gone_emptied_or_cut_off_is_made_again_and_no_othe
             lost.unlink()
         else:
             lost.write_bytes(lost.read_bytes()[:kept])
-    assert run_part(job.plan, job.job(), LocalEngine(), Part(), said.append) == []
+    assert run_part(job.plan, job.job(), LocalEngine(), Driver(), said.append) == []
     assert [(write["level"], write["index"]) for write in job.writes()[9:]] == [(0, [0, 0, 0]), (1, [0, 0, 0])]
     assert said == ["1 shards are noted as done, but files of them are gone or cut off: made again"] * 2
     assert all(path.exists() for path in files) and read_status(job.ledger).is_complete

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tiny_task import Points, squared_error, tiny_task, training
 
 from scroll.errors import InputError, UnreadableError
-from scroll.training.dataloader import FAR, SKIPPED, Sound, training_batches
+from scroll.training.dataloader import FAR, SKIPPED, SkipUnreadable, training_batches
 from scroll.training.loop import Task, fit
 
 
@@ -46,7 +46,7 @@ def lines(folder: Path) -> list[dict[str, float]]:
 
 
 def test_in_the_place_of_an_unreadable_patch_stands_one_whose_number_follows_from_its_own():
-    sound, points = Sound(Points(corrupt=(4, 4 + FAR))), Points()
+    sound, points = SkipUnreadable(Points(corrupt=(4, 4 + FAR))), Points()
     assert torch.equal(sound[4]["x"], points[4 + 2 * FAR]["x"]) and int(sound[4][SKIPPED]) == 2
     assert torch.equal(sound[3]["x"], points[3]["x"]) and int(sound[3][SKIPPED]) == 0
 
@@ -54,7 +54,7 @@ def test_in_the_place_of_an_unreadable_patch_stands_one_whose_number_follows_fro
 def test_where_nothing_can_be_read_it_is_said_in_one_line():
     everything = tuple(7 + k * FAR for k in range(10))
     with pytest.raises(InputError, match=r"patch 7 and 4 others .*copy it again$") as caught:
-        Sound(Points(corrupt=everything))[7]
+        SkipUnreadable(Points(corrupt=everything))[7]
     assert not isinstance(caught.value, UnreadableError)
 
 

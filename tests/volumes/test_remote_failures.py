@@ -183,8 +183,8 @@ def test_settings_that_make_no_sense_are_refused(wrong):
 
 
 def test_without_obstore_one_is_told_what_to_install():
-    code = "import sys; sys.modules['obstore'] = None; from scroll.runtime.command_line import run_door; "
-    code += "from scroll.volumes import open_volume; run_door(lambda: open_volume('https://host.invalid/a.zarr'))"
+    code = "import sys; sys.modules['obstore'] = None; from scroll.runtime.command_line import run_command; "
+    code += "from scroll.volumes import open_volume; run_command(lambda: open_volume('https://host.invalid/a.zarr'))"
     got = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert got.returncode == 2
     assert got.stderr.count("\n") == 1

@@ -58,8 +58,8 @@ def test_a_cut_cube_is_told_in_one_line_and_nothing_else(tmp_path):
     tifffile.imwrite(tmp_path / "cube.tif", CUBE, photometric="minisblack")
     (tmp_path / "cube.tif").write_bytes((tmp_path / "cube.tif").read_bytes()[:300])  # amid the tags
     code = (
-        "from scroll.runtime.command_line import run_door; from scroll.volumes import open_volume; import sys;"
-        "run_door(lambda: print(open_volume(sys.argv[1])))"
+        "from scroll.runtime.command_line import run_command; from scroll.volumes import open_volume; import sys;"
+        "run_command(lambda: print(open_volume(sys.argv[1])))"
     )
     command = [sys.executable, "-c", code, tmp_path / "cube.tif"]
     done = subprocess.run(command, cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, check=False)

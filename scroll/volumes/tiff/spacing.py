@@ -8,13 +8,13 @@ from typing import Any
 
 from scroll.volumes.place import words
 from scroll.volumes.tiff.pages import opened_tiff
-from scroll.volumes.voxel_size import Told, is_same, length_um, scale_um
+from scroll.volumes.voxel_size import Stated, is_same, length_um, scale_um
 
 OME_SIZE = re.compile(r"""PhysicalSize([XYZ])\s*=\s*["']([^"']+)["']""")
 OME_UNIT = re.compile(r"""PhysicalSize([XYZ])Unit\s*=\s*["']([^"']+)["']""")
 
 
-def told_in_tiff(path: Path) -> list[Told]:
+def told_in_tiff(path: Path) -> list[Stated]:
     """The size along z, where its unit is stated and pixels are as wide as slices are apart; else nothing.
 
     Raises:
@@ -40,7 +40,7 @@ def told_in_tiff(path: Path) -> list[Told]:
             stacklevel=4,
         )
         return []
-    return [Told(who, sizes[0])]
+    return [Stated(who, sizes[0])]
 
 
 Found = tuple[list[float], list[str]]  # steps and their units along z, and y and x where they are told
