@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         "--resume",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="cubes: keep what an earlier prediction finished (default), or predict every cube anew",
+        help="cubes: keep what an earlier prediction finished (default), or predict every cube again",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     return parser

@@ -157,7 +157,7 @@ def _tiffs(truth: np.ndarray, folder: Path) -> dict[str, tuple[Path, Read | None
             return np.stack([tifffile.memmap(file, mode="r")[box[1:]] for file in files[box[0]]])
 
         if compression is None:
-            made["TIFF layers raw, mapped anew for each patch"] = (stack, mapped)
+            made["TIFF layers raw, mapped again for each patch"] = (stack, mapped)
             made["TIFF layers raw, read whole"] = (stack, whole)
         else:
             made["TIFF layers LZW, read whole"] = (stack, whole)

@@ -2,7 +2,7 @@
 
     python scripts/compare.py configs/compare.yaml --seeds 1 2 3 [--set a.b=c]
 
-Writes <run_dir>/compare.md and compare.json, anew after every seed. What is done is not done again. Where there is no data yet, two
+Writes <run_dir>/compare.md and compare.json, again after every seed. What is done is not done again. Where there is no data yet, two
 phantom fragments to train on and one held out are drawn.
 """
 

@@ -1,4 +1,4 @@
-"""Predict a few rows of a finished prediction anew, from its receipt, and print how far they are from what was written.
+"""Predict a few rows of a finished prediction again, from its receipt, and print how far they are from what was written.
 
 python scripts/replay.py runs/demo/stage1/unet3d/oof/1 [--rows 128] [--first 640]
 """
@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument(
         "folder", type=Path, help="folder of one prediction, with receipt.json and prob.zarr or ink.zarr"
     )
-    parser.add_argument("--rows", type=whole(1, 10**9), default=128, help="how many rows to predict anew")
+    parser.add_argument("--rows", type=whole(1, 10**9), default=128, help="how many rows to predict again")
     parser.add_argument("--first", type=whole(0, 10**9), help="the first of them; left out: the middle of the map")
     arguments = parser.parse_args()
     found = replay(arguments.folder, arguments.rows, arguments.first)
@@ -64,7 +64,7 @@ def replay(folder: Path, rows: int, first: int | None) -> dict[str, Any]:
     now = now.astype(np.float16).astype(np.float32).reshape(before.shape)
     difference = _largest_difference(before, now)
     changed = _changed(receipt.get("made_by", {}), made_by())
-    said = f"{folder}: rows {start}-{end} predicted anew; largest difference {difference:.2e}"
+    said = f"{folder}: rows {start}-{end} predicted again; largest difference {difference:.2e}"
     said += (
         f" ({np.count_nonzero(before != now)} of {before.size} values differ)"
         if difference

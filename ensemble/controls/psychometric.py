@@ -58,7 +58,7 @@ def contrast_of_half(contrasts: Floats, share: Floats) -> tuple[float | None, bo
 def half_found(contrasts: Floats, is_found: NDArray[np.bool_]) -> HalfFound:
     """Half-way of the curve of all places, `is_found` (P, K) over rising `contrasts` (K,).
 
-    Places drawn anew would agree with one another where there are few of them; the intervals of the shares do not.
+    Places drawn again would agree with one another where there are few of them; the intervals of the shares do not.
     """
     counts = is_found.sum(axis=0)
     ends = np.array([wilson(int(count), len(is_found)) for count in counts])

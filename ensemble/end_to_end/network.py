@@ -56,7 +56,7 @@ def layout_of(settings: Settings) -> Layout:
 class JointNetwork(nn.Module):
     """Stage one's network, the flattening and stage two's network in one.
 
-    What stage one left on disk for the member's channels is passed over: they are computed anew from the CT. The other
+    What stage one left on disk for the member's channels is passed over: they are computed again from the CT. The other
     channels are taken as they are.
     """
 

@@ -94,9 +94,9 @@ def evidence(candidates: Mapping[str, Judged]) -> Evidence:
 def without_each(
     settings: Settings, sheets: Sequence[Sheet], maps: Maps, parts: Sequence[SheetRows], whole: Judged, edge_um: float
 ) -> dict[str, WithoutOne]:
-    """Each candidate left out of the blend in turn: weights and threshold fitted anew, and what the ensemble `whole` is better by.
+    """Each candidate left out of the blend in turn: weights and threshold fitted again, and what the ensemble `whole` is better by.
 
-    Stage two was trained on what every member saw and is not trained anew. Nothing where there is but one candidate.
+    Stage two was trained on what every member saw and is not trained again. Nothing where there is but one candidate.
     """
     names, found = predictor_names(settings), {}
     for number, name in enumerate(names):

@@ -64,7 +64,7 @@ class BundleRequest:
 
 
 def make_bundle(settings: Settings, root: Path, output: Path, request: BundleRequest) -> list[str]:
-    """Write the bundle of the run `settings.run_dir` into `output`, anew; `root` is the checkout that the wheel is built from.
+    """Write the bundle of the run `settings.run_dir` into `output`, again; `root` is the checkout that the wheel is built from.
 
     Returns what there is to say: its size, which wheels are missing, and what is to be filled in.
 

@@ -55,7 +55,7 @@ class SeedsRow(Record):
 def table_rows(trainings: Sequence[Training]) -> list[SeedsRow]:
     """A row for each candidate.
 
-    Intervals are of the mean over seeds; seeds and blocks are drawn anew (`scroll.metrics.bootstrap.resampled_seeds`).
+    Intervals are of the mean over seeds; seeds and blocks are drawn again (`scroll.metrics.bootstrap.resampled_seeds`).
     """
     names = list(trainings[0].with_best)
     every = [training.with_best for training in trainings]
@@ -95,7 +95,7 @@ def as_markdown(title: str, trainings: Sequence[Training], rows: Sequence[SeedsR
     said = [
         f"F0.5 on the held-out data; weights, thresholds and the {BEST} come from out-of-fold predictions ({chosen}).",
         f"{MEMBERS_MEAN}: stage one alone; {EQUAL}: of members and stage two; {ENSEMBLE}: the same with fitted weights.",
-        f"Intervals: seeds and {blocks} blocks drawn anew; inside noise: the interval of the difference holds 0.",
+        f"Intervals: seeds and {blocks} blocks drawn again; inside noise: the interval of the difference holds 0.",
         *([f"Fewer than {LEAST_BLOCKS} blocks: the intervals are rough."] if blocks < LEAST_BLOCKS else []),
         *notes,
     ]

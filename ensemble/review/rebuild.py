@@ -1,4 +1,4 @@
-"""The commands that make a run and its score anew, from a clone of the code on."""
+"""The commands that make a run and its score again, from a clone of the code on."""
 
 import shlex
 from collections.abc import Sequence

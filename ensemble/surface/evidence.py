@@ -74,7 +74,7 @@ def without_each(
     scrolls: Sequence[str],
     jobs: Executor,
 ) -> dict[str, WithoutOne]:
-    """Each member left out of the blend in turn, the others' weights kept in proportion, the threshold fitted anew.
+    """Each member left out of the blend in turn, the others' weights kept in proportion, the threshold fitted again.
 
     `blend_of` makes (probability, label) of every cube from weights; `whole` is the score of each cube with all members.
     The loss is what the blend with all is better by; a member of weight 0 is left out without one. Nothing of a single member.

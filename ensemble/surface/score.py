@@ -43,7 +43,7 @@ HINT = (
     "★ the highest score: 0.30 topology + 0.35 surface Dice within 2 voxels + 0.35 VOI score, mean over cubes; {route} is what is "
     "submitted. Intervals are a bootstrap over scrolls and the cubes in them; inside noise: the interval of the difference holds "
     "0. The best member ({single}) is the one that is best out of fold. Lost without it: what the plain blend is better by than the "
-    "blend of the other members, threshold fitted anew; below 0, the blend is better off without it. Thresholds, weights and the "
+    "blend of the other members, threshold fitted again; below 0, the blend is better off without it. Thresholds, weights and the "
     "chain's steps were fitted out of fold."
 )
 

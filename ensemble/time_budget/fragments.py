@@ -28,7 +28,7 @@ class FragmentClock:
     """Says for each fragment which members look at it, through how many views, so that all are done in `limit_s`.
 
     What was decided for a fragment is left in <output>/<fragment>/views.json: predicted again with the same weights it
-    is decided alike, whatever time is left by then, and what is there already is not computed anew.
+    is decided alike, whatever time is left by then, and what is there already is not computed again.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class FragmentClock:
         return views
 
     def finished(self, fragment: Fragment) -> None:
-        """To be called after each fragment: the rest is planned anew, and what has to go is printed."""
+        """To be called after each fragment: the rest is planned again, and what has to go is printed."""
         total = sum(self._pixels.values())
         if fragment.id not in self._pixels or not total:
             return

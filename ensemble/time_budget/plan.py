@@ -131,7 +131,7 @@ def _projected(costs: Sequence[MemberCost], fixed_s: float) -> float:
 
 
 class Deadline:
-    """Watches a prediction cube by cube, and plans the rest anew where the machine is slower than was measured.
+    """Watches a prediction cube by cube, and plans the rest again where the machine is slower than was measured.
 
     Make it when the work begins, `limit_s` being what is left by then. Each new plan is the most of the first one that
     still fits, so that what is given up for a slow spell comes back after it, and the time to spare is kept for the end.

@@ -138,6 +138,6 @@ def cut_box(copy: Path, corner: Size, size: Size) -> NDArray[np.number]:
         mapped = npy.mapped(copy)  # opened each time: 0.3 ms, and nothing stays open
     except InputError:
         raise MissingInputError(
-            f"{copy}: this working copy is not there any more, or was cut off; run the same command again: it is made anew"
+            f"{copy}: this working copy is not there any more, or was cut off; run the same command again: it is made again"
         ) from None
     return np.array(mapped[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))])

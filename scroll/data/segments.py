@@ -60,7 +60,7 @@ class Segment:
         """
         file = self.folder / SOURCE_FILE
         if refuse_dead_link(file).exists():
-            with reading(file, "the path or URL of an OME-Zarr, in UTF-8", "write it anew"):
+            with reading(file, "the path or URL of an OME-Zarr, in UTF-8", "write it again"):
                 said, beside = read_text(file, MOST_SOURCE_BYTES).strip(), self.folder
                 if not said.isprintable():
                     raise ValueError(f"{said!r} holds signs that no path has")

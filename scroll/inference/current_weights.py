@@ -15,7 +15,7 @@ def check_weights(folder: Path, receipt: dict[str, Any], hint: str) -> None:
     A run that was moved or copied is checked against the weights that travelled with it, not those at its old place.
 
     Raises:
-        InputError: a file of weights is another one now; `hint` names the command that predicts anew.
+        InputError: a file of weights is another one now; `hint` names the command that predicts again.
     """
     for path, made_with in receipt.get("weights", {}).items():
         here = weights_here(folder, Path(path))

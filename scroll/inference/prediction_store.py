@@ -68,7 +68,7 @@ class RowWriter:
 
     `begin_um` is where the first voxel of a cut-out is centred in its scroll, along z, y, x in micrometres.
     Started again with the same `key`, `done_rows` says how many rows an earlier run left; with another key, or where files
-    of it are lost or cut off, it starts anew.
+    of it are lost or cut off, it starts again.
     """
 
     def __init__(

@@ -142,7 +142,7 @@ def resampled(counts: npt.ArrayLike, seed: int = 0, draws: int = DRAWS) -> Resam
 
 
 def resampled_seeds(counts: npt.ArrayLike, seed: int = 0, draws: int = DRAWS) -> Resampled:
-    """Mean F0.5 over S trainings of M candidates; `counts` is (S, M, B, 3). Trainings and blocks are both drawn anew.
+    """Mean F0.5 over S trainings of M candidates; `counts` is (S, M, B, 3). Trainings and blocks are both drawn again.
 
     All trainings of a draw are looked at on the same blocks: the blocks are the same papyrus, hard or easy for each of them. Of
     few trainings the draws know little: with three, the spread between trainings comes out a fifth too small.

@@ -245,7 +245,7 @@ def _ram_gib() -> dict[str, float]:
 
 
 def _forget_peak() -> None:
-    """Let the peak of this process begin anew, where the system can."""
+    """Let the peak of this process begin again, where the system can."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with suppress(OSError):

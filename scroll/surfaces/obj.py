@@ -114,7 +114,7 @@ def _vox_per_unit(path: Path, triangles: Triangles) -> NDArray[np.float64]:
     lengths = [_median(np.linalg.norm(slope, axis=-1), area) for slope in triangles.slopes]
     if not (area.sum() > 0 and min(lengths) > 0 and np.isfinite(lengths).all()):
         raise InputError(
-            f"{path}: no triangle has an area both in UV and in space; expected a flattened mesh: make its UV anew"
+            f"{path}: no triangle has an area both in UV and in space; expected a flattened mesh: make its UV again"
         )
     return np.array(lengths)
 

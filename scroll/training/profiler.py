@@ -51,7 +51,7 @@ class StepClock:
         return self.step > WARM_STEPS and (self.step - WARM_STEPS) % REPORT_EVERY == 0
 
     def report(self, flop_a_step: float | None) -> dict[str, Any]:
-        """Mean seconds of each part since the last report, share of waiting, TFLOP/s, and GPU memory in GiB; starts anew."""
+        """Mean seconds of each part since the last report, share of waiting, TFLOP/s, and GPU memory in GiB; starts again."""
         seconds = {name: value / max(1, self._steps) for name, value in self._seconds.items()}
         total = sum(seconds.values())
         said: dict[str, Any] = {f"{name}_s": round(value, 5) for name, value in seconds.items()}

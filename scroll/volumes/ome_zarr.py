@@ -95,7 +95,7 @@ def open_array(
 ) -> Any:
     """One level as a `zarr.Array` of whatever axes, such as (C, Y, X); mode "r+" to go on writing an unfinished one.
 
-    What is read over the network this way is read anew each time; `open` keeps what it read.
+    What is read over the network this way is read again each time; `open` keeps what it read.
 
     Raises:
         MissingInputError: nothing there, or no such level.

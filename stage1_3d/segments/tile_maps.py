@@ -37,7 +37,7 @@ class DoneFiles:
 class TileMaps:
     """<folder>/flat.zarr (C, N, H, W) and coverage.zarr (C, H, W), float16; under these names only when all is there.
 
-    Started again with the same `key` it goes on; with another it begins anew. For one process at a time; what is never
+    Started again with the same `key` it goes on; with another it begins again. For one process at a time; what is never
     written is 0. `done` are the tiles that are written: these files go with the maps, and never outlive them.
     """
 

@@ -169,7 +169,7 @@ def test_two_parts_at_once_and_a_call_for_all_give_the_bits_of_one_process(surfa
     for name in ("two", "one"):
         done = door(*where, "--output", tmp_path / name, "--submission", tmp_path / f"{name}.zip")
         assert done.returncode == 0, done.stderr
-    assert {path: path.stat().st_mtime_ns for path in before} == before  # the call for all computed nothing anew
+    assert {path: path.stat().st_mtime_ns for path in before} == before  # the call for all computed nothing again
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
     for path in (tmp_path / "one").glob("*/*/prob.zarr"):
         other = tmp_path / "two" / path.relative_to(tmp_path / "one")

@@ -24,7 +24,7 @@ PREDICTIONS = {
 def test_a_crop_predicted_anew_is_the_same_to_the_last_bit(run: Run, door: Door, where: str) -> None:
     code, said, error = door(replay.main, run.root / where, "--rows", 24)
     assert code == 0, error
-    assert "rows 20-44 predicted anew; largest difference 0.00e+00, every value the same" in said
+    assert "rows 20-44 predicted again; largest difference 0.00e+00, every value the same" in said
 
 
 def test_the_first_rows_may_be_named(run: Run, door: Door) -> None:

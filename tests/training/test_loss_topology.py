@@ -1,4 +1,4 @@
-"""Which mistakes are critical: drawn by hand, against counting components anew, and what the unknown excuses."""
+"""Which mistakes are critical: drawn by hand, against counting components again, and what the unknown excuses."""
 
 import math
 

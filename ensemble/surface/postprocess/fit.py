@@ -1,7 +1,7 @@
 """The post-processing chain that scores best on out-of-fold cubes, step by step, with what every step brought.
 
 A step is taken in only where it raises the mean leaderboard score. The threshold, the blur before it and the thickness
-after it hang together, so the threshold is searched anew with each of the two.
+after it hang together, so the threshold is searched again with each of the two.
 """
 
 import math
