@@ -1,4 +1,4 @@
-# Every door of the project; `make help` lists them.
+# Every command of the project; `make help` lists them.
 CONFIG ?= configs/demo.yaml
 SET ?=
 PHANTOM ?=
@@ -19,7 +19,8 @@ help:  ## this list
 	@echo "  CONFIG=configs/demo.yaml chooses the configuration, SET='a.b=c d=e' overrides settings, PYTHON=python3.12 the interpreter (else one is found)"
 
 .venv/installed: pyproject.toml constraints.txt $(STALE)
-	@sh scripts/environment.sh make '$(PYTHON)'
+	$(if $(STALE),$(if $(PYTHON),@sh scripts/environment.sh find '$(PYTHON)' > /dev/null,@sh scripts/environment.sh make))
+	$(if $(STALE),$(if $(PYTHON),'$(PYTHON)' -m venv --clear .venv))
 	$(BIN)/pip install --quiet -c constraints.txt -e .
 	@touch $@
 
