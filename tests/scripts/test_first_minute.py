@@ -12,7 +12,7 @@ TOOLS = ("sh", "sed", "rm", "mkdir", "make", "grep", "awk", "touch")
 PYTHON = """#!/bin/sh
 case "$*" in
 *ensurepip*) echo "{version} {kind}" ;;
-"-m venv .venv") mkdir -p .venv/bin && echo "$0" >.venv/made_by ;;
+"-m venv"*" .venv") mkdir -p .venv/bin && echo "$0" >.venv/made_by ;;
 *) echo "{version}.4 (made up)" ;;
 esac
 """
