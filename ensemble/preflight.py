@@ -14,7 +14,7 @@ from scroll.preflight.depth_match import REACH_LAYERS
 from scroll.preflight.training_span import NAME, Preflight, decide, estimate, read_reference
 from scroll.runtime.files import read_mapping, write_json
 
-TRACED_WITHIN_VOX = 5  # a traced surface lies on its sheet; further away is a neighbouring one
+TRACED_WITHIN_VOX = 5  # a traced surface is on its sheet; further away is a neighbouring one
 
 
 def preflighted(settings: Settings, sheets: Sequence[Any], output: Path) -> list[Any]:
@@ -73,14 +73,14 @@ def _corrected(sheet: Sheet, result: Preflight) -> Sheet:
     """The sheet turned and shifted as found.
 
     Raises:
-        InputError: a traced segment lies off its sheet; only tracing it again helps.
+        InputError: a traced segment is off its sheet; only tracing it again helps.
     """
     if isinstance(sheet, Fragment):
         return replace(sheet, is_flipped=result.is_flipped, shift_layers=result.shift_layers)
     if isinstance(sheet, Segment) and result.verdict == "corrected":
         if result.shift_layers:
             raise InputError(
-                f"{sheet.folder}: its sheet lies {result.shift_layers} voxels along the normals from where training's segments lie: "
+                f"{sheet.folder}: its sheet is {result.shift_layers} voxels along the normals from where training's segments lie: "
                 f"{result.why}; move the surface, or --set preflight.mode=warn predicts it all the same"
             )
         sign = -sheet.data.normal_sign if result.is_flipped else sheet.data.normal_sign

@@ -75,7 +75,7 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
 
 
 def write_reference(settings: "Settings", data: "TrainingData") -> None:
-    """Keep what the training stacks look like layer by layer, so that a prediction can tell one that lies otherwise.
+    """Keep what the training stacks look like layer by layer, so that a prediction can tell one that is otherwise.
 
     Nothing is kept where the stacks are too small to be looked at; a prediction then says that it was not checked. Cubes
     have no layers that could run the other way.

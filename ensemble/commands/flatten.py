@@ -182,7 +182,7 @@ def opened_sources(arguments: argparse.Namespace) -> "tuple[Volume, dict[str, So
     """The scroll, and what is sampled: it as "ct", and every prediction by its name.
 
     Raises:
-        InputError: a prediction without a name, a name given twice, or no telling where in the scroll a prediction lies.
+        InputError: a prediction without a name, a name given twice, or no telling where in the scroll a prediction is.
     """
     from scroll.data.segments import open_level
     from scroll.runtime.reading import reading

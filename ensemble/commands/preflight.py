@@ -1,4 +1,4 @@
-"""Does a stack lie as the networks were trained: which way its layers run, how deep its sheet lies, at which scale?
+"""Does a stack lie as the networks were trained: which way its layers run, how deep its sheet is, at which scale?
 
     python scripts/preflight.py configs/demo.yaml --input data/demo/test [--output runs/demo/preflight]
 

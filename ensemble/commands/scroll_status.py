@@ -22,7 +22,7 @@ def main() -> int:
     """Print it; 0 where everything is done and whole, 3 where shards failed, else 1: something is left, or the output is gone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, help="the output, or its ledger folder")
-    parser.add_argument("--ledger", type=Path, help="where the ledger lies (default: OUTPUT.ledger)")
+    parser.add_argument("--ledger", type=Path, help="where the ledger is (default: OUTPUT.ledger)")
     parser.add_argument("--verify", action="store_true", help="read everything and compare it with its checksums")
     arguments = parser.parse_args()
     from scroll.errors import InputError, MissingInputError

@@ -62,7 +62,7 @@ def _log_odds(prob: NDArray[np.float64]) -> NDArray[np.float64]:
 def strongest_in_blocks(found: Sequence[Components], papyrus: NDArray[np.bool_], edge_px: float) -> NDArray[np.float64]:
     """The strongest piece of every block of `edge_px` of every copy, (B,), 0 where there is none.
 
-    A piece belongs to the block its centre lies in. Blocks at least half of papyrus count, and those that hold a piece.
+    A piece belongs to the block its centre is in. Blocks at least half of papyrus count, and those that hold a piece.
     """
     rows, columns = (max(1, round(length / edge_px)) for length in papyrus.shape)
     strongest = []

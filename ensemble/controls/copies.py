@@ -29,7 +29,7 @@ SAYS = {
     ),
     REVERSED: (
         "the same papyrus looked at from its back and turned by a quarter, so that fibres run as those of the face do: real fibres, cracks "
-        "and noise. Its ink lies as far behind the sheet's centre as it lay before it; where data.depth reaches that far the run may still "
+        "and noise. Its ink is as far behind the sheet's centre as it lay before it; where data.depth reaches that far the run may still "
         "see it, which makes chances too high, never too low. The back is rougher than the face, which may do either."
     ),
     SHUFFLED: (
@@ -108,7 +108,7 @@ class ChangedFragment(Fragment):
 
     @cached_property
     def original(self) -> Fragment:
-        """The fragment as it lies."""
+        """The fragment as it is."""
         return Fragment(self.id, self.folder, self.data, self.margin, self.is_flipped, self.shift_layers)
 
     @cached_property
@@ -128,7 +128,7 @@ class TurnedFragment(Fragment):
 
     @cached_property
     def original(self) -> Fragment:
-        """The fragment as it lies."""
+        """The fragment as it is."""
         return Fragment(self.id, self.folder, self.data, self.margin, self.is_flipped, self.shift_layers)
 
     @cached_property

@@ -146,6 +146,6 @@ def _turns(places: int, contrasts: int) -> NDArray[np.int64]:
 
 
 def found_share(mask_share: NDArray[np.float32], number: NDArray[np.int32]) -> NDArray[np.float64]:
-    """How much of every letter lies in a mask, (P,): `mask_share` (Y, X) of each working pixel, `number` (Y, X) of letters from 1."""
+    """How much of every letter is in a mask, (P,): `mask_share` (Y, X) of each working pixel, `number` (Y, X) of letters from 1."""
     inside = np.bincount(number.ravel(), weights=mask_share.ravel(), minlength=int(number.max()) + 1)
     return np.asarray(inside[1:] / np.maximum(np.bincount(number.ravel())[1:], 1))

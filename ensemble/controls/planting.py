@@ -37,7 +37,7 @@ class Cells:
 
 
 def letter_height_um(fragments: Sequence[Fragment]) -> float:
-    """How high the run's letters are: half of the labels' ink lies in pieces at least so high (scraps of letters weigh little)."""
+    """How high the run's letters are: half of the labels' ink is in pieces at least so high (scraps of letters weigh little)."""
     pieces = [_pieces(fragment) for fragment in fragments]
     heights, areas = (np.concatenate(part) for part in zip(*pieces, strict=True))
     if not areas.sum():
@@ -133,7 +133,7 @@ def learnt_layer(fragment: Fragment, window: tuple[int, int] | None) -> float:
 
 
 def face_layer(fragment: Fragment, learnt: float) -> NDArray[np.float32]:
-    """The layer, (Y, X) and fractional, on which the sheet's face lies: where smoothed grey rises most, near the learnt layer.
+    """The layer, (Y, X) and fractional, on which the sheet's face is: where smoothed grey rises most, near the learnt layer.
 
     Layers run as in training, air before papyrus. Where the window holds no such rise (a sheet pressed onto its neighbour)
     the answer is some plane near the learnt layer. Memory: a strip of rows of the window in float32.

@@ -15,7 +15,7 @@ class HalfFound:
 
     `low` and `high` are where the curves through the upper and the lower ends of the shares' 95 % intervals cross one half; None
     where they do so only below the faintest (`low`) or beyond the strongest (`high`) contrast planted. `is_below`: more than half is
-    found at the faintest contrast already, so that `contrast` is that one and the answer lies below it.
+    found at the faintest contrast already, so that `contrast` is that one and the answer is below it.
     """
 
     contrast: float | None
@@ -37,7 +37,7 @@ def wilson(found: int, planted: int) -> tuple[float, float]:
 
 
 def contrast_of_half(contrasts: Floats, share: Floats) -> tuple[float | None, bool]:
-    """Where a never falling curve through the shares (K,) crosses one half, along log contrast; and whether it lies above from the start.
+    """Where a never falling curve through the shares (K,) crosses one half, along log contrast; and whether it is above from the start.
 
     >>> contrast_of_half(np.array([1.0, 4.0]), np.array([0.0, 1.0]))
     (2.0, False)

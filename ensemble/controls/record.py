@@ -170,7 +170,7 @@ def _copies_table(panel: Panel) -> dict[str, Any]:
     note = (
         f"{said} Tiles of the scrambled copies are {panel.tile_mm:.1f} mm wide: shapes shorter than that are spread over a tile, "
         f"brightness that changes from tile to tile stays. What was found covers {panel.found_share:.3f} of the papyrus: where a "
-        "far larger share of a blank copy's components lies on it, the run sees the same thing in both, ink at another depth or a crack."
+        "far larger share of a blank copy's components is on it, the run sees the same thing in both, ink at another depth or a crack."
     )
     return {"title": "Copies", "note": note, "columns": COPY_COLUMNS, "rows": [kind.row() for kind in panel.kinds]}
 

@@ -124,7 +124,7 @@ def load_fold(settings: Settings, fold: int, channels: int) -> nn.Module:
 
 
 def about_network(settings: Settings, channels: int) -> dict[str, Any]:
-    """What is stored with the weights: both networks and what lies between them."""
+    """What is stored with the weights: both networks and what is between them."""
     return {
         "stage1": about_stage1(settings.stage1.members[joint_of(settings).member]),
         "flatten": settings.stage1.flatten.model_dump(mode="json", include={"reduce", "window"}),

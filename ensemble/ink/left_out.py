@@ -24,7 +24,7 @@ Weights = NDArray[np.float64]
 class SheetRows:
     """Rows of a sheet at working resolution: the maps of M candidates (Y, X), the ink and where it is known, both (Y, X) bool.
 
-    `source`: the volume that the sheet lies in; `pixel_um`: edge of a working pixel.
+    `source`: the volume that the sheet is in; `pixel_um`: edge of a working pixel.
     """
 
     maps: list[NDArray[np.float32]]

@@ -44,7 +44,7 @@ def rows_of(settings: Settings, predicted: Path, name: str, truth: Path | None) 
     """One row; its label is read from `truth`, where that is given."""
     folder = predicted / name
     receipt = read_receipt(folder / "stage2", HINT)
-    with reading(folder / "stage2" / RECEIPT, "where its input lies", HINT):
+    with reading(folder / "stage2" / RECEIPT, "where its input is", HINT):
         (sheet,) = input_sheets(settings, Path(receipt["source"]))
     if isinstance(sheet, Fragment):
         sheet = replace(sheet, is_flipped=receipt["is_flipped"], shift_layers=receipt["shift_layers"])

@@ -120,7 +120,7 @@ class Seen:
 
 
 def centre_layer(sheet: Sheet) -> int:
-    """The layer of the sheet's stack that its centre lies in."""
+    """The layer of the sheet's stack that its centre is in."""
     return int(sheet.stack.shape[0] // 2 + getattr(sheet, "shift_layers", 0))
 
 

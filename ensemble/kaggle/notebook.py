@@ -1,4 +1,4 @@
-"""The notebook of a bundle: few cells, each after a line that says what it does; what is longer lies in `on_kaggle`."""
+"""The notebook of a bundle: few cells, each after a line that says what it does; what is longer is in `on_kaggle`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

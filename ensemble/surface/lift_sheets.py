@@ -38,7 +38,7 @@ def as_traced(sheet: TracedSheet, is_guessed_too: bool = False) -> PresentSheet:
 def as_mended(
     sheet: TracedSheet, folder: Path, follow: float, presence_sigma_vox: float, doubt: float = 1.0
 ) -> PresentSheet:
-    """A sheet with the presence that stage two says, moved to where it says that it lies; `folder` holds its heads.
+    """A sheet with the presence that stage two says, moved to where it says that it is; `folder` holds its heads.
 
     `follow`, 0 to 1, is the share of the offset that is believed; the presence is blurred by `presence_sigma_vox`. `doubt`, 0 to
     1, is the share of its doubt about what stage one saw that counts; with 0 it decides on guesses alone.

@@ -62,7 +62,7 @@ class CubeRun:
         return self._loaded[name]
 
     def mask_path(self, cube: Cube) -> Path:
-        """Where a cube's mask lies, as it will be submitted."""
+        """Where a cube's mask is, as it will be submitted."""
         return self.output / "masks" / f"{cube.id}.tif"
 
     def is_done(self, cube: Cube) -> bool:

@@ -143,7 +143,7 @@ def check_submission_zip(path: Path, shapes: Shapes) -> list[str]:
     """Everything that a grader would stumble over, one line each with its entry; empty if the file is good.
 
     `shapes` holds id and (Z, Y, X) of every test cube. Lines that begin with `WARNING`, last, tell what is accepted but
-    surely not meant, such as a mask without any surface. Memory: one TIFF as it lies in the zip, and one of its pages.
+    surely not meant, such as a mask without any surface. Memory: one TIFF as it is in the zip, and one of its pages.
 
     Raises:
         MissingInputError: no such file.

@@ -56,7 +56,7 @@ Options = Annotated[dict[str, Any], BeforeValidator(with_numbers), AfterValidato
 
 
 class DataSettings(Frozen):
-    """Where the CT lies and which part of it the networks see."""
+    """Where the CT is and which part of it the networks see."""
 
     kind: Literal["fragments", "segments", "cubes"] = Field(
         "fragments",
@@ -241,7 +241,7 @@ class Stage2Settings(Frozen):
     training: TrainingSettings = TrainingSettings()
     loss: LossSettings = LossSettings()
     offset_share: float = Field(
-        0.5, ge=0, le=1e6, description="cubes only: share of the loss for how far off the sheet lies"
+        0.5, ge=0, le=1e6, description="cubes only: share of the loss for how far off the sheet is"
     )
     augment: AugmentSettings = AugmentSettings(depth_jitter=0)
     damage: DamageSettings = Field(DamageSettings(), description="cubes only: drawn damage, so that it is mended")

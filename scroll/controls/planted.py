@@ -15,7 +15,7 @@ FloatArray = NDArray[np.float32]
 
 
 def film_share(below_face_vox: NDArray[np.floating], film_vox: float, blur_vox: float) -> FloatArray:
-    """How much of a film of brightness 1 shows at depths below the face it lies on: a box of `film_vox`, blurred by a Gaussian.
+    """How much of a film of brightness 1 shows at depths below the face it is on: a box of `film_vox`, blurred by a Gaussian.
 
     >>> film_share(np.array([-9.0, 1.0, 9.0]), film_vox=2.0, blur_vox=0.01).tolist()
     [0.0, 1.0, 0.0]
@@ -28,7 +28,7 @@ def film_share(below_face_vox: NDArray[np.floating], film_vox: float, blur_vox: 
 class PlantedFilm(Changed):
     """A lazy (Z, Y, X) array: `volume` and a film on top.
 
-    `film` (Y, X) is what the film adds in grey levels, 0 where there is none; `face` (Y, X) the layer on which it lies,
+    `film` (Y, X) is what the film adds in grey levels, 0 where there is none; `face` (Y, X) the layer on which it is,
     fractional, film filling the layers behind it. Whole types are rounded and stay within their range.
     """
 

@@ -162,7 +162,7 @@ class PhaseScrambled(Changed):
         return np.concatenate([rise, flat, rise[::-1]]).astype(np.float32)
 
     def _tile(self, row: int, column: int) -> tuple[FloatArray, FloatArray]:
-        """A tile; what lies beyond the volume is no papyrus."""
+        """A tile; what is beyond the volume is no papyrus."""
         depth, *sizes = self.shape
         spans = []
         for number, length in zip((row, column), sizes, strict=True):

@@ -1,4 +1,4 @@
-"""A stack with its layers in a random order: what lies in the plane stays, what is learnt from the order of depths goes."""
+"""A stack with its layers in a random order: what is in the plane stays, what is learnt from the order of depths goes."""
 
 from dataclasses import dataclass, replace
 from typing import Any

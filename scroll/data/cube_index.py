@@ -129,7 +129,7 @@ def _grey_scale(ct: Path) -> tuple[float, float]:
 
 
 def cut_box(copy: Path, corner: Size, size: Size) -> NDArray[np.number]:
-    """A box of a working copy, (Z, Y, X) of `size` or of what of it lies inside.
+    """A box of a working copy, (Z, Y, X) of `size` or of what of it is inside.
 
     Raises:
         MissingInputError: the copy was removed or cut off while the run went on.

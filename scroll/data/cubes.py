@@ -32,7 +32,7 @@ LAYOUT = "expected train.csv (id, scroll_id), train_images/<id>.tif and train_la
 
 @dataclass(frozen=True)
 class Cube:
-    """Where a cube lies; everything is read when first asked for, and the voxels a patch at a time.
+    """Where a cube is; everything is read when first asked for, and the voxels a patch at a time.
 
     `volume_name` is the scroll it was cut from: cubes of one scroll may be neighbours. A test cube has no `label_path`.
     """
@@ -95,7 +95,7 @@ class Cube:
         return Label(values == 1, values == SURFACE_IGNORE)
 
     def inside(self, corner: Sequence[float], size: Size) -> Size:
-        """The corner of a box of that size, moved so that the box lies inside the cube where it can."""
+        """The corner of a box of that size, moved so that the box is inside the cube where it can."""
         z, y, x = (
             int(np.clip(round(float(c)), 0, max(0, n - s))) for c, n, s in zip(corner, self.shape, size, strict=True)
         )

@@ -31,9 +31,9 @@ SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # windows that the grey scale is measure
 
 @dataclass(frozen=True)
 class Fragment:
-    """Where a fragment lies and how it is looked at; everything is read when first asked for, and the CT lazily.
+    """Where a fragment is and how it is looked at; everything is read when first asked for, and the CT lazily.
 
-    A preflight may have found that its layers run the other way than in training (`is_flipped`), or that its sheet lies
+    A preflight may have found that its layers run the other way than in training (`is_flipped`), or that its sheet is
     `shift_layers` deeper (in the direction of the training); then it is shown turned round and shifted.
     """
 
@@ -51,7 +51,7 @@ class Fragment:
 
     @cached_property
     def stored(self) -> Volume:
-        """The whole stack as it lies on disk.
+        """The whole stack as it is on disk.
 
         Raises:
             InputError: no readable stack, voxels that are no cubes, or its metadata, JSON beside it or its name say another size of a
@@ -142,7 +142,7 @@ class Fragment:
 
     @cached_property
     def full_mask(self) -> NDArray[np.bool_]:
-        """Papyrus, (Y, X) bool at full resolution; all true where no mask lies beside a bare stack.
+        """Papyrus, (Y, X) bool at full resolution; all true where no mask is beside a bare stack.
 
         Warns:
             UserWarning: a file that looks like a mask has no name under which one is read.
@@ -269,7 +269,7 @@ def fragments_at(source: Path, data: DataSettings) -> list[Fragment]:
         MissingInputError: none is there.
     """
     if source.name in STACK_NAMES and source.is_dir():
-        source = source.parent  # the mask lies beside the layers
+        source = source.parent  # the mask is beside the layers
     if is_volume(source):
         is_stack = source.is_dir() and source.suffix != ".zarr"  # of a folder "7.91um" nothing is an ending
         return [Fragment(name_of_file(source.name if is_stack else source.stem), source, data)]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GreyScale = tuple[float, float]
-FAR = 8.0  # spreads; what lies further out is metal or a gap in the scan
+FAR = 8.0  # spreads; what is further out is metal or a gap in the scan
 
 
 def grey_scale_of(values: NDArray[Any]) -> GreyScale:

@@ -77,7 +77,7 @@ def ink_band(label: Label, layers: int, centre: int, ink_depth: tuple[int, int])
     start, stop = np.clip((centre + ink_depth[0], centre + ink_depth[1]), 0, layers)
     if start >= stop:
         raise InputError(
-            f"ink_depth {ink_depth} lies outside the {layers} layers seen; the sheet's centre is layer {centre}"
+            f"ink_depth {ink_depth} is outside the {layers} layers seen; the sheet's centre is layer {centre}"
         )
     in_band = np.zeros((layers, 1, 1), dtype=bool)
     in_band[start:stop] = True

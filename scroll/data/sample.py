@@ -1,4 +1,4 @@
-"""A training patch with its label, and the space it lies in: that says which changes leave the label true."""
+"""A training patch with its label, and the space it is in: that says which changes leave the label true."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Space(Enum):
     """What the axes of a patch are.
 
-    `SHEET`: depth through a flattened sheet, y, x. Ink lies on one face, and depth tells which.
+    `SHEET`: depth through a flattened sheet, y, x. Ink is on one face, and depth tells which.
     `STACK`: channels of a flattened sheet, y, x. Channels have no order.
     `SCROLL`: z along the scroll's axis, y, x. Labels lie on the recto, the face towards the axis: a mirror along z keeps the
     faces in their places, one along y or x, or a turn, does not.

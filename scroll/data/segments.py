@@ -43,7 +43,7 @@ SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey s
 
 @dataclass(frozen=True)
 class Segment:
-    """Where a segment lies and how it is looked at; everything is read when first asked for, and the CT lazily."""
+    """Where a segment is and how it is looked at; everything is read when first asked for, and the CT lazily."""
 
     id: str
     folder: Path
@@ -76,7 +76,7 @@ class Segment:
 
     @property
     def volume_name(self) -> str:
-        """The last part of the volume's path, a folder of which lies in a run.
+        """The last part of the volume's path, a folder of which is in a run.
 
         Raises:
             InputError: it would lead elsewhere.
@@ -230,7 +230,7 @@ def open_level(source: str, level: int, cache_mb: int, expected_um: float | None
 
 
 def check_in_volume(surface: Surface, volume: Volume) -> None:
-    """Refuse a surface that contradicts itself or lies nowhere in a volume.
+    """Refuse a surface that contradicts itself or is nowhere in a volume.
 
     Raises:
         InputError: see `check_surface`.
@@ -320,7 +320,7 @@ class TracedVolume:
         return grey_scale_about(self.volume, surfaces, self.volume.place)
 
     def inside(self, corner: NDArray[np.floating], size: tuple[int, int, int]) -> tuple[int, int, int]:
-        """The corner of a box of that size, moved so that the box lies inside the volume where it can."""
+        """The corner of a box of that size, moved so that the box is inside the volume where it can."""
         return box_inside(self.volume.shape, corner, size)
 
     def patch(self, corner: tuple[int, ...], size: tuple[int, int, int]) -> NDArray[np.float32]:
@@ -345,7 +345,7 @@ class TracedVolume:
 def box_inside(
     shape: tuple[int, int, int], corner: NDArray[np.floating], size: tuple[int, int, int]
 ) -> tuple[int, int, int]:
-    """The corner of a box of that size, moved so that the box lies inside a volume of `shape` where it can."""
+    """The corner of a box of that size, moved so that the box is inside a volume of `shape` where it can."""
     z, y, x = (int(np.clip(round(float(c)), 0, max(0, n - s))) for c, n, s in zip(corner, shape, size, strict=True))
     return z, y, x
 
@@ -372,9 +372,7 @@ def grey_scale_about(volume: Volume, surfaces: Sequence[Surface], level: int | P
         corner = box_inside(volume.shape, at_level(point, level) - SAMPLED_EDGE // 2, (SAMPLED_EDGE,) * 3)
         samples.append(volume[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)].ravel())
     if not samples:
-        raise InputError(
-            f"{surfaces[0].path}: no valid point in any surface that lies in {volume.path}; trace it again"
-        )
+        raise InputError(f"{surfaces[0].path}: no valid point in any surface that is in {volume.path}; trace it again")
     return grey_scale_of(np.concatenate(samples))
 
 

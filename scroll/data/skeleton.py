@@ -11,7 +11,7 @@ def skeleton_tube(target: NDArray[np.bool_] | NDArray[np.float32], ignore: NDArr
     """The skeleton of a label (Y, X) or (Z, Y, X), thickened by one voxel within the label, where it is known.
 
     A volume is thinned slice by slice along z and the slices' skeletons united: of a sheet that crosses the slices that
-    leaves its middle surface, where thinning in 3D would leave a bush of lines. A sheet that lies along the slices, as ink
+    leaves its middle surface, where thinning in 3D would leave a bush of lines. A sheet that is along the slices, as ink
     does in a flattened stack, keeps the strokes' middle lines at each of its layers. A soft target (mixup) is cut at 1/2.
 
     >>> skeleton_tube(np.ones((5, 11), bool), np.zeros((5, 11), bool)).astype(int)[:, 4:7].tolist()

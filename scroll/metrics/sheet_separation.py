@@ -48,7 +48,7 @@ def resolved(prediction: BoolVolume | IntVolume, truth: IntVolume, tolerance_vox
 
     A predicted voxel belongs to the nearer sheet, and to none if both are equally near: one sheet between two sheets
     4 voxels apart cannot stand for both. A voxel of the truth is covered by the object of the nearest predicted voxel
-    that belongs to its sheet, if that lies within `tolerance_vox` (inclusive), and so by one object at most.
+    that belongs to its sheet, if that is within `tolerance_vox` (inclusive), and so by one object at most.
 
     Components are found in the whole prediction: what is to be ignored is the caller's to clear, in both. Where two
     sheets are close on part of their area only, give the truth of that part alone, or else the easy rest can make up

@@ -1,4 +1,4 @@
-"""Surface Dice: the share of two surfaces that lies within a tolerance of each other.
+"""Surface Dice: the share of two surfaces that is within a tolerance of each other.
 
 Agrees with DeepMind's surface-distance 0.1 at spacing (1, 1, 1); all lengths are voxels. Not the same as MONAI's
 default "normalized surface Dice", which counts voxels and not areas.

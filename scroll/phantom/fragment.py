@@ -72,7 +72,7 @@ def outline(shape_yx: tuple[int, int], seed: Seed, margin: float = 0.05) -> Bool
 
 
 def _face_height(deep: int, shape_yx: tuple[int, int], sheet: SheetSettings, seed: Seed) -> FloatArray:
-    """Depth of the recto face, (Y, X) voxels: the sheet lies in the middle of the stack, wrinkled."""
+    """Depth of the recto face, (Y, X) voxels: the sheet is in the middle of the stack, wrinkled."""
     height = np.full(shape_yx, deep / 2 - sheet.thickness_vox / 2, np.float32)
     for sd_vox, knots_px in ((sheet.warp_vox, 260.0), (sheet.wrinkle_vox, 80.0), (sheet.ripple_vox, 22.0)):
         height += sd_vox * smooth_noise(stream(seed, f"face-{knots_px}"), shape_yx, (knots_px, knots_px))

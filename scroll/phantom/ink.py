@@ -21,7 +21,7 @@ TIGHTEST_LETTERS = 3  # rounds of closer setting before the letters stay as they
 
 @dataclass(frozen=True)
 class Ink:
-    """Ink on a (Y, X) page: `letters` is what a label shows, `film` 0 to 1 is what lies on the papyrus."""
+    """Ink on a (Y, X) page: `letters` is what a label shows, `film` 0 to 1 is what is on the papyrus."""
 
     letters: BoolArray
     film: FloatArray

@@ -24,7 +24,7 @@ TRANSITION_VOX = 28.0  # from touching to apart, along the sheets: each bends by
 class Pair:
     """Arrays (Z, Y, X): `volume` uint8; `surfaces` uint8, 1 and 2 on the recto faces of the two sheets, 0 elsewhere.
 
-    Each sheet has its recto towards the scroll's axis, sheet 1 lies nearer to it. The faces are bands as thick as the
+    Each sheet has its recto towards the scroll's axis, sheet 1 is nearer to it. The faces are bands as thick as the
     label of a cube, exact and whole. `close` (bool) are the voxels of `surfaces` where the two faces lie within a voxel
     of the spacing asked for; `ignore` (bool) those nearer to the recto of a further wrap, which bears no number.
     `scroll` is the geometry all this follows from, in which the pair is wraps `first` and `first` + 1.
@@ -99,7 +99,7 @@ def _slope(scroll: Scroll) -> FloatArray:
 
 
 def _heights(scroll: Scroll, wrap: int) -> FloatArray:
-    """Effective radius of a wrap's recto face on the column of the map that every voxel (Z, Y, X) lies on."""
+    """Effective radius of a wrap's recto face on the column of the map that every voxel (Z, Y, X) is on."""
     arc = unrolled(scroll.spiral)[1]
     column = arc.astype(int)
     rest = arc - column
@@ -113,7 +113,7 @@ def _middle_wrap(scroll: Scroll) -> int:
     middle = len(flat) // 2
     radius = flat[middle, middle] + scroll.spiral.warp[middle, middle, middle]
     heights = scroll.wraps.face[:, middle, int(arc[middle, middle])]
-    between = (heights[1:-2] + heights[2:-1]) / 2  # a further wrap lies on either side
+    between = (heights[1:-2] + heights[2:-1]) / 2  # a further wrap is on either side
     return 1 + int(np.abs(between - radius).argmin())
 
 
@@ -133,7 +133,7 @@ def _spacing(scroll: Scroll, first: int, wanted: tuple[float, float], seed: Seed
 
 
 def _slope_map(scroll: Scroll, first: int) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Maps (Z, S): the slope half-way between wrap `first` and the next, 1 outside the cube, and what lies inside it."""
+    """Maps (Z, S): the slope half-way between wrap `first` and the next, 1 outside the cube, and what is inside it."""
     halfway = (_heights(scroll, first) + _heights(scroll, first + 1)) / 2
     z, y, x = np.nonzero(np.abs(_radius(scroll) - halfway) < 4)
     arc = unrolled(scroll.spiral)[1]

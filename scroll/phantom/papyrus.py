@@ -60,7 +60,7 @@ def _strips(shape_yx: tuple[int, int], contrast: float, rng: np.random.Generator
 
 
 def draw_sheet(shape_yx: tuple[int, int], height: FloatArray, settings: SheetSettings, seed: Seed) -> Sheet:
-    """A sheet whose undisturbed recto face lies at `height` (Y, X); present everywhere, without ink."""
+    """A sheet whose undisturbed recto face is at `height` (Y, X); present everywhere, without ink."""
     rough = smooth_noise(stream(seed, "thickness"), shape_yx, (45.0, 45.0))
     thickness = np.maximum(settings.thickness_vox + settings.thickness_sd_vox * rough, 0.4 * settings.thickness_vox)
     parting = smooth_noise(stream(seed, "delamination"), shape_yx, (70.0, 70.0))
@@ -91,7 +91,7 @@ def lay(density: FloatArray, sheet: Sheet, fibres: Fibres) -> None:
 
 @njit(cache=True)
 def _cover(z: int, top: float, bottom: float) -> float:
-    """Share of the voxel centred on z that lies between two depths."""
+    """Share of the voxel centred on z that is between two depths."""
     return max(0.0, min(z + 0.5, bottom) - max(z - 0.5, top))
 
 

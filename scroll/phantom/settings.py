@@ -23,7 +23,7 @@ class SheetSettings:
     fibre_relief_vox: float = 0.6  # height of fibres above the valleys between them, sd
     delamination_from_sd: float = 1.1  # the two fibre layers part where a unit field exceeds this
     fray_from_sd: float = 1.0  # the verso comes apart into strands where a unit field exceeds this
-    scrap_share: float = 0.18  # of the area lies under a scrap of the wrap above
+    scrap_share: float = 0.18  # of the area is under a scrap of the wrap above
     grains_per_vox: float = 3e-5
 
     def effective_pitch_vox(self) -> tuple[float, float]:
@@ -163,7 +163,7 @@ def cube_settings(preset: str = "default", size_vox: int = 320, crushed: bool = 
 def mixed_scrolls(size_vox: int = 320, preset: str = "default") -> tuple[CubeSettings, CubeSettings, CubeSettings]:
     """Three scrolls that differ: one tightly wound, one loosely and scanned with more noise, and a damaged one.
 
-    The damaged one comes last, to be held out: its pitch lies between the others', but more of its versos are frayed,
+    The damaged one comes last, to be held out: its pitch is between the others', but more of its versos are frayed,
     more of its sheets are delaminated, and more of its wraps touch than in either. All cubes come from one side of their
     scrolls: which face is the recto shows in a cube by texture alone, and that takes hours to learn, not minutes.
     """

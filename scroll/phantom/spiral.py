@@ -17,7 +17,7 @@ class Spiral:
     """A spiral whose axis runs along z outside the cube.
 
     A point at polar (r, angle) about the axis has the effective radius r - pitch * angle / (2 pi) + warp; each wrap's
-    recto (its inner face) lies where that equals the wrap's own radius. Angle 0 points at the cube's middle, and
+    recto (its inner face) is where that equals the wrap's own radius. Angle 0 points at the cube's middle, and
     arc = angle * `radius_vox` is the position along a wrap in voxels, from `arc_start`.
     """
 
@@ -49,7 +49,7 @@ class Wraps:
 
 
 def draw_spiral(settings: CubeSettings, seed: Seed) -> Spiral:
-    """Where the axis lies, and how the spiral about it is distorted within the cube."""
+    """Where the axis is, and how the spiral about it is distorted within the cube."""
     rng, size = stream(seed, "axis"), settings.size_vox
     radius, towards = size * rng.uniform(1.3, 3.0), rng.uniform(*np.radians(settings.side_degrees))
     middle = (size - 1) / 2

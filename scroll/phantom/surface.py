@@ -22,7 +22,7 @@ class Surface:
 
     `points` (H, W, 3) are z, y, x in voxels of the cube, -1 where `valid` is false. `normals` (H, W, 3) are unit
     vectors z, y, x that point out of the papyrus into the air before the recto, 0 where invalid. `ink` (H, W) bool.
-    `corner_vox` is where grid point (0, 0) lies on the unrolled wrap: z, and the arc from the spiral's `arc_start`.
+    `corner_vox` is where grid point (0, 0) is on the unrolled wrap: z, and the arc from the spiral's `arc_start`.
     """
 
     wrap: int
@@ -43,7 +43,7 @@ def draw_surfaces(settings: CubeSettings, seed: Seed, step_vox: float = 4.0) -> 
 
 
 def trace_surface(scroll: Scroll, wrap: int, step_vox: float = 4.0) -> Surface:
-    """Find where the recto face of one wrap lies, by fixed-point iteration on the radius.
+    """Find where the recto face of one wrap is, by fixed-point iteration on the radius.
 
     The grid is cut to the rows and columns that meet the cube; it is empty if none does.
 
@@ -107,7 +107,7 @@ def _points(spiral: Spiral, z: NDArray, radius: NDArray, angle: NDArray) -> NDAr
 
 
 def _normals(spiral: Spiral, points: NDArray) -> NDArray:
-    """Against the gradient of the effective radius: the recto is the inner face, its air lies at smaller radii."""
+    """Against the gradient of the effective radius: the recto is the inner face, its air is at smaller radii."""
     slopes = []
     for axis in range(3):
         shift = np.zeros(3)

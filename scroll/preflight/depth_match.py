@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scroll.preflight.depth_profile import FREQUENCIES, PER_OCTAVE, DepthProfile, FloatArray, Windows
 
 SCALE_STEPS = np.arange(-11, 12)  # of 1 / PER_OCTAVE octave: in-plane scales from 0.39 to 2.6
-REACH_LAYERS = 14  # offsets looked at; the next wrap lies some 20 layers away and looks much the same
+REACH_LAYERS = 14  # offsets looked at; the next wrap is some 20 layers away and looks much the same
 SHEET_LAYERS = (
     4.0  # rows count as a Gaussian of this sd about the sheet's centre: neighbours lie differently everywhere
 )
@@ -50,7 +50,7 @@ class Match:
 
     @property
     def offset_layers(self) -> float:
-        """How much deeper than in training the sheet lies, layers counted in the direction of the training."""
+        """How much deeper than in training the sheet is, layers counted in the direction of the training."""
         flip, offset, scale = self.best
         return float(self.offsets[0] + offset + _vertex(self.costs[flip, :, scale], offset))
 
@@ -88,7 +88,7 @@ def match(windows: Windows, reference: DepthProfile, steps: NDArray[np.int_] = S
 
 
 def window_shifts(windows: Windows, reference: DepthProfile, step: int = 0, offset: int = 0) -> FloatArray:
-    """Layers by which the sheet of each window (W,) lies deeper than in training, near `offset`, at a scale of `step`."""
+    """Layers by which the sheet of each window (W,) is deeper than in training, near `offset`, at a scale of `step`."""
     bands, expected, spread = _expected(windows.noise, reference, step)
     power = windows.log_power[..., bands]
     nearby = np.arange(-MOST_WANDER, MOST_WANDER + 1)

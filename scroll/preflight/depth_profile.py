@@ -54,7 +54,7 @@ class Windows:
         return Windows(self.brightness, self.log_power[:, :, ::-1], self.noise)
 
     def mean(self, shifts: FloatArray | None = None) -> DepthProfile:
-        """The mean over the windows once that which lies `shifts` (W,) layers too deep in each is put in place."""
+        """The mean over the windows once that which is `shifts` (W,) layers too deep in each is put in place."""
         brightness, power = self.brightness, self.log_power
         if shifts is not None:
             brightness, power = _moved(brightness, shifts), _moved(power, shifts)

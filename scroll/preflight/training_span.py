@@ -35,9 +35,9 @@ FAR_LAYERS, FAR_STEPS = 4, 2  # from where on another offset or scale is another
 
 @dataclass(frozen=True)
 class Finding:
-    """How a stack lies beside the training's.
+    """How a stack is beside the training's.
 
-    `offset_layers`: how much deeper than in training the sheet lies, layers counted in the training's direction.
+    `offset_layers`: how much deeper than in training the sheet is, layers counted in the training's direction.
     `scale`: pixels per millimetre over the training's. `cost`: about 1 where it looks like the training data. The margins
     say by how much (relative to the cost) the best other direction, offset or scale is worse, `unscaled_margin` how much
     worse the scale of the training is.
@@ -159,7 +159,7 @@ def estimate(
     where: str = "stack",
     reach_layers: int = REACH_LAYERS,
 ) -> Finding:
-    """How a stack (Z, Y, X) with papyrus (Y, X) lies beside the training's; reads at most `windows` windows of 128 x 128.
+    """How a stack (Z, Y, X) with papyrus (Y, X) is beside the training's; reads at most `windows` windows of 128 x 128.
 
     Offsets up to `reach_layers` are thought of: fewer where the sheet is known to be near, as it is on a traced surface.
 

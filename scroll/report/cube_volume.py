@@ -19,7 +19,7 @@ SLAB_PIXELS = 4_000_000  # of a picture: a phone's canvas takes no more than 16 
 TALLEST_PX = 16_000  # of a WebP
 BYTES_A_VOXEL = 0.35  # to begin with: the true size is looked at
 RAY_STEP = 3  # voxels between the lines on which neighbours are looked for
-LABEL_SHIFT = 4  # the sheet's colour lies in the lower half of a byte, the label in the upper
+LABEL_SHIFT = 4  # the sheet's colour is in the lower half of a byte, the label in the upper
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Patch:
 
 
 class PatchRecord(Record):
-    """The same for score.json; `cuts`: axis -> column -> path of the picture, relative to where score.json lies."""
+    """The same for score.json; `cuts`: axis -> column -> path of the picture, relative to where score.json is."""
 
     piece: str
     kind: str

@@ -40,7 +40,7 @@ class Flat:
     """What the page zooms into; everything is (Y, X) and of one sheet.
 
     Attributes:
-        stack: (Z, Y, X), read strip by strip, three slices at a time; `centre`: the layer that the sheet's centre lies in.
+        stack: (Z, Y, X), read strip by strip, three slices at a time; `centre`: the layer that the sheet's centre is in.
         layer_um: from one layer to the next; `pixel_um`: edge of a pixel of the sheet.
         probs: by name, at any resolution over the same sheet, 0 to 1.
         mask: predicted, `truth`: written, `known`: scored; bool at full resolution.

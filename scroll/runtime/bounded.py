@@ -30,7 +30,7 @@ def plain_file(path: Path) -> Path:
     That nothing is there is no error here.
 
     Raises:
-        InputError: a folder, a pipe, a device or a socket lies there, or a link that leads back to itself.
+        InputError: a folder, a pipe, a device or a socket is there, or a link that leads back to itself.
     """
     try:
         mode = path.stat().st_mode

@@ -58,7 +58,7 @@ def _else(load: Callable[..., Any], nothing: Any) -> Callable[..., Any]:
 
 
 def _folder() -> str:
-    """This user's own: what lies in it is run, so nobody else may write there."""
+    """This user's own: what is in it is run, so nobody else may write there."""
     try:
         folder = Path(tempfile.gettempdir()) / f"scroll-numba-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -99,7 +99,7 @@ def _hash_of(path: Path, *_as_it_is: int) -> str:
 
 
 def fingerprint(folder: Path) -> Key:
-    """Hash of the names and contents of the files below a folder (or of one file), wherever it lies and whenever it was touched.
+    """Hash of the names and contents of the files below a folder (or of one file), wherever it is and whenever it was touched.
 
     Contents as `scroll.runtime.content` knows them. Receipts of before know sources by names, sizes and modification times.
     """
@@ -165,7 +165,7 @@ def made_by() -> dict[str, Any]:
 
 
 def _code() -> dict[str, Any]:
-    """The package's version; the commit too, and whether files differ from it, where the code lies in a git checkout."""
+    """The package's version; the commit too, and whether files differ from it, where the code is in a git checkout."""
     try:
         number = version("scroll-ensemble")
     except PackageNotFoundError:

@@ -37,7 +37,7 @@ def shard_at(shape: Sequence[int], edge_vox: int, index: Index, level: int = 0) 
     z, y, x = (number * edge_vox for number in index)
     sizes = [min(edge_vox, length - first) for length, first in zip(shape, (z, y, x), strict=True)]
     if min(index) < 0 or min(sizes) < 1:
-        raise InputError(f"shard {index} lies outside a volume of {tuple(shape)} voxels: make the plan again")
+        raise InputError(f"shard {index} is outside a volume of {tuple(shape)} voxels: make the plan again")
     return Shard(level, index, (z, y, x), (sizes[0], sizes[1], sizes[2]))
 
 

@@ -55,7 +55,7 @@ class Outcome:
 class Ledger:
     """The folder beside an output: plan.json, done/ and failed/ with a file for each shard, workers/ with one for each worker.
 
-    All processes of a job see the same folder; on several machines it lies on a disk they share. Lines of another key
+    All processes of a job see the same folder; on several machines it is on a disk they share. Lines of another key
     count for nothing.
     """
 

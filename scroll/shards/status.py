@@ -70,7 +70,7 @@ class Status:
 
 
 def read_status(folder: Path) -> Status:
-    """The state of the job whose ledger lies in `folder`.
+    """The state of the job whose ledger is in `folder`.
 
     Raises:
         MissingInputError: no job was ever started there.

@@ -14,7 +14,7 @@ READERS: dict[str, ModuleType] = {"tifxyz": tifxyz, "ppm": ppm, "obj": obj, "lay
 
 
 def open_surface(path: str | Path) -> Surface:
-    """Open what lies at `path` as a surface in voxels of level 0; the first reader that recognises it opens it.
+    """Open what is at `path` as a surface in voxels of level 0; the first reader that recognises it opens it.
 
     Finer or coarser grids from a mesh: `obj.open(path, cell_vox=2)`.
 

@@ -17,7 +17,7 @@ STRIP_PIXELS = 256
 class Blocks:
     """Blocks of 16 voxels a side of a volume of `shape` (Z, Y, X) that sheets pass through or come near.
 
-    A voxel of a marked sheet always lies in a marked block; a marked block may lie up to `STEP_VOX` from it.
+    A voxel of a marked sheet always is in a marked block; a marked block may lie up to `STEP_VOX` from it.
     """
 
     def __init__(self, shape: Sequence[int]) -> None:
@@ -29,7 +29,7 @@ class Blocks:
     ) -> None:
         """Mark where canvas rows [first, end) of level-0 pixels lie, from `band_vox[0]` to `band_vox[1]` along the normals.
 
-        `band_vox` counts voxels of what lies at `level` (a place, or the number of a level of a pyramid that halves), as do the
+        `band_vox` counts voxels of what is at `level` (a place, or the number of a level of a pyramid that halves), as do the
         blocks.
 
         Raises:
@@ -41,7 +41,7 @@ class Blocks:
         first, end = rows[0] // STEP_VOX, -(-rows[1] // STEP_VOX)
         for start in range(first, end, STRIP_PIXELS):
             stop = min(start + STRIP_PIXELS, end)
-            above = max(0, start - 1)  # a row more on either side: what lies beside a hole there reaches into it
+            above = max(0, start - 1)  # a row more on either side: what is beside a hole there reaches into it
             below = min(stop + 1, max(stop, surface.canvas_shape(STEP_VOX)[0]))
             tile = surface.tile(slice(above, below), slice(None), STEP_VOX)
             wanted = slice(start - above, stop - above)

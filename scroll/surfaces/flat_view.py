@@ -10,7 +10,7 @@ from scroll.surfaces.surface import Surface, Tile
 
 
 class FlatView:
-    """A lazy (N, H, W) float32 array over a volume: layer n lies `first_vox + n * step_vox` along the normals.
+    """A lazy (N, H, W) float32 array over a volume: layer n is `first_vox + n * step_vox` along the normals.
 
     One pixel is one voxel of level 0; 0 where the sheet is not traced or leaves the volume. Slices with positive steps.
     """

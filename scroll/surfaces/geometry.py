@@ -168,7 +168,7 @@ def check_surface(
         InputError: no valid point, none inside the volume, or a spacing more than twice or less than half the cell.
 
     Warns:
-        UserWarning: part of it lies outside, is torn or folded, or normals point the wrong way.
+        UserWarning: part of it is outside, is torn or folded, or normals point the wrong way.
     """
     geometry = measure(surface, volume_shape_zyx, axis_yx, begin_zyx)
     wrong = contradictions(geometry, volume_shape_zyx, begin_zyx)

@@ -41,7 +41,7 @@ def layer_stack_surface(shape_zyx: Sequence[int], path: Path | str = "layer stac
     """The middle layer of a stack (N, H, W) as a surface: point (i, j) is z = N // 2, y = i, x = j, all of them valid.
 
     Normals are +z, so that offset d is layer N // 2 + d: offsets grow with the number of the layer. That is also
-    dP/dcolumn x dP/drow. Whether a higher layer lies further out of the scroll is up to whoever flattened it. The arrays
+    dP/dcolumn x dP/drow. Whether a higher layer is further out of the scroll is up to whoever flattened it. The arrays
     are made as they are asked for, whatever the size of the stack.
     """
     depth, height, width = (int(n) for n in shape_zyx)

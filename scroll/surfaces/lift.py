@@ -88,7 +88,7 @@ def lift(
 
     A voxel at a depth within the hull of a picture's bands gets the value of the pixel its foot on the sheet falls in
     (0 outside the value's own band); where several feet claim it, of any of the pictures, the nearest does. 0 elsewhere.
-    A foot lies on the sheet where the grid cell about it has four valid corners. Depths up to a thousandth of
+    A foot is on the sheet where the grid cell about it has four valid corners. Depths up to a thousandth of
     a voxel before the first count as it.
     """
     out = np.zeros(tuple(shape), np.uint8)

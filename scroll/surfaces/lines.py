@@ -1,7 +1,7 @@
 """Where the samples along the normals of a tile fall in a grid of voxels, and what they are worth: the compiled part.
 
 The places of the samples are never stored for more than a few rows: each is the foot of its normal plus the offset times
-the normal. All of a line lies between its ends, in floating point too as long as every function here finds a place
+the normal. All of a line is between its ends, in floating point too as long as every function here finds a place
 by the same expression and none lets the compiler fuse it; so a line whose ends are inside needs no further looking.
 """
 
@@ -58,7 +58,7 @@ def place(lines: Lines, grid: Grid, part: TilePiece, layout: Layout, out: Places
     """Fill `out` with where each sample of a part is found: corner (N, h, w) int64, shares (3, N, h, w) float32.
 
     The corner is the place in the array of the first of a sample's voxels, or -1 where the surface is invalid or the
-    sample lies outside the grid; the shares are the weights of the next voxel along z, y and x.
+    sample is outside the grid; the shares are the weights of the next voxel along z, y and x.
     """
     corners, shares = out
     width = part.columns[1] - part.columns[0]
@@ -313,7 +313,7 @@ def _chunks_of(feet, steps, offset, grid, chunks, box):  # type: ignore[no-untyp
 
 @njit(cache=True, nogil=True)
 def _last_in_chunk(feet, steps, offsets, span, chunks, chunk):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """The last sample before span[1] up to which a line stays in a chunk, where number span[0] lies: by bisection."""
+    """The last sample before span[1] up to which a line stays in a chunk, where number span[0] is: by bisection."""
     last, beyond = span
     probe = beyond - 1
     while beyond - last > 1:

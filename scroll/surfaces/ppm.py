@@ -24,7 +24,7 @@ END = b"<>"
 VALUES = 6
 PIXEL_BYTES = 8 * VALUES
 STRIP_ROWS = 64
-LARGEST_VOX = 1e9  # what lies further out is damage: no volume is so large
+LARGEST_VOX = 1e9  # what is further out is damage: no volume is so large
 EXPECTED = {"dim": "6", "ordered": "true", "type": "double", "version": "1"}
 OPTIONAL = {"version"}
 

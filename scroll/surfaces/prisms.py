@@ -1,7 +1,7 @@
 """The space along a sheet's normals, cell by cell of its grid: which voxels lie in it, where and how deep. Compiled.
 
 Between four neighbouring grid points the sheet is the bilinear patch P(a, b), a and b from 0 to 1, with the normals
-N(a, b) bilinear as well; `Surface.tile` reads the same patch. A voxel v lies at depth s below the foot (a, b) where
+N(a, b) bilinear as well; `Surface.tile` reads the same patch. A voxel v is at depth s below the foot (a, b) where
 v = P(a, b) + t N(a, b) with s = t |N(a, b)|: three equations, solved by Newton's method. Neighbouring cells share their
 walls, so that no voxel is missed between them.
 """
@@ -30,7 +30,7 @@ class Cells(NamedTuple):
 
 
 class Paint(NamedTuple):
-    """What is painted: pixels (H, W) uint8, how to find them from the grid, and from where to where each value lies.
+    """What is painted: pixels (H, W) uint8, how to find them from the grid, and from where to where each value is.
 
     Grid place (row, column) is pixel floor(row * scale[0] + shift[0]), and so on. `bands` (256, 2) are voxels along the
     normal for each value of a pixel, first and end; `hull` is from the lowest to the highest of them.
@@ -93,7 +93,7 @@ def _meets(box, shape):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
 
 @njit(cache=True, nogil=True)
 def _paint_box(patch, box, span, what, cell, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Paint those voxels in a box whose foot lies in a cell."""
+    """Paint those voxels in a box whose foot is in a cell."""
     voxels, nearest = out
     low, high = np.empty(3, np.int64), np.empty(3, np.int64)
     for axis in range(3):
@@ -131,7 +131,7 @@ def _is_whole(cells, row, column):  # type: ignore[no-untyped-def]  # noqa: ANN0
 
 @njit(cache=True, nogil=True)
 def _cell_box(cells, row, column, span, box):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """A box about a cell between two depths. Depth s lies at s / |N| times the normal, which may be shorter than 1 between grid points."""
+    """A box about a cell between two depths. Depth s is at s / |N| times the normal, which may be shorter than 1 between grid points."""
     mean = np.zeros(3)
     for n in range(4):
         for axis in range(3):
@@ -174,7 +174,7 @@ def _edge(patch):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
 
 @njit(cache=True, nogil=True)
 def _foot(patch, place, span):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """(found, a, b, depth) of a place over a cell; not found where its foot lies in no part of it."""
+    """(found, a, b, depth) of a place over a cell; not found where its foot is in no part of it."""
     a, b, t = 0.5, 0.5, (span[0] + span[1]) / 2
     far = span[1] - span[0] + 2.0
     for turn in range(ROUNDS):

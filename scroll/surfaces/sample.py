@@ -59,7 +59,7 @@ class Offsets:
 class Source:
     """What is sampled: a (Z, Y, X) array of any integer or float type, and where its voxels lie.
 
-    Voxel (0, 0, 0) of `volume` is voxel `origin_zyx` of what lies at `level`: a place, or the number of a level of a pyramid
+    Voxel (0, 0, 0) of `volume` is voxel `origin_zyx` of what is at `level`: a place, or the number of a level of a pyramid
     that halves, where voxel x of level L is centred on level-0 place (x + 0.5) * 2**L - 0.5, the middle of the 2**L voxels
     it is the mean of. None: where the volume's metadata say; an array without any is level 0.
     """
@@ -97,7 +97,7 @@ def sample_along_normals(
     """Values of C sources at N offsets along the normals of a tile (h, w): (C, N, h, w) float32.
 
     Trilinear (`order` 1), or the nearest voxel (`order` 0; halfway, the one with the higher index). NaN where not
-    covered: the surface is invalid, a place lies outside the source (beyond the centre of its first or last voxel), or a
+    covered: the surface is invalid, a place is outside the source (beyond the centre of its first or last voxel), or a
     voxel that weighs in it is NaN. Sources that lie alike share the work of finding the places.
 
     Arrays in memory or mapped from a file are sampled where they are. Of chunked ones exactly the chunks with a voxel
@@ -122,7 +122,7 @@ def sample_along_normals(
 
 
 def box_about(tile: Tile, offsets: Offsets, source: Source, order: Literal[0, 1] = 1) -> tuple[slice, ...] | None:
-    """The box (z, y, x) of a source's voxels that `sample_along_normals` looks at; None where nothing of the tile lies in it."""
+    """The box (z, y, x) of a source's voxels that `sample_along_normals` looks at; None where nothing of the tile is in it."""
     lines, whole = _lines(tile, offsets)
     box = tuple(slice(int(first), int(end), 1) for first, end in extent(lines, source.grid(order == 0), whole).T)
     return None if any(along.start == along.stop for along in box) else box
@@ -151,7 +151,7 @@ def _plain(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _layout(array: Any) -> Layout | None:
-    """How an array lies in memory, if it can be sampled there."""
+    """How an array is in memory, if it can be sampled there."""
     if not isinstance(array, np.ndarray) or not array.dtype.isnative or array.dtype == np.float16:
         return None
     if any(stride < 0 or stride % array.itemsize for stride in array.strides):

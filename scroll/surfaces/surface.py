@@ -26,7 +26,7 @@ class Surface:
 
     The arrays may be numpy arrays or anything that is sliced like one and reads only that slice (a .ppm of gigabytes).
 
-    The sheet's full-resolution picture, its *canvas*, has one pixel a voxel: pixel (i, j) lies at row i / cell_vox[0] and
+    The sheet's full-resolution picture, its *canvas*, has one pixel a voxel: pixel (i, j) is at row i / cell_vox[0] and
     column j / cell_vox[1] of the grid, so that grid point (0, 0) is the centre of pixel (0, 0).
     """
 

@@ -1,4 +1,4 @@
-"""A height map over all of a domain, where only part of it was seen: the thin plate that lies nearest to what was seen."""
+"""A height map over all of a domain, where only part of it was seen: the thin plate that is nearest to what was seen."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 BENDING = 2.0  # weight of a squared second difference against that of a squared misfit, voxels in both
-HOLD = 1e-4  # weight of a squared first difference: a plate that is held nowhere lies flat
+HOLD = 1e-4  # weight of a squared first difference: a plate that is held nowhere is flat
 Stencil = dict[tuple[int, int], float]  # by offset in rows and columns
 
 
@@ -45,7 +45,7 @@ def _stencils() -> list[tuple[float, Stencil]]:
 def _differences(
     domain: NDArray[np.bool_], number: NDArray[np.int64], stencil: Stencil, count: int
 ) -> sparse.csr_array:
-    """One row for each place where the whole stencil lies in the domain."""
+    """One row for each place where the whole stencil is in the domain."""
     reach = [max(offset[axis] for offset in stencil) for axis in (0, 1)]
     size = [max(0, n - r) for n, r in zip(domain.shape, reach, strict=True)]
     views = {at: (slice(at[0], at[0] + size[0]), slice(at[1], at[1] + size[1])) for at in stencil}

@@ -137,7 +137,7 @@ def _settle(places, index, free, cell, led, tolerance, heights, slopes):  # type
 def join(
     candidates: Candidates, led: Floats, heights: Floats, slopes: Floats, tolerance_vox: float, free: NDArray[np.bool_]
 ) -> None:
-    """Fill the NaNs of `heights`, in place, where a free ridge lies within the tolerance of the height `led` (H, W)."""
+    """Fill the NaNs of `heights`, in place, where a free ridge is within the tolerance of the height `led` (H, W)."""
     parts = candidates
     _join(
         (parts.row, parts.column, parts.height, parts.slope), (parts.order, parts.first), free, led, heights, slopes,

@@ -76,7 +76,7 @@ def _normals(smooth: Floats, places: NDArray[np.int64]) -> Floats:
 
 @njit(cache=True)
 def _across(smooth: Floats, places: NDArray[np.int64], normals: Floats, shift: Floats) -> None:
-    """How far along the normal the ridge lies from each voxel, in voxels, at most 0.7; NaN where no ridge passes through it."""
+    """How far along the normal the ridge is from each voxel, in voxels, at most 0.7; NaN where no ridge passes through it."""
     for n in range(len(places)):
         here = smooth[places[n, 0], places[n, 1], places[n, 2]]
         before, after = _value(smooth, places[n], normals[n], -1.0), _value(smooth, places[n], normals[n], 1.0)

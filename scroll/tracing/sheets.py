@@ -147,7 +147,7 @@ def _claimed(candidates: Candidates, heights: NDArray[np.float32], claim_vox: fl
 
 
 def _traced(frame: Frame, heights: NDArray[np.float32], guessed: NDArray[np.bool_], shape: tuple[int, ...]) -> Traced:
-    """The part of a height map that lies in the volume, as a surface whose grid is no larger than it has to be."""
+    """The part of a height map that is in the volume, as a surface whose grid is no larger than it has to be."""
     points = frame.points(np.nan_to_num(heights)).astype(np.float32)
     valid = np.isfinite(heights) & ((points >= -0.5) & (points <= np.array(shape) - 0.5)).all(axis=-1)
     points = np.clip(points, 0, np.array(shape) - 1).astype(np.float32)

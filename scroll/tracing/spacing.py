@@ -11,7 +11,7 @@ from scroll.tracing.growing import CELL_VOX, Frame
 TOUCHING_VOX = 10.0  # a sheet that ends so close beside another has run into it
 DRAWN_IN = 0.15  # voxels nearer to the other for each voxel along it
 ROOMY = 0.8  # share of the spacing that a third sheet must leave
-LEAST_SHARED = 20  # cells where both sheets are seen, to tell on which side of the other one lies
+LEAST_SHARED = 20  # cells where both sheets are seen, to tell on which side of the other one is
 LEAST_AGREED = 0.7  # of those cells lie on that side
 
 
@@ -50,7 +50,7 @@ def _without_pinholes(heights: NDArray[np.float64]) -> NDArray[np.float32]:
 def push_apart(
     heights: NDArray[np.float32], seen: NDArray[np.bool_], other: NDArray[np.float32], spacing_vox: float
 ) -> None:
-    """Move what was not seen of a sheet (H, W), in place, so far off another that both have room on the side it lies on.
+    """Move what was not seen of a sheet (H, W), in place, so far off another that both have room on the side it is on.
 
     The side is that of the cells where the sheet was seen and the other is; if they disagree, nothing is moved.
     """

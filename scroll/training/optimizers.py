@@ -87,7 +87,7 @@ class MuonAndAdamW(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Of both."""
-        self._point_at_weights()  # what is loaded follows each matrix to where its weight now lies
+        self._point_at_weights()  # what is loaded follows each matrix to where its weight now is
         self._muon.load_state_dict(state_dict["muon"])
         self._adamw.load_state_dict(state_dict["adamw"])
 

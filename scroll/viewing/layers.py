@@ -1,4 +1,4 @@
-"""What a viewer is shown: a volume with all its levels, where it lies in space, and whether it is CT, probability or label."""
+"""What a viewer is shown: a volume with all its levels, where it is in space, and whether it is CT, probability or label."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -66,10 +66,10 @@ class Shown:
 
 @reads("a volume")
 def look_at(path: Path, labels: bool = False, voxel_um: float | None = None) -> Shown:
-    """What lies at `path` (any volume, or a map that a run wrote) as a layer.
+    """What is at `path` (any volume, or a map that a run wrote) as a layer.
 
     Floating numbers are probabilities, and so is what `predict_scroll` wrote. `voxel_um` is the size where nothing tells
-    one. A run's depth window or cut-out is put where the receipt beside it says that it lies.
+    one. A run's depth window or cut-out is put where the receipt beside it says that it is.
 
     Raises:
         MissingInputError: nothing is there.

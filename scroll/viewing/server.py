@@ -119,7 +119,7 @@ class VolumeServer(ThreadingHTTPServer):
         return rest if is_known else None
 
     def content(self, path: str) -> bytes | None:
-        """What lies at `path` ("0/.zattrs", "0/1/.zarray", "0/1/2/3/4"); None where nothing does."""
+        """What is at `path` ("0/.zattrs", "0/1/.zarray", "0/1/2/3/4"); None where nothing does."""
         number, _, rest = path.partition("/")
         if not NUMBER.fullmatch(number) or int(number) >= len(self.shown):
             return None

@@ -20,7 +20,7 @@ READERS: dict[str, ModuleType] = {"ome_zarr": ome_zarr, "tiff_stack": tiff_stack
 
 
 def open_volume(path: str | Path, voxel_um: float | None = None, remote: "RemoteSettings | None" = None) -> Volume:
-    """Open what lies at `path` as a lazy (Z, Y, X) volume; `voxel_um` overrules the size that is written down.
+    """Open what is at `path` as a lazy (Z, Y, X) volume; `voxel_um` overrules the size that is written down.
 
     A `path` that begins with http://, https:// or s3:// is a zarr on a server, read as `remote` says; nothing else
     touches the network. Coarser levels: `ome_zarr.open(path, level=2)`.
@@ -44,6 +44,6 @@ def open_volume(path: str | Path, voxel_um: float | None = None, remote: "Remote
 
 
 def is_volume(path: str | Path) -> bool:
-    """Whether some reader recognises what lies at `path`; an address is taken for a volume, and no server asked."""
+    """Whether some reader recognises what is at `path`; an address is taken for a volume, and no server asked."""
     path = path_or_url(path)
     return isinstance(path, Url) or any(reader.recognises(path) for reader in READERS.values())

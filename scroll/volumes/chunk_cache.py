@@ -1,4 +1,4 @@
-"""A bounded memory of decoded chunks: what lies on one sheet is fetched once, however often and in whatever pieces it is asked for."""
+"""A bounded memory of decoded chunks: what is on one sheet is fetched once, however often and in whatever pieces it is asked for."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -84,7 +84,7 @@ def is_chunked(array: Any) -> bool:
 
 
 def cached(volume: Volume, limit_bytes: int = LIMIT_BYTES) -> Volume:
-    """The volume with a cache of its chunks; as it is where it lies in memory, is mapped, has no chunks, or has a cache."""
+    """The volume with a cache of its chunks; as it is where it is in memory, is mapped, has no chunks, or has a cache."""
     if isinstance(volume.array, CachedChunks) or not is_chunked(volume.array):
         return volume
     return replace(volume, array=CachedChunks(volume.array, limit_bytes))

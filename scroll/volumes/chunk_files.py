@@ -72,7 +72,7 @@ def _is_chunk(array: Any, name: str) -> bool:
 
 def check_absent(root: Path, key: str) -> None:
     """Refuse to take a file for absent, and a chunk for empty, where a dead link, half a download, or a file under another separator
-    lies there.
+    is there.
 
     Raises:
         InputError: metadata are a link that leads nowhere.

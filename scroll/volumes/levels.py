@@ -1,4 +1,4 @@
-"""Where a level of a pyramid lies against level 0: by the scales that the file gives, held against the shapes of both arrays."""
+"""Where a level of a pyramid is against level 0: by the scales that the file gives, held against the shapes of both arrays."""
 
 import math
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def _begin(scales: Multiscales | None) -> Numbers:
 def _whole(begin: float) -> float:
     """The voxel that a cut-out begins with.
 
-    Half a voxel, or (s - 1) / 2s of one, is no place between voxels: it is where the centre of a first voxel lies, counted from
+    Half a voxel, or (s - 1) / 2s of one, is no place between voxels: it is where the centre of a first voxel is, counted from
     its corner, or from the centre of the first of the s voxels that it is the mean of.
 
     >>> _whole(20.0000001), _whole(20.5), _whole(20.375), _whole(20.3)

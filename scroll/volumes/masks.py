@@ -79,7 +79,7 @@ def _trimmed(path: Path, shape_yx: tuple[int, int], slack: int) -> NDArray[np.bo
     picture = read_mask_png(path, shape_yx, slack)
     if picture.shape != shape_yx:
         warnings.warn(
-            f"{path}: is {picture.shape} (y, x) for a canvas of {shape_yx}; trimmed at the far edge: check that it lies right",
+            f"{path}: is {picture.shape} (y, x) for a canvas of {shape_yx}; trimmed at the far edge: check that it is right",
             stacklevel=2,
         )
     return picture[: shape_yx[0], : shape_yx[1]]

@@ -52,7 +52,7 @@ def open(
     a unit, or the name; the scales 1, 2, 4, ... that many writers put there are no sizes. Where two of them contradict each
     other, `expected_um` (of level 0) says which is right. Axes of time and channel of length 1 are left out. A `path`
     that begins with http://, https:// or s3:// is read over the network as `remote` says, a chunk at a time through a cache
-    bounded in bytes. A level given by its own path, such as x.zarr/1, lies where its pyramid says; `voxel_um` is its own.
+    bounded in bytes. A level given by its own path, such as x.zarr/1, is where its pyramid says; `voxel_um` is its own.
 
     Raises:
         MissingInputError: no such level.

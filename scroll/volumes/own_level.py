@@ -1,4 +1,4 @@
-"""A level that is given by its own path, such as x.zarr/1: where it lies and how large its voxels are, its pyramid says."""
+"""A level that is given by its own path, such as x.zarr/1: where it is and how large its voxels are, its pyramid says."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ def pyramid_of(path: Path | Url, remote: "RemoteSettings | None" = None) -> tupl
 
 
 def _above(place: Path | Url) -> tuple[Path | Url | None, str]:
-    """The folder that something lies in, None where nothing is above it; and its name."""
+    """The folder that something is in, None where nothing is above it; and its name."""
     if isinstance(place, Path):
         return (None if place.parent == place else place.parent), place.name
     folder, _, name = place.rpartition("/")

@@ -15,7 +15,7 @@ from scroll.volumes.voxel_size import Stated, is_same, scale_um, settled_um, sta
 def place_at(
     path: Path | Url, arrays: tuple[Any, Any], image: Multiscales | None, level: int, axes: Sequence[str]
 ) -> Place:
-    """Where a level lies; `arrays` are its own and that of level 0, None where that is not there.
+    """Where a level is; `arrays` are its own and that of level 0, None where that is not there.
 
     Raises:
         InputError: its scale and its shape contradict each other, or neither tells its steps.

@@ -1,4 +1,4 @@
-"""Where a volume that another program made of a scroll lies in it: a prediction at a coarser level, or one of a cut-out."""
+"""Where a volume that another program made of a scroll is in it: a prediction at a coarser level, or one of a cut-out."""
 
 import math
 from dataclasses import replace
@@ -64,9 +64,7 @@ def _level_0(scroll: Volume, where: str | Path) -> Volume:
         return scroll
     finest = ome_zarr.open(where, voxel_um=1.0)
     if finest.place.step != (1.0, 1.0, 1.0):
-        raise InputError(
-            f"{where}: is a coarser level alone; expected the whole scroll: give the folder that it lies in"
-        )
+        raise InputError(f"{where}: is a coarser level alone; expected the whole scroll: give the folder that it is in")
     return finest
 
 

@@ -1,4 +1,4 @@
-"""Where a volume lies: a path on this machine, or the address of a remote one."""
+"""Where a volume is: a path on this machine, or the address of a remote one."""
 
 from pathlib import Path
 from urllib.parse import urlsplit

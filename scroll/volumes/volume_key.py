@@ -30,7 +30,7 @@ def placed_key(source: str) -> Key:
 def volume_key(source: str) -> Key:
     """Hash of a volume: of an address and the metadata there; on this machine, of its name, metadata and some of its chunks.
 
-    Where it lies on this machine does not matter. Chunks between those looked at are taken not to change. Receipts of before
+    Where it is on this machine does not matter. Chunks between those looked at are taken not to change. Receipts of before
     have its `placed_key`.
     """
     place, before = path_or_url(source), placed_key(source)

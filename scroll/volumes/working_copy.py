@@ -119,7 +119,7 @@ def _request(volume: Volume, plan: _Plan, is_before: bool = False) -> dict[str, 
 
 
 def _source(volume: Volume, is_before: bool) -> tuple[str, int, list[Any]]:
-    """Where the source lies, its number of files, and their names and contents (before: sizes and times)."""
+    """Where the source is, its number of files, and their names and contents (before: sizes and times)."""
     root = Path(volume.path).resolve()
     pages = volume.array.files if isinstance(volume.array, TiffPages) else None
     files = pages or sorted(file for file in (root, *root.rglob("*")) if file.is_file())

@@ -36,7 +36,7 @@ class CubeBox:
 class CubeBoxes:
     """Where boxes of CT are drawn: in the cubes that a fold trains on, or in those it holds out.
 
-    A share of them (`member.ink_share`) lies about a voxel of the surface, and holds it; the rest about any labelled voxel. Of
+    A share of them (`member.ink_share`) is about a voxel of the surface, and holds it; the rest about any labelled voxel. Of
     a few boxes the first is taken that is known to a quarter, else the best known: most of a cube may be unlabelled.
 
     Raises:

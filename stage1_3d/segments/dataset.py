@@ -20,7 +20,7 @@ from stage1_3d.segments.lifted_labels import INK, UNKNOWN, open_lifted
 
 @dataclass(frozen=True)
 class LabelledVolume:
-    """A volume, and where its lifted label lies on disk: (Z, Y, X) uint8, 0 unknown, 1 no ink, 2 ink."""
+    """A volume, and where its lifted label is on disk: (Z, Y, X) uint8, 0 unknown, 1 no ink, 2 ink."""
 
     traced: TracedVolume
     label_path: Path
@@ -31,7 +31,7 @@ class LabelledVolume:
         return open_lifted(self.label_path, self.traced.data.cache_mb)
 
     def label(self, corner: Box, size: Box) -> Label:
-        """The label of a box; what lies beyond the volume is unknown."""
+        """The label of a box; what is beyond the volume is unknown."""
         values = self.lifted[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
         short = [(0, want - have) for want, have in zip(size, values.shape, strict=True)]
         values = np.pad(values, short, constant_values=UNKNOWN)

@@ -75,7 +75,7 @@ def _check_ct(segment: "Segment") -> None:
     rows, columns = np.nonzero(segment.mask)
     if not len(rows):
         raise InputError(
-            f"{segment.folder}: no traced point lies inside the volume {segment.volume.shape}; is it another scroll's?"
+            f"{segment.folder}: no traced point is inside the volume {segment.volume.shape}; is it another scroll's?"
         )
     picked = np.random.default_rng(0).choice(len(rows), size=min(SAMPLES, len(rows)), replace=False)
     last, scale = np.array(segment.volume.shape) - 1, segment.data.bin_yx

@@ -162,7 +162,7 @@ class _Sources:
 
 
 def _spans(wanted: dict[str, Wanted], rows: slice) -> list[tuple[int, int, At]]:
-    """Cut a strip where any source passes from one volume to the next: (first row, end, where each source lies)."""
+    """Cut a strip where any source passes from one volume to the next: (first row, end, where each source is)."""
     cuts = {rows.start, rows.stop}
     for one in wanted.values():
         cuts |= {edge for part in one.parts for edge in part.rows if rows.start < edge < rows.stop}

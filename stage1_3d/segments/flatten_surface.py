@@ -113,12 +113,12 @@ def state_of_surface(surface: Surface) -> list[Any]:
 
 
 def state_of_sources(sources: dict[str, Source]) -> dict[str, list[Any]]:
-    """Of each: where it lies, at which level and place, and what tells its content from another."""
+    """Of each: where it is, at which level and place, and what tells its content from another."""
     return {name: [where_of(s), s.base.name, s.origin_zyx, _state(s)] for name, s in sources.items()}
 
 
 def _state(source: Source) -> str | None:
-    """The receipt's key of a prediction of ours, else the state of the volume's metadata; None of what lies in memory."""
+    """The receipt's key of a prediction of ours, else the state of the volume's metadata; None of what is in memory."""
     path = getattr(source.volume, "path", None)
     if path is None:
         return None

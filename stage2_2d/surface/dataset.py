@@ -45,7 +45,7 @@ class SheetPatches(PatchDataset):
         self._known_below = np.cumsum([int((~truth.unknown).sum()) for _, truth in self.sheets], dtype=np.int64)
         if not self.sheets or not self._known_below[-1]:
             raise InputError(
-                f"fold {fold.number}: none of its {len(self.sheets)} traced sheets lies where the cubes are labelled; train stage one "
+                f"fold {fold.number}: none of its {len(self.sheets)} traced sheets is where the cubes are labelled; train stage one "
                 "longer, or lower tracing.min_prob"
             )
 

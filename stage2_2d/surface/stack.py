@@ -32,8 +32,8 @@ CT = "ct"
 class Truth:
     """What a label says on a sheet, (H, W) each, one pixel a voxel.
 
-    `present` bool: a labelled surface lies within four voxels; `unknown` bool: nobody labelled there, or outside the cube;
-    `offset_vox` float32: how far along the normal the label's middle lies, 0 where there is none.
+    `present` bool: a labelled surface is within four voxels; `unknown` bool: nobody labelled there, or outside the cube;
+    `offset_vox` float32: how far along the normal the label's middle is, 0 where there is none.
     """
 
     present: NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""Stage two on cubes: the 2D network learns from out-of-fold stacks whether a sheet is there, and how far off it lies."""
+"""Stage two on cubes: the 2D network learns from out-of-fold stacks whether a sheet is there, and how far off it is."""
 
 from collections.abc import Sequence
 from pathlib import Path

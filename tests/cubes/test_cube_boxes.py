@@ -50,7 +50,7 @@ def boxes_of(cubes: list[Cube], count: int, seed: int = 0, **changes: object) ->
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_that_share_of_the_boxes_holds_surface(sparse, share):
-    boxes = boxes_of(sparse, 100, ink_share=share)  # of the known voxels one in 350 is surface, and lies by itself
+    boxes = boxes_of(sparse, 100, ink_share=share)  # of the known voxels one in 350 is surface, and is by itself
     found = np.mean([box.label.target.any() for box in boxes])
     by_chance = np.mean([box.label.target.any() for box in boxes_of(sparse, 100, seed=1, ink_share=0)])
     assert by_chance < 0.1

@@ -17,7 +17,7 @@ ROWS = 40
 
 
 def cubes_of(scrolls: list[str]) -> list[Cube]:
-    """Cubes of which only the scroll and the size are known; nothing of them lies on disk."""
+    """Cubes of which only the scroll and the size are known; nothing of them is on disk."""
     cubes = []
     for number, scroll in enumerate(scrolls):
         cube = Cube(f"{number:03d}", scroll, Path("no.tif"), None, DataSettings(kind="cubes"))

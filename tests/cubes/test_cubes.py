@@ -61,7 +61,7 @@ def test_what_hangs_over_repeats_the_edge_and_is_unknown(tmp_path):
     cube = cubes_of(tmp_path)[0]
     corner, size = (16, 30, 44), (16, 16, 16)
     patch, label = cube.patch(corner, size), cube.label(corner, size)
-    z, y, x = (n - c for n, c in zip(SHAPE, corner, strict=True))  # what of the box lies inside
+    z, y, x = (n - c for n, c in zip(SHAPE, corner, strict=True))  # what of the box is inside
     whole = cube.patch((0, 0, 0), SHAPE)
     np.testing.assert_array_equal(patch[:z, :y, :x], whole[16:, 30:, 44:])
     assert (patch[z:] == patch[z - 1]).all() and (patch[:, y:] == patch[:, y - 1 : y]).all()

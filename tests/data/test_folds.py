@@ -19,7 +19,7 @@ FOLDER = Path("train")
 
 
 def fragment_of(name: str, mask: np.ndarray) -> Fragment:
-    """A fragment of which only the mask is known; nothing of it lies on disk."""
+    """A fragment of which only the mask is known; nothing of it is on disk."""
     fragment = Fragment(name, FOLDER / name, data_settings(FOLDER))
     fragment.__dict__["mask"] = mask
     return fragment

@@ -99,7 +99,7 @@ def test_the_layers_of_a_sheet_stay_in_their_order(seed, shape, space):
 
 
 def recto_is_towards_the_axis(paper: np.ndarray, label: np.ndarray) -> bool:
-    """Whether every labelled voxel has air before it (smaller x, where the axis lies) and papyrus behind it."""
+    """Whether every labelled voxel has air before it (smaller x, where the axis is) and papyrus behind it."""
     z, y, x = np.nonzero(label)
     return bool((~paper[z, y, x - 1]).all() and paper[z, y, x + 3].all())
 

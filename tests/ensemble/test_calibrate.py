@@ -20,7 +20,7 @@ from scroll.runtime.files import read_json
 from scroll.runtime.receipt import write_receipt
 
 SHAPE = (40, 48)
-SURE = {"good": 0.6, "noise": 0.0, "stage2": 0.25}  # how far ink lies above papyrus
+SURE = {"good": 0.6, "noise": 0.0, "stage2": 0.25}  # how far ink is above papyrus
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:

@@ -24,7 +24,7 @@ def pairs():
 
 
 def measured(pair):
-    """Points (N, 3) of the first sheet's recto, normals into it, and how far along them the second's recto lies."""
+    """Points (N, 3) of the first sheet's recto, normals into it, and how far along them the second's recto is."""
     scroll = pair.scroll
     surface = trace_surface(scroll, pair.first, step_vox=2.0)
     points, inward = surface.points[surface.valid], -surface.normals[surface.valid]

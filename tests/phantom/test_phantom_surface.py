@@ -1,4 +1,4 @@
-"""Flattening a phantom has a known answer: along the known surface lies the known ink."""
+"""Flattening a phantom has a known answer: along the known surface is the known ink."""
 
 import numpy as np
 import pytest

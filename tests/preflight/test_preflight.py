@@ -1,4 +1,4 @@
-"""A stack that lies otherwise than in training is found out: turned, shifted or scaled, and never wrongly put right."""
+"""A stack that is otherwise than in training is found out: turned, shifted or scaled, and never wrongly put right."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def draw(seed, preset="default"):
 
 
 def stack_of(volume, shift=0):
-    """The 65 layers whose centre lies `shift` layers above the middle, so that the sheet lies that much deeper."""
+    """The 65 layers whose centre is `shift` layers above the middle, so that the sheet is that much deeper."""
     first = DEEP // 2 - LAYERS // 2 - shift
     return volume[first : first + LAYERS]
 

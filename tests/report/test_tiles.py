@@ -1,4 +1,4 @@
-"""Tiles cover the sheet once, each level is half the one before, every layer lies on the same place, and the budget is kept."""
+"""Tiles cover the sheet once, each level is half the one before, every layer is on the same place, and the budget is kept."""
 
 import base64
 import io

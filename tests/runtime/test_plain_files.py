@@ -1,4 +1,4 @@
-"""Where a file is expected and a folder, a pipe, a device or a link to itself lies, every reader says so, and none waits."""
+"""Where a file is expected and a folder, a pipe, a device or a link to itself is, every reader says so, and none waits."""
 
 import os
 import signal

@@ -66,7 +66,7 @@ def test_the_other_processes_of_one_training_are_not_locked_out_and_a_prediction
             pass
         with pytest.raises(InputError, match="writes here"), writing(tmp_path, RUN):
             pass
-        with writing(tmp_path / "predict", PREDICTION):  # another folder, in which another lock lies
+        with writing(tmp_path / "predict", PREDICTION):  # another folder, in which another lock is
             pass
 
 

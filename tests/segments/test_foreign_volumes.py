@@ -120,7 +120,7 @@ def test_what_is_lifted_into_a_cut_out_is_that_part_of_the_whole(root, tmp_path,
         blocks[-1].mark(segment.surface, (0, 88), (-2, 2), segment.volume.place)
     np.testing.assert_array_equal(lifted[1], lifted[0][20 // step :])
     assert lifted[1].any()
-    assert blocks[1].touches((12 // step, 40 // step, 40 // step), (1, 1, 1))  # the sheet lies at z = 32 - 20
+    assert blocks[1].touches((12 // step, 40 // step, 40 // step), (1, 1, 1))  # the sheet is at z = 32 - 20
 
 
 @pytest.mark.parametrize("name", ["sheet.obj", "SHEET.OBJ"])

@@ -53,7 +53,7 @@ def test_bytes_and_hours_are_those_worked_out_by_hand(tmp_path):
     [
         ({"format": 99}, "not a plan"),
         ({"indices": ["0-0"]}, "not a plan"),
-        ({"indices": ["0-0-9"]}, r"shard \(0, 0, 9\) lies outside"),
+        ({"indices": ["0-0-9"]}, r"shard \(0, 0, 9\) is outside"),
         ({"how": {}}, "not a plan"),
     ],
 )

@@ -200,7 +200,7 @@ def test_a_sheet_in_a_volume_of_petabytes_takes_what_a_tile_takes(tmp_path):
 
 
 def test_two_sheets_far_apart_in_one_tile_are_looked_at_one_by_one(tmp_path):
-    """Else the box about both would hold all that lies between them."""
+    """Else the box about both would hold all that is between them."""
     points, valid = slope(), np.ones((64, 64), bool)
     points[32:, :, 1] += 20_000
     valid[31:33] = False

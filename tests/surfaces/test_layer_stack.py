@@ -1,4 +1,4 @@
-"""A ready layer stack is a surface of its own, and `open_surface` finds out what lies at a path."""
+"""A ready layer stack is a surface of its own, and `open_surface` finds out what is at a path."""
 
 import pickle
 import shutil

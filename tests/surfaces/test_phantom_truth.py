@@ -1,6 +1,6 @@
 """Flattening and lifting beside a truth that neither had a hand in: the phantom's ink and sheets, and curves drawn here.
 
-The phantom's ink lies in a film from the recto face to 2.5 voxels below it, raised a little by its own relief and by
+The phantom's ink is in a film from the recto face to 2.5 voxels below it, raised a little by its own relief and by
 the fibres, so it is looked for at depths 0 to 2 and found where any of them is mostly film. What was drawn
 is `canvas_ink`: the letters without their cracks. The film has cracks, so the pixels where a letter bears no film
 are left out of the comparison, of both sides alike.
@@ -43,7 +43,7 @@ def as_surface(wrap, points=None):
 
 
 def film_on_canvas(drawn, wrap):
-    """How much film lies on each pixel of a wrap's canvas, 0 to 1."""
+    """How much film is on each pixel of a wrap's canvas, 0 to 1."""
     film = drawn.wraps.film[wrap.wrap]
     lines = []
     for axis, (count, corner) in enumerate(zip(wrap.valid.shape, wrap.corner_vox, strict=True)):

@@ -107,7 +107,7 @@ def bilinear(grid, places):
 
 
 def test_a_voxel_over_a_point_of_a_strongly_bent_sheet_is_painted_to_the_hundredth_of_its_depth():
-    """Foot and depth are drawn; the sheet is then moved so that what lies there is a voxel's centre."""
+    """Foot and depth are drawn; the sheet is then moved so that what is there is a voxel's centre."""
     angle, z = np.meshgrid(np.arange(-0.6, 1.4, 0.4), np.arange(0, 20, 4.0), indexing="xy")
     bent = surface_of(np.stack([z, 10 * np.sin(angle), 10 * np.cos(angle)], axis=-1), (4.0, 4.0))
     image = np.random.default_rng(0).integers(1, 255, bent.canvas_shape(), dtype=np.uint8)

@@ -29,6 +29,6 @@ def bowl(middle: float, radius: float) -> Height:
 
 
 def misfit(points: NDArray[np.floating], height: Height) -> NDArray[np.float64]:
-    """How far along z each point (N, 3) lies from the surface."""
+    """How far along z each point (N, 3) is from the surface."""
     z, y, x = points.T.astype(np.float64)
     return np.asarray(np.abs(z - height(y, x)))

@@ -134,7 +134,7 @@ def test_cldice_of_one_sample_is_monais_where_all_is_known(logits, target):
 
 
 def test_skeleton_recall_by_hand():
-    """p = 1, 1/2, 0 on a skeleton of three voxels, one of which nobody knows; what lies beside it does not count."""
+    """p = 1, 1/2, 0 on a skeleton of three voxels, one of which nobody knows; what is beside it does not count."""
     logits, target, skeleton = [[[CERTAIN, 0.0, -CERTAIN, CERTAIN]]], [[[1, 1, 1, 0]]], [[[1, 1, 1, 0]]]
     assert float(skeleton_recall(voxels(logits, target, skeleton=skeleton))) == pytest.approx(1 - 2.5 / 4)
     blind = voxels(logits, target, [[[0, 0, 1, 0]]], skeleton=skeleton)

@@ -1,4 +1,4 @@
-"""What viewers are told is what lies on disk: every voxel, at the right place, in a type that they read."""
+"""What viewers are told is what is on disk: every voxel, at the right place, in a type that they read."""
 
 import http.client
 import json

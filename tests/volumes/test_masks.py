@@ -1,4 +1,4 @@
-"""What lies beside the data is read under every usual name, or it is said that it is not; links that lead nowhere are named."""
+"""What is beside the data is read under every usual name, or it is said that it is not; links that lead nowhere are named."""
 
 import json
 import shutil

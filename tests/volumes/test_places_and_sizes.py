@@ -121,7 +121,7 @@ def test_levels_from_coarse_to_fine_and_levels_without_the_finest_are_refused(tm
 
 @pytest.mark.parametrize(("shift", "late"), [(0.0, 0.0), (4.0, 0.0), (3.0, -0.125), (6.0, 0.25)])
 def test_a_coarse_level_begins_with_the_finest_or_as_much_later_as_it_says(tmp_path, shift, late):
-    """Voxels of 8 um: the centre of the mean of two lies 4 um further in, and many leave that out."""
+    """Voxels of 8 um: the centre of the mean of two is 4 um further in, and many leave that out."""
     path = image(
         tmp_path / "s.zarr", [VOXELS, halves(VOXELS, 2, 2, 2)], [moves([8.0] * 3), moves([16.0] * 3, [shift] * 3)]
     )

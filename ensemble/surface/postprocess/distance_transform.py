@@ -1,4 +1,4 @@
-"""Short distances in masks, and what lies beside a part of one."""
+"""Short distances in masks, and what is beside a part of one."""
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ def within(mask: BoolVolume, radius_vox: int) -> BoolVolume:
 
 
 def closing(mask: BoolVolume, radius_vox: int) -> BoolVolume:
-    """The closing of a (Z, Y, X) mask with a ball; beyond the border lies background."""
+    """The closing of a (Z, Y, X) mask with a ball; beyond the border is background."""
     margin = radius_vox + 1
     padded = np.pad(mask, margin)
     closed = ~within(~within(padded, radius_vox), radius_vox)

@@ -66,7 +66,7 @@ def _membranes(mask: BoolVolume, radius_vox: int) -> BoolVolume:
     """What is left of the fattened mask beside the mask itself, (Z, Y, X)."""
     padded = np.pad(mask, 1)
     distances = squared_distances(padded, radius_vox)
-    for axis in range(3):  # nothing lies on the margin, so that every voxel has its neighbours
+    for axis in range(3):  # nothing is on the margin, so that every voxel has its neighbours
         np.moveaxis(distances, axis, 0)[[0, -1]] = farthest(radius_vox) + 1
     left = _shrink(distances, farthest(radius_vox), *_neighbours())
     return np.ascontiguousarray((left & ~padded)[1:-1, 1:-1, 1:-1])

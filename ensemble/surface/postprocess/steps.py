@@ -45,7 +45,7 @@ def drop_octant_dust(mask: BoolVolume, min_vox: int) -> BoolVolume:
 def fill_cavities(mask: BoolVolume, max_vox: int) -> BoolVolume:
     """A (Z, Y, X) mask with its enclosed background filled, where that is at most `max_vox` voxels.
 
-    A cavity in which another component lies stays, for filling it would join the two.
+    A cavity in which another component is stays, for filling it would join the two.
     """
     labels, enclosed = cavities(mask)
     sizes = np.bincount(labels.ravel(), minlength=1)

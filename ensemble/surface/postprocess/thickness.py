@@ -1,4 +1,4 @@
-"""Sheets of one thickness: what lies within half of it from a ridge of the probability, along the sheet's normal."""
+"""Sheets of one thickness: what is within half of it from a ridge of the probability, along the sheet's normal."""
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ STEP_VOX = 0.5  # between two samples along the normal
 def even_thickness(mask: BoolVolume, prob: FloatVolume, threshold: float, thickness_vox: float) -> BoolVolume:
     """Bring the sheets of a mask to `thickness_vox` about the ridges of `prob`, (Z, Y, X) each.
 
-    A voxel belongs to a sheet where a maximum of the probability along its normal, at least `threshold` high, lies at
+    A voxel belongs to a sheet where a maximum of the probability along its normal, at least `threshold` high, is at
     most half the thickness away. Thick sheets become thinner and faint ones thicker, and two ridges in one thick slab come
     apart; no two 26-connected components of the mask are joined.
     """

@@ -26,7 +26,7 @@ def check_augment(settings: AugmentSettings, space: Space) -> None:
     """Refuse settings that a space gives no meaning to, or that would make its labels untrue.
 
     Raises:
-        InputError: `depth_cut_paste` where no axis is depth; `across_sheets` where all lies in one sheet; turns in scroll space
+        InputError: `depth_cut_paste` where no axis is depth; `across_sheets` where all is in one sheet; turns in scroll space
             that show one face as the other.
     """
     if settings.depth_cut_paste and space is not Space.SHEET:

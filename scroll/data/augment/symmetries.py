@@ -14,7 +14,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 @dataclass(frozen=True)
 class Symmetry:
-    """Mirrors first, then quarter turns from y to x. A sheet's depth is never mirrored: ink lies on one face."""
+    """Mirrors first, then quarter turns from y to x. A sheet's depth is never mirrored: ink is on one face."""
 
     flip_y: bool
     flip_x: bool

@@ -59,7 +59,7 @@ def euler_number(mask: BoolVolume) -> int:
 def _eighths_of_codes() -> npt.NDArray[np.int64]:
     """What a 2x2x2 neighbourhood of each code adds to the Euler number, (256,), in eighths.
 
-    A voxel lies in eight neighbourhoods, an edge in four, a face in two, a cube in one.
+    A voxel is in eight neighbourhoods, an edge in four, a face in two, a cube in one.
     """
     eighths = np.zeros(256, np.int64)
     for code in range(256):

@@ -1,6 +1,6 @@
 """Corners of a mask, 64 to a word: which 2x2x2 neighbourhoods a surface runs through, and of what kind.
 
-A corner lies between eight voxels. Its code is the sum of the weights [[[128, 64], [32, 16]], [[8, 4], [2, 1]]] of
+A corner is between eight voxels. Its code is the sum of the weights [[[128, 64], [32, 16]], [[8, 4], [2, 1]]] of
 those that are inside the mask (axes z, y, x); outside the volume everything is background, so a mask that meets the
 border has a surface there. A corner is a border corner where its code is neither 0 nor 255. Surface areas, and the
 Euler number, are sums over the 256 codes: count once, then take any dot product.
@@ -45,7 +45,7 @@ def unpack(words: Words, width: int) -> npt.NDArray[np.bool_]:
 
 @njit(cache=True)
 def border(words: Words) -> Words:
-    """Border corners of a packed (Z + 2, Y + 2, W) mask, (Z + 1, Y + 1, W): bit x lies between voxels x - 1 and x."""
+    """Border corners of a packed (Z + 2, Y + 2, W) mask, (Z + 1, Y + 1, W): bit x is between voxels x - 1 and x."""
     corners = np.zeros((words.shape[0] - 1, words.shape[1] - 1, words.shape[2]), np.uint64)
     for z in range(corners.shape[0]):
         for y in range(corners.shape[1]):

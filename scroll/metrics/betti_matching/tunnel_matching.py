@@ -1,7 +1,7 @@
 """Betti matching in dimension 1: which tunnels of prediction and label are the same.
 
 A face of the union ends one of its tunnels. The tunnel is matched if the same face ends, in the image persistence of
-prediction in union and of label in union, a loop that lies within the prediction and one that lies within the label.
+prediction in union and of label in union, a loop that is within the prediction and one that is within the label.
 A loop of a mask is a sum of tunnels of the union; the tunnel in it that ends last is the one that its image bar ends
 with. Which tunnels a loop is made of shows in how often it is linked with the background loops of `tunnel_loops`:
 loop i has no face before the i-th ending face, so the last tunnel of a sum is the last loop that it is linked with.
@@ -30,7 +30,7 @@ def matched_tunnels(pred: BoolVolume, label: BoolVolume) -> int:
 def unmatched_tunnels(pred: BoolVolume, label: BoolVolume) -> tuple[list[Place], list[Place]]:
     """A voxel (z, y, x) at the end of each unmatched tunnel: those of the prediction, those of the label.
 
-    A tunnel that goes on in the union lies where the union's ends; one that the other mask fills, where its own ends,
+    A tunnel that goes on in the union is where the union's ends; one that the other mask fills, where its own ends,
     and of these the places are the first that fit.
     """
     loops = tunnel_loops(pred | label)

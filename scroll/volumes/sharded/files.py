@@ -49,7 +49,7 @@ def read_checked(array: Any, box: Box, where: str) -> NDArray[np.uint8]:
 
 
 def _chunks(box: Box, chunks: Sequence[int]) -> Iterator[tuple[tuple[int, ...], Box]]:
-    """Number and box of what lies in a box of each chunk."""
+    """Number and box of what is in a box of each chunk."""
     ranges = [range(part.start // c, -(-part.stop // c)) for part, c in zip(box, chunks, strict=True)]
     for number in itertools.product(*ranges):
         spans = zip(number, chunks, box, strict=True)

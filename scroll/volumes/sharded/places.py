@@ -78,7 +78,7 @@ class LocalPlace:
 
 @dataclass(frozen=True)
 class S3Place:
-    """What lies below an s3:// address; each request is made again as `scroll.volumes.remote` says, more patient with a slow line.
+    """What is below an s3:// address; each request is made again as `scroll.volumes.remote` says, more patient with a slow line.
 
     Large files go up in parts and appear when the last one is there. What a killed writer had sent of one is never
     seen, but kept by the server until a lifecycle rule of the bucket aborts incomplete uploads.

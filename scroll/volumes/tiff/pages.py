@@ -59,7 +59,7 @@ class TiffFilePages:
 
     @property
     def is_raw(self) -> bool:
-        """Whether every page lies in the file as plain numbers."""
+        """Whether every page is in the file as plain numbers."""
         return all(page.is_final for page in self.pages)
 
     @cached_property
