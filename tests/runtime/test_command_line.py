@@ -75,7 +75,10 @@ def test_what_the_machine_lacks_is_named_with_a_way_out_in_one_line(error, advic
 
 @pytest.mark.parametrize("line", ["print('x' * 100, flush=True)", "print('x')", "sys.exit(print('x' * 2**20))"])
 def test_a_reader_that_has_had_enough_is_no_error(line):
-    program = f"import sys; from scroll.runtime.command_line import run_command\ndef main():\n for _ in range(1000): {line}\nrun_command(main)"
+    program = (
+        "import sys; from scroll.runtime.command_line import run_command\n"
+        f"def main():\n for _ in range(1000): {line}\nrun_command(main)"
+    )
     command = [sys.executable, "-c", program]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None
