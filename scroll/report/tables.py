@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from scroll.report.score_record import OutOfFold, Row, Scores
+from scroll.report.score_record import SHOWN, OutOfFold, Row, Scores
 from scroll.runtime.files import read_mapping
 from scroll.runtime.reading import reading
 from scroll.runtime.receipt import NAME
@@ -27,6 +27,26 @@ def score_table(scores: Scores) -> list[dict[str, Any]]:
         }
         for row, value in zip(rows, judged, strict=True)
     ]
+
+
+def bought(scores: Scores) -> str:
+    """What the blend that is submitted gains over the best single network, in one sentence; empty where that is not known."""
+    rows: tuple[Row, ...] = scores.rows
+    blend = next((row for row in rows if row.kind == "submitted"), next((row for row in rows if row.name == SHOWN), None))
+    gain = blend.gain if blend else None
+    single = next((row for row in rows if gain and row.name == gain.over), None)
+    if blend is None or gain is None or single is None or single.name == blend.name:
+        return ""
+    of, found, alone = scores.columns.get(scores.best_by, scores.best_by), *(getattr(r, scores.best_by) for r in (blend, single))
+    change = f"{signed(gain.difference)}, 95 % interval {signed(gain.low)} to {signed(gain.high)}"
+    return f"{BOUGHT[gain.verdict]}: {of} {found:.3f} against {alone:.3f} of {single.name}, the best single network ({change})."
+
+
+BOUGHT = {
+    "better": "What the ensemble buys",
+    "worse": "The ensemble loses here",
+    "inside noise": "The ensemble buys nothing here that chance would not",
+}
 
 
 def cell(row: Row, key: str, best_by: str) -> str:
