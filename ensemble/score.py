@@ -95,7 +95,9 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
         title=f"{settings.run_dir.name}: {len(fragments)} held-out {piece}{'s' if len(fragments) > 1 else ''}",
         piece=piece.capitalize(),
         note=PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else "",
-        fragments=sorted(truths, key=lambda item: -int(truths[item].target.sum())),  # most ink first: the page begins with it
+        fragments=sorted(
+            truths, key=lambda item: -int(truths[item].target.sum())
+        ),  # most ink first: the page begins with it
         blocks=blocks_of(edge_um, drawn.blocks),
         rows=rows,
         oof_f05=needed(settings.folder.fit, "oof_f05", fit.oof_f05 or None),

@@ -59,7 +59,19 @@ def main() -> None:
 PHANTOM = {
     "fragments": ("fragments", "--seed", "2026", "--size", "65", "1536", "1536", "--train", "4", "--test", "1"),
     "cubes": ("cubes", "--mixed", "--seed", "59", "--size", "128", "--train", "32", "--test", "12"),
-    "segments": ("scrolls", "--seed", "2026", "--size", "256", "--train", "2", "--test", "1"),
+    "segments": (
+        "scrolls",
+        "--seed",
+        "2026",
+        "--size",
+        "256",
+        "--letter-height-px",
+        "80",
+        "--train",
+        "2",
+        "--test",
+        "1",
+    ),
 }
 
 

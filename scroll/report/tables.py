@@ -32,12 +32,17 @@ def score_table(scores: Scores) -> list[dict[str, Any]]:
 def bought(scores: Scores) -> str:
     """What the blend that is submitted gains over the best single network, in one sentence; empty where that is not known."""
     rows: tuple[Row, ...] = scores.rows
-    blend = next((row for row in rows if row.kind == "submitted"), next((row for row in rows if row.name == SHOWN), None))
+    blend = next(
+        (row for row in rows if row.kind == "submitted"), next((row for row in rows if row.name == SHOWN), None)
+    )
     gain = blend.gain if blend else None
     single = next((row for row in rows if gain and row.name == gain.over), None)
     if blend is None or gain is None or single is None or single.name == blend.name:
         return ""
-    of, found, alone = scores.columns.get(scores.best_by, scores.best_by), *(getattr(r, scores.best_by) for r in (blend, single))
+    of, found, alone = (
+        scores.columns.get(scores.best_by, scores.best_by),
+        *(getattr(r, scores.best_by) for r in (blend, single)),
+    )
     change = f"{signed(gain.difference)}, 95 % interval {signed(gain.low)} to {signed(gain.high)}"
     return f"{BOUGHT[gain.verdict]}: {of} {found:.3f} against {alone:.3f} of {single.name}, the best single network ({change})."
 

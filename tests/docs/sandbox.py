@@ -19,11 +19,15 @@ from scroll.phantom.settings import cube_settings, fragment_settings
 from scroll.volumes import open_volume
 from scroll.volumes.ome_zarr import create_ome_zarr
 from tests.cubes.surface_run import tiny_config
-from tests.pipeline.pipeline_run import tiny_settings
+from tests.pipeline.pipeline_run import tiny_scroll_settings, tiny_settings
 
 SEED, SIZE_ZYX, LETTERS_PX, CUBE_VOX = 3, (24, 256, 256), 90.0, 64
-DRAWN = '"--seed", "2026", "--size", "65", "1536", "1536", "--train", "4", "--test", "1"'
-DRAWN_HERE = f'"--seed", "{SEED}", "--size", "24", "256", "256", "--letter-height-px", "{LETTERS_PX}", "--train", "3", "--test", "1"'
+DRAWN = {  # what the demo draws, and what it draws here
+    '"--seed", "2026", "--size", "65", "1536", "1536", "--train", "4", "--test", "1"':
+    f'"--seed", "{SEED}", "--size", "24", "256", "256", "--letter-height-px", "{LETTERS_PX}", "--train", "3", "--test", "1"',
+    '"--seed", "2026", "--size", "256", "--letter-height-px", "80", "--train", "2", "--test", "1"':
+    '"--seed", "7", "--size", "112", "--letter-height-px", "56", "--train", "2", "--test", "1"',
+}  # fmt: skip
 
 
 def clone_into(root: Path) -> None:
@@ -44,15 +48,16 @@ def clone_into(root: Path) -> None:
 
 def shrink(root: Path) -> None:
     """Overwrite the configurations that are trained with, let the demo draw less, and lay out the data."""
-    demo = yaml.safe_load((REPOSITORY / "configs" / "demo.yaml").read_text())
-    tiny = tiny_settings(root, root)
-    del tiny["extends"]
-    tiny["ensemble"] = {"min_area_um2": 0, "when_empty": "one_pixel"}  # it learns next to nothing
-    for name in ("demo", "ink"):
+    of_kind = {"demo": tiny_scroll_settings(root, root), "demo_ink": tiny_settings(root, root)}
+    for name, like in (("demo", "demo"), ("demo_ink", "demo_ink"), ("ink", "demo_ink")):
+        whole = yaml.safe_load((REPOSITORY / "configs" / f"{like}.yaml").read_text())
+        tiny = {key: value for key, value in of_kind[like].items() if key != "extends"}
+        tiny["ensemble"] = {"min_area_um2": 0, "when_empty": "one_pixel"}  # it learns next to nothing
         there = {"run_dir": f"runs/{name}", "data": {"root": f"data/{name}", "cache_dir": "data/cache"}}
-        content = merged(merged(demo, tiny), there)
+        content = merged(merged(whole, tiny), there)
         (root / "configs" / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        settings = fragment_settings("default", SIZE_ZYX, False, LETTERS_PX)
+    settings = fragment_settings("default", SIZE_ZYX, False, LETTERS_PX)
+    for name in ("demo_ink", "ink"):
         make_fragments(root / "data" / name, settings, SEED, train=3, test=1, jobs=1)
     surface = yaml.safe_load(tiny_config(root, root / "data" / "surface").read_text())
     (root / "tiny.yaml").unlink()
@@ -65,8 +70,10 @@ def shrink(root: Path) -> None:
     create_ome_zarr(root / "scroll.zarr", cube.shape, cube.dtype, (32, 32, 32), 7.91)[...] = cube
     door = root / "ensemble" / "commands" / "demo.py"
     text = door.read_text(encoding="utf-8")
-    assert DRAWN in text
-    door.write_text(text.replace(DRAWN, DRAWN_HERE), encoding="utf-8")
+    for drawn, drawn_here in DRAWN.items():
+        assert drawn in text
+        text = text.replace(drawn, drawn_here)
+    door.write_text(text, encoding="utf-8")
 
 
 def follow(page: Path, root: Path) -> list[tuple[str, str]]:

@@ -12,8 +12,6 @@ DOCS = REPOSITORY / "docs"
 START = DOCS / "start.md"
 PRESUPPOSED = {  # a page, and the page that makes what it begins with
     DOCS / "scale.md": (DOCS / "surface_competition.md", "runs/surface/stage2"),
-    DOCS / "kaggle.md": (REPOSITORY / "README.md", "runs/demo/predict"),
-    DOCS / "placebo.md": (REPOSITORY / "README.md", "runs/demo/predict"),
 }
 OTHERS = [page for page in PAGES if page != START and any(block.kind == "sh" for block in blocks(page))]
 

@@ -21,7 +21,7 @@ from scroll.training.trackers import check_trackers
 from stage1_3d.network import load_checked_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DEMO, SURFACE = REPOSITORY / "configs" / "demo.yaml", REPOSITORY / "configs" / "surface.yaml"
+DEMO, SURFACE = REPOSITORY / "configs" / "demo_ink.yaml", REPOSITORY / "configs" / "surface.yaml"
 PREDICT = ("--input", "nowhere", "--output", "nowhere")
 WHOLE_RUN = {
     "check": (ensemble.check.main,),
@@ -32,10 +32,10 @@ WHOLE_RUN = {
     "predict": (ensemble.predict.main, *PREDICT),
 }
 LATER = {
-    "stage2.network=smp.unnet": r"demo\.yaml: stage2\.network 'smp\.unnet' is unknown; did you mean 'smp\.unet'",
-    "stage2.options.depth=[1, 1, 1, 1]": r"demo\.yaml: stage2\.options\.depth: .* there are .*depths",
-    "stage2.augment.across_sheets=true": r"demo\.yaml: stage2\.augment\.across_sheets is true",
-    "joint.member=unet": r"demo\.yaml: joint\.member 'unet' is no member of stage one; did you mean 'unet3d'",
+    "stage2.network=smp.unnet": r"demo_ink\.yaml: stage2\.network 'smp\.unnet' is unknown; did you mean 'smp\.unet'",
+    "stage2.options.depth=[1, 1, 1, 1]": r"demo_ink\.yaml: stage2\.options\.depth: .* there are .*depths",
+    "stage2.augment.across_sheets=true": r"demo_ink\.yaml: stage2\.augment\.across_sheets is true",
+    "joint.member=unet": r"demo_ink\.yaml: joint\.member 'unet' is no member of stage one; did you mean 'unet3d'",
 }
 
 
@@ -113,7 +113,7 @@ def test_what_cannot_be_compared_in_the_end_is_refused_at_the_start(
         go(compare.main, config, "--set", override)
 
 
-@pytest.mark.parametrize("config", ["demo_scroll", "surface", "baseline"])
+@pytest.mark.parametrize("config", ["demo", "surface", "baseline"])
 def test_in_scroll_space_test_time_mirrors_need_a_training_with_mirrors(config: str) -> None:
     path, mirrored = REPOSITORY / "configs" / f"{config}.yaml", ["stage1.window.tta=flips"]
     members = load_settings(path).stage1.members

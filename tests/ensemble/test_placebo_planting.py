@@ -210,4 +210,4 @@ def test_a_run_on_cubes_and_no_copies_at_all_are_refused(tmp_path: Path) -> None
     with pytest.raises(InputError, match="give a run of fragments"):
         study(load_settings(configs / "demo_surface.yaml", []), tmp_path, tmp_path, 1, None, "")
     with pytest.raises(InputError, match="--copies is 0"):
-        study(load_settings(configs / "demo.yaml", []), tmp_path, tmp_path, 0, None, "")
+        study(load_settings(configs / "demo_ink.yaml", []), tmp_path, tmp_path, 0, None, "")

@@ -35,7 +35,7 @@ MEMBERS = (
 @pytest.fixture
 def ensemble(tmp_path) -> EnsemblePredictor:
     """Two networks with random weights over a volume of noise with an empty corner, a patch of which is larger than it is deep."""
-    settings = load_settings(REPOSITORY / "configs" / "demo_scroll.yaml", list(MEMBERS))
+    settings = load_settings(REPOSITORY / "configs" / "demo.yaml", list(MEMBERS))
     voxels = np.random.default_rng(0).integers(0, 256, (28, 150, 190), dtype=np.uint8)
     voxels[:, 120:, 150:] = 0
     np.save(tmp_path / "ct.npy", voxels)

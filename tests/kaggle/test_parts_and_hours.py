@@ -60,10 +60,10 @@ def door(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_part_is_not_packed_and_segments_have_no_parts(tmp_path):
-    config, where = REPOSITORY / "configs" / "demo.yaml", ["--input", tmp_path, "--output", tmp_path]
+    config, where = REPOSITORY / "configs" / "demo_ink.yaml", ["--input", tmp_path, "--output", tmp_path]
     done = door(config, *where, "--part", "1/2", "--submission", tmp_path / "submission.csv")
     assert done.returncode == 2 and "one more call without --part" in done.stderr
-    done = door(REPOSITORY / "configs" / "demo_scroll.yaml", *where, "--part", "1/2")
+    done = door(REPOSITORY / "configs" / "demo.yaml", *where, "--part", "1/2")
     assert done.returncode == 2 and "not of segments" in done.stderr
 
 

@@ -43,11 +43,11 @@ class Run:
 
 
 def tiny_settings(root: Path, run_dir: Path) -> dict[str, object]:
-    """The demo's configuration, made so small that it learns next to nothing in seconds."""
+    """The demo's configuration on fragments, made so small that it learns next to nothing in seconds."""
     training = {"steps": 12, "train_batch_size": 2, "validation_batch_size": 2, "validation_patches": 2}
     training |= {"validate_every": 6, "checkpoint_every": 5, "warmup_steps": 2, "ema_decay": 0.5}
     return {
-        "extends": os.path.relpath(REPOSITORY / "configs" / "demo.yaml", root),
+        "extends": os.path.relpath(REPOSITORY / "configs" / "demo_ink.yaml", root),
         "run_dir": str(run_dir),
         "data": {"root": str(root / "data"), "cache_dir": str(root / "cache"), "bin_yx": 4, "depth": [-4, 4]},
         "stage1": {
@@ -72,6 +72,32 @@ def tiny_settings(root: Path, run_dir: Path) -> dict[str, object]:
         },
         "ensemble": {"min_area_um2": 0},
         "preflight": {"mode": "warn"},  # 24 layers of 256 pixels tell too little
+    }
+
+
+def tiny_scroll_settings(root: Path, run_dir: Path) -> dict[str, object]:
+    """The same of the demo in scroll space."""
+    training = {"steps": 8, "train_batch_size": 2, "validation_batch_size": 2, "validation_patches": 2}
+    training |= {"validate_every": 4, "checkpoint_every": 4, "warmup_steps": 2, "ema_decay": 0.5}
+    return {
+        "extends": os.path.relpath(REPOSITORY / "configs" / "demo.yaml", root),
+        "run_dir": str(run_dir),
+        "data": {"root": str(root / "data"), "cache_dir": str(root / "cache")},
+        "stage1": {
+            "flatten": {"ct": "mean"},
+            "defaults": {"patch_size": [32, 32, 32], "training": training},
+            "members": {
+                "cnn3d": {"options": {"channels": [4, 4], "stride_yx": 2, "dilations": [1, 2]}, "training": training},
+                "unet3d": {"options": {"channels": [4, 8, 8]}, "patch_size": [32, 32, 32], "training": training},
+            },
+        },
+        "stage2": {
+            "patch_size": [32, 32],
+            "options": {"hidden_sizes": [8, 8, 10, 16], "decoder_hidden_size": 8},
+            "training": training,
+        },
+        "preflight": {"mode": "warn"},
+        "ensemble": {"min_area_um2": 0, "threshold": 0.5, "when_empty": "one_pixel"},
     }
 
 

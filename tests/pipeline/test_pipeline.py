@@ -30,7 +30,7 @@ SHAPE, COARSE = (256, 256), (64, 64)
 def test_every_file_that_the_readme_promises_is_there(run: Run) -> None:
     promised = re.search(r"## What a run leaves\n```text\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
     assert promised is not None
-    lines = [line.split()[0] for line in promised[1].splitlines() if line.startswith("runs/demo/")]
+    lines = [line.split()[0] for line in promised[1].splitlines() if line.startswith("runs/demo_ink/")]
     assert len(lines) >= 7
     expected = {"settings.yaml", "ensemble/fit.json"}
     for k in range(2):

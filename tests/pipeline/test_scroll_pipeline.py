@@ -1,13 +1,13 @@
 """The whole pipeline on scrolls: OME-Zarr volumes and traced surfaces in, a score on the sheet and in the volume out."""
 
 import json
-import os
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import yaml
-from pipeline_run import REPOSITORY, Run, changed, states, step
+from pipeline_run import REPOSITORY, Run, changed, states, step, tiny_scroll_settings
 from scipy.ndimage import binary_erosion
 
 from ensemble.commands import doctor
@@ -38,30 +38,8 @@ def commands(run: Run):
 @pytest.fixture(scope="module")
 def scroll_run(tmp_path_factory) -> Run:
     root = tmp_path_factory.mktemp("scroll-pipeline")
-    training = {"steps": 8, "train_batch_size": 2, "validation_batch_size": 2, "validation_patches": 2}
-    training |= {"validate_every": 4, "checkpoint_every": 4, "warmup_steps": 2, "ema_decay": 0.5}
-    settings = {
-        "extends": os.path.relpath(REPOSITORY / "configs" / "demo_scroll.yaml", root),
-        "run_dir": str(root / "run"),
-        "data": {"root": str(root / "data"), "cache_dir": str(root / "cache")},
-        "stage1": {
-            "flatten": {"ct": "mean"},
-            "defaults": {"patch_size": [32, 32, 32], "training": training},
-            "members": {
-                "cnn3d": {"options": {"channels": [4, 4], "stride_yx": 2, "dilations": [1, 2]}, "training": training},
-                "unet3d": {"options": {"channels": [4, 8, 8]}, "patch_size": [32, 32, 32], "training": training},
-            },
-        },
-        "stage2": {
-            "patch_size": [32, 32],
-            "options": {"hidden_sizes": [8, 8, 10, 16], "decoder_hidden_size": 8},
-            "training": training,
-        },
-        "preflight": {"mode": "warn"},
-        "ensemble": {"min_area_um2": 0, "threshold": 0.5, "when_empty": "one_pixel"},
-    }
     config = root / "tiny.yaml"
-    config.write_text(yaml.safe_dump(settings))
+    config.write_text(yaml.safe_dump(tiny_scroll_settings(root, root / "run")))
     made = Run(root, config)
     phantom = ("phantom", root, REPOSITORY / "scripts" / "make_phantom.py", "scrolls", "--out", made.data, *SCROLLS)
     for name, cwd, *arguments in (phantom, *commands(made)):
@@ -74,7 +52,11 @@ def test_every_segment_is_scored_on_the_sheet_and_in_the_volume(scroll_run):
     score = json.loads((scroll_run.output / "score.json").read_text())
     blends = ["mean of members", "equal mean", "ensemble"]
     assert [row["name"] for row in score["rows"]] == ["cnn3d", "unet3d", "stage2", *blends]
-    assert score["fragments"] == sorted(p.name for p in (scroll_run.data / "test").iterdir())
+    assert sorted(score["fragments"]) == sorted(p.name for p in (scroll_run.data / "test").iterdir())
+    ink = [
+        int((iio.imread(scroll_run.data / "heldout" / name / "inklabels.png") > 0).sum()) for name in score["fragments"]
+    ]
+    assert ink == sorted(ink, reverse=True)  # the page begins with the most ink
     for row in score["rows"]:
         assert 0 <= row["f05"] <= 1 and 0 <= row["surface_dice"] <= 1 and 0 <= row["auc"] <= 1
     assert (scroll_run.output / "report.html").stat().st_size > 10_000

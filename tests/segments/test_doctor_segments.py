@@ -29,7 +29,7 @@ def own(data, tmp_path) -> Path:
 def said_of(root: Path, tmp_path: Path) -> list[str]:
     small = {"patch_size": [16, 16, 16]}
     settings = {
-        "extends": os.path.relpath(REPOSITORY / "configs" / "demo_scroll.yaml", tmp_path),
+        "extends": os.path.relpath(REPOSITORY / "configs" / "demo.yaml", tmp_path),
         "run_dir": str(tmp_path / "run"),
         "data": {"root": str(root), "cache_dir": str(tmp_path / "cache")},
         "stage1": {"defaults": small, "members": {"unet3d": small}},
