@@ -129,7 +129,7 @@ def compare(settings: "Settings", held_out: HeldOut, seeds: list[int]) -> str:
 
 def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training, InkScores]":
     """One seed: both stages on all members, stage two on the best of them alone, all scored; and the score.json of the first run."""
-    from ensemble.calibrate import calibrate
+    from ensemble.ink.fit import calibrate
     from ensemble.review.comparison import Training
     from scroll.runtime.record import needed
     from stage1_3d.train import train_stage1
@@ -159,9 +159,9 @@ def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training,
 
 def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock", what: str = "") -> "InkScores":
     """score.json of a run on the held-out data; left alone where it was made of these weights, settings and files."""
-    from ensemble.calibrate import calibration_key
+    from ensemble.ink.fit import calibration_key
     from ensemble.ink.predict import predict
-    from ensemble.score import score_run
+    from ensemble.ink.score import score_run
     from scroll.report.score_record import InkScores, read_scores
     from scroll.runtime.receipt import fingerprint, is_current, key_of, write_receipt
 
@@ -183,8 +183,8 @@ def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock
 def _candidates(settings: "Settings", score: "InkScores", fit: "InkFit") -> "dict[str, Scored]":
     import numpy as np
 
+    from ensemble.ink.score import BLOCKS
     from ensemble.review.comparison import Scored
-    from ensemble.score import BLOCKS
     from scroll.runtime.bounded import plain_file
     from scroll.runtime.reading import reading
 

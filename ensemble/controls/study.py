@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from ensemble.calibrate import read_fit
 from ensemble.controls.detectability import Planting, check_contrasts, detectability
 from ensemble.controls.panel import placebo_panel
 from ensemble.controls.planting import NoRoomError
 from ensemble.controls.predicted import predicted
 from ensemble.controls.record import NAME, NOTE, TITLE, fragment_record
-from ensemble.ink.inputs import input_sheets
+from ensemble.ink.fit import read_fit
 from ensemble.preflight import preflighted
+from ensemble.request import input_sheets
 from scroll.config.schema import Settings
 from scroll.data.kinds import need_flattened
 from scroll.errors import InputError

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.ink.inputs import input_sheets
-from ensemble.score import read_truth
+from ensemble.ink.score import read_truth
+from ensemble.request import input_sheets
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
 from scroll.report.montage import PROBABILITY, SCALE, Panel, Row, with_interval

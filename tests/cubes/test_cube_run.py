@@ -11,9 +11,9 @@ import torch
 import yaml
 from drawn_cubes import cubes_of, striped, write_cubes
 
-from ensemble.calibrate import calibrate
 from ensemble.commands import doctor, preflight, score_cubes
 from ensemble.commands.replay import replay
+from ensemble.ink.fit import calibrate
 from ensemble.ink.predict import predict
 from scroll.config.reader import load_settings, merged
 from scroll.config.schema import Settings

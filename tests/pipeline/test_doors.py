@@ -13,7 +13,7 @@ from pipeline_run import ENVIRONMENT, REPOSITORY, Door, Run, changed, copied, pr
 
 import ensemble.predict
 from ensemble.commands import COMMANDS
-from ensemble.ink.inputs import input_sheets
+from ensemble.request import input_sheets
 from scroll.config.reader import load_settings
 from scroll.volumes.ome_zarr import open_array
 
