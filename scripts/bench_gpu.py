@@ -7,7 +7,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -51,7 +51,7 @@ def main() -> None:
         )
 
 
-def bench(arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+def bench(arguments: argparse.Namespace, folder: Path) -> list[dict[str, object]]:
     """A row for every member and precision."""
     from ensemble.commands.demo import PHANTOM, run_step
     from scroll.data.kinds import kind_of
@@ -78,7 +78,7 @@ def bench(arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def bench_member(settings: "Settings", name: str, precision: str, steps: int) -> dict[str, Any]:
+def bench_member(settings: "Settings", name: str, precision: str, steps: int) -> dict[str, object]:
     """Train one member on one fold; where the GPU's memory is too small, again with half the batch."""
     import torch
 
@@ -106,7 +106,7 @@ def bench_member(settings: "Settings", name: str, precision: str, steps: int) ->
         return {"member": name, "precision": precision, "batch": batch, **last_breakdown(folder), "said": said}
 
 
-def _with(settings: "Settings", name: str, training: dict[str, Any]) -> "Settings":
+def _with(settings: "Settings", name: str, training: dict[str, object]) -> "Settings":
     """The same settings with one member's training changed; validated and saved only at the end."""
     steps = training["steps"]
     member = settings.stage1.members[name]
@@ -116,7 +116,7 @@ def _with(settings: "Settings", name: str, training: dict[str, Any]) -> "Setting
     return settings.model_copy(update={"stage1": settings.stage1.model_copy(update={"members": members})})
 
 
-def last_breakdown(folder: Path) -> dict[str, Any]:
+def last_breakdown(folder: Path) -> dict[str, object]:
     """The last breakdown in a training's history.
 
     Raises:
@@ -133,7 +133,7 @@ def last_breakdown(folder: Path) -> dict[str, Any]:
     return dict(found[-1])
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, object]]) -> str:
     """The rows as Markdown."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(str(row.get(column, "-")) for column in COLUMNS) + " |" for row in rows]

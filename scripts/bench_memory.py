@@ -7,7 +7,7 @@ from typing import Any
 
 GIB = 2**30
 LEVELS = {"channels": [32, 64, 128, 256, 320], "strides": [[1, 1, 1], *[[2, 2, 2]] * 4]}
-NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+NETWORKS: dict[str, tuple[str, dict[str, object]]] = {
     "unet3d": ("unet3d", LEVELS),
     "resenc_unet": ("resenc_unet", LEVELS | {"blocks": [1, 3, 4, 6, 6]}),
     "segresnet": ("segresnet", {}),

@@ -93,7 +93,7 @@ def _raw_map(folder: Path, fragment: Fragment) -> np.ndarray:
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
-def _patches(fragment: Fragment, member: MemberSettings, augment: dict[str, Any] | None = None) -> Any:
+def _patches(fragment: Fragment, member: MemberSettings, augment: dict[str, int] | None = None) -> Any:
     from scroll.config.schema import AugmentSettings
     from scroll.data.folds import Fold
     from stage1_3d.fragments.dataset import InkPatches

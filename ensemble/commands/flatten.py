@@ -205,7 +205,8 @@ def opened_sources(arguments: argparse.Namespace) -> "tuple[Volume, dict[str, So
             receipt = read_receipt(Path(path).parent, "")
             with reading(Path(path).parent / NAME, "a receipt of ours", "predict it again"):
                 place = place_named(receipt.get("place", receipt.get("level", 0)))
-            sources[name] = Source(prob, place, tuple(receipt.get("origin_zyx", (0, 0, 0))))
+                z, y, x = receipt.get("origin_zyx", (0, 0, 0))
+            sources[name] = Source(prob, place, (z, y, x))
         else:
             place = place_among(prob, path, ct, arguments.volume)
             if place.step != (1.0, 1.0, 1.0) and not arguments.coarser:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.ink.predictors import FullSize
 from ensemble.review.scored import worst_and_best
 from scroll.config.schema import Settings
 from scroll.data.kinds import kind_of
@@ -60,7 +61,7 @@ class Seen:
     settings: Settings
     sheet: Sheet
     folder: Path
-    maps: Mapping[str, Any]
+    maps: Mapping[str, FullSize]
     mask: NDArray[np.bool_]
     label: Label
 

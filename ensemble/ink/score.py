@@ -79,7 +79,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     edge_um = block_edge_um(known_um2([~truths[f.id].ignore for f in fragments], [f.pixel_um for f in fragments]))
     scored = _Scored(settings, fragments, output, truths, fit, edge_um)
     rows: list[InkRow] = []
-    blocks: dict[str, Any] = {}
+    blocks: dict[str, Counts] = {}
     for name in [*predictor_names(settings), MEMBERS_MEAN, EQUAL, ENSEMBLE]:
         row, blocks[name] = scored.row(name)
         rows.append(row)
@@ -100,7 +100,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     )
     write_record(output / NAME, score)
     with written_aside(output / BLOCKS) as aside, aside.open("wb") as file:
-        np.savez(file, **blocks)
+        np.savez(file, **blocks)  # type: ignore[arg-type]  # a row of that name would be taken for an option
     return score
 
 

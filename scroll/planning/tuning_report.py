@@ -1,7 +1,6 @@
 """What tuning found: a table of all trials, and an overlay in a plan's format, laid over the configuration with `--set @file`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import yaml
 
@@ -49,7 +48,7 @@ def tuned_text(found: Mapping[str, Tuned], config: str, device: str, steps: int)
     return "\n".join(lines) + "\n"
 
 
-def changed(setting: Setting) -> dict[str, Any]:
+def changed(setting: Setting) -> dict[str, object]:
     """A setting as it stands below `stage1.members.<name>`."""
     loader = {
         "workers": setting.workers,

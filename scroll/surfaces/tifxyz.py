@@ -79,7 +79,7 @@ def _before_an_unfinished_save(path: Path) -> Path:
     return kept
 
 
-def _meta(path: Path) -> dict[str, Any]:
+def _meta(path: Path) -> dict[str, object]:
     file = path / "meta.json"
     try:
         meta = read_json(file, "a tifxyz folder needs it for its scale: copy the folder again")
@@ -233,7 +233,7 @@ def _stored(surface: Surface, rows: slice, columns: slice) -> tuple[NDArray[np.f
     return points, np.asarray(surface.valid[rows, columns]) & np.isfinite(points).all(axis=-1) & (points[..., 0] > 0)
 
 
-def _described(surface: Surface, uuid: str) -> dict[str, Any]:
+def _described(surface: Surface, uuid: str) -> dict[str, object]:
     """What meta.json says; the area is that of the triangles of all whole quads."""
     low, high, area_vox, lost = np.full(3, np.inf), np.full(3, -np.inf), 0.0, 0
     for row in range(0, surface.shape[0], STRIP_ROWS):

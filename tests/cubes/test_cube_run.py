@@ -108,7 +108,7 @@ def test_probabilities_are_those_of_the_network_at_their_own_place(settings):
 
 def test_from_its_receipt_a_cube_can_be_predicted_anew(settings):
     for folder in sorted(oof(settings).iterdir()):
-        assert replay(folder, 40, 10)["largest_difference"] == 0, folder
+        assert replay(folder, 40, 10).largest_difference == 0, folder
 
 
 def test_a_second_run_makes_nothing_again(settings, capsys):
