@@ -67,5 +67,5 @@ def rebuild_commands(settings: Settings, command: Sequence[str]) -> list[str]:
 
 def _in_the_repository(program: str) -> str:
     """The program as it is called from the root of a clone."""
-    path = Path(program).parent.resolve() / Path(program).name  # not where a link of scripts/ leads
+    path = Path(program).parent.resolve() / Path(program).name
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else program
