@@ -6,11 +6,11 @@ from math import prod
 from typing import TypedDict
 
 from scroll.config.schema import MemberSettings
+from scroll.geometry import Size
 from scroll.planning.footprint import Footprint, Held
 from scroll.planning.machine import Machine, precision_on
 from scroll.planning.step_time import NOTHING, Range, in_seconds, time_of, topology_time, workers_for, workers_that_fit
 
-Size = tuple[int, int, int]
 TRUSTED = 0.7  # of the traced largest batch: cuDNN's workspace and the first steps' peaks are not traced
 
 

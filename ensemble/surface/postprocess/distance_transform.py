@@ -7,11 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_dilation, generate_binary_structure
 
+from scroll.geometry import BoolVolume, Box
 from scroll.runtime.compiled import njit
 
-BoolVolume = npt.NDArray[np.bool_]
 Shorts = npt.NDArray[np.int16]
-Box = tuple[slice, ...]
 
 
 def within(mask: BoolVolume, radius_vox: int) -> BoolVolume:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError, UnreadableError
-from scroll.volumes.sharded.format import Box
+from scroll.geometry import Box
 
 
 def encoded(array: Any, box: Box, block: NDArray[np.uint8]) -> Mapping[str, bytes | None]:
