@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.runtime.command_line import run_command
-from scroll.runtime.command_numbers import number
+from scroll.runtime.command_line import number, run_command
 
 if TYPE_CHECKING:
     from scroll.config.schema import Settings

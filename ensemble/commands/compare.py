@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from scroll.runtime.command_numbers import whole
+from scroll.runtime.command_line import whole
 
 if TYPE_CHECKING:
     from ensemble.ink.fit_record import InkFit

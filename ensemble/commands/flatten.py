@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scroll.errors import InputError
-from scroll.runtime.command_numbers import number, whole
+from scroll.runtime.command_line import number, whole
 
 if TYPE_CHECKING:
     from scroll.surfaces.sample import Source

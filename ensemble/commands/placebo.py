@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scroll.errors import InputError
-from scroll.runtime.command_line import as_typed
-from scroll.runtime.command_numbers import number, whole
+from scroll.runtime.command_line import as_typed, number, whole
 
 if TYPE_CHECKING:
     from ensemble.controls.detectability import Planting

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scroll.runtime.command_numbers import number
+from scroll.runtime.command_line import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

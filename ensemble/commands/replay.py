@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scroll.runtime.command_numbers import whole
+from scroll.runtime.command_line import whole
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scroll.runtime.command_numbers import number
+from scroll.runtime.command_line import number
 from scroll.runtime.processes import usable_cores
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """Meshes with UV: drawn onto the grid where they belong, whatever the file's numbering, winding or units of UV."""
 
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -271,14 +272,20 @@ def is_in_the_box_of_its_vertices_or_says_why(path):
     surface = opened_or_says_why(path)
     if surface is None:
         return
-    lines = path.read_bytes().decode(errors="replace").replace("\\\n", " ").splitlines()
-    found = [line.partition("#")[0].split() for line in lines]
-    vertices = np.array([words[3:0:-1] for words in found if words[:1] == ["v"]], float)  # x y z there, z y x here
-    points = surface.points[surface.valid]
+    points, vertices = surface.points[surface.valid], np.array(list(vertices_in(path.read_bytes())))
     near = 1e-4 * (1 + np.abs(vertices).max())
     assert (
         len(points) and (points >= vertices.min(axis=0) - near).all() and (points <= vertices.max(axis=0) + near).all()
     )
+
+
+def vertices_in(content):
+    """Every (z, y, x) that a `v` line may say, with lines that end in a backslash joined to the next and not."""
+    for text in (content, content.replace(b"\\\n", b" ")):
+        for words in map(bytes.split, text.split(b"\n")):
+            if words[:1] == [b"v"] and len(words) > 3:
+                with suppress(ValueError):
+                    yield [float(word) for word in words[3:0:-1]]
 
 
 def opened_or_says_why(path):

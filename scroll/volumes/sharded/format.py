@@ -1,6 +1,5 @@
 """How an output that is written in shards is laid out: its grid of shards at every level of the pyramid."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -48,10 +47,6 @@ class OutputFormat:
         """
         z, y, x = (-(-length // 2**level) for length in self.shape)
         return z, y, x
-
-    def corners_at(self, level: int) -> list[Size]:
-        """First voxels of the shards of a level, in order z, y, x."""
-        return list(itertools.product(*(range(0, length, self.shard_vox) for length in self.shape_at(level))))  # type: ignore[arg-type]
 
     def shard_at(self, level: int, corner: Sequence[int]) -> Box:
         """The box of the shard that begins at `corner`, cut where the level ends.
