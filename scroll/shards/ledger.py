@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, TypedDict, TypeGuard
+from typing import IO, NotRequired, TypedDict, TypeGuard
 
 from scroll.errors import InputError
 from scroll.runtime.bounded import plain_file
@@ -38,38 +38,32 @@ class NotedShard(TypedDict):
     level: int
 
 
-class _Note(TypedDict):
+class Note(TypedDict):
+    """What is noted of a shard (`LINE`); `files` is a number in ledgers of before."""
+
     shard: NotedShard
     seconds: dict[str, float]
     retries: int
     at: float
+    key: NotRequired[str]
+    worker: NotRequired[str]
+    error: NotRequired[str | None]
+    is_empty: NotRequired[bool]
+    files: NotRequired[int | Mapping[str, FileSum]]
 
 
-class Note(_Note, total=False):
-    """What is noted of a shard (`LINE`); `files` is a number in ledgers of before."""
+class WorkerNote(TypedDict):
+    """What a worker tells of itself (`WORKER`)."""
 
-    key: str
-    worker: str
-    error: str | None
-    is_empty: bool
-    files: int | Mapping[str, FileSum]
-
-
-class _WorkerNote(TypedDict):
     worker: str
     began: float
     at: float
     busy_s: float
     shards: int
     retries: int
-
-
-class WorkerNote(_WorkerNote, total=False):
-    """What a worker tells of itself (`WORKER`)."""
-
-    key: str
-    gpu: str
-    memory_gib: float
+    key: NotRequired[str]
+    gpu: NotRequired[str]
+    memory_gib: NotRequired[float]
 
 
 @dataclass(frozen=True)
