@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.calibrate import read_fit
+from ensemble.ink.fit import read_fit
 from ensemble.ink.fit_record import InkFit
-from ensemble.ink.inputs import Part, input_sheets
 from ensemble.ink.pictures import save_probability, write_mask_png
 from ensemble.ink.postprocess import drop_small
 from ensemble.ink.predictors import JOINT, STAGE2, blended
 from ensemble.ink.submission import read_submission, write_submission
 from ensemble.preflight import preflighted
+from ensemble.request import Part, input_sheets
 from ensemble.time_budget.fragments import FragmentClock, stand_ins
 from ensemble.time_budget.plan import HOUR_S, with_views
 from scroll.config.schema import Settings

@@ -143,7 +143,7 @@ class TrainingSettings(Frozen):
     )
     loader: LoaderSettings = LoaderSettings()
 
-    def deciding(self) -> dict[str, Any]:
+    def deciding(self) -> dict[str, object]:
         """Those settings that decide the weights; changing another one lets a training go on where it stopped."""
         harmless = {"loader", "checkpoint_every", "skip_share"}
         if not self.early_stopping:

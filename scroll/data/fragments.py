@@ -17,9 +17,9 @@ from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.names import checked_name, name_of_file
 from scroll.runtime.receipt import fingerprint, key_of
 from scroll.volumes import is_volume, ome_zarr, open_volume
+from scroll.volumes.changed import reversed_layers
 from scroll.volumes.masks import MASK, files_beside, read_beside, say_what_is_passed_over
 from scroll.volumes.place import check_cubes
-from scroll.volumes.reversed_layers import reversed_layers
 from scroll.volumes.tiff.pages import TiffPages
 from scroll.volumes.tiff.stack import STACK_NAMES
 from scroll.volumes.volume import Volume

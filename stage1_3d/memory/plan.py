@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scroll.config.schema import DataSettings, MemberSettings, Settings
 from scroll.data.kinds import kind_of
 from scroll.planning.machine import Machine, precision_on
-from scroll.planning.member_plan import Candidate, Case, MemberPlan, Size, plan_member
+from scroll.planning.member_plan import Candidate, Case, MemberChanges, MemberPlan, Size, plan_member
 from stage1_3d.network import about_network, divisor_of, legal_size, nearest_legal
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def planned(
         f"patch {legal.patch_size}: '{member.network}' needs multiples of {divisor_of(member)}, which {member.patch_size} is not; "
         f"nearest are {down} and {up}"
     )
-    changed = {"patch_size": list(legal.patch_size)} | plan.changed
-    return replace(plan, why=(said, *plan.why), changed=changed if plan.chosen else {})
+    changed: MemberChanges = {"patch_size": list(legal.patch_size), **(plan.changed or {})}
+    return replace(plan, why=(said, *plan.why), changed=changed if plan.chosen else None)
 
 
 def legal_member(member: MemberSettings, data: DataSettings) -> MemberSettings:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from surface_run import REPOSITORY, own_surface_run
 
+from ensemble.request import Request
 from ensemble.surface.fit import calibrate_cubes, from_every_scroll, read_cube_fit, route_of
 from ensemble.surface.fit_record import SurfaceFit
 from ensemble.surface.predict import CubeRun, predict_test_cubes
@@ -174,7 +175,7 @@ def test_all_routes_are_compared_whichever_is_submitted(settings, fit, phantom, 
     alone = fit.weights.model_copy(update={"weights": {first: 1.0, second: 0.0}})  # who is left out is compared too
     write_record(run.folder.fit, fit.model_copy(update={"route": route, "weights": alone}))
     output = tmp_path / "output"
-    predict_test_cubes(run, phantom, output, None, is_resumed=True)
+    predict_test_cubes(run, Request(phantom, output))
     (cube, *_) = prepare(find_cubes(phantom, run.data, part="test"))
     submitted = CubeRun(run, output).mask_path(cube).read_bytes()
     rows = score_cubes(run, phantom, output, phantom / "heldout", ["ensemble/predict.py"]).rows
@@ -188,10 +189,10 @@ def test_a_killed_prediction_goes_on_with_the_cubes_that_are_missing(predicted, 
     cube_run = CubeRun(settings, predicted)
     before = cube_run.mask_path(cube).read_bytes()
     assert cube_run.is_done(cube)
-    predict_test_cubes(settings, phantom, predicted, None, is_resumed=True)
+    predict_test_cubes(settings, Request(phantom, predicted))
     assert cube_run.mask_path(cube).read_bytes() == before
     cube_run.mask_path(cube).unlink()
-    predict_test_cubes(settings, phantom, predicted, None, is_resumed=True)
+    predict_test_cubes(settings, Request(phantom, predicted))
     assert cube_run.mask_path(cube).read_bytes() == before
 
 

@@ -1,5 +1,6 @@
 """The doors themselves: quick to tell what they take, usable from anywhere, light until there is work."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,11 @@ from pipeline_run import ENVIRONMENT, REPOSITORY, Door, Run, changed, copied, pr
 
 import ensemble.predict
 from ensemble.commands import COMMANDS
-from ensemble.ink.inputs import input_sheets
+from ensemble.request import input_sheets
 from scroll.config.reader import load_settings
 from scroll.volumes.ome_zarr import open_array
 
+SCRIPTS = sorted(path for path in (REPOSITORY / "scripts").glob("*.py") if path.stem != "command")
 DOORS = {
     **{
         name: ["-m", module]
@@ -24,8 +26,7 @@ DOORS = {
         for name, (module, _) in commands.items()
         if "commands" not in module
     },
-    **{link.stem: [str(link)] for link in sorted((REPOSITORY / "scripts").iterdir()) if link.is_symlink()},
-    **{name: [str(REPOSITORY / "scripts" / f"{name}.py")] for name in ("bench", "bench_gpu", "settings_document")},
+    **{path.stem: [str(path)] for path in SCRIPTS},
     "predict.py": [str(REPOSITORY / "ensemble" / "predict.py")],
     "scroll-ensemble": ["-m", "ensemble.commands"],
     "scroll-ensemble tune": ["-m", "ensemble.commands", "tune"],
@@ -50,8 +51,10 @@ def test_help_comes_in_under_a_second_and_loads_nothing_heavy(name: str) -> None
 
 def test_every_command_of_the_package_is_also_a_script_of_the_clone() -> None:
     modules = {module for commands in COMMANDS.values() for module, _ in commands.values()}
-    links = {f"ensemble.commands.{link.stem}" for link in (REPOSITORY / "scripts").iterdir() if link.is_symlink()}
-    assert links == {module for module in modules if module.startswith("ensemble.commands.")}
+    run = {path.stem: re.search(r'run\("(.+)"\)', path.read_text()) for path in SCRIPTS}
+    ours = {module for module in modules if module.startswith("ensemble.commands.")}
+    assert {found[1] for found in run.values() if found and "commands" in found[1]} == ours
+    assert all(found[1].endswith(f".{name}") for name, found in run.items() if found and "commands" in found[1])
 
 
 def asked_for_help(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -63,7 +66,7 @@ def asked_for_help(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_doctor_and_refusals_load_no_torch(run: Run) -> None:
     program = (
-        "import sys, runpy; sys.argv = sys.argv[1:]\n"
+        "import os, sys, runpy; sys.argv = sys.argv[1:]; sys.path[0] = os.path.dirname(sys.argv[0])\n"
         "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
         "except SystemExit as left: print('left with', left.code)\n"
         "print(sorted({'torch', 'monai', 'transformers'} & set(sys.modules)))"

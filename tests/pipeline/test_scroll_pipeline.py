@@ -113,7 +113,7 @@ def test_from_their_receipts_volumes_and_sheets_can_be_predicted_anew(scroll_run
     folders += [settings.run_dir / "stage2" / "oof" / find_segments(settings.data.root / "train", settings.data)[0].id]
     folders += [next((scroll_run.output / "volumes").iterdir()) / "cnn3d"]
     for folder in folders:
-        assert replay(folder, 24, None)["largest_difference"] == 0, folder
+        assert replay(folder, 24, None).largest_difference == 0, folder
 
 
 def test_a_second_run_makes_nothing_again(scroll_run):
