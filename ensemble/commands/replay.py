@@ -144,9 +144,7 @@ def _parts(folder: Path, receipt: dict[str, Any]) -> "list[tuple[int, int, Predi
     from stage2_2d.predict import prediction_of as prediction_of_sheet
 
     predictor = _predictor(settings, stage, sheet, folder)
-    return [
-        (a, b, prediction_of_sheet(settings, sheet, predictor, (a, b), folds)) for (a, b), folds in receipt["parts"]
-    ]
+    return [(a, b, prediction_of_sheet(settings, predictor, (a, b), folds)) for (a, b), folds in receipt["parts"]]
 
 
 def _sheet(settings: "Settings", receipt: dict[str, Any]) -> "Any":
@@ -173,16 +171,16 @@ def _sheet(settings: "Settings", receipt: dict[str, Any]) -> "Any":
 def _predictor(settings: "Settings", stage: str, sheet: "Sheet", folder: Path) -> "Any":
     from stage2_2d.ink.stack import read_stack
     from stage2_2d.ink.train import oof_folders
-    from stage2_2d.predict import predictor_of
+    from stage2_2d.predict import stage2_predictor
 
     is_oof = folder.parent.name == "oof"
     folders = oof_folders(settings, sheet.id) if is_oof else {n: folder.parent / n for n in settings.stage1.sources}
     stack = read_stack(settings.stage1, sheet, folders, "predict them again")
     if stage == "joint":
-        from ensemble.end_to_end.predict import joint_predictor
+        from ensemble.end_to_end.network import joint_predictor
 
-        return joint_predictor(settings, sheet, stack, "")  # type: ignore[arg-type]
-    return predictor_of(settings, stack, "")
+        return joint_predictor(settings, sheet, stack)  # type: ignore[arg-type]
+    return stage2_predictor(settings, sheet, stack)
 
 
 def _cube(settings: "Settings", receipt: dict[str, Any]) -> "tuple[int, int, Prediction]":

@@ -58,7 +58,7 @@ def train_joint(settings: "Settings") -> None:
         InputError: the settings do not allow it, or the two passes were trained on other data or folds than those of now.
         MissingInputError: one of the two passes was not trained to the end; the line names its command.
     """
-    from ensemble.end_to_end.predict import predict_out_of_fold
+    from ensemble.end_to_end.network import joint_predictor
     from ensemble.end_to_end.settings import check_joint, joint_of
     from scroll.data.folds import make_folds
     from scroll.data.fragments import training_fragments
@@ -66,6 +66,7 @@ def train_joint(settings: "Settings") -> None:
     from scroll.training.trackers import check_trackers
     from stage2_2d.fold_training import train_folds
     from stage2_2d.ink.train import made_from, oof_stacks
+    from stage2_2d.predict import predict_out_of_fold
 
     check_joint(settings)
     check_trackers(settings)
@@ -78,7 +79,7 @@ def train_joint(settings: "Settings") -> None:
     train_folds(settings, folds, partial(joint_task, settings, fragments, stacks), joint.training)
     if is_main_process():  # several processes train together; one predicts
         for fragment, stack in zip(fragments, stacks, strict=True):
-            predict_out_of_fold(settings, fragment, stack, folds)
+            predict_out_of_fold(settings, joint_predictor(settings, fragment, stack), folds)
 
 
 def joint_task(

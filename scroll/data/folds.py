@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scroll.data.sheets import Sheet
 
 Rows = tuple[int, int]  # first and end row at working resolution
+Parts = list[tuple[Rows, list[int]]]  # rows of an item, and the folds that predict them
 
 
 class Held(Protocol):
@@ -113,6 +114,11 @@ def make_folds(pieces: Sequence[Held], settings: FoldSettings) -> list[Fold]:
         rows = {piece.id: (0, piece.rows) for piece in pieces if numbers[piece.id] == number}
         folds.append(Fold(number, rows, rows))
     return folds
+
+
+def held_out_parts(folds: Sequence[Fold], item_id: str) -> Parts:
+    """The rows of an item, each by the fold that held it out."""
+    return [(fold.held_out[item_id], [fold.number]) for fold in folds if item_id in fold.held_out]
 
 
 def check_way(pieces: Sequence[Held], settings: FoldSettings) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import nn
 
 from scroll.errors import InputError, MissingInputError
+from scroll.inference.fold_ensemble import device
 from scroll.runtime.bounded import plain_file
 from scroll.runtime.files import read_mapping, say_unverifiable, written_aside
 from scroll.runtime.manifest import is_signed, signature
@@ -80,6 +81,12 @@ def load_weights(model: nn.Module, path: Path, about: dict[str, Any], hint: str)
         odd = sorted(set(expected.items()) ^ set(found.items()))[0]
         raise InputError(f"{path}: weights of another architecture, first at '{odd[0]}' {odd[1]}; {hint}")
     model.load_state_dict(tensors)
+
+
+def ready(model: nn.Module, path: Path, about: dict[str, Any], hint: str) -> nn.Module:
+    """A network with the weights at `path` (see `load_weights`), set to predict, on the GPU if there is one."""
+    load_weights(model, path, about, hint)
+    return model.to(device()).eval()
 
 
 def _difference(saved: dict[str, Any], wanted: dict[str, Any]) -> str:

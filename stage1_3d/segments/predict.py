@@ -14,9 +14,9 @@ from scroll.data.segments import Segment, TracedVolume
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Prediction, Sweep
 from scroll.runtime.progress import progress
-from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
+from scroll.runtime.receipt import is_current, key_of, write_receipt
 from scroll.surfaces.blocks import Blocks
-from stage1_3d.predict import load_forward, weights_path
+from stage1_3d.predict import load_forward, weights_of
 
 RowsOf = dict[str, Rows]  # segment id -> working rows that are wanted
 
@@ -66,10 +66,10 @@ def predict_volume(
     The cut-out begins at voxel `origin_zyx` (in the receipt) of `data.level`. Windows far from all wanted rows are skipped.
     Memory: one row of windows over the cut-out's depth and width.
     """
-    weights = [weights_path(settings, name, fold) for fold in folds]
+    weights = weights_of(settings, name, folds)
     precision = settings.stage1.members[name].training.precision
     how = [settings.stage1.window.model_dump(), settings.data.depth, rows, folds, precision]
-    key = key_of([traced.key, [file_hash(path) for path in weights], how])
+    key = key_of([traced.key, [*weights.values()], how])
     if is_current(folder, key) and (folder / "prob.zarr").exists():
         return
     blocks = requested_blocks(traced, rows)
@@ -87,7 +87,7 @@ def predict_volume(
         level=settings.data.level, place=place.name, origin_zyx=origin, depth=settings.data.depth, data=traced.key,
         normal_sign=settings.data.normal_sign,
         source=[str(segment.folder) for segment in traced.segments], window=settings.stage1.window.model_dump(mode="json"),
-        weights={str(path): file_hash(path) for path in weights},
+        weights=weights,
     )  # fmt: skip
 
 

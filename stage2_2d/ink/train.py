@@ -16,7 +16,7 @@ from stage2_2d.fold_training import stage2_task, train_folds
 from stage2_2d.ink.dataset import StackPatches
 from stage2_2d.ink.stack import Stack, read_stack
 from stage2_2d.network import about_network, build_network
-from stage2_2d.predict import predict_out_of_fold
+from stage2_2d.predict import predict_out_of_fold, stage2_predictor
 
 
 def train(settings: Settings) -> None:
@@ -32,7 +32,7 @@ def train(settings: Settings) -> None:
     train_folds(settings, folds, partial(_task, settings, sheets, stacks), settings.stage2.training)
     if is_main_process():  # several processes train together; one predicts
         for sheet, stack in zip(sheets, stacks, strict=True):
-            predict_out_of_fold(settings, sheet, stack, folds)
+            predict_out_of_fold(settings, stage2_predictor(settings, sheet, stack), folds)
 
 
 def _task(settings: Settings, sheets: Sequence[Sheet], stacks: Sequence[Stack], fold: Fold) -> Task:

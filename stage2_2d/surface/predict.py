@@ -1,22 +1,19 @@
 """Stage two over the sheets of cubes: presence and offset of every pixel; resumes cube by cube."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from scroll.config.schema import Settings
 from scroll.data.cubes import Cube
-from scroll.inference.fold_ensemble import device, mean_of
+from scroll.inference.fold_ensemble import mean_of
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Forward, Prediction, Sweep
 from scroll.runtime.files import written_aside
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, is_current, key_of, read_receipt, write_receipt
-from scroll.training.checkpoint import load_weights
-from stage2_2d.predict import pad_to, weights_path
+from scroll.training.checkpoint import ready
+from stage2_2d.predict import pad_to, weights_path, window_of
 from stage2_2d.surface.network import about, network_for
 from stage2_2d.surface.stack import TracedSheet, traced_sheets
 
@@ -44,11 +41,9 @@ def predict_sheets(
 
     @cache
     def load() -> Forward:
-        networks = [network_for(settings) for _ in folds]
-        for network, path in zip(networks, weights, strict=True):
-            load_weights(network, Path(path), about(settings), "run 'make stage2 CONFIG=...' again")
-        ready = [network.to(device()).eval() for network in networks]
-        return mean_of(ready, settings.stage2.training.precision, settings.stage2.window.average)
+        again = "run 'make stage2 CONFIG=...' again"
+        networks = [ready(network_for(settings), Path(path), about(settings), again) for path in weights]
+        return mean_of(networks, settings.stage2.training.precision, settings.stage2.window.average)
 
     with progress("stage 2, sheets", len(missing), "cube", is_shown=is_shown) as advance:
         for cube in missing:
@@ -68,12 +63,7 @@ def _predict_sheet(
 ) -> None:
     patch = settings.stage2.patch_size
     padded = pad_to(sheet.channels(), patch)
-
-    def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
-        y, x = corner
-        return np.ascontiguousarray(padded[:, y : y + patch[0], x : x + patch[1]])
-
     sweep = Sweep(padded.shape[1:], patch, settings.stage2.window, (0, sheet.shape_yx[0]))
     writer = RowWriter(folder / HEADS_NAME, about[0], (2, *sheet.shape_yx), about[1], "cyx")
-    Prediction(sweep, read, lambda: forward, sheet.shape_yx).run(writer.write, 0)
+    Prediction(sweep, partial(window_of, padded, patch), lambda: forward, sheet.shape_yx).run(writer.write, 0)
     writer.finish()
