@@ -4,46 +4,24 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.config.schema import DataSettings, FoldSettings, Settings
+from scroll.config.schema import FoldSettings, Settings
 from scroll.data.kinds import KINDS, kind_of
 from scroll.data.patch_sampler import BalancedSampler
 from scroll.errors import InputError
 
 if TYPE_CHECKING:
+    from scroll.data.cubes import Cube
     from scroll.data.sheets import Sheet
+
+    Items = Sequence[Sheet] | Sequence[Cube]  # what a fold can hold out rows of, or all
 
 Rows = tuple[int, int]  # first and end row at working resolution
 Parts = list[tuple[Rows, list[int]]]  # rows of an item, and the folds that predict them
-
-
-class Held(Protocol):
-    """What a fold can hold out: a sheet, or a cube, of so many rows."""
-
-    @property
-    def id(self) -> str:
-        """Its name."""
-
-    @property
-    def folder(self) -> Path:
-        """Where its files lie."""
-
-    @property
-    def data(self) -> DataSettings:
-        """How it is looked at."""
-
-    @property
-    def volume_name(self) -> str:
-        """The volume, or of a cube the scroll, that it was cut from."""
-
-    @property
-    def rows(self) -> int:
-        """How many rows it has at working resolution."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +74,7 @@ class Fold:
         return BalancedSampler(inks, opens, patch_yx, ink_share, rows)
 
 
-def make_folds(pieces: Sequence[Held], settings: FoldSettings) -> list[Fold]:
+def make_folds(pieces: "Items", settings: FoldSettings) -> list[Fold]:
     """Split by whole fragments, volumes or scrolls (see `fold_numbers`), or by bands of rows with a buffer.
 
     Every row of every fragment is held out by exactly one fold; a cube is held out whole.
@@ -121,7 +99,7 @@ def held_out_parts(folds: Sequence[Fold], item_id: str) -> Parts:
     return [(fold.held_out[item_id], [fold.number]) for fold in folds if item_id in fold.held_out]
 
 
-def check_way(pieces: Sequence[Held], settings: FoldSettings) -> None:
+def check_way(pieces: "Items", settings: FoldSettings) -> None:
     """Refuse a split that this kind of data has not.
 
     Raises:
@@ -134,7 +112,7 @@ def check_way(pieces: Sequence[Held], settings: FoldSettings) -> None:
         )
 
 
-def fold_numbers(pieces: Sequence[Held], settings: FoldSettings) -> dict[str, int]:
+def fold_numbers(pieces: "Items", settings: FoldSettings) -> dict[str, int]:
     """By id, the fold that holds a whole piece out: round robin in order of the names; reads no file.
 
     Scrolls differ much in how many cubes they gave, so the largest is dealt first, each to the fold that has fewest cubes.
@@ -167,7 +145,7 @@ def _dealt(sizes: Counter[str], settings: FoldSettings) -> dict[str, int]:
     return dealt
 
 
-def _band(fragments: Sequence[Held], number: int, settings: FoldSettings) -> Fold:
+def _band(fragments: "Items", number: int, settings: FoldSettings) -> Fold:
     held_out, closed = {}, {}
     for fragment in fragments:
         height = fragment.rows

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
-from scroll.data.labels import Label, binned_label, label_beside, share_in_blocks
+from scroll.data.labels import Label, label_beside
+from scroll.data.sheets import Sheet
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.names import checked_name, name_of_file
@@ -30,16 +31,13 @@ SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # windows that the grey scale is measure
 
 
 @dataclass(frozen=True)
-class Fragment:
-    """Where a fragment is and how it is looked at; everything is read when first asked for, and the CT lazily.
+class Fragment(Sheet):
+    """A fragment, its layers as they lie on disk.
 
     A preflight may have found that its layers run the other way than in training (`is_flipped`), or that its sheet is
     `shift_layers` deeper (in the direction of the training); then it is shown turned round and shifted.
     """
 
-    id: str
-    folder: Path
-    data: DataSettings
     margin: int = 0  # layers kept beyond the depth window on either side, for depth jitter
     is_flipped: bool = False
     shift_layers: int = 0
@@ -152,24 +150,9 @@ class Fragment:
         return read_beside(files, self.shape_yx) if files else np.ones(self.shape_yx, dtype=bool)
 
     @cached_property
-    def mask(self) -> NDArray[np.bool_]:
-        """Papyrus at working resolution."""
-        return share_in_blocks(self.full_mask, self.data.bin_yx) >= 0.5
-
-    @property
-    def rows(self) -> int:
-        """Rows at working resolution."""
-        return int(self.mask.shape[0])
-
-    @cached_property
     def full_label(self) -> Label:
         """The ink label at full resolution; outside the papyrus it is ignored."""
         return label_beside(self.folder, self.id, self.full_mask, also=self._folders[1:])
-
-    @cached_property
-    def label(self) -> Label:
-        """The ink label at working resolution."""
-        return binned_label(self.full_label, self.data.bin_yx)
 
     @cached_property
     def grey_scale(self) -> tuple[float, float]:

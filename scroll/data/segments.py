@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scroll.config.schema import DataSettings
 from scroll.data.fragments import names_below
 from scroll.data.intensity import GreyScale, grey_scale_of, in_spreads
-from scroll.data.labels import Label, binned_label, label_beside, share_in_blocks
+from scroll.data.labels import Label, label_beside
+from scroll.data.sheets import Sheet
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.runtime.bounded import read_text
 from scroll.runtime.links import refuse_dead_link
@@ -42,12 +43,8 @@ SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey s
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Where a segment is and how it is looked at; everything is read when first asked for, and the CT lazily."""
-
-    id: str
-    folder: Path
-    data: DataSettings
+class Segment(Sheet):
+    """A segment, its layers sampled along the surface."""
 
     @cached_property
     def source(self) -> str:
@@ -156,16 +153,6 @@ class Segment:
         return mask
 
     @cached_property
-    def mask(self) -> NDArray[np.bool_]:
-        """The same at working resolution."""
-        return share_in_blocks(self.full_mask, self.data.bin_yx) >= 0.5
-
-    @property
-    def rows(self) -> int:
-        """Rows at working resolution."""
-        return int(self.mask.shape[0])
-
-    @cached_property
     def full_label(self) -> Label:
         """Ink on the canvas; unknown off the sheet and outside a supervision mask.
 
@@ -174,11 +161,6 @@ class Segment:
             InputError: it has another size than the canvas.
         """
         return label_beside(self.folder, self.id, self.full_mask, CANVAS_SLACK)
-
-    @cached_property
-    def label(self) -> Label:
-        """Ink at working resolution."""
-        return binned_label(self.full_label, self.data.bin_yx)
 
     def picture(self) -> NDArray[np.float32]:
         """(Y, X) CT on the traced sheet; 0 where there is none."""
