@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from scroll.config.schema import Settings
+from scroll.data.boxes import filled_up
 from scroll.data.folds import Fold, Parts, Rows, held_out_parts
 from scroll.data.fragments import Fragment
 from scroll.data.sheets import provenance_of
@@ -105,9 +106,7 @@ def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows,
 
     def read(corner: tuple[int, ...]) -> "NDArray[np.float32]":
         z, y, x = corner
-        ct = fragment.patch(z + fragment.margin, y, x, size)
-        short = [(0, want - have) for want, have in zip(size, ct.shape, strict=True)]
-        return np.pad(ct, short, mode="edge")[None]
+        return filled_up(fragment.patch(z + fragment.margin, y, x, size), size)[None]
 
     def is_wanted(corner: tuple[int, ...]) -> bool:
         _, y, x = corner

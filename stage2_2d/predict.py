@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from scroll.config.schema import Settings
+from scroll.data.boxes import filled_up
 from scroll.data.folds import Fold, Parts, Rows, held_out_parts
 from scroll.data.sheets import Sheet, provenance_of
 from scroll.inference.fold_ensemble import mean_of
@@ -54,7 +55,7 @@ class Predictor:
 def stage2_predictor(settings: Settings, sheet: Sheet, stack: Stack) -> Predictor:
     """Stage two's networks on a sheet's stack."""
     patch = settings.stage2.patch_size
-    padded = pad_to(stack.channels, patch)
+    padded = filled_up(stack.channels, patch)
     return Predictor(
         name=STAGE2,
         label="stage 2",
@@ -120,12 +121,6 @@ def window_of(array: NDArray[Any], patch: tuple[int, int], corner: tuple[int, ..
     """What of (..., Y, X) is in the window at a corner (y, x)."""
     y, x = corner
     return np.ascontiguousarray(array[..., y : y + patch[0], x : x + patch[1]])
-
-
-def pad_to(channels: NDArray[np.float32], patch: tuple[int, int]) -> NDArray[np.float32]:
-    """(C, Y, X) with its edges repeated below and to the right until a patch fits; unchanged where one does."""
-    short = [max(0, edge - length) for edge, length in zip(patch, channels.shape[1:], strict=True)]
-    return np.pad(channels, ((0, 0), (0, short[0]), (0, short[1])), mode="edge") if any(short) else channels
 
 
 def load_fold(settings: Settings, fold: int, channels: int) -> nn.Module:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ensemble.end_to_end.settings import joint_of
 from ensemble.ink.predictors import JOINT
 from scroll.config.schema import Settings
+from scroll.data.boxes import filled_up
 from scroll.data.fragments import Fragment
 from scroll.errors import InputError
 from scroll.runtime.receipt import file_hash, key_of, read_receipt
@@ -26,7 +27,7 @@ from stage1_3d.predict import weights_path as stage1_weights_path
 from stage2_2d.ink.stack import LEAST_PROB, LOG_ODDS_UNIT, MOST_UNITS, Stack
 from stage2_2d.network import about_network as about_stage2
 from stage2_2d.network import build_network as build_stage2
-from stage2_2d.predict import Predictor, pad_to, window_of
+from stage2_2d.predict import Predictor, window_of
 from stage2_2d.predict import load_fold as load_stage2
 from stage2_2d.predict import weights_path as stage2_weights_path
 
@@ -154,11 +155,11 @@ def joint_predictor(settings: Settings, fragment: Fragment, stack: Stack) -> Pre
     """The jointly trained networks on a fragment's CT and its stack."""
     joint, (first, end) = joint_of(settings), settings.data.depth
     patch = joint.patch_size_yx
-    channels = pad_to(stack.channels, patch)
+    channels = filled_up(stack.channels, patch)
 
     def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
         ct = fragment.patch(fragment.margin, corner[0], corner[1], (end - first, *patch))
-        return np.concatenate([pad_to(ct, patch), window_of(channels, patch, corner)])
+        return np.concatenate([filled_up(ct, patch), window_of(channels, patch, corner)])
 
     return Predictor(
         name=JOINT,

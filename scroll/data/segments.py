@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
+from scroll.data.boxes import Size, box_inside, filled_up
 from scroll.data.fragments import names_below
 from scroll.data.intensity import GreyScale, grey_scale_of, in_spreads
 from scroll.data.labels import Label, label_beside
 from scroll.data.sheets import Sheet
-from scroll.errors import InputError, MissingInputError, UnreadableError
+from scroll.errors import InputError, MissingInputError
 from scroll.runtime.bounded import read_text
 from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.names import name_of_file
@@ -301,7 +302,7 @@ class TracedVolume:
         surfaces = [segment.surface for segment in self.segments]
         return grey_scale_about(self.volume, surfaces, self.volume.place)
 
-    def inside(self, corner: NDArray[np.floating], size: tuple[int, int, int]) -> tuple[int, int, int]:
+    def inside(self, corner: NDArray[np.floating], size: Size) -> Size:
         """The corner of a box of that size, moved so that the box is inside the volume where it can."""
         return box_inside(self.volume.shape, corner, size)
 
@@ -312,24 +313,13 @@ class TracedVolume:
             UnreadableError: not all values are finite.
         """
         raw = self.volume[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
-        values = in_spreads(raw, self.grey_scale)
-        if not np.isfinite(values).all():
-            raise UnreadableError(f"{self.volume.path}: NaN or infinity near {corner} (z, y, x); repair the volume")
-        short = [(0, want - have) for want, have in zip(size, values.shape, strict=True)]
-        return np.pad(values, short, mode="edge").astype(np.float32)
+        where = f"{self.volume.path}: NaN or infinity near {corner} (z, y, x)"
+        return filled_up(in_spreads(raw, self.grey_scale, where), size)
 
     @property
     def key(self) -> str:
         """Hash of the volume's metadata, its segments and how they are looked at."""
         return key_of([segment.key for segment in self.segments])
-
-
-def box_inside(
-    shape: tuple[int, int, int], corner: NDArray[np.floating], size: tuple[int, int, int]
-) -> tuple[int, int, int]:
-    """The corner of a box of that size, moved so that the box is inside a volume of `shape` where it can."""
-    z, y, x = (int(np.clip(round(float(c)), 0, max(0, n - s))) for c, n, s in zip(corner, shape, size, strict=True))
-    return z, y, x
 
 
 def grey_scale_about(volume: Volume, surfaces: Sequence[Surface], level: int | Place) -> GreyScale:

@@ -5,6 +5,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from scroll.config.schema import Settings
+from scroll.data.boxes import filled_up
 from scroll.data.cubes import Cube
 from scroll.inference.fold_ensemble import mean_of
 from scroll.inference.prediction_store import RowWriter
@@ -13,7 +14,7 @@ from scroll.runtime.files import written_aside
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, is_current, key_of, read_receipt, write_receipt
 from scroll.training.checkpoint import ready
-from stage2_2d.predict import pad_to, weights_path, window_of
+from stage2_2d.predict import weights_path, window_of
 from stage2_2d.surface.network import about, network_for
 from stage2_2d.surface.stack import TracedSheet, traced_sheets
 
@@ -62,7 +63,7 @@ def _predict_sheet(
     settings: Settings, sheet: TracedSheet, forward: Forward, folder: Path, about: tuple[str, float]
 ) -> None:
     patch = settings.stage2.patch_size
-    padded = pad_to(sheet.channels(), patch)
+    padded = filled_up(sheet.channels(), patch)
     sweep = Sweep(padded.shape[1:], patch, settings.stage2.window, (0, sheet.shape_yx[0]))
     writer = RowWriter(folder / HEADS_NAME, about[0], (2, *sheet.shape_yx), about[1], "cyx")
     Prediction(sweep, partial(window_of, padded, patch), lambda: forward, sheet.shape_yx).run(writer.write, 0)
