@@ -52,8 +52,8 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     from scroll.data.folds import make_folds
     from scroll.errors import InputError
     from scroll.inference.fold_ensemble import is_main_process
+    from scroll.training.loggers import check_trackers
     from scroll.training.successor import say_what_is_trained_again
-    from scroll.training.trackers import check_trackers
     from stage1_3d.kinds import training_data
 
     check_trackers(settings)

@@ -45,7 +45,7 @@ def train_stage2(settings: "Settings") -> None:
         InputError: bands of rows with too narrow a buffer, or the data is not as expected.
     """
     from scroll.data.folds import check_buffer
-    from scroll.training.trackers import check_trackers
+    from scroll.training.loggers import check_trackers
     from stage2_2d.network import check_stage2
 
     check_stage2(settings.stage2)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -16,8 +15,7 @@ from scroll.data.folds import Fold, check_no_leak
 from scroll.data.fragments import Fragment
 from scroll.data.patch_dataset import END_TO_END
 from scroll.data.patch_sampler import draw
-from scroll.data.sample import Space
-from scroll.data.skeleton import skeleton_tube
+from scroll.data.sample import Sample, Space, as_item
 
 
 class JointPatches(Dataset[dict[str, Tensor]]):
@@ -46,7 +44,7 @@ class JointPatches(Dataset[dict[str, Tensor]]):
         self.seed, self.count = joint_seed(settings, fold), 0 if is_training else joint.training.validation_patches
         self.size = (settings.data.depth[1] - settings.data.depth[0], *joint.patch_size_yx)
         self.of_ct, self.of_stack = settings.stage1.members[joint.member].augment, settings.stage2.augment
-        self.needs_skeleton = settings.stage2.loss.skeleton_recall > 0
+        self.loss = settings.stage2.loss
         self.labels = [fragment.label for fragment in fragments]
         self.sampler = fold.sampler(fragments, joint.patch_size_yx, settings.stage2.ink_share, is_training)
 
@@ -68,10 +66,7 @@ class JointPatches(Dataset[dict[str, Tensor]]):
             target, ignore = symmetry.apply(target), symmetry.apply(ignore)
             ct = change_image(rng, symmetry.apply(ct), self.of_ct, Space.SHEET)
             stack = change_image(rng, symmetry.apply(stack), self.of_stack, Space.STACK)
-        arrays = {"stack": np.concatenate([ct, stack]), "target": target, "ignore": ignore}
-        if self.needs_skeleton:
-            arrays["skeleton"] = skeleton_tube(target, ignore)
-        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        return as_item(Sample(np.concatenate([ct, stack]), target, ignore), Space.STACK, self.loss)
 
     def _allowed_by_both(self) -> AugmentSettings:
         return AugmentSettings(

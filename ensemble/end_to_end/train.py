@@ -63,7 +63,7 @@ def train_joint(settings: "Settings") -> None:
     from scroll.data.folds import make_folds
     from scroll.data.fragments import training_fragments
     from scroll.inference.fold_ensemble import is_main_process
-    from scroll.training.trackers import check_trackers
+    from scroll.training.loggers import check_trackers
     from stage2_2d.fold_training import train_folds
     from stage2_2d.ink.train import made_from, oof_stacks
     from stage2_2d.predict import predict_out_of_fold

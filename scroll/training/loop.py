@@ -28,9 +28,8 @@ from scroll.training.compile import Compiled, can_compile, in_layout
 from scroll.training.dataloader import SKIPPED, Batch, told_of_dead_workers, training_batches, validation_batches
 from scroll.training.distributed import any_is, leave_the_group, no_sync, told_of_dead_ranks
 from scroll.training.loggers import Curves, Line, numbers_of, open_curves, write_history
-from scroll.training.optimizers import ema, make_optimiser
+from scroll.training.optimizers import ema, learning_rate_factor, make_optimiser
 from scroll.training.profiler import WAIT_IS_LOUD, StepClock, Timed, forward_flop
-from scroll.training.schedule import learning_rate_factor
 from scroll.training.successor import WEIGHTS, place_to_train, take_over
 
 OVERFLOWS = 50  # steps in a row that fp16 may overflow in before the run stops

@@ -29,9 +29,7 @@ class CubeData:
 
     def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> CubePatches:
         """Training patches without end, or the fixed ones that a fold is validated on."""
-        member = self.settings.stage1.members[name]
-        count = 0 if is_training else member.training.validation_patches
-        return CubePatches(self.items, fold, member, seed, is_training, count)
+        return CubePatches(self.items, fold, self.settings.stage1.members[name], seed, is_training)
 
     def keys(self, name: str) -> dict[str, str]:
         """Hash of the data that a member is trained on, by cube; the same for every member."""

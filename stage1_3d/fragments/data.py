@@ -35,9 +35,7 @@ class FragmentData:
 
     def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> InkPatches:
         """Training patches without end, or the fixed ones that a fold is validated on."""
-        member = self.settings.stage1.members[name]
-        count = 0 if is_training else member.training.validation_patches
-        return InkPatches(self._fragments[name], fold, member, seed, is_training, count)
+        return InkPatches(self._fragments[name], fold, self.settings.stage1.members[name], seed, is_training)
 
     def keys(self, name: str) -> dict[str, str]:
         """Hash of the data that a member is trained on, by fragment."""

@@ -38,9 +38,8 @@ class SegmentData:
     def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> SegmentPatches:
         """Training patches without end, or the fixed ones that a fold is validated on."""
         member = self.settings.stage1.members[name]
-        count = 0 if is_training else member.training.validation_patches
         labelled = [LabelledVolume(v, lifted_label(v, member.ink_depth)) for v in self.volumes]
-        return SegmentPatches(labelled, fold, member, seed, is_training, count)
+        return SegmentPatches(labelled, fold, member, seed, is_training)
 
     @cached_property
     def _keys(self) -> dict[str, str]:

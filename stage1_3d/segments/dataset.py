@@ -48,15 +48,9 @@ class SegmentPatches(PatchDataset):
     space, streams = Space.SCROLL, STAGE1
 
     def __init__(
-        self,
-        volumes: Sequence[LabelledVolume],
-        fold: Fold,
-        member: MemberSettings,
-        seed: int,
-        is_training: bool,
-        count: int,
+        self, volumes: Sequence[LabelledVolume], fold: Fold, member: MemberSettings, seed: int, is_training: bool
     ) -> None:
-        super().__init__(seed, is_training, count, member.augment, member.loss)
+        super().__init__(member, seed, is_training)
         self.member = member
         self.labelled = {one.traced.name: one for one in volumes}
         self.boxes = Boxes([one.traced for one in volumes], fold, member, is_training)

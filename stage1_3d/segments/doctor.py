@@ -8,6 +8,7 @@ import numpy as np
 
 from scroll.data.kinds import training_items
 from scroll.errors import InputError
+from stage1_3d.doctor_checks import check_ink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,21 +29,18 @@ def items_of(settings: "Settings") -> "list[Segment]":
     return training_items(settings.data)
 
 
-def checks_of_all(settings: "Settings", segments: "list[Segment]") -> "Iterator[tuple[str, Callable[[], None]]]":
+def checks_of_all(settings: "Settings", segments: "list[Segment]") -> "Iterator[tuple[str, Callable[[], object]]]":
     """What is looked at in all of them together: a name, and a check that raises InputError."""
     yield f"folds: {settings.folds.count} by {settings.folds.by}", partial(check_folds, settings, segments)
 
 
 def described(segment: "Segment") -> str:
-    """One line about a segment, as far as it can be read."""
-    try:
-        area_cm2 = np.count_nonzero(segment.full_mask) * segment.pixel_um**2 / 1e8
-        return (
-            f"segment '{segment.id}': canvas {segment.shape_yx}, {area_cm2:.2f} cm2, cell {segment.surface.cell_vox} voxels, "
-            f"in volume '{segment.volume_name}' {segment.volume.shape} {segment.volume.dtype}"
-        )
-    except InputError:
-        return f"segment '{segment.id}'"
+    """One line about a segment that is sound."""
+    area_cm2 = np.count_nonzero(segment.full_mask) * segment.pixel_um**2 / 1e8
+    return (
+        f"segment '{segment.id}': canvas {segment.shape_yx}, {area_cm2:.2f} cm2, cell {segment.surface.cell_vox} voxels, "
+        f"in volume '{segment.volume_name}' {segment.volume.shape} {segment.volume.dtype}"
+    )
 
 
 def check(segment: "Segment") -> None:
@@ -59,13 +57,7 @@ def check(segment: "Segment") -> None:
     if doubts:
         raise InputError(doubts[0])
     _check_ct(segment)
-    label = segment.full_label
-    if label.ink_share == 0:
-        raise InputError(
-            f"{segment.folder}: no ink on the traced sheet; a network learns nothing from it: check its inklabels.png"
-        )
-    if label.ink_share > 0.6:
-        raise InputError(f"{segment.folder}: {label.ink_share:.0%} of the sheet is ink; the label is probably inverted")
+    check_ink(segment.full_label, f"{segment.folder}", "on the traced sheet")
 
 
 def _check_ct(segment: "Segment") -> None:

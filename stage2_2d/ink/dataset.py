@@ -26,8 +26,7 @@ class StackPatches(PatchDataset):
         seed: int,
         is_training: bool,
     ) -> None:
-        count = 0 if is_training else stage2.training.validation_patches
-        super().__init__(seed, is_training, count, stage2.augment, stage2.loss)
+        super().__init__(stage2, seed, is_training)
         self.fragments, self.stacks, self.fold, self.stage2 = fragments, stacks, fold, stage2
         self.labels = [f.label for f in fragments]
         self.sampler = fold.sampler(fragments, stage2.patch_size, stage2.ink_share, is_training)

@@ -40,8 +40,7 @@ class SheetPatches(PatchDataset):
             for one in sheets
             if (one[0].cube_id not in fold.closed if is_training else one[0].cube_id in fold.held_out)
         ]
-        count = 0 if is_training else stage2.training.validation_patches
-        super().__init__(seed, is_training, count, stage2.augment, stage2.loss)
+        super().__init__(stage2, seed, is_training)
         self.stage2 = stage2
         self._known_below = np.cumsum([int((~truth.unknown).sum()) for _, truth in self.sheets], dtype=np.int64)
         if not self.sheets or not self._known_below[-1]:

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from scroll.config.schema import Settings
 from scroll.data.boxes import filled_up
@@ -14,11 +17,12 @@ from scroll.runtime.files import written_aside
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, is_current, key_of, read_receipt, write_receipt
 from scroll.training.checkpoint import ready
+from stage2_2d.network import about_network, build_network
 from stage2_2d.predict import weights_path, window_of
-from stage2_2d.surface.network import about, network_for
 from stage2_2d.surface.stack import TracedSheet, traced_sheets
 
 HEADS_NAME = "heads.zarr"
+PRESENCE, OFFSET, HEADS = 0, 1, 2
 
 
 def predict_sheets(
@@ -68,3 +72,20 @@ def _predict_sheet(
     writer = RowWriter(folder / HEADS_NAME, about[0], (2, *sheet.shape_yx), about[1], "cyx")
     Prediction(sweep, partial(window_of, padded, patch), lambda: forward, sheet.shape_yx).run(writer.write, 0)
     writer.finish()
+
+
+def channels_of(settings: Settings) -> int:
+    """Channels of a stack: all layers of every member, then of the CT."""
+    return (len(settings.stage1.members) + 1) * (2 * settings.tracing.reach_vox + 1)
+
+
+def network_for(settings: Settings) -> nn.Module:
+    """The network of stage two with its two heads; presence starts as the members' mean where the sheet was traced."""
+    layers = 2 * settings.tracing.reach_vox + 1
+    middles = [n * layers + settings.tracing.reach_vox for n in range(len(settings.stage1.members))]
+    return build_network(settings.stage2, channels_of(settings), HEADS, middles)
+
+
+def about(settings: Settings) -> dict[str, Any]:
+    """What is stored with the weights."""
+    return about_network(settings.stage2, channels_of(settings), HEADS)

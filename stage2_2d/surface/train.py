@@ -17,8 +17,7 @@ from scroll.training.losses import loss_terms
 from scroll.volumes import open_volume
 from stage2_2d.fold_training import stage2_task, train_folds
 from stage2_2d.surface.dataset import SheetPatches
-from stage2_2d.surface.network import OFFSET, PRESENCE, about, network_for
-from stage2_2d.surface.predict import predict_sheets
+from stage2_2d.surface.predict import OFFSET, PRESENCE, about, network_for, predict_sheets
 from stage2_2d.surface.stack import CT, TracedSheet, Truth, traced_sheets, truth_on
 
 

@@ -7,8 +7,8 @@ from ensemble.commands import preview
 from scroll.config.schema import AugmentSettings, FoldSettings, LossSettings, MemberSettings
 from scroll.data.folds import make_folds
 from scroll.data.patch_sampler import draw
+from scroll.data.sample import skeleton_tube
 from scroll.data.segments import at_level, find_segments
-from scroll.data.skeleton import skeleton_tube
 from scroll.errors import InputError
 from stage1_3d.segments.boxes import Boxes, closed_blocks, volumes_of
 from stage1_3d.segments.dataset import LabelledVolume, SegmentPatches
@@ -122,7 +122,7 @@ def test_a_patch_depends_on_seed_and_number_alone(data, augment):
 
     def patches(seed):
         volumes = [LabelledVolume(v, lifted_label(v, member.ink_depth)) for v in volumes_of(segments)]
-        return SegmentPatches(volumes, fold, member, seed, is_training=True, count=0)
+        return SegmentPatches(volumes, fold, member, seed, is_training=True)
 
     first, again, other = patches(4), patches(4), patches(5)
     _ = again[9], again[2]
@@ -140,7 +140,7 @@ def test_a_patch_carries_its_skeleton_where_the_loss_asks_for_it(data):
     asking = MEMBER.model_copy(update={"loss": LossSettings(skeleton_recall=1), "augment": AugmentSettings()})
     found = 0
     for is_training in (True, False):
-        patches = SegmentPatches(volumes, fold, asking, 0, is_training, count=0)
+        patches = SegmentPatches(volumes, fold, asking, 0, is_training)
         for patch in (patches[n] for n in range(6)):
             skeleton = patch["skeleton"].numpy()
             assert (skeleton == skeleton_tube(patch["target"].numpy(), patch["ignore"].numpy())).all()
@@ -152,7 +152,7 @@ def test_ink_and_bare_papyrus_are_both_drawn(data):
     segments = find_segments(data.root / "train", data)
     fold = make_folds(segments, FoldSettings(by="volume", count=2))[0]
     volumes = [LabelledVolume(v, lifted_label(v, MEMBER.ink_depth)) for v in volumes_of(segments)]
-    patches = SegmentPatches(volumes, fold, MEMBER, 0, is_training=True, count=0)
+    patches = SegmentPatches(volumes, fold, MEMBER, 0, is_training=True)
     inked = [bool((patches[n]["target"] & ~patches[n]["ignore"]).any()) for n in range(30)]
     assert sum(inked) >= 8
     known = np.mean([float((~patches[n]["ignore"]).float().mean()) for n in range(10)])
@@ -179,9 +179,7 @@ def test_the_preview_shows_boxes_with_every_augmentation_of_scroll_space(data):
     fold = make_folds(segments, FoldSettings(by="volume", count=2))[0]
     augment = AugmentSettings(turn_degrees=20, zoom=0.2, elastic_vox=1, blur=1, mixup=0.5, cutmix=0.5)
     volumes = [LabelledVolume(v, lifted_label(v, MEMBER.ink_depth)) for v in volumes_of(segments)]
-    patches = SegmentPatches(
-        volumes, fold, MEMBER.model_copy(update={"augment": augment}), 0, is_training=True, count=0
-    )
+    patches = SegmentPatches(volumes, fold, MEMBER.model_copy(update={"augment": augment}), 0, is_training=True)
     plain = patches.cut(draw(0, 0), augment)
     for setting in preview.switched_on(augment, patches.space):
         assert (preview.looks(patches, 0, augment, setting).image != plain.image).any(), setting
