@@ -1,7 +1,6 @@
 """How networks learn fold by fold from what stage one left, whatever the kind of data, and end to end."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from scroll.config.schema import Settings, TrainingSettings
 from scroll.data.folds import Fold
 from scroll.runtime.receipt import key_of
 from scroll.runtime.run_folder import STAGE2
+from scroll.training.checkpoint import About
 from scroll.training.loop import LossOf, Task, fit
 
 Patches = Callable[[int, bool], "Dataset[dict[str, Tensor]]"]  # (seed, is_training)
@@ -30,8 +30,8 @@ def stage2_task(
     network: Callable[[], nn.Module],
     loss_of: LossOf,
     patches: Patches,
-    about: dict[str, Any],
-    made_with: dict[str, Any],
+    about: About,
+    made_with: dict[str, object],
 ) -> Task:
     """What stage two is fitted to on one fold; the network is built, and seeded. `made_with` are the kind's lines of the receipt."""
     stage2 = settings.stage2

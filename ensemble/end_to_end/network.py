@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -126,7 +125,7 @@ def load_fold(settings: Settings, fold: int, channels: int) -> nn.Module:
     return ready(network, weights_path(settings, fold), about_network(settings, channels), _hint(settings))
 
 
-def about_network(settings: Settings, channels: int) -> dict[str, Any]:
+def about_network(settings: Settings, channels: int) -> dict[str, object]:
     """What is stored with the weights: both networks and what is between them."""
     return {
         "stage1": about_stage1(settings.stage1.members[joint_of(settings).member]),

@@ -6,14 +6,27 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 from scroll.config.schema import Settings
 from scroll.errors import InputError
 from scroll.runtime.files import write_text
 from scroll.runtime.receipt import key_of
 
-Line = dict[str, Any]
+
+class Line(TypedDict, total=False):
+    """A line of the history: of an optimiser step, or of a validation after it."""
+
+    step: int
+    lr: float
+    loss: float
+    gradient_norm: float
+    overflow: bool
+    seconds: float
+    waited: float
+    skipped: int
+    breakdown: dict[str, float]
+    validation_loss: float
 
 
 class Curves(Protocol):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -86,6 +85,6 @@ def network_for(settings: Settings) -> nn.Module:
     return build_network(settings.stage2, channels_of(settings), HEADS, middles)
 
 
-def about(settings: Settings) -> dict[str, Any]:
+def about(settings: Settings) -> dict[str, object]:
     """What is stored with the weights."""
     return about_network(settings.stage2, channels_of(settings), HEADS)
