@@ -200,13 +200,12 @@ def _cube(settings: "Settings", receipt: dict[str, Any]) -> "tuple[int, int, Pre
 
 
 def _volume(settings: "Settings", receipt: dict[str, Any]) -> "tuple[int, int, Prediction]":
-    from scroll.data.segments import Segment
+    from scroll.data.segments import Segment, by_volume
     from scroll.errors import InputError
-    from stage1_3d.segments.boxes import volumes_of
     from stage1_3d.segments.predict import prediction_of, requested_blocks
 
     data = settings.data.model_copy(update={"normal_sign": receipt["normal_sign"]})
-    traced = volumes_of([Segment(Path(path).name, Path(path), data) for path in receipt["source"]])[0]
+    traced = by_volume([Segment(Path(path).name, Path(path), data) for path in receipt["source"]])[0]
     if traced.key != receipt["data"]:
         raise InputError(f"{receipt['volume']}: the volume or a segment in it changed since; predict it again")
     blocks = requested_blocks(traced, {name: (first, end) for name, (first, end) in receipt["rows"].items()})

@@ -12,13 +12,11 @@ k's own network, which has seen these very rows and is surer there than it will 
 out of fold. Whether the gain of training end to end outweighs that is what the out-of-fold score tells.
 """
 
-import argparse
 import json
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scroll.runtime.command_line import run_command
+from scroll.runtime.command_line import run_command, run_parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,16 +30,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Parse the command line and train end to end."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a setting, such as joint.training.steps=200",
-    )
-    arguments = parser.parse_args()
+    arguments = run_parser(__doc__, "joint.training.steps=200").parse_args()
     from ensemble.check import load_run_settings
     from scroll.runtime.output_folder import RUN
     from scroll.runtime.run_lock import writing

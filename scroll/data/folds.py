@@ -46,18 +46,11 @@ class Fold:
                     "close at least what is held out"
                 )
 
-    def open_rows(self, fragment: "Sheet") -> NDArray[np.bool_]:
-        """(Y,) bool at working resolution: rows that training patches of this fold may touch."""
-        rows = np.ones(fragment.mask.shape[0], dtype=bool)
-        start, stop = self.closed.get(fragment.id, (0, 0))
-        rows[start:stop] = False
-        return rows
-
-    def held_out_rows(self, fragment: "Sheet") -> NDArray[np.bool_]:
-        """(Y,) bool at working resolution: rows that this fold is validated on and predicts."""
-        rows = np.zeros(fragment.mask.shape[0], dtype=bool)
-        start, stop = self.held_out.get(fragment.id, (0, 0))
-        rows[start:stop] = True
+    def rows(self, sheet: "Sheet", is_training: bool) -> NDArray[np.bool_]:
+        """(Y,) bool at working resolution: rows that training patches may touch, or those that are validated on and predicted."""
+        start, stop = (self.closed if is_training else self.held_out).get(sheet.id, (0, 0))
+        rows = np.full(sheet.rows, is_training)
+        rows[start:stop] = not is_training
         return rows
 
     def sampler(
@@ -68,7 +61,7 @@ class Fold:
         Raises:
             InputError: no patch of this size fits.
         """
-        rows = [self.open_rows(f) if is_training else self.held_out_rows(f) for f in fragments]
+        rows = [self.rows(fragment, is_training) for fragment in fragments]
         opens = [f.mask & r[:, None] for f, r in zip(fragments, rows, strict=True)]
         inks = [f.label.target & ~f.label.ignore for f in fragments]
         return BalancedSampler(inks, opens, patch_yx, ink_share, rows)

@@ -365,6 +365,18 @@ def at_level(place: NDArray[Any], level: int | Place) -> NDArray[Any]:
 
 
 def by_volume(segments: Sequence[Segment]) -> list[TracedVolume]:
-    """The segments put together by the volume they lie in, in order of its name."""
+    """The segments put together by the volume they lie in, in order of its name.
+
+    Raises:
+        InputError: two volumes bear the same name, under which their predictions would lie.
+    """
     sources = sorted({segment.source for segment in segments})
-    return [TracedVolume(tuple(s for s in segments if s.source == source)) for source in sources]
+    volumes = [TracedVolume(tuple(s for s in segments if s.source == source)) for source in sources]
+    names = [volume.name for volume in volumes]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        places = ", ".join(volume.segments[0].source for volume in volumes if volume.name == twice)
+        raise InputError(
+            f"two volumes are called '{twice}' ({places}); rename one, for predictions lie under that name"
+        )
+    return volumes

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scroll.data.folds import Fold, check_buffer
-from scroll.data.segments import Segment, find_segments
-from stage1_3d.segments.boxes import volumes_of
+from scroll.data.segments import Segment, by_volume, find_segments
 from stage1_3d.segments.dataset import LabelledVolume, SegmentPatches
 from stage1_3d.segments.flatten import flatten_segment
 from stage1_3d.segments.lifted_labels import lifted_label
@@ -33,7 +32,7 @@ class SegmentData:
             _ = segment.surface, segment.label
         if self.items:
             check_buffer(settings, max(segment.volume.place.edge for segment in self.items))
-        self.volumes = volumes_of(self.items)
+        self.volumes = by_volume(self.items)
 
     def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> SegmentPatches:
         """Training patches without end, or the fixed ones that a fold is validated on."""
@@ -61,7 +60,7 @@ class SegmentData:
 
 def predict_new_segments(settings: "Settings", segments: Sequence[Segment], output: Path) -> None:
     """Predict the volumes of segments that no fold was trained on, and flatten every source into <output>/<segment>/<source>/."""
-    for volume in volumes_of(segments):
+    for volume in by_volume(segments):
         parts = {
             name: predict_volume_new(settings, name, volume, output / "volumes" / volume.name / name)
             for name in settings.stage1.members

@@ -1,26 +1,25 @@
 """What the doctor looks at where sheets are traced in scroll volumes: geometry, CT on the sheet, labels, folds."""
 
 import warnings
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scroll.config.schema import Settings
+from scroll.data.folds import make_folds
 from scroll.data.kinds import training_items
+from scroll.data.patch_sampler import draw
+from scroll.data.segments import Segment, at_level, by_volume
 from scroll.errors import InputError
 from stage1_3d.doctor_checks import check_ink
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from scroll.config.schema import Settings
-    from scroll.data.segments import Segment
+from stage1_3d.segments.boxes import Boxes
 
 SAMPLES = 1024
 LEAST_ON_CT = 0.95  # share of sampled places on the sheet with CT that is not 0
 
 
-def items_of(settings: "Settings") -> "list[Segment]":
+def items_of(settings: Settings) -> list[Segment]:
     """The training segments.
 
     Raises:
@@ -29,12 +28,12 @@ def items_of(settings: "Settings") -> "list[Segment]":
     return training_items(settings.data)
 
 
-def checks_of_all(settings: "Settings", segments: "list[Segment]") -> "Iterator[tuple[str, Callable[[], object]]]":
+def checks_of_all(settings: Settings, segments: list[Segment]) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is looked at in all of them together: a name, and a check that raises InputError."""
     yield f"folds: {settings.folds.count} by {settings.folds.by}", partial(check_folds, settings, segments)
 
 
-def described(segment: "Segment") -> str:
+def described(segment: Segment) -> str:
     """One line about a segment that is sound."""
     area_cm2 = np.count_nonzero(segment.full_mask) * segment.pixel_um**2 / 1e8
     return (
@@ -43,7 +42,7 @@ def described(segment: "Segment") -> str:
     )
 
 
-def check(segment: "Segment") -> None:
+def check(segment: Segment) -> None:
     """The surface, the volume around it, and the label.
 
     Raises:
@@ -60,10 +59,8 @@ def check(segment: "Segment") -> None:
     check_ink(segment.full_label, f"{segment.folder}", "on the traced sheet")
 
 
-def _check_ct(segment: "Segment") -> None:
+def _check_ct(segment: Segment) -> None:
     """Most of the sheet must lie where there is CT: a masked volume is 0 outside the scroll, and so is another scroll's."""
-    from scroll.data.segments import at_level
-
     rows, columns = np.nonzero(segment.mask)
     if not len(rows):
         raise InputError(
@@ -86,17 +83,13 @@ def _check_ct(segment: "Segment") -> None:
         )
 
 
-def check_folds(settings: "Settings", segments: "list[Segment]") -> None:
+def check_folds(settings: Settings, segments: list[Segment]) -> None:
     """Draw boxes of every fold: there must be some that touch no held-out sheet, and stage two's patches must fit.
 
     Raises:
         InputError: naming the fold and what does not fit.
     """
-    from scroll.data.folds import make_folds
-    from scroll.data.patch_sampler import draw
-    from stage1_3d.segments.boxes import Boxes, volumes_of
-
-    volumes = volumes_of(segments)
+    volumes = by_volume(segments)
     for fold in make_folds(segments, settings.folds):
         try:
             for is_training in (True, False):
