@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from scroll.config.schema import AugmentSettings, MemberSettings, Stage2Settings
-from scroll.data.augment.augment import patch
+from scroll.data.augment.augment import NOTHING, augmented
 from scroll.data.patch_sampler import draw
 from scroll.data.sample import Sample, Space, as_item
 
@@ -42,7 +42,9 @@ class PatchDataset(Dataset[dict[str, Tensor]], ABC):
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Patch number n."""
         rng = draw(self.seed, n, self.streams[0 if self.is_training else 1])
-        return as_item(patch(rng, self.cut, self.augment, self.space), self.space, self.loss)
+        augment = self.augment
+        sample = self.cut(rng, NOTHING) if augment is None else augmented(rng, self.cut, augment, self.space)
+        return as_item(sample, self.space, self.loss)
 
     @abstractmethod
     def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:

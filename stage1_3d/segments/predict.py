@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scroll.config.schema import Settings
 from scroll.data.folds import Fold, Rows
-from scroll.data.segments import Segment, TracedVolume
+from scroll.data.segments import TracedVolume
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Prediction, Sweep
 from scroll.runtime.progress import progress
@@ -48,14 +48,9 @@ def predict_volume_new(
     settings: Settings, name: str, traced: TracedVolume, folder: Path
 ) -> dict[str, list[SegmentRows]]:
     """Predict a volume that no fold was trained on about all its segments, by all folds together."""
-    rows = {segment.id: whole(segment) for segment in traced.segments}
+    rows = {segment.id: (0, segment.rows) for segment in traced.segments}
     predict_volume(settings, name, traced, rows, list(range(settings.folds.count)), folder)
     return {segment_id: [SegmentRows(span, folder)] for segment_id, span in rows.items()}
-
-
-def whole(segment: Segment) -> Rows:
-    """All working rows of a segment."""
-    return 0, segment.mask.shape[0]
 
 
 def predict_volume(
