@@ -1,5 +1,6 @@
 """Whether a prediction still speaks of the weights that are there now; knows no torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from scroll.runtime.receipt import file_hash
 STAGES = ("stage1", "stage2", "joint")
 
 
-def check_weights(folder: Path, receipt: dict[str, Any], hint: str) -> None:
+def check_weights(folder: Path, receipt: Mapping[str, Any], hint: str) -> None:
     """Refuse the prediction in `folder` where its `receipt` names weights that were exchanged since; those not there pass.
 
     A run that was moved or copied is checked against the weights that travelled with it, not those at its old place.

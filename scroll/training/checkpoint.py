@@ -21,6 +21,7 @@ from scroll.runtime.receipt import NAME as RECEIPT
 from scroll.runtime.receipt import file_hash
 from scroll.training.loggers import Line
 
+StateDict = dict[str, Any]  # as torch gives and takes it
 About = Mapping[str, object]  # which network weights fit, as JSON holds it
 
 
@@ -31,10 +32,10 @@ class State(TypedDict):
     made_on: dict[str, object]
     step: int
     history: list[Line]
-    model: dict[str, Any]
-    average: dict[str, Any]
-    optimiser: dict[str, Any]
-    scaler: dict[str, Any]
+    model: StateDict
+    average: StateDict
+    optimiser: StateDict
+    scaler: StateDict
 
 
 def save_weights(model: nn.Module, path: Path, about: About) -> None:

@@ -1,5 +1,6 @@
 """The flattened stack of a fragment: every member's channels, and the CT's if asked for, at working resolution."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def log_odds(prob: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.clip(np.log(inside / (1 - inside)) / LOG_ODDS_UNIT, -MOST_UNITS, MOST_UNITS), dtype=np.float32)
 
 
-def checked_receipt(folder: Path, fragment: Sheet, hint: str) -> dict[str, Any]:
+def checked_receipt(folder: Path, fragment: Sheet, hint: str) -> Mapping[str, Any]:
     """The receipt of a prediction, once it is sure that it speaks of today's data and weights.
 
     Raises:
