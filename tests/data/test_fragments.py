@@ -24,7 +24,7 @@ def test_a_patch_is_the_slice_of_the_layers_on_the_fragments_grey_scale(tmp_path
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_grey_values_that_are_not_finite_are_refused_where_it_is_said_where_they_are(value):
     raw = np.array([1.0, value])
-    with pytest.raises(UnreadableError, match="^here; repair the volume$"):
+    with pytest.raises(UnreadableError, match=r"^here; repair the volume$"):
         in_spreads(raw, (0.0, 1.0), "here")
     assert in_spreads(raw, (0.0, 1.0))[0] == 1  # of samples along a surface some lie outside the volume, and stay NaN
 
