@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from scroll.config.schema import Settings
@@ -21,9 +21,6 @@ from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
 from scroll.training.checkpoint import ready, trained_weights
 from stage1_3d.fragments.flatten import depth_window, flattened
 from stage1_3d.network import about_network, build_network
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 STRIP_ROWS = 256
 
@@ -104,7 +101,7 @@ def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows,
     member = settings.stage1.members[name]
     size, (depth, height, width) = member.patch_size, _shape(settings, fragment)
 
-    def read(corner: tuple[int, ...]) -> "NDArray[np.float32]":
+    def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
         z, y, x = corner
         return filled_up(fragment.patch(z + fragment.margin, y, x, size), size)[None]
 

@@ -3,17 +3,14 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from scroll.config.schema import Settings
 from scroll.data.folds import Fold, check_buffer
 from scroll.data.segments import Segment, by_volume, find_segments
 from stage1_3d.segments.dataset import LabelledVolume, SegmentPatches
 from stage1_3d.segments.flatten import flatten_segment
 from stage1_3d.segments.lifted_labels import lifted_label
 from stage1_3d.segments.predict import predict_volume_new, predict_volume_out_of_fold
-
-if TYPE_CHECKING:
-    from scroll.config.schema import Settings
 
 
 class SegmentData:
@@ -24,7 +21,7 @@ class SegmentData:
             patch at the level of their volumes; said before the first one is trained on.
     """
 
-    def __init__(self, settings: "Settings") -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
         data = settings.data
         self.items: list[Segment] = find_segments(data.root / "train", data, data.train)
@@ -58,7 +55,7 @@ class SegmentData:
                 flatten_segment(self.settings, volume, segment, own, folders)
 
 
-def predict_new_segments(settings: "Settings", segments: Sequence[Segment], output: Path) -> None:
+def predict_new_segments(settings: Settings, segments: Sequence[Segment], output: Path) -> None:
     """Predict the volumes of segments that no fold was trained on, and flatten every source into <output>/<segment>/<source>/."""
     for volume in by_volume(segments):
         parts = {
