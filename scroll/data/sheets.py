@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,17 +87,7 @@ class Sheet(ABC):
         """(Y, X) CT at the sheet's centre, full resolution."""
 
 
-class Provenance(TypedDict):
-    """For a receipt: which sheet it was, where it was, and which way round it was read."""
-
-    data: str
-    source: str
-    is_flipped: bool
-    shift_layers: int
-    normal_sign: int
-
-
-def provenance_of(sheet: Sheet) -> Provenance:
+def provenance_of(sheet: Sheet) -> dict[str, object]:
     """For a receipt: which sheet it was, where it lay, and which way round it was read."""
     return {
         "data": sheet.key,

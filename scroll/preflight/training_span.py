@@ -8,7 +8,7 @@ clear; where it is not, or where only resampling would help, it is refused with 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,16 +97,7 @@ class Finding:
         )
 
 
-class Reference(TypedDict):
-    """What the training stacks look like, as JSON: a `DepthProfile` as lists, of how many layers and stacks, and who was left out."""
-
-    profile: dict[str, list[float]]
-    layers: int
-    stacks: int
-    left_out: list[str]
-
-
-def training_reference(stacks: Sequence[tuple[Any, NDArray[np.bool_], str]], windows: int = 24) -> Reference:
+def training_reference(stacks: Sequence[tuple[Any, NDArray[np.bool_], str]], windows: int = 24) -> dict[str, object]:
     """What the training stacks look like layer by layer, as JSON holds it; each is (layers (Z, Y, X), papyrus (Y, X), name).
 
     Stacks of unequal depth are cut to the thinnest about their centres. Those that cannot be looked at (too small, blank)
