@@ -70,7 +70,7 @@ def check_comparable(settings: "Settings") -> None:
     """
     from scroll.data.kinds import need_sheets
     from scroll.errors import InputError
-    from scroll.training.trackers import check_trackers
+    from scroll.training.loggers import check_trackers
 
     need_sheets(settings.data)
     check_trackers(settings)

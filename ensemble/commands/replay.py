@@ -157,9 +157,7 @@ def _parts(folder: Path, receipt: "Receipt") -> "list[tuple[int, int, Prediction
     from stage2_2d.predict import prediction_of as prediction_of_sheet
 
     predictor = _predictor(settings, stage, sheet, folder)
-    return [
-        (a, b, prediction_of_sheet(settings, sheet, predictor, (a, b), folds)) for (a, b), folds in receipt["parts"]
-    ]
+    return [(a, b, prediction_of_sheet(settings, predictor, (a, b), folds)) for (a, b), folds in receipt["parts"]]
 
 
 def _sheet(settings: "Settings", receipt: "Receipt") -> "Any":
@@ -186,16 +184,16 @@ def _sheet(settings: "Settings", receipt: "Receipt") -> "Any":
 def _predictor(settings: "Settings", stage: str, sheet: "Sheet", folder: Path) -> "Any":
     from stage2_2d.ink.stack import read_stack
     from stage2_2d.ink.train import oof_folders
-    from stage2_2d.predict import predictor_of
+    from stage2_2d.predict import stage2_predictor
 
     is_oof = folder.parent.name == "oof"
     folders = oof_folders(settings, sheet.id) if is_oof else {n: folder.parent / n for n in settings.stage1.sources}
     stack = read_stack(settings.stage1, sheet, folders, "predict them again")
     if stage == "joint":
-        from ensemble.end_to_end.predict import joint_predictor
+        from ensemble.end_to_end.network import joint_predictor
 
-        return joint_predictor(settings, sheet, stack, "")  # type: ignore[arg-type]
-    return predictor_of(settings, stack, "")
+        return joint_predictor(settings, sheet, stack)  # type: ignore[arg-type]
+    return stage2_predictor(settings, sheet, stack)
 
 
 def _cube(settings: "Settings", receipt: "Receipt") -> "tuple[int, int, Prediction]":
@@ -215,13 +213,12 @@ def _cube(settings: "Settings", receipt: "Receipt") -> "tuple[int, int, Predicti
 
 
 def _volume(settings: "Settings", receipt: "Receipt") -> "tuple[int, int, Prediction]":
-    from scroll.data.segments import Segment
+    from scroll.data.segments import Segment, by_volume
     from scroll.errors import InputError
-    from stage1_3d.segments.boxes import volumes_of
     from stage1_3d.segments.predict import prediction_of, requested_blocks
 
     data = settings.data.model_copy(update={"normal_sign": receipt["normal_sign"]})
-    traced = volumes_of([Segment(Path(path).name, Path(path), data) for path in receipt["source"]])[0]
+    traced = by_volume([Segment(Path(path).name, Path(path), data) for path in receipt["source"]])[0]
     if traced.key != receipt["data"]:
         raise InputError(f"{receipt['volume']}: the volume or a segment in it changed since; predict it again")
     blocks = requested_blocks(traced, {name: (first, end) for name, (first, end) in receipt["rows"].items()})

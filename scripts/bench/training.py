@@ -83,7 +83,7 @@ def _raw_map(folder: Path, fragment: Fragment) -> np.ndarray:
 def _patches(fragment: Fragment, member: MemberSettings, augment: dict[str, int] | None = None) -> Any:
     changes = {"depth_jitter": 0} if augment is None else augment
     member = member.model_copy(update={"augment": AugmentSettings.model_validate(changes)})
-    return InkPatches([fragment], Fold(0, {}, {}), member, 1, True, 0)
+    return InkPatches([fragment], Fold(0, {}, {}), member, 1, True)
 
 
 def _rate(read: Callable[[int], Any], patches: int) -> float:

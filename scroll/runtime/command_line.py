@@ -8,6 +8,7 @@ import re
 import select
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from scroll.errors import InputError
 from scroll.redacted import redacted
@@ -83,6 +84,15 @@ def _status(main: Callable[[], int | None]) -> object:
             raise
         print(f"error: {' '.join(redacted(said).split())}", file=sys.stderr)
         return 2
+
+
+def run_parser(about: str | None, example: str) -> argparse.ArgumentParser:
+    """What every command on a run takes: its configuration, and settings laid over it; `example` is one of those."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
+    said = f"override a setting, such as {example}"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=said)
+    return parser
 
 
 def as_typed(command: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import FlattenSettings, Settings
+from scroll.data.intensity import in_spreads
 from scroll.data.segments import Segment, TracedVolume
 from scroll.inference.prediction_store import RowWriter, open_map
 from scroll.runtime.progress import progress
@@ -144,10 +145,7 @@ class _Sources:
 
     def scaled(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """CT in spreads of the volume's grey scale, as networks see it; probabilities as they are."""
-        if name != CT:
-            return values
-        middle, spread = self.traced.grey_scale
-        return np.clip((values - np.float32(middle)) / np.float32(spread), -8, 8)  # NaN stays
+        return in_spreads(values, self.traced.grey_scale) if name == CT else values
 
     def of(self, folder: Path | None) -> Source:
         if folder is None:

@@ -100,7 +100,7 @@ def traced_sheets(folder: Path, cube: Cube, hint: str) -> list[TracedSheet]:
     if receipt["sheets"] > there:
         raise InputError(f"{folder}: holds {there} of {receipt['sheets']} sheets; {hint}")
     names = [f"sheet-{number:03d}" for number in range(1, receipt["sheets"] + 1)]
-    return [TracedSheet(cube.id, folder / name, sources=sources, reach_vox=reach_vox) for name in names]
+    return [TracedSheet(cube.id, folder / name, sources, reach_vox) for name in names]
 
 
 def truth_on(surface: Surface, label: NDArray[np.integer]) -> Truth:

@@ -10,7 +10,7 @@ import tifffile
 import yaml
 from PIL import Image
 
-import stage1_3d.fragments.doctor
+import stage1_3d.doctor_checks
 from ensemble.commands import doctor
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -109,6 +109,6 @@ def test_bands_too_low_for_a_patch_and_a_buffer_too_narrow_for_it_are_both_found
 
 
 def test_a_disk_too_small_is_found(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage1_3d.fragments.doctor, "SPARE_GIB", 1e9)
+    monkeypatch.setattr(stage1_3d.doctor_checks, "SPARE_GIB", 1e9)
     (told,) = problems(config)
     assert "GiB will be needed" in told

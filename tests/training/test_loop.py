@@ -16,8 +16,7 @@ from tiny_task import Points, squared_error, tiny_task, training
 
 from scroll.errors import InputError
 from scroll.training.loop import fit
-from scroll.training.optimizers import decay_groups
-from scroll.training.schedule import learning_rate_factor
+from scroll.training.optimizers import decay_groups, learning_rate_factor
 
 SCRIPT = Path(__file__).parents[1] / "tiny_task.py"
 
