@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from scroll.runtime.receipt import read_receipt
 from scroll.runtime.record import write_record
 from scroll.surfaces import tifxyz
 from scroll.volumes.ome_zarr import open_array
+from tests.steps import step
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +136,8 @@ def test_a_fit_for_other_weights_is_refused_and_so_is_fitting_what_they_did_not_
 def predicted(config: Path, settings: Settings, fit: SurfaceFit, phantom: Path) -> Path:
     """The door itself, as a user calls it, with a time limit and a score."""
     output = settings.run_dir / "predict"
-    command = [sys.executable, str(REPOSITORY / "ensemble" / "predict.py"), str(config), "--input", str(phantom)]
-    command += ["--output", str(output), "--submission", str(output / "submission.zip"), "--hours", "1"]
-    done = subprocess.run([*command, "--truth", str(phantom / "heldout")], capture_output=True, text=True, check=False)
+    command = [REPOSITORY / "ensemble" / "predict.py", config, "--input", phantom, "--output", output, "--hours", "1"]
+    done = step(*command, "--submission", output / "submission.zip", "--truth", phantom / "heldout")
     assert done.returncode == 0, done.stderr
     (output / "said.txt").write_text(done.stdout)
     return output
@@ -205,8 +203,7 @@ def test_a_member_that_is_given_up_is_stood_in_for(predicted, settings, phantom,
 
 
 def test_the_pairs_door_judges_all_four_ways(config, settings, fit):
-    command = [sys.executable, str(REPOSITORY / "scripts" / "merged_sheets.py"), str(config), "--pairs", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = step(REPOSITORY / "scripts" / "merged_sheets.py", config, "--pairs", "1")
     assert done.returncode == 0, done.stderr
     assert [line.split(" resolves")[0].strip() for line in done.stdout.splitlines()[1:]] == [
         "threshold", "chain", "tracing", "tracing and guessing", "stage two",

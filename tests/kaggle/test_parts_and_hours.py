@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pipeline_run import ENVIRONMENT, REPOSITORY
+from pipeline_run import REPOSITORY
 
 from ensemble.ink.fit import read_fit
 from ensemble.ink.predict import predict
@@ -27,6 +27,7 @@ from scroll.errors import InputError, MissingInputError
 from scroll.runtime.files import read_json, write_json
 from scroll.runtime.output_folder import MARK
 from scroll.volumes.ome_zarr import open_array
+from tests.steps import ENVIRONMENT, step
 
 
 @given(st.lists(st.integers()), st.integers(1, 9))
@@ -56,8 +57,7 @@ def test_lines_of_a_process_come_with_its_name(capsys):
 
 
 def door(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPOSITORY / "ensemble" / "predict.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    return step(REPOSITORY / "ensemble" / "predict.py", *arguments)
 
 
 def test_a_part_is_not_packed_and_segments_have_no_parts(tmp_path):

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipeline_run import ENVIRONMENT, REPOSITORY, Door, Run, changed, copied, predict_arguments, states, step
+from pipeline_run import REPOSITORY, Door, Run, changed, copied, predict_arguments, states
 
 import ensemble.predict
 from ensemble.commands import COMMANDS
 from ensemble.request import input_sheets
 from scroll.config.reader import load_settings
 from scroll.volumes.ome_zarr import open_array
+from tests.steps import ENVIRONMENT, started
 
 SCRIPTS = sorted(path for path in (REPOSITORY / "scripts").glob("*.py") if path.stem != "command")
 DOORS = {
@@ -71,7 +72,7 @@ def test_the_doctor_and_refusals_load_no_torch(run: Run) -> None:
         "except SystemExit as left: print('left with', left.code)\n"
         "print(sorted({'torch', 'monai', 'transformers'} & set(sys.modules)))"
     )
-    done = step("-c", program, REPOSITORY / "scripts" / "doctor.py", run.config)
+    done = started("-c", program, REPOSITORY / "scripts" / "doctor.py", run.config)
     assert done.stdout.splitlines()[-2:] == ["left with 0", "[]"], done.stdout + done.stderr
 
 
@@ -91,7 +92,7 @@ def test_a_bare_clone_predicts_from_any_directory(run: Run, tmp_path: Path) -> N
     # -S and the packages' folder alone: no editable installation can lend its modules
     site = next(path for path in sys.path if path.endswith("site-packages"))
     program = f"import sys, runpy; sys.path.append({site!r}); sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-    done = step("-S", "-c", program, clone / "ensemble" / "predict.py", *predict_arguments(run), cwd=elsewhere)
+    done = started("-S", "-c", program, clone / "ensemble" / "predict.py", *predict_arguments(run), cwd=elsewhere)
     assert done.returncode == 0, done.stderr
     assert "read back and valid" in done.stdout and states(run) == before
     assert not list(elsewhere.iterdir())

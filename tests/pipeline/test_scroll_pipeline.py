@@ -7,7 +7,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import yaml
-from pipeline_run import REPOSITORY, Run, changed, states, step, tiny_scroll_settings
+from pipeline_run import REPOSITORY, Run, changed, states, tiny_scroll_settings
 from scipy.ndimage import binary_erosion
 
 from ensemble.commands import doctor
@@ -21,6 +21,7 @@ from scroll.runtime.receipt import file_hash, read_receipt
 from scroll.surfaces.sample import Offsets, Source
 from scroll.training.checkpoint import trained_weights
 from stage1_3d.segments.flatten_surface import Flattening, flatten_surface
+from tests.steps import step
 
 SCROLLS = ("--size", "112", "--letter-height-px", "56", "--seed", "7", "--train", "2", "--test", "1", "--jobs", "2")
 

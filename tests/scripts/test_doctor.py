@@ -1,7 +1,5 @@
 """The doctor: silent on good data, and every problem at once, a line each, where there are several."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from PIL import Image
 
 import stage1_3d.doctor_checks
 from ensemble.commands import doctor
+from tests.steps import step
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHAPE = (9, 96, 80)
@@ -59,10 +58,7 @@ def test_the_command_tells_several_problems_at_once_and_leaves_with_2(config: Pa
     (first / "surface_volume" / "04.tif").unlink()
     write_picture(second / "inklabels.png", np.zeros((10, 10), bool))
     overrides = ["--set", "stage1.members.a.patch_size=[4, 31, 32]", "--set", "stage2.patch_size=[60, 64]"]
-    done = subprocess.run(
-        [sys.executable, "scripts/doctor.py", config, *overrides],
-        cwd=REPOSITORY, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = step("scripts/doctor.py", config, *overrides)
     told = [line for line in done.stdout.splitlines() if line.startswith("problem:")]
     assert done.returncode == 2 and done.stderr == ""
     assert len(told) == 4 and done.stdout.splitlines()[-1] == "4 problems"
