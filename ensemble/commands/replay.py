@@ -104,6 +104,10 @@ def _check(folder: Path, receipt: "Receipt") -> None:
         raise InputError(
             f"{folder}: was not predicted by a network, so there is nothing to run again; give a member's folder"
         )
+    if (folder / "coverage.zarr").exists() and not (folder / "prob.zarr").exists():
+        raise InputError(
+            f"{folder}: is flattened from the prediction of a volume; replay that, a folder of {folder.parent / 'volumes'}"
+        )
     lacking = [name for name in ("source", "made_by", "window") if name not in receipt]
     if lacking:
         raise InputError(

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
 from scroll.data.intensity import GreyScale, grey_scale_of, in_spreads
+from scroll.data.kinds import training_items
 from scroll.data.labels import Label, label_beside
 from scroll.data.sheets import Sheet
 from scroll.errors import InputError, MissingInputError
@@ -253,5 +254,5 @@ def fragments_at(source: Path, data: DataSettings) -> list[Fragment]:
 
 
 def training_fragments(data: DataSettings, margin: int = 0) -> list[Fragment]:
-    """The labelled fragments of a run."""
-    return find_fragments(data.root / "train", data, data.train, margin)
+    """The labelled fragments of a run, of whichever flattened kind, read with so many layers about the window."""
+    return [replace(fragment, margin=margin) for fragment in training_items(data)]

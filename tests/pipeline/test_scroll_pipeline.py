@@ -16,6 +16,7 @@ from ensemble.ink.submission import read_submission
 from ensemble.whole_scroll.run import EnsembleRecipe, member_weights
 from scroll.config.reader import load_settings
 from scroll.data.segments import find_segments, grey_scale_about
+from scroll.errors import InputError
 from scroll.inference.prediction_store import open_map
 from scroll.runtime.receipt import file_hash, read_receipt
 from scroll.surfaces.sample import Offsets, Source
@@ -68,6 +69,15 @@ def test_the_submission_has_every_segment_at_the_size_of_its_canvas(scroll_run):
     shapes = {s.id: s.shape_yx for s in find_segments(data.root / "test", data)}
     masks = read_submission(scroll_run.root / "submission.csv", shapes)
     assert {name: mask.shape for name, mask in masks.items()} == shapes
+
+
+def test_what_was_flattened_is_replayed_where_it_was_predicted(scroll_run):
+    settings = load_settings(scroll_run.config)
+    segment = find_segments(settings.data.root / "train", settings.data)[0]
+    with pytest.raises(
+        InputError, match=r"flattened from the prediction of a volume; replay that, a folder of .*oof/volumes"
+    ):
+        replay(settings.folder.oof("unet3d", segment.id))
 
 
 def test_each_volume_is_predicted_by_the_fold_that_held_it_out(scroll_run):
