@@ -77,7 +77,7 @@ def test_what_was_flattened_is_replayed_where_it_was_predicted(scroll_run):
     with pytest.raises(
         InputError, match=r"flattened from the prediction of a volume; replay that, a folder of .*oof/volumes"
     ):
-        replay(settings.folder.oof("unet3d", segment.id))
+        replay(settings.folder.oof("unet3d", segment.id), 24, None)
 
 
 def test_each_volume_is_predicted_by_the_fold_that_held_it_out(scroll_run):
