@@ -5,20 +5,8 @@ python -m ensemble.calibrate configs/demo.yaml [--set a.b=c]
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from scroll.runtime.command_line import run_command
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ensemble.ink.fit_record import InkFit
-    from scroll.config.schema import Settings
-    from scroll.data.sheets import Sheet
-
-MAX_PIXELS = 1_000_000  # that the weights are fitted on, spread over all fragments
-HINT = "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...' first"
-JOINT_HINT = "run 'make joint CONFIG=...' first, or remove joint from the settings"
 
 
 def main() -> None:
@@ -35,137 +23,6 @@ def main() -> None:
     settings = load_run_settings(arguments.config, arguments.set)
     with writing(settings.run_dir, RUN):
         steps_of(settings.data).calibrate(settings)
-
-
-def calibrate(settings: "Settings") -> "InkFit":
-    """Fit weights and thresholds, write them to ensemble/fit.json and return them.
-
-    Weights are fitted at working resolution, thresholds maximise F0.5 over all fragments at full resolution. Figures of what was fitted
-    are told on the same data and so are a little too good; "left_out" says what fitting gains on data that it did not see.
-
-    Raises:
-        MissingInputError: an out-of-fold prediction is not there.
-        InputError: it was made from other data or weights than those that are there now.
-    """
-    from ensemble.ink.fit_record import InkFit
-    from ensemble.ink.predictors import JOINT, predictor_names
-    from scroll.data.sheets import training_sheets
-    from scroll.runtime.record import kept_record, write_record
-    from stage2_2d.ink.stack import checked_receipt
-
-    fragments = training_sheets(settings.data)
-    for fragment in fragments:
-        for name in predictor_names(settings):
-            folder = settings.folder.oof(name, fragment.id)
-            checked_receipt(folder, fragment, JOINT_HINT if name == JOINT else HINT)
-    before = kept_record(settings.folder.fit, "fitted", InkFit)
-    if before and before.made_from == calibration_key(settings) and before.evidence:
-        return read_fit(settings)
-    fit = _fitted(settings, fragments)
-    write_record(settings.folder.fit, fit)
-    return fit
-
-
-def _fitted(settings: "Settings", fragments: "Sequence[Sheet]") -> "InkFit":
-    """Weights, then threshold, F0.5 and its interval of each candidate and blend, what the weights gain, and evidence."""
-    import numpy as np
-
-    from ensemble.ink.evidence import evidence, judged, without_each
-    from ensemble.ink.fit_record import InkFit
-    from ensemble.ink.left_out import fitted_weights, left_out_gain, part_of
-    from ensemble.ink.predictors import (
-        ENSEMBLE,
-        EQUAL,
-        MEMBERS_MEAN,
-        blend_weights,
-        flat_map,
-        predictor_names,
-    )
-    from ensemble.ink.weights import equal_weights
-    from scroll.metrics.bootstrap import block_edge_um, blocks_of, known_um2, resampled
-
-    everyone, given = predictor_names(settings), settings.ensemble.threshold
-    maps = {f.id: [flat_map(settings.folder.oof(name, f.id), name, HINT) for name in everyone] for f in fragments}
-    parts = [part_of(fragment, maps[fragment.id]) for fragment in fragments]
-    is_fitted = settings.ensemble.weights == "fitted"
-    shares = fitted_weights(parts, MAX_PIXELS) if is_fitted else equal_weights(len(everyone))
-    weights = dict(zip(everyone, map(float, shares), strict=True))
-    names = [*everyone, ENSEMBLE, EQUAL, MEMBERS_MEAN]
-    edge_um = block_edge_um(known_um2([~f.full_label.ignore for f in fragments], [f.pixel_um for f in fragments]))
-    found = {}
-    for name in names:
-        blended = blend_weights(settings, weights, name)
-        vector = np.array([blended.get(one, 0.0) for one in everyone])
-        found[name] = judged(settings, fragments, maps, vector, edge_um)
-    drawn = resampled(np.stack([one.blocks for one in found.values()]))
-    return InkFit(
-        made_from=calibration_key(settings),
-        fragments=[f.id for f in fragments],
-        weights=weights,
-        thresholds={name: one.threshold for name, one in found.items()},
-        oof_f05={name: one.f05 for name, one in found.items()},
-        oof_interval={name: drawn.interval(i) for i, name in enumerate(names)},
-        gain_where_fitted=drawn.gain(names.index(ENSEMBLE), names.index(EQUAL)),
-        blocks=blocks_of(edge_um, drawn.blocks),
-        evidence=evidence(found),
-        without=without_each(settings, fragments, maps, parts, found[ENSEMBLE], edge_um),
-        best_member=max(settings.stage1.members, key=lambda name: found[name].f05),
-        left_out=left_out_gain(parts, None if given == "fitted" else float(given)) if is_fitted else None,
-    )
-
-
-def print_fit(fit: "InkFit") -> None:
-    """Print what was fitted: weights, thresholds, out-of-fold F0.5 with its 95 % interval, and what fitting gained."""
-    for name, (low, high) in fit.oof_interval.items():
-        said = f"weight {fit.weights[name]:.3f}" if name in fit.weights else " " * 12
-        print(f"{name:<16} {said}  threshold {fit.thresholds[name]:.3f}  out-of-fold F0.5 {fit.oof_f05[name]:.4f} "
-              f"({low:.3f} to {high:.3f})")  # fmt: skip
-    if fit.blocks:
-        print(f"95 % intervals over {fit.blocks.count} blocks of {fit.blocks.edge_um / 1000:.1f} mm")
-    for where, gain in (("where they were fitted", fit.gain_where_fitted), ("left out", fit.left_out)):
-        if gain is not None:
-            print(f"fitted weights over equal ones, {where}: {gain.in_words}")
-
-
-def calibration_key(settings: "Settings") -> str:
-    """Hash of the weights files that the fit speaks of, and of the settings that shape it."""
-    from ensemble.ink.predictors import predictor_names
-    from scroll.metrics.bootstrap import BLOCK_UM
-    from scroll.runtime.receipt import file_hash, key_of
-
-    folds = range(settings.folds.count)
-    paths = [settings.folder.fold(name, k) for name in predictor_names(settings) for k in folds]
-    hashes = [
-        file_hash(path / "weights.safetensors") if (path / "weights.safetensors").exists() else None for path in paths
-    ]
-    data = settings.data.model_dump(include={"kind", "depth", "bin_yx", "voxel_um", "level", "normal_sign"})
-    windows = [settings.stage1.window.model_dump(), settings.stage2.window.model_dump()]
-    how = [BLOCK_UM, settings.ensemble.weights, settings.ensemble.threshold, settings.stage1.flatten.model_dump()]
-    return key_of([hashes, data, windows, how])
-
-
-def read_fit(settings: "Settings") -> "InkFit":
-    """The fit of this run.
-
-    Raises:
-        MissingInputError: it was never made.
-        InputError: it was made for other weights or settings.
-    """
-    from ensemble.ink.fit_record import InkFit
-    from scroll.errors import InputError
-    from scroll.runtime.files import read_sealed
-    from scroll.runtime.record import as_record
-
-    path = settings.folder.fit
-    last = "stage2" if settings.joint is None else "joint"
-    command = f"run 'make {last} CONFIG=...' (or python -m ensemble.calibrate CONFIG)"
-    content = read_sealed(path, f"weights and thresholds are fitted on out-of-fold predictions: {command}")
-    fit = as_record(path, content, InkFit)
-    if fit.made_from != calibration_key(settings):
-        raise InputError(
-            f"{path}: was fitted for other weights or settings than those in {settings.run_dir}; {command}"
-        )
-    return fit
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
-    from scroll.training.trackers import check_trackers
+    from scroll.training.loggers import check_trackers
 
     check_trackers(load_run_settings(arguments.config, arguments.set))
 

@@ -1,48 +1,18 @@
 """The ensemble's side of a kind of data: a folder with steps.py (`Steps`) and montage.py (`MontageRows`), and a line here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ensemble.ink.inputs import Part
+from ensemble.request import Request
 from scroll.config.schema import DataSettings, Settings
 
 if TYPE_CHECKING:
     from ensemble.kaggle.notebook import Competition
     from scroll.report.montage import Row
 
-ALL = Part()
 KINDS = {"fragments": "ensemble.ink", "segments": "ensemble.ink", "cubes": "ensemble.surface"}
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a prediction is asked for.
-
-    Attributes:
-        source, output: what is predicted, and into which folder.
-        submission: where what is submitted is written too, if anywhere.
-        truth: folder with the labels that it is scored against, if any.
-        part: only some of the items.
-        hours: what does not fit into them is given up, if they are given.
-        is_late_empty: of cubes: what the hours leave no time for is submitted empty, and named.
-        is_tidy: of cubes: what a mask was made from is removed once the mask is there.
-        is_resumed: of cubes: what an earlier prediction finished is kept.
-        command: what was typed, for the report.
-    """
-
-    source: Path
-    output: Path
-    submission: Path | None = None
-    truth: Path | None = None
-    part: Part = ALL
-    hours: float | None = None
-    is_late_empty: bool = False
-    is_tidy: bool = False
-    is_resumed: bool = True
-    command: tuple[str, ...] = ()
 
 
 class Steps(Protocol):

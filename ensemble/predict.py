@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scroll.runtime.command_line import run_command
-from scroll.runtime.command_numbers import number
+from scroll.runtime.command_line import number, run_command
 
 if TYPE_CHECKING:
     from scroll.config.schema import Settings
@@ -25,8 +24,8 @@ def main() -> None:
     """Parse the command line and predict."""
     arguments = _parser().parse_args()
     from ensemble.check import load_run_settings
-    from ensemble.ink.inputs import Part, parse_part
-    from ensemble.kinds import Request, steps_of
+    from ensemble.kinds import steps_of
+    from ensemble.request import Part, Request, parse_part
     from scroll.data.kinds import kind_of
     from scroll.runtime.output_folder import PREDICTION, SUBMISSION_CSV, SUBMISSION_ZIP, check_file
     from scroll.runtime.run_lock import writing

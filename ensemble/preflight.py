@@ -35,7 +35,7 @@ def preflighted(settings: Settings, sheets: Sequence[Any], output: Path) -> list
     return [checked(settings, sheet, reference, output) for sheet in sheets]
 
 
-def checked(settings: Settings, sheet: Any, reference: dict[str, Any], output: Path | None) -> Any:
+def checked(settings: Settings, sheet: Any, reference: dict[str, object], output: Path | None) -> Any:
     """One sheet, turned and shifted as it was found to need; `reference` is what `scroll.preflight.training_span.training_reference` gave.
 
     Raises:
@@ -52,12 +52,12 @@ def checked(settings: Settings, sheet: Any, reference: dict[str, Any], output: P
     return corrected
 
 
-def _record(output: Path | None, sheet: Sheet, content: dict[str, Any]) -> None:
+def _record(output: Path | None, sheet: Sheet, content: dict[str, object]) -> None:
     if output is not None:
         write_json(output / sheet.id / NAME, content)
 
 
-def _judged(settings: Settings, sheet: Sheet, reference: dict[str, Any]) -> Preflight:
+def _judged(settings: Settings, sheet: Sheet, reference: dict[str, object]) -> Preflight:
     try:
         reach = TRACED_WITHIN_VOX if isinstance(sheet, Segment) else REACH_LAYERS
         profile, windows = read_reference(reference), settings.preflight.windows

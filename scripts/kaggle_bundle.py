@@ -1,1 +1,6 @@
-command.py
+"""`scroll-ensemble kaggle-bundle`, from a clone in which nothing is installed."""
+
+if __name__ == "__main__":
+    from command import run
+
+    run("ensemble.commands.kaggle_bundle")

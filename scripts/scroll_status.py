@@ -1,1 +1,6 @@
-command.py
+"""`scroll-ensemble scroll-status`, from a clone in which nothing is installed."""
+
+if __name__ == "__main__":
+    from command import run
+
+    run("ensemble.commands.scroll_status")

@@ -59,7 +59,7 @@ class Doctor(Protocol):
     def check(self, item: Any) -> None:
         """Everything that can be wrong with one item; the first thing is raised."""
 
-    def checks_of_all(self, settings: Settings, items: list[Any]) -> Iterator[tuple[str, Callable[[], None]]]:
+    def checks_of_all(self, settings: Settings, items: list[Any]) -> Iterator[tuple[str, Callable[[], object]]]:
         """What is looked at in all of them together, by name."""
 
 

@@ -5,7 +5,7 @@ from importlib import import_module
 from math import prod
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pydantic import ValidationError
 
@@ -113,7 +113,15 @@ def build_network(member: MemberSettings) -> "nn.Module":
     return Padded(network, padded)
 
 
-def about_network(member: MemberSettings) -> dict[str, Any]:
+class About(TypedDict):
+    """What is stored with a member's weights."""
+
+    network: str
+    options: dict[str, Any]
+    patch_size: list[int]
+
+
+def about_network(member: MemberSettings) -> About:
     """What is stored with the weights: the network, its full options, and the patch where it matters."""
     _, options = _resolved(member)
     return {

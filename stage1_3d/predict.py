@@ -3,26 +3,24 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from scroll.config.schema import Settings
-from scroll.data.folds import Fold, Rows
+from scroll.data.boxes import filled_up
+from scroll.data.folds import Fold, Parts, Rows, held_out_parts
 from scroll.data.fragments import Fragment
 from scroll.data.sheets import provenance_of
-from scroll.inference.fold_ensemble import device, mean_of
+from scroll.inference.fold_ensemble import mean_of
 from scroll.inference.prediction_store import RowWriter, open_map
 from scroll.inference.sliding_window import Forward, Prediction, Sweep
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
-from scroll.training.checkpoint import load_weights, trained_weights
+from scroll.training.checkpoint import ready, trained_weights
 from stage1_3d.fragments.flatten import depth_window, flattened
 from stage1_3d.network import about_network, build_network
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 STRIP_ROWS = 256
 
@@ -30,27 +28,24 @@ STRIP_ROWS = 256
 def predict_out_of_fold(settings: Settings, name: str, fragment: Fragment, folds: Sequence[Fold]) -> None:
     """Predict each row of a training fragment by the fold that held it out, and flatten it, into <member>/oof/<fragment>/."""
     folder = settings.folder.oof(name, fragment.id)
-    parts = [(fold.held_out[fragment.id], [fold.number]) for fold in folds if fragment.id in fold.held_out]
+    parts = held_out_parts(folds, fragment.id)
     predict_fragment(settings, name, fragment, folder, parts, f"out of fold, {name}, {fragment.id}")
 
 
 def predict_new(settings: Settings, name: str, fragment: Fragment, folder: Path) -> None:
     """Predict a fragment that no fold was trained on by all folds together (mean of their scores), and flatten it."""
-    rows = (0, fragment.mask.shape[0])
-    parts = [(rows, list(range(settings.folds.count)))]
+    parts = [((0, fragment.rows), list(range(settings.folds.count)))]
     predict_fragment(settings, name, fragment, folder, parts, f"predict {name}, {fragment.id}")
 
 
-def predict_fragment(
-    settings: Settings, name: str, fragment: Fragment, folder: Path, parts: "list[tuple[Rows, list[int]]]", label: str
-) -> None:
+def predict_fragment(settings: Settings, name: str, fragment: Fragment, folder: Path, parts: Parts, label: str) -> None:
     """Write prob.zarr (Z, Y, X) and flat.zarr (C, Y, X), float16 at working resolution, and a receipt into `folder`.
 
     `parts` says which rows are predicted by which folds.
     """
-    weights = [weights_path(settings, name, fold) for _, folds in parts for fold in folds]
+    weights = weights_of(settings, name, [fold for _, folds in parts for fold in folds])
     how = [settings.stage1.window.model_dump(), settings.stage1.members[name].training.precision]
-    prob_key = key_of([fragment.key, [file_hash(w) for w in weights], parts, how])
+    prob_key = key_of([fragment.key, [*weights.values()], parts, how])
     key = key_of([prob_key, settings.stage1.flatten.model_dump(include={"reduce", "window"})])
     if is_current(folder, key) and (folder / "flat.zarr").exists():
         return
@@ -67,16 +62,14 @@ def predict_fragment(
     write_receipt(
         folder, key, fragment=fragment.id, member=name, parts=parts, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="zyx",
         depth=depth, window=settings.stage1.window.model_dump(mode="json"), **provenance_of(fragment),
-        weights={str(w): file_hash(w) for w in weights},
+        weights=weights,
     )  # fmt: skip
 
 
 def load_member(settings: Settings, name: str, fold: int) -> nn.Module:
     """A member's network of one fold, ready to predict, on the GPU if there is one."""
     member = settings.stage1.members[name]
-    network = build_network(member)
-    load_weights(network, weights_path(settings, name, fold), about_network(member), _hint(settings))
-    return network.to(device()).eval()
+    return ready(build_network(member), weights_path(settings, name, fold), about_network(member), _hint(settings))
 
 
 def load_forward(settings: Settings, name: str, folds: Sequence[int]) -> Forward:
@@ -94,6 +87,11 @@ def weights_path(settings: Settings, name: str, fold: int) -> Path:
     return trained_weights(settings.folder.fold(name, fold), _hint(settings))
 
 
+def weights_of(settings: Settings, name: str, folds: Sequence[int]) -> dict[str, str]:
+    """Hash of the weights of each of these folds of a member, by their place."""
+    return {str(path): file_hash(path) for path in (weights_path(settings, name, fold) for fold in folds)}
+
+
 def _hint(settings: Settings) -> str:
     return f"run 'make stage1 CONFIG=...' for {settings.run_dir} first"
 
@@ -103,11 +101,9 @@ def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows,
     member = settings.stage1.members[name]
     size, (depth, height, width) = member.patch_size, _shape(settings, fragment)
 
-    def read(corner: tuple[int, ...]) -> "NDArray[np.float32]":
+    def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
         z, y, x = corner
-        ct = fragment.patch(z + fragment.margin, y, x, size)
-        short = [(0, want - have) for want, have in zip(size, ct.shape, strict=True)]
-        return np.pad(ct, short, mode="edge")[None]
+        return filled_up(fragment.patch(z + fragment.margin, y, x, size), size)[None]
 
     def is_wanted(corner: tuple[int, ...]) -> bool:
         _, y, x = corner

@@ -3,11 +3,10 @@
 python -m stage1_3d.train configs/demo.yaml [--only MEMBER] [--set a.b=c]
 """
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scroll.runtime.command_line import run_command
+from scroll.runtime.command_line import run_command, run_parser
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,14 +23,9 @@ REFERENCE_SHEETS = 6  # at most, that a preflight's reference is made of, spread
 
 def main() -> None:
     """Parse the command line and run stage one."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
-    parser.add_argument(
-        "--only", action="append", default=[], metavar="MEMBER", help="train only this member; may be repeated"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, such as data.bin_yx=2"
-    )
+    parser = run_parser(__doc__, "data.bin_yx=2")
+    said = "train only this member; may be repeated"
+    parser.add_argument("--only", action="append", default=[], metavar="MEMBER", help=said)
     arguments = parser.parse_args()
     from scroll.runtime.output_folder import RUN
     from scroll.runtime.run_lock import writing
@@ -52,8 +46,8 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     from scroll.data.folds import make_folds
     from scroll.errors import InputError
     from scroll.inference.fold_ensemble import is_main_process
+    from scroll.training.loggers import check_trackers
     from scroll.training.successor import say_what_is_trained_again
-    from scroll.training.trackers import check_trackers
     from stage1_3d.kinds import training_data
 
     check_trackers(settings)

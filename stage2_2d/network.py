@@ -1,7 +1,7 @@
 """The 2D networks of stage two: a flattened stack of any number of channels -> logits of full size."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -21,7 +21,7 @@ SMP_DECODERS = ("unet", "unetplusplus", "fpn", "pspnet", "linknet", "manet", "de
 
 
 NOT_STORED = {"variant", "pretrained_dir", "pretrained_file", "dropout"}  # these change no shape
-VARIANTS: dict[str, dict[str, Any]] = {  # Xie et al. 2021, "SegFormer", appendix
+VARIANTS: dict[str, dict[str, int | tuple[int, ...]]] = {  # Xie et al. 2021, "SegFormer", appendix
     "b0": {"depths": (2, 2, 2, 2), "hidden_sizes": (32, 64, 160, 256), "decoder_hidden_size": 256},
     "b1": {"depths": (2, 2, 2, 2), "hidden_sizes": (64, 128, 320, 512), "decoder_hidden_size": 256},
     "b2": {"depths": (3, 4, 6, 3), "hidden_sizes": (64, 128, 320, 512), "decoder_hidden_size": 768},
@@ -127,10 +127,15 @@ def build_network(
     return _with_skip(network, channels, outputs, range(channels) if skipped is None else skipped)
 
 
-def about_network(stage2: Stage2Settings, channels: int, outputs: int = 1) -> dict[str, Any]:
+def about_network(stage2: Stage2Settings, channels: int, outputs: int = 1) -> dict[str, object]:
     """What is stored with the weights: the options that decide their shapes, a variant in its own numbers."""
     options = check_stage2(stage2).model_dump(mode="json", exclude=NOT_STORED)
-    about = {"network": stage2.network, "options": options, "skip": stage2.skip, "channels": channels}
+    about: dict[str, object] = {
+        "network": stage2.network,
+        "options": options,
+        "skip": stage2.skip,
+        "channels": channels,
+    }
     return about if outputs == 1 else about | {"outputs": outputs}
 
 
@@ -196,7 +201,7 @@ def _segformer(options: SegformerOptions, channels: int, outputs: int) -> "nn.Mo
     return FullSize()
 
 
-def _check_pretrained(folder: Path, wanted: dict[str, Any]) -> None:
+def _check_pretrained(folder: Path, wanted: Mapping[str, object]) -> None:
     """Refuse a folder whose network has another size: its weights would be passed over, and what does not fit starts new.
 
     Raises:

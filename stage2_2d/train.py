@@ -3,12 +3,10 @@
 python -m stage2_2d.train configs/demo.yaml [--set a.b=c]
 """
 
-import argparse
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scroll.runtime.command_line import run_command
+from scroll.runtime.command_line import run_command, run_parser
 
 if TYPE_CHECKING:
     from scroll.config.schema import Settings
@@ -18,16 +16,7 @@ KINDS = {"fragments": "stage2_2d.ink.train", "segments": "stage2_2d.ink.train", 
 
 def main() -> None:
     """Parse the command line and run stage two."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a setting, such as stage2.training.steps=200",
-    )
-    arguments = parser.parse_args()
+    arguments = run_parser(__doc__, "stage2.training.steps=200").parse_args()
     from scroll.config.reader import load_settings
     from scroll.runtime.output_folder import RUN
     from scroll.runtime.run_lock import writing
@@ -45,7 +34,7 @@ def train_stage2(settings: "Settings") -> None:
         InputError: bands of rows with too narrow a buffer, or the data is not as expected.
     """
     from scroll.data.folds import check_buffer
-    from scroll.training.trackers import check_trackers
+    from scroll.training.loggers import check_trackers
     from stage2_2d.network import check_stage2
 
     check_stage2(settings.stage2)

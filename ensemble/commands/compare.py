@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
-from scroll.runtime.command_numbers import whole
+from scroll.runtime.command_line import whole
 
 if TYPE_CHECKING:
     from ensemble.ink.fit_record import InkFit
@@ -70,7 +70,7 @@ def check_comparable(settings: "Settings") -> None:
     """
     from scroll.data.kinds import need_sheets
     from scroll.errors import InputError
-    from scroll.training.trackers import check_trackers
+    from scroll.training.loggers import check_trackers
 
     need_sheets(settings.data)
     check_trackers(settings)
@@ -129,7 +129,7 @@ def compare(settings: "Settings", held_out: HeldOut, seeds: list[int]) -> str:
 
 def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training, InkScores]":
     """One seed: both stages on all members, stage two on the best of them alone, all scored; and the score.json of the first run."""
-    from ensemble.calibrate import calibrate
+    from ensemble.ink.fit import calibrate
     from ensemble.review.comparison import Training
     from scroll.runtime.record import needed
     from stage1_3d.train import train_stage1
@@ -159,9 +159,9 @@ def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training,
 
 def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock", what: str = "") -> "InkScores":
     """score.json of a run on the held-out data; left alone where it was made of these weights, settings and files."""
-    from ensemble.calibrate import calibration_key
+    from ensemble.ink.fit import calibration_key
     from ensemble.ink.predict import predict
-    from ensemble.score import score_run
+    from ensemble.ink.score import score_run
     from scroll.report.score_record import InkScores, read_scores
     from scroll.runtime.receipt import fingerprint, is_current, key_of, write_receipt
 
@@ -183,8 +183,8 @@ def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock
 def _candidates(settings: "Settings", score: "InkScores", fit: "InkFit") -> "dict[str, Scored]":
     import numpy as np
 
+    from ensemble.ink.score import BLOCKS
     from ensemble.review.comparison import Scored
-    from ensemble.score import BLOCKS
     from scroll.runtime.bounded import plain_file
     from scroll.runtime.reading import reading
 
@@ -223,6 +223,14 @@ def _link(link: Path, there: Path) -> None:
         link.symlink_to(os.path.relpath(there, link.parent), target_is_directory=True)
 
 
+class StepTime(TypedDict):
+    """How long a step took, and whether it came to its end."""
+
+    wall_s: float
+    cpu_s: float
+    is_done: bool
+
+
 STEP = {"wall_s": float, "cpu_s": float, "is_done": bool}
 
 
@@ -234,13 +242,13 @@ class Clock:
         from scroll.runtime.json_fields import check_fields
 
         self.path = path
-        self._steps: dict[str, dict[str, Any]] = read_mapping(path) if path.exists() else {}
+        self._steps: dict[str, StepTime] = read_mapping(path) if path.exists() else {}
         check_fields(path, self._steps, dict.fromkeys(self._steps, STEP))
 
     @property
     def steps(self) -> dict[str, dict[str, float]]:
         """Step -> {"wall_s", "cpu_s"}."""
-        return {name: {key: step[key] for key in ("wall_s", "cpu_s")} for name, step in self._steps.items()}
+        return {name: {"wall_s": step["wall_s"], "cpu_s": step["cpu_s"]} for name, step in self._steps.items()}
 
     @contextmanager
     def step(self, name: str, folder: Path) -> Iterator[None]:
@@ -248,8 +256,9 @@ class Clock:
         from scroll.runtime.files import write_sealed
 
         print(f"== {name}", flush=True)
-        before = self._steps.get(name, {"wall_s": 0.0, "cpu_s": 0.0, "is_done": False})
-        under_way = {"wall_s": 0.0, "cpu_s": 0.0} if before["is_done"] else before
+        nothing = StepTime(wall_s=0.0, cpu_s=0.0, is_done=False)
+        before = self._steps.get(name, nothing)
+        under_way = nothing if before["is_done"] else before
         began, wall, cpu, is_done = time.time_ns(), time.monotonic(), _cpu_s(), False
         try:
             yield
@@ -260,7 +269,7 @@ class Clock:
                 self._steps[name] = {"wall_s": wall_s, "cpu_s": cpu_s, "is_done": is_done}
                 print(f"== {name}: {wall_s:.0f} s, {cpu_s:.0f} s of CPU", flush=True)
             if name in self._steps:  # else it was done before there was a clock, and nobody knows how long it took
-                self._steps[name]["is_done"] |= is_done
+                self._steps[name]["is_done"] = self._steps[name]["is_done"] or is_done
             write_sealed(self.path, self._steps)
 
 

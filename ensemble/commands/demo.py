@@ -34,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
     from scroll.data.kinds import kind_of
-    from scroll.training.trackers import check_trackers
+    from scroll.training.loggers import check_trackers
 
     settings = load_run_settings(arguments.config, arguments.set)
     check_trackers(settings)

@@ -37,7 +37,7 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     from ensemble.end_to_end.settings import check_joint
     from scroll.config.reader import load_settings
     from scroll.data.folds import check_buffer
-    from scroll.training.trackers import check_trackers
+    from scroll.training.loggers import check_trackers
     from stage1_3d.network import check_member, check_views
     from stage2_2d.network import check_stage2
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scroll.errors import InputError
-from scroll.runtime.command_numbers import number, whole
+from scroll.runtime.command_line import number, whole
 
 if TYPE_CHECKING:
     from scroll.surfaces.sample import Source
@@ -205,7 +205,8 @@ def opened_sources(arguments: argparse.Namespace) -> "tuple[Volume, dict[str, So
             receipt = read_receipt(Path(path).parent, "")
             with reading(Path(path).parent / NAME, "a receipt of ours", "predict it again"):
                 place = place_named(receipt.get("place", receipt.get("level", 0)))
-            sources[name] = Source(prob, place, tuple(receipt.get("origin_zyx", (0, 0, 0))))
+                z, y, x = receipt.get("origin_zyx", (0, 0, 0))
+            sources[name] = Source(prob, place, (z, y, x))
         else:
             place = place_among(prob, path, ct, arguments.volume)
             if place.step != (1.0, 1.0, 1.0) and not arguments.coarser:

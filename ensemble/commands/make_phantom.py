@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from scroll.phantom.settings import PRESETS
-from scroll.runtime.command_numbers import number, whole
+from scroll.runtime.command_line import number, whole
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scroll.runtime.command_numbers import number, whole
+from scroll.runtime.command_line import number, whole
 
 if TYPE_CHECKING:
     import numpy as np

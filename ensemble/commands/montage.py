@@ -8,7 +8,7 @@ Labels are taken from --truth, or from the folder heldout of a phantom; without 
 import argparse
 from pathlib import Path
 
-from scroll.runtime.command_numbers import whole
+from scroll.runtime.command_line import whole
 
 
 def main() -> None:

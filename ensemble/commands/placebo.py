@@ -10,14 +10,14 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scroll.errors import InputError
-from scroll.runtime.command_line import as_typed
-from scroll.runtime.command_numbers import number, whole
+from scroll.runtime.command_line import as_typed, number, whole
 
 if TYPE_CHECKING:
     from ensemble.controls.detectability import Planting
+    from ensemble.controls.record import Study
     from scroll.config.schema import Settings
 
 
@@ -90,7 +90,7 @@ def read_contrasts(text: str) -> tuple[float, ...]:
         raise InputError(f"--contrasts '{text}': expected numbers parted by commas, such as 0.25,0.5,1") from None
 
 
-def print_found(content: dict[str, Any]) -> None:
+def print_found(content: "Study") -> None:
     """A paragraph a fragment."""
     for fragment in content["fragments"]:
         print(f"\n{fragment['id']}: {fragment['note']}")

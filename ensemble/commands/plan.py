@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scroll.runtime.command_numbers import number
+from scroll.runtime.command_line import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +157,7 @@ def _seconds_a_patch(patches: Any) -> float:
 
 def data_lines(settings: "Settings", found: Measured) -> list[str]:
     """Loading speed, and what out-of-fold predictions take on disk."""
-    from scroll.planning.prediction import maps_gib
+    from scroll.planning.step_time import maps_gib
 
     members = len(settings.stage1.members)
     voxels, said = (1e9, "for 1e9 voxels of CT") if found.voxels is None else (found.voxels, "for all of the data")
@@ -175,8 +175,7 @@ def prediction_lines(
     from ensemble.time_budget.plan import VIEWS, MemberCost
     from ensemble.time_budget.plan import plan as kept_in
     from scroll.errors import InputError
-    from scroll.planning.prediction import gigavoxel_time, gigavoxels_in
-    from scroll.planning.step_time import in_short
+    from scroll.planning.step_time import gigavoxel_time, gigavoxels_in, in_short
 
     window = settings.stage1.window
     fitting = [plan for plan in plans if plan.chosen is not None]

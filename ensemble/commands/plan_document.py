@@ -84,7 +84,7 @@ def _row(settings: Settings, plan: MemberPlan, card: str) -> str:
 
 def _change(plan: MemberPlan) -> str:
     """What the plan sets other than precision and workers, in words."""
-    if plan.chosen is None:
+    if plan.chosen is None or plan.changed is None:
         return "a smaller network or a larger card"
     said = []
     if "patch_size" in plan.changed:

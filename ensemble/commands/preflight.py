@@ -19,8 +19,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="also leave <sheet>/preflight.json here")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
-    from ensemble.ink.inputs import input_sheets
     from ensemble.preflight import checked
+    from ensemble.request import input_sheets
     from scroll.config.reader import load_settings
     from scroll.data.kinds import need_sheets
     from scroll.runtime.files import read_mapping

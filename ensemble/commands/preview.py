@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from scroll.errors import InputError
-from scroll.runtime.command_numbers import whole
+from scroll.runtime.command_line import whole
 
 if TYPE_CHECKING:
     from scroll.config.schema import AugmentSettings, Settings
@@ -107,14 +107,13 @@ def stage2_patches(settings: "Settings") -> Any:
     from scroll.data.folds import make_folds
     from scroll.data.sheets import training_sheets
     from stage2_2d.ink.dataset import StackPatches
-    from stage2_2d.ink.stack import read_stack
-    from stage2_2d.ink.train import oof_folders
+    from stage2_2d.ink.train import oof_stacks
     from stage2_2d.network import check_stage2
 
     check_stage2(settings.stage2)
     sheets = training_sheets(settings.data)
     hint = "run 'make stage1' with the same settings first"
-    stacks = [read_stack(settings.stage1, s, oof_folders(settings, s.id), hint).channels for s in sheets]
+    stacks = [stack.channels for stack in oof_stacks(settings, sheets, hint)]
     fold = make_folds(sheets, settings.folds)[0]
     return StackPatches(sheets, stacks, fold, settings.stage2, settings.seed, is_training=True)
 

@@ -4,11 +4,11 @@ python scripts/replay.py runs/demo/stage1/unet3d/oof/1 [--rows 128] [--first 640
 """
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scroll.runtime.command_numbers import whole
+from scroll.runtime.command_line import whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scroll.config.schema import Settings
     from scroll.data.sheets import Sheet
     from scroll.inference.sliding_window import Prediction
+    from scroll.runtime.receipt import MadeBy, Receipt
 
 ROUNDING = 2**-10  # maps are float16: half of its step just below 1, and as much again for another machine's sums
 
@@ -31,11 +32,21 @@ def main() -> int:
     parser.add_argument("--first", type=whole(0, 10**9), help="the first of them; left out: the middle of the map")
     arguments = parser.parse_args()
     found = replay(arguments.folder, arguments.rows, arguments.first)
-    print(found.pop("said"))
-    return 0 if found["largest_difference"] <= ROUNDING else 1
+    print(found.message)
+    return 0 if found.largest_difference <= ROUNDING else 1
 
 
-def replay(folder: Path, rows: int, first: int | None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Replayed:
+    """Rows [first, end) predicted again: how far they are from what was written, which versions changed, and that in words."""
+
+    rows: tuple[int, int]
+    largest_difference: float
+    changed: str
+    message: str
+
+
+def replay(folder: Path, rows: int, first: int | None) -> Replayed:
     """Largest difference between rows [first, first + rows) of the map in `folder` and the same rows predicted now.
 
     Raises:
@@ -63,7 +74,7 @@ def replay(folder: Path, rows: int, first: int | None) -> dict[str, Any]:
     )
     now = now.astype(np.float16).astype(np.float32).reshape(before.shape)
     difference = _largest_difference(before, now)
-    changed = _changed(receipt.get("made_by", {}), made_by())
+    changed = _changed(receipt.get("made_by"), made_by())
     said = f"{folder}: rows {start}-{end} predicted again; largest difference {difference:.2e}"
     said += (
         f" ({np.count_nonzero(before != now)} of {before.size} values differ)"
@@ -71,7 +82,7 @@ def replay(folder: Path, rows: int, first: int | None) -> dict[str, Any]:
         else ", every value the same"
     )
     said += f"\nmade with other versions than today's: {changed}" if changed else ""
-    return {"rows": [start, end], "largest_difference": difference, "changed": changed, "said": said}
+    return Replayed((start, end), difference, changed, said)
 
 
 def _largest_difference(before: "NDArray[np.float32]", now: "NDArray[np.float32]") -> float:
@@ -83,21 +94,26 @@ def _largest_difference(before: "NDArray[np.float32]", now: "NDArray[np.float32]
     return float(np.nan_to_num(np.abs(before - now)).max())
 
 
-def _check(folder: Path, receipt: dict[str, Any]) -> None:
+def _check(folder: Path, receipt: "Receipt") -> None:
     """Refuse what cannot be compared: not a network's, an older receipt, weights that are gone or exchanged."""
     from scroll.errors import InputError, MissingInputError
     from scroll.inference.current_weights import check_weights, weights_here
+    from scroll.runtime.receipt import weights_in
 
-    if not receipt.get("weights"):
+    if not weights_in(receipt):
         raise InputError(
             f"{folder}: was not predicted by a network, so there is nothing to run again; give a member's folder"
+        )
+    if (folder / "coverage.zarr").exists() and not (folder / "prob.zarr").exists():
+        raise InputError(
+            f"{folder}: is flattened from the prediction of a volume; replay that, a folder of {folder.parent / 'volumes'}"
         )
     lacking = [name for name in ("source", "made_by", "window") if name not in receipt]
     if lacking:
         raise InputError(
             f"{folder}: its receipt says no {', '.join(lacking)}, so it is of an older version; predict it again"
         )
-    for path in receipt["weights"]:
+    for path in weights_in(receipt):
         if not weights_here(folder, Path(path)).exists():
             raise MissingInputError(
                 f"{path}: the weights that made {folder} are not there; put them back, or run from where you trained"
@@ -105,12 +121,13 @@ def _check(folder: Path, receipt: dict[str, Any]) -> None:
     check_weights(folder, receipt, "predict it again")
 
 
-def _run_of(receipt: dict[str, Any]) -> "tuple[Settings, str]":
+def _run_of(receipt: "Receipt") -> "tuple[Settings, str]":
     """Settings of the run, and which part of it ("stage1", "stage2", "joint") the weights belong to."""
     from scroll.config.reader import load_settings
     from scroll.errors import MissingInputError
+    from scroll.runtime.receipt import weights_in
 
-    weights = Path(next(iter(receipt["weights"])))
+    weights = Path(next(iter(weights_in(receipt))))
     for folder in weights.parents:
         if (folder / "settings.yaml").exists():
             return load_settings(folder / "settings.yaml"), weights.relative_to(folder).parts[0]
@@ -119,7 +136,7 @@ def _run_of(receipt: dict[str, Any]) -> "tuple[Settings, str]":
     )
 
 
-def _parts(folder: Path, receipt: dict[str, Any]) -> "list[tuple[int, int, Prediction]]":
+def _parts(folder: Path, receipt: "Receipt") -> "list[tuple[int, int, Prediction]]":
     """First and end row of each part of the map, and what predicts it."""
     from scroll.errors import InputError
 
@@ -144,12 +161,10 @@ def _parts(folder: Path, receipt: dict[str, Any]) -> "list[tuple[int, int, Predi
     from stage2_2d.predict import prediction_of as prediction_of_sheet
 
     predictor = _predictor(settings, stage, sheet, folder)
-    return [
-        (a, b, prediction_of_sheet(settings, sheet, predictor, (a, b), folds)) for (a, b), folds in receipt["parts"]
-    ]
+    return [(a, b, prediction_of_sheet(settings, predictor, (a, b), folds)) for (a, b), folds in receipt["parts"]]
 
 
-def _sheet(settings: "Settings", receipt: dict[str, Any]) -> "Any":
+def _sheet(settings: "Settings", receipt: "Receipt") -> "Any":
     """The sheet that was predicted, turned and shifted as it was then.
 
     Raises:
@@ -158,7 +173,7 @@ def _sheet(settings: "Settings", receipt: dict[str, Any]) -> "Any":
     from scroll.data.kinds import kind_of
     from scroll.errors import InputError
 
-    source = Path(receipt["source"])
+    source = Path(str(receipt["source"]))
     data = settings.data.model_copy(update={"normal_sign": receipt["normal_sign"]})
     sheet: Any = kind_of(data).item(receipt["fragment"], source, data)
     if hasattr(sheet, "is_flipped"):
@@ -173,19 +188,19 @@ def _sheet(settings: "Settings", receipt: dict[str, Any]) -> "Any":
 def _predictor(settings: "Settings", stage: str, sheet: "Sheet", folder: Path) -> "Any":
     from stage2_2d.ink.stack import read_stack
     from stage2_2d.ink.train import oof_folders
-    from stage2_2d.predict import predictor_of
+    from stage2_2d.predict import stage2_predictor
 
     is_oof = folder.parent.name == "oof"
     folders = oof_folders(settings, sheet.id) if is_oof else {n: folder.parent / n for n in settings.stage1.sources}
     stack = read_stack(settings.stage1, sheet, folders, "predict them again")
     if stage == "joint":
-        from ensemble.end_to_end.predict import joint_predictor
+        from ensemble.end_to_end.network import joint_predictor
 
-        return joint_predictor(settings, sheet, stack, "")  # type: ignore[arg-type]
-    return predictor_of(settings, stack, "")
+        return joint_predictor(settings, sheet, stack)  # type: ignore[arg-type]
+    return stage2_predictor(settings, sheet, stack)
 
 
-def _cube(settings: "Settings", receipt: dict[str, Any]) -> "tuple[int, int, Prediction]":
+def _cube(settings: "Settings", receipt: "Receipt") -> "tuple[int, int, Prediction]":
     from functools import partial
 
     from scroll.data.cubes import prepare, training_cubes
@@ -201,14 +216,13 @@ def _cube(settings: "Settings", receipt: dict[str, Any]) -> "tuple[int, int, Pre
     return 0, cube.rows, prediction_of(settings, receipt["member"], cube, load)
 
 
-def _volume(settings: "Settings", receipt: dict[str, Any]) -> "tuple[int, int, Prediction]":
-    from scroll.data.segments import Segment
+def _volume(settings: "Settings", receipt: "Receipt") -> "tuple[int, int, Prediction]":
+    from scroll.data.segments import Segment, by_volume
     from scroll.errors import InputError
-    from stage1_3d.segments.boxes import volumes_of
     from stage1_3d.segments.predict import prediction_of, requested_blocks
 
     data = settings.data.model_copy(update={"normal_sign": receipt["normal_sign"]})
-    traced = volumes_of([Segment(Path(path).name, Path(path), data) for path in receipt["source"]])[0]
+    traced = by_volume([Segment(Path(path).name, Path(path), data) for path in receipt["source"]])[0]
     if traced.key != receipt["data"]:
         raise InputError(f"{receipt['volume']}: the volume or a segment in it changed since; predict it again")
     blocks = requested_blocks(traced, {name: (first, end) for name, (first, end) in receipt["rows"].items()})
@@ -216,9 +230,10 @@ def _volume(settings: "Settings", receipt: dict[str, Any]) -> "tuple[int, int, P
     return 0, prediction.shape[1], prediction
 
 
-def _changed(then: dict[str, Any], now: dict[str, Any]) -> str:
+def _changed(then: "MadeBy | None", now: "MadeBy") -> str:
     """What of code and packages is not what it was, in words."""
-    pairs = {"python": (then.get("python"), now["python"])}
-    pairs |= {"code": (then.get("code", {}).get("commit"), now["code"].get("commit"))}
-    pairs |= {name: (then.get("packages", {}).get(name), number) for name, number in now["packages"].items()}
+    before = then or {"code": {"version": ""}, "python": "", "machine": "", "packages": {}}
+    pairs: dict[str, tuple[str | None, str]] = {"python": (before.get("python"), now["python"])}
+    pairs |= {"code": (before.get("code", {}).get("commit"), now["code"].get("commit", ""))}
+    pairs |= {name: (before.get("packages", {}).get(name), number) for name, number in now["packages"].items()}
     return ", ".join(f"{name} {old or 'unknown'} -> {new}" for name, (old, new) in pairs.items() if old != new and new)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scroll.runtime.command_numbers import number, whole
+from scroll.runtime.command_line import number, whole
 from scroll.runtime.processes import in_order, usable_cores
 
 if TYPE_CHECKING:

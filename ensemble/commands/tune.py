@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scroll.runtime.command_numbers import number
+from scroll.runtime.command_line import number
 from scroll.runtime.processes import usable_cores
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _tune(arguments: argparse.Namespace) -> None:
 
     from scroll.errors import InputError
     from scroll.planning.measured_step import memory
-    from scroll.planning.tuning_report import table, tuned_text
+    from scroll.planning.overlay import table, tuned_text
     from scroll.runtime.files import write_text
     from scroll.runtime.output_folder import TUNED, check_file
     from stage1_3d.network import load_checked_settings
@@ -94,8 +94,8 @@ def tune_member(
     """Go through the phases with one member on the first fold; all that is written goes below `scratch`."""
     from scroll.data.folds import make_folds
     from scroll.planning.measured_step import run_trial
+    from scroll.planning.overlay import table
     from scroll.planning.tuning import Bounds, tune
-    from scroll.planning.tuning_report import table
     from stage1_3d.kinds import training_data
     from stage1_3d.train import member_task
 

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.controls.planted import planted_film
+from scroll.controls.rearranged import exchanged_axes, shuffled_layers
 from scroll.controls.scrambled import LEAST_EDGE_PX, phase_scrambled
-from scroll.controls.shuffled import shuffled_layers
-from scroll.controls.turned import exchanged_axes
 from scroll.data.fragments import Fragment
 from scroll.runtime.receipt import key_of
 from scroll.volumes.volume import Volume

@@ -6,7 +6,6 @@ predicted under the same conditions: as many letters on the fragment, the same b
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +72,7 @@ class Detectability:
         """Each place's least contrast found, (P,); infinite where none was."""
         return least_found(self.contrasts, self.is_found)
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, float]]:
         """For the table: a row a contrast."""
         rows = []
         for number, contrast in enumerate(self.contrasts):

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +40,7 @@ class Kind:
     chance: Floats
     on_found: float
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, object]:
         """For the table of copies."""
         return {
             "copy": self.name,

@@ -1,7 +1,7 @@
 """The panel's four pictures: what was found by its chance of being imagined, placebo against found, the curve, and the map."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,14 +51,11 @@ def null_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
     from matplotlib.ticker import FuncFormatter
 
     figure, axes = _plain_figure()
-    _survival(
-        axes, panel.real.pieces.strength, panel.papyrus_cm2, {"color": "black", "linewidth": 2.4, "label": "found"}
-    )
+    _survival(axes, panel.real.pieces.strength, panel.papyrus_cm2, "found", ("black", 2.4, "-"))
     for number, kind in enumerate(panel.kinds):
         is_blank = kind.name in BLANK
         name = f"{kind.name}, {kind.area_cm2:.2g} cm²" + ("" if is_blank else " (ink would keep its shape)")
-        style = {"color": COLOURS[number], "linewidth": 1.8, "linestyle": "-" if is_blank else "--", "label": name}
-        _survival(axes, kind.strengths, kind.area_cm2, style)
+        _survival(axes, kind.strengths, kind.area_cm2, name, (COLOURS[number], 1.8, "-" if is_blank else "--"))
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
@@ -71,13 +68,18 @@ def null_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
     _save(figure, path)
 
 
-def _survival(axes: "Axes", strengths: NDArray[np.float64], area_cm2: float, style: dict[str, Any]) -> None:
+def _survival(
+    axes: "Axes", strengths: NDArray[np.float64], area_cm2: float, label: str, line: tuple[str, float, str]
+) -> None:
+    """Draw one curve; `line`: colour, width and style."""
+    colour, width, style = line
     if not len(strengths):
-        axes.plot([], [], **(style | {"label": f"{style['label']}: none"}))
+        axes.plot([], [], color=colour, linewidth=width, linestyle=style, label=f"{label}: none")
         return
     weakest_first = np.sort(strengths)
-    axes.step(weakest_first, np.arange(len(strengths), 0, -1) / area_cm2, where="pre", **style)
-    axes.plot(weakest_first[-1:], [1 / area_cm2], "o", color=style["color"], markersize=5)
+    rates = np.arange(len(strengths), 0, -1) / area_cm2
+    axes.step(weakest_first, rates, where="pre", color=colour, linewidth=width, linestyle=style, label=label)
+    axes.plot(weakest_first[-1:], [1 / area_cm2], "o", color=colour, markersize=5)
 
 
 def curve_picture(path: Path, fragment: Fragment, found: Detectability) -> None:

@@ -1,8 +1,8 @@
 """placebo.json: what the panel and the planted ink say, in words and tables that a page can show as they are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -54,9 +54,43 @@ PLANTED_COLUMNS = {
 }
 
 
+class Table(TypedDict):
+    """A table for the report: `columns` names those that it shows of the rows."""
+
+    title: str
+    note: str
+    columns: dict[str, str]
+    rows: Sequence[Mapping[str, object]]
+
+
+class FragmentRecord(TypedDict, total=False):
+    """One fragment's part of placebo.json; `half_found` and `places` where letters were planted."""
+
+    id: str
+    title: str
+    note: str
+    papyrus_cm2: float
+    least_chance: float
+    stands_out: int
+    found: int
+    half_found: dict[str, object]
+    places: list[dict[str, float | None]]
+    tables: list[Table]
+    pictures: list[dict[str, str]]
+
+
+class Study(TypedDict):
+    """placebo.json."""
+
+    title: str
+    note: str
+    command: str
+    fragments: list[FragmentRecord]
+
+
 def fragment_record(
     fragment: Fragment, panel: Panel, found: Detectability | None, output: Path, name: str
-) -> dict[str, Any]:
+) -> FragmentRecord:
     """One fragment's part; draws its pictures into <output>/<name>/placebo/pictures, named relative to `output`."""
     folder = output / name / "placebo" / "pictures"
     tables = [_components_table(panel), _copies_table(panel)]
@@ -64,7 +98,7 @@ def fragment_record(
         _picture(folder / "1_found.png", output, lambda path: found_picture(path, fragment, panel), _found_alt(panel)),
         _picture(folder / "2_null.png", output, lambda path: null_picture(path, fragment, panel), _null_alt(panel)),
     ]
-    record = {
+    record: FragmentRecord = {
         "id": name,
         "title": name,
         "note": _panel_note(panel),
@@ -88,7 +122,8 @@ def fragment_record(
             {"y_px": int(y), "x_px": int(x), "least_contrast": float(least) if np.isfinite(least) else None}
             for (y, x), least in zip(found.cells.corner_px * fragment.data.bin_yx, found.least, strict=True)
         ]
-    return record | {"tables": tables, "pictures": pictures}
+    record["tables"], record["pictures"] = tables, pictures
+    return record
 
 
 def _picture(path: Path, output: Path, draw: Callable[[Path], None], alt: str) -> dict[str, str]:
@@ -129,7 +164,7 @@ def _panel_note(panel: Panel) -> str:
     return f"{note}.{''.join(again)}"
 
 
-def _components_table(panel: Panel) -> dict[str, Any]:
+def _components_table(panel: Panel) -> Table:
     pieces, order = panel.real.pieces, np.argsort(-panel.real.pieces.strength, kind="stable")
     rows = [
         {
@@ -165,7 +200,7 @@ def _by_copy(kind: Kind, component: int) -> dict[str, float]:
     }
 
 
-def _copies_table(panel: Panel) -> dict[str, Any]:
+def _copies_table(panel: Panel) -> Table:
     said = " ".join(f"{name.capitalize()}: {SAYS[name]}" for name in (SCRAMBLED, REVERSED, SHUFFLED))
     note = (
         f"{said} Tiles of the scrambled copies are {panel.tile_mm:.1f} mm wide: shapes shorter than that are spread over a tile, "
@@ -175,7 +210,7 @@ def _copies_table(panel: Panel) -> dict[str, Any]:
     return {"title": "Copies", "note": note, "columns": COPY_COLUMNS, "rows": [kind.row() for kind in panel.kinds]}
 
 
-def _planted_table(found: Detectability) -> dict[str, Any]:
+def _planted_table(found: Detectability) -> Table:
     note = (
         f"{_half_said(found)} Letters {found.letter_um / 1000:.2g} mm high, a film of {found.film_vox:g} voxels on the sheet's face, "
         "brighter than the papyrus by the contrast told, raising no relief; found means that "

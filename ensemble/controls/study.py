@@ -1,16 +1,15 @@
 """The whole of it for every fragment: real prediction, placebo panel, planted ink, pictures, placebo.json."""
 
 from pathlib import Path
-from typing import Any
 
-from ensemble.calibrate import read_fit
 from ensemble.controls.detectability import Planting, check_contrasts, detectability
 from ensemble.controls.panel import placebo_panel
 from ensemble.controls.planting import NoRoomError
 from ensemble.controls.predicted import predicted
-from ensemble.controls.record import NAME, NOTE, TITLE, fragment_record
-from ensemble.ink.inputs import input_sheets
+from ensemble.controls.record import NAME, NOTE, TITLE, Study, fragment_record
+from ensemble.ink.fit import read_fit
 from ensemble.preflight import preflighted
+from ensemble.request import input_sheets
 from scroll.config.schema import Settings
 from scroll.data.kinds import need_flattened
 from scroll.errors import InputError
@@ -19,7 +18,7 @@ from scroll.runtime.files import write_json
 
 def study(
     settings: Settings, source: Path, output: Path, copies: int, planting: Planting | None, command: str
-) -> dict[str, Any]:
+) -> Study:
     """Judge every fragment of `source`; `planting` None plants nothing. Writes and returns <output>/placebo.json.
 
     `output` may be the folder that ensemble/predict.py wrote: what is current there is not predicted again.
@@ -45,7 +44,8 @@ def study(
             except NoRoomError as error:  # what was found can be judged all the same
                 without = f" Nothing was planted: {error}."
         record = fragment_record(fragment, panel, planted, output, fragment.id)
-        records.append(record | {"note": record["note"] + without})
-    content = {"title": TITLE, "note": NOTE, "command": command, "fragments": records}
+        record["note"] += without
+        records.append(record)
+    content: Study = {"title": TITLE, "note": NOTE, "command": command, "fragments": records}
     write_json(output / NAME, content)
     return content

@@ -1,26 +1,25 @@
 """Patches of joint training, CT and flattened stack of the same place: patch n is a pure function of (seed, n)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from ensemble.end_to_end.settings import joint_of
 from scroll.config.schema import AugmentSettings, Settings
 from scroll.data.augment.augment import change_image
 from scroll.data.augment.symmetries import draw_symmetry
-from scroll.data.folds import Fold, check_no_leak
+from scroll.data.folds import Fold
 from scroll.data.fragments import Fragment
 from scroll.data.patch_dataset import END_TO_END
 from scroll.data.patch_sampler import draw
-from scroll.data.sample import Space
-from scroll.data.skeleton import skeleton_tube
+from scroll.data.sample import Space, as_item
+from stage2_2d.ink.dataset import StackPatches
 
 
-class JointPatches(Dataset[dict[str, Tensor]]):
+class JointPatches(StackPatches):
     """Patches of CT and of stage two's channels at the same place, with their ink label.
 
     Item n is {"stack": (Z + C, Y, X) float32, the whole depth window of normalised CT and then stage two's channels,
@@ -33,6 +32,9 @@ class JointPatches(Dataset[dict[str, Tensor]]):
     `stacks` are (C, Y, X), one for each fragment; of each fragment's margin, the CT is shifted by up to as many layers.
     """
 
+    streams = END_TO_END
+    fragments: Sequence[Fragment]
+
     def __init__(
         self,
         settings: Settings,
@@ -41,37 +43,25 @@ class JointPatches(Dataset[dict[str, Tensor]]):
         fold: Fold,
         is_training: bool,
     ) -> None:
-        joint = joint_of(settings)
-        self.fragments, self.stacks, self.fold, self.is_training = fragments, stacks, fold, is_training
-        self.seed, self.count = joint_seed(settings, fold), 0 if is_training else joint.training.validation_patches
-        self.size = (settings.data.depth[1] - settings.data.depth[0], *joint.patch_size_yx)
-        self.of_ct, self.of_stack = settings.stage1.members[joint.member].augment, settings.stage2.augment
-        self.needs_skeleton = settings.stage2.loss.skeleton_recall > 0
-        self.labels = [fragment.label for fragment in fragments]
-        self.sampler = fold.sampler(fragments, joint.patch_size_yx, settings.stage2.ink_share, is_training)
-
-    def __len__(self) -> int:
-        return self.count
+        joint, depth = joint_of(settings), settings.data.depth
+        how = settings.stage2.model_copy(update={"patch_size": joint.patch_size_yx, "training": joint.training})
+        super().__init__(fragments, stacks, fold, how, joint_seed(settings, fold), is_training)
+        self.size = (depth[1] - depth[0], *joint.patch_size_yx)
+        self.of_ct, self.of_stack = settings.stage1.members[joint.member].augment, how.augment
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Patch number n."""
-        rng = draw(self.seed, n, END_TO_END[0 if self.is_training else 1])
+        rng = draw(self.seed, n, self.streams[0 if self.is_training else 1])
         place = self.sampler.place(rng)
-        fragment, label = self.fragments[place.source], self.labels[place.source]
+        fragment, sample = self.fragments[place.source], self.at(place)
         shift = int(rng.integers(-fragment.margin, fragment.margin + 1)) if self.is_training else 0
         ct = fragment.patch(fragment.margin + shift, place.y, place.x, self.size)
-        window = (slice(place.y, place.y + self.size[1]), slice(place.x, place.x + self.size[2]))
-        stack, target, ignore = self.stacks[place.source][:, *window], label.target[window], label.ignore[window]
         if self.is_training:
-            check_no_leak(self.fold, fragment.id, place.y, place.y + self.size[1])
             symmetry = draw_symmetry(rng, self._allowed_by_both(), Space.SHEET, ct.shape)
-            target, ignore = symmetry.apply(target), symmetry.apply(ignore)
             ct = change_image(rng, symmetry.apply(ct), self.of_ct, Space.SHEET)
-            stack = change_image(rng, symmetry.apply(stack), self.of_stack, Space.STACK)
-        arrays = {"stack": np.concatenate([ct, stack]), "target": target, "ignore": ignore}
-        if self.needs_skeleton:
-            arrays["skeleton"] = skeleton_tube(target, ignore)
-        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+            sample = sample.each(symmetry.apply)
+            sample = replace(sample, image=change_image(rng, sample.image, self.of_stack, Space.STACK))
+        return as_item(replace(sample, image=np.concatenate([ct, sample.image])), self.space, self.loss)
 
     def _allowed_by_both(self) -> AugmentSettings:
         return AugmentSettings(

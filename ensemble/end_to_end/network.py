@@ -1,28 +1,32 @@
 """One network from CT to ink: a member of stage one, its flattening and stage two, differentiable from end to end."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ensemble.end_to_end.settings import joint_of
 from ensemble.ink.predictors import JOINT
 from scroll.config.schema import Settings
+from scroll.data.boxes import filled_up
+from scroll.data.fragments import Fragment
 from scroll.errors import InputError
-from scroll.inference.fold_ensemble import device
-from scroll.runtime.receipt import file_hash, read_receipt
-from scroll.training.checkpoint import load_weights, trained_weights
+from scroll.runtime.receipt import file_hash, key_of, read_receipt
+from scroll.training.checkpoint import ready, trained_weights
 from scroll.training.losses import pool_depth
 from stage1_3d.fragments.flatten import depth_window
 from stage1_3d.network import about_network as about_stage1
 from stage1_3d.network import build_network as build_stage1
 from stage1_3d.predict import load_member
 from stage1_3d.predict import weights_path as stage1_weights_path
-from stage2_2d.ink.stack import LEAST_PROB, LOG_ODDS_UNIT, MOST_UNITS
+from stage2_2d.ink.stack import LEAST_PROB, LOG_ODDS_UNIT, MOST_UNITS, Stack
 from stage2_2d.network import about_network as about_stage2
 from stage2_2d.network import build_network as build_stage2
+from stage2_2d.predict import Predictor, window_of
 from stage2_2d.predict import load_fold as load_stage2
 from stage2_2d.predict import weights_path as stage2_weights_path
 
@@ -118,12 +122,10 @@ def load_fold(settings: Settings, fold: int, channels: int) -> nn.Module:
     """The jointly trained network of one fold, ready to predict, on the GPU if there is one."""
     stage1 = build_stage1(settings.stage1.members[joint_of(settings).member])
     network = JointNetwork(stage1, build_stage2(settings.stage2, channels), layout_of(settings))
-    path = weights_path(settings, fold)
-    load_weights(network, path, about_network(settings, channels), _hint(settings))
-    return network.to(device()).eval()
+    return ready(network, weights_path(settings, fold), about_network(settings, channels), _hint(settings))
 
 
-def about_network(settings: Settings, channels: int) -> dict[str, Any]:
+def about_network(settings: Settings, channels: int) -> dict[str, object]:
     """What is stored with the weights: both networks and what is between them."""
     return {
         "stage1": about_stage1(settings.stage1.members[joint_of(settings).member]),
@@ -146,6 +148,29 @@ def weights_path(settings: Settings, fold: int) -> Path:
             f"{path}: was trained on from other weights than those of the two passes now; {_hint(settings)}"
         )
     return path
+
+
+def joint_predictor(settings: Settings, fragment: Fragment, stack: Stack) -> Predictor:
+    """The jointly trained networks on a fragment's CT and its stack."""
+    joint, (first, end) = joint_of(settings), settings.data.depth
+    patch = joint.patch_size_yx
+    channels = filled_up(stack.channels, patch)
+
+    def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
+        ct = fragment.patch(fragment.margin, corner[0], corner[1], (end - first, *patch))
+        return np.concatenate([filled_up(ct, patch), window_of(channels, patch, corner)])
+
+    return Predictor(
+        name=JOINT,
+        label="joint",
+        sheet=fragment,
+        key=key_of([fragment.key, stack.key]),
+        patch=patch,
+        read=read,
+        weights=partial(weights_path, settings),
+        load=partial(load_fold, settings, channels=channels.shape[0]),
+        precision=joint.training.precision,
+    )
 
 
 def _hint(settings: Settings) -> str:

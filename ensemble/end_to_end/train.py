@@ -12,12 +12,11 @@ k's own network, which has seen these very rows and is surer there than it will 
 out of fold. Whether the gain of training end to end outweighs that is what the out-of-fold score tells.
 """
 
-import argparse
 import json
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from scroll.runtime.command_line import run_command
+from scroll.runtime.command_line import run_command, run_parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,21 +24,13 @@ if TYPE_CHECKING:
     from scroll.config.schema import Settings
     from scroll.data.folds import Fold
     from scroll.data.fragments import Fragment
+    from scroll.training.loop import Task
     from stage2_2d.ink.stack import Stack
 
 
 def main() -> None:
     """Parse the command line and train end to end."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a setting, such as joint.training.steps=200",
-    )
-    arguments = parser.parse_args()
+    arguments = run_parser(__doc__, "joint.training.steps=200").parse_args()
     from ensemble.check import load_run_settings
     from scroll.runtime.output_folder import RUN
     from scroll.runtime.run_lock import writing
@@ -56,74 +47,64 @@ def train_joint(settings: "Settings") -> None:
         InputError: the settings do not allow it, or the two passes were trained on other data or folds than those of now.
         MissingInputError: one of the two passes was not trained to the end; the line names its command.
     """
-    from ensemble.end_to_end.predict import predict_out_of_fold
+    from ensemble.end_to_end.network import joint_predictor
     from ensemble.end_to_end.settings import check_joint, joint_of
-    from scroll.config.reader import save_run_settings
     from scroll.data.folds import make_folds
     from scroll.data.fragments import training_fragments
     from scroll.inference.fold_ensemble import is_main_process
-    from scroll.training.trackers import check_trackers
-    from stage2_2d.ink.stack import read_stack
-    from stage2_2d.ink.train import oof_folders
+    from scroll.training.loggers import check_trackers
+    from stage2_2d.fold_training import train_folds
+    from stage2_2d.ink.train import made_from, oof_stacks
+    from stage2_2d.predict import predict_out_of_fold
 
     check_joint(settings)
     check_trackers(settings)
-    margin = settings.stage1.members[joint_of(settings).member].augment.depth_jitter
-    fragments = training_fragments(settings.data, margin)
-    stacks = [read_stack(settings.stage1, f, oof_folders(settings, f.id), _hint(settings)) for f in fragments]
+    joint = joint_of(settings)
+    fragments = training_fragments(settings.data, settings.stage1.members[joint.member].augment.depth_jitter)
+    stacks = oof_stacks(settings, fragments, _hint(settings))
     folds = make_folds(fragments, settings.folds)
     for fold in folds:
         check_start(settings, fold, made_from(fragments, stacks))
-    save_run_settings(settings)
-    for fold in folds:
-        train_fold(settings, fragments, stacks, fold)
-    if not is_main_process():  # several processes train together; one predicts
-        return
-    for fragment, stack in zip(fragments, stacks, strict=True):
-        predict_out_of_fold(settings, fragment, stack, folds)
+    train_folds(settings, folds, partial(joint_task, settings, fragments, stacks), joint.training)
+    if is_main_process():  # several processes train together; one predicts
+        for fragment, stack in zip(fragments, stacks, strict=True):
+            predict_out_of_fold(settings, joint_predictor(settings, fragment, stack), folds)
 
 
-def train_fold(settings: "Settings", fragments: "Sequence[Fragment]", stacks: "Sequence[Stack]", fold: "Fold") -> Path:
-    """Train one fold; returns the path of its weights. Does nothing where that is already done."""
+def joint_task(
+    settings: "Settings", fragments: "Sequence[Fragment]", stacks: "Sequence[Stack]", fold: "Fold"
+) -> "Task":
+    """What is fitted on one fold: the two passes' networks of it, chained."""
     import torch
 
     from ensemble.end_to_end.dataset import JointPatches, joint_seed
     from ensemble.end_to_end.network import about_network, starting_network, starting_weights
     from ensemble.end_to_end.settings import joint_of
     from ensemble.ink.predictors import JOINT
-    from scroll.training.loop import Task, fit
-    from stage2_2d.ink.train import loss_of
+    from scroll.training.loop import Task
+    from stage2_2d.ink.train import loss_of, made_from
 
-    joint, channels = joint_of(settings), stacks[0].channels.shape[0]
+    joint, channels, data = joint_of(settings), stacks[0].channels.shape[0], made_from(fragments, stacks)
     seed, start = joint_seed(settings, fold), starting_weights(settings, fold.number)
     torch.manual_seed(seed)
-    arrays = [stack.channels for stack in stacks]
-    task = Task(
+    patches = partial(JointPatches, settings, fragments, [stack.channels for stack in stacks], fold)
+    return Task(
         label=f"joint, {joint.member} and stage 2, fold {fold.number}",
         folder=settings.folder.fold(JOINT, fold.number),
-        key=joint_key(settings, fold, start, made_from(fragments, stacks)),
+        key=joint_key(settings, fold, start, data),
         seed=seed,
         model=starting_network(settings, fold.number, channels),
         loss_of=loss_of(settings.stage2),  # stage two's own: the network takes its "stack", with the CT before it
-        train=JointPatches(settings, fragments, arrays, fold, is_training=True),
-        validation=JointPatches(settings, fragments, arrays, fold, is_training=False),
+        train=patches(is_training=True),
+        validation=patches(is_training=False),
         about=about_network(settings, channels),
         made_with={
-            "member": joint.member,
-            "seed": seed,
-            "depth": settings.data.depth,
-            "fold": fold.number,
-            "held_out": fold.held_out,
-            "started_from": start,
-            "voxel_um": fragments[0].pixel_um,
-            "axes": "yx",
-            "channels": settings.stage1.sources,
-            "settings": joint.model_dump(mode="json"),
-            "data": made_from(fragments, stacks),
+            "member": joint.member, "seed": seed, "depth": settings.data.depth, "fold": fold.number, "held_out": fold.held_out,
+            "started_from": start, "voxel_um": fragments[0].pixel_um, "axes": "yx", "channels": settings.stage1.sources,
+            "settings": joint.model_dump(mode="json"), "data": data,
         },
         trackers=settings.trackers,
-    )
-    return fit(task, joint.training)
+    )  # fmt: skip
 
 
 def joint_key(settings: "Settings", fold: "Fold", start: dict[str, str], data: dict[str, list[str]]) -> str:
@@ -140,11 +121,6 @@ def joint_key(settings: "Settings", fold: "Fold", start: dict[str, str], data: d
         stage2.loss.model_dump(),
     ]
     return key_of([settings.seed, how, changes, start, data, fold.number, fold.held_out, fold.closed])
-
-
-def made_from(fragments: "Sequence[Fragment]", stacks: "Sequence[Stack]") -> dict[str, list[str]]:
-    """Hash of each fragment's data and stack, as stage two's receipt has it."""
-    return {fragment.id: [fragment.key, stack.key] for fragment, stack in zip(fragments, stacks, strict=True)}
 
 
 def check_start(settings: "Settings", fold: "Fold", data: dict[str, list[str]]) -> None:

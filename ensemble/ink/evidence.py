@@ -10,8 +10,7 @@ from ensemble.blend import blend
 from ensemble.ink.fit_record import WithoutOne
 from ensemble.ink.left_out import MAX_PIXELS, SheetRows, fitted_weights
 from ensemble.ink.predictors import AtLeast, FullSize, predictor_names
-from ensemble.ink.threshold import fit_threshold
-from ensemble.ink.weights import equal_weights
+from ensemble.ink.weights import equal_weights, fit_threshold
 from scroll.config.schema import Settings
 from scroll.data.folds import make_folds
 from scroll.data.sheets import Sheet
@@ -61,7 +60,7 @@ def judged(
                 levels[sheet.id, fold.number] = level_counts(seen[rows], label.target[rows], ~label.ignore[rows])
     given = settings.ensemble.threshold
     total = np.sum(list(levels.values()), axis=0)
-    threshold = fit_threshold(total).threshold if given == "fitted" else float(given)
+    threshold = fit_threshold(total) if given == "fitted" else float(given)
     blocks = [
         block_counts(AtLeast(mixed[s.id], threshold), s.full_label.target, ~s.full_label.ignore, edge_um / s.pixel_um)
         for s in sheets

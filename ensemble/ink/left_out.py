@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from ensemble.blend import blend
 from ensemble.ink.fit_record import LeftOutGain
 from ensemble.ink.predictors import AtLeast
-from ensemble.ink.threshold import fit_threshold
-from ensemble.ink.weights import best_f05, climb_f05, equal_weights, fit_weights, sample_pixels
+from ensemble.ink.weights import best_f05, climb_f05, equal_weights, fit_threshold, fit_weights, sample_pixels
 from scroll.data.sheets import Sheet
 from scroll.metrics.bootstrap import block_counts, block_edge_um, blocks_of, known_um2, resampled
 from scroll.metrics.fbeta import level_counts
@@ -81,10 +80,10 @@ def left_out_gain(parts: Sequence[SheetRows], threshold: float | None = None) ->
     drawn = resampled(np.concatenate(counts, axis=1))
     return LeftOutGain(
         left_out=[sorted({part.source for part in group}) for group in groups],
-        fitted_f05=float(drawn.f05[0]),
-        equal_f05=float(drawn.f05[1]),
+        fitted_f05=float(drawn.scores[0]),
+        equal_f05=float(drawn.scores[1]),
         **dict(drawn.gain(0, 1)),
-        blocks=blocks_of(edge_um, drawn.blocks),
+        blocks=blocks_of(edge_um, drawn.count),
     )
 
 
@@ -115,7 +114,7 @@ def _counted(
     """(B, 3) counts of a group's blocks at the threshold that is best on the rest."""
     if threshold is None:
         levels = [level_counts(blend(part.maps, weights), part.ink, part.known) for part in rest]
-        threshold = fit_threshold(np.sum(levels, axis=0)).threshold
+        threshold = fit_threshold(np.sum(levels, axis=0))
     found = []
     for part in group:
         decided = AtLeast(blend(part.maps, weights), threshold)

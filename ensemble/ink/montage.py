@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.ink.inputs import input_sheets
-from ensemble.score import read_truth
+from ensemble.ink.score import read_truth
+from ensemble.request import input_sheets
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
 from scroll.report.montage import PROBABILITY, SCALE, Panel, Row, with_interval
@@ -45,7 +45,7 @@ def rows_of(settings: Settings, predicted: Path, name: str, truth: Path | None) 
     folder = predicted / name
     receipt = read_receipt(folder / "stage2", HINT)
     with reading(folder / "stage2" / RECEIPT, "where its input is", HINT):
-        (sheet,) = input_sheets(settings, Path(receipt["source"]))
+        (sheet,) = input_sheets(settings, Path(str(receipt["source"])))
     if isinstance(sheet, Fragment):
         sheet = replace(sheet, is_flipped=receipt["is_flipped"], shift_layers=receipt["shift_layers"])
     mask = read_mask_png(folder / "ensemble" / "ink_mask.png", sheet.shape_yx)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.ink.predictors import FullSize
+from ensemble.review.scored import worst_and_best
 from scroll.config.schema import Settings
 from scroll.data.kinds import kind_of
 from scroll.data.labels import Label
@@ -19,7 +21,6 @@ from scroll.report.patch_pictures import Cuts, Patch, grey, marked
 from scroll.report.pictures import error_colours
 
 EDGE_UM = 3000.0  # of a patch: about a letter
-SHOWN = 3  # patches that are shown as worst, and as best
 LEAST_KNOWN = 0.5  # share of a patch that is scored
 SECTION_SHARE = 3  # a section is drawn about a third as high as the patch, for it has few layers
 Rectangle = tuple[slice, slice]
@@ -50,10 +51,7 @@ def windows_of(sheet: str, mask: NDArray[np.bool_], label: Label, edge_px: int) 
 
 def picked(windows: Sequence[Window]) -> list[tuple[str, Window]]:
     """The worst and the best of all windows, ("worst" or "best", window); none is both."""
-    ranked = sorted(windows, key=lambda window: (window.score, -window.wrong))
-    count = min(SHOWN, len(ranked) // 2)
-    worst = [("worst", window) for window in ranked[:count]]
-    return worst + [("best", window) for window in ranked[len(ranked) - count :][::-1]]
+    return worst_and_best(sorted(windows, key=lambda window: (window.score, -window.wrong)))
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Seen:
     settings: Settings
     sheet: Sheet
     folder: Path
-    maps: Mapping[str, Any]
+    maps: Mapping[str, FullSize]
     mask: NDArray[np.bool_]
     label: Label
 

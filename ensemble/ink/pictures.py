@@ -1,13 +1,13 @@
 """What people open: the probability as TIFF and PNG, the mask as PNG, and the report's row of pictures."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.ink.predictors import predictor_names
+from ensemble.ink.predictors import FullSize, predictor_names
 from scroll.config.schema import Settings
 from scroll.data.sheets import Sheet
 from scroll.report.pictures import errors_png, grey_png, prob_png, remove_pictures
@@ -49,7 +49,7 @@ def save_report_pictures(
     settings: Settings,
     fragment: Sheet,
     folder: Path,
-    maps: dict[str, Any],
+    maps: Mapping[str, FullSize],
     mask: NDArray[np.bool_],
     truth: NDArray[np.bool_],
 ) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.calibrate import read_fit
+from ensemble.ink.fit import read_fit
 from ensemble.ink.fit_record import InkFit
-from ensemble.ink.inputs import Part, input_sheets
 from ensemble.ink.pictures import save_probability, write_mask_png
 from ensemble.ink.postprocess import drop_small
 from ensemble.ink.predictors import JOINT, STAGE2, blended
 from ensemble.ink.submission import read_submission, write_submission
 from ensemble.preflight import preflighted
+from ensemble.request import Part, input_sheets
 from ensemble.time_budget.fragments import FragmentClock, stand_ins
 from ensemble.time_budget.plan import HOUR_S, with_views
 from scroll.config.schema import Settings
@@ -23,7 +23,7 @@ from stage1_3d.predict import flatten_ct
 from stage1_3d.predict import predict_new as predict_stage1
 from stage1_3d.segments.data import predict_new_segments
 from stage2_2d.ink.stack import read_stack
-from stage2_2d.predict import predict_new as predict_stage2
+from stage2_2d.predict import predict_new, stage2_predictor
 
 
 def predict(
@@ -78,11 +78,11 @@ def predict_candidates(settings: Settings, fragment: Any, folder: Path, views: d
         {name: folder / instead for name, instead in sources.items()},
         "run ensemble/predict.py again",
     )
-    predict_stage2(settings, fragment, stack, folder / STAGE2)
+    predict_new(settings, stage2_predictor(settings, fragment, stack), folder / STAGE2)
     if settings.joint is not None:
-        from ensemble.end_to_end.predict import predict_new as predict_joint
+        from ensemble.end_to_end.network import joint_predictor
 
-        predict_joint(settings, fragment, stack, folder / JOINT)
+        predict_new(settings, joint_predictor(settings, fragment, stack), folder / JOINT)
 
 
 def blend_sheet(

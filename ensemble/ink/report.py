@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ensemble.ink.fit_record import InkFit
 from ensemble.ink.patches import EDGE_UM, Seen, Window, centre_layer, picked, windows_of
@@ -36,7 +35,7 @@ def save_ink_report(
     windows: list[Window] = []
     for sheet in sheets:
         one = seen[sheet.id] = _seen(settings, sheet, output / sheet.id, truths[sheet.id], fit)
-        save_report_pictures(settings, sheet, one.folder, dict(one.maps), one.mask, one.label.target)
+        save_report_pictures(settings, sheet, one.folder, one.maps, one.mask, one.label.target)
         write_json(one.folder / VIEW, _view(one, VIEWS_BUDGET_BYTES // len(sheets)))
         windows += windows_of(sheet.id, one.mask, one.label, _edge_px(sheet, settings.data.bin_yx))
     patches = [seen[window.sheet].patch(kind, window) for kind, window in picked(windows)]
@@ -70,7 +69,7 @@ def as_predicted(settings: Settings, sheet: Sheet, folder: Path) -> Sheet:
     return replace(sheet, is_flipped=said["is_flipped"], shift_layers=said["shift_layers"])
 
 
-def _view(seen: Seen, budget_bytes: int) -> dict[str, Any]:
+def _view(seen: Seen, budget_bytes: int) -> dict[str, object]:
     """The ensemble's probability first: it is shown when the page opens."""
     papyrus = seen.sheet.mask
     probs = {name: seen.maps[name].coarse * papyrus for name in [ENSEMBLE, *predictor_names(seen.settings)]}

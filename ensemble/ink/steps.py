@@ -1,12 +1,12 @@
 """The ensemble's steps on fragments and segments."""
 
-from ensemble.calibrate import calibrate as fit_ink
-from ensemble.calibrate import print_fit, read_fit
+from ensemble.ink.fit import calibrate as fit_ink
+from ensemble.ink.fit import print_fit, read_fit
 from ensemble.ink.predict import predict as predict_ink
 from ensemble.ink.predict import write_checked_submission
+from ensemble.ink.score import print_table, score_run
 from ensemble.kaggle.notebook import INK, Competition
-from ensemble.kinds import Request
-from ensemble.score import print_table, score_run
+from ensemble.request import Request
 from scroll.config.schema import Settings
 from scroll.data.kinds import need_flattened
 from scroll.report.page import write_report

@@ -1,4 +1,4 @@
-"""How much each member counts in the blend: fitted on out-of-fold predictions, with the equal mean beside it."""
+"""How much each member counts in the blend, and from which probability on there is ink: fitted on out-of-fold predictions."""
 
 from itertools import permutations
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scroll.errors import InputError
+from scroll.metrics.fbeta import LEVELS, Counts, confusion_at_levels, fbeta, level_counts
 
 Floats = npt.NDArray[np.float64]
 CLIP = 1e-4  # log loss of a sure and wrong pixel stays finite; a float16 map cannot say much less either
@@ -18,32 +19,24 @@ def equal_weights(members: int) -> Floats:
 
 
 def fit_weights(
-    probs: npt.NDArray[np.floating],
-    truth: npt.NDArray[Any],
-    sample_weight: npt.NDArray[np.floating] | None = None,
-    max_pixels: int = 500_000,
-    seed: int = 0,
+    probs: npt.NDArray[np.floating], truth: npt.NDArray[Any], max_pixels: int = 500_000, seed: int = 0
 ) -> Floats:
     """Weights (M,) of the members, none negative and summing to one, with the lowest log loss of the weighted mean.
 
-    `probs` is (M, N) probabilities of M members on N labelled out-of-fold pixels, `truth` (N,) ink or not,
-    `sample_weight` (N,) >= 0 or None for equal. Above `max_pixels` a subset is used that depends on `seed` alone. The
-    problem is convex, so the answer does not depend on the start. Never worse than the equal mean on all N pixels: if
-    the subset leads astray the equal mean is returned.
+    `probs` is (M, N) probabilities of M members on N labelled out-of-fold pixels, `truth` (N,) ink or not. Above
+    `max_pixels` a subset is used that depends on `seed` alone. The problem is convex, so the answer does not depend on the
+    start. Never worse than the equal mean on all N pixels: if the subset leads astray the equal mean is returned.
 
     Raises:
         InputError: shapes differ, a probability is NaN or outside 0 to 1, or nothing is left to fit on.
     """
-    _check(probs, truth, sample_weight)
+    _check(probs, truth)
     equal = equal_weights(len(probs))
     if len(probs) == 1:
         return equal
     pixels = sample_pixels(probs.shape[1], max_pixels, seed)
-    fitted = _minimise(
-        _right(probs[:, pixels], truth[pixels]), None if sample_weight is None else np.asarray(sample_weight[pixels])
-    )
-    is_better = log_loss(probs, truth, fitted, sample_weight) <= log_loss(probs, truth, equal, sample_weight)
-    return fitted if is_better else equal
+    fitted = _minimise(_right(probs[:, pixels], truth[pixels]))
+    return fitted if log_loss(probs, truth, fitted) <= log_loss(probs, truth, equal) else equal
 
 
 def climb_f05(probs: npt.NDArray[np.floating], truth: npt.NDArray[Any], start: Floats) -> Floats:
@@ -71,8 +64,6 @@ def climb_f05(probs: npt.NDArray[np.floating], truth: npt.NDArray[Any], start: F
 
 def best_f05(probs: npt.NDArray[np.floating], truth: npt.NDArray[Any], weights: Floats) -> float:
     """F0.5 of the weighted mean of `probs` (M, N) at its best threshold."""
-    from scroll.metrics.fbeta import confusion_at_levels, fbeta, level_counts
-
     mixed = np.clip(weights.astype(np.float32) @ probs, 0, 1)[None]
     counts = level_counts(mixed, np.asarray(truth)[None], np.ones(mixed.shape, dtype=bool))
     return float(np.max(fbeta(*confusion_at_levels(counts))))
@@ -90,21 +81,14 @@ def sample_pixels(n: int, max_pixels: int, seed: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(seed).integers(stretch[:-1], stretch[1:])
 
 
-def log_loss(
-    probs: npt.NDArray[np.floating],
-    truth: npt.NDArray[Any],
-    weights: npt.ArrayLike,
-    sample_weight: npt.NDArray[np.floating] | None = None,
-) -> float:
+def log_loss(probs: npt.NDArray[np.floating], truth: npt.NDArray[Any], weights: npt.ArrayLike) -> float:
     """Mean log loss (nats) of the weighted mean of `probs` (M, N) against `truth` (N,), read in pieces."""
-    total = mass = 0.0
+    total = 0.0
     for start in range(0, probs.shape[1], 2**20):
         part = slice(start, start + 2**20)
-        pixel_weight = np.ones(probs[0, part].size) if sample_weight is None else np.asarray(sample_weight[part])
         mixed = np.asarray(weights) @ _right(probs[:, part], truth[part])
-        total -= float(pixel_weight @ np.log(mixed))
-        mass += float(pixel_weight.sum())
-    return total / mass
+        total -= float(np.ones(mixed.size) @ np.log(mixed))
+    return total / probs.shape[1]
 
 
 def _right(probs: npt.NDArray[np.floating], truth: npt.NDArray[Any]) -> Floats:
@@ -113,11 +97,11 @@ def _right(probs: npt.NDArray[np.floating], truth: npt.NDArray[Any]) -> Floats:
     return np.where(np.asarray(truth) != 0, clipped, 1 - clipped)
 
 
-def _minimise(right: Floats, sample_weight: npt.NDArray[np.floating] | None) -> Floats:
+def _minimise(right: Floats) -> Floats:
     from scipy.optimize import minimize
 
     members, n = right.shape
-    pixel_weight = np.full(n, 1.0 / n) if sample_weight is None else sample_weight / sample_weight.sum()
+    pixel_weight = np.full(n, 1.0 / n)
 
     def loss_and_slope(weights: Floats) -> tuple[float, Floats]:
         mixed = np.maximum(weights @ right, CLIP / 2)  # the search may step a hair outside the simplex
@@ -136,21 +120,44 @@ def _minimise(right: Floats, sample_weight: npt.NDArray[np.floating] | None) -> 
     return weights / weights.sum()
 
 
-def _check(
-    probs: npt.NDArray[np.floating], truth: npt.NDArray[Any], sample_weight: npt.NDArray[np.floating] | None
-) -> None:
-    shapes_fit = probs.ndim == 2 and truth.shape == probs.shape[1:]
-    if not shapes_fit or (sample_weight is not None and sample_weight.shape != truth.shape):
+def _check(probs: npt.NDArray[np.floating], truth: npt.NDArray[Any]) -> None:
+    if probs.ndim != 2 or truth.shape != probs.shape[1:]:
         raise InputError(
             f"weights: probabilities {probs.shape} and truth {truth.shape} do not belong together, "
             "expected (M, N) and (N,)"
         )
     if not probs.size:
         raise InputError("weights: no member or no labelled pixel to fit on; run the members out of fold first")
-    if sample_weight is not None and not (np.all(sample_weight >= 0) and sample_weight.sum() > 0):
-        raise InputError("weights: the pixel weights must be 0 or more and not all 0")
     for member, prob in enumerate(probs):
         if not (prob.min() >= 0 and prob.max() <= 1):  # false for NaN too
             raise InputError(
                 f"weights: member {member} has values outside 0 to 1 or NaN; give probabilities, not logits"
             )
+
+
+def fit_threshold(counts: Counts) -> float:
+    """The threshold with the highest F0.5 on a (2, LEVELS) histogram of `scroll.metrics.fbeta.level_counts`.
+
+    Ink is predicted where probability >= threshold. Add the histograms of all out-of-fold fragments for the global
+    optimum. Where several neighbouring thresholds are equally good the middle of the longest such plateau is taken,
+    since it bears the most shift in either direction.
+
+    Raises:
+        InputError: not such a histogram, or no ink in it.
+    """
+    if counts.shape != (2, LEVELS):
+        raise InputError(f"threshold: the histogram has shape {counts.shape}, expected (2, {LEVELS}) of level_counts")
+    if not counts[1].any():
+        raise InputError("threshold: there is no ink in the out-of-fold truth; fit on fragments that have labelled ink")
+    curve = np.asarray(fbeta(*confusion_at_levels(counts)))
+    first, last = _longest_run(curve >= curve.max() - 1e-12)
+    level = (first + last + 1) // 2
+    return level / LEVELS
+
+
+def _longest_run(is_best: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """First and last index of the longest run of true values; the earlier of two equally long ones."""
+    edges = np.flatnonzero(np.diff(is_best, prepend=False, append=False))
+    starts, ends = edges[::2], edges[1::2]
+    longest = int(np.argmax(ends - starts))
+    return int(starts[longest]), int(ends[longest]) - 1

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 MARKER = "bundle.json"  # how the notebook finds the bundle, wherever it is mounted
 HOURS = 9.0
@@ -78,7 +77,7 @@ job.validate()
 job.summary()"""
 
 
-def notebook(competition: Competition, packages: Mapping[str, str], about: str) -> dict[str, Any]:
+def notebook(competition: Competition, packages: Mapping[str, str], about: str) -> dict[str, object]:
     """The notebook as nbformat 4 has it; `packages` (name -> version) are in the bundle's wheels, `about` says which run it is."""
     wished = [f"{name}=={version}" for name, version in packages.items()]
     submission = competition.submission
@@ -119,8 +118,10 @@ def _listed(items: list[str]) -> str:
     return "[\n" + "".join(f'    "{item}",\n' for item in items) + "]"
 
 
-def _pair(text: str, code: str) -> list[dict[str, Any]]:
-    cells: list[dict[str, Any]] = [{"cell_type": "markdown", "metadata": {}, "source": text.splitlines(keepends=True)}]
+def _pair(text: str, code: str) -> list[dict[str, object]]:
+    cells: list[dict[str, object]] = [
+        {"cell_type": "markdown", "metadata": {}, "source": text.splitlines(keepends=True)}
+    ]
     if code:
         source = code.splitlines(keepends=True)
         cells.append({"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": source})

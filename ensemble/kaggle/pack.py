@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ensemble.kaggle.notebook import MARKER, Competition, notebook
 from ensemble.kaggle.run_files import copy_run
@@ -109,13 +108,13 @@ def _wheels(needs: dict[str, str], request: BundleRequest, folder: Path) -> list
 
 def _write_metadata(folder: Path, competition: Competition, request: BundleRequest) -> None:
     """What Kaggle's command line wants beside a data set, and beside a notebook."""
-    dataset: dict[str, Any] = {
+    dataset: dict[str, object] = {
         "title": request.slug.replace("-", " ").capitalize(),
         "id": f"{request.owner}/{request.slug}",
         "licenses": [{"name": "other"}],
         "description": LICENCE_NOTE,
     }
-    kernel: dict[str, Any] = {
+    kernel: dict[str, object] = {
         "id": f"{request.owner}/{request.slug}-notebook",
         "title": f"{dataset['title']} notebook",  # Kaggle makes the slug of a notebook from its title
         "code_file": "notebook.ipynb",

@@ -10,8 +10,8 @@ from ensemble.surface.postprocess.fit import Lazy, each_score, fit_chain
 from ensemble.surface.postprocess.pipeline import Chain
 from scroll.config.schema import ChainSettings
 from scroll.data.labels import SURFACE_IGNORE
+from scroll.metrics.bootstrap import resampled_means
 from scroll.metrics.calibration import Evidence, FoldPieces, Reliability, Sweep, reliability
-from scroll.metrics.cube_bootstrap import resampled_means
 from scroll.metrics.fbeta import Counts, level_counts
 from scroll.metrics.leaderboard import SurfaceScore, mean_score
 from scroll.runtime.processes import in_order

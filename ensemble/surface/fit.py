@@ -34,7 +34,7 @@ from scroll.config.schema import ChainSettings, Settings
 from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import fold_numbers
 from scroll.errors import InputError
-from scroll.metrics.cube_bootstrap import resampled_means
+from scroll.metrics.bootstrap import resampled_means
 from scroll.metrics.leaderboard import leaderboard_score
 from scroll.runtime.files import read_sealed, written_aside
 from scroll.runtime.processes import in_order, single_threaded_processes, usable_cores
@@ -127,7 +127,7 @@ def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], key: str, j
         evidence=evidence.model_copy(update=curves),
         intervals={name: drawn.interval(n) for n, name in enumerate(names)},
         gains={f"{one} over {other}": drawn.gain(names.index(one), names.index(other)) for one, other in GAINS},
-        resampled=Drawn(cubes=drawn.cubes, scrolls=drawn.scrolls),
+        resampled=Drawn(cubes=len(cubes), scrolls=len({*scrolls})),
     )
 
 

@@ -52,7 +52,7 @@ def rows_of(settings: Settings, predicted: Path, cube_id: str, truth: Path | Non
     views = read_mapping(note, HINT, views={str: int})["views"]
     receipt = read_receipt(predicted / next(iter(views)) / cube_id, HINT)
     with reading(note, "a note of where its input is", HINT):
-        (cube,) = find_cubes(Path(receipt["source"]), settings.data, [cube_id], part="test")
+        (cube,) = find_cubes(Path(str(receipt["source"])), settings.data, [cube_id], part="test")
     cube_run = CubeRun(settings, predicted)
     weights = {name: cube_run.weights.get(name, 0.0) for name in views}
     weights = weights if any(weights.values()) else dict.fromkeys(weights, 1.0)

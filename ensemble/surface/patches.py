@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.review.scored import worst_and_best
 from ensemble.surface.predict import CubeRun
 from ensemble.surface.predictors import ENSEMBLE, HINT, Blended, as_pairs
 from scroll.data.cubes import Cube
@@ -19,7 +20,6 @@ from scroll.report.pictures import error_colours
 from scroll.volumes import open_volume
 
 EDGE_VOX = 48  # of a block: about two sheets and the gap between them
-SHOWN = 3  # blocks that are shown as worst, and as best
 LEAST_LABELLED = 50  # voxels of surface in a block
 Box = tuple[slice, slice, slice]
 
@@ -62,10 +62,7 @@ def _box(corner: tuple[int, ...], shape: tuple[int, ...]) -> Box:
 
 def picked(of_cubes: Sequence[Sequence[Block]]) -> list[tuple[str, Block]]:
     """The worst and the best of all cubes' ranked blocks, ("worst" or "best", block); none is both."""
-    ranked = sorted((block for blocks in of_cubes for block in blocks), key=lambda block: block.score)
-    count = min(SHOWN, len(ranked) // 2)
-    worst = [("worst", block) for block in ranked[:count]]
-    return worst + [("best", block) for block in ranked[len(ranked) - count :][::-1]]
+    return worst_and_best(sorted((block for blocks in of_cubes for block in blocks), key=lambda block: block.score))
 
 
 def cube_patch(cube_run: CubeRun, cube: Cube, label: NDArray[np.uint8], kind: str, block: Block) -> Patch:

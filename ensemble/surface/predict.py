@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.ink.inputs import NotebookLimits
+from ensemble.request import Request
 from ensemble.surface.fit import read_cube_fit
 from ensemble.surface.postprocess.pipeline import run
 from ensemble.surface.predictors import SHEETS, STAGE2, Blended, LiftedSheets, Predicted, as_pairs
@@ -31,7 +31,6 @@ from stage2_2d.surface.predict import predict_sheets
 
 FLAT = (SHEETS, STAGE2)  # routes by way of the sheets
 NO_LIMIT_S = 1e9
-UNLIMITED = NotebookLimits()
 
 
 class CubeRun:
@@ -132,50 +131,42 @@ class CubeRun:
         return run(about.chain, Blended(self.where, as_pairs(about.weights), cube.id)())
 
 
-def predict_test_cubes(
-    settings: Settings,
-    source: Path,
-    output: Path,
-    hours: float | None,
-    is_resumed: bool,
-    notebook: NotebookLimits = UNLIMITED,
-) -> list[Cube]:
-    """Predict the test cubes of the competition's folder `source` into <output>/masks/<id>.tif, one by one.
+def predict_test_cubes(settings: Settings, request: Request) -> list[Cube]:
+    """Predict the test cubes of the competition's folder `request.source` into `request.output`/masks/<id>.tif, one by one.
 
-    The time is projected before it starts and told; within `hours` test-time flips are given up, then members. What an
-    earlier, killed prediction finished is kept where `is_resumed`. Returns the cubes, all or those of `notebook.part`.
+    The time is projected before it starts and told; within the hours test-time flips are given up, then members. What an
+    earlier, killed prediction finished is kept where the request says so. Returns the cubes, all or those of its part.
 
     Raises:
         MissingInputError: no fit, no weights, or no cubes.
         InputError: not even one member fits into the time.
     """
     began = time.monotonic()
-    cube_run = CubeRun(settings, output)
-    cubes = prepare(notebook.part.of(find_cubes(source, settings.data, part="test")))
-    if not is_resumed:
+    cube_run = CubeRun(settings, request.output)
+    cubes = prepare(request.part.of(find_cubes(request.source, settings.data, part="test")))
+    if not request.is_resumed:
         for cube in cubes:
             remove(cube_run.mask_path(cube))
     left = [cube for cube in cubes if not cube_run.is_done(cube)]
     if not left:
-        print(f"{output}: all {len(cubes)} cubes are predicted already")
+        print(f"{request.output}: all {len(cubes)} cubes are predicted already")
         return cubes
-    limit_s = hours * HOUR_S if hours else NO_LIMIT_S
-    for line in _all_in_time(cube_run, cubes, left, (began, limit_s), notebook):
+    for line in _all_in_time(cube_run, cubes, left, began, request):
         print(line, flush=True)
     return cubes
 
 
 def _all_in_time(
-    cube_run: CubeRun, cubes: Sequence[Cube], left: Sequence[Cube], until: tuple[float, float], notebook: NotebookLimits
+    cube_run: CubeRun, cubes: Sequence[Cube], left: Sequence[Cube], began: float, request: Request
 ) -> Iterator[str]:
-    """Predict what is left, and yield what there is to say; `until`: when the work began, and the seconds it may take."""
-    began, limit_s = until
+    """Predict what is left, and yield what there is to say; the work `began` then, by `time.monotonic`."""
+    limit_s = request.hours * HOUR_S if request.hours else NO_LIMIT_S
     try:
         deadline = Deadline(
             costs(cube_run, left), after_members_s(cube_run, left), limit_s - (time.monotonic() - began)
         )
     except InputError as error:
-        if not notebook.is_late_empty:
+        if not request.is_late_empty:
             raise
         yield from [str(error), *_left_empty(cube_run, left)]
         return
@@ -184,11 +175,11 @@ def _all_in_time(
     voxels = sum(np.prod(cube.shape, dtype=float) for cube in left)
     with progress("predict", len(cubes), "cube", len(cubes) - len(left)) as advance:
         for number, cube in enumerate(left):
-            if notebook.is_late_empty and time.monotonic() - began > limit_s:
+            if request.is_late_empty and time.monotonic() - began > limit_s:
                 yield from _left_empty(cube_run, left[number:])
                 return
             cube_run.predict(cube, deadline.plan.kept)
-            if notebook.is_tidy:
+            if request.is_tidy:
                 cube_run.tidy(cube)
             before = deadline.plan.dropped
             yield from (

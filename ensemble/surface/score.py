@@ -7,17 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.review.rebuild import rebuild_commands
-from ensemble.score import PHANTOM_NOTE
+from ensemble.review.scored import SHOWN, heading, rebuild_commands
 from ensemble.surface.fit import score_lines
 from ensemble.surface.fit_record import SurfaceFit
-from ensemble.surface.patches import SHOWN, Block, cube_patch, picked, ranked_blocks
+from ensemble.surface.patches import Block, cube_patch, picked, ranked_blocks
 from ensemble.surface.predict import FLAT, CubeRun
 from ensemble.surface.predictors import CHAIN, ENSEMBLE, SHEETS, STAGE2
 from scroll.config.schema import Settings
 from scroll.data.cubes import Cube, find_cubes, prepare, read_cube_label, tiff_named
 from scroll.errors import InputError, MissingInputError
-from scroll.metrics.cube_bootstrap import resampled_means
+from scroll.metrics.bootstrap import resampled_means
 from scroll.metrics.error_map import Entry, atlas
 from scroll.metrics.leaderboard import SurfaceScore, masks, mean_score, score_masks
 from scroll.report.cube_pictures import save_cube_pictures
@@ -173,8 +172,7 @@ def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> Cube
     }
     worst_first = sorted(scored, key=lambda one: one.scores[route].score)
     return CubesScores(
-        title=f"{settings.run_dir.name}: {len(scored)} held-out cube{'s' if len(scored) > 1 else ''}",
-        note=PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else "",
+        **heading(settings, len(scored), "cube"),
         columns=COLUMNS, best_by="score", thing="surface", piece="Cube",
         hint=HINT.format(single=single, route=route), rows=rows, gains=compared,
         fragments=[one.cube.id for one in worst_first],

@@ -1,8 +1,7 @@
 """The ensemble's steps on cubes."""
 
-from ensemble.ink.inputs import NotebookLimits
 from ensemble.kaggle.notebook import SURFACE, Competition
-from ensemble.kinds import Request
+from ensemble.request import Request
 from ensemble.surface.fit import calibrate_cubes, print_cube_fit, read_cube_fit
 from ensemble.surface.predict import FLAT, CubeRun, predict_test_cubes, write_checked_zip
 from ensemble.surface.score import print_cube_table, score_cubes
@@ -17,8 +16,7 @@ def calibrate(settings: Settings) -> None:
 
 def predict(settings: Settings, request: Request) -> None:
     """Predict the test cubes of the competition's folder, and pack and score them where that is asked for."""
-    notebook = NotebookLimits(request.part, request.is_late_empty, request.is_tidy)
-    cubes = predict_test_cubes(settings, request.source, request.output, request.hours, request.is_resumed, notebook)
+    cubes = predict_test_cubes(settings, request)
     if request.submission:
         write_checked_zip(request.submission, request.output, cubes)
     if request.truth:

@@ -10,7 +10,7 @@ from ensemble.surface.postprocess.pipeline import Chain
 from ensemble.surface.predictors import Blended, Predicted, as_pairs
 from scroll.config.schema import EnsembleSettings
 from scroll.data.cubes import Cube
-from scroll.metrics.cube_bootstrap import resampled_means
+from scroll.metrics.bootstrap import resampled_means
 from scroll.metrics.leaderboard import SurfaceScore
 
 FACTORS = (0.0, 0.5, 2.0)  # by which one weight at a time is changed

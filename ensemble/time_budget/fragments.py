@@ -18,7 +18,7 @@ from stage1_3d.fragments.flatten import depth_window
 from stage1_3d.predict import prediction_of as stage1_prediction
 from stage2_2d.ink.stack import Stack
 from stage2_2d.predict import prediction_of as stage2_prediction
-from stage2_2d.predict import predictor_of
+from stage2_2d.predict import stage2_predictor
 
 NOTE = "views.json"
 Views = dict[str, int]  # of each member that looks at a fragment
@@ -91,8 +91,8 @@ def stage2_cost(settings: Settings, fragments: Sequence[Fragment]) -> MemberCost
     predictions = []
     for fragment in fragments:
         empty = np.broadcast_to(np.float32(0), (channels, *fragment.mask.shape))
-        predictor = predictor_of(settings, Stack(empty, ""), STAGE2)
-        predictions.append(stage2_prediction(settings, fragment, predictor, (0, fragment.rows), folds))
+        predictor = stage2_predictor(settings, fragment, Stack(empty, ""))
+        predictions.append(stage2_prediction(settings, predictor, (0, fragment.rows), folds))
     return measured_cost(STAGE2, predictions, 1.0)
 
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from ensemble.whole_scroll.run import EnsembleRecipe, member_weights, read_box, sweep_of
 from scroll.config.schema import Settings
+from scroll.data.boxes import box_inside
 from scroll.data.intensity import GreyScale, grey_scale_of
 from scroll.data.kinds import kind_of
 from scroll.data.segments import (
     SAMPLED_EDGE,
     SAMPLED_PLACES,
-    box_inside,
     check_in_volume,
     grey_scale_about,
     open_level,

@@ -13,12 +13,11 @@ from scroll.config.schema import Settings
 from scroll.data.intensity import GreyScale, in_spreads
 from scroll.data.segments import open_level
 from scroll.errors import InputError, UnreadableError
+from scroll.geometry import Size
 from scroll.inference.fold_ensemble import device
 from scroll.inference.sliding_window import Forward, ReadTensor, Sweep, predict_box, windows_about
 from scroll.volumes.volume import Volume
 from stage1_3d.predict import load_forward
-
-Triple = tuple[int, int, int]
 
 
 def member_weights(settings: Settings) -> dict[str, float]:
@@ -44,7 +43,7 @@ def sweep_of(settings: Settings, name: str, shape: Sequence[int]) -> Sweep:
     return Sweep(padded, patch, settings.stage1.window, (0, padded[1]))
 
 
-def read_box(sweeps: Sequence[Sweep], shape: Sequence[int], corner: Triple, size: Triple) -> tuple[Triple, Triple]:
+def read_box(sweeps: Sequence[Sweep], shape: Sequence[int], corner: Size, size: Size) -> tuple[Size, Size]:
     """First and end voxel (z, y, x) of the CT that all windows about a box see together, inside the volume."""
     starts = [windows_about(sweep, corner, size) for sweep in sweeps]
     first = [min(of[axis][0] for of in starts) for axis in range(3)]
@@ -88,7 +87,7 @@ class EnsemblePredictor:
         self.sweeps = {name: sweep_of(recipe.settings, name, volume.shape) for name in recipe.weights}
 
     @torch.inference_mode()
-    def __call__(self, corner: Triple, size: Triple) -> NDArray[np.float32] | None:
+    def __call__(self, corner: Size, size: Size) -> NDArray[np.float32] | None:
         """Probabilities (1, Z, Y, X) of a box; None where the scan is empty there: one grey value throughout.
 
         Memory: 4 bytes a voxel for the CT with its halo, and twice 4 bytes a voxel of the box.
@@ -109,7 +108,7 @@ class EnsemblePredictor:
             raise InputError(f"{self.recipe.settings.run_dir}: no member has a weight; fit the ensemble again")
         return np.asarray(total.cpu().numpy())
 
-    def reader(self, name: str, first: Triple, block: Tensor) -> ReadTensor:
+    def reader(self, name: str, first: Size, block: Tensor) -> ReadTensor:
         """Corner of one of a member's windows -> what it sees (1, *patch) of a block that begins at voxel `first`."""
         patch = self.sweeps[name].patch
 
@@ -119,7 +118,7 @@ class EnsemblePredictor:
 
         return read
 
-    def block(self, corner: Triple, size: Triple) -> tuple[Triple, Tensor | None]:
+    def block(self, corner: Size, size: Size) -> tuple[Size, Tensor | None]:
         """The CT about a box in spreads, where the networks are, and its first voxel; None where the box is empty."""
         sweeps = list(self.sweeps.values())
         first, end = read_box(sweeps, self.volume.shape, corner, size)

@@ -6,9 +6,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ensemble.whole_scroll.plan import ScrollRequest, key_of_request, open_scroll
-from ensemble.whole_scroll.run import EnsemblePredictor, EnsembleRecipe, Triple
+from ensemble.whole_scroll.run import EnsemblePredictor, EnsembleRecipe
 from scroll.config.schema import Settings
 from scroll.data.segments import grey_scale_about
+from scroll.geometry import Size
 from scroll.inference.window_memory import LIMIT_BYTES, RememberedWindows
 from scroll.runtime.receipt import key_of
 from scroll.surfaces.surface import Surface
@@ -50,7 +51,7 @@ class SeenBoxes:
         }
 
     @torch.inference_mode()
-    def __call__(self, corner: Triple, size: Triple, is_seen: IsSeen) -> NDArray[np.float32] | None:
+    def __call__(self, corner: Size, size: Size, is_seen: IsSeen) -> NDArray[np.float32] | None:
         """Probabilities (K, *size) of a box; None where the scan is empty there.
 
         Raises:

@@ -51,7 +51,7 @@ def _resolved(path: Path, overrides: Sequence[str]) -> Settings:
     return _validated(_with_member_defaults(raw, path), path)
 
 
-def _refuse_hidden(override: str, raw: dict[str, Any], path: Path) -> None:
+def _refuse_hidden(override: str, raw: dict[str, object], path: Path) -> None:
     """Refuse an override of `stage1.defaults` that would change nothing, since every member sets that very key itself."""
     dotted = override.partition("=")[0].strip()
     stage1 = raw.get("stage1")
@@ -71,7 +71,7 @@ def save_settings(settings: Settings, path: Path) -> None:
     write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
 
-def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merged(under: dict[str, object], over: dict[str, object]) -> dict[str, object]:
     """`over` laid on `under`, mapping by mapping; lists are replaced whole.
 
     >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
@@ -79,8 +79,8 @@ def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """
     result = dict(under)
     for key, value in over.items():
-        both_mappings = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both_mappings else value
+        before = result.get(key)
+        result[key] = merged(before, value) if isinstance(value, dict) and isinstance(before, dict) else value
     return result
 
 
@@ -97,7 +97,7 @@ def save_run_settings(settings: Settings) -> None:
     if not settings.plan:
         return
     wish = settings.model_dump(mode="json", exclude={"plan"})
-    plan: dict[str, Any] = {}
+    plan: dict[str, object] = {}
     for key, (wished, planned) in settings.plan.items():
         wish = merged(wish, _nested(key, wished))
         if wished is None:
@@ -107,28 +107,29 @@ def save_run_settings(settings: Settings) -> None:
         write_text(settings.run_dir / f"{name}.yaml", yaml.safe_dump(content, sort_keys=False))
 
 
-def _leaves(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _leaves(content: dict[str, object], prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
     for key, value in content.items():
         found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return found
 
 
-def _nested(dotted: str, value: Any) -> dict[str, Any]:
+def _nested(dotted: str, value: Any) -> dict[str, object]:
     for key in reversed(dotted.split(".")):
         value = {key: value}
     return dict(value)
 
 
-def _forget(content: dict[str, Any], dotted: str) -> None:
+def _forget(content: dict[str, object], dotted: str) -> None:
     *above, last = dotted.split(".")
     for key in above:
-        content = content[key]
+        below = content[key]
+        content = below if isinstance(below, dict) else {}
     if "options" in above:  # a network's own, which has a default of its own
         del content[last]
 
 
-def _read_plan(override: str) -> dict[str, Any]:
+def _read_plan(override: str) -> dict[str, object]:
     path = Path(override.removeprefix(PLAN))
     if not path.is_file():
         raise MissingInputError(f"--set {override}: no such file; make one with scripts/plan.py CONFIG --output {path}")
@@ -138,7 +139,7 @@ def _read_plan(override: str) -> dict[str, Any]:
     return raw
 
 
-def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, object]:
     raw = _read_yaml(path)  # first: of a link that leads back to itself nothing else can be asked
     if path.resolve() in seen:
         raise InputError(f"{path}: extends itself by way of {' -> '.join(p.name for p in seen)}; remove one 'extends:'")
@@ -148,7 +149,7 @@ def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     return merged(_read_with_parents(path.parent / str(parent), (*seen, path.resolve())), raw)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, object]:
     with reading(path, "YAML", "mend it or name another"):
         try:
             raw = read_yaml(read_text(path, MOST_YAML_BYTES))
@@ -173,7 +174,7 @@ def _meant(path: Path) -> str:
     return f"there are: {', '.join(near) or 'none beside it'}"
 
 
-def _parsed_override(override: str) -> dict[str, Any]:
+def _parsed_override(override: str) -> dict[str, object]:
     dotted, equals, value = override.partition("=")
     if not equals or not dotted:
         raise InputError(f"--set {override}: expected a.b=value, for example --set data.bin_yx=2")
@@ -189,7 +190,7 @@ def _parsed_override(override: str) -> dict[str, Any]:
     return _nested(dotted, nested)
 
 
-def _with_member_defaults(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+def _with_member_defaults(raw: dict[str, object], path: Path) -> dict[str, object]:
     stage1 = raw.get("stage1")
     if not isinstance(stage1, dict) or "defaults" not in stage1:
         return raw
@@ -207,7 +208,7 @@ def _with_member_defaults(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     return {**raw, "stage1": {key: value for key, value in stage1.items() if key != "defaults"} | {"members": members}}
 
 
-def _validated(raw: dict[str, Any], path: Path) -> Settings:
+def _validated(raw: dict[str, object], path: Path) -> Settings:
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:

@@ -86,7 +86,7 @@ class LossSettings(Frozen):
 
     @model_validator(mode="after")
     def _something_is_learnt(self) -> "LossSettings":
-        if not any((self.bce, self.dice, self.fbeta, self.cldice, self.skeleton_recall, self.topology)):
+        if not any(self.model_dump(exclude={"label_smoothing"}).values()):
             raise ValueError("every share of the loss is 0; set one above 0, such as bce: 1")
         return self
 
@@ -143,7 +143,7 @@ class TrainingSettings(Frozen):
     )
     loader: LoaderSettings = LoaderSettings()
 
-    def deciding(self) -> dict[str, Any]:
+    def deciding(self) -> dict[str, object]:
         """Those settings that decide the weights; changing another one lets a training go on where it stopped."""
         harmless = {"loader", "checkpoint_every", "skip_share"}
         if not self.early_stopping:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.data.boxes import Size
 from scroll.data.intensity import grey_scale_of
 from scroll.data.labels import surface_label
 from scroll.errors import InputError, MissingInputError
@@ -21,7 +22,6 @@ from scroll.volumes.working_copy import is_as_written, working_copy
 BLOCK = 16  # voxels; labels are counted over blocks of this edge, so that 800 cubes need 25 MB
 SAMPLED_VOXELS = 500_000  # that the grey scale is measured on
 LAYOUT = 1  # to be raised when what is kept changes
-Size = tuple[int, int, int]
 Counts = NDArray[np.uint16]
 
 

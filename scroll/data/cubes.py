@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
-from scroll.data.cube_index import CubeIndex, Size, cube_index, cut_box, index_path
+from scroll.data.boxes import Size, box_inside, filled_up
+from scroll.data.cube_index import CubeIndex, cube_index, cut_box, index_path
 from scroll.data.intensity import in_spreads
 from scroll.data.labels import SURFACE_IGNORE, Label, surface_label
 from scroll.errors import InputError, MissingInputError
@@ -80,7 +81,7 @@ class Cube:
     def patch(self, corner: Size, size: Size) -> NDArray[np.float32]:
         """CT in spreads of the grey scale, (Z, Y, X) float32 of `size`; beyond the cube its edge is repeated."""
         values = in_spreads(cut_box(self.index.ct, corner, size), self.grey_scale)
-        return np.pad(values, _short(values.shape, size), mode="edge").astype(np.float32, copy=False)
+        return filled_up(values, size)
 
     def label(self, corner: Size, size: Size) -> Label:
         """The surface, (Z, Y, X) of `size`; unknown where nobody labelled, and beyond the cube.
@@ -90,26 +91,18 @@ class Cube:
         """
         if self.index.label is None:
             raise MissingInputError(f"{self.image}: this cube has no label; train on those in train_images")
-        values = cut_box(self.index.label, corner, size)
-        values = np.pad(values, _short(values.shape, size), constant_values=SURFACE_IGNORE)
+        values = filled_up(cut_box(self.index.label, corner, size), size, beyond=SURFACE_IGNORE)
         return Label(values == 1, values == SURFACE_IGNORE)
 
     def inside(self, corner: Sequence[float], size: Size) -> Size:
         """The corner of a box of that size, moved so that the box is inside the cube where it can."""
-        z, y, x = (
-            int(np.clip(round(float(c)), 0, max(0, n - s))) for c, n, s in zip(corner, self.shape, size, strict=True)
-        )
-        return z, y, x
+        return box_inside(self.shape, corner, size)
 
     @cached_property
     def key(self) -> str:
         """Hash of its files and of how they are looked at; reads no voxel."""
         files = [fingerprint(file) for file in (self.image, self.label_path) if file is not None]
         return key_of([files, self.data.voxel_um])
-
-
-def _short(shape: tuple[int, ...], size: Size) -> list[tuple[int, int]]:
-    return [(0, want - have) for want, have in zip(size, shape, strict=True)]
 
 
 def find_cubes(

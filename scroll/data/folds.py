@@ -4,45 +4,24 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.config.schema import DataSettings, FoldSettings, Settings
+from scroll.config.schema import FoldSettings, Settings
 from scroll.data.kinds import KINDS, kind_of
 from scroll.data.patch_sampler import BalancedSampler
 from scroll.errors import InputError
 
 if TYPE_CHECKING:
+    from scroll.data.cubes import Cube
     from scroll.data.sheets import Sheet
 
+    Items = Sequence[Sheet] | Sequence[Cube]  # what a fold can hold out rows of, or all
+
 Rows = tuple[int, int]  # first and end row at working resolution
-
-
-class Held(Protocol):
-    """What a fold can hold out: a sheet, or a cube, of so many rows."""
-
-    @property
-    def id(self) -> str:
-        """Its name."""
-
-    @property
-    def folder(self) -> Path:
-        """Where its files lie."""
-
-    @property
-    def data(self) -> DataSettings:
-        """How it is looked at."""
-
-    @property
-    def volume_name(self) -> str:
-        """The volume, or of a cube the scroll, that it was cut from."""
-
-    @property
-    def rows(self) -> int:
-        """How many rows it has at working resolution."""
+Parts = list[tuple[Rows, list[int]]]  # rows of an item, and the folds that predict them
 
 
 @dataclass(frozen=True)
@@ -67,18 +46,11 @@ class Fold:
                     "close at least what is held out"
                 )
 
-    def open_rows(self, fragment: "Sheet") -> NDArray[np.bool_]:
-        """(Y,) bool at working resolution: rows that training patches of this fold may touch."""
-        rows = np.ones(fragment.mask.shape[0], dtype=bool)
-        start, stop = self.closed.get(fragment.id, (0, 0))
-        rows[start:stop] = False
-        return rows
-
-    def held_out_rows(self, fragment: "Sheet") -> NDArray[np.bool_]:
-        """(Y,) bool at working resolution: rows that this fold is validated on and predicts."""
-        rows = np.zeros(fragment.mask.shape[0], dtype=bool)
-        start, stop = self.held_out.get(fragment.id, (0, 0))
-        rows[start:stop] = True
+    def rows(self, sheet: "Sheet", is_training: bool) -> NDArray[np.bool_]:
+        """(Y,) bool at working resolution: rows that training patches may touch, or those that are validated on and predicted."""
+        start, stop = (self.closed if is_training else self.held_out).get(sheet.id, (0, 0))
+        rows = np.full(sheet.rows, is_training)
+        rows[start:stop] = not is_training
         return rows
 
     def sampler(
@@ -89,13 +61,13 @@ class Fold:
         Raises:
             InputError: no patch of this size fits.
         """
-        rows = [self.open_rows(f) if is_training else self.held_out_rows(f) for f in fragments]
+        rows = [self.rows(fragment, is_training) for fragment in fragments]
         opens = [f.mask & r[:, None] for f, r in zip(fragments, rows, strict=True)]
         inks = [f.label.target & ~f.label.ignore for f in fragments]
         return BalancedSampler(inks, opens, patch_yx, ink_share, rows)
 
 
-def make_folds(pieces: Sequence[Held], settings: FoldSettings) -> list[Fold]:
+def make_folds(pieces: "Items", settings: FoldSettings) -> list[Fold]:
     """Split by whole fragments, volumes or scrolls (see `fold_numbers`), or by bands of rows with a buffer.
 
     Every row of every fragment is held out by exactly one fold; a cube is held out whole.
@@ -115,7 +87,12 @@ def make_folds(pieces: Sequence[Held], settings: FoldSettings) -> list[Fold]:
     return folds
 
 
-def check_way(pieces: Sequence[Held], settings: FoldSettings) -> None:
+def held_out_parts(folds: Sequence[Fold], item_id: str) -> Parts:
+    """The rows of an item, each by the fold that held it out."""
+    return [(fold.held_out[item_id], [fold.number]) for fold in folds if item_id in fold.held_out]
+
+
+def check_way(pieces: "Items", settings: FoldSettings) -> None:
     """Refuse a split that this kind of data has not.
 
     Raises:
@@ -128,7 +105,7 @@ def check_way(pieces: Sequence[Held], settings: FoldSettings) -> None:
         )
 
 
-def fold_numbers(pieces: Sequence[Held], settings: FoldSettings) -> dict[str, int]:
+def fold_numbers(pieces: "Items", settings: FoldSettings) -> dict[str, int]:
     """By id, the fold that holds a whole piece out: round robin in order of the names; reads no file.
 
     Scrolls differ much in how many cubes they gave, so the largest is dealt first, each to the fold that has fewest cubes.
@@ -161,7 +138,7 @@ def _dealt(sizes: Counter[str], settings: FoldSettings) -> dict[str, int]:
     return dealt
 
 
-def _band(fragments: Sequence[Held], number: int, settings: FoldSettings) -> Fold:
+def _band(fragments: "Items", number: int, settings: FoldSettings) -> Fold:
     held_out, closed = {}, {}
     for fragment in fragments:
         height = fragment.rows

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
-from scroll.data.labels import Label, binned_label, label_beside, share_in_blocks
-from scroll.errors import InputError, MissingInputError, UnreadableError
+from scroll.data.intensity import GreyScale, grey_scale_of, in_spreads
+from scroll.data.kinds import training_items
+from scroll.data.labels import Label, label_beside
+from scroll.data.sheets import Sheet
+from scroll.errors import InputError, MissingInputError
 from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.names import checked_name, name_of_file
 from scroll.runtime.receipt import fingerprint, key_of
 from scroll.volumes import is_volume, ome_zarr, open_volume
+from scroll.volumes.changed import reversed_layers
 from scroll.volumes.masks import MASK, files_beside, read_beside, say_what_is_passed_over
 from scroll.volumes.place import check_cubes
-from scroll.volumes.reversed_layers import reversed_layers
 from scroll.volumes.tiff.pages import TiffPages
 from scroll.volumes.tiff.stack import STACK_NAMES
 from scroll.volumes.volume import Volume
@@ -30,16 +33,13 @@ SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # windows that the grey scale is measure
 
 
 @dataclass(frozen=True)
-class Fragment:
-    """Where a fragment is and how it is looked at; everything is read when first asked for, and the CT lazily.
+class Fragment(Sheet):
+    """A fragment, its layers as they lie on disk.
 
     A preflight may have found that its layers run the other way than in training (`is_flipped`), or that its sheet is
     `shift_layers` deeper (in the direction of the training); then it is shown turned round and shifted.
     """
 
-    id: str
-    folder: Path
-    data: DataSettings
     margin: int = 0  # layers kept beyond the depth window on either side, for depth jitter
     is_flipped: bool = False
     shift_layers: int = 0
@@ -152,27 +152,12 @@ class Fragment:
         return read_beside(files, self.shape_yx) if files else np.ones(self.shape_yx, dtype=bool)
 
     @cached_property
-    def mask(self) -> NDArray[np.bool_]:
-        """Papyrus at working resolution."""
-        return share_in_blocks(self.full_mask, self.data.bin_yx) >= 0.5
-
-    @property
-    def rows(self) -> int:
-        """Rows at working resolution."""
-        return int(self.mask.shape[0])
-
-    @cached_property
     def full_label(self) -> Label:
         """The ink label at full resolution; outside the papyrus it is ignored."""
         return label_beside(self.folder, self.id, self.full_mask, also=self._folders[1:])
 
     @cached_property
-    def label(self) -> Label:
-        """The ink label at working resolution."""
-        return binned_label(self.full_label, self.data.bin_yx)
-
-    @cached_property
-    def grey_scale(self) -> tuple[float, float]:
+    def grey_scale(self) -> GreyScale:
         """Median and robust spread (half the 16-84 % range) of the papyrus' grey values, from a fixed sample of voxels."""
         rows, cols = np.nonzero(self.mask)
         if not len(rows):
@@ -185,9 +170,7 @@ class Fragment:
         for row, col in zip(rows[picked], cols[picked], strict=True):
             window = (slice(row, row + SAMPLED_EDGE), slice(col, col + SAMPLED_EDGE))
             samples.append(self.ct[(depth, *window)][:, self.mask[window]].ravel())
-        values = np.concatenate(samples).astype(np.float32)
-        low, middle, high = np.percentile(values, (16, 50, 84))
-        return float(middle), float(max((high - low) / 2, 1e-6))
+        return grey_scale_of(np.concatenate(samples))
 
     def patch(self, z: int, y: int, x: int, size: tuple[int, int, int]) -> NDArray[np.float32]:
         """CT at working resolution, normalised by `grey_scale`, float32 of shape `size`; (z, y, x) counts from the margin's start.
@@ -195,14 +178,8 @@ class Fragment:
         Raises:
             UnreadableError: not all values are finite.
         """
-        middle, spread = self.grey_scale
-        raw = self.ct[z : z + size[0], y : y + size[1], x : x + size[2]]
-        values = (raw.astype(np.float32) - middle) / spread
-        if not np.isfinite(values).all():
-            raise UnreadableError(
-                f"{self.folder}: NaN or infinity in the CT near z {z}, y {y}, x {x} (working resolution); repair the volume"
-            )
-        return np.asarray(np.clip(values, -8, 8), dtype=np.float32)
+        where = f"{self.folder}: NaN or infinity in the CT near z {z}, y {y}, x {x} (working resolution)"
+        return in_spreads(self.ct[z : z + size[0], y : y + size[1], x : x + size[2]], self.grey_scale, where)
 
     @property
     def volume_name(self) -> str:
@@ -277,5 +254,5 @@ def fragments_at(source: Path, data: DataSettings) -> list[Fragment]:
 
 
 def training_fragments(data: DataSettings, margin: int = 0) -> list[Fragment]:
-    """The labelled fragments of a run."""
-    return find_fragments(data.root / "train", data, data.train, margin)
+    """The labelled fragments of a run, of whichever flattened kind, read with so many layers about the window."""
+    return [replace(fragment, margin=margin) for fragment in training_items(data)]

@@ -7,8 +7,8 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from scroll.config.schema import AugmentSettings, LossSettings
-from scroll.data.augment.augment import patch
+from scroll.config.schema import AugmentSettings, MemberSettings, Stage2Settings
+from scroll.data.augment.augment import NOTHING, augmented
 from scroll.data.patch_sampler import draw
 from scroll.data.sample import Sample, Space, as_item
 
@@ -30,10 +30,11 @@ class PatchDataset(Dataset[dict[str, Tensor]], ABC):
     space: ClassVar[Space]
     streams: ClassVar[tuple[int, int]]
 
-    def __init__(self, seed: int, is_training: bool, count: int, augment: AugmentSettings, loss: LossSettings) -> None:
-        """`count`: how many there are; 0 for training, which has no end."""
-        self.seed, self.is_training, self.count = seed, is_training, count
-        self.augment, self.loss = augment if is_training else None, loss
+    def __init__(self, how: MemberSettings | Stage2Settings, seed: int, is_training: bool) -> None:
+        """`how` they are changed, what the loss asks of them, and how many are validated on."""
+        self.seed, self.is_training = seed, is_training
+        self.count = 0 if is_training else how.training.validation_patches  # training has no end
+        self.augment, self.loss = how.augment if is_training else None, how.loss
 
     def __len__(self) -> int:
         return self.count
@@ -41,7 +42,9 @@ class PatchDataset(Dataset[dict[str, Tensor]], ABC):
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Patch number n."""
         rng = draw(self.seed, n, self.streams[0 if self.is_training else 1])
-        return as_item(patch(rng, self.cut, self.augment, self.space), self.space, self.loss)
+        augment = self.augment
+        sample = self.cut(rng, NOTHING) if augment is None else augmented(rng, self.cut, augment, self.space)
+        return as_item(sample, self.space, self.loss)
 
     @abstractmethod
     def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:

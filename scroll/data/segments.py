@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
+from scroll.data.boxes import Size, box_inside, filled_up
 from scroll.data.fragments import names_below
 from scroll.data.intensity import GreyScale, grey_scale_of, in_spreads
-from scroll.data.labels import Label, binned_label, label_beside, share_in_blocks
-from scroll.errors import InputError, MissingInputError, UnreadableError
+from scroll.data.labels import Label, label_beside
+from scroll.data.sheets import Sheet
+from scroll.errors import InputError, MissingInputError
 from scroll.runtime.bounded import read_text
 from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.names import name_of_file
@@ -42,12 +44,8 @@ SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey s
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Where a segment is and how it is looked at; everything is read when first asked for, and the CT lazily."""
-
-    id: str
-    folder: Path
-    data: DataSettings
+class Segment(Sheet):
+    """A segment, its layers sampled along the surface."""
 
     @cached_property
     def source(self) -> str:
@@ -156,16 +154,6 @@ class Segment:
         return mask
 
     @cached_property
-    def mask(self) -> NDArray[np.bool_]:
-        """The same at working resolution."""
-        return share_in_blocks(self.full_mask, self.data.bin_yx) >= 0.5
-
-    @property
-    def rows(self) -> int:
-        """Rows at working resolution."""
-        return int(self.mask.shape[0])
-
-    @cached_property
     def full_label(self) -> Label:
         """Ink on the canvas; unknown off the sheet and outside a supervision mask.
 
@@ -174,11 +162,6 @@ class Segment:
             InputError: it has another size than the canvas.
         """
         return label_beside(self.folder, self.id, self.full_mask, CANVAS_SLACK)
-
-    @cached_property
-    def label(self) -> Label:
-        """Ink at working resolution."""
-        return binned_label(self.full_label, self.data.bin_yx)
 
     def picture(self) -> NDArray[np.float32]:
         """(Y, X) CT on the traced sheet; 0 where there is none."""
@@ -319,7 +302,7 @@ class TracedVolume:
         surfaces = [segment.surface for segment in self.segments]
         return grey_scale_about(self.volume, surfaces, self.volume.place)
 
-    def inside(self, corner: NDArray[np.floating], size: tuple[int, int, int]) -> tuple[int, int, int]:
+    def inside(self, corner: NDArray[np.floating], size: Size) -> Size:
         """The corner of a box of that size, moved so that the box is inside the volume where it can."""
         return box_inside(self.volume.shape, corner, size)
 
@@ -330,24 +313,13 @@ class TracedVolume:
             UnreadableError: not all values are finite.
         """
         raw = self.volume[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
-        values = in_spreads(raw, self.grey_scale)
-        if not np.isfinite(values).all():
-            raise UnreadableError(f"{self.volume.path}: NaN or infinity near {corner} (z, y, x); repair the volume")
-        short = [(0, want - have) for want, have in zip(size, values.shape, strict=True)]
-        return np.pad(values, short, mode="edge").astype(np.float32)
+        where = f"{self.volume.path}: NaN or infinity near {corner} (z, y, x)"
+        return filled_up(in_spreads(raw, self.grey_scale, where), size)
 
     @property
     def key(self) -> str:
         """Hash of the volume's metadata, its segments and how they are looked at."""
         return key_of([segment.key for segment in self.segments])
-
-
-def box_inside(
-    shape: tuple[int, int, int], corner: NDArray[np.floating], size: tuple[int, int, int]
-) -> tuple[int, int, int]:
-    """The corner of a box of that size, moved so that the box is inside a volume of `shape` where it can."""
-    z, y, x = (int(np.clip(round(float(c)), 0, max(0, n - s))) for c, n, s in zip(corner, shape, size, strict=True))
-    return z, y, x
 
 
 def grey_scale_about(volume: Volume, surfaces: Sequence[Surface], level: int | Place) -> GreyScale:
@@ -393,6 +365,18 @@ def at_level(place: NDArray[Any], level: int | Place) -> NDArray[Any]:
 
 
 def by_volume(segments: Sequence[Segment]) -> list[TracedVolume]:
-    """The segments put together by the volume they lie in, in order of its name."""
+    """The segments put together by the volume they lie in, in order of its name.
+
+    Raises:
+        InputError: two volumes bear the same name, under which their predictions would lie.
+    """
     sources = sorted({segment.source for segment in segments})
-    return [TracedVolume(tuple(s for s in segments if s.source == source)) for source in sources]
+    volumes = [TracedVolume(tuple(s for s in segments if s.source == source)) for source in sources]
+    names = [volume.name for volume in volumes]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        places = ", ".join(volume.segments[0].source for volume in volumes if volume.name == twice)
+        raise InputError(
+            f"two volumes are called '{twice}' ({places}); rename one, for predictions lie under that name"
+        )
+    return volumes

@@ -1,80 +1,93 @@
 """What a run reads, whatever carries it: fragments that someone flattened, or segments traced in a scroll."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
 from scroll.data.kinds import need_sheets, training_items
-from scroll.data.labels import Label
+from scroll.data.labels import Label, binned_label, share_in_blocks
 
 
-class Sheet(Protocol):
+@dataclass(frozen=True)
+class Sheet(ABC):
     """A sheet of papyrus as the 2D half of the pipeline sees it: its size, where there is papyrus, and what is written on it.
 
-    "Full" is one pixel a voxel; working resolution is `data.bin_yx` times coarser.
+    Everything is read when first asked for, and the CT lazily. "Full" is one pixel a voxel; working resolution is
+    `data.bin_yx` times coarser.
+
+    Attributes:
+        id: its name, as in the submission.
+        folder: where its files lie.
+        data: how it is looked at.
     """
 
-    @property
-    def id(self) -> str:
-        """Its name, as in the submission."""
+    id: str
+    folder: Path
+    data: DataSettings
 
     @property
-    def folder(self) -> Path:
-        """Where its files lie."""
-
-    @property
-    def data(self) -> DataSettings:
-        """How it is looked at."""
-
-    @property
+    @abstractmethod
     def shape_yx(self) -> tuple[int, int]:
         """Full size in pixels."""
 
     @property
+    @abstractmethod
     def pixel_um(self) -> float:
         """Edge of a full-resolution pixel in micrometres."""
 
     @property
+    @abstractmethod
     def full_mask(self) -> NDArray[np.bool_]:
         """(Y, X) papyrus at full resolution."""
 
     @property
+    @abstractmethod
+    def full_label(self) -> Label:
+        """(Y, X) ink at full resolution."""
+
+    @cached_property
     def mask(self) -> NDArray[np.bool_]:
         """(Y, X) papyrus at working resolution."""
+        return share_in_blocks(self.full_mask, self.data.bin_yx) >= 0.5
+
+    @cached_property
+    def label(self) -> Label:
+        """(Y, X) ink at working resolution."""
+        return binned_label(self.full_label, self.data.bin_yx)
 
     @property
     def rows(self) -> int:
         """Rows at working resolution, which folds speak of."""
+        return int(self.mask.shape[0])
 
     @property
-    def full_label(self) -> Label:
-        """(Y, X) ink at full resolution."""
-
-    @property
-    def label(self) -> Label:
-        """(Y, X) ink at working resolution."""
-
-    @property
+    @abstractmethod
     def volume_name(self) -> str:
         """Which volume it was scanned in; sheets of one volume may see each other."""
 
     @property
+    @abstractmethod
     def key(self) -> str:
         """Hash of its files and of how they are looked at."""
 
     @property
+    @abstractmethod
     def stack(self) -> Any:
         """Layers (Z, Y, X) about the sheet at full resolution, read piece by piece; the sheet's centre is layer Z // 2."""
 
+    @abstractmethod
     def picture(self) -> NDArray[Any]:
         """(Y, X) CT at the sheet's centre, full resolution."""
 
 
-def provenance_of(sheet: Sheet) -> dict[str, Any]:
+def provenance_of(sheet: Sheet) -> dict[str, object]:
     """For a receipt: which sheet it was, where it lay, and which way round it was read."""
     return {
         "data": sheet.key,

@@ -1,15 +1,14 @@
 """Whether a prediction still speaks of the weights that are there now; knows no torch."""
 
 from pathlib import Path
-from typing import Any
 
 from scroll.errors import InputError
-from scroll.runtime.receipt import file_hash
+from scroll.runtime.receipt import Receipt, file_hash, weights_in
 
 STAGES = ("stage1", "stage2", "joint")
 
 
-def check_weights(folder: Path, receipt: dict[str, Any], hint: str) -> None:
+def check_weights(folder: Path, receipt: Receipt, hint: str) -> None:
     """Refuse the prediction in `folder` where its `receipt` names weights that were exchanged since; those not there pass.
 
     A run that was moved or copied is checked against the weights that travelled with it, not those at its old place.
@@ -17,7 +16,7 @@ def check_weights(folder: Path, receipt: dict[str, Any], hint: str) -> None:
     Raises:
         InputError: a file of weights is another one now; `hint` names the command that predicts again.
     """
-    for path, made_with in receipt.get("weights", {}).items():
+    for path, made_with in weights_in(receipt).items():
         here = weights_here(folder, Path(path))
         if here.exists() and file_hash(here) != made_with:
             raise InputError(f"{folder}: predicted by other weights than those in {here} now; {hint}")

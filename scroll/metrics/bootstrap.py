@@ -1,10 +1,14 @@
-"""How far F0.5 could have come out otherwise: a bootstrap over square blocks of the sheets, differences paired.
+"""How far a score could have come out otherwise: a bootstrap over blocks of sheets or over cubes of scrolls, differences paired.
 
 Pixels are no independent witnesses: a letter is found or missed as a whole, and so is what one window of a network sees.
 So the sheets are cut into blocks, blocks are drawn with replacement, and F0.5 is taken of the summed counts. Candidates are
 compared on the same draws: what makes a block hard for one makes it hard for the other, and drops out of their difference.
 
-Sources: Efron 1979 (the bootstrap), Künsch 1989 (blocks), Owen 2007, "The pigeonhole bootstrap" (seeds and blocks at once).
+Cubes of one scroll share its winding, its damage and its scan, so scrolls are drawn first, then cubes within them. With two or
+three scrolls the draws know little of what another scroll would do; the interval is given all the same, and so is how many there were.
+
+Sources: Efron 1979 (the bootstrap), Künsch 1989 (blocks), Owen 2007, "The pigeonhole bootstrap" (seeds and blocks at once),
+Davison and Hinkley 1997, "Bootstrap methods and their application", section 3.8 (two-stage resampling: scrolls and cubes).
 """
 
 import math
@@ -35,7 +39,7 @@ DRAWN_AT_ONCE = 2**22  # draws x blocks in memory together
 
 
 class Gain(Record):
-    """How much better one candidate is than another: the difference of F0.5, its 95 % interval, and what that says."""
+    """How much better one candidate is than another: the difference of the scores, its 95 % interval, and what that says."""
 
     difference: float
     low: float
@@ -65,26 +69,28 @@ class Blocks(Record):
 
 @dataclass(frozen=True)
 class Resampled:
-    """F0.5 of M candidates, `f05` (M,), and on the same draws of `blocks` blocks, `draws` (M, D); all 0 to 1."""
+    """Scores of M candidates, `scores` (M,), and on the same draws of `count` blocks or cubes, `draws` (M, D); all 0 to 1.
 
-    f05: Floats
+    `tail` is the share of the draws below an interval, and above it. Of a single block or cube nothing is known.
+    """
+
+    scores: Floats
     draws: Floats
-    blocks: int
+    count: int
+    tail: float
 
     def interval(self, candidate: int) -> tuple[float, float]:
-        """95 % percentile interval of one candidate's F0.5; of fewer than two blocks nothing is known: 0 to 1."""
-        return _interval(self.draws[candidate], self.blocks) if self.blocks > 1 else (0.0, 1.0)
+        """95 % percentile interval of one candidate's score; 0 to 1 where nothing is known."""
+        return self._interval(self.draws[candidate]) if self.count > 1 else (0.0, 1.0)
 
     def gain(self, candidate: int, over: int) -> Gain:
-        """Difference between two candidates on the same draws; of fewer than two blocks nothing is known: -1 to 1."""
-        low, high = _interval(self.draws[candidate] - self.draws[over], self.blocks) if self.blocks > 1 else (-1.0, 1.0)
-        return gain_of(float(self.f05[candidate] - self.f05[over]), low, high)
+        """Difference between two candidates on the same draws; -1 to 1 where nothing is known."""
+        low, high = self._interval(self.draws[candidate] - self.draws[over]) if self.count > 1 else (-1.0, 1.0)
+        return gain_of(float(self.scores[candidate] - self.scores[over]), low, high)
 
-
-def _interval(values: Floats, blocks: int) -> tuple[float, float]:
-    tail = tail_share(blocks)
-    low, high = np.quantile(values, (tail, 1 - tail))
-    return float(low), float(high)
+    def _interval(self, values: Floats) -> tuple[float, float]:
+        low, high = np.quantile(values, (self.tail, 1 - self.tail))
+        return float(low), float(high)
 
 
 def tail_share(blocks: int) -> float:
@@ -162,7 +168,25 @@ def resampled_seeds(counts: npt.ArrayLike, seed: int = 0, draws: int = DRAWS) ->
         found.append(np.einsum("ds,dsm->dm", shares[part], scores))
     whole = numbers.sum(axis=2)
     own = np.asarray(fbeta(whole[..., 0], whole[..., 1], whole[..., 2]))
-    return Resampled(own.mean(axis=0), np.concatenate(found).T, blocks)
+    tail = tail_share(blocks) if blocks > 1 else OUTSIDE / 2
+    return Resampled(own.mean(axis=0), np.concatenate(found).T, blocks, tail)
+
+
+def resampled_means(scores: npt.ArrayLike, scrolls: Sequence[str], seed: int = 0, draws: int = DRAWS) -> Resampled:
+    """Resample the scores (M, N) of M candidates on N cubes, cut from `scrolls` (N names).
+
+    Each draw takes as many scrolls as there are, and of each as many cubes as it gave; its mean is over those cubes.
+    """
+    numbers = np.asarray(scores, np.float64)
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(np.array(scrolls) == name) for name in dict.fromkeys(scrolls)]
+    found = np.empty((len(numbers), draws))
+    for draw in range(draws):
+        picked = [members[i] for i in rng.integers(len(members), size=len(members))]
+        cubes = np.concatenate([rng.choice(one, size=one.size) for one in picked])
+        found[:, draw] = numbers[:, cubes].mean(axis=1)
+    count = numbers.shape[1]
+    return Resampled(numbers.mean(axis=1), found, count, tail_share(count) if count > 2 else OUTSIDE / 2)
 
 
 def _drawn(rng: np.random.Generator, draws: int, things: int) -> Floats:

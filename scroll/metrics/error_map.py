@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from scroll.geometry import BoolVolume
 from scroll.metrics.fault_search import Fault, octant_faults, piece_faults
 from scroll.metrics.leaderboard import TOLERANCE_VOX, SurfaceScore, assemble, score_masks
 from scroll.metrics.surface_dice import surface_dice
 from scroll.metrics.topology import octant_counts, octants
 from scroll.metrics.voi import voi
 
-BoolVolume = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 
 

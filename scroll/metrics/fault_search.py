@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import find_objects
 
+from scroll.geometry import BoolVolume, Box, Labels
 from scroll.metrics import voi
 from scroll.metrics.betti_matching import betti
 from scroll.metrics.betti_matching.connected import connected_components
@@ -14,9 +15,6 @@ from scroll.metrics.betti_matching.tunnel_matching import unmatched_tunnels
 from scroll.metrics.topology import octant_counts
 from scroll.runtime.compiled import njit
 
-BoolVolume = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.uint32]
-Box = tuple[slice, ...]
 Place = tuple[int, int, int]
 BALL_RADII_VOX = (1, 2, 3, 4, 6, 8, 12)  # tried in turn until a tunnel is mended
 

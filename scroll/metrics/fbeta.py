@@ -153,7 +153,7 @@ def _weighted_samples(counts: Counts) -> tuple[Counts, Counts, Counts]:
 def ink_score(counts: Mapping[str, Counts], threshold: float) -> InkScore:
     """Score the histograms of one or more fragments, by id, at one threshold.
 
-    Exact where `threshold` is a whole number of levels (k / LEVELS), as `ensemble.ink.threshold` gives it; else it counts
+    Exact where `threshold` is a whole number of levels (k / LEVELS), as `ensemble.ink.weights.fit_threshold` gives it; else it counts
     as the next level above.
 
     Raises:

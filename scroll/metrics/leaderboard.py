@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scroll.errors import InputError
+from scroll.geometry import BoolVolume
 
-BoolVolume = npt.NDArray[np.bool_]
 Triples = tuple[tuple[int, int, int], ...]
 
 WEIGHTS = {"topo": 0.30, "surface_dice": 0.35, "voi_score": 0.35}

@@ -7,9 +7,9 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from scroll.errors import InputError
+from scroll.geometry import BoolVolume
 from scroll.metrics.betti_matching.connected import connected_components
 
-BoolVolume = npt.NDArray[np.bool_]
 IntVolume = npt.NDArray[np.integer]
 LEAST_OWN_SHARE = 0.7  # of its own sheet, for an object to stand for that sheet
 MOST_OTHER_SHARE = 0.2  # of the other sheet: an object that covers more stands for both

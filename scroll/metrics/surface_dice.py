@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scroll.errors import InputError
+from scroll.geometry import BoolVolume
 
-BoolVolume = npt.NDArray[np.bool_]
 STENCIL_REACH_VOX = 6.0  # beyond it the ball has so many rows that a distance transform is cheaper
 
 Corner = tuple[int, int, int]

@@ -12,12 +12,12 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from scroll.geometry import BoolVolume
 from scroll.metrics.betti_matching.betti import betti_numbers
 from scroll.metrics.betti_matching.cavity_matching import matched_cavities
 from scroll.metrics.betti_matching.component_matching import matched_components
 from scroll.metrics.betti_matching.tunnel_matching import matched_tunnels
 
-BoolVolume = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 WEIGHTS = (0.34, 0.33, 0.33)
 MATCHERS = (matched_components, matched_tunnels, matched_cavities)

@@ -6,11 +6,10 @@ Source: Meila 2003, "Comparing clusterings by the variation of information"; sam
 import numpy as np
 import numpy.typing as npt
 
+from scroll.geometry import BoolVolume, Labels
 from scroll.metrics.betti_matching.connected import connected_components
 from scroll.runtime.compiled import njit
 
-BoolVolume = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.int64]
 TABLE_CELLS = 2**22  # up to here one table of all pairs of components; beyond, a list of runs
 

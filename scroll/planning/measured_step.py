@@ -14,7 +14,7 @@ from math import inf
 from pathlib import Path
 from statistics import median
 from types import TracebackType
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,13 @@ FULL = re.compile(  # cuDNN and cuBLAS have words of their own for it, and so ha
     r"|unable to find an engine|unable to write to file </torch",
     re.IGNORECASE,
 )
+
+
+class Step(TypedDict):
+    """A step in a training's history: how long it took, and how long it waited for its batch before."""
+
+    seconds: float
+    waited: float
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def run_trial(
     """
     warm, counted = trial_steps(setting, steps)
     tried = as_tried(training, setting, warm + counted)
-    failure, history = "", list[dict[str, Any]]()
+    failure, history = "", list[Step]()
     _forget_peak()
     with _RamWatch() as ram:
         try:
@@ -86,7 +93,7 @@ def _give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _fitted(make_task: Callable[[], Task], training: TrainingSettings, limit_gib: float) -> list[dict[str, Any]]:
+def _fitted(make_task: Callable[[], Task], training: TrainingSettings, limit_gib: float) -> list[Step]:
     """The history's steps; neither the folder nor the network outlives it."""
     task = make_task()
     try:
@@ -103,7 +110,7 @@ def as_tried(training: TrainingSettings, setting: Setting, steps: int) -> Traini
         "prefetch_factor": setting.prefetch,
         "persistent_workers": setting.is_persistent,
     }
-    changes: dict[str, Any] = {
+    changes: dict[str, object] = {
         "steps": steps,
         "train_batch_size": setting.batch,
         "accumulate_steps": setting.accumulate_steps,
@@ -161,12 +168,12 @@ def _within(loss_of: LossOf, limit_gib: float) -> LossOf:
     return loss
 
 
-def _steps_in(folder: Path) -> list[dict[str, Any]]:
+def _steps_in(folder: Path) -> list[Step]:
     lines = [json.loads(line) for line in read_lines(folder / "history.jsonl")]
     return [line for line in lines if "seconds" in line]
 
 
-def _figures(phase: str, setting: Setting, counted: list[dict[str, Any]], ram: "_RamWatch", failure: str) -> Trial:
+def _figures(phase: str, setting: Setting, counted: list[Step], ram: "_RamWatch", failure: str) -> Trial:
     allocated, peak = None, _peak_resident_gib()
     if torch.cuda.is_available():
         allocated, peak = torch.cuda.max_memory_allocated() / GIB, torch.cuda.max_memory_reserved() / GIB

@@ -1,17 +1,35 @@
 """From what a member's step takes and a machine to the settings that suit both; one line of reason for each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import TypedDict
 
 from scroll.config.schema import MemberSettings
+from scroll.geometry import Size
 from scroll.planning.footprint import Footprint, Held
 from scroll.planning.machine import Machine, precision_on
 from scroll.planning.step_time import NOTHING, Range, in_seconds, time_of, topology_time, workers_for, workers_that_fit
 
-Size = tuple[int, int, int]
 TRUSTED = 0.7  # of the traced largest batch: cuDNN's workspace and the first steps' peaks are not traced
+
+
+class TrainingChanges(TypedDict, total=False):
+    """What a plan, or tuning, sets below `training`."""
+
+    precision: str
+    train_batch_size: int
+    accumulate_steps: int
+    validation_batch_size: int
+    loader: dict[str, int | bool]
+
+
+class MemberChanges(TypedDict, total=False):
+    """What a plan, or tuning, sets below `stage1.members.<name>`."""
+
+    patch_size: list[int]
+    options: dict[str, bool | None]
+    training: TrainingChanges
 
 
 @dataclass(frozen=True)
@@ -73,7 +91,7 @@ class MemberPlan:
     step_s: Range = NOTHING
     total_s: Range = NOTHING
     per_voxel_s: Range = NOTHING
-    changed: dict[str, Any] = field(default_factory=dict)
+    changed: MemberChanges | None = None
 
     @property
     def verdict(self) -> str:
@@ -237,22 +255,23 @@ def _why_precision(wish: str, precision: str, machine: Machine) -> str:
 
 def _changed(
     member: MemberSettings, wish: Candidate, chosen: Candidate, passes: tuple[int, int], precision: str, workers: int
-) -> dict[str, Any]:
+) -> MemberChanges:
     """The settings that a plan sets; precision always, because it was planned for, the rest where it differs from the wish."""
     batch, accumulate = passes
-    changed: dict[str, Any] = {}
+    training: TrainingChanges = {"precision": precision}
+    changed: MemberChanges = {}
     if chosen.patch != member.patch_size:
         changed["patch_size"] = list(chosen.patch)
     if chosen.checkpointing != wish.checkpointing:
         changed["options"] = {"checkpointing": chosen.checkpointing}
-    training: dict[str, Any] = {"precision": precision}
     if batch != member.training.train_batch_size:
-        training |= {"train_batch_size": batch, "accumulate_steps": accumulate}
+        training["train_batch_size"], training["accumulate_steps"] = batch, accumulate
     if member.training.validation_batch_size > max(batch, 1) * 2:
         training["validation_batch_size"] = batch
     if workers != member.training.loader.workers:
         training["loader"] = {"workers": workers}
-    return changed | {"training": training}
+    changed["training"] = training
+    return changed
 
 
 def _said(size: Size) -> str:

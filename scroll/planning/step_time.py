@@ -1,6 +1,8 @@
-"""How long a step takes, as a range: from the work that was traced and the peaks of a card, with an honest share of either."""
+"""How long a step and a prediction take, as a range: traced work over the peaks of a card, of which an honest share is reached."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from scroll.planning.footprint import Work
 from scroll.planning.machine import BANDWIDTH_SHARE, COMPUTE_SHARE, Gpu
@@ -10,6 +12,7 @@ CRITICAL_S_A_VOXEL = (
     0.2 / 2**20,
 )  # the topology term on one core, see scroll/training/loss_terms/critical_components.py
 LAUNCH_S = (5e-6, 30e-6)  # for Python to send an operation to a card; what small networks and patches wait for
+MAP_BYTES = 2  # a voxel and member: probabilities are kept as float16
 GB_A_WORKER = (1.0, 7.0)  # of RAM: torch alone, and what was seen at worst
 
 
@@ -66,6 +69,35 @@ def workers_that_fit(ram_gb: float, cpus: int) -> int:
     (11, 1, 0)
     """
     return max(0, min(cpus - 1, int(0.8 * ram_gb / GB_A_WORKER[1])))
+
+
+def looks_a_voxel(overlaps: Sequence[float]) -> float:
+    """How many windows see a voxel away from the borders.
+
+    >>> looks_a_voxel((0.5, 0.5, 0.5))
+    8.0
+    """
+    return prod(1 / (1 - overlap) for overlap in overlaps)
+
+
+def gigavoxel_time(per_voxel_s: Range, overlaps: Sequence[float], views: int, folds: int) -> Range:
+    """Seconds for 1e9 voxels of CT by all folds of a member, each through so many views; reading and blending left out."""
+    return per_voxel_s * (1e9 * looks_a_voxel(overlaps) * views * folds)
+
+
+def gigavoxels_in(seconds: float, members: Sequence[Range]) -> Range:
+    """How many 1e9 voxels all members get through, given what each takes for one: at worst and at best.
+
+    >>> gigavoxels_in(3600, [Range(400, 900), Range(500, 900)])
+    Range(low=2.0, high=4.0)
+    """
+    best, worst = sum(one.low for one in members), sum(one.high for one in members)
+    return Range(seconds / worst, seconds / best)
+
+
+def maps_gib(voxels: float, members: int) -> float:
+    """GiB on disk of the members' out-of-fold probabilities, uncompressed: an upper bound."""
+    return voxels * members * MAP_BYTES / 2**30
 
 
 def in_seconds(span: Range) -> str:

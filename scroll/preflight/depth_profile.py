@@ -49,10 +49,6 @@ class Windows:
         """The same stack with its layers in the opposite order."""
         return Windows(self.brightness[:, ::-1], self.log_power[:, ::-1], self.noise)
 
-    def turned(self) -> "Windows":
-        """The same stack turned by a quarter in the plane."""
-        return Windows(self.brightness, self.log_power[:, :, ::-1], self.noise)
-
     def mean(self, shifts: FloatArray | None = None) -> DepthProfile:
         """The mean over the windows once that which is `shifts` (W,) layers too deep in each is put in place."""
         brightness, power = self.brightness, self.log_power

@@ -6,7 +6,7 @@ clear; where it is not, or where only resampling would help, it is refused with 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -97,7 +97,7 @@ class Finding:
         )
 
 
-def training_reference(stacks: Sequence[tuple[Any, NDArray[np.bool_], str]], windows: int = 24) -> dict[str, Any]:
+def training_reference(stacks: Sequence[tuple[Any, NDArray[np.bool_], str]], windows: int = 24) -> dict[str, object]:
     """What the training stacks look like layer by layer, as JSON holds it; each is (layers (Z, Y, X), papyrus (Y, X), name).
 
     Stacks of unequal depth are cut to the thinnest about their centres. Those that cannot be looked at (too small, blank)
@@ -134,7 +134,7 @@ def _cut(windows: Any, depth: int) -> Any:
     return type(windows)(windows.brightness[:, part], windows.log_power[:, part], windows.noise)
 
 
-def read_reference(content: dict[str, Any]) -> DepthProfile:
+def read_reference(content: Mapping[str, Any]) -> DepthProfile:
     """The profile that `training_reference` wrote.
 
     Raises:
@@ -205,7 +205,7 @@ class Preflight:
     shift_layers: int = 0
     finding: Finding | None = None
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """For preflight.json."""
         return asdict(self)
 

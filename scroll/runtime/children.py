@@ -77,13 +77,10 @@ def run_module(name: str, *arguments: str) -> "subprocess.CompletedProcess[str]"
             "-c",
             f"{_end_with_this_one()}; import runpy; runpy.run_module({name!r}, run_name='__main__', alter_sys=True)",
         ]
-    pipes: dict[str, Any] = {
-        "stdin": subprocess.DEVNULL,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        "text": True,
-    }
-    with subprocess.Popen([sys.executable, *how, *arguments], **pipes, start_new_session=True) as process:
+    command, pipe = [sys.executable, *how, *arguments], subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
         try:
             said, trouble = process.communicate()
         except BaseException:

@@ -1,11 +1,14 @@
 """What every command shares: one-line errors, a clean stop on Ctrl-C, an end with whoever started it or stopped listening."""
 
+import argparse
 import errno
+import math
 import os
 import re
 import select
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from scroll.errors import InputError
 from scroll.redacted import redacted
@@ -83,6 +86,15 @@ def _status(main: Callable[[], int | None]) -> object:
         return 2
 
 
+def run_parser(about: str | None, example: str) -> argparse.ArgumentParser:
+    """What every command on a run takes: its configuration, and settings laid over it; `example` is one of those."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
+    said = f"override a setting, such as {example}"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=said)
+    return parser
+
+
 def as_typed(command: Sequence[str]) -> list[str]:
     """The words of a command line, from what `sys.argv` was.
 
@@ -129,3 +141,41 @@ def _nobody_reads() -> bool:
         return bool(asked.poll(0))
     except (OSError, ValueError, AttributeError):  # no file of the system's
         return False
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """For argparse's `type`: a number from `low` to `high`.
+
+    >>> number(0, 1)("0.5")
+    0.5
+    """
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text}: expected a number from {low:g} to {high:g}")
+        return value
+
+    return read
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """For argparse's `type`: a whole number from `low` to `high`.
+
+    >>> whole(1, 8)("3")
+    3
+    """
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text}: expected a whole number from {low} to {high}")
+        return value
+
+    return read

@@ -156,9 +156,9 @@ def kept(path: Path, step: str, read: Callable[[], T]) -> T | None:
         return None
 
 
-def kept_json(path: Path, step: str, **fields: Shape) -> dict[str, Any]:
+def kept_json(path: Path, step: str, **fields: Shape) -> Stored:
     """What such a JSON holds; empty also where it does not hold these fields."""
-    return kept(path, step, lambda: read_mapping(path, **fields)) or {}
+    return kept(path, step, lambda: read_mapping(path, **fields)) or Stored(path, {})
 
 
 def _checksum(content: Any) -> str:

@@ -7,7 +7,7 @@ import subprocess
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, cast
 
 from scroll.errors import InputError
 from scroll.runtime import manifest
@@ -31,6 +31,59 @@ FIELDS = {
     "folds": [int], "parts": [(SPAN, [int])], "rows": {str: SPAN}, "sources": list | dict, "reach_vox": float,
 }  # fmt: skip
 MAY_HOLD = {name: MayLack(shape) for name, shape in FIELDS.items()}
+
+
+Span = tuple[int, int]
+
+
+class Code(TypedDict, total=False):
+    """The package's version; the commit too, and whether files differ from it, where the code is in a git checkout."""
+
+    version: Required[str]
+    commit: str
+    is_changed: bool
+
+
+class MadeBy(TypedDict):
+    """What decides a result beside its inputs: code, Python, machine, packages by name."""
+
+    code: Code
+    python: str
+    machine: str
+    packages: dict[str, str]
+
+
+class Receipt(TypedDict, total=False):
+    """What a receipt holds; which fields but the key, says the step that wrote it. Its shapes are those of `FIELDS`.
+
+    `weights`: hashes by path of those that predicted; of a training the hash of its own. `source`: a folder, or several.
+    """
+
+    key: Required[str]
+    data: str
+    weights: dict[str, str] | str
+    holds: dict[str, manifest.FileSum]
+    made_by: MadeBy
+    source: str | list[str]
+    member: str
+    fragment: str
+    cube: str
+    volume: str
+    window: dict[str, object]
+    is_flipped: bool
+    shift_layers: int
+    normal_sign: int
+    origin_zyx: tuple[int, int, int]
+    place: str
+    level: int
+    folds: list[int]
+    parts: list[tuple[Span, list[int]]]
+    rows: dict[str, Span]
+    sources: list[str]
+    reach_vox: float
+    sheets: int
+    started_from: object
+    held_out: object
 
 
 class Key(str):
@@ -127,7 +180,7 @@ def holdings(folder: Path) -> dict[str, manifest.FileSum]:
     return {path.relative_to(folder).as_posix(): manifest.file_sum(path) for path in files if path.is_file()}
 
 
-def check_holdings(folder: Path, receipt: dict[str, Any], hint: str) -> None:
+def check_holdings(folder: Path, receipt: Receipt, hint: str) -> None:
     """Refuse a folder whose surfaces, or whose zarrs, are not those that its receipt speaks of; old receipts say nothing.
 
     Raises:
@@ -139,7 +192,7 @@ def check_holdings(folder: Path, receipt: dict[str, Any], hint: str) -> None:
             raise InputError(f"{path}: is lost or damaged since it was written; delete {folder}, and {hint}")
 
 
-def _is_whole(folder: Path, receipt: dict[str, Any]) -> bool:
+def _is_whole(folder: Path, receipt: Receipt) -> bool:
     """Whether what a folder holds is there in its size; which of its own zarrs it needs, the caller knows."""
     sizes = {folder / name: was[0] for name, was in receipt.get("holds", {}).items()}
     lost = [
@@ -153,7 +206,7 @@ def _is_whole(folder: Path, receipt: dict[str, Any]) -> bool:
 
 
 @cache
-def made_by() -> dict[str, Any]:
+def made_by() -> MadeBy:
     """Version and commit of this code, Python, machine, and the packages whose arithmetic decides a result."""
     packages = {}
     for name in PACKAGES:
@@ -164,8 +217,7 @@ def made_by() -> dict[str, Any]:
     return {"code": _code(), "python": platform.python_version(), "machine": platform.machine(), "packages": packages}
 
 
-def _code() -> dict[str, Any]:
-    """The package's version; the commit too, and whether files differ from it, where the code is in a git checkout."""
+def _code() -> Code:
     try:
         number = version("scroll-ensemble")
     except PackageNotFoundError:
@@ -194,7 +246,7 @@ def is_current(folder: Path, key: str) -> bool:
     return bool(receipt.get("key") == key) and _is_whole(folder, receipt)
 
 
-def read_receipt(folder: Path, hint: str) -> dict[str, Any]:
+def read_receipt(folder: Path, hint: str) -> Receipt:
     """Read the receipt in `folder`.
 
     Raises:
@@ -208,4 +260,10 @@ def read_receipt(folder: Path, hint: str) -> dict[str, Any]:
     if not isinstance(receipt.get("key"), str) or not is_sound:
         missing = "no hashes of weights" if isinstance(receipt.get("key"), str) else "no key"
         raise InputError(f"{folder / NAME}: holds {missing}; delete the folder and run the step that made it again")
-    return receipt
+    return cast(Receipt, receipt)
+
+
+def weights_in(receipt: Receipt) -> dict[str, str]:
+    """Hashes of the weights that predicted, by their path; none in the receipt of a training."""
+    weights = receipt.get("weights")
+    return weights if isinstance(weights, dict) else {}

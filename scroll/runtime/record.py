@@ -19,7 +19,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
-def _by_name(content: dict[str, Any], reading: ValidationInfo) -> dict[str, Any]:
+def _by_name(content: dict[str, object], reading: ValidationInfo) -> dict[str, object]:
     return Stored(reading.context, content) if reading.context else content
 
 

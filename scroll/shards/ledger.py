@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, NotRequired, TypedDict, TypeGuard
 
 from scroll.errors import InputError
 from scroll.runtime.bounded import plain_file
@@ -29,6 +29,41 @@ WORKER = {
     "worker": str, "began": float, "at": float, "busy_s": float, "shards": int, "retries": int,
     "gpu": MayLack(str), "memory_gib": MayLack(float),
 }  # fmt: skip
+
+
+class NotedShard(TypedDict):
+    """Which shard a note is of."""
+
+    index: Index
+    level: int
+
+
+class Note(TypedDict):
+    """What is noted of a shard (`LINE`); `files` is a number in ledgers of before."""
+
+    shard: NotedShard
+    seconds: dict[str, float]
+    retries: int
+    at: float
+    key: NotRequired[str]
+    worker: NotRequired[str]
+    error: NotRequired[str | None]
+    is_empty: NotRequired[bool]
+    files: NotRequired[int | Mapping[str, FileSum]]
+
+
+class WorkerNote(TypedDict):
+    """What a worker tells of itself (`WORKER`)."""
+
+    worker: str
+    began: float
+    at: float
+    busy_s: float
+    shards: int
+    retries: int
+    key: NotRequired[str]
+    gpu: NotRequired[str]
+    memory_gib: NotRequired[float]
 
 
 @dataclass(frozen=True)
@@ -73,10 +108,10 @@ class Ledger:
         """Whether the shard was written, with this key."""
         return self._current("done", shard) is not None
 
-    def _current(self, kind: str, shard: Shard) -> dict[str, Any] | None:
+    def _current(self, kind: str, shard: Shard) -> Note | None:
         """What is noted of a shard with this key."""
         line = _read(self._line(kind, shard))
-        return line if line is not None and line.get("key") == self.key and _is_whole(line) else None
+        return line if _is_whole(line) and line.get("key") == self.key else None
 
     def record(self, outcome: Outcome) -> None:
         """Note a shard that is written, or why it could not be; the note is there whole or not at all."""
@@ -86,17 +121,17 @@ class Ledger:
         if outcome.error is None:
             remove(self._line("failed", shard))
 
-    def lines(self, kind: str, level: int) -> Iterator[dict[str, Any]]:
+    def lines(self, kind: str, level: int) -> Iterator[Note]:
         """The notes of one level, "done" or "failed", each with its shard, worker, seconds, retries and time."""
         for path in (self.folder / kind / str(level)).glob("*/*.json"):
             line = _read(path)
-            if line is not None and line.get("key") == self.key and _is_whole(line):
+            if _is_whole(line) and line.get("key") == self.key:
                 yield line
 
-    def notes(self, level: int) -> Iterator[tuple[Index, dict[str, Any]]]:
-        """The shards of a level that are written, and what is noted of each; "files" is a number in ledgers of before."""
+    def notes(self, level: int) -> Iterator[tuple[Index, int | Mapping[str, FileSum]]]:
+        """The shards of a level that are written, and the files that are noted of each: how many, in ledgers of before."""
         for line in self.lines("done", level):
-            yield _index(line), {"files": 0} | line
+            yield _index(line), line.get("files", 0)
 
     def strike_out(self, level: int, index: Index) -> None:
         """Note of a shard no longer that it is written."""
@@ -125,14 +160,14 @@ class Ledger:
             self.strike_out(shard.level, shard.index)
         return [shard for shard in shards if notes[shard] is None or shard in lost], len(lost)
 
-    def note_worker(self, name: str, about: dict[str, Any]) -> None:
+    def note_worker(self, name: str, about: Mapping[str, object]) -> None:
         """What a worker tells of itself, in place of what it told before."""
         write_json(self.folder / "workers" / f"{name}.json", {"key": self.key, "worker": name, **about})
 
-    def workers(self) -> list[dict[str, Any]]:
+    def workers(self) -> list[WorkerNote]:
         """What every worker told last."""
         found = (_read(path) for path in sorted((self.folder / "workers").glob("*.json")))
-        return [about for about in found if about is not None and about.get("key") == self.key and _is_of_worker(about)]
+        return [about for about in found if _is_of_worker(about) and about.get("key") == self.key]
 
     @contextmanager
     def driving(self, what: str, patience_s: float = 1.0) -> Iterator[None]:
@@ -187,7 +222,7 @@ class Ledger:
             yield is_ours
 
 
-def _try_lock(file: Any, how: int) -> bool:
+def _try_lock(file: IO[str], how: int) -> bool:
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -207,26 +242,24 @@ def as_noted(noted: int | Mapping[str, FileSum], there: Mapping[str, int]) -> bo
     return all(there.get(name) == size for name, (size, _) in noted.items())
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """A note; None where there is none, or where it is damaged (the shard is then done again)."""
+def _read(path: Path) -> object:
+    """A note; None where there is none, or where it is no JSON (the shard is then done again)."""
     try:
-        content = read_json(path)
+        return read_json(path)
     except (FileNotFoundError, ValueError):
         return None
-    return content if isinstance(content, dict) else None
 
 
-def _is_whole(line: dict[str, Any]) -> bool:
+def _is_whole(line: object) -> TypeGuard[Note]:
     """Whether a note holds what is read from it; a damaged one counts for nothing, and its shard is done again."""
-    files = line.get("files", 0)  # a number in ledgers of before
-    return is_like(line, LINE) and (is_like(files, int) or is_like(files, {str: SUM}))
+    return is_like(line, LINE | {"files": MayLack(int)}) or is_like(line, LINE | {"files": {str: SUM}})
 
 
-def _is_of_worker(about: dict[str, Any]) -> bool:
+def _is_of_worker(about: object) -> TypeGuard[WorkerNote]:
     """Whether a worker's note holds what is read from it; a damaged one counts for nothing until the worker writes the next."""
     return is_like(about, WORKER)
 
 
-def _index(line: dict[str, Any]) -> Index:
+def _index(line: Note) -> Index:
     z, y, x = line["shard"]["index"]
     return z, y, x

@@ -52,7 +52,7 @@ class RayEngine:
                 ray.shutdown()
 
     def _join(self, ray: Any) -> None:
-        here: dict[str, Any] = {} if self.address else {"num_cpus": self.workers or 1, "include_dashboard": False}
+        here: dict[str, object] = {} if self.address else {"num_cpus": self.workers or 1, "include_dashboard": False}
         inherited = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         inherited["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
         try:

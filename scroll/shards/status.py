@@ -4,12 +4,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from scroll.errors import MissingInputError
 from scroll.runtime.progress import pace
 from scroll.shards.drive import coarser
-from scroll.shards.ledger import PLAN, Ledger
+from scroll.shards.ledger import PLAN, Ledger, Note, WorkerNote
 from scroll.shards.plan import Plan, read_plan
 
 RECENT_S = 3600.0  # over which the rate is taken
@@ -22,7 +21,7 @@ class Level:
     number: int
     planned: int
     done: int
-    failed: tuple[dict[str, Any], ...]
+    failed: tuple[Note, ...]
     times: tuple[float, ...]
 
     def pace(self) -> str:
@@ -39,7 +38,7 @@ class Status:
 
     plan: Plan
     levels: tuple[Level, ...]
-    workers: tuple[dict[str, Any], ...]
+    workers: tuple[WorkerNote, ...]
     driven: tuple[str, ...]
 
     @property

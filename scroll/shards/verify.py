@@ -35,7 +35,7 @@ class Damage:
 def damaged_in_size(ledger: Ledger, output: Stored, levels: int) -> Iterator[Damage]:
     """Shards whose files are gone, cut off or emptied; the notes are read first, so that a writer is not overtaken."""
     for level in range(levels):
-        lines = [(index, line["files"]) for index, line in ledger.notes(level)]
+        lines = list(ledger.notes(level))
         there = output.files(level) if lines else {}
         for index, files in lines:
             if not as_noted(files, there.get(index, {})):
@@ -45,8 +45,8 @@ def damaged_in_size(ledger: Ledger, output: Stored, levels: int) -> Iterator[Dam
 def damaged_in_content(ledger: Ledger, output: Stored, levels: int) -> Iterator[Damage]:
     """Shards any of whose files is not, byte for byte, what was written; reads them one after the other."""
     for level in range(levels):
-        for index, line in ledger.notes(level):
-            for name, was in line["files"].items() if isinstance(line["files"], dict) else ():
+        for index, files in ledger.notes(level):
+            for name, was in files.items() if isinstance(files, Mapping) else ():
                 try:
                     content = output.content(level, name)
                 except (InputError, OSError) as error:
@@ -59,7 +59,7 @@ def damaged_in_content(ledger: Ledger, output: Stored, levels: int) -> Iterator[
 
 def unverifiable(ledger: Ledger, levels: int) -> int:
     """How many shards were written before checksums were noted."""
-    return sum(not isinstance(line["files"], dict) for level in range(levels) for _, line in ledger.notes(level))
+    return sum(not isinstance(files, Mapping) for level in range(levels) for _, files in ledger.notes(level))
 
 
 def strike_out(ledger: Ledger, damaged: list[Damage], levels: int) -> None:

@@ -167,7 +167,7 @@ def _torch_on_card() -> Any:
     return torch if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
 
 
-def _gpu() -> dict[str, Any]:
+def _gpu() -> dict[str, object]:
     """Name and peak memory of the graphics card, where this process has used one."""
     torch = _torch_on_card()
     if torch is None:

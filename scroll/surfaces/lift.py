@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError
+from scroll.geometry import Size
 from scroll.surfaces.prisms import Cells, Paint, bounds, paint
 from scroll.surfaces.surface import Surface
 from scroll.volumes.place import Place, check_cubes, place_of
@@ -18,7 +19,6 @@ UNKNOWN, NO_INK, INK = 0, 1, 2
 BLOCK_VOX = 128
 TILE_VOX = 128  # of a sheet, looked up and painted together
 Band = tuple[float, float]
-Triple = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def label_bands(
 
 
 def lift(
-    painted: Sequence[Painted], shape: Sequence[int], origin_zyx: Triple = (0, 0, 0), level: int | Place = 0
+    painted: Sequence[Painted], shape: Sequence[int], origin_zyx: Size = (0, 0, 0), level: int | Place = 0
 ) -> NDArray[np.uint8]:
     """The pictures as voxels: a cut-out (Z, Y, X) uint8 of a level of the volume that begins at voxel `origin_zyx`.
 
@@ -97,7 +97,7 @@ def lift(
     return out
 
 
-def lift_into(array: Any, painted: Sequence[Painted], origin_zyx: Triple = (0, 0, 0), level: int | Place = 0) -> None:
+def lift_into(array: Any, painted: Sequence[Painted], origin_zyx: Size = (0, 0, 0), level: int | Place = 0) -> None:
     """The same into an empty (Z, Y, X) uint8 array on disk, however large: chunk by chunk, each written once."""
     block = getattr(array, "shards", None) or getattr(array, "chunks", None) or (BLOCK_VOX,) * 3
     for box, voxels in lifted_blocks(painted, array.shape, block, origin_zyx, level):
@@ -108,7 +108,7 @@ def lifted_blocks(
     painted: Sequence[Painted],
     shape: Sequence[int],
     block: Sequence[int],
-    origin_zyx: Triple = (0, 0, 0),
+    origin_zyx: Size = (0, 0, 0),
     level: int | Place = 0,
 ) -> Iterator[tuple[tuple[slice, ...], NDArray[np.uint8]]]:
     """(box, voxels) of each block of `block` voxels that anything was painted in; the rest of the shape is 0.
@@ -188,7 +188,7 @@ def _paint(painted: Painted, tile: _Tile, place: Place) -> Paint:
 
 
 def _blocks(
-    painted: Painted, tile: _Tile, where: tuple[Triple, Place], shape: Sequence[int], block: Sequence[int]
+    painted: Painted, tile: _Tile, where: tuple[Size, Place], shape: Sequence[int], block: Sequence[int]
 ) -> Iterator[tuple[int, ...]]:
     """Indices of the blocks of an array that the band of a tile may reach."""
     origin, place = where

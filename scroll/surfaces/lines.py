@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.geometry import Size
 from scroll.runtime.compiled import njit
 
 NOWHERE = -1
-Triple = tuple[int, int, int]
 Places = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
@@ -32,7 +32,7 @@ class Grid(NamedTuple):
     With `nearest` a sample is the voxel nearest to it (halves go up), else a blend of the eight about it.
     """
 
-    shape: Triple
+    shape: Size
     scale: tuple[float, float, float]
     shift: tuple[float, float, float]
     nearest: bool
@@ -49,8 +49,8 @@ class TilePiece(NamedTuple):
 class Layout(NamedTuple):
     """An array that holds part of a grid: the voxel it begins with, and its steps along z, y, x in items."""
 
-    start: Triple
-    steps: Triple
+    start: Size
+    steps: Size
 
 
 @njit(cache=True, nogil=True)
@@ -143,7 +143,7 @@ def _blank(feet, steps, offset, ok, shape, corner):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def blend(voxels: NDArray[Any], steps: Triple, places: Places, out: NDArray[np.float32], at: Triple) -> None:
+def blend(voxels: NDArray[Any], steps: Size, places: Places, out: NDArray[np.float32], at: Size) -> None:
     """Write trilinear samples of a flat array to `out` (N, h, w) float32 from `at` on: NaN where a place is nowhere.
 
     `places` and `steps` are those of `place`. A voxel of weight 0 counts for nothing, even if it is NaN.
@@ -195,7 +195,7 @@ def _mix(before, after, share):  # type: ignore[no-untyped-def]  # noqa: ANN001,
 
 
 @njit(cache=True, nogil=True)
-def pick(voxels: NDArray[Any], places: Places, out: NDArray[np.float32], at: Triple) -> None:
+def pick(voxels: NDArray[Any], places: Places, out: NDArray[np.float32], at: Size) -> None:
     """The same for the nearest voxel."""
     corners = places[0]
     for n in range(corners.shape[0]):
@@ -233,7 +233,7 @@ def extent(lines: Lines, grid: Grid, part: TilePiece) -> NDArray[np.int64]:
 
 
 @njit(cache=True, nogil=True)
-def mark(lines: Lines, grid: Grid, part: TilePiece, chunks: Triple, first: Triple, touched: NDArray[np.bool_]) -> None:
+def mark(lines: Lines, grid: Grid, part: TilePiece, chunks: Size, first: Size, touched: NDArray[np.bool_]) -> None:
     """Set in `touched` each chunk with a voxel that weighs in a sample of a part; its own first chunk is number `first`."""
     feet, steps, box = np.empty((3, 1)), np.empty((3, 1)), np.empty((2, 3), np.int64)
     known = np.full((2, 3), -1.0)  # a box all of whose chunks are set; most lines lie where the one before them did

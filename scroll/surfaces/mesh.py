@@ -22,7 +22,6 @@ NEVER_JOINED = re.compile(rb"\s*(#|(o|g|usemtl|mtllib)(\s|\\|$))")  # free text,
 SLASH = ord("/")
 LARGEST = 1e9  # of a coordinate or a UV; products of larger ones lose their meaning
 WIDTHS = {b"v": 3, b"vt": 2, b"vn": 3}
-GRID_LINE = "# scroll surface: {} rows, {} columns, cells of {!r} x {!r} voxels\n"
 GRID_WORDS = re.compile(
     rb"# scroll surface: (\d{1,9}) rows, (\d{1,9}) columns, cells of ([\d.e+]{1,30}) x ([\d.e+]{1,30}) voxels"
 )

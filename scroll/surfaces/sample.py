@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError
-from scroll.surfaces.lines import Grid, Layout, Lines, TilePiece, Triple, blend, extent, mark, pick, place
+from scroll.geometry import Size
+from scroll.surfaces.lines import Grid, Layout, Lines, TilePiece, blend, extent, mark, pick, place
 from scroll.surfaces.surface import Tile
 from scroll.volumes.chunk_cache import CachedChunks, Index, is_chunked, lay
 from scroll.volumes.place import NOWHERE_ELSE, Place, place_of
@@ -66,7 +67,7 @@ class Source:
 
     volume: Volume | LazyArray
     level: int | Place | None = None
-    origin_zyx: Triple = (0, 0, 0)
+    origin_zyx: Size = (0, 0, 0)
 
     @property
     def array(self) -> Any:
@@ -159,7 +160,7 @@ def _layout(array: Any) -> Layout | None:
     return Layout((0, 0, 0), _steps(array))
 
 
-def _steps(array: NDArray[Any]) -> Triple:
+def _steps(array: NDArray[Any]) -> Size:
     """Items from a voxel to the next along z, y, x; 0 where there is no next."""
     z, y, x = (stride // array.itemsize if n > 1 else 0 for stride, n in zip(array.strides, array.shape, strict=True))
     return z, y, x

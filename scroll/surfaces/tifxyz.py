@@ -5,7 +5,7 @@ Source: `lasagna/tifxyz_format.md` in ScrollPrize/villa; its points are x, y, z,
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from scroll.runtime.files import read_json, write_json, written_aside
 from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.reading import reads
 from scroll.surfaces.surface import INVALID, Surface, normals_of
-from scroll.surfaces.tiff_image import write_image
 from scroll.volumes.flat_picture import read_image
 
 UNDERSTANDS = "a tifxyz folder (x.tif, y.tif, z.tif, meta.json)"
 AXES = "zyx"
 LEAST_SCALE = 1e-4  # cells per voxel; a cell of more than 10,000 voxels is a slip of the pen
 STRIP_ROWS = 256
+TILE = 1024  # pixels a side of the tiles that are written
 BBOX_TOLERANCE_VOX = 1.0
 MASKS = ("mask.tif", "mask.tiff")  # in letters of either case
 KEPT = 255  # in a mask
@@ -79,7 +79,7 @@ def _before_an_unfinished_save(path: Path) -> Path:
     return kept
 
 
-def _meta(path: Path) -> dict[str, Any]:
+def _meta(path: Path) -> dict[str, object]:
     file = path / "meta.json"
     try:
         meta = read_json(file, "a tifxyz folder needs it for its scale: copy the folder again")
@@ -197,9 +197,9 @@ def write_tifxyz(
     with written_aside(path) as aside:
         aside.mkdir(parents=True)
         for axis, name in enumerate(AXES):
-            write_image(aside / f"{name}.tif", surface.shape, np.float32, partial(_cut, surface, axis))
+            _write_image(aside / f"{name}.tif", surface.shape, np.float32, partial(_cut, surface, axis))
         for name, values in channels.items():
-            write_image(aside / f"{name}.tif", surface.shape, values.dtype, partial(_box, values))
+            _write_image(aside / f"{name}.tif", surface.shape, values.dtype, partial(_box, values))
         write_json(aside / "meta.json", _described(surface, uuid or path.name))
 
 
@@ -233,7 +233,7 @@ def _stored(surface: Surface, rows: slice, columns: slice) -> tuple[NDArray[np.f
     return points, np.asarray(surface.valid[rows, columns]) & np.isfinite(points).all(axis=-1) & (points[..., 0] > 0)
 
 
-def _described(surface: Surface, uuid: str) -> dict[str, Any]:
+def _described(surface: Surface, uuid: str) -> dict[str, object]:
     """What meta.json says; the area is that of the triangles of all whole quads."""
     low, high, area_vox, lost = np.full(3, np.inf), np.full(3, -np.inf), 0.0, 0
     for row in range(0, surface.shape[0], STRIP_ROWS):
@@ -259,3 +259,25 @@ def _area_vox(points: NDArray[np.float64], valid: NDArray[np.bool_]) -> float:
     whole = valid[1:, 1:] & valid[1:, :-1] & valid[:-1, 1:] & valid[:-1, :-1]
     a, b, c, d = (part[whole] for part in (points[:-1, :-1], points[:-1, 1:], points[1:, :-1], points[1:, 1:]))
     return float(sum(np.linalg.norm(np.cross(q - p, r - p), axis=-1).sum() for p, q, r in ((a, b, c), (d, b, c))) / 2)
+
+
+def _write_image(path: Path, shape: tuple[int, int], dtype: Any, cut: Callable[[slice, slice], NDArray[Any]]) -> None:
+    """Write a (Y, X) picture as LZW tiles of at most 1024 pixels a side, each of them cut when its turn comes."""
+    import tifffile
+
+    tile = tuple(min(TILE, -(-n // 16) * 16) for n in shape)
+    tifffile.imwrite(
+        path, _tiles(shape, tile, dtype, cut), shape=shape, dtype=dtype, tile=tile,
+        compression="lzw", photometric="minisblack", metadata=None, maxworkers=1,
+    )  # fmt: skip
+
+
+def _tiles(
+    shape: tuple[int, int], tile: tuple[int, ...], dtype: Any, cut: Callable[[slice, slice], NDArray[Any]]
+) -> Iterator[NDArray[Any]]:
+    for top in range(0, shape[0], tile[0]):
+        for left in range(0, shape[1], tile[1]):
+            part = cut(slice(top, min(top + tile[0], shape[0])), slice(left, min(left + tile[1], shape[1])))
+            whole = np.zeros(tile, dtype)
+            whole[: part.shape[0], : part.shape[1]] = part
+            yield whole

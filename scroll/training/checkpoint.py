@@ -2,9 +2,9 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,15 +12,33 @@ from safetensors.torch import save
 from torch import nn
 
 from scroll.errors import InputError, MissingInputError
+from scroll.inference.fold_ensemble import device
 from scroll.runtime.bounded import plain_file
 from scroll.runtime.files import read_mapping, say_unverifiable, written_aside
 from scroll.runtime.manifest import is_signed, signature
 from scroll.runtime.reading import reading
 from scroll.runtime.receipt import NAME as RECEIPT
 from scroll.runtime.receipt import file_hash
+from scroll.training.loggers import Line
+
+StateDict = dict[str, Any]  # as torch gives and takes it
+About = Mapping[str, object]  # which network weights fit, as JSON holds it
 
 
-def save_weights(model: nn.Module, path: Path, about: dict[str, Any]) -> None:
+class State(TypedDict):
+    """A training under way: what decides it, how far it is, and all that changes."""
+
+    key: str
+    made_on: dict[str, object]
+    step: int
+    history: list[Line]
+    model: StateDict
+    average: StateDict
+    optimiser: StateDict
+    scaler: StateDict
+
+
+def save_weights(model: nn.Module, path: Path, about: About) -> None:
     """Write a model's parameters and buffers as safetensors; `about` says which network they fit."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     content = save(tensors, metadata={"about": json.dumps(about)})
@@ -49,7 +67,7 @@ def trained_weights(folder: Path, hint: str) -> Path:
     return path
 
 
-def load_weights(model: nn.Module, path: Path, about: dict[str, Any], hint: str) -> None:
+def load_weights(model: nn.Module, path: Path, about: About, hint: str) -> None:
     """Fill `model` with weights saved for the same `about`.
 
     Raises:
@@ -82,7 +100,13 @@ def load_weights(model: nn.Module, path: Path, about: dict[str, Any], hint: str)
     model.load_state_dict(tensors)
 
 
-def _difference(saved: dict[str, Any], wanted: dict[str, Any]) -> str:
+def ready(model: nn.Module, path: Path, about: About, hint: str) -> nn.Module:
+    """A network with the weights at `path` (see `load_weights`), set to predict, on the GPU if there is one."""
+    load_weights(model, path, about, hint)
+    return model.to(device()).eval()
+
+
+def _difference(saved: About, wanted: About) -> str:
     keys = [key for key in sorted({*saved, *wanted}) if saved.get(key) != wanted.get(key)]
     return ", ".join(f"{key} is {saved.get(key)!r}, the settings say {wanted.get(key)!r}" for key in keys)
 
@@ -92,7 +116,7 @@ def state_before(path: Path) -> Path:
     return path.with_name(f"{path.stem}-before{path.suffix}")
 
 
-def save_state(path: Path, state: dict[str, Any]) -> None:
+def save_state(path: Path, state: State) -> None:
     """Write a training state of tensors, numbers and text with its checksum; the one before it is kept as `state_before`."""
     content = io.BytesIO()
     torch.save(state, content)
@@ -104,7 +128,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
             path.replace(state_before(path))
 
 
-def last_state(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+def last_state(path: Path, say: Callable[[str], None]) -> State | None:
     """The newest whole state at `path`: that one, or the one before where it is damaged, which is said; None where there is none."""
     before = state_before(path)
     for one, instead in ((path, "the state before it" if before.exists() else "the start"), (before, "the start")):
@@ -116,7 +140,7 @@ def last_state(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
     return None
 
 
-def load_state(path: Path) -> dict[str, Any]:
+def load_state(path: Path) -> State:
     """Read a training state; nothing in the file is executed.
 
     Raises:
@@ -131,4 +155,4 @@ def load_state(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: damaged training state ({reason}); delete it to train from the start") from None
     if not isinstance(state, dict) or "key" not in state:
         raise InputError(f"{path}: no training state of ours (it holds no key); delete it to train from the start")
-    return state
+    return cast("State", state)

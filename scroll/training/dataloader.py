@@ -4,7 +4,6 @@ import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,17 +58,18 @@ def training_batches(
         InputError: a patch could not be made; one line, whichever process that was in.
     """
     loading = settings.loader
-    options: dict[str, Any] = {"num_workers": 0}
-    if loading.workers:
-        options = {
-            "num_workers": loading.workers,
-            "prefetch_factor": loading.prefetch_factor,
-            "persistent_workers": loading.persistent_workers,
-            "multiprocessing_context": family(loading.start_method),
-        }
-    pin = loading.pin_memory and torch.cuda.is_available()
+    has_workers = loading.workers > 0
+    loader = DataLoader(
+        SkipUnreadable(patches),
+        batch_sampler=numbers,
+        pin_memory=loading.pin_memory and torch.cuda.is_available(),
+        num_workers=loading.workers,
+        prefetch_factor=loading.prefetch_factor if has_workers else None,
+        persistent_workers=has_workers and loading.persistent_workers,
+        multiprocessing_context=family(loading.start_method) if has_workers else None,
+    )
     try:
-        yield from DataLoader(SkipUnreadable(patches), batch_sampler=numbers, pin_memory=pin, **options)
+        yield from loader
     except InputError as error:  # from a worker it comes wrapped in that process's whole traceback
         raise InputError(str(error).rsplit("Error: ", 1)[-1].strip()) from None
 

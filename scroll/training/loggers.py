@@ -4,13 +4,29 @@ import json
 import os
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
+from scroll.config.schema import Settings
+from scroll.errors import InputError
 from scroll.runtime.files import write_text
 from scroll.runtime.receipt import key_of
 
-Line = dict[str, Any]
+
+class Line(TypedDict, total=False):
+    """A line of the history: of an optimiser step, or of a validation after it."""
+
+    step: int
+    lr: float
+    loss: float
+    gradient_norm: float
+    overflow: bool
+    seconds: float
+    waited: float
+    skipped: int
+    breakdown: dict[str, float]
+    validation_loss: float
 
 
 class Curves(Protocol):
@@ -23,6 +39,22 @@ class Curves(Protocol):
         """Nothing more comes."""
 
 
+def check_trackers(settings: Settings) -> None:
+    """Refuse a training whose curves would go to a tracker that is not there; predicting needs none.
+
+    Raises:
+        InputError: one of `trackers` is not installed.
+    """
+    for name in settings.trackers:
+        found = find_spec(name)
+        if (
+            found is None or found.origin is None
+        ):  # a folder of that name, which trackers leave where they ran, is no package
+            raise InputError(
+                f"trackers: '{name}' is not installed; run pip install 'scroll-ensemble[track]', or leave it out of trackers"
+            )
+
+
 def write_history(folder: Path, history: Sequence[Line]) -> None:
     """Write every line so far to history.jsonl, aside first."""
     write_text(folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history))
@@ -32,7 +64,7 @@ def open_curves(folder: Path, label: str, key: str, first_step: int, trackers: S
     """TensorBoard below `folder`, and the trackers named; a resumed run of the same `key` goes on in the same curves.
 
     `first_step` is the first that will be added.
-    Whether a tracker is installed is asked long before (`scroll.training.trackers`).
+    Whether a tracker is installed is asked long before (`check_trackers`).
     """
     curves: list[Curves] = [TensorBoard(folder, first_step)]
     name = key_of([str(folder.absolute()), key])

@@ -3,11 +3,10 @@
 import atexit
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -23,14 +22,13 @@ from scroll.runtime.files import remove
 from scroll.runtime.interrupts import stop_flag
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, write_receipt
-from scroll.training.checkpoint import last_state, save_state, save_weights, state_before
+from scroll.training.checkpoint import About, State, last_state, save_state, save_weights, state_before
 from scroll.training.compile import Compiled, can_compile, in_layout
 from scroll.training.dataloader import SKIPPED, Batch, told_of_dead_workers, training_batches, validation_batches
 from scroll.training.distributed import any_is, leave_the_group, no_sync, told_of_dead_ranks
 from scroll.training.loggers import Curves, Line, numbers_of, open_curves, write_history
-from scroll.training.optimizers import ema, make_optimiser
+from scroll.training.optimizers import ema, learning_rate_factor, make_optimiser
 from scroll.training.profiler import WAIT_IS_LOUD, StepClock, Timed, forward_flop
-from scroll.training.schedule import learning_rate_factor
 from scroll.training.successor import WEIGHTS, place_to_train, take_over
 
 OVERFLOWS = 50  # steps in a row that fp16 may overflow in before the run stops
@@ -62,8 +60,8 @@ class Task:
     loss_of: LossOf
     train: "Dataset[Batch]"
     validation: "Dataset[Batch]"
-    about: dict[str, Any]
-    made_with: dict[str, Any]
+    about: About
+    made_with: Mapping[str, object]
     trackers: tuple[str, ...] = ()
 
 
@@ -202,7 +200,7 @@ class _Run:
         self.step, self.history = state["step"], state["history"]
         self.say(f"goes on at step {self.step}")
 
-    def _made_on(self) -> dict[str, Any]:
+    def _made_on(self) -> dict[str, object]:
         """What else than the settings decides the arithmetic."""
         return {"precision": self.accelerator.mixed_precision, "processes": self.accelerator.num_processes}
 
@@ -210,7 +208,7 @@ class _Run:
         """Write the whole state aside and rename it into place."""
         self._write_history()
         scaler = self.accelerator.scaler
-        state = {
+        state: State = {
             "key": str(self.task.key),
             "made_on": self._made_on(),
             "step": self.step,
@@ -319,7 +317,7 @@ class _Run:
             )
         return now
 
-    def _breakdown(self) -> dict[str, Any]:
+    def _breakdown(self) -> dict[str, float]:
         """Where the time of the last steps went; says so aloud, once, where a fifth of it was waiting for patches."""
         if self.flop is None and self.timed.inputs is not None:
             with self.accelerator.autocast():

@@ -50,11 +50,11 @@ class StepClock:
         self.step += 1
         return self.step > WARM_STEPS and (self.step - WARM_STEPS) % REPORT_EVERY == 0
 
-    def report(self, flop_a_step: float | None) -> dict[str, Any]:
+    def report(self, flop_a_step: float | None) -> dict[str, float]:
         """Mean seconds of each part since the last report, share of waiting, TFLOP/s, and GPU memory in GiB; starts again."""
         seconds = {name: value / max(1, self._steps) for name, value in self._seconds.items()}
         total = sum(seconds.values())
-        said: dict[str, Any] = {f"{name}_s": round(value, 5) for name, value in seconds.items()}
+        said = {f"{name}_s": round(value, 5) for name, value in seconds.items()}
         said |= {"step_s": round(total, 5), "wait_share": round(seconds.get("wait", 0.0) / total, 4) if total else 0.0}
         if flop_a_step and total:
             said["tflop_a_s"] = round(flop_a_step / total / 1e12, 4)

@@ -120,8 +120,8 @@ def changed_since(receipt: Content, made_with: Content, settings: TrainingSettin
     return lines
 
 
-def _leaves(content: Content, prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _leaves(content: Content, prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
     for key, value in content.items():
         found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return found

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from pathlib import Path
 
-from scroll.runtime.command_numbers import number
+from scroll.runtime.command_line import number
 
 
 def add_volumes(parser: ArgumentParser) -> None:

@@ -39,7 +39,7 @@ class Layer:
     """One call: `viewer.add_image(**options)`, or add_labels where `is_labels`."""
 
     is_labels: bool
-    options: dict[str, Any]
+    options: dict[str, object]
 
 
 def napari_layers(shown: Sequence[Shown]) -> list[Layer]:
@@ -50,7 +50,7 @@ def napari_layers(shown: Sequence[Shown]) -> list[Layer]:
 def _layer(one: Shown) -> Layer:
     is_labels = one.kind == "labels"
     levels = [Lazy(level, is_labels) for level in one.levels]
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "data": levels if len(levels) > 1 else levels[0],
         "multiscale": len(levels) > 1,
         "name": one.name,

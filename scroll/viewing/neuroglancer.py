@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 from scroll.errors import InputError
@@ -20,7 +19,7 @@ void main() {
 """
 
 
-def state(shown: Sequence[Shown], address: str) -> dict[str, Any]:
+def state(shown: Sequence[Shown], address: str) -> dict[str, object]:
     """The state of a viewer for what a server at `address` serves (see `scroll.viewing.server`), in the order given.
 
     Lengths are in voxels of the first volume; the view begins in its middle.
@@ -44,8 +43,8 @@ def state(shown: Sequence[Shown], address: str) -> dict[str, Any]:
     }
 
 
-def _layer(one: Shown, source: str) -> dict[str, Any]:
-    layer: dict[str, Any] = {"name": one.name, "source": source}
+def _layer(one: Shown, source: str) -> dict[str, object]:
+    layer: dict[str, object] = {"name": one.name, "source": source}
     if one.kind == "labels":
         return layer | {"type": "segmentation", "segments": ["1"], "selectedAlpha": 0.5, "notSelectedAlpha": 0.25}
     controls = {"normalized": {"range": list(one.grey_range())}}
@@ -84,6 +83,6 @@ def origin_of(viewer: str) -> str:
     )
 
 
-def link(content: dict[str, Any], viewer: str = VIEWER) -> str:
+def link(content: dict[str, object], viewer: str = VIEWER) -> str:
     """The address that opens a viewer with this state."""
     return f"{viewer.rstrip('/')}/#!{quote(json.dumps(content, separators=(',', ':')), safe='')}"

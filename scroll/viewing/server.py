@@ -135,7 +135,7 @@ class VolumeServer(ThreadingHTTPServer):
         return None if chunk is None else _chunk(one, int(level), tuple(map(int, chunk.groups()[1:])))
 
 
-def attributes(one: Shown) -> dict[str, Any]:
+def attributes(one: Shown) -> dict[str, object]:
     """The group's: a scale for each level, and a translation that puts all corners to the same place.
 
     In OME-Zarr a voxel's place is its centre, so one that is twice as wide begins half a voxel further on.
@@ -157,7 +157,7 @@ def attributes(one: Shown) -> dict[str, Any]:
     return {"multiscales": [{"version": "0.4", "name": one.name, "axes": axes, "datasets": datasets}]}
 
 
-def array_metadata(one: Shown, level: int) -> dict[str, Any]:
+def array_metadata(one: Shown, level: int) -> dict[str, object]:
     """Of one level, as Zarr v2 has it: raw chunks, little endian."""
     shape = one.levels[level].shape
     return {
@@ -270,4 +270,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Silent: a viewer asks thousands of times."""
+        """Say nothing, where the base class writes a line for each request: a viewer sends thousands."""

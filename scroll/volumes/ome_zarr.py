@@ -105,7 +105,7 @@ def open_array(
 
 
 @reads("a whole zarr")
-def read_attributes(path: str | Path, remote: "RemoteSettings | None" = None) -> dict[str, Any]:
+def read_attributes(path: str | Path, remote: "RemoteSettings | None" = None) -> dict[str, object]:
     """What is written beside the levels of a zarr; empty for a plain array.
 
     Raises:
@@ -153,7 +153,7 @@ def create_ome_zarr(
         raise ValueError(f"shards need version 0.5, got {version}")
     if path.exists():
         raise InputError(f"{path}: is there already; expected a new name: delete it, or give another one")
-    attributes: dict[str, Any] = {} if voxel_um is None else {"voxelsize": voxel_um}
+    attributes: dict[str, object] = {} if voxel_um is None else {"voxelsize": voxel_um}
     if bin_yx != 1:
         attributes["bin_yx"] = bin_yx
     entry = _multiscales(final_name(path).removesuffix(".zarr"), axes, voxel_um, bin_yx, 1, version, begin_um)
@@ -203,7 +203,7 @@ def _multiscales(
     levels: int,
     version: str,
     begin_um: Sequence[float] = (),
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The `multiscales` entry: each level halves z, y and x by means, so its first voxel's centre moves inwards."""
     unit = {} if voxel_um is None else {"unit": "micrometer"}
     kinds = {"t": {"type": "time"}, "c": {"type": "channel"}}
@@ -212,7 +212,7 @@ def _multiscales(
         step = (voxel_um or 1.0) * 2**level
         shift = (step - (voxel_um or 1.0)) / 2
         bins = {"z": 1, "y": bin_yx, "x": bin_yx}
-        moves: list[dict[str, Any]] = [
+        moves: list[dict[str, object]] = [
             {"type": "scale", "scale": [step * bins[axis] if axis in SPACE else 1.0 for axis in axes]}
         ]
         if level or any(begin_um):

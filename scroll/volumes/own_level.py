@@ -1,7 +1,7 @@
 """A level that is given by its own path, such as x.zarr/1: where it is and how large its voxels are, its pyramid says."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scroll.errors import InputError
 from scroll.runtime.files import read_json
@@ -47,7 +47,7 @@ def _above(place: Path | Url) -> tuple[Path | Url | None, str]:
     return (None if folder.endswith(("/", ":")) or folder.count("/") < 3 else Url(folder)), name
 
 
-def _read(folder: Path | Url, name: str, remote: "RemoteSettings | None") -> dict[str, Any]:
+def _read(folder: Path | Url, name: str, remote: "RemoteSettings | None") -> dict[str, object]:
     """The JSON there; empty where there is none, or a server keeps it to itself."""
     if isinstance(folder, Path):
         content = read_json(folder / name) if (folder / name).is_file() else None

@@ -14,7 +14,7 @@ import re
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.storage import ObjectStore
@@ -25,6 +25,9 @@ from scroll.volumes.chunk_files import check_metadata_size, most_bytes_of
 from scroll.volumes.http_answers import MOST_BYTES, body_of
 from scroll.volumes.lru import LruCache
 from scroll.volumes.url import Url
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
 
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 BACKOFF_BASE = 3.0  # a wait is up to this many times the one before
@@ -228,22 +231,25 @@ def connection(url: Url, settings: RemoteSettings) -> Any:
         if not url.startswith("s3://"):
             return HTTPStore(url, client_options=client | {"allow_http": True}, retry_config=patience)
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        return S3Store(bucket, prefix=prefix or None, **_s3_options(client), retry_config=patience)
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        client |= {"allow_http": (endpoint or "").startswith("http://")}
+        config = _s3_config(endpoint)
+        return S3Store(bucket, prefix=prefix or None, config=config, client_options=client, retry_config=patience)
     except ValueError as error:
         raise InputError(f"{url}: no address ({error}); expected for example s3://bucket/folder/name.zarr") from None
 
 
-def _s3_options(client: dict[str, Any]) -> dict[str, Any]:
+def _s3_config(endpoint: str | None) -> "S3Config":
     """Anonymous unless AWS_SKIP_SIGNATURE=false: keys that lie in the environment for other work are not used unasked."""
     given = os.environ
-    endpoint = given.get("AWS_ENDPOINT_URL_S3") or given.get("AWS_ENDPOINT_URL")
-    options: dict[str, Any] = {
+    config: S3Config = {
         "region": given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION") or "us-east-1",
         "skip_signature": given.get("AWS_SKIP_SIGNATURE", "true").lower() not in ("false", "0", "no"),
         "virtual_hosted_style_request": False,  # a bucket's name may hold dots, which certificates do not cover
-        "client_options": client | {"allow_http": (endpoint or "").startswith("http://")},
     }
-    return options | ({"endpoint": endpoint} if endpoint else {})
+    if endpoint:
+        config["endpoint"] = endpoint
+    return config
 
 
 def _nothing_kept() -> bytes:

@@ -104,7 +104,7 @@ def _take_over(before: Path, path: Path) -> None:
                 file.rename(path.with_suffix(file.suffix))
 
 
-def _request(volume: Volume, plan: _Plan, is_before: bool = False) -> dict[str, Any]:
+def _request(volume: Volume, plan: _Plan, is_before: bool = False) -> dict[str, object]:
     """All that the copy depends on, small enough to be read by a human beside it; as it was before contents were known."""
     source, files, states = _remote_source(volume.path) if isinstance(volume.path, Url) else _source(volume, is_before)
     return {

@@ -8,7 +8,8 @@ from math import prod
 import numpy as np
 
 from scroll.config.schema import MemberSettings
-from scroll.data.cube_index import BLOCK, Size
+from scroll.data.boxes import Size
+from scroll.data.cube_index import BLOCK
 from scroll.data.cubes import Cube
 from scroll.data.folds import Fold
 from scroll.data.labels import Label

@@ -1,16 +1,13 @@
 """Stage one on cubes of the surface competition: what it trains on, and what it predicts when it is trained."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from scroll.config.schema import Settings
 from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import Fold, fold_numbers
 from stage1_3d.cubes.dataset import CubePatches
 from stage1_3d.cubes.predict import predict_cubes
 from stage1_3d.cubes.trace import flatten_cubes
-
-if TYPE_CHECKING:
-    from scroll.config.schema import Settings
 
 
 class CubeData:
@@ -21,7 +18,7 @@ class CubeData:
             one is trained on.
     """
 
-    def __init__(self, settings: "Settings") -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
         cubes = training_cubes(settings.data)
         fold_numbers(cubes, settings.folds)  # refused in a second, not after an hour of copying
@@ -29,9 +26,7 @@ class CubeData:
 
     def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> CubePatches:
         """Training patches without end, or the fixed ones that a fold is validated on."""
-        member = self.settings.stage1.members[name]
-        count = 0 if is_training else member.training.validation_patches
-        return CubePatches(self.items, fold, member, seed, is_training, count)
+        return CubePatches(self.items, fold, self.settings.stage1.members[name], seed, is_training)
 
     def keys(self, name: str) -> dict[str, str]:
         """Hash of the data that a member is trained on, by cube; the same for every member."""

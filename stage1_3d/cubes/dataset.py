@@ -20,10 +20,8 @@ class CubePatches(PatchDataset):
 
     space, streams = Space.SCROLL, STAGE1
 
-    def __init__(
-        self, cubes: Sequence[Cube], fold: Fold, member: MemberSettings, seed: int, is_training: bool, count: int
-    ) -> None:
-        super().__init__(seed, is_training, count, member.augment, member.loss)
+    def __init__(self, cubes: Sequence[Cube], fold: Fold, member: MemberSettings, seed: int, is_training: bool) -> None:
+        super().__init__(member, seed, is_training)
         self.fold, self.member = fold, member
         self.boxes = CubeBoxes(cubes, fold, member, is_training)
 

@@ -1,53 +1,45 @@
 """What the doctor looks at in cubes of the surface competition: files, labels, folds, disk."""
 
-import shutil
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scroll.config.schema import Settings
+from scroll.data.cubes import Cube, training_cubes
+from scroll.data.folds import fold_numbers
 from scroll.data.labels import surface_label
 from scroll.errors import InputError
 from scroll.volumes.tiff import cube as tiff_cube
 from scroll.volumes.voxel_size import is_same
+from stage1_3d.doctor_checks import check_room
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from scroll.config.schema import Settings
-    from scroll.data.cubes import Cube
-
-SPARE_GIB = 1.0
+COPIES_A_CUBE = 2  # bytes a voxel of CT and label
 MAPS_A_CUBE = 2  # float16 bytes a voxel of each member's out-of-fold map, before compression
 
 
-def items_of(settings: "Settings") -> "list[Cube]":
+def items_of(settings: Settings) -> list[Cube]:
     """The training cubes.
 
     Raises:
         MissingInputError: the list of them, or one of `data.train`, is not there.
     """
-    from scroll.data.cubes import training_cubes
-
     return training_cubes(settings.data)
 
 
-def checks_of_all(settings: "Settings", cubes: "list[Cube]") -> "Iterator[tuple[str, Callable[[], None]]]":
+def checks_of_all(settings: Settings, cubes: list[Cube]) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is looked at in all of them together: a name, and a check that raises InputError."""
-    yield f"folds: {settings.folds.count} by {settings.folds.by}", partial(check_folds, settings, cubes)
+    yield f"folds: {settings.folds.count} by {settings.folds.by}", partial(fold_numbers, cubes, settings.folds)
     yield "disk", partial(check_disk, settings, cubes)
 
 
-def described(cube: "Cube") -> str:
-    """One line about a cube, as far as it can be read."""
-    try:
-        volume = tiff_cube.open(cube.image)
-        return f"cube '{cube.id}' of scroll '{cube.volume_name}': {volume.shape} {volume.dtype}"
-    except InputError:
-        return f"cube '{cube.id}'"
+def described(cube: Cube) -> str:
+    """One line about a cube that is sound."""
+    volume = tiff_cube.open(cube.image)
+    return f"cube '{cube.id}' of scroll '{cube.volume_name}': {volume.shape} {volume.dtype}"
 
 
-def check(cube: "Cube") -> None:
+def check(cube: Cube) -> None:
     """Both files, that they belong together, and that there is something to learn from; reads the label.
 
     Raises:
@@ -70,31 +62,11 @@ def check(cube: "Cube") -> None:
         raise InputError(f"{cube.label_path}: no voxel is labelled 1, a surface; take the cube out of data.train")
 
 
-def check_folds(settings: "Settings", cubes: "list[Cube]") -> None:
-    """That the scrolls can be split as the settings say.
-
-    Raises:
-        InputError: too few scrolls for so many folds.
-    """
-    from scroll.data.folds import fold_numbers
-
-    fold_numbers(cubes, settings.folds)
-
-
-def check_disk(settings: "Settings", cubes: "list[Cube]") -> None:
+def check_disk(settings: Settings, cubes: list[Cube]) -> None:
     """That working copies and out-of-fold maps of all members find room.
 
     Raises:
-        InputError: too little room, with what is needed and what there is.
+        InputError: too little room.
     """
     voxels = sum(int(np.prod(tiff_cube.open(cube.image).shape, dtype=np.int64)) for cube in cubes)
-    needed = voxels * (2 + MAPS_A_CUBE * len(settings.stage1.members)) / 2**30 + SPARE_GIB
-    folder = settings.data.cache_dir.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free / 2**30
-    if free < needed:
-        raise InputError(
-            f"{folder}: {free:.1f} GiB free, but working copies and out-of-fold maps take up to {needed:.1f} GiB; make room, or set "
-            "data.cache_dir and run_dir elsewhere"
-        )
+    check_room(settings, COPIES_A_CUBE * voxels, MAPS_A_CUBE * voxels * len(settings.stage1.members))

@@ -12,8 +12,8 @@ from scroll.data.cubes import Cube
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Advance, Forward, Prediction, Sweep
 from scroll.runtime.progress import progress
-from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
-from stage1_3d.predict import load_forward, weights_path
+from scroll.runtime.receipt import is_current, key_of, write_receipt
+from stage1_3d.predict import load_forward, weights_of
 
 
 def predict_cubes(settings: Settings, name: str, cubes: Sequence[Cube], folds: list[int], output: Path) -> None:
@@ -53,17 +53,13 @@ def predict_cube(
     write_receipt(
         folder, key, cube=cube.id, scroll=cube.volume_name, member=name, folds=folds, axes="zyx", voxel_um=cube.pixel_um,
         data=cube.key, source=str(cube.folder), window=settings.stage1.window.model_dump(mode="json"),
-        weights=_weights(settings, name, folds),
+        weights=weights_of(settings, name, folds),
     )  # fmt: skip
 
 
 def _key(settings: Settings, name: str, cube: Cube, folds: list[int]) -> str:
     how = [settings.stage1.window.model_dump(), settings.stage1.members[name].training.precision]
-    return key_of([cube.key, list(_weights(settings, name, folds).values()), folds, how])
-
-
-def _weights(settings: Settings, name: str, folds: list[int]) -> dict[str, str]:
-    return {str(path): file_hash(path) for path in (weights_path(settings, name, fold) for fold in folds)}
+    return key_of([cube.key, [*weights_of(settings, name, folds).values()], folds, how])
 
 
 def _is_there(folder: Path, key: str) -> bool:

@@ -61,8 +61,7 @@ def flatten_cube(settings: Settings, cube: Cube, folders: Mapping[str, Path], ou
     if is_current(output, key):
         return
     probs = [np.asarray(open_map(folder / "prob.zarr", HINT)[:], np.float32) for folder in folders.values()]
-    middle, spread = cube.grey_scale
-    ct = np.clip((cube.patch((0, 0, 0), cube.shape)), -8, 8)
+    ct = cube.patch((0, 0, 0), cube.shape)
     mean = np.mean(probs, axis=0)
     with written_aside(output) as aside:
         aside.mkdir(parents=True)
@@ -73,7 +72,7 @@ def flatten_cube(settings: Settings, cube: Cube, folders: Mapping[str, Path], ou
             count = number
         write_receipt(
             aside, key, cube=cube.id, data=cube.key, sheets=count, sources=[*folders, "ct"], axes="cyx", voxel_um=cube.pixel_um,
-            reach_vox=settings.tracing.reach_vox, grey_scale=[middle, spread],
+            reach_vox=settings.tracing.reach_vox, grey_scale=[*cube.grey_scale],
             tracing=settings.tracing.model_dump(mode="json"),
         )  # fmt: skip
 

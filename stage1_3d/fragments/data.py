@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
+from scroll.config.schema import Settings
 from scroll.data.folds import Fold
 from scroll.data.fragments import Fragment, training_fragments
 from stage1_3d.fragments.dataset import InkPatches
 from stage1_3d.predict import flatten_ct, predict_out_of_fold
-
-if TYPE_CHECKING:
-    from scroll.config.schema import Settings
 
 
 class FragmentData:
@@ -20,7 +17,7 @@ class FragmentData:
         InputError: any of them lacks layers or a label, said before the first one is trained on.
     """
 
-    def __init__(self, settings: "Settings") -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
         jitter = {name: member.augment.depth_jitter for name, member in settings.stage1.members.items()}
         by_margin = {margin: training_fragments(settings.data, margin) for margin in {*jitter.values()}}
@@ -35,9 +32,7 @@ class FragmentData:
 
     def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> InkPatches:
         """Training patches without end, or the fixed ones that a fold is validated on."""
-        member = self.settings.stage1.members[name]
-        count = 0 if is_training else member.training.validation_patches
-        return InkPatches(self._fragments[name], fold, member, seed, is_training, count)
+        return InkPatches(self._fragments[name], fold, self.settings.stage1.members[name], seed, is_training)
 
     def keys(self, name: str) -> dict[str, str]:
         """Hash of the data that a member is trained on, by fragment."""

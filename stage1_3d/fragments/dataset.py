@@ -20,9 +20,9 @@ class InkPatches(PatchDataset):
     space, streams = Space.SHEET, STAGE1
 
     def __init__(
-        self, fragments: list[Fragment], fold: Fold, member: MemberSettings, seed: int, is_training: bool, count: int
+        self, fragments: list[Fragment], fold: Fold, member: MemberSettings, seed: int, is_training: bool
     ) -> None:
-        super().__init__(seed, is_training, count, member.augment, member.loss)
+        super().__init__(member, seed, is_training)
         self.fragments, self.fold, self.member = fragments, fold, member
         self.sampler = fold.sampler(fragments, member.patch_size[1:], member.ink_share, is_training)
 

@@ -1,6 +1,5 @@
 """What the doctor looks at in flattened fragments: layers, masks, labels, folds, disk."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -9,8 +8,7 @@ from scroll.data.folds import check_no_leak, make_folds
 from scroll.data.fragments import Fragment, training_fragments
 from scroll.data.patch_sampler import draw
 from scroll.errors import InputError
-
-SPARE_GIB = 1.0
+from stage1_3d.doctor_checks import check_ink, check_room
 
 
 def items_of(settings: Settings) -> list[Fragment]:
@@ -23,18 +21,15 @@ def items_of(settings: Settings) -> list[Fragment]:
     return training_fragments(settings.data, jitter)
 
 
-def checks_of_all(settings: Settings, fragments: list[Fragment]) -> Iterator[tuple[str, Callable[[], None]]]:
+def checks_of_all(settings: Settings, fragments: list[Fragment]) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is looked at in all of them together: a name, and a check that raises InputError."""
     yield f"folds: {settings.folds.count} by {settings.folds.by}", partial(_check_folds, settings, fragments)
     yield "disk", partial(_check_disk, settings, fragments)
 
 
 def described(fragment: Fragment) -> str:
-    """One line about a fragment, as far as it can be read."""
-    try:
-        return f"fragment '{fragment.id}': {fragment.volume.shape} {fragment.volume.dtype}, depth window layers {fragment.layers}"
-    except InputError:
-        return f"fragment '{fragment.id}'"
+    """One line about a fragment that is sound."""
+    return f"fragment '{fragment.id}': {fragment.volume.shape} {fragment.volume.dtype}, depth window layers {fragment.layers}"
 
 
 def check(fragment: Fragment) -> None:
@@ -52,16 +47,7 @@ def check(fragment: Fragment) -> None:
         raise InputError(
             f"{fragment.folder / 'mask.png'}: not there, so that all would count as papyrus; copy it beside the layers"
         )
-    label = fragment.full_label
-    if label.ink_share == 0:
-        raise InputError(
-            f"{fragment.folder / 'inklabels.png'}: no ink inside the mask; a network learns nothing from it: "
-            "check that the label is this fragment's"
-        )
-    if label.ink_share > 0.6:
-        raise InputError(
-            f"{fragment.folder / 'inklabels.png'}: {label.ink_share:.0%} of the papyrus is ink; the label is probably inverted"
-        )
+    check_ink(fragment.full_label, f"{fragment.folder / 'inklabels.png'}", "inside the mask")
 
 
 def _check_folds(settings: Settings, fragments: list[Fragment]) -> None:
@@ -89,11 +75,4 @@ def _check_disk(settings: Settings, fragments: list[Fragment]) -> None:
         pixels = fragment.shape_yx[0] * fragment.shape_yx[1] / settings.data.bin_yx**2
         copies += (fragment.layers[1] - fragment.layers[0]) * pixels * fragment.volume.dtype.itemsize
         predictions += (settings.data.depth[1] - settings.data.depth[0]) * pixels * 2 * len(settings.stage1.members)
-    for folder, needed in ((settings.data.cache_dir, copies), (settings.run_dir, predictions)):
-        there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-        free_gib, needed_gib = shutil.disk_usage(there).free / 2**30, needed / 2**30 + SPARE_GIB
-        if free_gib < needed_gib:
-            raise InputError(
-                f"{folder}: {needed_gib:.1f} GiB will be needed there, {free_gib:.1f} GiB are free; "
-                "free some or point the setting elsewhere"
-            )
+    check_room(settings, copies, predictions)

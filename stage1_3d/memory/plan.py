@@ -3,18 +3,15 @@
 from dataclasses import replace
 from functools import cache
 from math import prod
-from typing import TYPE_CHECKING
 
 from scroll.config.schema import DataSettings, MemberSettings, Settings
 from scroll.data.kinds import kind_of
+from scroll.planning.footprint import Footprint
 from scroll.planning.machine import Machine, precision_on
-from scroll.planning.member_plan import Candidate, Case, MemberPlan, Size, plan_member
+from scroll.planning.member_plan import Candidate, Case, MemberChanges, MemberPlan, Size, plan_member
 from stage1_3d.network import about_network, divisor_of, legal_size, nearest_legal
 
-if TYPE_CHECKING:
-    from scroll.planning.footprint import Footprint
-
-_TRACED: "dict[str, Footprint]" = {}
+_TRACED: dict[str, Footprint] = {}
 
 
 def plan_members(settings: Settings, machine: Machine, loading_s: dict[str, float] | None = None) -> list[MemberPlan]:
@@ -50,8 +47,8 @@ def planned(
         f"patch {legal.patch_size}: '{member.network}' needs multiples of {divisor_of(member)}, which {member.patch_size} is not; "
         f"nearest are {down} and {up}"
     )
-    changed = {"patch_size": list(legal.patch_size)} | plan.changed
-    return replace(plan, why=(said, *plan.why), changed=changed if plan.chosen else {})
+    changed: MemberChanges = {"patch_size": list(legal.patch_size), **(plan.changed or {})}
+    return replace(plan, why=(said, *plan.why), changed=changed if plan.chosen else None)
 
 
 def legal_member(member: MemberSettings, data: DataSettings) -> MemberSettings:
@@ -76,7 +73,7 @@ def candidate_of(member: MemberSettings, patch: Size, checkpointing: bool | None
     )
 
 
-def _traced(member: MemberSettings, is_mixed: bool) -> "Footprint":
+def _traced(member: MemberSettings, is_mixed: bool) -> Footprint:
     """Two members that differ in seed or steps alone are traced once."""
     from scroll.runtime.receipt import key_of
 

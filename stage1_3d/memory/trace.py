@@ -2,23 +2,17 @@
 
 import copy
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from scroll.config.schema import MemberSettings
 from scroll.planning.cuda_autocast import cuda_rules
 from scroll.planning.footprint import Footprint, Work, footprint
 from scroll.planning.live_memory import LiveMemory
+from scroll.training.loss_terms.voxels import Voxels
 from scroll.training.losses import OF_SHAPE
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from scroll.training.loss_terms.voxels import Voxels
-
 
 BATCHES = 2, 3  # a batch of one takes short cuts: of instance normalisation's weights, for one
 
@@ -54,7 +48,7 @@ def traced_pass(member: MemberSettings, batch_size: int, is_mixed: bool) -> Live
         return counted_pass(network, member, drawn_batch(member, batch_size), is_mixed)
 
 
-def counted_pass(network: "nn.Module", member: MemberSettings, batch: dict[str, Tensor], is_mixed: bool) -> LiveMemory:
+def counted_pass(network: nn.Module, member: MemberSettings, batch: dict[str, Tensor], is_mixed: bool) -> LiveMemory:
     """As the training loop does it, and the live memory of it; gradients are there already where passes accumulate."""
     from stage1_3d.train import loss_of
 
@@ -93,7 +87,7 @@ def drawn_batch(member: MemberSettings, size: int) -> dict[str, Tensor]:
     return batch
 
 
-def _every_mistake_critical(voxels: "Voxels") -> Tensor:
+def _every_mistake_critical(voxels: Voxels) -> Tensor:
     """The topology term without its look at the values, which fake tensors have not: it keeps as much whatever is critical."""
     critical = torch.ones_like(voxels.logits, dtype=torch.bool)
     weight = critical.float()

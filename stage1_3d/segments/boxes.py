@@ -6,7 +6,7 @@ import numpy as np
 
 from scroll.config.schema import MemberSettings
 from scroll.data.folds import Fold
-from scroll.data.segments import Segment, TracedVolume, at_level, by_volume
+from scroll.data.segments import TracedVolume, at_level
 from scroll.errors import InputError
 from scroll.surfaces.blocks import Blocks
 from scroll.volumes.place import Place
@@ -74,20 +74,3 @@ def closed_blocks(traced: TracedVolume, fold: Fold) -> Blocks:
             rows = (start * segment.data.bin_yx, stop * segment.data.bin_yx)
             blocks.mark(segment.surface, rows, segment.data.depth, segment.volume.place)
     return blocks
-
-
-def volumes_of(segments: Sequence[Segment]) -> list[TracedVolume]:
-    """The volumes of the segments.
-
-    Raises:
-        InputError: two volumes bear the same name, under which their predictions would lie.
-    """
-    volumes = by_volume(segments)
-    names = [volume.name for volume in volumes]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        places = ", ".join(volume.segments[0].source for volume in volumes if volume.name == twice)
-        raise InputError(
-            f"two volumes are called '{twice}' ({places}); rename one, for predictions lie under that name"
-        )
-    return volumes

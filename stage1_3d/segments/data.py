@@ -3,18 +3,14 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from scroll.config.schema import Settings
 from scroll.data.folds import Fold, check_buffer
-from scroll.data.segments import Segment, find_segments
-from stage1_3d.segments.boxes import volumes_of
+from scroll.data.segments import Segment, by_volume, find_segments
 from stage1_3d.segments.dataset import LabelledVolume, SegmentPatches
 from stage1_3d.segments.flatten import flatten_segment
 from stage1_3d.segments.lifted_labels import lifted_label
 from stage1_3d.segments.predict import predict_volume_new, predict_volume_out_of_fold
-
-if TYPE_CHECKING:
-    from scroll.config.schema import Settings
 
 
 class SegmentData:
@@ -25,7 +21,7 @@ class SegmentData:
             patch at the level of their volumes; said before the first one is trained on.
     """
 
-    def __init__(self, settings: "Settings") -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
         data = settings.data
         self.items: list[Segment] = find_segments(data.root / "train", data, data.train)
@@ -33,14 +29,13 @@ class SegmentData:
             _ = segment.surface, segment.label
         if self.items:
             check_buffer(settings, max(segment.volume.place.edge for segment in self.items))
-        self.volumes = volumes_of(self.items)
+        self.volumes = by_volume(self.items)
 
     def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> SegmentPatches:
         """Training patches without end, or the fixed ones that a fold is validated on."""
         member = self.settings.stage1.members[name]
-        count = 0 if is_training else member.training.validation_patches
         labelled = [LabelledVolume(v, lifted_label(v, member.ink_depth)) for v in self.volumes]
-        return SegmentPatches(labelled, fold, member, seed, is_training, count)
+        return SegmentPatches(labelled, fold, member, seed, is_training)
 
     @cached_property
     def _keys(self) -> dict[str, str]:
@@ -60,9 +55,9 @@ class SegmentData:
                 flatten_segment(self.settings, volume, segment, own, folders)
 
 
-def predict_new_segments(settings: "Settings", segments: Sequence[Segment], output: Path) -> None:
+def predict_new_segments(settings: Settings, segments: Sequence[Segment], output: Path) -> None:
     """Predict the volumes of segments that no fold was trained on, and flatten every source into <output>/<segment>/<source>/."""
-    for volume in volumes_of(segments):
+    for volume in by_volume(segments):
         parts = {
             name: predict_volume_new(settings, name, volume, output / "volumes" / volume.name / name)
             for name in settings.stage1.members

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from scroll.config.schema import AugmentSettings, MemberSettings
+from scroll.data.boxes import filled_up
 from scroll.data.folds import Fold
 from scroll.data.labels import Label
 from scroll.data.patch_dataset import STAGE1, PatchDataset
@@ -33,8 +34,7 @@ class LabelledVolume:
     def label(self, corner: Box, size: Box) -> Label:
         """The label of a box; what is beyond the volume is unknown."""
         values = self.lifted[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
-        short = [(0, want - have) for want, have in zip(size, values.shape, strict=True)]
-        values = np.pad(values, short, constant_values=UNKNOWN)
+        values = filled_up(values, size, beyond=UNKNOWN)
         return Label(values == INK, values == UNKNOWN)
 
 
@@ -48,15 +48,9 @@ class SegmentPatches(PatchDataset):
     space, streams = Space.SCROLL, STAGE1
 
     def __init__(
-        self,
-        volumes: Sequence[LabelledVolume],
-        fold: Fold,
-        member: MemberSettings,
-        seed: int,
-        is_training: bool,
-        count: int,
+        self, volumes: Sequence[LabelledVolume], fold: Fold, member: MemberSettings, seed: int, is_training: bool
     ) -> None:
-        super().__init__(seed, is_training, count, member.augment, member.loss)
+        super().__init__(member, seed, is_training)
         self.member = member
         self.labelled = {one.traced.name: one for one in volumes}
         self.boxes = Boxes([one.traced for one in volumes], fold, member, is_training)

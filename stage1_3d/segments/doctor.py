@@ -1,25 +1,25 @@
 """What the doctor looks at where sheets are traced in scroll volumes: geometry, CT on the sheet, labels, folds."""
 
 import warnings
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scroll.config.schema import Settings
+from scroll.data.folds import make_folds
 from scroll.data.kinds import training_items
+from scroll.data.patch_sampler import draw
+from scroll.data.segments import Segment, at_level, by_volume
 from scroll.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from scroll.config.schema import Settings
-    from scroll.data.segments import Segment
+from stage1_3d.doctor_checks import check_ink
+from stage1_3d.segments.boxes import Boxes
 
 SAMPLES = 1024
 LEAST_ON_CT = 0.95  # share of sampled places on the sheet with CT that is not 0
 
 
-def items_of(settings: "Settings") -> "list[Segment]":
+def items_of(settings: Settings) -> list[Segment]:
     """The training segments.
 
     Raises:
@@ -28,24 +28,21 @@ def items_of(settings: "Settings") -> "list[Segment]":
     return training_items(settings.data)
 
 
-def checks_of_all(settings: "Settings", segments: "list[Segment]") -> "Iterator[tuple[str, Callable[[], None]]]":
+def checks_of_all(settings: Settings, segments: list[Segment]) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is looked at in all of them together: a name, and a check that raises InputError."""
     yield f"folds: {settings.folds.count} by {settings.folds.by}", partial(check_folds, settings, segments)
 
 
-def described(segment: "Segment") -> str:
-    """One line about a segment, as far as it can be read."""
-    try:
-        area_cm2 = np.count_nonzero(segment.full_mask) * segment.pixel_um**2 / 1e8
-        return (
-            f"segment '{segment.id}': canvas {segment.shape_yx}, {area_cm2:.2f} cm2, cell {segment.surface.cell_vox} voxels, "
-            f"in volume '{segment.volume_name}' {segment.volume.shape} {segment.volume.dtype}"
-        )
-    except InputError:
-        return f"segment '{segment.id}'"
+def described(segment: Segment) -> str:
+    """One line about a segment that is sound."""
+    area_cm2 = np.count_nonzero(segment.full_mask) * segment.pixel_um**2 / 1e8
+    return (
+        f"segment '{segment.id}': canvas {segment.shape_yx}, {area_cm2:.2f} cm2, cell {segment.surface.cell_vox} voxels, "
+        f"in volume '{segment.volume_name}' {segment.volume.shape} {segment.volume.dtype}"
+    )
 
 
-def check(segment: "Segment") -> None:
+def check(segment: Segment) -> None:
     """The surface, the volume around it, and the label.
 
     Raises:
@@ -59,19 +56,11 @@ def check(segment: "Segment") -> None:
     if doubts:
         raise InputError(doubts[0])
     _check_ct(segment)
-    label = segment.full_label
-    if label.ink_share == 0:
-        raise InputError(
-            f"{segment.folder}: no ink on the traced sheet; a network learns nothing from it: check its inklabels.png"
-        )
-    if label.ink_share > 0.6:
-        raise InputError(f"{segment.folder}: {label.ink_share:.0%} of the sheet is ink; the label is probably inverted")
+    check_ink(segment.full_label, f"{segment.folder}", "on the traced sheet")
 
 
-def _check_ct(segment: "Segment") -> None:
+def _check_ct(segment: Segment) -> None:
     """Most of the sheet must lie where there is CT: a masked volume is 0 outside the scroll, and so is another scroll's."""
-    from scroll.data.segments import at_level
-
     rows, columns = np.nonzero(segment.mask)
     if not len(rows):
         raise InputError(
@@ -94,17 +83,13 @@ def _check_ct(segment: "Segment") -> None:
         )
 
 
-def check_folds(settings: "Settings", segments: "list[Segment]") -> None:
+def check_folds(settings: Settings, segments: list[Segment]) -> None:
     """Draw boxes of every fold: there must be some that touch no held-out sheet, and stage two's patches must fit.
 
     Raises:
         InputError: naming the fold and what does not fit.
     """
-    from scroll.data.folds import make_folds
-    from scroll.data.patch_sampler import draw
-    from stage1_3d.segments.boxes import Boxes, volumes_of
-
-    volumes = volumes_of(segments)
+    volumes = by_volume(segments)
     for fold in make_folds(segments, settings.folds):
         try:
             for is_training in (True, False):

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import FlattenSettings, Settings
+from scroll.data.intensity import in_spreads
 from scroll.data.segments import Segment, TracedVolume
 from scroll.inference.prediction_store import RowWriter, open_map
 from scroll.runtime.progress import progress
-from scroll.runtime.receipt import is_current, key_of, read_receipt, write_receipt
+from scroll.runtime.receipt import is_current, key_of, read_receipt, weights_in, write_receipt
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.volumes.chunk_cache import CachedChunks
 from stage1_3d.fragments.flatten import depth_window
@@ -58,7 +59,7 @@ def flatten_segment(
     _sample_all(settings, (traced, segment), wanted)
     for name, one in wanted.items():
         weights = {
-            path: hash_ for part in one.parts for path, hash_ in read_receipt(part.folder, "")["weights"].items()
+            path: hash_ for part in one.parts for path, hash_ in weights_in(read_receipt(part.folder, "")).items()
         }
         write_receipt(
             one.folder, one.key, fragment=segment.id, member=name, voxel_um=segment.pixel_um, bin_yx=settings.data.bin_yx, axes="cyx",
@@ -144,20 +145,17 @@ class _Sources:
 
     def scaled(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """CT in spreads of the volume's grey scale, as networks see it; probabilities as they are."""
-        if name != CT:
-            return values
-        middle, spread = self.traced.grey_scale
-        return np.clip((values - np.float32(middle)) / np.float32(spread), -8, 8)  # NaN stays
+        return in_spreads(values, self.traced.grey_scale) if name == CT else values
 
     def of(self, folder: Path | None) -> Source:
         if folder is None:
             return Source(self.traced.volume)
         if folder not in self._open:
-            origin = tuple(read_receipt(folder, "")["origin_zyx"])
+            z, y, x = read_receipt(folder, "")["origin_zyx"]
             chunks = CachedChunks(
                 open_map(folder / "prob.zarr", "run stage one again"), self.traced.data.cache_mb * 2**20
             )
-            self._open[folder] = Source(chunks, self.traced.volume.place, origin)
+            self._open[folder] = Source(chunks, self.traced.volume.place, (z, y, x))
         return self._open[folder]
 
 

@@ -124,7 +124,7 @@ def flatten_on_the_fly(
     shape = surface.canvas_shape(how.pixel_vox)
     maps = TileMaps(folder, key, (len(channels), how.depth, *shape), voxel_um, how.pixel_vox)
     tiles = tiles_in_order(shape, tiling.edge)
-    left = [tile for tile in tiles if not maps.done.is_done(tile)]
+    left = [tile for tile in tiles if not maps.is_done(tile)]
     view = _View(predicted, how, tiling.box_bytes, list(beside.values()))
     with progress(f"predict and flatten {surface.path.name}", len(tiles), "tile", len(tiles) - len(left)) as advance:
         for row, column in left:
@@ -133,7 +133,7 @@ def flatten_on_the_fly(
             tile = surface.tile(*spans, how.pixel_vox)
             if tile.valid.any():
                 maps.write((top, left_edge), *pooled_channels(view.sampled(tile), how.reduce))
-            maps.done.mark_done((row, column))
+            maps.mark_done((row, column))
             advance()
     maps.finish()
     write_receipt(

@@ -98,7 +98,7 @@ def pooled(values: NDArray[np.float32], how: str) -> tuple[NDArray[np.float32], 
     return flattened(np.where(seen, values, mean), how), (count / values.shape[0]).astype(np.float32)[None]
 
 
-def how_as_json(how: Flattening) -> dict[str, Any]:
+def how_as_json(how: Flattening) -> dict[str, object]:
     """For keys and receipts."""
     offsets = {"start": how.offsets.start, "stop": how.offsets.stop, "step": how.offsets.step}
     return {"offsets_vox": offsets, "order": how.order, "reduce": how.reduce, "pixel_vox": how.pixel_vox}

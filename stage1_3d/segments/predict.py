@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from scroll.config.schema import Settings
 from scroll.data.folds import Fold, Rows
-from scroll.data.segments import Segment, TracedVolume
+from scroll.data.segments import TracedVolume
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Prediction, Sweep
 from scroll.runtime.progress import progress
-from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
+from scroll.runtime.receipt import is_current, key_of, write_receipt
 from scroll.surfaces.blocks import Blocks
-from stage1_3d.predict import load_forward, weights_path
+from stage1_3d.predict import load_forward, weights_of
 
 RowsOf = dict[str, Rows]  # segment id -> working rows that are wanted
 
@@ -48,14 +48,9 @@ def predict_volume_new(
     settings: Settings, name: str, traced: TracedVolume, folder: Path
 ) -> dict[str, list[SegmentRows]]:
     """Predict a volume that no fold was trained on about all its segments, by all folds together."""
-    rows = {segment.id: whole(segment) for segment in traced.segments}
+    rows = {segment.id: (0, segment.rows) for segment in traced.segments}
     predict_volume(settings, name, traced, rows, list(range(settings.folds.count)), folder)
     return {segment_id: [SegmentRows(span, folder)] for segment_id, span in rows.items()}
-
-
-def whole(segment: Segment) -> Rows:
-    """All working rows of a segment."""
-    return 0, segment.mask.shape[0]
 
 
 def predict_volume(
@@ -66,10 +61,10 @@ def predict_volume(
     The cut-out begins at voxel `origin_zyx` (in the receipt) of `data.level`. Windows far from all wanted rows are skipped.
     Memory: one row of windows over the cut-out's depth and width.
     """
-    weights = [weights_path(settings, name, fold) for fold in folds]
+    weights = weights_of(settings, name, folds)
     precision = settings.stage1.members[name].training.precision
     how = [settings.stage1.window.model_dump(), settings.data.depth, rows, folds, precision]
-    key = key_of([traced.key, [file_hash(path) for path in weights], how])
+    key = key_of([traced.key, [*weights.values()], how])
     if is_current(folder, key) and (folder / "prob.zarr").exists():
         return
     blocks = requested_blocks(traced, rows)
@@ -87,7 +82,7 @@ def predict_volume(
         level=settings.data.level, place=place.name, origin_zyx=origin, depth=settings.data.depth, data=traced.key,
         normal_sign=settings.data.normal_sign,
         source=[str(segment.folder) for segment in traced.segments], window=settings.stage1.window.model_dump(mode="json"),
-        weights={str(path): file_hash(path) for path in weights},
+        weights=weights,
     )  # fmt: skip
 
 

@@ -15,30 +15,11 @@ MAPS = ("flat.zarr", "coverage.zarr")
 Tile = tuple[int, int]  # its row and column among the tiles
 
 
-class DoneFiles:
-    """An empty file for each tile that is written, in `folder`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def is_done(self, tile: Tile) -> bool:
-        """Whether the tile is on disk."""
-        return self._file(tile).exists()
-
-    def mark_done(self, tile: Tile) -> None:
-        """Note that it is; to be called once it is."""
-        self._file(tile).parent.mkdir(parents=True, exist_ok=True)
-        self._file(tile).touch()
-
-    def _file(self, tile: Tile) -> Path:
-        return self.folder / str(tile[0]) / str(tile[1])
-
-
 class TileMaps:
     """<folder>/flat.zarr (C, N, H, W) and coverage.zarr (C, H, W), float16; under these names only when all is there.
 
     Started again with the same `key` it goes on; with another it begins again. For one process at a time; what is never
-    written is 0. `done` are the tiles that are written: these files go with the maps, and never outlive them.
+    written is 0. An empty file notes each tile that is written; these go with the maps, and never outlive them.
     """
 
     def __init__(
@@ -46,7 +27,6 @@ class TileMaps:
     ) -> None:
         self.folder = folder
         self._done = folder / ".tiles.part"
-        self.done = DoneFiles(self._done)
         self._take_back(key)
         if not all(is_finished(self._aside(name), key) for name in MAPS):
             for path in (self._done, *map(self._aside, MAPS)):
@@ -61,6 +41,18 @@ class TileMaps:
         rows, columns = (slice(first, first + length) for first, length in zip(at, coverage.shape[-2:], strict=True))
         self._flat[..., rows, columns] = flat.astype(np.float16)
         self._coverage[..., rows, columns] = coverage.astype(np.float16)
+
+    def is_done(self, tile: Tile) -> bool:
+        """Whether the tile is on disk."""
+        return self._note(tile).exists()
+
+    def mark_done(self, tile: Tile) -> None:
+        """Note that it is; to be called once it is."""
+        self._note(tile).parent.mkdir(parents=True, exist_ok=True)
+        self._note(tile).touch()
+
+    def _note(self, tile: Tile) -> Path:
+        return self._done / str(tile[0]) / str(tile[1])
 
     def finish(self) -> None:
         """Give the maps their names."""

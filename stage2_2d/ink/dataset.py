@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scroll.config.schema import AugmentSettings, Stage2Settings
 from scroll.data.folds import Fold, check_no_leak
 from scroll.data.patch_dataset import STAGE2, PatchDataset
+from scroll.data.patch_sampler import Place
 from scroll.data.sample import Sample, Space
 from scroll.data.sheets import Sheet
 
@@ -20,14 +21,13 @@ class StackPatches(PatchDataset):
     def __init__(
         self,
         fragments: Sequence[Sheet],
-        stacks: list[NDArray[np.float32]],
+        stacks: Sequence[NDArray[np.float32]],
         fold: Fold,
         stage2: Stage2Settings,
         seed: int,
         is_training: bool,
     ) -> None:
-        count = 0 if is_training else stage2.training.validation_patches
-        super().__init__(seed, is_training, count, stage2.augment, stage2.loss)
+        super().__init__(stage2, seed, is_training)
         self.fragments, self.stacks, self.fold, self.stage2 = fragments, stacks, fold, stage2
         self.labels = [f.label for f in fragments]
         self.sampler = fold.sampler(fragments, stage2.patch_size, stage2.ink_share, is_training)
@@ -38,10 +38,17 @@ class StackPatches(PatchDataset):
         Raises:
             InputError: a training patch would see held-out rows.
         """
-        place = self.sampler.place(rng)
+        return self.at(self.sampler.place(rng)).each(np.ascontiguousarray)
+
+    def at(self, place: Place) -> Sample:
+        """What is at a place.
+
+        Raises:
+            InputError: a training patch would see held-out rows.
+        """
         height, width = self.stage2.patch_size
         if self.is_training:
             check_no_leak(self.fold, self.fragments[place.source].id, place.y, place.y + height)
         window = (slice(place.y, place.y + height), slice(place.x, place.x + width))
         stack, label = self.stacks[place.source][:, *window], self.labels[place.source]
-        return Sample(stack, label.target[window], label.ignore[window]).each(np.ascontiguousarray)
+        return Sample(stack, label.target[window], label.ignore[window])

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from scroll.data.sheets import Sheet
 from scroll.errors import InputError
 from scroll.inference.current_weights import check_weights
 from scroll.inference.prediction_store import open_map
-from scroll.runtime.receipt import key_of, read_receipt
+from scroll.runtime.receipt import Receipt, key_of, read_receipt
 
 LOG_ODDS_UNIT = 3.0
 LEAST_PROB, MOST_UNITS = 1e-4, 2.0  # beyond them nothing is told apart
@@ -53,7 +52,7 @@ def log_odds(prob: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.clip(np.log(inside / (1 - inside)) / LOG_ODDS_UNIT, -MOST_UNITS, MOST_UNITS), dtype=np.float32)
 
 
-def checked_receipt(folder: Path, fragment: Sheet, hint: str) -> dict[str, Any]:
+def checked_receipt(folder: Path, fragment: Sheet, hint: str) -> Receipt:
     """The receipt of a prediction, once it is sure that it speaks of today's data and weights.
 
     Raises:

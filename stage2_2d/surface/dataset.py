@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import AugmentSettings, Stage2Settings
+from scroll.data.boxes import filled_up
 from scroll.data.folds import Fold
 from scroll.data.patch_dataset import STAGE2, PatchDataset
 from scroll.data.sample import Sample, Space
@@ -39,8 +40,7 @@ class SheetPatches(PatchDataset):
             for one in sheets
             if (one[0].cube_id not in fold.closed if is_training else one[0].cube_id in fold.held_out)
         ]
-        count = 0 if is_training else stage2.training.validation_patches
-        super().__init__(seed, is_training, count, stage2.augment, stage2.loss)
+        super().__init__(stage2, seed, is_training)
         self.stage2 = stage2
         self._known_below = np.cumsum([int((~truth.unknown).sum()) for _, truth in self.sheets], dtype=np.int64)
         if not self.sheets or not self._known_below[-1]:
@@ -71,21 +71,13 @@ class SheetPatches(PatchDataset):
         offset = truth.offset_vox[rows, columns] - shift
         target = np.stack([present, encoded(offset)]).astype(np.float32)
         ignore = np.stack([unknown, ~present | (np.abs(offset) > MOST_OFFSET_VOX)])
-        return self._padded(Sample(stack, target, ignore))
+        size = self.stage2.patch_size
+        return Sample(filled_up(stack, size), filled_up(target, size), filled_up(ignore, size, beyond=True))
 
     def _span(self, rng: np.random.Generator, middle: int, length: int, patch: int) -> slice:
         start = round(middle - patch / 2 + rng.uniform(-0.25, 0.25) * patch)
         start = min(max(start, 0), max(0, length - patch))
         return slice(start, min(start + patch, length))
-
-    def _padded(self, sample: Sample) -> Sample:
-        short = [(0, p - n) for p, n in zip(self.stage2.patch_size, sample.image.shape[1:], strict=True)]
-
-        def pad(array: NDArray) -> NDArray:
-            return np.pad(array, [(0, 0), *short], mode="edge")
-
-        ignore = np.pad(sample.ignore, [(0, 0), *short], constant_values=True)
-        return Sample(pad(sample.image), pad(sample.target), ignore)
 
 
 def encoded(offset_vox: NDArray[np.float32]) -> NDArray[np.float32]:

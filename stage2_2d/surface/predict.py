@@ -1,26 +1,27 @@
 """Stage two over the sheets of cubes: presence and offset of every pixel; resumes cube by cube."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from torch import nn
 
 from scroll.config.schema import Settings
+from scroll.data.boxes import filled_up
 from scroll.data.cubes import Cube
-from scroll.inference.fold_ensemble import device, mean_of
+from scroll.inference.fold_ensemble import mean_of
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Forward, Prediction, Sweep
 from scroll.runtime.files import written_aside
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, is_current, key_of, read_receipt, write_receipt
-from scroll.training.checkpoint import load_weights
-from stage2_2d.predict import pad_to, weights_path
-from stage2_2d.surface.network import about, network_for
+from scroll.training.checkpoint import ready
+from stage2_2d.network import about_network, build_network
+from stage2_2d.predict import weights_path, window_of
 from stage2_2d.surface.stack import TracedSheet, traced_sheets
 
 HEADS_NAME = "heads.zarr"
+PRESENCE, OFFSET, HEADS = 0, 1, 2
 
 
 def predict_sheets(
@@ -44,11 +45,9 @@ def predict_sheets(
 
     @cache
     def load() -> Forward:
-        networks = [network_for(settings) for _ in folds]
-        for network, path in zip(networks, weights, strict=True):
-            load_weights(network, Path(path), about(settings), "run 'make stage2 CONFIG=...' again")
-        ready = [network.to(device()).eval() for network in networks]
-        return mean_of(ready, settings.stage2.training.precision, settings.stage2.window.average)
+        again = "run 'make stage2 CONFIG=...' again"
+        networks = [ready(network_for(settings), Path(path), about(settings), again) for path in weights]
+        return mean_of(networks, settings.stage2.training.precision, settings.stage2.window.average)
 
     with progress("stage 2, sheets", len(missing), "cube", is_shown=is_shown) as advance:
         for cube in missing:
@@ -67,13 +66,25 @@ def _predict_sheet(
     settings: Settings, sheet: TracedSheet, forward: Forward, folder: Path, about: tuple[str, float]
 ) -> None:
     patch = settings.stage2.patch_size
-    padded = pad_to(sheet.channels(), patch)
-
-    def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
-        y, x = corner
-        return np.ascontiguousarray(padded[:, y : y + patch[0], x : x + patch[1]])
-
+    padded = filled_up(sheet.channels(), patch)
     sweep = Sweep(padded.shape[1:], patch, settings.stage2.window, (0, sheet.shape_yx[0]))
     writer = RowWriter(folder / HEADS_NAME, about[0], (2, *sheet.shape_yx), about[1], "cyx")
-    Prediction(sweep, read, lambda: forward, sheet.shape_yx).run(writer.write, 0)
+    Prediction(sweep, partial(window_of, padded, patch), lambda: forward, sheet.shape_yx).run(writer.write, 0)
     writer.finish()
+
+
+def channels_of(settings: Settings) -> int:
+    """Channels of a stack: all layers of every member, then of the CT."""
+    return (len(settings.stage1.members) + 1) * (2 * settings.tracing.reach_vox + 1)
+
+
+def network_for(settings: Settings) -> nn.Module:
+    """The network of stage two with its two heads; presence starts as the members' mean where the sheet was traced."""
+    layers = 2 * settings.tracing.reach_vox + 1
+    middles = [n * layers + settings.tracing.reach_vox for n in range(len(settings.stage1.members))]
+    return build_network(settings.stage2, channels_of(settings), HEADS, middles)
+
+
+def about(settings: Settings) -> dict[str, object]:
+    """What is stored with the weights."""
+    return about_network(settings.stage2, channels_of(settings), HEADS)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,12 +95,12 @@ def traced_sheets(folder: Path, cube: Cube, hint: str) -> list[TracedSheet]:
     check_holdings(folder, receipt, hint)
     check_fields(folder / RECEIPT, receipt, {"sources": [str], "reach_vox": float, "sheets": int})
     with reading(folder / RECEIPT, "a receipt of traced sheets", hint):
-        about: dict[str, Any] = {"sources": tuple(receipt["sources"]), "reach_vox": int(receipt["reach_vox"])}
+        sources, reach_vox = tuple(receipt["sources"]), int(receipt["reach_vox"])
     there = sum(path.is_dir() for path in folder.glob("sheet-*"))
     if receipt["sheets"] > there:
         raise InputError(f"{folder}: holds {there} of {receipt['sheets']} sheets; {hint}")
     names = [f"sheet-{number:03d}" for number in range(1, receipt["sheets"] + 1)]
-    return [TracedSheet(cube.id, folder / name, **about) for name in names]
+    return [TracedSheet(cube.id, folder / name, sources, reach_vox) for name in names]
 
 
 def truth_on(surface: Surface, label: NDArray[np.integer]) -> Truth:

@@ -8,12 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scroll.controls.planted import film_share, planted_film
+from scroll.controls.rearranged import exchanged_axes, layer_order, shuffled_layers
 from scroll.controls.scrambled import phase_scrambled, random_phases, scrambled_tile, with_phases
-from scroll.controls.shuffled import layer_order, shuffled_layers
-from scroll.controls.turned import exchanged_axes
 from scroll.data.augment.smooth_fields import smooth_noise
 from scroll.errors import InputError
-from scroll.volumes.reversed_layers import reversed_layers
+from scroll.volumes.changed import reversed_layers
 from scroll.volumes.volume import Volume
 
 SHAPE = (6, 70, 90)

@@ -1,7 +1,5 @@
 """A run on small phantom cubes that learns next to nothing in seconds, and whose stage two has sheets to look at all the same."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from stage1_3d.network import load_checked_settings
 from stage1_3d.train import train_stage1
 from stage2_2d.train import train_stage2
 from tests.made_once import own_copy
+from tests.steps import step
 
 SIZE_VOX = 64
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -52,7 +51,8 @@ def tiny_config(root: Path, phantom: Path) -> Path:
 def draw_cubes(data: Path, test: int) -> None:
     """Small phantom cubes: six to train on from three scrolls, and some to test."""
     options = f"cubes --size {SIZE_VOX} --seed 5 --train 6 --test {test} --jobs 1 --out".split()
-    subprocess.run([sys.executable, REPOSITORY / "scripts" / "make_phantom.py", *options, data], check=True)
+    done = step(REPOSITORY / "scripts" / "make_phantom.py", *options, data)
+    assert done.returncode == 0, done.stderr
 
 
 def make_surface_run(root: Path) -> None:

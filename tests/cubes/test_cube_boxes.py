@@ -130,7 +130,7 @@ def test_cubes_without_surface_are_trained_on_all_the_same(tmp_path):
 
 def items(cubes: list[Cube], numbers: list[int], seed: int = 1, **changes: object) -> list[dict[str, np.ndarray]]:
     fold = make_folds(cubes, FoldSettings(by="scroll", count=2))[1]
-    patches = CubePatches(cubes, fold, member(**changes), seed, is_training=True, count=0)
+    patches = CubePatches(cubes, fold, member(**changes), seed, is_training=True)
     return [{key: tensor.numpy() for key, tensor in patches[n].items()} for n in numbers]
 
 
@@ -146,7 +146,7 @@ def test_patch_n_is_the_same_whatever_was_asked_before(data):
 
 def test_a_patch_drawn_in_another_process_is_the_same_and_no_voxel_travels_there(sparse):
     fold = make_folds(sparse, FoldSettings(by="scroll", count=2))[0]
-    patches = CubePatches(sparse, fold, MEMBER, 1, is_training=True, count=0)
+    patches = CubePatches(sparse, fold, MEMBER, 1, is_training=True)
     sent = pickle.dumps(patches)
     assert len(sent) < 0.02 * sum(np.prod(cube.shape) for cube in sparse)
     there = pickle.loads(sent)
@@ -179,7 +179,8 @@ def test_validation_patches_are_plain(tmp_path: Path):
     write_cubes(tmp_path, {"a": striped((40, 40, 40), 3), "b": striped((40, 40, 40), 5)}, {"a": "1", "b": "2"})
     cubes = prepare(cubes_of(tmp_path))
     fold = make_folds(cubes, FoldSettings(by="scroll", count=2))[0]
-    patches = CubePatches(cubes, fold, member(augment=AugmentSettings()), 0, is_training=False, count=6)
+    validated = member(augment=AugmentSettings(), training={"validation_patches": 6})
+    patches = CubePatches(cubes, fold, validated, 0, is_training=False)
     assert len(patches) == 6
     (cube,) = [cube for cube in cubes if cube.id in fold.held_out]
     whole = cube.patch((0, 0, 0), cube.shape)

@@ -11,9 +11,9 @@ import torch
 import yaml
 from drawn_cubes import cubes_of, striped, write_cubes
 
-from ensemble.calibrate import calibrate
 from ensemble.commands import doctor, preflight, score_cubes
 from ensemble.commands.replay import replay
+from ensemble.ink.fit import calibrate
 from ensemble.ink.predict import predict
 from scroll.config.reader import load_settings, merged
 from scroll.config.schema import Settings
@@ -108,7 +108,7 @@ def test_probabilities_are_those_of_the_network_at_their_own_place(settings):
 
 def test_from_its_receipt_a_cube_can_be_predicted_anew(settings):
     for folder in sorted(oof(settings).iterdir()):
-        assert replay(folder, 40, 10)["largest_difference"] == 0, folder
+        assert replay(folder, 40, 10).largest_difference == 0, folder
 
 
 def test_a_second_run_makes_nothing_again(settings, capsys):

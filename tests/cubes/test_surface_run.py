@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from surface_run import REPOSITORY, own_surface_run
 
+from ensemble.request import Request
 from ensemble.surface.fit import calibrate_cubes, from_every_scroll, read_cube_fit, route_of
 from ensemble.surface.fit_record import SurfaceFit
 from ensemble.surface.predict import CubeRun, predict_test_cubes
@@ -28,6 +27,7 @@ from scroll.runtime.receipt import read_receipt
 from scroll.runtime.record import write_record
 from scroll.surfaces import tifxyz
 from scroll.volumes.ome_zarr import open_array
+from tests.steps import step
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +136,8 @@ def test_a_fit_for_other_weights_is_refused_and_so_is_fitting_what_they_did_not_
 def predicted(config: Path, settings: Settings, fit: SurfaceFit, phantom: Path) -> Path:
     """The door itself, as a user calls it, with a time limit and a score."""
     output = settings.run_dir / "predict"
-    command = [sys.executable, str(REPOSITORY / "ensemble" / "predict.py"), str(config), "--input", str(phantom)]
-    command += ["--output", str(output), "--submission", str(output / "submission.zip"), "--hours", "1"]
-    done = subprocess.run([*command, "--truth", str(phantom / "heldout")], capture_output=True, text=True, check=False)
+    command = [REPOSITORY / "ensemble" / "predict.py", config, "--input", phantom, "--output", output, "--hours", "1"]
+    done = step(*command, "--submission", output / "submission.zip", "--truth", phantom / "heldout")
     assert done.returncode == 0, done.stderr
     (output / "said.txt").write_text(done.stdout)
     return output
@@ -174,7 +173,7 @@ def test_all_routes_are_compared_whichever_is_submitted(settings, fit, phantom, 
     alone = fit.weights.model_copy(update={"weights": {first: 1.0, second: 0.0}})  # who is left out is compared too
     write_record(run.folder.fit, fit.model_copy(update={"route": route, "weights": alone}))
     output = tmp_path / "output"
-    predict_test_cubes(run, phantom, output, None, is_resumed=True)
+    predict_test_cubes(run, Request(phantom, output))
     (cube, *_) = prepare(find_cubes(phantom, run.data, part="test"))
     submitted = CubeRun(run, output).mask_path(cube).read_bytes()
     rows = score_cubes(run, phantom, output, phantom / "heldout", ["ensemble/predict.py"]).rows
@@ -188,10 +187,10 @@ def test_a_killed_prediction_goes_on_with_the_cubes_that_are_missing(predicted, 
     cube_run = CubeRun(settings, predicted)
     before = cube_run.mask_path(cube).read_bytes()
     assert cube_run.is_done(cube)
-    predict_test_cubes(settings, phantom, predicted, None, is_resumed=True)
+    predict_test_cubes(settings, Request(phantom, predicted))
     assert cube_run.mask_path(cube).read_bytes() == before
     cube_run.mask_path(cube).unlink()
-    predict_test_cubes(settings, phantom, predicted, None, is_resumed=True)
+    predict_test_cubes(settings, Request(phantom, predicted))
     assert cube_run.mask_path(cube).read_bytes() == before
 
 
@@ -204,8 +203,7 @@ def test_a_member_that_is_given_up_is_stood_in_for(predicted, settings, phantom,
 
 
 def test_the_pairs_door_judges_all_four_ways(config, settings, fit):
-    command = [sys.executable, str(REPOSITORY / "scripts" / "merged_sheets.py"), str(config), "--pairs", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = step(REPOSITORY / "scripts" / "merged_sheets.py", config, "--pairs", "1")
     assert done.returncode == 0, done.stderr
     assert [line.split(" resolves")[0].strip() for line in done.stdout.splitlines()[1:]] == [
         "threshold", "chain", "tracing", "tracing and guessing", "stage two",

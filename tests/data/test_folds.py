@@ -30,7 +30,7 @@ def bare(heights: list[int], width: int = 3) -> list[Fragment]:
 
 
 def held_out_times(folds: list[Fold], fragment: Fragment) -> np.ndarray:
-    return np.sum([fold.held_out_rows(fragment) for fold in folds], axis=0)
+    return np.sum([fold.rows(fragment, False) for fold in folds], axis=0)
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=9), st.integers(2, 9))
@@ -59,7 +59,7 @@ def test_by_region_every_row_is_held_out_once_and_the_buffer_is_closed(heights, 
     for fragment in fragments:
         assert (held_out_times(folds, fragment) == 1).all()
         for fold in folds:
-            is_open = fold.open_rows(fragment)
+            is_open = fold.rows(fragment, True)
             assert is_open.any()
             rows = np.arange(len(is_open))
             start, stop = fold.held_out[fragment.id]
@@ -85,7 +85,7 @@ def test_training_and_validation_keep_to_their_rows():
         for is_training in (True, False):
             fragment.__dict__["label"] = Label(np.zeros_like(mask), ~mask)
             sampler = fold.sampler([fragment], (1, 1), 0.5, is_training)
-            rows = fold.open_rows(fragment) if is_training else fold.held_out_rows(fragment)
+            rows = fold.rows(fragment, is_training)
             assert all(rows[sampler.place(draw(0, n)).y] for n in range(60))
     assert (fragment.mask == mask).all()
 

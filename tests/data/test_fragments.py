@@ -8,7 +8,8 @@ from scroll_fragments import data_settings, small_fragment, write_fragment
 
 from scroll.config.schema import DataSettings
 from scroll.data.fragments import Fragment, find_fragments, training_fragments
-from scroll.errors import InputError, MissingInputError
+from scroll.data.intensity import in_spreads
+from scroll.errors import InputError, MissingInputError, UnreadableError
 
 
 def test_a_patch_is_the_slice_of_the_layers_on_the_fragments_grey_scale(tmp_path):
@@ -18,6 +19,14 @@ def test_a_patch_is_the_slice_of_the_layers_on_the_fragments_grey_scale(tmp_path
     raw = fragment.volume[2 + 1 : 2 + 4, 3:13, 4:12].astype(np.float64)
     assert patch.dtype == np.float32 and patch.shape == (3, 10, 8)
     np.testing.assert_allclose(patch, (raw - middle) / spread, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_grey_values_that_are_not_finite_are_refused_where_it_is_said_where_they_are(value):
+    raw = np.array([1.0, value])
+    with pytest.raises(UnreadableError, match=r"^here; repair the volume$"):
+        in_spreads(raw, (0.0, 1.0), "here")
+    assert in_spreads(raw, (0.0, 1.0))[0] == 1  # of samples along a surface some lie outside the volume, and stay NaN
 
 
 def test_binned_patches_are_slices_of_block_means(tmp_path):

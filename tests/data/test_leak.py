@@ -90,7 +90,7 @@ def test_no_training_patch_of_stage_one_sees_a_held_out_row(
     fragments: list[OfScroll], settings: FoldSettings, supervision: str
 ) -> None:
     for fold in make_folds(fragments, settings):
-        patches = InkPatches(fragments, fold, member(supervision=supervision), seed=1, is_training=True, count=0)
+        patches = InkPatches(fragments, fold, member(supervision=supervision), seed=1, is_training=True)
         for n in range(600):
             fragment = fragments[patches.sampler.place(draw(1, n, STAGE1[0])).source]
             middle, spread = fragment.grey_scale
@@ -132,7 +132,7 @@ def test_patches_of_one_fold_are_refused_by_another(fragments: list[OfScroll]) -
     """As if the sampler had been made of the wrong rows: each training item is looked at once more before it leaves."""
     first, second = make_folds(fragments, FoldSettings(by="region", count=2, buffer_px=BUFFER))
     stage2 = Stage2Settings(patch_size=(PATCH, 32), augment=PLAIN)
-    of_stage1 = InkPatches(fragments, first, member(), seed=1, is_training=True, count=0)
+    of_stage1 = InkPatches(fragments, first, member(), seed=1, is_training=True)
     of_stage2 = StackPatches(
         fragments, [np.zeros((1, HEIGHT, WIDTH), np.float32)] * 4, first, stage2, seed=1, is_training=True
     )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import distance_transform_edt, label
 
-from scroll.data.skeleton import skeleton_tube
+from scroll.data.sample import skeleton_tube
 
 EIGHT = np.ones((3, 3))
 

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from ensemble.calibrate import calibrate, print_fit, read_fit
+from ensemble.ink.fit import calibrate, print_fit, read_fit
 from ensemble.ink.predictors import predictor_names
 from scroll.config.schema import Settings
 from scroll.data.fragments import training_fragments

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from ensemble.surface.postprocess.fit import Trial, each_score, fit_chain, mean_scores, no_group_loses
+from ensemble.surface.postprocess.fit import Trial, each_score, fit_chain, no_group_loses
 from ensemble.surface.postprocess.pipeline import Chain, run
 from scroll.config.schema import ChainSettings
 from scroll.errors import InputError
@@ -44,6 +44,10 @@ OFF = ChainSettings(
     remains_vox=(),
     octant_dust_vox=(),
 )
+
+
+def mean_scores(chains, cubes, jobs=1):
+    return [mean_score(scores) for scores in each_score(chains, cubes, jobs)]
 
 
 def label_of(seed: int) -> np.ndarray:

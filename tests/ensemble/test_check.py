@@ -17,7 +17,7 @@ import stage2_2d.train
 from ensemble.commands import compare, demo, doctor
 from scroll.config.reader import load_settings
 from scroll.errors import InputError
-from scroll.training.trackers import check_trackers
+from scroll.training.loggers import check_trackers
 from stage1_3d.network import load_checked_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]

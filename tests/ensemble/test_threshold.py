@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import fbeta_score
 
-from ensemble.ink.threshold import fit_threshold
+from ensemble.ink.weights import fit_threshold
 from scroll.errors import InputError
-from scroll.metrics.fbeta import LEVELS, fbeta, ink_score, level_counts
+from scroll.metrics.fbeta import LEVELS, confusion_at_levels, fbeta, ink_score, level_counts
 
 
 def counts_of(prob: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -23,19 +23,18 @@ def test_no_other_threshold_is_better(seed: int) -> None:
     truth[0] = True
     prob = np.floor(np.clip(0.3 * truth + 0.6 * rng.random(200), 0, 1) * 64) / 64
     fit = fit_threshold(counts_of(prob, truth))
+    f05 = ink_score({"1": counts_of(prob, truth)}, fit).f05
     every = []
     for threshold in np.unique(prob):
         ink = prob >= threshold
         every.append(fbeta((ink & truth).sum(), (ink & ~truth).sum(), (~ink & truth).sum()))
-    assert fit.f05 == pytest.approx(max(every))
-    assert fbeta_score(truth, prob >= fit.threshold, beta=0.5) == pytest.approx(fit.f05)
-    assert ink_score({"1": counts_of(prob, truth)}, fit.threshold).f05 == fit.f05
+    assert f05 == pytest.approx(max(every))
+    assert fbeta_score(truth, prob >= fit, beta=0.5) == pytest.approx(f05)
 
 
 def test_between_ink_and_no_ink_it_lies_in_the_middle() -> None:
     fit = fit_threshold(counts_of(np.array([0.25, 0.25, 0.75]), np.array([0, 0, 1])))
-    assert fit.f05 == 1
-    assert fit.threshold == pytest.approx(0.5, abs=2 / LEVELS)
+    assert fit == pytest.approx(0.5, abs=2 / LEVELS)
 
 
 def test_of_two_plateaus_the_longer_is_taken() -> None:
@@ -44,17 +43,9 @@ def test_of_two_plateaus_the_longer_is_taken() -> None:
     fit = fit_threshold(
         counts
     )  # levels 51..100: 8 found, 2 wrong; levels 201..3000: 4 found, 4 missed; F0.5 = 5/6 in both
-    assert fit.curve[[51, 100, 201, 3000]] == pytest.approx(5 / 6)
-    assert fit.threshold == pytest.approx((201 + 3000) / 2 / LEVELS, abs=1 / LEVELS)
-
-
-def test_the_curve_comes_with_it() -> None:
-    rng = np.random.default_rng(1)
-    truth = rng.random(500) < 0.4
-    fit = fit_threshold(counts_of(rng.random(500), truth))
-    assert fit.thresholds.shape == fit.curve.shape == (LEVELS,)
-    assert fit.curve.max() == fit.f05 == fit.curve[np.searchsorted(fit.thresholds, fit.threshold)]
-    assert fit.curve[0] == pytest.approx(fbeta_score(truth, np.ones(500), beta=0.5))
+    curve = fbeta(*confusion_at_levels(counts))
+    assert curve[[51, 100, 201, 3000]] == pytest.approx(5 / 6)
+    assert fit == pytest.approx((201 + 3000) / 2 / LEVELS, abs=1 / LEVELS)
 
 
 def test_without_ink_there_is_nothing_to_fit() -> None:

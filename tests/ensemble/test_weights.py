@@ -37,16 +37,14 @@ def test_two_equal_members_share() -> None:
     st.integers(0, 10_000),
     st.lists(st.floats(0, 1), min_size=2, max_size=6),
     st.sampled_from([40, 10_000]),
-    st.booleans(),
 )
-def test_never_worse_than_the_equal_mean(seed: int, skill: list[float], max_pixels: int, is_weighted: bool) -> None:
+def test_never_worse_than_the_equal_mean(seed: int, skill: list[float], max_pixels: int) -> None:
     probs, truth = members(seed, 300, tuple(skill))
-    sample_weight = np.random.default_rng(seed).random(300) if is_weighted else None
-    fitted = fit_weights(probs, truth, sample_weight, max_pixels)
+    fitted = fit_weights(probs, truth, max_pixels)
     assert fitted.sum() == pytest.approx(1)
     assert (fitted >= 0).all()
-    equal = log_loss(probs, truth, equal_weights(len(skill)), sample_weight)
-    assert log_loss(probs, truth, fitted, sample_weight) <= equal
+    equal = log_loss(probs, truth, equal_weights(len(skill)))
+    assert log_loss(probs, truth, fitted) <= equal
 
 
 def test_no_other_weights_are_better() -> None:
@@ -54,22 +52,6 @@ def test_no_other_weights_are_better() -> None:
     best = log_loss(probs, truth, fit_weights(probs, truth))
     grid = [(a, b, 1 - a - b) for a in np.linspace(0, 1, 41) for b in np.linspace(0, 1, 41) if a + b <= 1]
     assert best <= min(log_loss(probs, truth, weights) for weights in grid) + 1e-9
-
-
-def test_a_pixel_of_weight_two_counts_as_two_pixels() -> None:
-    probs, truth = members(2, 200, (0.3, 0.6))
-    twice = np.r_[np.arange(200), np.arange(100)]
-    sample_weight = np.where(np.arange(200) < 100, 2.0, 1.0)
-    expected = fit_weights(probs[:, twice], truth[twice])
-    assert fit_weights(probs, truth, sample_weight) == pytest.approx(expected, abs=1e-4)
-
-
-def test_the_member_that_is_right_on_the_heavy_pixels_gets_the_weight() -> None:
-    truth = np.tile([True, False], 500)
-    is_first_half = np.arange(1000) < 500
-    probs = np.stack([np.where(half, np.where(truth, 0.9, 0.1), 0.5) for half in (is_first_half, ~is_first_half)])
-    for number, half in enumerate((is_first_half, ~is_first_half)):
-        assert fit_weights(probs, truth, np.where(half, 1.0, 0.01))[number] > 0.9
 
 
 def test_the_order_of_members_does_not_matter() -> None:
@@ -90,7 +72,6 @@ def test_a_subset_is_spread_over_all_pixels_and_always_the_same() -> None:
 def test_log_loss_by_hand() -> None:
     probs, truth = np.array([[0.8, 0.4], [0.6, 0.2]]), np.array([1, 0])
     assert log_loss(probs, truth, [0.5, 0.5]) == pytest.approx(-np.log(0.7))
-    assert log_loss(probs, truth, [1, 0], np.array([3.0, 1.0])) == pytest.approx(-(3 * np.log(0.8) + np.log(0.6)) / 4)
 
 
 def test_one_member_has_all_the_weight_and_none_is_an_error() -> None:
@@ -108,8 +89,6 @@ def test_what_cannot_be_fitted_on_is_refused() -> None:
         fit_weights(np.stack([probs[0], probs[1] * np.nan]), truth)
     with pytest.raises(InputError, match="member 0"):
         fit_weights(probs * 8 - 4, truth)
-    with pytest.raises(InputError, match="pixel weights"):
-        fit_weights(probs, truth, np.zeros(truth.size))
 
 
 @settings(max_examples=15, deadline=None)

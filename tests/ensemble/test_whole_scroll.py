@@ -35,6 +35,7 @@ from scroll.volumes.ome_zarr import create_ome_zarr, open_array, write_pyramid
 from stage1_3d.cubes.predict import prediction_of
 from stage1_3d.network import about_network, build_network, load_checked_settings
 from stage1_3d.predict import load_forward
+from tests.steps import step
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZE, SHARD, CHUNK = 96, 32, 16
@@ -213,8 +214,7 @@ def test_a_run_on_flattened_stacks_is_refused(settings, scroll):
 
 
 def door(script: str, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(REPOSITORY / "scripts" / script), *map(str, arguments)]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    return step(REPOSITORY / "scripts" / script, *arguments)
 
 
 CUT = ("--shard", SHARD, "--chunk", CHUNK, "--levels", 2)

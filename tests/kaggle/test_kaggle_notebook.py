@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from kaggle_room import execute, mount, need_namespaces, repacked, stock_python
-from pipeline_run import ENVIRONMENT, REPOSITORY
+from pipeline_run import REPOSITORY
 
 from ensemble.kaggle.notebook import INK, SURFACE, Competition
 from ensemble.kaggle.stock import STOCK, lacking, project_requirements
+from tests.steps import ENVIRONMENT
 
 NEEDS = lacking(project_requirements(REPOSITORY), STOCK)
 CASES = {  # both layouts of mounts: data sets and competitions side by side, and each kind in a folder of its own

@@ -4,18 +4,19 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pipeline_run import ENVIRONMENT, REPOSITORY
+from pipeline_run import REPOSITORY
 
-from ensemble.calibrate import read_fit
-from ensemble.ink.inputs import NotebookLimits, Part, parse_part
+from ensemble.ink.fit import read_fit
 from ensemble.ink.predict import predict
 from ensemble.kaggle.on_kaggle import Job, Process, gpus
 from ensemble.kaggle.run_files import copy_run, needed
+from ensemble.request import Part, Request, parse_part
 from ensemble.surface.predict import CubeRun, predict_test_cubes
 from ensemble.surface.predictors import CHAIN
 from ensemble.surface.submission import read_submission_zip, shapes_of_test_cubes
@@ -26,6 +27,7 @@ from scroll.errors import InputError, MissingInputError
 from scroll.runtime.files import read_json, write_json
 from scroll.runtime.output_folder import MARK
 from scroll.volumes.ome_zarr import open_array
+from tests.steps import ENVIRONMENT, step
 
 
 @given(st.lists(st.integers()), st.integers(1, 9))
@@ -55,8 +57,7 @@ def test_lines_of_a_process_come_with_its_name(capsys):
 
 
 def door(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPOSITORY / "ensemble" / "predict.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    return step(REPOSITORY / "ensemble" / "predict.py", *arguments)
 
 
 def test_a_part_is_not_packed_and_segments_have_no_parts(tmp_path):
@@ -111,27 +112,28 @@ def test_where_no_member_fits_it_is_said_and_stage_two_counts(ink, tmp_path):
 @pytest.mark.slow
 def test_cubes_that_there_is_no_time_for_are_submitted_empty_and_predicted_when_there_is(surface, tmp_path, capsys):
     settings = load_settings(surface / "tiny.yaml")
+    request = Request(surface / "data", tmp_path, hours=1e-7)
     with pytest.raises(InputError, match="do not hold even member"):
-        predict_test_cubes(settings, surface / "data", tmp_path, 1e-7, True)
-    cubes = predict_test_cubes(settings, surface / "data", tmp_path, 1e-7, True, NotebookLimits(is_late_empty=True))
+        predict_test_cubes(settings, request)
+    cubes = predict_test_cubes(settings, replace(request, is_late_empty=True))
     assert "2 cubes are submitted empty: " in capsys.readouterr().out
     cube_run = CubeRun(settings, tmp_path)
     assert all(cube_run.mask_path(cube).exists() and not cube_run.is_done(cube) for cube in cubes)
-    predict_test_cubes(settings, surface / "data", tmp_path, None, True)
+    predict_test_cubes(settings, replace(request, hours=None))
     assert all(cube_run.is_done(cube) for cube in cubes)
 
 
 @pytest.mark.slow
 def test_a_tidy_prediction_leaves_the_same_masks_and_nothing_else(surface, tmp_path):
     settings = load_settings(surface / "tiny.yaml")
-    for name, notebook in (("all", NotebookLimits()), ("tidy", NotebookLimits(is_tidy=True))):
-        predict_test_cubes(settings, surface / "data", tmp_path / name, None, True, notebook)
+    for name in ("all", "tidy"):
+        predict_test_cubes(settings, Request(surface / "data", tmp_path / name, is_tidy=name == "tidy"))
     left = [path.relative_to(tmp_path / "tidy") for path in (tmp_path / "tidy").rglob("*") if path.is_file()]
     assert {path.parts[0] for path in left} == {"masks"} and len(left) == 4  # a mask and a note for each cube
     for path in left:
         assert (tmp_path / "tidy" / path).read_bytes() == (tmp_path / "all" / path).read_bytes()
     before = [path.stat().st_mtime_ns for path in (tmp_path / "tidy" / "masks").iterdir()]
-    predict_test_cubes(settings, surface / "data", tmp_path / "tidy", None, True)
+    predict_test_cubes(settings, Request(surface / "data", tmp_path / "tidy"))
     assert [path.stat().st_mtime_ns for path in (tmp_path / "tidy" / "masks").iterdir()] == before
 
 

@@ -1,25 +1,22 @@
 """The montage of a run shows what was predicted, against labels where there are any."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from pipeline_run import ENVIRONMENT, REPOSITORY
+from pipeline_run import REPOSITORY
 
 from ensemble.review.montage import montage_of
 from scroll.config.reader import load_settings
 from scroll.data.cubes import find_cubes
 from scroll.report.pictures import INVENTED, MISSED
 from scroll.volumes import open_volume
+from tests.steps import step
 
 
 def done(*command: object) -> str:
-    said = subprocess.run(
-        [sys.executable, *map(str, command)], capture_output=True, text=True, check=False, env=ENVIRONMENT
-    )
+    said = step(*command)
     assert said.returncode == 0, said.stderr
     return said.stdout
 
@@ -57,6 +54,5 @@ def test_the_door_draws_a_run_with_its_labels_and_without(name, below, panels, r
 
 
 def test_a_run_that_predicted_nothing_says_what_to_do(tmp_path):
-    command = [sys.executable, str(REPOSITORY / "scripts" / "montage.py"), str(tmp_path)]
-    said = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    said = step(REPOSITORY / "scripts" / "montage.py", tmp_path)
     assert said.returncode == 2 and "settings.yaml: not there; give the folder of a run" in said.stderr

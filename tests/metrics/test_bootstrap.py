@@ -12,6 +12,7 @@ from scroll.metrics.bootstrap import (
     block_edge_um,
     known_um2,
     resampled,
+    resampled_means,
     resampled_seeds,
 )
 from scroll.metrics.fbeta import fbeta
@@ -72,7 +73,7 @@ def test_a_candidate_against_itself_gains_exactly_nothing(seed: int, blocks: int
 def test_two_blocks_by_hand() -> None:
     """Drawn with replacement: both the one, both the other, or one of each; F0.5 is 1.25 tp / (1.25 tp + fp + 0.25 fn)."""
     drawn = resampled([[[6, 2, 4], [0, 8, 0]]], draws=4000)
-    assert drawn.f05[0] == pytest.approx(7.5 / (7.5 + 10 + 1)) and drawn.blocks == 2
+    assert drawn.scores[0] == pytest.approx(7.5 / (7.5 + 10 + 1)) and drawn.count == 2
     values, times = np.unique(drawn.draws[0].round(6), return_counts=True)
     np.testing.assert_allclose(values, [0, 7.5 / 18.5, 7.5 / 10.5], atol=1e-6)
     np.testing.assert_allclose(times / 4000, [0.25, 0.5, 0.25], atol=0.03)
@@ -97,12 +98,12 @@ def test_draws_depend_on_the_seed_alone() -> None:
 
 def test_nothing_is_known_of_no_block_and_of_one() -> None:
     none = resampled(np.zeros((2, 0, 3)))
-    assert none.f05.tolist() == [1, 1] and none.interval(0) == (0, 1)
+    assert none.scores.tolist() == [1, 1] and none.interval(0) == (0, 1)
     assert none.gain(0, 1).verdict == "inside noise"
     one = resampled([[[6, 2, 4]], [[0, 2, 10]]])
     assert one.interval(0) == (0, 1) and one.gain(0, 1).verdict == "inside noise" and one.gain(0, 1).difference > 0.5
     empty = resampled(np.zeros((1, 9, 3)))  # papyrus without ink on which none was claimed
-    assert empty.f05[0] == 1 and empty.interval(0) == (1, 1)
+    assert empty.scores[0] == 1 and empty.interval(0) == (1, 1)
 
 
 def test_trainings_that_differ_make_the_interval_of_their_mean_wider() -> None:
@@ -113,9 +114,9 @@ def test_trainings_that_differ_make_the_interval_of_their_mean_wider() -> None:
     unlike = resampled_seeds(np.stack([[better], [same], [worse]]))
     (low, high), (low_unlike, high_unlike) = alike.interval(0), unlike.interval(0)
     assert high_unlike - low_unlike > 1.2 * (high - low)
-    assert alike.f05[0] == pytest.approx(resampled(same[None]).f05[0])
+    assert alike.scores[0] == pytest.approx(resampled(same[None]).scores[0])
     expected = np.mean([fbeta(*one.sum(axis=0)) for one in (better, same, worse)])
-    assert unlike.f05[0] == pytest.approx(expected)
+    assert unlike.scores[0] == pytest.approx(expected)
 
 
 def test_a_training_that_is_drawn_is_looked_at_on_the_same_blocks_as_the_others() -> None:
@@ -166,3 +167,32 @@ def test_small_sheets_are_cut_into_smaller_blocks_so_that_there_are_enough(
     assert sum(len(block_counts(k, k, k, edge_um / um)) for k in known) >= LEAST_BLOCKS
     if edge_um < BLOCK_UM:
         assert sum(np.count_nonzero(k) for k in known) * um**2 == pytest.approx(LEAST_BLOCKS * edge_um**2)
+
+
+def test_a_constant_difference_is_certain_however_much_the_cubes_differ() -> None:
+    hard = np.random.default_rng(1).random(12)
+    drawn = resampled_means([hard + 0.05, hard], ["a"] * 6 + ["b"] * 6)
+    gain = drawn.gain(0, 1)
+    assert (gain.difference, gain.low, gain.high) == pytest.approx((0.05, 0.05, 0.05))
+    assert gain.verdict == "better"
+    low, high = drawn.interval(0)
+    assert low < drawn.scores[0] < high
+
+
+def test_scrolls_that_differ_widen_the_interval_and_cubes_alone_do_not() -> None:
+    scores = np.array([[0.2] * 8 + [0.8] * 8])
+    of_two = resampled_means(scores, ["a"] * 8 + ["b"] * 8).interval(0)
+    of_one = resampled_means(scores, ["a"] * 16).interval(0)
+    assert of_two == pytest.approx((0.2, 0.8))
+    assert of_one[0] > 0.25 and of_one[1] < 0.75
+
+
+def test_of_a_single_cube_nothing_is_known() -> None:
+    drawn = resampled_means([[0.4], [0.3]], ["a"])
+    assert drawn.interval(0) == (0, 1) and drawn.gain(0, 1).verdict == "inside noise"
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    scores = np.random.default_rng(2).random((2, 9))
+    first, again = (resampled_means(scores, list("aaabbbccc"), seed=5).draws for _ in range(2))
+    assert np.array_equal(first, again)

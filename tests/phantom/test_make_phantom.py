@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from scroll.errors import InputError
 from scroll.phantom.cube import draw_cube, draw_scroll
 from scroll.phantom.dataset import make_cubes, make_fragments, make_surfaces
 from scroll.phantom.settings import cube_settings, fragment_settings, mixed_scrolls
+from tests.steps import step
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_phantom.py"
 SETTINGS = fragment_settings("default", (9, 96, 80))
@@ -109,7 +108,7 @@ def table(path):
 def mixed(tmp_path_factory):
     out = tmp_path_factory.mktemp("mixed") / "cubes"
     arguments = ["cubes", "--mixed", "--size", "40", "--train", "3", "--test", "2", "--seed", "7", "--jobs", "1"]
-    subprocess.run([sys.executable, str(SCRIPT), *arguments, "--out", str(out)], check=True, capture_output=True)
+    assert step(SCRIPT, *arguments, "--out", out).returncode == 0
     return out
 
 
@@ -195,13 +194,11 @@ def test_surfaces_are_tifxyz_folders(tmp_path):
     [(["fragments", "--size", "4", "99", "99"], "too small"), (["cubes", "--size", "8"], "too small")],
 )
 def test_a_wrong_size_is_told_in_one_line(tmp_path, arguments, message):
-    command = [sys.executable, str(SCRIPT), *arguments, "--out", str(tmp_path / "x")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = step(SCRIPT, *arguments, "--out", tmp_path / "x", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr
     assert not (tmp_path / "x").exists()
 
 
 def test_mixed_and_crushed_exclude_each_other(tmp_path):
-    command = [sys.executable, str(SCRIPT), "cubes", "--mixed", "--crushed", "--out", str(tmp_path / "x")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = step(SCRIPT, "cubes", "--mixed", "--crushed", "--out", tmp_path / "x")
     assert done.returncode == 2 and "not allowed with" in done.stderr and not (tmp_path / "x").exists()

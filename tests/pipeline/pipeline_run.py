@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +12,9 @@ import yaml
 
 from scroll.config.reader import load_settings, save_run_settings
 from tests.made_once import own_copy
+from tests.steps import step
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": ""}
 PHANTOM = ("--size", "24", "256", "256", "--seed", "3", "--letter-height-px", "90", "--jobs", "1")
 MEMBERS = ("cnn3d", "unet3d")
 Door = Callable[..., tuple[int, str, str]]
@@ -99,12 +97,6 @@ def tiny_scroll_settings(root: Path, run_dir: Path) -> dict[str, object]:
         "preflight": {"mode": "warn"},
         "ensemble": {"min_area_um2": 0, "threshold": 0.5, "when_empty": "one_pixel"},
     }
-
-
-def step(*arguments: object, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
-    """Run one command as a user would."""
-    command = [sys.executable, *(str(part) for part in arguments)]
-    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 
 def make_ink_run(root: Path) -> None:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import yaml
-from pipeline_run import REPOSITORY, step
+from pipeline_run import REPOSITORY
+
+from tests.steps import step
 
 PHANTOM = ("--size", "24", "768", "768", "--seed", "5", "--letter-height-px", "110", "--preset", "easy", "--jobs", "1")
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from pipeline_run import Door, Run, copied, predict_arguments, states, step
+from pipeline_run import Door, Run, copied, predict_arguments, states
 
 import ensemble.predict
 import stage1_3d.train
 import stage2_2d.train
 from scroll.runtime.files import read_json, write_json
 from scroll.runtime.receipt import file_hash
+from tests.steps import step
 
 
 def layers_of(root: Path) -> Path:

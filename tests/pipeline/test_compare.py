@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from pipeline_run import PHANTOM, step, tiny_settings
+from pipeline_run import PHANTOM, tiny_settings
 
 from ensemble.commands.compare import ON_BEST
+from tests.steps import step
 
 MEMBERS = ["cnn3d", "unet3d"]
 BLENDS = ["stage2", "mean of members", "equal mean", "ensemble"]

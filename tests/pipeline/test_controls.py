@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pipeline_run import REPOSITORY, step
+from pipeline_run import REPOSITORY
 
 from scroll.runtime.files import read_json
+from tests.steps import step
 
 SIZE = ("24", "768", "768")
 LETTER_PX = "48"  # small letters: many of them, so that chance moves the AUC by little

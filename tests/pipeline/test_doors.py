@@ -1,5 +1,6 @@
 """The doors themselves: quick to tell what they take, usable from anywhere, light until there is work."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipeline_run import ENVIRONMENT, REPOSITORY, Door, Run, changed, copied, predict_arguments, states, step
+from pipeline_run import REPOSITORY, Door, Run, changed, copied, predict_arguments, states
 
 import ensemble.predict
 from ensemble.commands import COMMANDS
-from ensemble.ink.inputs import input_sheets
+from ensemble.request import input_sheets
 from scroll.config.reader import load_settings
 from scroll.volumes.ome_zarr import open_array
+from tests.steps import ENVIRONMENT, started
 
+SCRIPTS = sorted(path for path in (REPOSITORY / "scripts").glob("*.py") if path.stem != "command")
 DOORS = {
     **{
         name: ["-m", module]
@@ -24,8 +27,7 @@ DOORS = {
         for name, (module, _) in commands.items()
         if "commands" not in module
     },
-    **{link.stem: [str(link)] for link in sorted((REPOSITORY / "scripts").iterdir()) if link.is_symlink()},
-    **{name: [str(REPOSITORY / "scripts" / f"{name}.py")] for name in ("bench", "bench_gpu", "settings_document")},
+    **{path.stem: [str(path)] for path in SCRIPTS},
     "predict.py": [str(REPOSITORY / "ensemble" / "predict.py")],
     "scroll-ensemble": ["-m", "ensemble.commands"],
     "scroll-ensemble tune": ["-m", "ensemble.commands", "tune"],
@@ -50,8 +52,10 @@ def test_help_comes_in_under_a_second_and_loads_nothing_heavy(name: str) -> None
 
 def test_every_command_of_the_package_is_also_a_script_of_the_clone() -> None:
     modules = {module for commands in COMMANDS.values() for module, _ in commands.values()}
-    links = {f"ensemble.commands.{link.stem}" for link in (REPOSITORY / "scripts").iterdir() if link.is_symlink()}
-    assert links == {module for module in modules if module.startswith("ensemble.commands.")}
+    run = {path.stem: re.search(r'run\("(.+)"\)', path.read_text()) for path in SCRIPTS}
+    ours = {module for module in modules if module.startswith("ensemble.commands.")}
+    assert {found[1] for found in run.values() if found and "commands" in found[1]} == ours
+    assert all(found[1].endswith(f".{name}") for name, found in run.items() if found and "commands" in found[1])
 
 
 def asked_for_help(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -63,12 +67,12 @@ def asked_for_help(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_doctor_and_refusals_load_no_torch(run: Run) -> None:
     program = (
-        "import sys, runpy; sys.argv = sys.argv[1:]\n"
+        "import os, sys, runpy; sys.argv = sys.argv[1:]; sys.path[0] = os.path.dirname(sys.argv[0])\n"
         "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
         "except SystemExit as left: print('left with', left.code)\n"
         "print(sorted({'torch', 'monai', 'transformers'} & set(sys.modules)))"
     )
-    done = step("-c", program, REPOSITORY / "scripts" / "doctor.py", run.config)
+    done = started("-c", program, REPOSITORY / "scripts" / "doctor.py", run.config)
     assert done.stdout.splitlines()[-2:] == ["left with 0", "[]"], done.stdout + done.stderr
 
 
@@ -88,7 +92,7 @@ def test_a_bare_clone_predicts_from_any_directory(run: Run, tmp_path: Path) -> N
     # -S and the packages' folder alone: no editable installation can lend its modules
     site = next(path for path in sys.path if path.endswith("site-packages"))
     program = f"import sys, runpy; sys.path.append({site!r}); sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-    done = step("-S", "-c", program, clone / "ensemble" / "predict.py", *predict_arguments(run), cwd=elsewhere)
+    done = started("-S", "-c", program, clone / "ensemble" / "predict.py", *predict_arguments(run), cwd=elsewhere)
     assert done.returncode == 0, done.stderr
     assert "read back and valid" in done.stdout and states(run) == before
     assert not list(elsewhere.iterdir())

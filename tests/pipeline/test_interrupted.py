@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipeline_run import ENVIRONMENT, MEMBERS, REPOSITORY, Door, Run, copied
+from pipeline_run import MEMBERS, REPOSITORY, Door, Run, copied
 
 import stage1_3d.train
 import stage2_2d.train
@@ -22,6 +22,7 @@ from scroll.runtime.files import read_json
 from scroll.training.checkpoint import load_state
 from scroll.volumes.ome_zarr import open_array
 from stage1_3d.predict import predict_new
+from tests.steps import ENVIRONMENT
 
 
 def killed_when(is_time: Callable[[], bool], *command: object) -> None:

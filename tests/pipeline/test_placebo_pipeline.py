@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pipeline_run import REPOSITORY, step
+from pipeline_run import REPOSITORY
 from placebo_run import PHANTOM, trained
 from skimage.io import imread
 
 from scroll.metrics.betti_matching.connected import connected_components
 from scroll.runtime.files import read_json
+from tests.steps import step
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import yaml
-from pipeline_run import REPOSITORY, Run, changed, states, step, tiny_scroll_settings
+from pipeline_run import REPOSITORY, Run, changed, states, tiny_scroll_settings
 from scipy.ndimage import binary_erosion
 
 from ensemble.commands import doctor
@@ -16,11 +16,13 @@ from ensemble.ink.submission import read_submission
 from ensemble.whole_scroll.run import EnsembleRecipe, member_weights
 from scroll.config.reader import load_settings
 from scroll.data.segments import find_segments, grey_scale_about
+from scroll.errors import InputError
 from scroll.inference.prediction_store import open_map
 from scroll.runtime.receipt import file_hash, read_receipt
 from scroll.surfaces.sample import Offsets, Source
 from scroll.training.checkpoint import trained_weights
 from stage1_3d.segments.flatten_surface import Flattening, flatten_surface
+from tests.steps import step
 
 SCROLLS = ("--size", "112", "--letter-height-px", "56", "--seed", "7", "--train", "2", "--test", "1", "--jobs", "2")
 
@@ -69,6 +71,15 @@ def test_the_submission_has_every_segment_at_the_size_of_its_canvas(scroll_run):
     assert {name: mask.shape for name, mask in masks.items()} == shapes
 
 
+def test_what_was_flattened_is_replayed_where_it_was_predicted(scroll_run):
+    settings = load_settings(scroll_run.config)
+    segment = find_segments(settings.data.root / "train", settings.data)[0]
+    with pytest.raises(
+        InputError, match=r"flattened from the prediction of a volume; replay that, a folder of .*oof/volumes"
+    ):
+        replay(settings.folder.oof("unet3d", segment.id), 24, None)
+
+
 def test_each_volume_is_predicted_by_the_fold_that_held_it_out(scroll_run):
     settings = load_settings(scroll_run.config)
     weights = {k: str(trained_weights(settings.run_dir / "stage1" / "unet3d" / f"fold{k}", "")) for k in (0, 1)}
@@ -113,7 +124,7 @@ def test_from_their_receipts_volumes_and_sheets_can_be_predicted_anew(scroll_run
     folders += [settings.run_dir / "stage2" / "oof" / find_segments(settings.data.root / "train", settings.data)[0].id]
     folders += [next((scroll_run.output / "volumes").iterdir()) / "cnn3d"]
     for folder in folders:
-        assert replay(folder, 24, None)["largest_difference"] == 0, folder
+        assert replay(folder, 24, None).largest_difference == 0, folder
 
 
 def test_a_second_run_makes_nothing_again(scroll_run):

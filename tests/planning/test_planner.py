@@ -19,8 +19,15 @@ from scroll.planning.live_memory import LiveMemory
 from scroll.planning.machine import GPUS, Machine, gpu_named, precision_on
 from scroll.planning.member_plan import Candidate, Case, MemberPlan, plan_member
 from scroll.planning.overlay import plan_text
-from scroll.planning.prediction import gigavoxel_time, gigavoxels_in, maps_gib
-from scroll.planning.step_time import Range, time_of, topology_time, workers_for
+from scroll.planning.step_time import (
+    Range,
+    gigavoxel_time,
+    gigavoxels_in,
+    maps_gib,
+    time_of,
+    topology_time,
+    workers_for,
+)
 
 CONFIG = """
 run_dir: {run_dir}

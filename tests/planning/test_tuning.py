@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scroll.config.schema import TrainingSettings
+from scroll.planning.overlay import table, tuned_text
 from scroll.planning.tuning import (
     BATCH,
     WAIT_IS_LOW,
@@ -22,7 +23,6 @@ from scroll.planning.tuning import (
     trial_steps,
     tune,
 )
-from scroll.planning.tuning_report import table, tuned_text
 
 COUNTS = (0, 1, 2, 4, 6)
 

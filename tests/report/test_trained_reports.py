@@ -7,8 +7,9 @@ import pytest
 
 from scroll.runtime.files import read_json
 from tests.cubes.surface_run import own_surface_run
-from tests.pipeline.pipeline_run import own_ink_run, step
+from tests.pipeline.pipeline_run import own_ink_run
 from tests.report.page_checks import check_cube, check_page, check_sheet
+from tests.steps import step
 
 pytestmark = pytest.mark.slow
 

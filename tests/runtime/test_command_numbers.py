@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from scroll.runtime.command_numbers import number, whole
+from scroll.runtime.command_line import number, whole
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "-1", "10.5", "ten", ""])

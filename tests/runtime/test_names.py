@@ -8,7 +8,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.ink.inputs import input_sheets
+from ensemble.request import input_sheets
 from scroll.config.reader import load_settings
 from scroll.config.schema import DataSettings
 from scroll.data.cubes import find_cubes

@@ -1,7 +1,5 @@
 """The doctor: silent on good data, and every problem at once, a line each, where there are several."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +8,9 @@ import tifffile
 import yaml
 from PIL import Image
 
-import stage1_3d.fragments.doctor
+import stage1_3d.doctor_checks
 from ensemble.commands import doctor
+from tests.steps import step
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHAPE = (9, 96, 80)
@@ -59,10 +58,7 @@ def test_the_command_tells_several_problems_at_once_and_leaves_with_2(config: Pa
     (first / "surface_volume" / "04.tif").unlink()
     write_picture(second / "inklabels.png", np.zeros((10, 10), bool))
     overrides = ["--set", "stage1.members.a.patch_size=[4, 31, 32]", "--set", "stage2.patch_size=[60, 64]"]
-    done = subprocess.run(
-        [sys.executable, "scripts/doctor.py", config, *overrides],
-        cwd=REPOSITORY, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = step("scripts/doctor.py", config, *overrides)
     told = [line for line in done.stdout.splitlines() if line.startswith("problem:")]
     assert done.returncode == 2 and done.stderr == ""
     assert len(told) == 4 and done.stdout.splitlines()[-1] == "4 problems"
@@ -109,6 +105,6 @@ def test_bands_too_low_for_a_patch_and_a_buffer_too_narrow_for_it_are_both_found
 
 
 def test_a_disk_too_small_is_found(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage1_3d.fragments.doctor, "SPARE_GIB", 1e9)
+    monkeypatch.setattr(stage1_3d.doctor_checks, "SPARE_GIB", 1e9)
     (told,) = problems(config)
     assert "GiB will be needed" in told

@@ -64,7 +64,7 @@ def test_a_limit_that_many_samples_pass_is_stepped_back_from(config, monkeypatch
     ctypes.CDLL(None).malloc_trim(0)  # what earlier tests freed would hold the samples, and the process not grow
     limit_gib = _resident_gib() + GROWTH_GIB
     options = ("--steps", 2, "--max-batch", 64, "--workers", 0, "--gpu-limit-gib", limit_gib)
-    spawned = "stage1.defaults.training.loader.start_method=spawn"
+    spawned = "stage1.defaults.training.loader.start_method=forkserver"
     assert go(monkeypatch, config, "--member", "large", *options, "--set", spawned) == 0
     rows = rows_of(capsys.readouterr().out)
     batches = [row for row in rows if row[0] == "batch"]

@@ -1,6 +1,5 @@
 """The validating door: one line and 0 for a valid submission, every fault and 2 for another."""
 
-import os
 import subprocess
 import sys
 import zipfile
@@ -15,6 +14,7 @@ from ensemble.ink.submission import write_submission
 from ensemble.surface.submission import mask_tiff_bytes, write_submission_zip
 from scroll.errors import InputError, MissingInputError
 from scroll.phantom.write import write_cube
+from tests.steps import step
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MASKS = {"11": np.ones((4, 6, 5), bool), "22": np.eye(5, dtype=bool)[None].repeat(3, axis=0)}
@@ -39,8 +39,7 @@ def ink(tmp_path: Path) -> Path:
 
 
 def door(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPOSITORY / "scripts" / "validate.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": ""})
+    return step(REPOSITORY / "scripts" / "validate.py", *arguments)
 
 
 def test_a_valid_zip_is_one_line_and_0(surface: Path, tmp_path: Path) -> None:

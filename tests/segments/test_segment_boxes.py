@@ -7,10 +7,10 @@ from ensemble.commands import preview
 from scroll.config.schema import AugmentSettings, FoldSettings, LossSettings, MemberSettings
 from scroll.data.folds import make_folds
 from scroll.data.patch_sampler import draw
-from scroll.data.segments import at_level, find_segments
-from scroll.data.skeleton import skeleton_tube
+from scroll.data.sample import skeleton_tube
+from scroll.data.segments import at_level, by_volume, find_segments
 from scroll.errors import InputError
-from stage1_3d.segments.boxes import Boxes, closed_blocks, volumes_of
+from stage1_3d.segments.boxes import Boxes, closed_blocks
 from stage1_3d.segments.dataset import LabelledVolume, SegmentPatches
 from stage1_3d.segments.lifted_labels import INK, UNKNOWN, lifted_label, open_lifted
 
@@ -35,7 +35,7 @@ def held_out_voxels(volume, fold):
 def test_no_training_box_holds_a_held_out_voxel_of_any_segment_of_its_volume(data, level):
     data = data.model_copy(update={"level": level})
     segments = [s for s in find_segments(data.root / "train", data) if s.volume_name == "1"]
-    volumes = volumes_of(segments)
+    volumes = by_volume(segments)
     for fold in make_folds(segments, FoldSettings(by="region", count=2, buffer_px=2)):
         forbidden = at_level(held_out_voxels(volumes[0], fold).astype(float), level)
         assert len(forbidden)
@@ -51,14 +51,14 @@ def test_holding_out_neighbouring_wraps_leaves_no_box_and_says_what_to_do(data):
     segments = [s for s in find_segments(data.root / "train", data) if s.volume_name == "1"]
     fold = make_folds(segments, FoldSettings(by="fragment", count=2))[0]
     wide = MEMBER.model_copy(update={"patch_size": (64, 64, 64)})
-    boxes = Boxes(volumes_of(segments), fold, wide, is_training=True)
+    boxes = Boxes(by_volume(segments), fold, wide, is_training=True)
     with pytest.raises(InputError, match=r"folds\.by: volume"):
         boxes.place(draw(0, 0))
 
 
 def test_whole_volumes_held_out_close_nothing_in_the_others(data):
     segments = find_segments(data.root / "train", data)
-    volumes = volumes_of(segments)
+    volumes = by_volume(segments)
     for fold in make_folds(segments, FoldSettings(by="volume", count=2)):
         shut = [volume.name for volume in volumes if closed_blocks(volume, fold).marked.any()]
         assert shut == [volumes[fold.number].name]
@@ -71,8 +71,8 @@ def test_whole_volumes_held_out_close_nothing_in_the_others(data):
 def test_boxes_lie_inside_the_volume_and_hold_the_sheet(data):
     segments = find_segments(data.root / "train", data)
     fold = make_folds(segments, FoldSettings(by="volume", count=2))[0]
-    boxes = Boxes(volumes_of(segments), fold, MEMBER, is_training=True)
-    labels = {v.name: open_lifted(lifted_label(v, MEMBER.ink_depth)) for v in volumes_of(segments)}
+    boxes = Boxes(by_volume(segments), fold, MEMBER, is_training=True)
+    labels = {v.name: open_lifted(lifted_label(v, MEMBER.ink_depth)) for v in by_volume(segments)}
     for n in range(40):
         volume, corner = boxes.place(draw(3, n))
         assert all(0 <= c <= length - 24 for c, length in zip(corner, volume.volume.shape, strict=True))
@@ -80,7 +80,7 @@ def test_boxes_lie_inside_the_volume_and_hold_the_sheet(data):
 
 
 def test_the_lifted_label_is_the_drawn_one(data):
-    for volume in volumes_of(find_segments(data.root / "train", data)):
+    for volume in by_volume(find_segments(data.root / "train", data)):
         label = open_lifted(lifted_label(volume, (-2, 4)))
         right = wrong = 0
         for segment in volume.segments:
@@ -96,7 +96,7 @@ def test_the_lifted_label_is_the_drawn_one(data):
 
 
 def test_ink_is_unknown_where_it_may_not_lie_and_bare_papyrus_is_known_there(data):
-    volume = volumes_of(find_segments(data.root / "train", data))[0]
+    volume = by_volume(find_segments(data.root / "train", data))[0]
     label = open_lifted(lifted_label(volume, (-2, 4)))[tuple(slice(0, n) for n in volume.volume.shape)]
     segment = max(volume.segments, key=lambda s: s.full_mask.sum())
     tile, drawn = segment.surface.tile(slice(None), slice(None)), segment.full_label
@@ -121,8 +121,8 @@ def test_a_patch_depends_on_seed_and_number_alone(data, augment):
     member = MEMBER.model_copy(update={"augment": augment})
 
     def patches(seed):
-        volumes = [LabelledVolume(v, lifted_label(v, member.ink_depth)) for v in volumes_of(segments)]
-        return SegmentPatches(volumes, fold, member, seed, is_training=True, count=0)
+        volumes = [LabelledVolume(v, lifted_label(v, member.ink_depth)) for v in by_volume(segments)]
+        return SegmentPatches(volumes, fold, member, seed, is_training=True)
 
     first, again, other = patches(4), patches(4), patches(5)
     _ = again[9], again[2]
@@ -136,11 +136,11 @@ def test_a_patch_depends_on_seed_and_number_alone(data, augment):
 def test_a_patch_carries_its_skeleton_where_the_loss_asks_for_it(data):
     segments = find_segments(data.root / "train", data)
     fold = make_folds(segments, FoldSettings(by="volume", count=2))[0]
-    volumes = [LabelledVolume(v, lifted_label(v, MEMBER.ink_depth)) for v in volumes_of(segments)]
+    volumes = [LabelledVolume(v, lifted_label(v, MEMBER.ink_depth)) for v in by_volume(segments)]
     asking = MEMBER.model_copy(update={"loss": LossSettings(skeleton_recall=1), "augment": AugmentSettings()})
     found = 0
     for is_training in (True, False):
-        patches = SegmentPatches(volumes, fold, asking, 0, is_training, count=0)
+        patches = SegmentPatches(volumes, fold, asking, 0, is_training)
         for patch in (patches[n] for n in range(6)):
             skeleton = patch["skeleton"].numpy()
             assert (skeleton == skeleton_tube(patch["target"].numpy(), patch["ignore"].numpy())).all()
@@ -151,8 +151,8 @@ def test_a_patch_carries_its_skeleton_where_the_loss_asks_for_it(data):
 def test_ink_and_bare_papyrus_are_both_drawn(data):
     segments = find_segments(data.root / "train", data)
     fold = make_folds(segments, FoldSettings(by="volume", count=2))[0]
-    volumes = [LabelledVolume(v, lifted_label(v, MEMBER.ink_depth)) for v in volumes_of(segments)]
-    patches = SegmentPatches(volumes, fold, MEMBER, 0, is_training=True, count=0)
+    volumes = [LabelledVolume(v, lifted_label(v, MEMBER.ink_depth)) for v in by_volume(segments)]
+    patches = SegmentPatches(volumes, fold, MEMBER, 0, is_training=True)
     inked = [bool((patches[n]["target"] & ~patches[n]["ignore"]).any()) for n in range(30)]
     assert sum(inked) >= 8
     known = np.mean([float((~patches[n]["ignore"]).float().mean()) for n in range(10)])
@@ -168,7 +168,7 @@ def test_no_box_is_drawn_about_a_working_pixel_whose_middle_is_off_the_sheet(dat
     ]
     fold = make_folds(segments, FoldSettings(by="volume", count=2))[0]
     small = MEMBER.model_copy(update={"patch_size": (8, 8, 8)})
-    boxes = Boxes(volumes_of(segments), fold, small, is_training=True)
+    boxes = Boxes(by_volume(segments), fold, small, is_training=True)
     rims = [s.mask & ~s.surface.tile(slice(None), slice(None), 8).valid for s in segments]
     assert sum(rim.sum() for rim in rims) > 10  # such pixels there are, and their point is (-1, -1, -1)
     assert (0, 0, 0) not in {boxes.place(draw(1, n))[1] for n in range(300)}
@@ -178,10 +178,8 @@ def test_the_preview_shows_boxes_with_every_augmentation_of_scroll_space(data):
     segments = find_segments(data.root / "train", data)
     fold = make_folds(segments, FoldSettings(by="volume", count=2))[0]
     augment = AugmentSettings(turn_degrees=20, zoom=0.2, elastic_vox=1, blur=1, mixup=0.5, cutmix=0.5)
-    volumes = [LabelledVolume(v, lifted_label(v, MEMBER.ink_depth)) for v in volumes_of(segments)]
-    patches = SegmentPatches(
-        volumes, fold, MEMBER.model_copy(update={"augment": augment}), 0, is_training=True, count=0
-    )
+    volumes = [LabelledVolume(v, lifted_label(v, MEMBER.ink_depth)) for v in by_volume(segments)]
+    patches = SegmentPatches(volumes, fold, MEMBER.model_copy(update={"augment": augment}), 0, is_training=True)
     plain = patches.cut(draw(0, 0), augment)
     for setting in preview.switched_on(augment, patches.space):
         assert (preview.looks(patches, 0, augment, setting).image != plain.image).any(), setting

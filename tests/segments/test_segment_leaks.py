@@ -6,9 +6,9 @@ import pytest
 from scroll.config.schema import AugmentSettings, FoldSettings, MemberSettings
 from scroll.data.folds import Fold, make_folds
 from scroll.data.patch_sampler import draw
-from scroll.data.segments import Segment, TracedVolume, find_segments
+from scroll.data.segments import Segment, TracedVolume, by_volume, find_segments
 from scroll.errors import InputError
-from stage1_3d.segments.boxes import Boxes, volumes_of
+from stage1_3d.segments.boxes import Boxes
 
 SIZE = 12
 MEMBER = MemberSettings(
@@ -29,7 +29,7 @@ def voxels_about(volume: TracedVolume, rows_of: dict[str, tuple[int, int]]) -> n
 
 
 def drawn(segments: list[Segment], fold: Fold, count: int) -> list[tuple[str, tuple[slice, ...]]]:
-    boxes = Boxes(volumes_of(segments), fold, MEMBER, is_training=True)
+    boxes = Boxes(by_volume(segments), fold, MEMBER, is_training=True)
     places = [boxes.place(draw(0, n)) for n in range(count)]
     return [(volume.name, tuple(slice(c, c + SIZE) for c in corner)) for volume, corner in places]
 
@@ -52,7 +52,7 @@ def test_no_training_box_holds_a_voxel_about_a_closed_row(data, settings):
                 (first, end), (start, stop) = fold.held_out[segment.id], fold.closed[segment.id]
                 height = segment.mask.shape[0]
                 assert (start, stop) == (max(0, first - SIZE // 2), min(height, end + SIZE // 2))
-        closed = {volume.name: voxels_about(volume, fold.closed) for volume in volumes_of(segments)}
+        closed = {volume.name: voxels_about(volume, fold.closed) for volume in by_volume(segments)}
         assert any(mask.any() for mask in closed.values())
         for name, box in drawn(segments, fold, 300):
             assert not closed[name][box].any()
@@ -62,7 +62,7 @@ def test_the_look_at_boxes_finds_a_leak_where_there_is_one(data):
     """Boxes of one fold, held against what the other holds out: many of them must be caught."""
     segments = find_segments(data.root / "train", data)
     first, second = make_folds(segments, FoldSettings(by="region", count=2, buffer_px=SIZE // 2))
-    held_out = {volume.name: voxels_about(volume, second.held_out) for volume in volumes_of(segments)}
+    held_out = {volume.name: voxels_about(volume, second.held_out) for volume in by_volume(segments)}
     caught = [held_out[name][box].any() for name, box in drawn(segments, first, 100)]
     assert np.mean(caught) > 0.9
     with pytest.raises(InputError, match="are held out, but only"):

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from scroll.config.schema import AugmentSettings, DataSettings, FoldSettings, MemberSettings, Stage2Settings
 from scroll.data.folds import Fold, make_folds
 from scroll.data.fragments import Fragment, find_fragments
-from scroll.data.skeleton import skeleton_tube
+from scroll.data.sample import skeleton_tube
 from scroll.errors import InputError
 from stage1_3d.fragments.dataset import InkPatches
 from stage2_2d.ink.dataset import StackPatches
@@ -53,7 +53,7 @@ def patches_of(root: Path, is_training: bool = True, seed: int = 1, **member: ob
     fragments = fragments_of(root)
     fold = make_folds(fragments, FoldSettings(by="region", count=3, buffer_px=16))[1]
     wanted = MemberSettings.model_validate({"network": "cnn3d", "patch_size": (5, 16, 16), "augment": PLAIN} | member)
-    return InkPatches(fragments, fold, wanted, seed, is_training, count=40), fold
+    return InkPatches(fragments, fold, wanted, seed, is_training), fold
 
 
 def grey_of(patch: dict[str, torch.Tensor], patches: InkPatches, source: int = 0) -> np.ndarray:
@@ -180,7 +180,7 @@ def test_default_patches_are_what_they_were_when_the_published_results_were_meas
     fragments = fragments_of(root, margin=1)
     fold = make_folds(fragments, FoldSettings(by="region", count=3, buffer_px=16))[1]
     member = MemberSettings(network="cnn3d", patch_size=(5, 16, width), supervision=supervision)
-    assert digest(InkPatches(fragments, fold, member, 1, is_training, count=40)) == golden
+    assert digest(InkPatches(fragments, fold, member, 1, is_training)) == golden
 
 
 @pytest.mark.parametrize(("is_training", "golden"), [(True, "deeec1c24d154afa"), (False, "db0087733f20330c")])
@@ -210,7 +210,7 @@ def test_a_second_patch_that_sees_held_out_rows_is_refused_too(root: Path, mixtu
 
     def leaks(augment: AugmentSettings) -> list[bool]:
         member = MemberSettings(network="cnn3d", patch_size=(5, 16, 16), augment=augment)
-        patches, found = InkPatches(fragments, fold, member, 1, True, count=40), []
+        patches, found = InkPatches(fragments, fold, member, 1, True), []
         for n in range(40):
             try:
                 patches[n]

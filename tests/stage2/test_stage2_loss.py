@@ -12,7 +12,7 @@ from torch import nn
 from scroll.config.schema import DataSettings, FoldSettings, Stage2Settings
 from scroll.data.folds import make_folds
 from scroll.data.fragments import Fragment
-from scroll.data.skeleton import skeleton_tube
+from scroll.data.sample import skeleton_tube
 from scroll.training.losses import loss_terms
 from stage2_2d.ink.dataset import StackPatches
 from stage2_2d.ink.train import loss_of

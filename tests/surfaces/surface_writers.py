@@ -11,11 +11,12 @@ from PIL import Image
 
 from scroll.errors import InputError
 from scroll.runtime.files import written_aside
-from scroll.surfaces.mesh import GRID_LINE
 from scroll.surfaces.obj import STRIP_ROWS
 from scroll.surfaces.ppm import END, EXPECTED
 from scroll.surfaces.ppm import STRIP_ROWS as PPM_STRIP_ROWS
 from scroll.surfaces.surface import Surface
+
+GRID_LINE = "# scroll surface: {} rows, {} columns, cells of {!r} x {!r} voxels\n"
 
 
 def write_obj(surface: Surface, path: Path) -> None:

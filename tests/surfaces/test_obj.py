@@ -1,6 +1,7 @@
 """Meshes with UV: drawn onto the grid where they belong, whatever the file's numbering, winding or units of UV."""
 
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -240,7 +241,7 @@ def test_damage_is_one_line(tmp_path_factory, changes, cut):
         content[place % len(content)] = value
     path = tmp_path_factory.mktemp("o") / "s.obj"
     path.write_bytes(bytes(content[: max(0, len(content) - cut)]))
-    opens_or_says_why(path)
+    is_in_the_box_of_its_vertices_or_says_why(path)
 
 
 @settings(max_examples=100, deadline=None)
@@ -256,7 +257,7 @@ def test_damage_is_one_line(tmp_path_factory, changes, cut):
 def test_lines_in_any_order_are_a_surface_or_one_line(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("o") / "s.obj"
     path.write_text("\n".join(lines))
-    opens_or_says_why(path)
+    is_in_the_box_of_its_vertices_or_says_why(path)
 
 
 @settings(max_examples=100, deadline=None)
@@ -264,19 +265,40 @@ def test_lines_in_any_order_are_a_surface_or_one_line(tmp_path_factory, lines):
 def test_any_bytes_are_one_line(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("o") / "s.obj"
     path.write_bytes(content)
-    opens_or_says_why(path)
+    assert opened_or_says_why(path) is None
 
 
-def opens_or_says_why(path):
+def is_in_the_box_of_its_vertices_or_says_why(path):
+    surface = opened_or_says_why(path)
+    if surface is None:
+        return
+    points, vertices = surface.points[surface.valid], np.array(list(vertices_in(path.read_bytes())))
+    near = 1e-4 * (1 + np.abs(vertices).max())
+    assert (
+        len(points) and (points >= vertices.min(axis=0) - near).all() and (points <= vertices.max(axis=0) + near).all()
+    )
+
+
+def vertices_in(content):
+    """Every (z, y, x) that a `v` line may say, with lines that end in a backslash joined to the next and not."""
+    for text in (content, content.replace(b"\\\n", b" ")):
+        for words in map(bytes.split, text.split(b"\n")):
+            if words[:1] == [b"v"] and len(words) > 3:
+                with suppress(ValueError):
+                    yield [float(word) for word in words[3:0:-1]]
+
+
+def opened_or_says_why(path):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             warnings.simplefilter("ignore", UserWarning)
             surface = obj.open(path, 1e5)
     except InputError as error:
-        assert "\n" not in str(error) and len(str(error)) < 600
-        return
+        assert "\n" not in str(error) and len(str(error)) < 600 and str(path) in str(error)
+        return None
     assert np.isfinite(surface.points).all() and surface.valid.shape == surface.shape
+    return surface
 
 
 # writing

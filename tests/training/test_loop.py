@@ -16,8 +16,7 @@ from tiny_task import Points, squared_error, tiny_task, training
 
 from scroll.errors import InputError
 from scroll.training.loop import fit
-from scroll.training.optimizers import decay_groups
-from scroll.training.schedule import learning_rate_factor
+from scroll.training.optimizers import decay_groups, learning_rate_factor
 
 SCRIPT = Path(__file__).parents[1] / "tiny_task.py"
 
@@ -220,7 +219,7 @@ def test_settings_that_only_change_the_speed_or_the_rhythm_change_no_bit(tmp_pat
 @pytest.mark.slow
 def test_the_number_of_workers_changes_no_bit(tmp_path):
     for workers in (0, 2):
-        loader = {"workers": workers, "start_method": "spawn"}
+        loader = {"workers": workers, "start_method": "forkserver"}
         fit(tiny_task(tmp_path / str(workers), is_linear=False), training(loader=loader))
     assert_same(weights_of(tmp_path / "0"), weights_of(tmp_path / "2"))
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scroll.training.schedule import learning_rate_factor
+from scroll.training.optimizers import learning_rate_factor
 
 
 @given(st.integers(1, 400), st.integers(0, 500))

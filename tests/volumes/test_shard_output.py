@@ -1,6 +1,7 @@
 """Outputs in shards: any order, any number of writers, nothing half there, damage named, others can read them."""
 
 import asyncio
+import itertools
 import json
 import multiprocessing
 import pickle
@@ -24,15 +25,19 @@ RNG = np.random.default_rng(0)
 SMALL = OutputFormat((40, 36, 20), shard_vox=16, chunk_vox=8, voxel_um=7.91, levels=3)
 
 
+def corners_at(how, level):
+    return list(itertools.product(*(range(0, n, how.shard_vox) for n in how.shape_at(level))))
+
+
 def voxels_of(how):
     return RNG.integers(0, 256, how.shape, dtype=np.uint8)
 
 
 def write_all(output, voxels, order=1):
-    for corner in output.how.corners_at(0)[::order]:
+    for corner in corners_at(output.how, 0)[::order]:
         output.write(corner, voxels[output.how.shard_at(0, corner)])
     for level in range(1, output.how.levels):
-        for corner in output.how.corners_at(level)[::order]:
+        for corner in corners_at(output.how, level)[::order]:
             output.write_coarser(level, corner)
 
 
@@ -258,7 +263,7 @@ def test_whoever_comes_first_makes_the_output_and_all_others_find_it(tmp_path):
     def create(number):
         start.wait()
         output = create_output(tmp_path / "p.zarr", SMALL, "key")
-        corner = SMALL.corners_at(0)[number]
+        corner = corners_at(SMALL, 0)[number]
         output.write(corner, np.full([part.stop - part.start for part in SMALL.shard_at(0, corner)], 5, np.uint8))
         return output
 

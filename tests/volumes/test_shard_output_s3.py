@@ -1,5 +1,6 @@
 """Outputs on S3, against a real server on this machine: the same voxels, whatever the network does; keys only when asked."""
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -30,6 +31,10 @@ VOXELS = np.random.default_rng(0).integers(1, 256, HOW.shape, dtype=np.uint8)
 PATIENT = remote.RemoteSettings(**{**vars(HASTY), "retries": 8, "longest_wait_s": 0.3})
 
 
+def corners_at(how, level):
+    return list(itertools.product(*(range(0, n, how.shard_vox) for n in how.shape_at(level))))
+
+
 @pytest.fixture(scope="module")
 def server():
     with s3_server() as running:
@@ -57,10 +62,10 @@ def address(request):
 
 
 def write_all(output, voxels=VOXELS):
-    for corner in output.how.corners_at(0):
+    for corner in corners_at(output.how, 0):
         output.write(corner, voxels[output.how.shard_at(0, corner)])
     for level in range(1, output.how.levels):
-        for corner in output.how.corners_at(level):
+        for corner in corners_at(output.how, level):
             output.write_coarser(level, corner)
 
 
@@ -145,7 +150,7 @@ def write_shards(address, corners):
 
 def test_two_processes_write_one_output_without_a_word_to_each_other(door, address):
     create_output(address, HOW, "key")
-    corners, context = HOW.corners_at(0), multiprocessing.get_context("spawn")
+    corners, context = corners_at(HOW, 0), multiprocessing.get_context("spawn")
     writers = [context.Process(target=write_shards, args=(address, corners[first::2])) for first in (0, 1)]
     for writer in writers:
         writer.start()

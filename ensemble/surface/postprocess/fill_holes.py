@@ -14,14 +14,12 @@ import numpy.typing as npt
 from scipy.ndimage import find_objects
 
 from ensemble.surface.postprocess.distance_transform import farthest, grown, squared_distances, touching
+from scroll.geometry import BoolVolume
 from scroll.metrics.betti_matching.betti import euler_number
 from scroll.metrics.betti_matching.connected import connected_components
 from scroll.runtime.compiled import njit
 
-BoolVolume = npt.NDArray[np.bool_]
 Shorts = npt.NDArray[np.int16]
-Labels = npt.NDArray[np.uint32]
-Box = tuple[slice, ...]
 
 OFFSETS = np.array(list(product((-1, 0, 1), repeat=3)))
 CENTRE = 13

@@ -122,11 +122,6 @@ def no_group_loses(after: Sequence[float], before: Sequence[float], groups: Sequ
     return True
 
 
-def mean_scores(chains: Sequence[Chain], cubes: Sequence[Cube], jobs: int | Executor = 1) -> list[Means]:
-    """What `mean_score` gives for each chain on all cubes."""
-    return [mean_score(scores) for scores in each_score(chains, cubes, jobs)]
-
-
 def each_score(chains: Sequence[Chain], cubes: Sequence[Cube], jobs: int | Executor = 1) -> list[list[SurfaceScore]]:
     """The score of every cube, chain by chain."""
     of_cubes = list(in_order(partial(_scores, chains), cubes, jobs))

@@ -1,13 +1,10 @@
 """Masks may grow, but never together: the one guard that every growing step of the post-processing chain shares."""
 
 import numpy as np
-import numpy.typing as npt
 
+from scroll.geometry import BoolVolume, Labels
 from scroll.metrics.betti_matching.connected import connected_components
 from scroll.runtime.compiled import njit
-
-BoolVolume = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.uint32]
 
 
 def keep_apart(before: BoolVolume, wanted: BoolVolume) -> BoolVolume:

@@ -25,8 +25,8 @@ from ensemble.surface.postprocess.steps import (
 )
 from ensemble.surface.postprocess.thickness import even_thickness
 from scroll.errors import InputError
+from scroll.geometry import BoolVolume
 
-BoolVolume = npt.NDArray[np.bool_]
 FloatVolume = npt.NDArray[np.float32]
 
 

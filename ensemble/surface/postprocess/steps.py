@@ -6,11 +6,11 @@ from scipy.ndimage import find_objects, gaussian_filter
 
 from ensemble.surface.postprocess.distance_transform import closing, grown, touching
 from ensemble.surface.postprocess.merge_guard import keep_apart
+from scroll.geometry import BoolVolume
 from scroll.metrics.betti_matching.betti import cavities
 from scroll.metrics.betti_matching.connected import connected_components
 from scroll.metrics.topology import octants
 
-BoolVolume = npt.NDArray[np.bool_]
 FloatVolume = npt.NDArray[np.float32]
 
 

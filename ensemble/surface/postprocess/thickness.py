@@ -5,9 +5,9 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from ensemble.surface.postprocess.merge_guard import keep_apart
+from scroll.geometry import BoolVolume
 from scroll.runtime.compiled import njit
 
-BoolVolume = npt.NDArray[np.bool_]
 FloatVolume = npt.NDArray[np.float32]
 GRADIENT_SIGMA = 1.0  # of the structure tensor, in voxels of half the resolution
 TENSOR_SIGMA = 4.0

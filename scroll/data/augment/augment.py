@@ -46,11 +46,6 @@ def check_augment(settings: AugmentSettings, space: Space) -> None:
         )
 
 
-def patch(rng: np.random.Generator, cut: Cut, settings: AugmentSettings | None, space: Space) -> Sample:
-    """A patch to train on, or a plain one where `settings` is None, as validation wants it."""
-    return cut(rng, NOTHING) if settings is None else augmented(rng, cut, settings, space)
-
-
 def augmented(rng: np.random.Generator, cut: Cut, settings: AugmentSettings, space: Space) -> Sample:
     """A patch as it is trained on.
 

@@ -9,11 +9,9 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from scroll.geometry import BoolVolume, Labels
 from scroll.metrics.betti_matching.connected import connected_components
 from scroll.metrics.betti_matching.corner_codes import corner_histogram
-
-BoolVolume = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.uint32]
 
 
 def betti_numbers(mask: BoolVolume) -> tuple[int, int, int]:

@@ -6,12 +6,10 @@ before with background, then the smaller number) dies.
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from scroll.geometry import BoolVolume
 from scroll.metrics.betti_matching.dual_faces import FILLED, OPEN, Flags, face_kinds, find, sides
 from scroll.runtime.compiled import njit
-
-BoolVolume = npt.NDArray[np.bool_]
 
 
 def matched_cavities(pred: BoolVolume, label: BoolVolume) -> int:

@@ -9,10 +9,10 @@ first axis that has one. So no cluster has to be tracked, only when each compone
 import numpy as np
 import numpy.typing as npt
 
+from scroll.geometry import BoolVolume
 from scroll.metrics.betti_matching.betti import components
 from scroll.runtime.compiled import njit
 
-BoolVolume = npt.NDArray[np.bool_]
 PREDICTED, IN_LABEL, BOTH = 1, 2, 3
 
 

@@ -2,10 +2,8 @@
 
 import cc3d
 import numpy as np
-import numpy.typing as npt
 
-BoolVolume = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.uint32]
+from scroll.geometry import BoolVolume, Labels
 
 
 def connected_components(mask: BoolVolume, connectivity: int) -> Labels:

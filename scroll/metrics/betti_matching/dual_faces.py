@@ -9,9 +9,9 @@ its voxels are.
 import numpy as np
 import numpy.typing as npt
 
+from scroll.geometry import BoolVolume
 from scroll.runtime.compiled import njit
 
-BoolVolume = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.uint8]
 

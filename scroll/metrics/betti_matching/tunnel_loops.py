@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from numba.typed import List
 
+from scroll.geometry import BoolVolume
 from scroll.metrics.betti_matching.dual_faces import OPEN, Flags, Ints, face_kinds, find, sides
 from scroll.runtime.compiled import njit
 
-BoolVolume = npt.NDArray[np.bool_]
 TREE = 3  # an open face that belongs to the spanning tree of the dual graph
 
 

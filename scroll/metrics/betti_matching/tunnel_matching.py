@@ -11,10 +11,10 @@ Row reduction from there gives the same pairs as reducing the boundary matrices,
 import numpy as np
 import numpy.typing as npt
 
+from scroll.geometry import BoolVolume
 from scroll.metrics.betti_matching.tunnel_loops import Loops, tunnel_loops
 from scroll.runtime.compiled import njit
 
-BoolVolume = npt.NDArray[np.bool_]
 Words = npt.NDArray[np.uint64]
 Longs = npt.NDArray[np.int64]
 Place = tuple[int, int, int]

@@ -9,7 +9,7 @@ from scroll.training.loss_terms.voxels import Voxels
 def skeleton_recall(voxels: Voxels) -> Tensor:
     """1 - share of the label's skeleton that is found, (sum of p over it + 1) / (its size + 1), over the batch's known voxels.
 
-    The skeleton is the loader's (`scroll.data.skeleton`). No skeleton, or none that is known: 0. False ink costs nothing here, so
+    The skeleton is the loader's (`scroll.data.sample`). No skeleton, or none that is known: 0. False ink costs nothing here, so
     it goes with a term that sees it.
 
     Raises:

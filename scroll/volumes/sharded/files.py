@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError, UnreadableError
-from scroll.volumes.sharded.format import Box
+from scroll.geometry import Box
 
 
 def encoded(array: Any, box: Box, block: NDArray[np.uint8]) -> Mapping[str, bytes | None]:
     """The files of a level that hold a box of whole files, as zarr encodes them; None for those that are all 0."""
     import zarr
-    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.buffer import Buffer, default_buffer_prototype
     from zarr.storage import MemoryStore
 
     prototype = default_buffer_prototype()
-    held: dict[str, Any] = dict(array.metadata.to_buffer_dict(prototype))
+    held: dict[str, Buffer] = dict(array.metadata.to_buffer_dict(prototype))
     twin = zarr.open_array(MemoryStore(held), mode="r+")
     twin[box] = block
     edges = array.shards or array.chunks

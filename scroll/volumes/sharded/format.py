@@ -1,12 +1,11 @@
 """How an output that is written in shards is laid out: its grid of shards at every level of the pyramid."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Triple = tuple[int, int, int]
-Box = tuple[slice, ...]
+from scroll.geometry import Box, Size
+
 MOST_LEVELS = 64
 
 
@@ -27,7 +26,7 @@ class OutputFormat:
         ValueError: a length or a count below 1, too many levels, or shards that are not made of whole chunks.
     """
 
-    shape: Triple
+    shape: Size
     shard_vox: int
     chunk_vox: int
     voxel_um: float | None
@@ -40,7 +39,7 @@ class OutputFormat:
         if self.levels > MOST_LEVELS:
             raise ValueError(f"need at most {MOST_LEVELS} levels, got {self.levels}")
 
-    def shape_at(self, level: int) -> Triple:
+    def shape_at(self, level: int) -> Size:
         """Voxels of a level along z, y, x.
 
         >>> OutputFormat((9, 16, 1), 8, 4, None, levels=2).shape_at(1)
@@ -48,10 +47,6 @@ class OutputFormat:
         """
         z, y, x = (-(-length // 2**level) for length in self.shape)
         return z, y, x
-
-    def corners_at(self, level: int) -> list[Triple]:
-        """First voxels of the shards of a level, in order z, y, x."""
-        return list(itertools.product(*(range(0, length, self.shard_vox) for length in self.shape_at(level))))  # type: ignore[arg-type]
 
     def shard_at(self, level: int, corner: Sequence[int]) -> Box:
         """The box of the shard that begins at `corner`, cut where the level ends.

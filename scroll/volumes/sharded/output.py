@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError
+from scroll.geometry import Size
 from scroll.runtime.manifest import FileSum, sum_of
 from scroll.runtime.reading import reading
 from scroll.volumes.binning import block_mean
 from scroll.volumes.ome_zarr import add_empty_levels, create_ome_zarr, open_array, read_attributes
 from scroll.volumes.sharded.files import encoded, read_checked
-from scroll.volumes.sharded.format import OutputFormat, Triple, format_from
+from scroll.volumes.sharded.format import OutputFormat, format_from
 from scroll.volumes.sharded.places import S3Place, place_at
 from scroll.volumes.url import Url, path_or_url
 
@@ -79,7 +80,7 @@ class ShardOutput:
     key: str
     how: OutputFormat
 
-    def write(self, corner: Triple, block: NDArray[np.uint8]) -> dict[str, FileSum]:
+    def write(self, corner: Size, block: NDArray[np.uint8]) -> dict[str, FileSum]:
         """Store one shard of level 0 (Z, Y, X), cut where the volume ends; what was there before is replaced.
 
         Returns size and checksum of the files that hold it, by their names below the level.
@@ -93,7 +94,7 @@ class ShardOutput:
         """
         return self._put(0, corner, block)
 
-    def read(self, corner: Triple, size: Triple) -> NDArray[np.uint8]:
+    def read(self, corner: Size, size: Size) -> NDArray[np.uint8]:
         """The box of level 0 (Z, Y, X) that begins at `corner`; 0 where nothing was written.
 
         Raises:
@@ -105,7 +106,7 @@ class ShardOutput:
             raise ValueError(f"box at {corner} of {size} voxels in a volume of {self.how.shape}")
         return read_checked(open_array(self.path), tuple(map(slice, corner, ends)), f"{self.path}/0")
 
-    def write_coarser(self, level: int, corner: Triple) -> dict[str, FileSum]:
+    def write_coarser(self, level: int, corner: Size) -> dict[str, FileSum]:
         """Store one shard of a level above 0: means of 2x2x2 voxels of the level below, whose shards must be there.
 
         Returns size and checksum of the files that hold it.
@@ -136,14 +137,14 @@ class ShardOutput:
                 block[there] = block_mean(voxels, HALF)
         return self._put(level, corner, block)
 
-    def files(self, level: int) -> dict[Triple, dict[str, int]]:
+    def files(self, level: int) -> dict[Size, dict[str, int]]:
         """The files of each shard of a level and their bytes, by its number along z, y, x; what is all 0 has none.
 
         Raises:
             InputError: the server does not answer.
         """
         a_shard = 1 if self.how.version == "0.5" else self.how.shard_vox // self.how.chunk_vox  # files along an edge
-        found: dict[Triple, dict[str, int]] = {}
+        found: dict[Size, dict[str, int]] = {}
         for name, size in place_at(self.path).sizes(str(level)):
             number = name.split("/")[-3:]
             if len(number) == 3 and all(n.isdecimal() for n in number):
@@ -159,7 +160,7 @@ class ShardOutput:
         """
         return place_at(self.path).get(f"{level}/{name}")
 
-    def _put(self, level: int, corner: Triple, block: NDArray[np.uint8]) -> dict[str, FileSum]:
+    def _put(self, level: int, corner: Size, block: NDArray[np.uint8]) -> dict[str, FileSum]:
         box = self.how.shard_at(level, corner)
         shape = tuple(part.stop - part.start for part in box)
         if block.shape != shape or block.dtype != np.uint8:

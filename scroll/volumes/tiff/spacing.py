@@ -46,7 +46,7 @@ def told_in_tiff(path: Path) -> list[Stated]:
 Found = tuple[list[float], list[str]]  # steps and their units along z, and y and x where they are told
 
 
-def _of_imagej(metadata: dict[str, Any], page: Any) -> Found | None:
+def _of_imagej(metadata: dict[str, object], page: Any) -> Found | None:
     spacing = length_um(metadata.get("spacing"))
     if spacing is None:
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts import bench_storage
+from scripts.bench import storage
 
 DOOR = Path(__file__).resolve().parents[2] / "scripts" / "bench.py"
 
@@ -23,7 +23,7 @@ def test_the_table_has_a_line_for_every_store_and_leaves_nothing_behind(tmp_path
     done = bench(tmp_path, "storage", *small)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()[3:]
-    assert lines[0].startswith(bench_storage.YARDSTICK)
+    assert lines[0].startswith(storage.YARDSTICK)
     assert lines[0].split()[-3:-1] == ["1.0", "1.0"]
     for store in (
         "zarr 64^3 raw",
@@ -42,7 +42,7 @@ def test_a_store_that_gives_other_voxels_stops_the_measurement():
     truth = np.arange(64, dtype=np.uint8).reshape(4, 4, 4)
     boxes = [(slice(0, 2), slice(0, 2), slice(start, start + 2)) for start in range(3)]
     with pytest.raises(RuntimeError, match="not what was written"):
-        bench_storage.time_reads("wrong", lambda box: truth[box] + 1, boxes, truth, seconds=0.1)
+        storage.time_reads("wrong", lambda box: truth[box] + 1, boxes, truth, seconds=0.1)
 
 
 def test_a_patch_larger_than_the_volume_is_one_line(tmp_path):

@@ -1,28 +1,23 @@
 """The surface score beside the packages that users would take, on the same pair of sheet volumes, in CPU seconds."""
 
-from __future__ import annotations
-
 import argparse
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from resource import RUSAGE_SELF, getrusage
+from typing import Any
 
+import numpy as np
+import torch
+
+from scripts.bench.timing import Times, repeated
+from scroll.metrics.leaderboard import score_masks
+from scroll.metrics.surface_dice import surface_dice
+from scroll.metrics.topology import topology_counts
+from scroll.metrics.voi import voi
 from scroll.runtime.processes import single_threaded_processes
 
-if TYPE_CHECKING:
-    import numpy as np
-
 HOLES = {"typical": 12, "rich in tunnels": 1200}  # in the prediction; the label of the second kind has half of them
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `bench.py score`."""
-    parser.add_argument("--size", type=int, default=320, help="edge of the volumes in voxels (%(default)s)")
-    parser.add_argument("--score-runs", type=int, default=3, help="runs of ours; each peer runs once (%(default)s)")
-    parser.add_argument("--no-peers", action="store_true", help="ours alone")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -58,8 +53,6 @@ def draw_pair(kind: str, size: int) -> tuple[np.ndarray, np.ndarray]:
 
     It has holes, bridges and specks besides, how many holes `HOLES` says.
     """
-    import numpy as np
-
     rng = np.random.default_rng(0)
     z, y, x = (axis.astype(np.float32) for axis in np.ogrid[:size, :size, :size])
     sheet = np.hypot(y + 0.3 * size, x + 0.2 * size) + 4 * np.sin(z / 37) + 3 * np.sin(x / 29 + y / 41)
@@ -85,23 +78,12 @@ def _box(rng: np.random.Generator, size: int, edge: int, thin: bool = False) -> 
 
 
 def _first_call_s() -> float:
-    from scroll.metrics.leaderboard import score_masks
-
     pair = draw_pair("rich in tunnels", 96)
-    began = time.process_time()
-    score_masks(*pair)
-    return time.process_time() - began
+    return repeated(lambda: score_masks(*pair), 1).median
 
 
 def measure_ours(kind: str, size: int, runs: int) -> dict[str, str]:
     """What each part costs after one call on a small pair, as printable lines."""
-    from resource import RUSAGE_SELF, getrusage
-
-    from scroll.metrics.leaderboard import score_masks
-    from scroll.metrics.surface_dice import surface_dice
-    from scroll.metrics.topology import topology_counts
-    from scroll.metrics.voi import voi
-
     score_masks(*draw_pair("rich in tunnels", 96))
     pred, label = draw_pair(kind, size)
     drawing_gib = getrusage(RUSAGE_SELF).ru_maxrss / 2**20
@@ -112,8 +94,7 @@ def measure_ours(kind: str, size: int, runs: int) -> dict[str, str]:
         ("topology", lambda: topology_counts(pred, label)),
         ("whole score", lambda: score_masks(pred, label)),
     ):
-        times = [_cpu_s(part)[0] for _ in range(runs)]
-        lines[name] = f"{statistics.median(times):8.3f} CPU s   [{min(times):.3f}..{max(times):.3f}]"
+        lines[name] = repeated(part, runs).in_words
     score = score_masks(pred, label)
     lines["the score, and (matched, predicted, label)"] = f"{score.score:.6f}  {score.counts}"
     peak_gib = getrusage(RUSAGE_SELF).ru_maxrss / 2**20
@@ -121,15 +102,12 @@ def measure_ours(kind: str, size: int, runs: int) -> dict[str, str]:
     return lines
 
 
-def _cpu_s(call: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.process_time()
-    value = call()
-    return time.process_time() - began, value
-
-
 def _measure_peer(peer: Callable[[np.ndarray, np.ndarray], float], size: int) -> tuple[float, float]:
     pair = draw_pair("typical", size)
-    return _cpu_s(lambda: peer(*pair))
+    times, values = Times(), []
+    with times.one():
+        values.append(peer(*pair))
+    return times.median, values[0]
 
 
 def _surface_distance(pred: np.ndarray, label: np.ndarray) -> float:
@@ -140,7 +118,6 @@ def _surface_distance(pred: np.ndarray, label: np.ndarray) -> float:
 
 
 def _monai(pred: np.ndarray, label: np.ndarray) -> float:
-    import torch
     from monai.metrics.surface_dice import compute_surface_dice
 
     one_hot = [torch.from_numpy(mask)[None, None] for mask in (pred, label)]
@@ -149,7 +126,6 @@ def _monai(pred: np.ndarray, label: np.ndarray) -> float:
 
 
 def _skimage(pred: np.ndarray, label: np.ndarray) -> float:
-    import numpy as np
     from skimage.measure import label as components
     from skimage.metrics import variation_of_information
 

@@ -1,8 +1,9 @@
-"""The commands that make a run and its score again, from a clone of the code on."""
+"""What the scores of ink and of surfaces have in common: heading, the worst and best patches, and the commands that make them again."""
 
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from scroll.config.schema import Settings
 from scroll.phantom.dataset import COMMAND_FILE
@@ -13,6 +14,31 @@ from scroll.runtime.receipt import made_by
 
 MOST_COMMAND_BYTES = 2**16
 ROOT = Path(__file__).resolve().parents[2]
+SHOWN = 3  # patches that are shown as worst, and as best
+PHANTOM_NOTE = (
+    "Scored on a phantom: this shows that the pipeline works. It is no evidence about real scrolls, and no architecture "
+    "may be ranked by it."
+)
+Ranked = TypeVar("Ranked")
+
+
+def heading(settings: Settings, count: int, piece: str) -> dict[str, str]:
+    """Title and note of a score on `count` held-out fragments, segments or cubes, as `piece` says."""
+    title = f"{settings.run_dir.name}: {count} held-out {piece}{'s' if count > 1 else ''}"
+    return {"title": title, "note": PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else ""}
+
+
+def worst_and_best(ranked: Sequence[Ranked]) -> list[tuple[str, Ranked]]:
+    """The first and the last few of what is ranked, worst first; none is both.
+
+    >>> worst_and_best("abc")
+    [('worst', 'a'), ('best', 'c')]
+    """
+    count = min(SHOWN, len(ranked) // 2)
+    return [
+        *(("worst", one) for one in ranked[:count]),
+        *(("best", one) for one in ranked[len(ranked) - count :][::-1]),
+    ]
 
 
 def rebuild_commands(settings: Settings, command: Sequence[str]) -> list[str]:
@@ -41,5 +67,5 @@ def rebuild_commands(settings: Settings, command: Sequence[str]) -> list[str]:
 
 def _in_the_repository(program: str) -> str:
     """The program as it is called from the root of a clone."""
-    path = Path(program).parent.resolve() / Path(program).name  # not where a link of scripts/ leads
+    path = Path(program).parent.resolve() / Path(program).name
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else program

@@ -1,51 +1,33 @@
 """Sampling a volume along the normals of a curved sheet beside scipy and torch, from memory and from a chunked store."""
 
-from __future__ import annotations
-
 import argparse
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
+import torch
+from scipy.ndimage import map_coordinates
+from torch.nn.functional import grid_sample
 
-    from scroll.surfaces.surface import Tile
+from scripts.bench.storage import voxels
+from scripts.bench.timing import Times, beside, in_turns
+from scroll.surfaces.sample import Offsets, Source, sample_along_normals
+from scroll.surfaces.surface import Tile, normals_of
+from scroll.volumes.chunk_cache import CachedChunks
+from scroll.volumes.ome_zarr import create_ome_zarr
 
-    Floats = np.ndarray[Any, np.dtype[np.float32]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 MARGIN_VOX = 48  # between the sheet and the volume's faces
 TILE = 128  # pixels a side of the pieces for which a peer's coordinates are built
 OURS, STORED = "ours, uint8 in memory", "ours, zarr 64^3 zstd, nothing cached"
 
 
-@dataclass(frozen=True)
-class Timing:
-    """CPU seconds of all threads: median, least and most."""
-
-    name: str
-    cpu_s: float
-    least_s: float
-    most_s: float
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `bench.py flatten`."""
-    parser.add_argument(
-        "--samples", type=int, nargs=3, default=(65, 512, 512), metavar=("N", "H", "W"), help="offsets, rows, columns"
-    )
-    parser.add_argument("--flatten-runs", type=int, default=5, help="runs of each; 3 at least (%(default)s)")
-
-
 def run(arguments: argparse.Namespace) -> None:
     """Measure, check that all agree, and print the table and what larger surfaces cost in memory."""
-    import torch
-
     torch.set_num_threads(1)
     count, height, width = arguments.samples
     tile = sheet(height, width)
@@ -53,8 +35,9 @@ def run(arguments: argparse.Namespace) -> None:
     volume = voxels((depth, height + 2 * MARGIN_VOX, width + 2 * MARGIN_VOX))
     print(f"\nflatten: {count} x {height} x {width} samples of a uint8 volume {volume.shape}, CPU s of all threads")
     with tempfile.TemporaryDirectory() as folder:
-        timings, differences, chunks = measure(volume, tile, count, max(3, arguments.flatten_runs), Path(folder))
-    print(table(timings, count * height * width))
+        times, differences, chunks = measure(volume, tile, count, max(3, arguments.flatten_runs), Path(folder))
+    samples = count * height * width
+    print(beside(times, OURS, lambda one: f"{samples / one.median / 1e6:8.1f} M samples/s"))
     print(f"chunks read from the store: {chunks[0]} of {chunks[1]}")
     for name, difference in differences.items():
         print(f"largest difference from {name}: {difference:.6f} grey levels")
@@ -62,10 +45,6 @@ def run(arguments: argparse.Namespace) -> None:
 
 def sheet(height: int, width: int) -> Tile:
     """A wavy sheet, a pixel a voxel, whose normals are tilted by up to some 25 degrees."""
-    import numpy as np
-
-    from scroll.surfaces.surface import Tile, normals_of
-
     y, x = np.meshgrid(np.arange(height) + MARGIN_VOX + 0.3, np.arange(width) + MARGIN_VOX + 0.4, indexing="ij")
     z = 2 * MARGIN_VOX + 24 * np.sin(y / 90) + 16 * np.cos(x / 70)
     points = np.stack([z, y, x], axis=-1).astype(np.float32)
@@ -73,28 +52,10 @@ def sheet(height: int, width: int) -> Tile:
     return Tile(points, normals_of(points, valid), valid)
 
 
-def voxels(shape: tuple[int, int, int]) -> np.ndarray:
-    """Wavy sheets with noise of 8 grey levels: what CT looks like to a compressor."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    y, x = (axis.astype(np.float32) for axis in np.ogrid[: shape[1], : shape[2]])
-    volume = np.empty(shape, np.uint8)
-    for z in range(shape[0]):
-        layer = 110 + 60 * np.sin((z - 24 * np.sin(y / 90) - 16 * np.cos(x / 70)) / 3.5)
-        volume[z] = np.clip(layer + 8 * rng.standard_normal(layer.shape, np.float32), 0, 255)
-    return volume
-
-
 def measure(
     volume: np.ndarray, tile: Tile, count: int, runs: int, folder: Path
-) -> tuple[list[Timing], dict[str, float], tuple[int, int]]:
-    """Timings of every way; largest differences from the peers; how many chunks were read, and of how many."""
-    import numpy as np
-
-    from scroll.surfaces.sample import Offsets, Source, sample_along_normals
-    from scroll.volumes.chunk_cache import CachedChunks
-
+) -> tuple[dict[str, Times], dict[str, float], tuple[int, int]]:
+    """Times of every way; largest differences from the peers; how many chunks were read, and of how many."""
     offsets = Offsets(-(count // 2), count - count // 2)
     stored = _stored(volume, folder)
     calls: dict[str, Callable[[], Any]] = {
@@ -116,24 +77,10 @@ def measure(
         calls[f"{name}, coordinates built"] = partial(
             _tile_by_tile, volume, tile, offsets.values, (prepare, sample, taken)
         )
-    return time_in_turns(calls, runs), differences, (len(kept._kept), stored.nchunks)
-
-
-def time_in_turns(calls: dict[str, Callable[[], Any]], runs: int) -> list[Timing]:
-    """Every call once per round, after one that is not counted: a busy minute of the machine then meets all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(runs + 1):
-        for name, call in calls.items():
-            began = time.process_time()
-            call()
-            if turn:
-                seconds[name].append(time.process_time() - began)
-    return [Timing(name, statistics.median(found), min(found), max(found)) for name, found in seconds.items()]
+    return in_turns(calls, runs), differences, (len(kept._kept), stored.nchunks)
 
 
 def _stored(volume: np.ndarray, folder: Path) -> Any:
-    from scroll.volumes.ome_zarr import create_ome_zarr
-
     array = create_ome_zarr(folder / "volume.zarr", volume.shape, volume.dtype, (64, 64, 64), 7.91)
     array[:] = volume
     return array
@@ -141,8 +88,6 @@ def _stored(volume: np.ndarray, folder: Path) -> Any:
 
 def _peers(volume: np.ndarray) -> dict[str, tuple[Any, Any, Any]]:
     """Name -> how coordinates are made ready, how it samples, and the volume as it takes it (made once, not timed)."""
-    import torch
-
     return {
         "scipy map_coordinates(order=1)": (_as_they_are, _scipy, volume),
         "torch grid_sample": (_for_torch, _torch, torch.from_numpy(volume).float()[None, None]),
@@ -151,15 +96,11 @@ def _peers(volume: np.ndarray) -> dict[str, tuple[Any, Any, Any]]:
 
 def places(tile: Tile, offsets: Floats) -> np.ndarray:
     """Coordinates of all samples, (3, N, H, W) float64."""
-    import numpy as np
-
     points, normals = (np.moveaxis(part, -1, 0)[:, None].astype(np.float64) for part in (tile.points, tile.normals))
     return points + offsets.astype(np.float64)[None, :, None, None] * normals
 
 
 def _tile_by_tile(volume: np.ndarray, tile: Tile, offsets: Floats, peer: tuple[Any, Any, Any]) -> None:
-    from scroll.surfaces.surface import Tile
-
     prepare, sample, taken = peer
     height, width = tile.valid.shape
     for row in range(0, height, TILE):
@@ -174,33 +115,14 @@ def _as_they_are(volume: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def _scipy(volume: np.ndarray, at: np.ndarray) -> np.ndarray:
-    import numpy as np
-    from scipy.ndimage import map_coordinates
-
     return np.asarray(map_coordinates(volume, at, output=np.float32, order=1))
 
 
 def _for_torch(volume: np.ndarray, at: np.ndarray) -> Any:
     """Coordinates from -1 to 1 in the order x, y, z, (1, N, H, W, 3) float32."""
-    import numpy as np
-    import torch
-
     ends = np.array(volume.shape, np.float64).reshape(3, 1, 1, 1) - 1
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis((2 * at / ends - 1)[::-1], 0, -1), np.float32))[None]
 
 
 def _torch(volume: Any, at: Any) -> np.ndarray:
-    from torch.nn.functional import grid_sample
-
     return grid_sample(volume, at, mode="bilinear", align_corners=True)[0, 0].numpy()
-
-
-def table(timings: list[Timing], samples: int) -> str:
-    """Lines of text; the ratio is a way's time over ours from memory."""
-    ours = next(timing.cpu_s for timing in timings if timing.name == OURS)
-    lines = [f"{'':<52}{'CPU s':>8}  {'[least..most]':<16}{'M samples/s':>12}{'ratio':>8}"]
-    for timing in timings:
-        spread = f"[{timing.least_s:.3f}..{timing.most_s:.3f}]"
-        speed = samples / timing.cpu_s / 1e6
-        lines.append(f"{timing.name:<52}{timing.cpu_s:8.3f}  {spread:<16}{speed:12.1f}{timing.cpu_s / ours:8.2f}")
-    return "\n".join(lines)

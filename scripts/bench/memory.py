@@ -5,9 +5,17 @@ import gc
 from itertools import accumulate
 from typing import Any
 
+from torch.profiler import ProfilerActivity, profile
+
+from scroll.config.schema import MemberSettings
+from scroll.errors import InputError
+from stage1_3d.memory.trace import drawn_batch, traced_pass
+from stage1_3d.network import build_network
+from stage1_3d.train import loss_of
+
 GIB = 2**30
 LEVELS = {"channels": [32, 64, 128, 256, 320], "strides": [[1, 1, 1], *[[2, 2, 2]] * 4]}
-NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+NETWORKS: dict[str, tuple[str, dict[str, object]]] = {
     "unet3d": ("unet3d", LEVELS),
     "resenc_unet": ("resenc_unet", LEVELS | {"blocks": [1, 3, 4, 6, 6]}),
     "segresnet": ("segresnet", {}),
@@ -24,18 +32,13 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 SIZES = (32, 64, 64), (64, 96, 96), (64, 128, 128)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `bench.py memory`."""
-    parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=list(NETWORKS), help="default: all of them")
-
-
 def run(arguments: argparse.Namespace) -> None:
     """Measure and print: one pass forward and backward of one sample, Dice and BCE voxel by voxel."""
-    from scroll.config.schema import MemberSettings
-    from stage1_3d.memory.trace import traced_pass
-
+    networks = arguments.networks or list(NETWORKS)
+    if unknown := [name for name in networks if name not in NETWORKS]:
+        raise InputError(f"--networks {unknown[0]}: there are {', '.join(NETWORKS)}")
     print(f"{'network':<40}{'patch':<16}{'traced':>8}{'real':>8}  GiB")
-    for name in arguments.networks:
+    for name in networks:
         network, options = NETWORKS[name]
         for size in SIZES:
             member = MemberSettings.model_validate(
@@ -49,12 +52,6 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _really_held(member: Any) -> int:
     """The most bytes that one pass holds: what was there before, and the peak of all that the allocator was asked for since."""
-    from torch.profiler import ProfilerActivity, profile
-
-    from stage1_3d.memory.trace import drawn_batch
-    from stage1_3d.network import build_network
-    from stage1_3d.train import loss_of
-
     network, batch = build_network(member).train(), drawn_batch(member, 1)
     before = sum(t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers(), *batch.values()))
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:

@@ -1,34 +1,22 @@
 """Sliding-window prediction beside the pure forward passes of the same windows, and beside MONAI's, same data, same run."""
 
-from __future__ import annotations
-
 import argparse
-import statistics
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from itertools import product
 
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor, nn
+import numpy as np
+import torch
+from monai.inferers.utils import sliding_window_inference
+from torch import Tensor, nn
 
-    from scroll.inference.sliding_window import Sweep
+from scripts.bench.timing import Times, beside, in_turns
+from scroll.config.schema import WindowSettings
+from scroll.inference.sliding_window import Sweep, count_windows, predict
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `bench.py window`."""
-    triple = {"type": int, "nargs": 3, "metavar": ("Z", "Y", "X")}
-    parser.add_argument("--window-shape", default=(16, 512, 512), help="voxels of the volume", **triple)  # type: ignore[arg-type]
-    parser.add_argument("--window", default=(16, 96, 96), help="voxels of a window", **triple)  # type: ignore[arg-type]
-    parser.add_argument("--runs", type=int, default=5)
+PURE = "pure forward passes"
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Time the three in turn and print medians and ratios to the pure forward passes."""
-    import numpy as np
-    import torch
-    from torch import nn
-
     shape, patch = tuple(arguments.window_shape), tuple(arguments.window)
     volume = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     small = nn.Sequential(
@@ -44,35 +32,22 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _compare(name: str, network: nn.Module, volume: np.ndarray, patch: tuple[int, ...], runs: int) -> None:
-    from scroll.config.schema import WindowSettings
-    from scroll.inference.sliding_window import Sweep, count_windows
-
     settings = WindowSettings(overlap=0.5, blend="gaussian", average="logits", batch_size=4)
     sweep = Sweep(volume.shape, patch, settings, rows=(0, volume.shape[1]))
     windows = count_windows(sweep, 0)
     ways = {
-        "pure forward passes": lambda: _pure(sweep, network, volume),
+        PURE: lambda: _pure(sweep, network, volume),
         "scroll.inference.sliding_window": lambda: _ours(sweep, network, volume),
         "monai sliding_window_inference": lambda: _monai(network, volume, patch),
     }
-    times: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(runs):
-        for way, call in ways.items():
-            times[way].append(_cpu_s(call))
-    base = statistics.median(times["pure forward passes"])
+    times = in_turns(ways, runs, warm=0)
+    base = times[PURE].median
+
+    def extra(one: Times) -> str:
+        return f"{(one.median - base) / windows * 1e3:+6.2f} ms a window"
+
     print(f"\n{name}: volume {volume.shape}, window {patch}, overlap 0.5, {windows} windows, {runs} runs")
-    for way, each in times.items():
-        middle = statistics.median(each)
-        extra_ms = (middle - base) / windows * 1e3
-        print(
-            f"  {way:<32} {middle:7.3f} CPU s  x {middle / base:5.2f}  {extra_ms:+6.2f} ms a window  [{min(each):.3f}..{max(each):.3f}]"
-        )
-
-
-def _cpu_s(call: Callable[[], object]) -> float:
-    began = time.process_time()
-    call()
-    return time.process_time() - began
+    print(beside(times, PURE, extra))
 
 
 def _read(volume: np.ndarray, patch: tuple[int, ...], corner: tuple[int, ...]) -> np.ndarray:
@@ -80,11 +55,6 @@ def _read(volume: np.ndarray, patch: tuple[int, ...], corner: tuple[int, ...]) -
 
 
 def _pure(sweep: Sweep, network: nn.Module, volume: np.ndarray) -> None:
-    from itertools import product
-
-    import numpy as np
-    import torch
-
     corners = list(product(*sweep.starts()))
     size = sweep.settings.batch_size
     for i in range(0, len(corners), size):
@@ -92,10 +62,6 @@ def _pure(sweep: Sweep, network: nn.Module, volume: np.ndarray) -> None:
 
 
 def _ours(sweep: Sweep, network: nn.Module, volume: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    from scroll.inference.sliding_window import predict
-
     out = np.empty(volume.shape, np.float32)
 
     def write(row: int, rows: np.ndarray) -> None:
@@ -106,9 +72,6 @@ def _ours(sweep: Sweep, network: nn.Module, volume: np.ndarray) -> np.ndarray:
 
 
 def _monai(network: nn.Module, volume: np.ndarray, patch: tuple[int, ...]) -> Tensor:
-    import torch
-    from monai.inferers.utils import sliding_window_inference
-
     whole = torch.from_numpy(volume)[None, None]
     result: Tensor = torch.sigmoid(sliding_window_inference(whole, patch, 4, network, overlap=0.5, mode="gaussian"))
     return result

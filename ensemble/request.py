@@ -28,18 +28,31 @@ class Part:
 
 
 @dataclass(frozen=True)
-class NotebookLimits:
-    """What a notebook wants of a prediction of cubes, where time and disk are given.
+class Request:
+    """What a prediction is asked for.
 
     Attributes:
-        part: only these cubes.
-        is_late_empty: a cube that the hours leave no time for gets an empty mask, and is named; it is not taken for done.
-        is_tidy: what a mask was made from is removed once the mask is there.
+        source, output: what is predicted, and into which folder.
+        submission: where what is submitted is written too, if anywhere.
+        truth: folder with the labels that it is scored against, if any.
+        part: only some of the items.
+        hours: what does not fit into them is given up, if they are given.
+        is_late_empty: of cubes: what the hours leave no time for is submitted empty, and named.
+        is_tidy: of cubes: what a mask was made from is removed once the mask is there.
+        is_resumed: of cubes: what an earlier prediction finished is kept.
+        command: what was typed, for the report.
     """
 
+    source: Path
+    output: Path
+    submission: Path | None = None
+    truth: Path | None = None
     part: Part = Part()
+    hours: float | None = None
     is_late_empty: bool = False
     is_tidy: bool = False
+    is_resumed: bool = True
+    command: tuple[str, ...] = ()
 
 
 def parse_part(text: str) -> Part:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.calibrate import read_fit
+from ensemble.ink.fit import read_fit
 from ensemble.ink.fit_record import InkFit
-from ensemble.ink.inputs import input_sheets
 from ensemble.ink.lift import lifted
 from ensemble.ink.postprocess import drop_small
 from ensemble.ink.predictors import (
@@ -23,7 +22,8 @@ from ensemble.ink.predictors import (
     predictor_names,
 )
 from ensemble.ink.report import ink_evidence, save_ink_report
-from ensemble.review.rebuild import rebuild_commands
+from ensemble.request import input_sheets
+from ensemble.review.scored import heading, rebuild_commands
 from scroll.config.schema import Settings
 from scroll.data.kinds import kind_of
 from scroll.data.labels import Label, label_beside
@@ -47,10 +47,6 @@ if TYPE_CHECKING:
 
     from scroll.data.sheets import Sheet
 
-PHANTOM_NOTE = (
-    "Scored on a phantom: this shows that the pipeline works. It is no evidence about real scrolls, and no architecture "
-    "may be ranked by it."
-)
 BLOCKS = "blocks.npz"
 KINDS = {STAGE2: STAGE2, JOINT: JOINT, ENSEMBLE: ENSEMBLE, EQUAL: "baseline", MEMBERS_MEAN: "baseline"}
 COLUMNS = [
@@ -83,7 +79,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     edge_um = block_edge_um(known_um2([~truths[f.id].ignore for f in fragments], [f.pixel_um for f in fragments]))
     scored = _Scored(settings, fragments, output, truths, fit, edge_um)
     rows: list[InkRow] = []
-    blocks: dict[str, Any] = {}
+    blocks: dict[str, Counts] = {}
     for name in [*predictor_names(settings), MEMBERS_MEAN, EQUAL, ENSEMBLE]:
         row, blocks[name] = scored.row(name)
         rows.append(row)
@@ -92,13 +88,10 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     rows = [scored.with_loss(row, blocks[ENSEMBLE]) if row.name in fit.without else row for row in rows]
     piece = settings.data.kind.removesuffix("s")
     score = InkScores(
-        title=f"{settings.run_dir.name}: {len(fragments)} held-out {piece}{'s' if len(fragments) > 1 else ''}",
+        **heading(settings, len(fragments), piece),
         piece=piece.capitalize(),
-        note=PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else "",
-        fragments=sorted(
-            truths, key=lambda item: -int(truths[item].target.sum())
-        ),  # most ink first: the page begins with it
-        blocks=blocks_of(edge_um, drawn.blocks),
+        fragments=sorted(truths, key=lambda item: -int(truths[item].target.sum())),  # the page begins with the most ink
+        blocks=blocks_of(edge_um, drawn.count),
         rows=rows,
         oof_f05=needed(settings.folder.fit, "oof_f05", fit.oof_f05 or None),
         out_of_fold=ink_evidence(settings, fit),
@@ -107,7 +100,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     )
     write_record(output / NAME, score)
     with written_aside(output / BLOCKS) as aside, aside.open("wb") as file:
-        np.savez(file, **blocks)
+        np.savez(file, **blocks)  # type: ignore[arg-type]  # a row of that name would be taken for an option
     return score
 
 

@@ -1,31 +1,29 @@
 """Patches a second of a loading process beside a raw memory map, and a training step in bf16 beside fp32."""
 
-from __future__ import annotations
-
 import argparse
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from torch import nn
+import numpy as np
+import torch
+from torch import nn
 
-    from scroll.config.schema import MemberSettings
-    from scroll.data.fragments import Fragment
+from scripts.bench.timing import Times, beside, in_turns
+from scroll.config.schema import AugmentSettings, DataSettings, LossSettings, MemberSettings, TrainingSettings
+from scroll.data.folds import Fold
+from scroll.data.fragments import Fragment
+from scroll.inference.fold_ensemble import has_bf16
+from scroll.phantom.dataset import make_fragments
+from scroll.phantom.settings import fragment_settings
+from scroll.training.compile import in_layout
+from scroll.training.dataloader import training_batches
+from scroll.training.losses import loss_terms
+from stage1_3d.fragments.dataset import InkPatches
+from stage1_3d.network import build_network
 
 PLAIN = {"depth_jitter": 0, "layer_dropout": 0, "cutout": 0, "noise": 0, "brightness": 0, "contrast": 0}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `bench.py training`."""
-    parser.add_argument("--patches", type=int, default=200, help="that each way of loading is timed on")
-    parser.add_argument("--step-patch", type=int, nargs=3, default=(16, 96, 96), metavar=("Z", "Y", "X"))
-    parser.add_argument("--steps", type=int, default=3, help="training steps timed in each precision")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -37,8 +35,6 @@ def run(arguments: argparse.Namespace) -> None:
 
 def loading(folder: Path, patches: int) -> None:
     """Time every layer of the way from disk to batch on a phantom fragment of 65 x 1024 x 1024 uint16, cut to 72^2 ... 136^2."""
-    import numpy as np
-
     member, fragment = _member(), _fragment(folder)
     training = _patches(fragment, member)
     shape = np.array(fragment.ct.shape)
@@ -69,100 +65,63 @@ def _box(corner: np.ndarray, size: tuple[int, int, int]) -> tuple[slice, ...]:
 
 
 def _member() -> MemberSettings:
-    from scroll.config.schema import MemberSettings
-
     return MemberSettings(network="unet3d", patch_size=(64, 128, 128))
 
 
 def _fragment(folder: Path) -> Fragment:
-    from scroll.config.schema import DataSettings
-    from scroll.data.fragments import Fragment
-    from scroll.phantom.dataset import make_fragments
-    from scroll.phantom.settings import fragment_settings
-
     make_fragments(folder, fragment_settings("default", (65, 1024, 1024)), 0, train=1, test=0)
     data = DataSettings(root=folder, depth=(-32, 32), cache_dir=folder / "cache")
     return Fragment("1", next((folder / "train").iterdir()), data)
 
 
 def _raw_map(folder: Path, fragment: Fragment) -> np.ndarray:
-    import numpy as np
-
     path = folder / "raw.npy"
     np.save(path, fragment.ct[:])
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
-def _patches(fragment: Fragment, member: MemberSettings, augment: dict[str, Any] | None = None) -> Any:
-    from scroll.config.schema import AugmentSettings
-    from scroll.data.folds import Fold
-    from stage1_3d.fragments.dataset import InkPatches
-
+def _patches(fragment: Fragment, member: MemberSettings, augment: dict[str, int] | None = None) -> Any:
     changes = {"depth_jitter": 0} if augment is None else augment
     member = member.model_copy(update={"augment": AugmentSettings.model_validate(changes)})
-    return InkPatches([fragment], Fold(0, {}, {}), member, 1, True, 0)
+    return InkPatches([fragment], Fold(0, {}, {}), member, 1, True)
 
 
 def _rate(read: Callable[[int], Any], patches: int) -> float:
     for n in range(min(20, patches)):
         read(n)
-    began = time.process_time()
-    for n in range(patches):
-        read(n)
-    return patches / (time.process_time() - began)
+    times = Times()
+    with times.one():
+        for n in range(patches):
+            read(n)
+    return patches / times.median
 
 
 def _loader_rate(dataset: Any, workers: int, patches: int) -> float:
     """Patches a second of wall clock for each worker, the time that the processes need to start left out."""
-    from scroll.config.schema import TrainingSettings
-    from scroll.training.dataloader import training_batches
-
     settings = TrainingSettings.model_validate({"loader": {"workers": workers}, "train_batch_size": 2})
     warm = 10 * workers
     batches = training_batches(dataset, [[2 * n, 2 * n + 1] for n in range(patches // 2 + warm)], settings)
     for _ in range(warm):
         next(batches)
-    began = time.perf_counter()
-    count = sum(2 for _ in batches)
-    return count / (time.perf_counter() - began) / workers
+    times = Times()
+    with times.one():
+        count = sum(2 for _ in batches)
+    return count / times.wall[0] / workers
 
 
 def precision(patch: tuple[int, int, int], steps: int) -> None:
     """Time a training step of a small U-Net (channels 8 to 64) in fp32 and in bf16 with channels last, in turn."""
-    import torch
-
-    from scroll.inference.fold_ensemble import has_bf16
-
     print(
         f"training step of a U-Net (8, 16, 32, 64), batch 1, patch {patch}, {torch.get_num_threads()} threads, median of {steps}"
     )
     print(
         f"  this processor computes bf16 {'itself' if has_bf16() else 'in software: expect it to be slower than fp32'}"
     )
-    times: dict[str, list[float]] = {"fp32": [], "fp32 + channels last": [], "bf16": [], "bf16 + channels last": []}
-    ways = {name: _step(patch, name) for name in times}
-    for step in ways.values():
-        step()  # the first compiles and allocates
-    for _ in range(steps):
-        for name, step in ways.items():
-            began = time.process_time()
-            step()
-            times[name].append(time.process_time() - began)
-    fp32 = statistics.median(times["fp32"])
-    for name, seconds in times.items():
-        print(
-            f"  {name:<22} {statistics.median(seconds):7.2f} CPU s  {fp32 / statistics.median(seconds):5.2f} times as fast as fp32"
-        )
+    names = ("fp32", "fp32 + channels last", "bf16", "bf16 + channels last")
+    print(beside(in_turns({name: _step(patch, name) for name in names}, steps), "fp32"))
 
 
 def _step(patch: tuple[int, int, int], name: str) -> Callable[[], None]:
-    import torch
-
-    from scroll.config.schema import LossSettings, MemberSettings
-    from scroll.training.compile import in_layout
-    from scroll.training.losses import loss_terms
-    from stage1_3d.network import build_network
-
     options = {"channels": [8, 16, 32, 64], "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2], [2, 2, 2]]}
     is_last = name.endswith("last")
     torch.manual_seed(0)

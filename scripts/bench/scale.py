@@ -1,41 +1,37 @@
 """A whole-volume prediction in shards beside the pure forward passes of the same windows: overhead, processes, halos, memory."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import numpy as np
+from torch import Tensor
 
-    from ensemble.whole_scroll.run import EnsemblePredictor
-    from scroll.config.schema import Settings
-    from scroll.shards.plan import Plan
+from ensemble.whole_scroll.run import EnsemblePredictor, sweep_of
+from scripts.bench.options import TABLES as NAMES
+from scripts.bench.storage import voxels
+from scripts.bench.timing import Times
+from scroll.config.schema import Settings
+from scroll.inference.sliding_window import windows_about
+from scroll.runtime.processes import processes_of
+from scroll.runtime.receipt import key_of
+from scroll.shards.drive import Driver, run_part
+from scroll.shards.grid import shards_of
+from scroll.shards.local_engine import LocalEngine
+from scroll.shards.plan import Plan
+from scroll.shards.work import Job, Worker
+from scroll.volumes.ome_zarr import create_ome_zarr, open_array
+from scroll.volumes.sharded.output import OutputFormat, create_output
 
 LEAST_WINDOW_S = 0.2  # below that a network is so light that no real one is like it
 GREY = (100.0, 40.0)
-NAMES = ("overhead", "processes", "halos", "memory")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `bench.py scale`."""
-    parser.add_argument("--scale-edge", type=int, default=192, help="voxels of the volume along each axis")
-    parser.add_argument("--scale-shards", type=int, nargs="+", default=[64, 96, 192], help="edges of shards, in voxels")
-    parser.add_argument("--scale-window", type=int, default=64, help="edge of a window in voxels")
-    parser.add_argument(
-        "--scale-channels", type=int, default=24, help="width of the network: decides its time a window"
-    )
-    parser.add_argument("--scale-processes", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--scale-tables", nargs="+", choices=NAMES, default=NAMES, help="default: all of them")
 
 
 @dataclass(frozen=True)
@@ -73,8 +69,6 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _settings(arguments: argparse.Namespace, folder: Path) -> Settings:
-    from scroll.config.schema import Settings
-
     width = arguments.scale_channels
     member = {
         "network": "cnn3d",
@@ -93,31 +87,18 @@ def _settings(arguments: argparse.Namespace, folder: Path) -> Settings:
 
 
 def _volume(folder: Path, shape: tuple[int, int, int]) -> Path:
-    from scripts.bench_storage import _voxels
-    from scroll.volumes.ome_zarr import create_ome_zarr
-
-    create_ome_zarr(folder / "ct.zarr", shape, "uint8", (64, 64, 64), 7.91)[:] = _voxels(shape)
+    create_ome_zarr(folder / "ct.zarr", shape, "uint8", (64, 64, 64), 7.91)[:] = voxels(shape)
     return folder / "ct.zarr"
 
 
 def _plan(recipe: BenchRecipe, shape: tuple[int, ...], edge: int) -> Plan:
-    from scroll.runtime.receipt import key_of
-    from scroll.shards.grid import shards_of
-    from scroll.shards.plan import Plan
-    from scroll.volumes.sharded.output import OutputFormat
-
     z, y, x = shape
     how = OutputFormat((z, y, x), edge, gcd(edge, 64), 7.91)
     return Plan(key_of([edge]), how, tuple(shard.index for shard in shards_of(shape, edge)), 0)
 
 
-def _run_plan(plan: Plan, recipe: BenchRecipe | TimedRecipe, out: Path, workers: int) -> float:
+def _run_plan(plan: Plan, recipe: "BenchRecipe | TimedRecipe", out: Path, workers: int) -> float:
     """Seconds of wall clock for a whole plan, from nothing to the last line of the ledger."""
-    from scroll.shards.drive import Driver, run_part
-    from scroll.shards.local_engine import LocalEngine
-    from scroll.shards.work import Job
-    from scroll.volumes.sharded.output import create_output
-
     began = time.perf_counter()
     ledger = out.with_name(out.name + ".ledger")
     job = Job(ledger, plan.key, create_output(out, plan.how, plan.key), recipe)
@@ -126,21 +107,12 @@ def _run_plan(plan: Plan, recipe: BenchRecipe | TimedRecipe, out: Path, workers:
     return time.perf_counter() - began
 
 
-@contextmanager
-def _taking(said: dict[str, float]) -> Iterator[None]:
-    """Add wall clock and processor seconds of a block to "wall" and "cpu"."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    yield
-    said["wall"] = said.get("wall", 0.0) + time.perf_counter() - wall
-    said["cpu"] = said.get("cpu", 0.0) + time.process_time() - cpu
-
-
 @dataclass(frozen=True)
 class TimedRecipe:
     """The same predictor, adding up what its forward passes take; in this process only."""
 
     recipe: BenchRecipe
-    spent: dict[str, float]
+    spent: Times
 
     def __call__(self) -> EnsemblePredictor:
         """As a worker builds it."""
@@ -148,7 +120,7 @@ class TimedRecipe:
         forward = predictor.forwards["one"]
 
         def timed(windows: Tensor) -> Tensor:
-            with _taking(self.spent):
+            with self.spent.one():
                 return forward(windows).cpu()
 
         predictor.forwards = {"one": timed}
@@ -157,11 +129,6 @@ class TimedRecipe:
 
 def _corners(recipe: BenchRecipe, plan: Plan) -> list[tuple[int, ...]]:
     """Of the windows that all shards of a plan look at, one after the other."""
-    from itertools import product
-
-    from ensemble.whole_scroll.run import sweep_of
-    from scroll.inference.sliding_window import windows_about
-
     sweep = sweep_of(recipe.settings, "one", plan.how.shape)
     about = (windows_about(sweep, shard.corner, shard.size) for shard in plan.shards)
     return [corner for starts in about for corner in product(*starts)]
@@ -174,28 +141,23 @@ def _overhead(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) 
     """
     shape, edge = (arguments.scale_edge,) * 3, max(e for e in arguments.scale_shards if e <= arguments.scale_edge)
     plan = _plan(recipe, shape, edge)
-    whole: dict[str, float] = {}
+    whole, spent = Times(), Times()
     count = len(_corners(recipe, plan))
-    timed = TimedRecipe(recipe, spent := {"wall": 0.0, "cpu": 0.0})
-    with _taking(whole):
+    timed = TimedRecipe(recipe, spent)
+    with whole.one():
         _run_plan(plan, timed, folder / "overhead.zarr", workers=1)
     print(f"\noverhead: volume {shape}, shards of {edge}, {count} windows of {arguments.scale_window}, one process")
     for name, said in (("forward passes", spent), ("all of it", whole)):
-        print(f"  {name:<16} {said['wall']:8.2f} s wall {said['cpu']:8.2f} s processor")
-    more = {name: whole[name] / spent[name] - 1 for name in whole}
-    print(
-        f"  a window takes {spent['cpu'] / count:.3f} s; overhead {more['cpu']:+.1%} processor, {more['wall']:+.1%} wall"
-    )
-    if spent["cpu"] / count < LEAST_WINDOW_S:
+        print(f"  {name:<16} {sum(said.wall):8.2f} s wall {sum(said.cpu):8.2f} s processor")
+    passes_s = sum(spent.cpu)
+    more, more_wall = sum(whole.cpu) / passes_s - 1, sum(whole.wall) / sum(spent.wall) - 1
+    print(f"  a window takes {passes_s / count:.3f} s; overhead {more:+.1%} processor, {more_wall:+.1%} wall")
+    if passes_s / count < LEAST_WINDOW_S:
         print(f"  the network is lighter than {LEAST_WINDOW_S} s a window: raise --scale-channels for a fair figure")
 
 
 def _processes(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) -> None:
     """The same volume by one process and by several, their starting included; the bits have to be the same."""
-    import numpy as np
-
-    from scroll.volumes.ome_zarr import open_array
-
     shape = (arguments.scale_edge,) * 3
     plan = _plan(recipe, shape, sorted(arguments.scale_shards)[len(arguments.scale_shards) // 2])
     results = {}
@@ -215,9 +177,6 @@ def _processes(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path)
 
 def _halos(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) -> None:
     """Windows that neighbouring shards both look at: counted for shards amid a scroll, by theory, and for this volume."""
-    from ensemble.whole_scroll.run import sweep_of
-    from scroll.inference.sliding_window import windows_about
-
     patch, here = arguments.scale_window, (arguments.scale_edge,) * 3
     print("\nhalos: windows looked at, over those of one pass")
     for edge in sorted(arguments.scale_shards):
@@ -245,8 +204,6 @@ def halo_factor(edge: int, patch: int, stride: int) -> float:
 
 def _memory(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) -> None:
     """The peak of a fresh process that does one shard amid the volume, and what the arrays of a shard come to."""
-    from scroll.runtime.processes import processes_of
-
     print(
         "\nmemory: peak of a process that does one shard; its arrays: the CT with halo (1 + 4 bytes), box (2 x 4), result (4 + 1)"
     )
@@ -263,9 +220,6 @@ def _memory(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) ->
 
 
 def _peak_of_one(recipe: BenchRecipe, shape: tuple[int, int, int], edge: int, folder: Path) -> int:
-    from scroll.shards.work import Job, Worker
-    from scroll.volumes.sharded.output import create_output
-
     out = folder / f"memory{edge}.zarr"
     for path in (out, out.with_name(out.name + ".ledger")):
         shutil.rmtree(path, ignore_errors=True)

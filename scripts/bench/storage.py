@@ -1,43 +1,27 @@
 """Random patches a second from each way to store a volume, beside a raw memory map of the same voxels."""
 
-from __future__ import annotations
-
 import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import fmean, median
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
+import tifffile
+import zarr
+
+from scripts.bench.timing import Times
+from scroll.errors import InputError
+from scroll.inference.prediction_store import CHUNK, RowWriter, open_map
+from scroll.volumes import ome_zarr, open_volume
+from scroll.volumes.ome_zarr import create_ome_zarr, open_array
+from scroll.volumes.working_copy import working_copy
 
 Box = tuple[slice, ...]
-Read = Callable[[Box], "np.ndarray"]
+Read = Callable[[Box], np.ndarray]
 YARDSTICK = "raw memory map (np.memmap, copied)"
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds a patch: wall clock (median, least, most) and processor time of all threads (mean), over `patches`."""
-
-    name: str
-    wall_s: float
-    least_s: float
-    most_s: float
-    cpu_s: float
-    patches: int
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `bench.py storage`."""
-    triple = {"type": int, "nargs": 3, "metavar": ("Z", "Y", "X")}
-    parser.add_argument("--shape", default=(128, 1024, 1024), help="voxels of the volume (uint8)", **triple)  # type: ignore[arg-type]
-    parser.add_argument("--patch", default=(72, 136, 136), help="voxels of a patch", **triple)  # type: ignore[arg-type]
-    parser.add_argument("--seconds", type=float, default=2.0, help="time for each store")
-    parser.add_argument("--folder", type=Path, help="where the temporary stores go (default: the system's place)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -46,32 +30,25 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: the patch is larger than the volume.
     """
-    import numpy as np
-
-    from scroll.errors import InputError
-
     shape, patch = tuple(arguments.shape), tuple(arguments.patch)
     if any(part > whole or part < 1 for part, whole in zip(patch, shape, strict=True)):
         raise InputError(f"--patch {patch}: expected 1 to --shape {shape} along each axis: make the patch smaller")
-    truth = _voxels(shape)
+    truth = voxels(shape)
     corners = np.random.default_rng(1).random((1000, 3)) * (np.array(shape) - patch + 1)
     boxes = [
         tuple(slice(int(at), int(at) + size) for at, size in zip(corner, patch, strict=True)) for corner in corners
     ]
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         stores = write_stores(truth, Path(folder))
-        timings = [time_reads(name, read, boxes, truth, arguments.seconds) for name, read in stores.items()]
+        times = {name: time_reads(name, read, boxes, truth, arguments.seconds) for name, read in stores.items()}
         cost = {is_checked: map_cpu_s(truth, Path(folder), is_checked) for is_checked in (False, True, False, True)}
-    print(f"volume {shape} uint8, patches {patch}, one thread asking, page cache warm\n{table(timings)}")
+    print(f"volume {shape} uint8, patches {patch}, one thread asking, page cache warm\n{table(times)}")
     size = f"a map of {2 * truth.nbytes / 2**20:.0f} MiB float16 written and read back"
     print(f"{size}: {cost[False]:.2f} s of CPU time without checksums, {cost[True]:.2f} s with them")
 
 
 def map_cpu_s(truth: np.ndarray, folder: Path, is_checked: bool) -> float:
     """CPU seconds, of all threads, to write a map as a prediction does and to read all of it, with its checksums or without."""
-    from scroll.inference.prediction_store import CHUNK, RowWriter, open_map
-    from scroll.volumes.ome_zarr import create_ome_zarr, open_array
-
     path, began = folder / f"map-{time.monotonic_ns()}.zarr", time.process_time()
     rows = range(0, truth.shape[1], CHUNK)
     if is_checked:
@@ -88,10 +65,8 @@ def map_cpu_s(truth: np.ndarray, folder: Path, is_checked: bool) -> float:
     return time.process_time() - began
 
 
-def _voxels(shape: tuple[int, ...]) -> np.ndarray:
+def voxels(shape: tuple[int, ...]) -> np.ndarray:
     """Sheets with noise of 8 grey levels: what CT looks like to a compressor."""
-    import numpy as np
-
     rng = np.random.default_rng(0)
     z, y, x = (np.arange(length, dtype=np.float32) for length in shape)
     volume = np.empty(shape, np.uint8)
@@ -103,10 +78,6 @@ def _voxels(shape: tuple[int, ...]) -> np.ndarray:
 
 def write_stores(truth: np.ndarray, folder: Path) -> dict[str, Read]:
     """Every store of the same (Z, Y, X) voxels under `folder`: its name -> how a patch is read from it."""
-    import numpy as np
-
-    from scroll.volumes import open_volume
-
     np.save(folder / "volume.npy", truth)
     mapped = np.load(folder / "volume.npy", mmap_mode="r")
     reads: dict[str, Read] = {YARDSTICK: lambda box: np.array(mapped[box])}
@@ -123,10 +94,6 @@ def write_stores(truth: np.ndarray, folder: Path) -> dict[str, Read]:
 
 
 def _zarrs(truth: np.ndarray, folder: Path) -> dict[str, tuple[Path, Read | None]]:
-    import zarr
-
-    from scroll.volumes import ome_zarr
-
     size = (64, 64, 64)
     raw = zarr.create_array(folder / "raw.zarr", data=truth, chunks=size, compressors=None)
     made: dict[str, tuple[Path, Read | None]] = {"zarr 64^3 raw, zarr alone": (folder / "raw.zarr", raw.__getitem__)}
@@ -139,9 +106,6 @@ def _zarrs(truth: np.ndarray, folder: Path) -> dict[str, tuple[Path, Read | None
 
 
 def _tiffs(truth: np.ndarray, folder: Path) -> dict[str, tuple[Path, Read | None]]:
-    import numpy as np
-    import tifffile
-
     made: dict[str, tuple[Path, Read | None]] = {}
     for name, compression in {"raw": None, "lzw": "lzw"}.items():
         stack = folder / name
@@ -168,48 +132,39 @@ def _tiffs(truth: np.ndarray, folder: Path) -> dict[str, tuple[Path, Read | None
 
 
 def _copied(stack: Path, folder: Path) -> Read:
-    from scroll.volumes import open_volume
-    from scroll.volumes.working_copy import working_copy
-
     volume = open_volume(stack)
     read: Read = working_copy(volume, folder / "copies", (0, volume.shape[0]), bin_yx=1).__getitem__
     return read
 
 
-def time_reads(name: str, read: Read, boxes: list[Box], truth: np.ndarray, seconds: float) -> Timing:
+def time_reads(name: str, read: Read, boxes: list[Box], truth: np.ndarray, seconds: float) -> Times:
     """Read the boxes in order until the time is over, three at least; the first read of each store is not counted.
 
     Raises:
         RuntimeError: a patch differs from the truth.
     """
-    import numpy as np
-
-    walls: list[float] = []
-    cpu_s = 0.0
+    times = Times()
     if not np.array_equal(read(boxes[-1]), truth[boxes[-1]]):
         raise RuntimeError(f"{name}: patch {boxes[-1]} is not what was written")
     for box in boxes[:-1]:
-        wall, cpu = time.perf_counter(), time.process_time()
-        patch = read(box)
-        walls.append(time.perf_counter() - wall)
-        cpu_s += time.process_time() - cpu
+        with times.one():
+            patch = read(box)
         if not np.array_equal(patch, truth[box]):
             raise RuntimeError(f"{name}: patch {box} is not what was written")
-        if sum(walls) > seconds and len(walls) >= 3:
+        if sum(times.wall) > seconds and len(times.wall) >= 3:
             break
-    return Timing(name, statistics.median(walls), min(walls), max(walls), cpu_s / len(walls), len(walls))
+    return times
 
 
-def table(timings: list[Timing]) -> str:
-    """Lines of text; the ratios are to the yardstick, by wall clock and by processor time."""
-    yard = next(timing for timing in timings if timing.name == YARDSTICK)
+def table(times: Mapping[str, Times]) -> str:
+    """Lines of text: wall clock (median, least, most) and processor time (mean) of a patch; both as ratios to the yardstick's."""
     spread, titles = "ms/patch [least..most]", f"{'x wall':>7} {'x cpu':>7} {'n':>5}"
     head = f"{'store':<46} {'patches/s':>9} {spread:>24} {'cpu ms':>8} {titles}"
     lines = [head, "-" * len(head)]
-    for one in timings:
-        spread = f"{one.wall_s * 1e3:.2f} [{one.least_s * 1e3:.2f}..{one.most_s * 1e3:.1f}]"
-        ratios = f"{one.wall_s / yard.wall_s:>7.1f} {one.cpu_s / yard.cpu_s:>7.1f}"
-        lines.append(
-            f"{one.name:<46} {1 / one.wall_s:>9.1f} {spread:>24} {one.cpu_s * 1e3:>8.2f} {ratios} {one.patches:>5}"
-        )
+    yard_wall, yard_cpu = median(times[YARDSTICK].wall), fmean(times[YARDSTICK].cpu)
+    for name, one in times.items():
+        wall, cpu = median(one.wall), fmean(one.cpu)
+        spread = f"{wall * 1e3:.2f} [{min(one.wall) * 1e3:.2f}..{max(one.wall) * 1e3:.1f}]"
+        ratios = f"{wall / yard_wall:>7.1f} {cpu / yard_cpu:>7.1f} {len(one.wall):>5}"
+        lines.append(f"{name:<46} {1 / wall:>9.1f} {spread:>24} {cpu * 1e3:>8.2f} {ratios}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""A stack with its layers in a random order: what is in the plane stays, what is learnt from the order of depths goes."""
+"""Stacks rearranged as they are read: layers in a random order, which leaves only what is in the plane; rows and columns exchanged."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -45,3 +45,24 @@ class ShuffledLayers(Changed):
 def shuffled_layers(volume: Volume, seed: int) -> Volume:
     """The same volume with its layers in the order `layer_order` gives; its path and voxel size stay."""
     return replace(volume, array=ShuffledLayers(volume, layer_order(volume.shape[0], seed)))
+
+
+@dataclass(frozen=True, eq=False)
+class ExchangedAxes(Changed):
+    """A lazy (Z, X, Y) array out of a (Z, Y, X) volume."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """That of the volume, rows and columns exchanged."""
+        depth, height, width = self.volume.shape
+        return depth, width, height
+
+    def __getitem__(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        """The block of three slices with positive steps inside the shape."""
+        z, row, column = box
+        return np.asarray(self.volume[z, column, row]).transpose(0, 2, 1)
+
+
+def exchanged_axes(volume: Volume) -> Volume:
+    """The same volume, rows as columns; together with reversed layers that is a sheet turned over and then by a quarter."""
+    return replace(volume, array=ExchangedAxes(volume))

@@ -1,0 +1,11 @@
+"""What the hot paths cost on this machine, each beside its yardstick; a file for each, with `run(arguments)`."""
+
+BENCHES = {
+    "storage": "random patches a second from each way to store a volume, beside a raw memory map of the same voxels",
+    "flatten": "sampling a volume along the normals of a curved sheet, beside scipy and torch",
+    "window": "sliding-window prediction beside the pure forward passes of the same windows, and beside MONAI's",
+    "score": "the surface score beside the packages that users would take, on the same pair of sheet volumes",
+    "training": "patches a second of a loading process beside a raw memory map, and a training step in bf16 beside fp32",
+    "memory": "the planner's traced peak of memory beside what torch's allocator really holds, network by network",
+    "scale": "a whole-volume prediction in shards beside the pure forward passes of the same windows",
+}
