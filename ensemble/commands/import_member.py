@@ -19,18 +19,25 @@ def main() -> None:
     parser.add_argument("--folds", nargs="*", default=[], help="which folds; default all that are there")
     parser.add_argument("--voxel-um", type=float, help="edge of a voxel that it was trained at, in micrometres")
     parser.add_argument(
-        "--trained-on", nargs="*", default=[], metavar="ID", help="fragments, segments, cubes or scrolls that every fold has seen"
+        "--trained-on",
+        nargs="*",
+        default=[],
+        metavar="ID",
+        help="fragments, segments, cubes or scrolls that every fold has seen",
     )
     arguments = parser.parse_args()
     from scroll.errors import InputError
     from scroll.runtime.names import checked_name
-    from stage1_3d.external.card import NAME, write_member
+    from stage1_3d.external.card import NAME
+    from stage1_3d.external.checkpoint import write_member
     from stage1_3d.external.nnunet import import_nnunet
 
     name = checked_name(arguments.name, "--name")
     output = arguments.output or Path("members") / name
     if output.exists() and any(output.iterdir()) and not (output / NAME).exists():
-        raise InputError(f"{output}: holds something else; expected a new folder, or an imported member: give another --output")
+        raise InputError(
+            f"{output}: holds something else; expected a new folder, or an imported member: give another --output"
+        )
     card, tensors = import_nnunet(arguments.source, arguments.folds)
     known = {*arguments.trained_on}
     folds = [fold.model_copy(update={"trained_on": tuple(sorted({*fold.trained_on} | known))}) for fold in card.folds]
@@ -38,4 +45,6 @@ def main() -> None:
     write_member(output, card, tensors)
     print(f"{output}: {card.family}, {len(folds)} fold{'' if len(folds) == 1 else 's'}, window {card.window}")
     if not all(fold.trained_on for fold in folds):
-        print("what it was trained on is not known, so it counts as trained on everything: say it with --trained-on, or add splits_final.json")
+        print(
+            "what it was trained on is not known, so it counts as trained on everything: say it with --trained-on, or add splits_final.json"
+        )

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from scroll.config.training import AugmentSettings, Frozen, LossSettings, TrainingSettings
 from scroll.config.yaml_text import with_numbers
@@ -106,8 +106,12 @@ class MemberSettings(Frozen):
     """One member of the stage-one ensemble."""
 
     network: str = Field(
-        description="cnn3d, unet3d, resenc_unet, segresnet, unetr or swinunetr: a file of stage1_3d/models"
+        "", description="cnn3d, unet3d, resenc_unet, segresnet, unetr or swinunetr: a file of stage1_3d/models"
     )
+    member: Path | None = Field(
+        None, exclude_if=lambda folder: folder is None,
+        description="in its place: the folder of a network of others, with its card (scripts/import_member.py); it is not trained",
+    )  # fmt: skip
     options: Options = Field({}, description="the network's own options")
     patch_size: tuple[Edge, Edge, Edge] = Field(
         (16, 96, 96), description="z, y, x in voxels of working resolution; the network says which multiples it needs"
@@ -126,6 +130,12 @@ class MemberSettings(Frozen):
     training: TrainingSettings = TrainingSettings()
     loss: LossSettings = LossSettings()
     augment: AugmentSettings = AugmentSettings()
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> "MemberSettings":
+        if bool(self.network) == (self.member is not None):
+            raise ValueError("give network (which is trained) or member (the folder of one that was), one of the two")
+        return self
 
 
 class FlattenSettings(Frozen):
@@ -207,6 +217,11 @@ class Stage1Settings(Frozen):
     members: Annotated[dict[Name, MemberSettings], AfterValidator(told_apart)] = Field(min_length=1)
     flatten: FlattenSettings = FlattenSettings()
     window: Annotated[WindowSettings, _for_axes(3)] = WindowSettings()
+
+    @property
+    def trained(self) -> list[str]:
+        """The members that are trained here; the others were elsewhere."""
+        return [name for name, member in self.members.items() if member.member is None]
 
     @property
     def sources(self) -> list[str]:

@@ -1,18 +1,15 @@
 """The card of a member that was trained elsewhere: what it returns, what it wants to see, what it has seen; beside its weights."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, JsonValue
-from safetensors.torch import save
-from torch import Tensor
 
 from scroll.errors import InputError, MissingInputError
 from scroll.geometry import Size
-from scroll.runtime.files import read_mapping, written_aside
+from scroll.runtime.files import read_mapping
 from scroll.runtime.receipt import file_hash
-from scroll.runtime.record import Record, Versioned, as_record, write_record
+from scroll.runtime.record import Record, Versioned, as_record
 
 NAME = "card.json"
 HINT = "import it again: python scripts/import_member.py"
@@ -97,13 +94,3 @@ def read_card(folder: Path) -> Card:
                 f"{weights}: is not the file that {NAME} beside it speaks of; put that one back, or {HINT}"
             )
     return card
-
-
-def write_member(folder: Path, card: Card, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Weights (file name -> tensors) as safetensors, and the card, whose hashes are filled in, last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, state in tensors.items():
-        with written_aside(folder / name) as aside:
-            aside.write_bytes(save({key: tensor.contiguous().clone() for key, tensor in state.items()}))
-    folds = [fold.model_copy(update={"sha256": file_hash(folder / fold.weights)}) for fold in card.folds]
-    write_record(folder / NAME, card.model_copy(update={"folds": tuple(folds)}))
