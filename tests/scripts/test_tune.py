@@ -1,9 +1,9 @@
 """The tuning door: quick to help, true trainings of a phantom in a folder that is gone afterwards, and an overlay that loads."""
 
+import ctypes
+import gc
 import sys
 import tempfile
-from contextlib import redirect_stdout
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -56,27 +56,17 @@ def rows_of(said: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[head + 1 :] if line.startswith("|")]
 
 
-def tune_afresh(scratch: Path, *arguments: object) -> None:
-    """Tune in a process that has held nothing yet, so that what it holds grows with the batch; notes the limit and what it says."""
-    tempfile.tempdir = str(scratch)
-    limit_gib = _resident_gib() + GROWTH_GIB
-    (scratch / "limit.txt").write_text(str(limit_gib))
-    sys.argv = ["tune", *map(str, arguments), "--gpu-limit-gib", str(limit_gib)]
-    with (scratch / "said.txt").open("w") as said, redirect_stdout(said):
-        run_command(tune.main)
-
-
-def test_a_limit_that_many_samples_pass_is_stepped_back_from(config, tmp_path):
+def test_a_limit_that_many_samples_pass_is_stepped_back_from(config, monkeypatch, capsys, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    options = ("--member", "large", "--steps", 2, "--max-batch", 64, "--workers", 0)
-    start = "stage1.defaults.training.loader.start_method=forkserver"
-    process = get_context("forkserver").Process(target=tune_afresh, args=(scratch, config, *options, "--set", start))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
-    limit_gib = float((scratch / "limit.txt").read_text())
-    rows = rows_of((scratch / "said.txt").read_text())
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what earlier tests freed would hold the samples, and the process not grow
+    limit_gib = _resident_gib() + GROWTH_GIB
+    options = ("--steps", 2, "--max-batch", 64, "--workers", 0, "--gpu-limit-gib", limit_gib)
+    spawned = "stage1.defaults.training.loader.start_method=spawn"
+    assert go(monkeypatch, config, "--member", "large", *options, "--set", spawned) == 0
+    rows = rows_of(capsys.readouterr().out)
     batches = [row for row in rows if row[0] == "batch"]
     assert len(batches) > 1 and "GiB" in batches[-1][-1]  # after a forward pass, or at the peak
     assert all(row[-1] in ("", "chosen") for row in batches[:-1])
