@@ -92,20 +92,3 @@ def test_what_cannot_be_tuned_is_told_in_one_line(config, arguments, said, monke
     assert go(monkeypatch, config, *arguments) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and said in error
-
-
-@pytest.mark.slow
-def test_the_workers_found_are_as_fast_as_the_best_of_a_full_sweep(config, monkeypatch, capsys):
-    options = ("--member", "small", "--steps", 60, "--noise", 0.1, "--max-batch", 4)
-    assert go(monkeypatch, config, *options, "--workers", 0, 1, 2, 4) == 0
-    chosen = load_settings(config, [f"@{config.parent / 'run.tuned.yaml'}"]).stage1.members["small"].training.loader
-    capsys.readouterr()
-    rates = {}
-    for count in (0, 1, 2):  # one count alone leaves nothing to choose
-        sweep = ("--workers", count, "--output", config.parent / "sweep.yaml")
-        assert go(monkeypatch, config, *options, *sweep) == 0
-        rows = [row for row in rows_of(capsys.readouterr().out) if row[0] == "workers"]
-        rates |= {int(row[3]): float(row[7]) for row in rows}
-    assert rates[chosen.workers] >= 0.75 * max(
-        rates.values()
-    )  # what two runs of one setting differ by on a busy machine
