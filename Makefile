@@ -63,7 +63,7 @@ tune: setup  ## measure which batch, workers and prefetching suit this machine; 
 preflight: setup  ## INPUT=folder: do its layers lie as in training? direction, depth, scale
 	$(BIN)/python scripts/preflight.py $(CONFIG) --input $(INPUT) $(OPTIONS)
 
-kaggle-bundle: setup  ## RUN=runs/demo OWNER=you DOWNLOAD=3.12: a folder with wheels, weights and a notebook that needs no internet
+kaggle-bundle: setup  ## RUN=runs/demo_ink OWNER=you DOWNLOAD=3.12: a folder with wheels, weights and a notebook that needs no internet
 	$(BIN)/python scripts/kaggle_bundle.py $(RUN) $(OF_BUNDLE)
 
 neuroglancer: setup  ## VOLUMES='a.zarr b/prob.zarr' LABELS=...: serve them on this machine and print a link to look at them

@@ -2,16 +2,12 @@
 
 import importlib
 import signal
-from multiprocessing import set_forkserver_preload
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("no deadline", deadline=None)  # how busy the machine is says nothing of a property
 settings.load_profile("no deadline")
-set_forkserver_preload(
-    ["torch", "numpy", "scroll.training.loop"]
-)  # what loading processes would import, each for itself
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # programs that the tests start would inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

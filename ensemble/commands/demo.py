@@ -44,7 +44,7 @@ def main() -> None:
     kind = kind_of(settings.data)
     began = time.monotonic()
     for name, command in (
-        ("phantom", ["-m", "ensemble.commands", "make-phantom", *PHANTOM[settings.data.kind], "--out", str(root), *drawn]),
+        ("phantom", ["-m", "ensemble.commands", "make-phantom", *PHANTOM[settings.data.kind].split(), "--out", str(root), *drawn]),
         ("stage one", ["-m", "stage1_3d.train", *config]),
         ("stage two", ["-m", "stage2_2d.train", *config]),
         *([("joint fine-tuning", ["-m", "ensemble.end_to_end.train", *config])] if settings.joint is not None else []),
@@ -56,22 +56,10 @@ def main() -> None:
     print(f"done in {(time.monotonic() - began) / 60:.1f} minutes")
 
 
-PHANTOM = {
-    "fragments": ("fragments", "--seed", "2026", "--size", "65", "1536", "1536", "--train", "4", "--test", "1"),
-    "cubes": ("cubes", "--mixed", "--seed", "59", "--size", "128", "--train", "32", "--test", "12"),
-    "segments": (
-        "scrolls",
-        "--seed",
-        "2026",
-        "--size",
-        "256",
-        "--letter-height-px",
-        "80",
-        "--train",
-        "2",
-        "--test",
-        "1",
-    ),
+PHANTOM = {  # by kind of data, the phantom that is drawn
+    "fragments": "fragments --seed 2026 --size 65 1536 1536 --train 4 --test 1",
+    "cubes": "cubes --mixed --seed 59 --size 128 --train 32 --test 12",
+    "segments": "scrolls --seed 2026 --size 256 --letter-height-px 80 --train 2 --test 1",
 }
 
 

@@ -1,6 +1,6 @@
 """A finished run as one folder for Kaggle: wheels, weights, settings, and a notebook that needs no internet.
 
-    python scripts/kaggle_bundle.py runs/demo --output bundle --owner YOUR-NAME [--download 3.12 | --wheels FOLDER]
+    python scripts/kaggle_bundle.py runs/demo_ink --output bundle --owner YOUR-NAME [--download 3.12 | --wheels FOLDER]
 
 Nothing touches the network unless --download says so. docs/kaggle.md tells how to go on from there.
 """
@@ -15,7 +15,7 @@ PYTHON = "3.12"  # of the notebooks
 def main() -> None:
     """Make the bundle and say what is still to be done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of the finished run, such as runs/demo")
+    parser.add_argument("run", type=Path, help="folder of the finished run, such as runs/demo_ink")
     parser.add_argument(
         "--output", type=Path, help="folder to write; replaced where it is a bundle; default <run>/kaggle"
     )
@@ -43,7 +43,7 @@ def main() -> None:
 
     path = arguments.run / "settings.yaml"
     if not path.is_file():
-        raise MissingInputError(f"{path}: not there; give the folder of a finished run, such as runs/demo")
+        raise MissingInputError(f"{path}: not there; give the folder of a finished run, such as runs/demo_ink")
     settings = load_run_settings(path, []).model_copy(update={"run_dir": arguments.run})
     request = BundleRequest(
         owner=arguments.owner or OWNER,

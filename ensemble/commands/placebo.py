@@ -1,6 +1,6 @@
 """Is what a run found real, and what would it have missed? Placebo copies, planted ink: placebo.json and pictures.
 
-    python scripts/placebo.py configs/demo.yaml --input data/demo/test --output runs/demo/predict
+    python scripts/placebo.py configs/demo_ink.yaml --input data/demo_ink/test --output runs/demo_ink/predict
 
 Predicts each fragment 6 times and once more for every contrast, with the whole run; what is current is kept, so a stopped one
 goes on. How to read it: docs/placebo.md.

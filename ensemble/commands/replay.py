@@ -1,6 +1,6 @@
 """Predict a few rows of a finished prediction again, from its receipt, and print how far they are from what was written.
 
-python scripts/replay.py runs/demo/stage1/unet3d/oof/1 [--rows 128] [--first 640]
+python scripts/replay.py runs/demo_ink/stage1/unet3d/oof/1 [--rows 128] [--first 640]
 """
 
 import argparse
@@ -59,7 +59,7 @@ def replay(folder: Path, rows: int, first: int | None) -> Replayed:
     from scroll.inference.prediction_store import open_map
     from scroll.runtime.receipt import made_by, read_receipt
 
-    hint = "give the folder of one prediction, such as runs/demo/stage1/unet3d/oof/1"
+    hint = "give the folder of one prediction, such as runs/demo_ink/stage1/unet3d/oof/1"
     receipt = read_receipt(folder, hint)
     _check(folder, receipt)
     stored = open_map(folder / ("prob.zarr" if (folder / "prob.zarr").exists() else "ink.zarr"), hint)

@@ -48,6 +48,11 @@ def training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=3, help="training steps timed in each precision")
 
 
+def tune(parser: argparse.ArgumentParser) -> None:
+    """The options of `bench.py tune`."""
+    parser.add_argument("--tune-steps", type=int, default=60, help="steps counted in a trial (%(default)s)")
+
+
 def memory(parser: argparse.ArgumentParser) -> None:
     """The options of `bench.py memory`."""
     parser.add_argument("--networks", nargs="*", help="names of the table that it prints; default: all")
@@ -66,6 +71,6 @@ def scale(parser: argparse.ArgumentParser) -> None:
 
 
 OF = {
-    "storage": storage, "flatten": flatten, "window": window, "score": score, "training": training, "memory": memory,
+    "storage": storage, "flatten": flatten, "window": window, "score": score, "training": training, "tune": tune, "memory": memory,
     "scale": scale,
 }  # fmt: skip

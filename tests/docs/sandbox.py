@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 from documentation import CONFIG_FILE, REPOSITORY, blocks, commands_of, reason_not_to_run
 
+from ensemble.commands.demo import PHANTOM
 from scroll.config.reader import merged
 from scroll.phantom.dataset import make_cubes, make_fragments
 from scroll.phantom.settings import cube_settings, fragment_settings
@@ -23,11 +24,11 @@ from tests.pipeline.pipeline_run import tiny_scroll_settings, tiny_settings
 
 SEED, SIZE_ZYX, LETTERS_PX, CUBE_VOX = 3, (24, 256, 256), 90.0, 64
 DRAWN = {  # what the demo draws, and what it draws here
-    '"--seed", "2026", "--size", "65", "1536", "1536", "--train", "4", "--test", "1"':
-    f'"--seed", "{SEED}", "--size", "24", "256", "256", "--letter-height-px", "{LETTERS_PX}", "--train", "3", "--test", "1"',
-    '"--seed", "2026", "--size", "256", "--letter-height-px", "80", "--train", "2", "--test", "1"':
-    '"--seed", "7", "--size", "112", "--letter-height-px", "56", "--train", "2", "--test", "1"',
-}  # fmt: skip
+    PHANTOM[
+        "fragments"
+    ]: f"fragments --seed {SEED} --size 24 256 256 --letter-height-px {LETTERS_PX} --train 3 --test 1",
+    PHANTOM["segments"]: "scrolls --seed 7 --size 112 --letter-height-px 56 --train 2 --test 1",
+}
 
 
 def clone_into(root: Path) -> None:

@@ -67,7 +67,7 @@ def test_other_weights_or_other_data_are_one_line(run: Run, door: Door, tmp_path
 
 def test_what_no_network_made_cannot_be_replayed(run: Run, door: Door, tmp_path: Path) -> None:
     code, _, error = door(replay.main, tmp_path)
-    assert code == 2 and "such as runs/demo/stage1/unet3d/oof/1" in error
+    assert code == 2 and "such as runs/demo_ink/stage1/unet3d/oof/1" in error
 
 
 @pytest.mark.parametrize("where", [*PREDICTIONS.values(), "run/stage1/cnn3d/fold0", "run/stage2/fold1"])

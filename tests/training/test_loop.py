@@ -219,7 +219,7 @@ def test_settings_that_only_change_the_speed_or_the_rhythm_change_no_bit(tmp_pat
 @pytest.mark.slow
 def test_the_number_of_workers_changes_no_bit(tmp_path):
     for workers in (0, 2):
-        loader = {"workers": workers, "start_method": "forkserver"}
+        loader = {"workers": workers, "start_method": "spawn"}
         fit(tiny_task(tmp_path / str(workers), is_linear=False), training(loader=loader))
     assert_same(weights_of(tmp_path / "0"), weights_of(tmp_path / "2"))
 
