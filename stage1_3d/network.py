@@ -32,7 +32,7 @@ def load_checked_settings(path: Path, overrides: list[str]) -> Settings:
         InputError: also for an unknown network or option, or a patch the network cannot take; names the nearest legal sizes.
     """
     settings = load_settings(path, overrides)
-    for name, member in settings.stage1.members.items():
+    for name, member in settings.stage1.trained.items():
         try:
             check_member(member, settings.data)
         except InputError as error:
@@ -93,7 +93,7 @@ def check_views(settings: Settings) -> None:
     tta = settings.stage1.window.tta
     if kind_of(settings.data).is_flattened or tta == "none":
         return
-    for name, member in settings.stage1.members.items():
+    for name, member in settings.stage1.trained.items():
         if not member.augment.across_sheets:
             raise InputError(
                 f"stage1.window.tta is {tta}: in scroll space (data.kind: {settings.data.kind}) it shows versos where member '{name}' "

@@ -19,6 +19,8 @@ from scroll.inference.sliding_window import Forward, Prediction, Sweep
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
 from scroll.training.checkpoint import ready, trained_weights
+from stage1_3d.external.maps import predict_map
+from stage1_3d.external.member import all_folds, card_of, files_of, networks_of, seen_as, window_of
 from stage1_3d.fragments.flatten import depth_window, flattened
 from stage1_3d.network import about_network, build_network
 
@@ -27,22 +29,30 @@ STRIP_ROWS = 256
 
 def predict_out_of_fold(settings: Settings, name: str, fragment: Fragment, folds: Sequence[Fold]) -> None:
     """Predict each row of a training fragment by the fold that held it out, and flatten it, into <member>/oof/<fragment>/."""
-    folder = settings.folder.oof(name, fragment.id)
+    folder, card = settings.folder.oof(name, fragment.id), card_of(settings, name)
     parts = held_out_parts(folds, fragment.id)
-    predict_fragment(settings, name, fragment, folder, parts, f"out of fold, {name}, {fragment.id}")
+    if card is not None:
+        unseen = card.unseen(fragment.id, fragment.volume_name)
+        parts = [((0, fragment.rows), unseen)] if unseen else []
+    if parts:
+        predict_fragment(settings, name, fragment, folder, parts, f"out of fold, {name}, {fragment.id}")
 
 
 def predict_new(settings: Settings, name: str, fragment: Fragment, folder: Path) -> None:
     """Predict a fragment that no fold was trained on by all folds together (mean of their scores), and flatten it."""
-    parts = [((0, fragment.rows), list(range(settings.folds.count)))]
+    parts = [((0, fragment.rows), all_folds(settings, name))]
     predict_fragment(settings, name, fragment, folder, parts, f"predict {name}, {fragment.id}")
 
 
 def predict_fragment(settings: Settings, name: str, fragment: Fragment, folder: Path, parts: Parts, label: str) -> None:
     """Write prob.zarr (Z, Y, X) and flat.zarr (C, Y, X), float16 at working resolution, and a receipt into `folder`.
 
-    `parts` says which rows are predicted by which folds.
+    `parts` says which rows are predicted by which folds. Of a member that gives a map there is no prob.zarr.
     """
+    card = card_of(settings, name)
+    if card is not None and card.returns == "map":
+        predict_map(settings, name, fragment, parts[0][1], folder)
+        return
     weights = weights_of(settings, name, [fold for _, folds in parts for fold in folds])
     how = [settings.stage1.window.model_dump(), settings.stage1.members[name].training.precision]
     prob_key = key_of([fragment.key, [*weights.values()], parts, how])
@@ -74,7 +84,11 @@ def load_member(settings: Settings, name: str, fold: int) -> nn.Module:
 
 def load_forward(settings: Settings, name: str, folds: Sequence[int]) -> Forward:
     """A member's folds as one function."""
-    networks = [load_member(settings, name, fold) for fold in folds]
+    place, card = settings.stage1.members[name].member, card_of(settings, name)
+    if place is not None and card is not None:
+        networks = networks_of(place, card, folds)
+    else:
+        networks = [load_member(settings, name, fold) for fold in folds]
     return mean_of(networks, settings.stage1.members[name].training.precision, settings.stage1.window.average)
 
 
@@ -88,7 +102,10 @@ def weights_path(settings: Settings, name: str, fold: int) -> Path:
 
 
 def weights_of(settings: Settings, name: str, folds: Sequence[int]) -> dict[str, str]:
-    """Hash of the weights of each of these folds of a member, by their place."""
+    """Hash of the weights of each of these folds of a member (and of the card of one of others), by their place."""
+    place, card = settings.stage1.members[name].member, card_of(settings, name)
+    if place is not None and card is not None:
+        return files_of(place, card, folds)
     return {str(path): file_hash(path) for path in (weights_path(settings, name, fold) for fold in folds)}
 
 
@@ -98,18 +115,18 @@ def _hint(settings: Settings) -> str:
 
 def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows, folds: Sequence[int]) -> Prediction:
     """A member's folds over rows of a fragment, (1, Z, Y, X) over `data.depth`; a fragment may be smaller than a patch."""
-    member = settings.stage1.members[name]
-    size, (depth, height, width) = member.patch_size, _shape(settings, fragment)
+    size, (depth, height, width) = window_of(settings, name), _shape(settings, fragment)
+    how = seen_as(settings, name, fragment)
 
     def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
         z, y, x = corner
-        return filled_up(fragment.patch(z + fragment.margin, y, x, size), size)[None]
+        return filled_up(fragment.patch(z + fragment.margin, y, x, size, how), size)[None]
 
     def is_wanted(corner: tuple[int, ...]) -> bool:
         _, y, x = corner
         return bool(fragment.mask[y : y + size[1], x : x + size[2]].any())
 
-    padded = (depth, max(height, size[1]), max(width, size[2]))
+    padded = (max(depth, size[0]), max(height, size[1]), max(width, size[2]))
     sweep = Sweep(padded, size, settings.stage1.window, rows, is_wanted)
     return Prediction(sweep, read, partial(load_forward, settings, name, folds), (depth, height, width))
 

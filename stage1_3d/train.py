@@ -43,6 +43,7 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
         InputError: a name in `only` is no member, a tracker is not installed, or the data is not as expected.
     """
     from scroll.config.reader import save_run_settings
+    from scroll.data.card import out_of_fold
     from scroll.data.folds import make_folds
     from scroll.errors import InputError
     from scroll.inference.fold_ensemble import is_main_process
@@ -59,13 +60,15 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     save_run_settings(settings)
     if is_main_process():
         write_reference(settings, data)
-    chosen = [name for name in settings.stage1.members if name in only or not only]
+    out_of_fold(settings, data.items)  # refused now, not after hours of training
+    wanted = [name for name in settings.stage1.members if name in only or not only]
+    chosen = [name for name in wanted if name in settings.stage1.trained]
     say_what_is_trained_again(planned(settings, name, data, fold) for name in chosen for fold in folds)
     for name in chosen:
         for fold in folds:
             train_member(settings, name, data, fold)
     if is_main_process():  # several processes train together; one predicts
-        data.predict_out_of_fold(chosen, folds)
+        data.predict_out_of_fold(wanted, folds)
 
 
 def write_reference(settings: "Settings", data: "TrainingData") -> None:

@@ -46,7 +46,7 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     except InputError as error:
         yield f"problem: {error}"
         return
-    for name, member in settings.stage1.members.items():
+    for name, member in settings.stage1.trained.items():
         yield from _asked(
             f"stage1.members.{name}: patch {member.patch_size}", partial(check_member, member, settings.data)
         )
@@ -63,7 +63,7 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
 def _check_shared_memory(settings: "Settings") -> None:
     from scroll.training.shared_memory import check_shared_memory
 
-    for member in settings.stage1.members.values():
+    for member in settings.stage1.trained.values():
         check_shared_memory(member.training.loader, member.training.train_batch_size * math.prod(member.patch_size))
     stage2, channels = settings.stage2, len(settings.stage1.members) + 1
     voxels = stage2.training.train_batch_size * math.prod(stage2.patch_size) * channels

@@ -1,50 +1,121 @@
-"""Take a network of somebody else as a member: its weights are read without executing anything, converted once, and get a card.
+"""Take a network of somebody else, or its predictions, as a member: read without executing anything, converted once, with a card.
 
     python scripts/import_member.py nnUNet_results/Dataset501/nnUNetTrainer__nnUNetPlans__3d_fullres --kind nnunet --name theirs
+    python scripts/import_member.py maps_of_a_friend --kind predictions --name friend --scale 4 --trained-on 1 2
 
-Writes members/<name>/card.json and safetensors; a run then names it: stage1.external.theirs.member: members/theirs
+Writes members/<name>/card.json and what it names; a run then takes it: stage1.members.<name>.member: members/<name>
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scroll.data.card import Card
+
+KINDS = ("nnunet", "onnx", "exported", "predictions")
+HOW = ("none", "divide", "clip_divide", "zscore", "clip_zscore", "zscore_of_item", "percentiles", "robust", "ours")
 
 
 def main() -> None:
     """Parse the command line, read, convert, and say what was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, help="what was downloaded: a folder, or a checkpoint")
-    parser.add_argument("--kind", required=True, choices=("nnunet",), help="whose names and layout it has")
-    parser.add_argument("--name", required=True, help="what it is called in the run")
-    parser.add_argument("--output", type=Path, help="folder to write; default members/<name>")
-    parser.add_argument("--folds", nargs="*", default=[], help="which folds; default all that are there")
-    parser.add_argument("--voxel-um", type=float, help="edge of a voxel that it was trained at, in micrometres")
-    parser.add_argument(
-        "--trained-on",
-        nargs="*",
-        default=[],
-        metavar="ID",
-        help="fragments, segments, cubes or scrolls that every fold has seen",
-    )
-    arguments = parser.parse_args()
-    from scroll.errors import InputError
+    arguments = _parsed()
+    from scroll.data.card import NAME
+    from scroll.errors import InputError, MissingInputError
     from scroll.runtime.names import checked_name
-    from stage1_3d.external.card import NAME
-    from stage1_3d.external.checkpoint import write_member
-    from stage1_3d.external.nnunet import import_nnunet
+    from stage1_3d.external.checkpoint import write_card
 
+    if not arguments.source.exists():
+        raise MissingInputError(f"{arguments.source}: not there; give what was downloaded: a folder, or a file")
     name = checked_name(arguments.name, "--name")
     output = arguments.output or Path("members") / name
-    if output.exists() and any(output.iterdir()) and not (output / NAME).exists():
+    if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not (output / NAME).exists())):
         raise InputError(
             f"{output}: holds something else; expected a new folder, or an imported member: give another --output"
         )
-    card, tensors = import_nnunet(arguments.source, arguments.folds)
+    output.mkdir(parents=True, exist_ok=True)
+    card = _imported(arguments, output)
     known = {*arguments.trained_on}
     folds = [fold.model_copy(update={"trained_on": tuple(sorted({*fold.trained_on} | known))}) for fold in card.folds]
-    card = card.model_copy(update={"folds": tuple(folds), "voxel_um": arguments.voxel_um})
-    write_member(output, card, tensors)
-    print(f"{output}: {card.family}, {len(folds)} fold{'' if len(folds) == 1 else 's'}, window {card.window}")
-    if not all(fold.trained_on for fold in folds):
-        print(
-            "what it was trained on is not known, so it counts as trained on everything: say it with --trained-on, or add splits_final.json"
-        )
+    write_card(output, card.model_copy(update={"folds": tuple(folds), "source": str(arguments.source)}))
+    print("\n".join(_described(output, card.model_copy(update={"folds": tuple(folds)}))))
+
+
+def _parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="what was downloaded: a folder, a checkpoint, a graph")
+    parser.add_argument("--kind", required=True, choices=KINDS, help="whose names and layout it has")
+    parser.add_argument("--name", required=True, help="what it is called in the run")
+    parser.add_argument("--output", type=Path, help="folder to write; default members/<name>")
+    parser.add_argument("--folds", nargs="*", default=[], help="nnunet: which folds; default all that are there")
+    parser.add_argument("--splits", type=Path, help="nnU-Net's splits_final.json: what each fold was trained on")
+    said = "fragments, segments, cubes or scrolls that every network of it has seen; what is not named is new to it"
+    parser.add_argument("--trained-on", nargs="*", default=[], metavar="ID", help=said)
+    parser.add_argument("--voxel-um", type=float, help="edge of a voxel that it was trained at, in micrometres")
+    parser.add_argument(
+        "--returns", choices=("voxels", "map"), default="voxels", help="a graph: voxels, or one map of the sheet"
+    )
+    parser.add_argument("--scale", type=int, default=1, help="voxels that one of what it returns is wide (%(default)s)")
+    parser.add_argument(
+        "--window", type=int, nargs=3, metavar=("Z", "Y", "X"), help="a graph: what it sees at once; default as it says"
+    )
+    parser.add_argument("--overlap", type=float, default=0.5, help="share of two neighbouring windows (%(default)s)")
+    parser.add_argument(
+        "--layers", type=int, nargs=2, metavar=("FIRST", "END"), help="a map: layers about the sheet's centre"
+    )
+    parser.add_argument(
+        "--direction",
+        choices=("inwards", "outwards"),
+        default="inwards",
+        help="a map: layers run into the papyrus, or out",
+    )
+    parser.add_argument(
+        "--intensity", choices=HOW, default="none", help="a graph: how grey values are scaled (%(default)s)"
+    )
+    for figure in ("low", "high", "middle", "spread"):
+        parser.add_argument(f"--{figure}", type=float, help=f"of the scaling: {figure}")
+    return parser.parse_args()
+
+
+def _imported(arguments: argparse.Namespace, output: Path) -> "Card":
+    """What the source holds, written to `output`, and its card without the items that it was trained on."""
+    from scroll.data.card import Card
+    from stage1_3d.external.archives import import_graph
+    from stage1_3d.external.nnunet import import_nnunet, read_splits
+    from stage1_3d.external.ready import import_ready
+
+    splits = read_splits(arguments.splits) if arguments.splits else []
+    told: dict[str, Any] = {"voxel_um": arguments.voxel_um, "source": str(arguments.source)}
+    if arguments.kind == "nnunet":
+        return import_nnunet(arguments.source, output, splits, arguments.folds).model_copy(update=told)
+    if arguments.kind == "predictions":
+        card = Card(family="predictions", scale=arguments.scale, **told)
+        return import_ready(arguments.source, output, card, arguments.trained_on, splits)
+    return import_graph(arguments.source, output, Card(family="graph", **told, **_declared(arguments)))
+
+
+def _declared(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says of a graph that does not say it itself."""
+    from scroll.data.intensity import Intensity
+
+    figures = {name: getattr(arguments, name) for name in ("low", "high", "middle", "spread")}
+    given = {name: value for name, value in figures.items() if value is not None}
+    return {
+        "returns": arguments.returns, "scale": arguments.scale, "overlap": arguments.overlap, "direction": arguments.direction,
+        "layers": tuple(arguments.layers) if arguments.layers else None, "window": tuple(arguments.window or (0, 0, 0)),
+        "intensity": Intensity(how=arguments.intensity, **given),
+    }  # fmt: skip
+
+
+def _described(output: Path, card: "Card") -> list[str]:
+    """What was imported, and what is not known of it."""
+    if card.ready:
+        unseen = sum(one.is_unseen for one in card.ready.values())
+        return [
+            f"{output}: {len(card.ready)} predictions ({card.returns}, scale {card.scale}); {unseen} of items that were new to its network"
+        ]
+    said = f"{output}: {card.family}, {len(card.folds)} fold{'' if len(card.folds) == 1 else 's'}, window {card.window}, {card.returns}"
+    if all(fold.trained_on for fold in card.folds):
+        return [said]
+    unknown = "what it was trained on is not known, so it counts as having seen everything: say it with --trained-on or --splits"
+    return [said, unknown]

@@ -130,7 +130,7 @@ def measured(settings: "Settings") -> Measured:
 
     if not any((settings.data.root / name).is_dir() for name in ("train", "train_images")):
         return Measured()
-    members = {name: legal_member(member, settings.data) for name, member in settings.stage1.members.items()}
+    members = {name: legal_member(member, settings.data) for name, member in settings.stage1.trained.items()}
     settings = settings.model_copy(update={"stage1": settings.stage1.model_copy(update={"members": members})})
     try:
         data = training_data(settings)

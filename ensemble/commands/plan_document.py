@@ -39,7 +39,7 @@ def section(name: str) -> Iterator[str]:
     yield f"`configs/{name}.yaml`, {settings.folds.count} folds.\n"
     yield "| member | patch | card | verdict | wished batch: GiB | GiB a sample | largest batch | change | a step | all folds |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
-    for member in settings.stage1.members:
+    for member in settings.stage1.trained:
         yield from rows(settings, member)
     yield ""
     for card in BY_SIZE:

@@ -70,10 +70,10 @@ def main() -> None:
     out = arguments.out or settings.run_dir / "preview.png"
     for path in (out, beside := out.with_stem(f"{out.stem}_{STAGE2}")):
         check_file(path, PICTURE if arguments.out else OWN_PLACE_PICTURE)
-    members = list(settings.stage1.members)
+    members = list(settings.stage1.trained)
     if arguments.member not in (None, STAGE2, *members):
         raise InputError(f"--member {arguments.member}: no such member; there are {', '.join(members)} and {STAGE2}")
-    if arguments.member != STAGE2:
+    if arguments.member != STAGE2 and (arguments.member or members):
         name = arguments.member or members[0]
         _picture(out, name, stage1_patches(settings, name), settings.stage1.members[name].augment, arguments.count)
     if arguments.member in (None, STAGE2) and kind_of(settings.data).has_sheets:

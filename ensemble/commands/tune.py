@@ -71,14 +71,14 @@ def _tune(arguments: argparse.Namespace) -> None:
     from stage1_3d.network import load_checked_settings
 
     settings = load_checked_settings(arguments.config, arguments.set)
-    unknown = [name for name in arguments.member if name not in settings.stage1.members]
+    unknown = [name for name in arguments.member if name not in settings.stage1.trained]
     if unknown:
-        raise InputError(f"--member {unknown[0]}: no such member; there are {', '.join(settings.stage1.members)}")
+        raise InputError(f"--member {unknown[0]}: no such member; there are {', '.join(settings.stage1.trained)}")
     output = arguments.output or settings.run_dir.with_name(f"{settings.run_dir.name}.tuned.yaml")
     check_file(output, TUNED)
     room = memory(arguments.gpu_limit_gib)
     found = {}
-    for name in arguments.member or settings.stage1.members:
+    for name in arguments.member or settings.stage1.trained:
         with tempfile.TemporaryDirectory(prefix="tune-") as scratch:
             found[name] = tune_member(settings, name, arguments, room, Path(scratch))
         print(f"\n{name}, all trials\n{table(found[name].trials, found[name].chosen)}")

@@ -19,7 +19,7 @@ def joint_of(settings: Settings) -> JointSettings:
         InputError: there are none.
     """
     if settings.joint is None:
-        example = next(iter(settings.stage1.members))
+        example = next(iter(settings.stage1.trained), "unet3d")
         raise InputError(
             f"joint is not set; say which member is trained on together with stage two: joint: {{member: {example}}}"
         )
@@ -33,7 +33,7 @@ def check_joint(settings: Settings) -> None:
         InputError: joint is not set, the data is not of flattened fragments, no such member, a member whose patch is not the
             whole depth window, or a patch that does not suit both networks.
     """
-    joint, members = joint_of(settings), settings.stage1.members
+    joint, members = joint_of(settings), settings.stage1.trained
     if not kind_of(settings.data).is_flattened:
         raise InputError(
             f"joint: needs flattened layer stacks (data.kind: fragments), and data.kind is {settings.data.kind}; remove joint"

@@ -9,7 +9,10 @@ from ensemble.ink.fit_record import InkFit
 from ensemble.ink.left_out import fitted_weights, left_out_gain, part_of
 from ensemble.ink.predictors import ENSEMBLE, EQUAL, JOINT, MEMBERS_MEAN, blend_weights, flat_map, predictor_names
 from ensemble.ink.weights import equal_weights
+from ensemble.shares import with_equal_shares
 from scroll.config.schema import Settings
+from scroll.data.card import NAME as CARD
+from scroll.data.card import folders_of_others, out_of_fold
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.errors import InputError
 from scroll.metrics.bootstrap import BLOCK_UM, block_edge_um, blocks_of, known_um2, resampled
@@ -33,7 +36,7 @@ def calibrate(settings: Settings) -> InkFit:
         MissingInputError: an out-of-fold prediction is not there.
         InputError: it was made from other data or weights than those that are there now.
     """
-    fragments = training_sheets(settings.data)
+    fragments = out_of_fold(settings, training_sheets(settings.data))
     for fragment in fragments:
         for name in predictor_names(settings):
             folder = settings.folder.oof(name, fragment.id)
@@ -66,7 +69,7 @@ def _fitted(settings: Settings, fragments: Sequence[Sheet]) -> InkFit:
     return InkFit(
         made_from=calibration_key(settings),
         fragments=[f.id for f in fragments],
-        weights=weights,
+        weights=with_equal_shares(settings, weights),
         thresholds={name: one.threshold for name, one in found.items()},
         oof_f05={name: one.f05 for name, one in found.items()},
         oof_interval={name: drawn.interval(i) for i, name in enumerate(names)},
@@ -74,7 +77,7 @@ def _fitted(settings: Settings, fragments: Sequence[Sheet]) -> InkFit:
         blocks=blocks_of(edge_um, drawn.count),
         evidence=evidence(found),
         without=without_each(settings, fragments, maps, parts, found[ENSEMBLE], edge_um),
-        best_member=max(settings.stage1.members, key=lambda name: found[name].f05),
+        best_member=max(settings.stage1.fitted, key=lambda name: found[name].f05),
         left_out=left_out_gain(parts, None if given == "fitted" else float(given)) if is_fitted else None,
     )
 
@@ -102,7 +105,11 @@ def calibration_key(settings: Settings) -> str:
     data = settings.data.model_dump(include={"kind", "depth", "bin_yx", "voxel_um", "level", "normal_sign"})
     windows = [settings.stage1.window.model_dump(), settings.stage2.window.model_dump()]
     how = [BLOCK_UM, settings.ensemble.weights, settings.ensemble.threshold, settings.stage1.flatten.model_dump()]
-    return key_of([hashes, data, windows, how])
+    of_others = [
+        [name, file_hash(folder / CARD), settings.stage1.members[name].weight]
+        for name, folder in folders_of_others(settings)
+    ]
+    return key_of([hashes, data, windows, how, *of_others])
 
 
 def read_fit(settings: Settings) -> InkFit:

@@ -17,8 +17,8 @@ EQUAL, MEMBERS_MEAN = "equal mean", "mean of members"  # what fitted weights, an
 
 
 def predictor_names(settings: Settings) -> list[str]:
-    """Every member of stage one, in the order of the settings, then stage two, then the jointly trained network if asked for."""
-    return [*settings.stage1.members, STAGE2, *([JOINT] if settings.joint is not None else [])]
+    """Every member that is fitted, in the order of the settings, then stage two, then the jointly trained network if asked for."""
+    return [*settings.stage1.fitted, STAGE2, *([JOINT] if settings.joint is not None else [])]
 
 
 def blend_weights(settings: Settings, fitted: dict[str, float], name: str) -> dict[str, float]:
@@ -26,7 +26,7 @@ def blend_weights(settings: Settings, fitted: dict[str, float], name: str) -> di
     blends = {
         ENSEMBLE: fitted,
         EQUAL: dict.fromkeys(predictor_names(settings), 1.0),
-        MEMBERS_MEAN: dict.fromkeys(settings.stage1.members, 1.0),
+        MEMBERS_MEAN: dict.fromkeys(settings.stage1.fitted, 1.0),
     }
     return blends.get(name, {name: 1.0})
 

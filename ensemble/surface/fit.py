@@ -11,6 +11,7 @@ from statistics import fmean
 
 import numpy as np
 
+from ensemble.shares import with_equal_shares
 from ensemble.surface.evidence import by_fold, parts_of, reliable, swept, without_each
 from ensemble.surface.fit_record import Drawn, FittedRow, SurfaceFit
 from ensemble.surface.postprocess.fit import Lazy, fit_chain, no_group_loses
@@ -31,6 +32,8 @@ from ensemble.surface.predictors import (
 )
 from ensemble.surface.weights import fitted_weights
 from scroll.config.schema import ChainSettings, Settings
+from scroll.data.card import NAME as CARD
+from scroll.data.card import folders_of_others, out_of_fold
 from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import fold_numbers
 from scroll.errors import InputError
@@ -64,9 +67,10 @@ def calibrate_cubes(settings: Settings) -> SurfaceFit:
         MissingInputError: an out-of-fold prediction is not there.
         InputError: it was made from other cubes than those that are there now.
     """
-    cubes = prepare(from_every_scroll(training_cubes(settings.data), settings.ensemble.chain.cubes))
+    usable = out_of_fold(settings, training_cubes(settings.data))
+    cubes = prepare(from_every_scroll(usable, settings.ensemble.chain.cubes))
     where = Predicted(settings.run_dir)
-    members = list(settings.stage1.members)
+    members = settings.stage1.fitted
     key = key_of([FORMAT, check_current(where, members, cubes), settings.ensemble.model_dump(mode="json")])
     before = kept_record(settings.folder.fit, "fitted", SurfaceFit)
     if before and key == before.made_from:
@@ -82,7 +86,8 @@ def weights_now(settings: Settings) -> dict[str, str]:
     top = settings.run_dir
     folders = [*(top / "stage1" / name for name in settings.stage1.members), top / "stage2"]
     files = [path for folder in folders for path in sorted(folder.glob("fold*/weights.safetensors"))]
-    return {path.relative_to(top).as_posix(): file_hash(path) for path in files}
+    of_others = {f"{name}/{CARD}": file_hash(folder / CARD) for name, folder in folders_of_others(settings)}
+    return {path.relative_to(top).as_posix(): file_hash(path) for path in files} | of_others
 
 
 def from_every_scroll(cubes: Sequence[Cube], count: int) -> list[Cube]:
@@ -97,7 +102,7 @@ def from_every_scroll(cubes: Sequence[Cube], count: int) -> list[Cube]:
 
 def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], key: str, jobs: Executor) -> SurfaceFit:
     """Weights first, then the chain for the blend, then lift and chain for the sheets, as traced and as mended."""
-    members, chain = list(settings.stage1.members), settings.ensemble.chain
+    members, chain = settings.stage1.fitted, settings.ensemble.chain
     labels = [LabelOf(cube.label_path) for cube in cubes if cube.label_path]
     scrolls = [cube.volume_name for cube in cubes]
     weights = fitted_weights(where, members, cubes, labels, settings.ensemble, jobs)
@@ -119,7 +124,7 @@ def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], key: str, j
         made_from=key,
         fitted_for=weights_now(settings),
         cubes=ids,
-        weights=weights,
+        weights=weights.model_copy(update={"weights": with_equal_shares(settings, weights.weights)}),
         rows=rows,
         seconds_a_voxel=_seconds_a_voxel(settings, where, cubes[0], lift, rows[STAGE2].chain),
         route=route_of({name: rows[name].scores for name in (CHAIN, SHEETS, STAGE2)}),
@@ -211,7 +216,7 @@ def _keep(volume: LiftedSheets, path: Path) -> Stored:
 def _seconds_a_voxel(settings: Settings, where: Predicted, cube: Cube, lift: Lift, chain: Chain) -> float:
     """What comes after the members takes so long on this machine: tracing, lifting and the chain, for a voxel."""
     began = time.perf_counter()
-    volume = Blended(where, as_pairs(dict.fromkeys(settings.stage1.members, 1.0)), cube.id)()
+    volume = Blended(where, as_pairs(dict.fromkeys(settings.stage1.fitted, 1.0)), cube.id)()
     for _ in trace_sheets(volume, settings.tracing):
         pass
     run(chain, LiftedSheets(where, lift, cube, True)())

@@ -26,6 +26,8 @@ from scroll.runtime.receipt import key_of
 from scroll.runtime.record import needed
 from stage1_3d.cubes.predict import predict_cube, prediction_of
 from stage1_3d.cubes.trace import flatten_cube
+from stage1_3d.external.member import all_folds, card_of
+from stage1_3d.external.whole_cubes import goes_whole
 from stage1_3d.predict import load_forward
 from stage2_2d.surface.predict import predict_sheets
 
@@ -39,7 +41,7 @@ class CubeRun:
     def __init__(self, settings: Settings, output: Path) -> None:
         self.settings, self.output = settings, output
         self.fit = read_cube_fit(settings)
-        self.folds = list(range(settings.folds.count))
+        self.folds = list(range(settings.folds.count))  # of stage two
         self.where = Predicted(settings.run_dir, output)
         self._loaded: dict[str, Forward] = {}
 
@@ -57,7 +59,7 @@ class CubeRun:
     def load(self, name: str) -> Forward:
         """A member's folds as one function, loaded when first asked for."""
         if name not in self._loaded:
-            self._loaded[name] = load_forward(self.settings, name, self.folds)
+            self._loaded[name] = load_forward(self.settings, name, all_folds(self.settings, name))
         return self._loaded[name]
 
     def mask_path(self, cube: Cube) -> Path:
@@ -79,7 +81,7 @@ class CubeRun:
         """One cube, with these members and as many views of each; writes its mask and a note of how it was made."""
         for name, views in kept.items():
             settings = with_views(self.settings, views)
-            predict_cube(settings, name, cube, self.folds, self.output / name, partial(self.load, name))
+            predict_cube(settings, name, cube, all_folds(settings, name), self.output / name, partial(self.load, name))
         if self.fit.route in FLAT:
             self.look_flat(cube, list(kept))
         mask = self.mask(cube, self.fit.route, list(kept))
@@ -96,7 +98,9 @@ class CubeRun:
         note = read_mapping(self.mask_path(cube).with_suffix(".json"), "predict the cubes again", views={str: int})
         left = [name for name in self.settings.stage1.members if name not in note["views"]]
         for name in left:
-            predict_cube(self.settings, name, cube, self.folds, self.output / name, partial(self.load, name))
+            predict_cube(
+                self.settings, name, cube, all_folds(self.settings, name), self.output / name, partial(self.load, name)
+            )
         self.look_flat(cube, [*note["views"], *left])
 
     def tidy(self, cube: Cube) -> None:
@@ -107,7 +111,8 @@ class CubeRun:
 
     def look_flat(self, cube: Cube, kept: Sequence[str]) -> None:
         """Trace the sheets of a cube and let stage two mend them; for a member that was left out the first one stands in."""
-        names = {name: name if name in kept else kept[0] for name in self.settings.stage1.members}
+        first = next((name for name in kept if name in self.settings.stage1.fitted), kept[0])
+        names = {name: name if name in kept else first for name in self.settings.stage1.fitted}
         folders = {name: self.where.member(instead, cube.id) for name, instead in names.items()}
         flatten_cube(self.settings, cube, folders, self.where.sheets(cube.id))
         predict_sheets(
@@ -202,8 +207,14 @@ def costs(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[MemberCost]:
     """What every member takes for these cubes, measured on this machine."""
     found = []
     for name in cube_run.members:
+        card, settings = card_of(cube_run.settings, name), cube_run.settings
+        if card is not None and card.ready:
+            found.append(MemberCost(name, 0.0, 1, cube_run.weights[name]))
+            continue
+        if card is not None and goes_whole(card):
+            settings = with_views(settings, 1)  # it has mirrors of its own
         load = partial(cube_run.load, name)
-        predictions = [prediction_of(cube_run.settings, name, cube, load) for cube in cubes]
+        predictions = [prediction_of(settings, name, cube, load) for cube in cubes]
         found.append(measured_cost(name, predictions, cube_run.weights[name]))
     return found
 

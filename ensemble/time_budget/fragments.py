@@ -14,6 +14,8 @@ from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
 from scroll.runtime.files import kept_json, write_sealed
 from scroll.runtime.receipt import key_of
+from stage1_3d.external.maps import prediction_of as prediction_of_map
+from stage1_3d.external.member import all_folds, card_of, gives_map
 from stage1_3d.fragments.flatten import depth_window
 from stage1_3d.predict import prediction_of as stage1_prediction
 from stage2_2d.ink.stack import Stack
@@ -75,13 +77,16 @@ class FragmentClock:
 
 def stage1_costs(settings: Settings, fragments: Sequence[Fragment], weights: Mapping[str, float]) -> list[MemberCost]:
     """What every member takes for these fragments, measured on this machine; their working copies are made on the way."""
-    folds = list(range(settings.folds.count))
-    return [
-        measured_cost(
-            name, [stage1_prediction(settings, name, f, (0, f.rows), folds) for f in fragments], weights[name]
-        )
-        for name in settings.stage1.members
-    ]
+    return [_cost(settings, name, fragments, weights[name]) for name in settings.stage1.members]
+
+
+def _cost(settings: Settings, name: str, fragments: Sequence[Fragment], weight: float) -> MemberCost:
+    folds, card = all_folds(settings, name), card_of(settings, name)
+    if card is not None and card.ready:
+        return MemberCost(name, 0.0, 1, weight)
+    if gives_map(settings, name):
+        return measured_cost(name, [prediction_of_map(settings, name, f, folds) for f in fragments], weight)
+    return measured_cost(name, [stage1_prediction(settings, name, f, (0, f.rows), folds) for f in fragments], weight)
 
 
 def stage2_cost(settings: Settings, fragments: Sequence[Fragment]) -> MemberCost:

@@ -18,7 +18,7 @@ from scroll.data.segments import (
     SAMPLED_EDGE,
     SAMPLED_PLACES,
     check_in_volume,
-    grey_scale_about,
+    grey_sample_about,
     open_level,
     surface_path,
 )
@@ -231,7 +231,7 @@ def measured_grey_scale(volume: Volume, shards: Sequence[Shard], surfaces: Seque
         InputError: everything is empty.
     """
     if surfaces:
-        return grey_scale_about(volume, surfaces, volume.place)
+        return grey_scale_of(grey_sample_about(volume, surfaces, volume.place))
     rng, samples = np.random.default_rng(0), []
     for _ in range(10 * SAMPLED_PLACES):
         shard = shards[int(rng.integers(len(shards)))]

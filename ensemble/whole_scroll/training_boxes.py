@@ -8,7 +8,8 @@ from torch import Tensor
 from ensemble.whole_scroll.plan import ScrollRequest, key_of_request, open_scroll
 from ensemble.whole_scroll.run import EnsemblePredictor, EnsembleRecipe
 from scroll.config.schema import Settings
-from scroll.data.segments import grey_scale_about
+from scroll.data.intensity import grey_scale_of
+from scroll.data.segments import grey_sample_about
 from scroll.geometry import Size
 from scroll.inference.window_memory import LIMIT_BYTES, RememberedWindows
 from scroll.runtime.receipt import key_of
@@ -32,7 +33,7 @@ def prediction_about(
     """
     request.check()
     volume = open_scroll(request, settings)
-    grey_scale = request.grey_scale or grey_scale_about(volume, [surface], volume.place)
+    grey_scale = request.grey_scale or grey_scale_of(grey_sample_about(volume, [surface], volume.place))
     recipe = EnsembleRecipe(settings, request.source, request.level, grey_scale, weights)
     boxes = SeenBoxes(recipe(), is_blended)
     key = key_of([key_of_request(settings, request), weights, grey_scale, is_blended])

@@ -112,6 +112,10 @@ class MemberSettings(Frozen):
         None, exclude_if=lambda folder: folder is None,
         description="in its place: the folder of a network of others, with its card (scripts/import_member.py); it is not trained",
     )  # fmt: skip
+    weight: Literal["fitted", "equal_share"] = Field(
+        "fitted", exclude_if=lambda weight: weight == "fitted",
+        description="equal_share: an equal part in the blend, and none in stage two or any fit, for what has seen all training items",
+    )  # fmt: skip
     options: Options = Field({}, description="the network's own options")
     patch_size: tuple[Edge, Edge, Edge] = Field(
         (16, 96, 96), description="z, y, x in voxels of working resolution; the network says which multiples it needs"
@@ -219,14 +223,19 @@ class Stage1Settings(Frozen):
     window: Annotated[WindowSettings, _for_axes(3)] = WindowSettings()
 
     @property
-    def trained(self) -> list[str]:
+    def trained(self) -> dict[str, MemberSettings]:
         """The members that are trained here; the others were elsewhere."""
-        return [name for name, member in self.members.items() if member.member is None]
+        return {name: member for name, member in self.members.items() if member.member is None}
+
+    @property
+    def fitted(self) -> list[str]:
+        """The members whose weight is fitted, and that stage two sees."""
+        return [name for name, member in self.members.items() if member.weight == "fitted"]
 
     @property
     def sources(self) -> list[str]:
-        """Whose flattened channels stage two sees: every member, then the CT if asked for."""
-        return [*self.members, *(["ct"] if self.flatten.ct != "none" else [])]
+        """Whose flattened channels stage two sees: every member that is fitted, then the CT if asked for."""
+        return [*self.fitted, *(["ct"] if self.flatten.ct != "none" else [])]
 
 
 class DamageSettings(Frozen):

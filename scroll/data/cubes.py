@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scroll.config.schema import DataSettings
 from scroll.data.boxes import Size, box_inside, filled_up
 from scroll.data.cube_index import CubeIndex, cube_index, cut_box, index_path
-from scroll.data.intensity import in_spreads
+from scroll.data.intensity import Intensity, in_spreads
 from scroll.data.labels import SURFACE_IGNORE, Label, surface_label
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.bounded import read_text
@@ -78,10 +78,18 @@ class Cube:
         """Median and robust spread (half the 16-84 % range) of its grey values."""
         return self.index.grey_scale
 
-    def patch(self, corner: Size, size: Size) -> NDArray[np.float32]:
-        """CT in spreads of the grey scale, (Z, Y, X) float32 of `size`; beyond the cube its edge is repeated."""
-        values = in_spreads(cut_box(self.index.ct, corner, size), self.grey_scale)
-        return filled_up(values, size)
+    def patch(self, corner: Size, size: Size, seen_as: Intensity | None = None) -> NDArray[np.float32]:
+        """CT in spreads of the grey scale, (Z, Y, X) float32 of `size`; beyond the cube its edge is repeated.
+
+        `seen_as`: another scaling, with the figures of this cube in it.
+        """
+        raw = cut_box(self.index.ct, corner, size)
+        return filled_up(in_spreads(raw, self.grey_scale) if seen_as is None else seen_as.scaled(raw), size)
+
+    @property
+    def grey_sample(self) -> NDArray[Any]:
+        """Its grey values, all of them."""
+        return cut_box(self.index.ct, (0, 0, 0), self.shape)
 
     def label(self, corner: Size, size: Size) -> Label:
         """The surface, (Z, Y, X) of `size`; unknown where nobody labelled, and beyond the cube.

@@ -184,7 +184,7 @@ def patch_rows(settings: Settings, step_vox: float | None = None) -> dict[str, i
     data, kind = settings.data, kind_of(settings.data)
     step_vox = 2**data.level if step_vox is None else step_vox
     rows = {}
-    for name, member in settings.stage1.members.items():
+    for name, member in settings.stage1.trained.items():
         in_space = math.ceil(max(member.patch_size) * step_vox / data.bin_yx)
         rows[f"stage1.members.{name}"] = member.patch_size[1] if kind.is_flattened or not kind.has_sheets else in_space
     if kind.has_sheets:  # stage two sees no rows of others

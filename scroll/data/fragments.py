@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
-from scroll.data.intensity import GreyScale, grey_scale_of, in_spreads
+from scroll.data.intensity import GreyScale, Intensity, grey_scale_of, in_spreads
 from scroll.data.kinds import training_items
 from scroll.data.labels import Label, label_beside
 from scroll.data.sheets import Sheet
@@ -159,6 +159,15 @@ class Fragment(Sheet):
     @cached_property
     def grey_scale(self) -> GreyScale:
         """Median and robust spread (half the 16-84 % range) of the papyrus' grey values, from a fixed sample of voxels."""
+        return grey_scale_of(self.grey_sample)
+
+    @property
+    def grey_sample(self) -> NDArray[Any]:
+        """(n,) grey values of the papyrus, a fixed sample.
+
+        Raises:
+            InputError: no papyrus at all.
+        """
         rows, cols = np.nonzero(self.mask)
         if not len(rows):
             raise InputError(
@@ -170,16 +179,21 @@ class Fragment(Sheet):
         for row, col in zip(rows[picked], cols[picked], strict=True):
             window = (slice(row, row + SAMPLED_EDGE), slice(col, col + SAMPLED_EDGE))
             samples.append(self.ct[(depth, *window)][:, self.mask[window]].ravel())
-        return grey_scale_of(np.concatenate(samples))
+        return np.concatenate(samples)
 
-    def patch(self, z: int, y: int, x: int, size: tuple[int, int, int]) -> NDArray[np.float32]:
+    def patch(
+        self, z: int, y: int, x: int, size: tuple[int, int, int], seen_as: Intensity | None = None
+    ) -> NDArray[np.float32]:
         """CT at working resolution, normalised by `grey_scale`, float32 of shape `size`; (z, y, x) counts from the margin's start.
+
+        `seen_as`: another scaling, with the figures of this fragment in it.
 
         Raises:
             UnreadableError: not all values are finite.
         """
         where = f"{self.folder}: NaN or infinity in the CT near z {z}, y {y}, x {x} (working resolution)"
-        return in_spreads(self.ct[z : z + size[0], y : y + size[1], x : x + size[2]], self.grey_scale, where)
+        raw = self.ct[z : z + size[0], y : y + size[1], x : x + size[2]]
+        return in_spreads(raw, self.grey_scale, where) if seen_as is None else seen_as.scaled(raw, where)
 
     @property
     def volume_name(self) -> str:
@@ -192,8 +206,13 @@ class Fragment(Sheet):
 
     @property
     def stack(self) -> Volume:
-        """The layers that a preflight looks at."""
+        """All of its layers."""
         return self.volume
+
+    @property
+    def middle_layer(self) -> int:
+        """The layer of the stack that the sheet is in."""
+        return self.volume.shape[0] // 2 + self.shift_layers
 
     @property
     def key(self) -> str:

@@ -1,13 +1,16 @@
-"""Grey values as networks see them: how far from the median, in robust spreads."""
+"""Grey values as networks see them: in robust spreads from the median, or as a network of others was trained on them."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import UnreadableError
+from scroll.runtime.record import Record
 
 GreyScale = tuple[float, float]
+LEAST_SPREAD = 1e-8
+MAD_TO_SD = 1.4826  # of a normal distribution
 FAR = 8.0  # spreads; what is further out is metal or a gap in the scan
 
 
@@ -34,3 +37,57 @@ def in_spreads(raw: NDArray[Any], grey_scale: GreyScale, where: str | None = Non
     if where is not None and not np.isfinite(values).all():
         raise UnreadableError(f"{where}; repair the volume")
     return np.clip(values, -FAR, FAR, out=values)
+
+
+class Intensity(Record):
+    """Grey values -> what a network sees.
+
+    `how`: none; divide by `spread`; clip to `low`..`high` and divide; zscore with `middle` and `spread`; clip_zscore; zscore_of_item;
+    percentiles (`low` and `high` of the item's become 0 and 1); robust (median and median absolute deviation within the item's
+    percentiles `low` to `high`); ours (`in_spreads`).
+    """
+
+    how: Literal[
+        "none", "divide", "clip_divide", "zscore", "clip_zscore", "zscore_of_item", "percentiles", "robust", "ours"
+    ] = "none"
+    low: float = 0.0
+    high: float = 0.0
+    middle: float = 0.0
+    spread: float = 1.0
+
+    def of_item(self, values: NDArray[Any]) -> "Intensity":
+        """The same scaling with the figures of an item's grey values (any shape) in it, so that it can be done window by window."""
+        if self.how == "zscore_of_item":
+            return Intensity(how="zscore", middle=float(values.mean()), spread=max(float(values.std()), LEAST_SPREAD))
+        if self.how == "percentiles":
+            low, high = np.percentile(values, (self.low, self.high))
+            return Intensity(how="zscore", middle=float(low), spread=max(float(high - low), LEAST_SPREAD))
+        if self.how == "robust":
+            low, high = np.percentile(values, (self.low, self.high))
+            within = values[(values >= low) & (values <= high)]
+            middle = float(np.median(within))
+            spread = max(MAD_TO_SD * float(np.median(np.abs(within - middle))), LEAST_SPREAD)
+            return Intensity(how="clip_zscore", low=float(low), high=float(high), middle=middle, spread=spread)
+        if self.how == "ours":
+            middle, spread = grey_scale_of(values)
+            return Intensity(how="ours", middle=middle, spread=spread)
+        return self
+
+    def scaled(self, raw: NDArray[Any], where: str | None = None) -> NDArray[np.float32]:
+        """Grey values of any type and shape as the network sees them, float32; the figures of the item are in it already.
+
+        Raises:
+            UnreadableError: not all values are finite, where `where` is given, which the message begins with.
+        """
+        if self.how == "ours":
+            return in_spreads(raw, (self.middle, self.spread), where)
+        values = raw.astype(np.float32)
+        if where is not None and not np.isfinite(values).all():
+            raise UnreadableError(f"{where}; repair the volume")
+        if self.how in ("clip_divide", "clip_zscore"):
+            np.clip(values, self.low, self.high, out=values)
+        if self.how in ("zscore", "clip_zscore"):
+            values -= np.float32(self.middle)
+        if self.how != "none":
+            values /= np.float32(self.spread)
+        return values

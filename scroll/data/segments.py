@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scroll.config.schema import DataSettings
 from scroll.data.boxes import Size, box_inside, filled_up
 from scroll.data.fragments import names_below
-from scroll.data.intensity import GreyScale, grey_scale_of, in_spreads
+from scroll.data.intensity import GreyScale, Intensity, grey_scale_of, in_spreads
 from scroll.data.labels import Label, label_beside
 from scroll.data.sheets import Sheet
 from scroll.errors import InputError, MissingInputError
@@ -175,8 +175,22 @@ class Segment(Sheet):
         return picture
 
     @property
+    def middle_layer(self) -> int:
+        """The layer of the stack that the sheet is in."""
+        return STACK_LAYERS // 2
+
+    @property
+    def grey_sample(self) -> NDArray[Any]:
+        """(n,) grey values about the sheet, a fixed sample.
+
+        Raises:
+            InputError: it has no valid point.
+        """
+        return grey_sample_about(self.volume, [self.surface], self.volume.place)
+
+    @property
     def stack(self) -> FlatView:
-        """The layers that a preflight looks at: the CT flattened along the surface, sampled as it is read."""
+        """Layers about the sheet: the CT flattened along the surface, sampled as it is read."""
         step = self.volume.place.edge
         return FlatView(self.surface, Source(self.volume), -(STACK_LAYERS // 2) * step, STACK_LAYERS, step)
 
@@ -293,28 +307,41 @@ class TracedVolume:
         return self.segments[0].volume
 
     @cached_property
-    def grey_scale(self) -> tuple[float, float]:
+    def grey_scale(self) -> GreyScale:
         """Median and robust spread (half the 16-84 % range) of the grey values about the sheets, from a fixed sample of cubes.
 
         Raises:
             InputError: no segment has a valid point.
         """
-        surfaces = [segment.surface for segment in self.segments]
-        return grey_scale_about(self.volume, surfaces, self.volume.place)
+        return grey_scale_of(self.grey_sample)
+
+    @property
+    def grey_sample(self) -> NDArray[Any]:
+        """(n,) grey values about the sheets, from a fixed sample of cubes.
+
+        Raises:
+            InputError: no segment has a valid point.
+        """
+        return grey_sample_about(self.volume, [segment.surface for segment in self.segments], self.volume.place)
 
     def inside(self, corner: NDArray[np.floating], size: Size) -> Size:
         """The corner of a box of that size, moved so that the box is inside the volume where it can."""
         return box_inside(self.volume.shape, corner, size)
 
-    def patch(self, corner: tuple[int, ...], size: tuple[int, int, int]) -> NDArray[np.float32]:
+    def patch(
+        self, corner: tuple[int, ...], size: tuple[int, int, int], seen_as: Intensity | None = None
+    ) -> NDArray[np.float32]:
         """CT at `data.level` in spreads of the grey scale, (Z, Y, X) float32 of `size`; beyond the volume its edge is repeated.
+
+        `seen_as`: another scaling, with the figures of this volume in it.
 
         Raises:
             UnreadableError: not all values are finite.
         """
         raw = self.volume[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
         where = f"{self.volume.path}: NaN or infinity near {corner} (z, y, x)"
-        return filled_up(in_spreads(raw, self.grey_scale, where), size)
+        values = in_spreads(raw, self.grey_scale, where) if seen_as is None else seen_as.scaled(raw, where)
+        return filled_up(values, size)
 
     @property
     def key(self) -> str:
@@ -322,8 +349,8 @@ class TracedVolume:
         return key_of([segment.key for segment in self.segments])
 
 
-def grey_scale_about(volume: Volume, surfaces: Sequence[Surface], level: int | Place) -> GreyScale:
-    """Median and spread of the grey values about surfaces (in voxels of level 0) in a volume at `level`, from a fixed sample.
+def grey_sample_about(volume: Volume, surfaces: Sequence[Surface], level: int | Place) -> NDArray[Any]:
+    """(n,) grey values about surfaces (in voxels of level 0) in a volume at `level`, a fixed sample.
 
     `level` is a place, or the number of a level of a pyramid that halves.
 
@@ -345,7 +372,7 @@ def grey_scale_about(volume: Volume, surfaces: Sequence[Surface], level: int | P
         samples.append(volume[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)].ravel())
     if not samples:
         raise InputError(f"{surfaces[0].path}: no valid point in any surface that is in {volume.path}; trace it again")
-    return grey_scale_of(np.concatenate(samples))
+    return np.concatenate(samples)
 
 
 def _valid_below_rows(surface: Surface) -> NDArray[np.int64]:

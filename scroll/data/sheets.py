@@ -82,6 +82,16 @@ class Sheet(ABC):
     def stack(self) -> Any:
         """Layers (Z, Y, X) about the sheet at full resolution, read piece by piece; the sheet's centre is layer Z // 2."""
 
+    @property
+    @abstractmethod
+    def middle_layer(self) -> int:
+        """The layer of the stack that the sheet is in."""
+
+    @property
+    @abstractmethod
+    def grey_sample(self) -> NDArray[Any]:
+        """(n,) grey values of the papyrus, a fixed sample."""
+
     @abstractmethod
     def picture(self) -> NDArray[Any]:
         """(Y, X) CT at the sheet's centre, full resolution."""

@@ -1,13 +1,15 @@
 """Stage one on cubes of the surface competition: what it trains on, and what it predicts when it is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from scroll.config.schema import Settings
+from scroll.data.card import Card, out_of_fold
 from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import Fold, fold_numbers
 from stage1_3d.cubes.dataset import CubePatches
 from stage1_3d.cubes.predict import predict_cubes
 from stage1_3d.cubes.trace import flatten_cubes
+from stage1_3d.external.member import card_of
 
 
 class CubeData:
@@ -33,10 +35,22 @@ class CubeData:
         return {cube.id: cube.key for cube in self.items}
 
     def predict_out_of_fold(self, names: Sequence[str], folds: Sequence[Fold]) -> None:
-        """Predict every cube by the fold that held it out, with every member, into <member>/oof/<cube>/; then trace its sheets."""
+        """Predict every cube by the fold that held it out, with every member, into <member>/oof/<cube>/; then trace its sheets.
+
+        Members of others predict, by their folds that did not see it, what is new to them; sheets are traced in cubes that are new to all.
+        """
         for name in names:
-            for fold in folds:
-                held_out = [cube for cube in self.items if cube.id in fold.held_out]
-                predict_cubes(self.settings, name, held_out, [fold.number], self.settings.folder.oof(name))
-        folders = {name: self.settings.folder.oof(name) for name in names}
-        flatten_cubes(self.settings, self.items, folders, self.settings.folder.sheets)
+            card = card_of(self.settings, name)
+            for numbers, cubes in self._by_fold(folds) if card is None else self._by_others(card):
+                predict_cubes(self.settings, name, cubes, numbers, self.settings.folder.oof(name))
+        folders = {name: self.settings.folder.oof(name) for name in names if name in self.settings.stage1.fitted}
+        flatten_cubes(self.settings, out_of_fold(self.settings, self.items), folders, self.settings.folder.sheets)
+
+    def _by_fold(self, folds: Sequence[Fold]) -> Iterator[tuple[list[int], list[Cube]]]:
+        for fold in folds:
+            yield [fold.number], [cube for cube in self.items if cube.id in fold.held_out]
+
+    def _by_others(self, card: Card) -> Iterator[tuple[list[int], list[Cube]]]:
+        for cube in self.items:
+            if unseen := card.unseen(cube.id, cube.volume_name):
+                yield unseen, [cube]

@@ -11,13 +11,13 @@ from numpy._core import multiarray
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from scroll.data.card import NAME, Card
 from scroll.errors import InputError
 from scroll.runtime.bounded import plain_file
 from scroll.runtime.files import written_aside
 from scroll.runtime.reading import reading
 from scroll.runtime.receipt import file_hash
 from scroll.runtime.record import write_record
-from stage1_3d.external.card import NAME, Card
 
 WRAPPED = ("module.", "_orig_mod.")  # before the names of tensors: several GPUs, torch.compile
 KINDS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
@@ -97,11 +97,14 @@ def unwrapped(name: str) -> str:
     return name
 
 
-def write_member(folder: Path, card: Card, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Weights (file name -> tensors) as safetensors, and the card, whose hashes are filled in, last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, state in tensors.items():
-        with written_aside(folder / name) as aside:
-            aside.write_bytes(save({key: tensor.contiguous().clone() for key, tensor in state.items()}))
+def write_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Weights as safetensors."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(path) as aside:
+        aside.write_bytes(save({key: tensor.contiguous().clone() for key, tensor in state.items()}))
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """The card, last: the hashes of its networks, which are there already, are filled in."""
     folds = [fold.model_copy(update={"sha256": file_hash(folder / fold.weights)}) for fold in card.folds]
     write_record(folder / NAME, card.model_copy(update={"folds": tuple(folds)}))

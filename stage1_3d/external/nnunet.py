@@ -5,7 +5,6 @@ imported. Networks are built by `dynamic-network-architectures`, as there.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,14 @@ from safetensors.torch import load_file
 from scipy.ndimage import binary_fill_holes, gaussian_filter
 from torch import Tensor, nn
 
+from scroll.data.card import NAME, Card, FoldCard
+from scroll.data.intensity import Intensity
 from scroll.errors import InputError, MissingInputError
 from scroll.geometry import Size
 from scroll.inference.fold_ensemble import device
 from scroll.runtime.files import read_json, read_mapping
 from scroll.runtime.reading import reading
-from stage1_3d.external.card import Card, FoldCard, Intensity
-from stage1_3d.external.checkpoint import fitting, read_checkpoint
-from stage1_3d.external.intensity import fixed, scaled
+from stage1_3d.external.checkpoint import fitting, read_checkpoint, write_tensors
 
 PLANS, DATASET = "plans.json", "dataset.json"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
@@ -88,70 +87,87 @@ SCHEMES = {
 }
 
 
-@dataclass(frozen=True)
-class Nnunet:
-    """An imported configuration, ready to predict: its card, and one network for each fold that is asked for."""
+class Windows(nn.Module):
+    """One of its networks over windows (B, 1, Z, Y, X) along the axes of an item: the mean over its mirrors."""
 
-    card: Card
-    networks: Sequence[nn.Module]
+    def __init__(self, network: nn.Module, card: Card) -> None:
+        super().__init__()
+        self.network, self.axes, self.mirrors = network, axes_of(card), _ints(card, "mirrors")
 
-    @property
-    def axes(self) -> Size:
-        """Which axis of an item each axis of the network is (`transpose_forward`)."""
-        z, y, x = map(int, _ints(self.card, "axes"))
-        return z, y, x
+    def forward(self, windows: Tensor) -> Tensor:
+        """Two classes as one logit, (B, 1, Z, Y, X): that of the class less that of the background."""
+        turned = windows.permute(0, 1, *(axis + 2 for axis in self.axes))
+        both = self.of_both(turned)
+        return (both[:, 1:] - both[:, :1]).permute(0, 1, *(int(axis) + 2 for axis in np.argsort(self.axes)))
 
-    @property
-    def mirrors(self) -> tuple[int, ...]:
-        """Axes of the network that may be mirrored."""
-        return tuple(_ints(self.card, "mirrors"))
-
-    @torch.inference_mode()
-    def probabilities(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Probability of the surface, (Z, Y, X) like the image; 0 in the empty surroundings (where all is 0 to the border).
-
-        Memory: about eight times the image in float32.
-        """
-        turned = image.astype(np.float32).transpose(self.axes)  # not copied: a mean depends on the order in memory
-        filled = binary_fill_holes(turned != 0)
-        box = _box_of(filled)
-        inside, mask = turned[box], filled[box]
-        is_masked = bool(self.card.options["is_masked"])
-        seen = scaled(fixed(self.card.intensity, inside, inside[mask] if is_masked else None), inside)
-        seen = np.where(mask, seen, inside) if is_masked else seen
-        data = torch.from_numpy(np.ascontiguousarray(seen))[None]
-        logits = torch.stack([self._logits(network, data) for network in self.networks]).sum(0)
-        if len(self.networks) > 1:
-            logits /= len(self.networks)  # in float16, as they are added up there
-        found = np.zeros(turned.shape, np.float32)
-        found[box] = torch.softmax(logits.float(), 0)[1].numpy()
-        return found.transpose(np.argsort(self.axes))
-
-    def _logits(self, network: nn.Module, data: Tensor) -> Tensor:
-        """Mean of the windows, (2, Z, Y, X) float16 on the CPU; windows are spread evenly, and a small image is padded with 0 about it."""
-        low = [max(0, p - n) // 2 for p, n in zip(self.card.window, data.shape[1:], strict=True)]
-        shape = [max(p, n) for p, n in zip(self.card.window, data.shape[1:], strict=True)]
-        kept = (slice(None), *(slice(a, a + n) for a, n in zip(low, data.shape[1:], strict=True)))
-        padded = data.new_zeros((1, *shape))
-        padded[kept] = data
-        sums, weights = torch.zeros((2, *shape), dtype=torch.half), torch.zeros(shape, dtype=torch.half)
-        bell = gaussian(self.card.window)
-        for corner in product(*(even_starts(n, p) for n, p in zip(shape, self.card.window, strict=True))):
-            place = tuple(slice(c, c + p) for c, p in zip(corner, self.card.window, strict=True))
-            seen = self._mirrored(network, padded[(slice(None), *place)][None].to(device()))[0].cpu()
-            sums[(slice(None), *place)] += seen * bell
-            weights[place] += bell
-        return (sums / weights)[kept]
-
-    def _mirrored(self, network: nn.Module, windows: Tensor) -> Tensor:
-        """Mean over all mirrorings, the plain view first."""
+    def of_both(self, turned: Tensor) -> Tensor:
+        """Windows along the network's own axes -> logits of background and class, (B, 2, ...), the plain view first."""
         with torch.autocast(device().type, enabled=device().type == "cuda"):
-            total = network(windows)
+            total = self.network(turned)
             views = [view for count in range(1, len(self.mirrors) + 1) for view in combinations(self.mirrors, count)]
             for view in views:
                 axes = [axis + 2 for axis in view]
-                total += torch.flip(network(torch.flip(windows, axes)), axes)
+                total += torch.flip(self.network(torch.flip(turned, axes)), axes)
         return total / (len(views) + 1)
+
+
+def network(folder: Path, card: Card, fold: int) -> Windows:
+    """One of its networks, on the GPU if there is one."""
+    built = build(card, folder / NAME)
+    built.load_state_dict(load_file(folder / card.folds[fold].weights))
+    return Windows(built.to(device()), card).eval()
+
+
+@torch.inference_mode()
+def probabilities(card: Card, networks: Sequence[Windows], image: NDArray[Any]) -> NDArray[np.float32]:
+    """Probability of the class in a whole item (Z, Y, X), as nnU-Net's own predictor gives it; 0 in empty surroundings.
+
+    Memory: about eight times the image in float32.
+    """
+    axes = axes_of(card)
+    turned = image.astype(np.float32).transpose(axes)  # not copied: a mean depends on the order in memory
+    filled = binary_fill_holes(turned != 0)
+    box = _box_of(filled)
+    inside, mask = turned[box], filled[box]
+    is_masked = bool(card.options["is_masked"])
+    seen = card.intensity.of_item(inside[mask] if is_masked else inside).scaled(inside)
+    seen = np.where(mask, seen, inside) if is_masked else seen
+    data = torch.from_numpy(np.ascontiguousarray(seen))[None]
+    window = as_size([card.window[axis] for axis in axes])
+    logits = torch.stack([_logits(network, window, data) for network in networks]).sum(0)
+    if len(networks) > 1:
+        logits /= len(networks)  # in float16, as they are added up there
+    found = np.zeros(turned.shape, np.float32)
+    found[box] = torch.softmax(logits.float(), 0)[1].numpy()
+    return found.transpose(np.argsort(axes))
+
+
+def _logits(network: Windows, window: Size, data: Tensor) -> Tensor:
+    """Mean of the windows, (2, Z, Y, X) float16 on the CPU; windows are spread evenly, and a small image is padded with 0 about it."""
+    low = [max(0, p - n) // 2 for p, n in zip(window, data.shape[1:], strict=True)]
+    shape = [max(p, n) for p, n in zip(window, data.shape[1:], strict=True)]
+    kept = (slice(None), *(slice(a, a + n) for a, n in zip(low, data.shape[1:], strict=True)))
+    padded = data.new_zeros((1, *shape))
+    padded[kept] = data
+    sums, weights = torch.zeros((2, *shape), dtype=torch.half), torch.zeros(shape, dtype=torch.half)
+    bell = gaussian(window)
+    for corner in product(*(even_starts(n, p) for n, p in zip(shape, window, strict=True))):
+        place = tuple(slice(c, c + p) for c, p in zip(corner, window, strict=True))
+        seen = network.of_both(padded[(slice(None), *place)][None].to(device()))[0].cpu()
+        sums[(slice(None), *place)] += seen * bell
+        weights[place] += bell
+    return (sums / weights)[kept]
+
+
+def axes_of(card: Card) -> Size:
+    """Which axis of an item each axis of the network is (`transpose_forward`)."""
+    return as_size(_ints(card, "axes"))
+
+
+def as_size(values: Sequence[int]) -> Size:
+    """Three numbers."""
+    z, y, x = values
+    return z, y, x
 
 
 def even_starts(length: int, patch: int) -> list[int]:
@@ -181,11 +197,12 @@ def _box_of(filled: NDArray[np.bool_]) -> tuple[slice, ...]:
     return tuple(slice(int(span[0]), int(span[-1]) + 1) for span in spans)
 
 
-def import_nnunet(folder: Path, names: Sequence[str] = ()) -> tuple[Card, dict[str, dict[str, Tensor]]]:
-    """A trained model's folder (with plans.json and dataset.json): its card, and the tensors of each fold by the file they go to.
+def import_nnunet(
+    folder: Path, output: Path, splits: Sequence[Mapping[str, Sequence[str]]] = (), names: Sequence[str] = ()
+) -> Card:
+    """Weights of a trained model's folder (with plans.json and dataset.json) into `output`, a file a fold; returns its card.
 
-    `names`: folds, such as "0"; all that are there, if none. What each fold was trained on is read from `splits_final.json`, where it lies
-    in the folder or beside the plans of the preprocessed data.
+    `names`: folds, such as "0"; all that are there, if none. `splits`: what each fold was trained on, as in splits_final.json.
 
     Raises:
         MissingInputError: a file or a fold is not there.
@@ -209,45 +226,28 @@ def import_nnunet(folder: Path, names: Sequence[str] = ()) -> tuple[Card, dict[s
         axes = [int(axis) for axis in plans["transpose_forward"]]
         grey = Grey.model_validate(plans["foreground_intensity_properties_per_channel"]["0"])
     _check_configuration(path, name, configuration)
-    splits = _splits(folder)
+    seen = {str(n): tuple(map(str, fold["train"])) for n, fold in enumerate(splits)}
+    window = as_size([configuration.patch_size[axes.index(axis)] for axis in range(3)])
     card = Card(
-        family="nnunet", window=configuration.patch_size, overlap=STEP, source=str(folder),
+        family="nnunet", window=window, overlap=STEP, source=str(folder),
         intensity=intensity_of(configuration.normalization_schemes[0], grey),
         options={
             "architecture": configuration.architecture.model_dump(mode="json", by_alias=True), "configuration": name, "axes": list(axes),
             "mirrors": [int(axis) for axis in first.get("inference_allowed_mirroring_axes") or ()],
             "is_masked": configuration.use_mask_for_norm[0],
         },
-        folds=tuple(FoldCard(weights=f"fold{fold}.safetensors", sha256="", trained_on=splits.get(fold, ())) for fold in checkpoints),
+        folds=tuple(FoldCard(weights=f"fold{fold}.safetensors", sha256="", trained_on=seen.get(fold, ())) for fold in checkpoints),
     )  # fmt: skip
-    tensors = {}
     for fold, checkpoint in checkpoints.items():
-        tensors[f"fold{fold}.safetensors"] = fitting(folder, build(card, path), checkpoint["network_weights"])
-    return card, tensors
-
-
-def load_nnunet(folder: Path, card: Card, folds: Sequence[int]) -> Nnunet:
-    """An imported member with the networks of these folds, on the GPU if there is one."""
-    networks = []
-    for n in folds:
-        network = build(card, folder)
-        network.load_state_dict(load_file(folder / card.folds[n].weights))
-        networks.append(network.to(device()).eval())
-    return Nnunet(card, networks)
+        write_tensors(
+            output / f"fold{fold}.safetensors", fitting(folder, build(card, path), checkpoint["network_weights"])
+        )
+    return card
 
 
 def _ints(card: Card, name: str) -> list[int]:
     values = card.options[name]
     return [int(str(value)) for value in values] if isinstance(values, list) else []
-
-
-def _splits(folder: Path) -> dict[str, tuple[str, ...]]:
-    """What each fold was trained on, by its name; empty where nothing tells."""
-    path = folder / "splits_final.json"
-    if not path.exists():
-        return {}
-    with reading(path, "splits as nnU-Net 2 writes them", "copy it again"):
-        return {str(n): tuple(map(str, fold["train"])) for n, fold in enumerate(read_json(path))}
 
 
 def _weights_in(folder: Path) -> Path | None:
@@ -334,3 +334,14 @@ def _named(path: Path, name: str, allowed: tuple[str, ...]) -> Any:
         raise InputError(
             f"{path}: {name} is not in the installed dynamic-network-architectures; install a newer one"
         ) from None
+
+
+def read_splits(path: Path) -> list[dict[str, list[str]]]:
+    """nnU-Net's splits_final.json: for each fold, the items it is trained on ("train") and validated on ("val").
+
+    Raises:
+        MissingInputError: not there.
+        InputError: something else.
+    """
+    with reading(path, "splits as nnU-Net 2 writes them", "copy splits_final.json from nnUNet_preprocessed again"):
+        return [{name: [str(item) for item in fold[name]] for name in ("train", "val")} for fold in read_json(path)]

@@ -17,7 +17,7 @@ def items_of(settings: Settings) -> list[Fragment]:
     Raises:
         MissingInputError: the folder, or one of `data.train`, is not there.
     """
-    jitter = max(member.augment.depth_jitter for member in settings.stage1.members.values())
+    jitter = max((member.augment.depth_jitter for member in settings.stage1.trained.values()), default=0)
     return training_fragments(settings.data, jitter)
 
 
@@ -52,7 +52,7 @@ def check(fragment: Fragment) -> None:
 
 def _check_folds(settings: Settings, fragments: list[Fragment]) -> None:
     """Draw patches of every fold: they must fit into training and held-out rows, and none may look at held-out ones."""
-    patches = {f"stage1.members.{name}": member.patch_size[1:] for name, member in settings.stage1.members.items()}
+    patches = {f"stage1.members.{name}": member.patch_size[1:] for name, member in settings.stage1.trained.items()}
     patches["stage2"] = settings.stage2.patch_size
     if settings.joint is not None:
         patches["joint"] = settings.joint.patch_size_yx

@@ -24,7 +24,7 @@ def plan_members(settings: Settings, machine: Machine, loading_s: dict[str, floa
     """
     return [
         planned(name, member, settings, machine, (loading_s or {}).get(name))
-        for name, member in settings.stage1.members.items()
+        for name, member in settings.stage1.trained.items()
     ]
 
 

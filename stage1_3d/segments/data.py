@@ -5,10 +5,13 @@ from functools import cached_property
 from pathlib import Path
 
 from scroll.config.schema import Settings
+from scroll.data.card import cards
 from scroll.data.folds import Fold, check_buffer
 from scroll.data.segments import Segment, by_volume, find_segments
+from stage1_3d.external.maps import predict_map
+from stage1_3d.external.member import all_folds, gives_map
 from stage1_3d.segments.dataset import LabelledVolume, SegmentPatches
-from stage1_3d.segments.flatten import flatten_segment
+from stage1_3d.segments.flatten import CT, flatten_segment
 from stage1_3d.segments.lifted_labels import lifted_label
 from stage1_3d.segments.predict import predict_volume_new, predict_volume_out_of_fold
 
@@ -47,12 +50,17 @@ class SegmentData:
 
     def predict_out_of_fold(self, names: Sequence[str], folds: Sequence[Fold]) -> None:
         """Predict the volumes about what each fold held out with every member, and flatten that, and the CT if asked for."""
+        in_voxels = [name for name in names if not gives_map(self.settings, name)]
         for volume in self.volumes:
-            parts = {name: predict_volume_out_of_fold(self.settings, name, volume, folds) for name in names}
+            parts = {name: predict_volume_out_of_fold(self.settings, name, volume, folds) for name in in_voxels}
             for segment in volume.segments:
-                own = {name: parts[name][segment.id] for name in names}
-                folders = {name: self.settings.folder.oof(name, segment.id) for name in self.settings.stage1.sources}
+                own = {name: parts[name][segment.id] for name in in_voxels if parts[name][segment.id]}
+                folders = {name: self.settings.folder.oof(name, segment.id) for name in (*own, CT)}
                 flatten_segment(self.settings, volume, segment, own, folders)
+                for name, card in cards(self.settings).items():
+                    unseen = card.unseen(segment.id, segment.volume_name)
+                    if name in names and name not in in_voxels and unseen:
+                        predict_map(self.settings, name, segment, unseen, self.settings.folder.oof(name, segment.id))
 
 
 def predict_new_segments(settings: Settings, segments: Sequence[Segment], output: Path) -> None:
@@ -61,8 +69,12 @@ def predict_new_segments(settings: Settings, segments: Sequence[Segment], output
         parts = {
             name: predict_volume_new(settings, name, volume, output / "volumes" / volume.name / name)
             for name in settings.stage1.members
+            if not gives_map(settings, name)
         }
         for segment in volume.segments:
             own = {name: parts[name][segment.id] for name in parts}
-            folders = {name: output / segment.id / name for name in settings.stage1.sources}
+            folders = {name: output / segment.id / name for name in (*own, CT)}
             flatten_segment(settings, volume, segment, own, folders)
+            for name in settings.stage1.members:
+                if gives_map(settings, name):
+                    predict_map(settings, name, segment, all_folds(settings, name), output / segment.id / name)

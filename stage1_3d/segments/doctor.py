@@ -96,7 +96,7 @@ def check_folds(settings: Settings, segments: list[Segment]) -> None:
                 fold.sampler(segments, settings.stage2.patch_size, 0.5, is_training)
         except InputError as error:
             raise InputError(f"fold {fold.number}, stage2: {error}") from None
-        for name, member in settings.stage1.members.items():
+        for name, member in settings.stage1.trained.items():
             try:
                 boxes = Boxes(volumes, fold, member, is_training=True)
                 for n in range(20):

@@ -1,6 +1,6 @@
 """A member's networks over a scroll volume, only where traced sheets pass, window by window; resumes row by row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from scroll.inference.sliding_window import Prediction, Sweep
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import is_current, key_of, write_receipt
 from scroll.surfaces.blocks import Blocks
+from stage1_3d.external.member import all_folds, card_of, seen_as, window_of
 from stage1_3d.predict import load_forward, weights_of
 
 RowsOf = dict[str, Rows]  # segment id -> working rows that are wanted
@@ -34,14 +35,27 @@ def predict_volume_out_of_fold(
 ) -> dict[str, list[SegmentRows]]:
     """Predict the volume about each fold's held-out rows by that fold; returns, per segment, which part holds which rows."""
     parts: dict[str, list[SegmentRows]] = {segment.id: [] for segment in traced.segments}
-    for fold in folds:
-        rows = {s.id: fold.held_out[s.id] for s in traced.segments if s.id in fold.held_out}
+    for numbers, rows in _held_out(settings, name, traced, folds):
         if rows:
-            folder = settings.folder.volume_oof(name, traced.name, fold.number)
-            predict_volume(settings, name, traced, rows, [fold.number], folder)
+            folder = settings.folder.volume_oof(name, traced.name, numbers[0])
+            predict_volume(settings, name, traced, rows, numbers, folder)
             for segment_id, span in rows.items():
                 parts[segment_id].append(SegmentRows(span, folder))
     return {segment_id: sorted(found, key=lambda part: part.rows) for segment_id, found in parts.items()}
+
+
+def _held_out(
+    settings: Settings, name: str, traced: TracedVolume, folds: Sequence[Fold]
+) -> Iterator[tuple[list[int], RowsOf]]:
+    """Folds of a member, and the rows of each segment that are new to them."""
+    card = card_of(settings, name)
+    if card is None:
+        for fold in folds:
+            yield [fold.number], {s.id: fold.held_out[s.id] for s in traced.segments if s.id in fold.held_out}
+        return
+    unseen = {segment.id: card.unseen(segment.id, segment.volume_name) for segment in traced.segments}
+    for numbers in sorted({tuple(found) for found in unseen.values() if found}):
+        yield [*numbers], {s.id: (0, s.rows) for s in traced.segments if tuple(unseen[s.id]) == numbers}
 
 
 def predict_volume_new(
@@ -49,7 +63,7 @@ def predict_volume_new(
 ) -> dict[str, list[SegmentRows]]:
     """Predict a volume that no fold was trained on about all its segments, by all folds together."""
     rows = {segment.id: (0, segment.rows) for segment in traced.segments}
-    predict_volume(settings, name, traced, rows, list(range(settings.folds.count)), folder)
+    predict_volume(settings, name, traced, rows, all_folds(settings, name), folder)
     return {segment_id: [SegmentRows(span, folder)] for segment_id, span in rows.items()}
 
 
@@ -108,17 +122,17 @@ def prediction_of(
     """A member's folds over the box about the blocks, (1, Z, Y, X), NaN where no window touches one of them."""
     traced, blocks = where
     origin, shape = cut_out(blocks)
-    member = settings.stage1.members[name]
+    window, how = window_of(settings, name), seen_as(settings, name, traced)
 
     def in_volume(corner: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(c + o for c, o in zip(corner, origin, strict=True))
 
     def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
-        return traced.patch(in_volume(corner), member.patch_size)[None]
+        return traced.patch(in_volume(corner), window, how)[None]
 
     def is_wanted(corner: tuple[int, ...]) -> bool:
-        return blocks.touches(in_volume(corner), member.patch_size)
+        return blocks.touches(in_volume(corner), window)
 
-    padded = tuple(max(n, p) for n, p in zip(shape, member.patch_size, strict=True))
-    sweep = Sweep(padded, member.patch_size, settings.stage1.window, (0, shape[1]), is_wanted, empty=float("nan"))
+    padded = tuple(max(n, p) for n, p in zip(shape, window, strict=True))
+    sweep = Sweep(padded, window, settings.stage1.window, (0, shape[1]), is_wanted, empty=float("nan"))
     return Prediction(sweep, read, partial(load_forward, settings, name, folds), shape)

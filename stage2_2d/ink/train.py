@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from scroll.config.schema import Settings, Stage2Settings
+from scroll.data.card import out_of_fold
 from scroll.data.folds import Fold, make_folds
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.inference.fold_ensemble import is_main_process
@@ -25,10 +26,11 @@ def train(settings: Settings) -> None:
     Raises:
         MissingInputError: a member's out-of-fold prediction is not there; the line names `make stage1`.
     """
-    sheets = training_sheets(settings.data)
+    everything = training_sheets(settings.data)
+    sheets = out_of_fold(settings, everything)
     hint = f"stage two trains on stage one's out-of-fold predictions: run 'make stage1 CONFIG=...' with run_dir {settings.run_dir} first"
     stacks = oof_stacks(settings, sheets, hint)
-    folds = make_folds(sheets, settings.folds)
+    folds = make_folds(everything, settings.folds)
     train_folds(settings, folds, partial(_task, settings, sheets, stacks), settings.stage2.training)
     if is_main_process():  # several processes train together; one predicts
         for sheet, stack in zip(sheets, stacks, strict=True):

@@ -75,13 +75,13 @@ def _predict_sheet(
 
 def channels_of(settings: Settings) -> int:
     """Channels of a stack: all layers of every member, then of the CT."""
-    return (len(settings.stage1.members) + 1) * (2 * settings.tracing.reach_vox + 1)
+    return (len(settings.stage1.fitted) + 1) * (2 * settings.tracing.reach_vox + 1)
 
 
 def network_for(settings: Settings) -> nn.Module:
     """The network of stage two with its two heads; presence starts as the members' mean where the sheet was traced."""
     layers = 2 * settings.tracing.reach_vox + 1
-    middles = [n * layers + settings.tracing.reach_vox for n in range(len(settings.stage1.members))]
+    middles = [n * layers + settings.tracing.reach_vox for n in range(len(settings.stage1.fitted))]
     return build_network(settings.stage2, channels_of(settings), HEADS, middles)
 
 

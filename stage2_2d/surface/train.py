@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from scroll.config.schema import Settings, Stage2Settings
+from scroll.data.card import out_of_fold
 from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import Fold, make_folds
 from scroll.inference.fold_ensemble import is_main_process
@@ -27,15 +28,15 @@ def train(settings: Settings) -> None:
     Raises:
         MissingInputError: no sheets were traced; the line names `make stage1`.
     """
-    cubes, stage2, folder = prepare(training_cubes(settings.data)), settings.stage2, settings.folder.sheets
-    folds = make_folds(cubes, settings.folds)
+    everything, stage2, folder = prepare(training_cubes(settings.data)), settings.stage2, settings.folder.sheets
+    folds, cubes = make_folds(everything, settings.folds), out_of_fold(settings, everything)
     hint = f"stage two on cubes starts from sheets traced out of fold: run 'make stage1 CONFIG=...' with run_dir {settings.run_dir} first"
     labelled = [pair for cube in cubes for pair in labelled_sheets(folder / cube.id, cube, hint)]
 
     def task(fold: Fold) -> Task:
         made_with = {
             "voxel_um": cubes[0].pixel_um,
-            "sources": [*settings.stage1.members, CT],
+            "sources": [*settings.stage1.fitted, CT],
             "tracing": settings.tracing.model_dump(mode="json"),
             "data": {cube.id: [cube.key, read_receipt(folder / cube.id, hint)["key"]] for cube in cubes},
         }

@@ -15,7 +15,8 @@ from ensemble.commands.replay import replay
 from ensemble.ink.submission import read_submission
 from ensemble.whole_scroll.run import EnsembleRecipe, member_weights
 from scroll.config.reader import load_settings
-from scroll.data.segments import find_segments, grey_scale_about
+from scroll.data.intensity import grey_scale_of
+from scroll.data.segments import find_segments, grey_sample_about
 from scroll.errors import InputError
 from scroll.inference.prediction_store import open_map
 from scroll.runtime.receipt import file_hash, read_receipt
@@ -202,7 +203,7 @@ def test_the_run_flattens_on_the_fly_what_it_would_predict_first_and_flatten_the
     assert "windows computed: cnn3d " in done.stdout
     assert not list(tmp_path.rglob("prob*"))
     settings = load_settings(scroll_run.config, [])
-    grey_scale = grey_scale_about(segment.volume, [segment.surface], settings.data.level)
+    grey_scale = grey_scale_of(grey_sample_about(segment.volume, [segment.surface], settings.data.level))
     weights = member_weights(settings)
     ensemble = EnsembleRecipe(settings, segment.source, settings.data.level, grey_scale, weights)()
     prob = ensemble((0, 0, 0), segment.volume.shape)[0]

@@ -1,0 +1,143 @@
+"""Members that give a map of the sheet: from layers about it straight to an image, window by window; resumes row by row."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scroll.config.schema import Settings, WindowSettings
+from scroll.data.boxes import filled_up
+from scroll.data.card import NAME, Card, read_card
+from scroll.data.sheets import Sheet, provenance_of
+from scroll.errors import InputError
+from scroll.inference.fold_ensemble import mean_of
+from scroll.inference.prediction_store import RowWriter
+from scroll.inference.sliding_window import Forward, Prediction, Sweep
+from scroll.runtime.progress import progress
+from scroll.runtime.receipt import is_current, key_of, write_receipt
+from scroll.volumes.binning import block_mean
+from stage1_3d.external import ready
+from stage1_3d.external.member import check_voxels, files_of, networks_of
+
+
+def predict_map(settings: Settings, name: str, sheet: Sheet, folds: Sequence[int], folder: Path) -> None:
+    """Write flat.zarr (1, Y, X) float16 at working resolution and a receipt into `folder`, by these folds together.
+
+    Raises:
+        InputError: the sheet's voxels, or the layers about it, are not what the member was trained on.
+    """
+    place = settings.stage1.members[name].member or Path()
+    card = read_card(place)
+    check_voxels(place, card, sheet.pixel_um)
+    files, window = files_of(place, card, folds), settings.stage1.window
+    key = key_of([sheet.key, [*files.values()], list(folds), window.model_dump()])
+    if is_current(folder, key) and (folder / "flat.zarr").exists():
+        return
+    shape, bin_yx = (1, *sheet.mask.shape), settings.data.bin_yx
+    writer = RowWriter(folder / "flat.zarr", key, shape, sheet.pixel_um, "cyx", bin_yx)
+    if card.ready:
+        found = ready.map_of(place, card, sheet.id, sheet.shape_yx, bin_yx)[None]
+        writer.write(writer.done_rows, found[:, writer.done_rows :])
+    else:
+        prediction = prediction_of(settings, name, sheet, folds)
+        binned = _Binned(writer, bin_yx, sheet.shape_yx[0])
+        first = writer.done_rows * bin_yx
+        with progress(f"predict {name}, {sheet.id}", prediction.count(first), "window") as advance:
+            prediction.run(binned.write, first, advance)
+    writer.finish()
+    write_receipt(
+        folder, key, fragment=sheet.id, member=name, folds=list(folds), voxel_um=sheet.pixel_um, bin_yx=bin_yx, axes="cyx",
+        **provenance_of(sheet), window=window.model_dump(mode="json"), card=card.model_dump(mode="json", exclude={"ready"}), weights=files,
+    )  # fmt: skip
+
+
+def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[int]) -> Prediction:
+    """A member's folds over a sheet, (1, Y, X) at full resolution."""
+    place = settings.stage1.members[name].member or Path()
+    card = read_card(place)
+    depth, *size = card.window
+    layers, patch = layers_in(place, card, sheet), (size[0], size[1])
+    how, coarse, bin_yx = card.intensity.of_item(sheet.grey_sample), sheet.mask, settings.data.bin_yx
+    stack = sheet.stack
+    where = f"{sheet.folder}: NaN or infinity in the CT"
+
+    def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
+        y, x = corner
+        raw = np.asarray(stack[layers, y : y + patch[0], x : x + patch[1]])
+        turned = raw if card.direction == "inwards" else raw[::-1]
+        return filled_up(how.scaled(turned, f"{where} near row {y}, column {x}"), (depth, *patch))
+
+    def is_wanted(corner: tuple[int, ...]) -> bool:
+        rows, columns = (slice(c // bin_yx, -(-(c + p) // bin_yx)) for c, p in zip(corner, patch, strict=True))
+        return bool(coarse[rows, columns].any())
+
+    height, width = sheet.shape_yx
+    window = window_settings(settings.stage1.window, card)
+    sweep = Sweep((max(height, patch[0]), max(width, patch[1])), patch, window, (0, height), is_wanted)
+    return Prediction(sweep, read, partial(_forward, settings, name, place, tuple(folds)), (height, width))
+
+
+def window_settings(window: WindowSettings, card: Card) -> WindowSettings:
+    """The run's way of windows, with the overlap that the member's card asks for."""
+    return window.model_copy(update={"overlap": card.overlap})
+
+
+def layers_in(place: Path, card: Card, sheet: Sheet) -> slice:
+    """The layers of a sheet's stack that a member looks at.
+
+    Raises:
+        InputError: the stack is too thin.
+    """
+    first, end = card.layers or (-(card.window[0] // 2), card.window[0] - card.window[0] // 2)
+    if card.direction == "outwards":
+        first, end = 1 - end, 1 - first  # counted from the other side
+    middle, there = sheet.middle_layer, sheet.stack.shape[0]
+    if middle + first < 0 or middle + end > there:
+        raise InputError(
+            f"{sheet.folder}: {there} layers, the sheet in layer {middle}; {place / NAME} needs those from {first} to {end - 1} about it: "
+            "give a deeper stack, or leave the member out"
+        )
+    return slice(middle + first, middle + end)
+
+
+def _forward(settings: Settings, name: str, place: Path, folds: tuple[int, ...]) -> Forward:
+    """(B, layers, h, w) -> (B, 1, h, w) logits; a coarser map is interpolated."""
+    networks = mean_of(
+        networks_of(place, read_card(place), folds),
+        settings.stage1.members[name].training.precision,
+        settings.stage1.window.average,
+    )
+
+    def forward(windows: Tensor) -> Tensor:
+        logits = networks(windows[:, None])
+        if logits.shape[-2:] == windows.shape[-2:]:
+            return logits
+        size = (int(windows.shape[-2]), int(windows.shape[-1]))
+        return torch.nn.functional.interpolate(logits, size, mode="bilinear")
+
+    return forward
+
+
+class _Binned:
+    """Rows at full resolution, in order, written at working resolution as soon as a row of blocks is whole."""
+
+    def __init__(self, writer: RowWriter, bin_yx: int, rows: int) -> None:
+        self.writer, self.bin_yx, self.rows = writer, bin_yx, rows
+        self._waiting: list[NDArray[np.float32]] = []
+
+    def write(self, row: int, values: NDArray[np.float32]) -> None:
+        """Take rows [row, row + n), (1, n, X)."""
+        self._waiting.append(values)
+        held = sum(part.shape[1] for part in self._waiting)
+        end = row + values.shape[1]
+        whole = held if end == self.rows else held - end % self.bin_yx
+        if whole <= 0:
+            return
+        rows = np.concatenate(self._waiting, axis=1)
+        binned = block_mean(rows[0, :whole], (self.bin_yx, self.bin_yx))
+        self._waiting = [rows[:, whole:]]
+        self.writer.write((end - held) // self.bin_yx, binned[None])

@@ -1,0 +1,89 @@
+"""What those who predict need of a member, trained here or elsewhere: its window, its folds, its scaling, its networks."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+from torch import nn
+
+from scroll.config.schema import Settings
+from scroll.data.card import HINT, NAME, Card, read_card
+from scroll.data.intensity import Intensity
+from scroll.errors import InputError
+from scroll.geometry import Size
+from scroll.runtime.receipt import file_hash
+
+FAMILIES = {"nnunet": "stage1_3d.external.nnunet", "graph": "stage1_3d.external.archives"}
+VOXEL_SLACK = 0.01  # by how much of itself a voxel may differ from those that a member was trained on
+
+
+class Sampled(Protocol):
+    """Something whose grey values can be looked at as a whole."""
+
+    @property
+    def grey_sample(self) -> NDArray[Any]:
+        """Grey values of it, any shape."""
+
+
+def card_of(settings: Settings, name: str) -> Card | None:
+    """The card of a member that was trained elsewhere; None for one of ours."""
+    folder = settings.stage1.members[name].member
+    return None if folder is None else read_card(folder)
+
+
+def window_of(settings: Settings, name: str) -> Size:
+    """z, y, x that a member sees at once."""
+    card = card_of(settings, name)
+    return settings.stage1.members[name].patch_size if card is None else card.window
+
+
+def gives_map(settings: Settings, name: str) -> bool:
+    """Whether a member gives an image of the sheet, which is flat already."""
+    card = card_of(settings, name)
+    return card is not None and card.returns == "map"
+
+
+def all_folds(settings: Settings, name: str) -> list[int]:
+    """Numbers of all its networks, which predict together what is new to all of them."""
+    card = card_of(settings, name)
+    return list(range(settings.folds.count)) if card is None else card.all_folds
+
+
+def seen_as(settings: Settings, name: str, item: Sampled) -> Intensity | None:
+    """How it sees an item's grey values; None: as all of ours do."""
+    card = card_of(settings, name)
+    return None if card is None else card.intensity.of_item(item.grey_sample)
+
+
+def check_voxels(folder: Path, card: Card, voxel_um: float) -> None:
+    """Refuse voxels of another size than a member was trained on.
+
+    Raises:
+        InputError: more than 1 % larger or smaller.
+    """
+    if card.voxel_um and abs(voxel_um / card.voxel_um - 1) > VOXEL_SLACK:
+        raise InputError(
+            f"{folder / NAME}: trained at {card.voxel_um:g} um a voxel, and here they are {voxel_um:g}; give data at that size, or import "
+            "it with the --voxel-um that it was really trained at"
+        )
+
+
+def files_of(folder: Path, card: Card, folds: Sequence[int]) -> dict[str, str]:
+    """Hash of the card and of the weights of these folds, by their place."""
+    weights = {str(folder / card.folds[n].weights): card.folds[n].sha256 for n in folds if card.folds}
+    return {str(folder / NAME): file_hash(folder / NAME), **weights}
+
+
+def networks_of(folder: Path, card: Card, folds: Sequence[int]) -> list[nn.Module]:
+    """Its networks of these folds, (B, 1, *window) as it sees grey values -> (B, 1, Z, Y, X) or (B, 1, Y, X) logits, ready to predict.
+
+    Raises:
+        InputError: nobody here knows its family.
+    """
+    if card.family not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise InputError(f"{folder / NAME}: family '{card.family}' is not known; expected one of {known}: {HINT}")
+    network = import_module(FAMILIES[card.family]).network
+    return [network(folder, card, fold).eval() for fold in folds]
