@@ -1,6 +1,7 @@
 """Checkpoints of others: read without executing what is in them, and fitted to a network by the names of its tensors."""
 
 import pickle
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,8 @@ def read_checkpoint(path: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
 
 def _culprit(error: Exception) -> str:
     """The name that was refused, out of torch's long message."""
-    words = str(error).replace("`", " ").replace("'", " ").split()
-    dotted = (word.strip(".,:;()") for word in words if "." in word.strip(".,:;()"))
-    return next(
-        (word for word in dotted if word.replace(".", "").replace("_", "").isalnum() and "torch" not in word), "code"
-    )
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    return found[1] if found else "code"
 
 
 def fitting(where: Path, network: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from scroll.data.intensity import Intensity
 from scroll.errors import InputError, MissingInputError
 from scroll.geometry import Size
 from scroll.inference.fold_ensemble import device
-from scroll.runtime.files import read_json, read_mapping
+from scroll.runtime.files import read_json
 from scroll.runtime.reading import reading
 from stage1_3d.external.checkpoint import fitting, read_checkpoint, write_tensors
 
@@ -216,7 +216,7 @@ def import_nnunet(
         raise MissingInputError(
             f"{folder}: no fold_<k>/{CHECKPOINTS[0]} in it; give the folder that nnU-Net trained into"
         )
-    plans, dataset = (read_mapping(folder / name) for name in (PLANS, DATASET))
+    plans, dataset = (_mapping(folder / name) for name in (PLANS, DATASET))
     _check_dataset(folder / DATASET, dataset)
     checkpoints = {path.name.removeprefix("fold_"): _checkpoint(path) for path in folders}
     first, path = next(iter(checkpoints.values())), folder / PLANS
@@ -260,6 +260,14 @@ def _checkpoint(folder: Path) -> dict[str, Any]:
     if path is None:
         raise MissingInputError(f"{folder}: no {' or '.join(CHECKPOINTS)} in it; copy the fold, or give others")
     return read_checkpoint(path, ("network_weights", "init_args"))
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    with reading(path, "a JSON as nnU-Net 2 writes it", "copy the folder again"):
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise ValueError(f"holds a {type(content).__name__}")
+        return content
 
 
 def _inherited(path: Path, configurations: Mapping[str, Any], name: str) -> dict[str, Any]:
