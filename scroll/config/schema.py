@@ -106,7 +106,8 @@ class MemberSettings(Frozen):
     """One member of the stage-one ensemble."""
 
     network: str = Field(
-        description="cnn3d, unet3d, resenc_unet, segresnet, unetr or swinunetr: a file of stage1_3d/models"
+        description="cnn3d, unet3d, resenc_unet, segresnet, unetr, swinunetr, resnet3d, timesformer or stem3d_unet2d: "
+        "a file of stage1_3d/models"
     )
     options: Options = Field({}, description="the network's own options")
     patch_size: tuple[Edge, Edge, Edge] = Field(
