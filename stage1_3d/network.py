@@ -17,7 +17,7 @@ from scroll.data.kinds import kind_of
 from scroll.data.sample import Space
 from scroll.errors import InputError
 from stage1_3d.fragments.flatten import depth_window
-from stage1_3d.models import NETWORKS
+from stage1_3d.models import MAPS, NETWORKS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,8 +51,8 @@ def check_member(member: MemberSettings, data: DataSettings) -> None:
     """Refuse what could not be built, or not be trained on this kind of data.
 
     Raises:
-        InputError: unknown network, unknown option, an illegal patch, or depth-pooled supervision or an augmentation that has no
-            meaning in scroll space.
+        InputError: unknown network, unknown option, an illegal patch, a map of the sheet where voxels are trained on, or
+            depth-pooled supervision or an augmentation that has no meaning in scroll space.
     """
     module, options = _resolved(member)
     divisor: Size = module.divisor(options)
@@ -62,13 +62,14 @@ def check_member(member: MemberSettings, data: DataSettings) -> None:
             f"patch_size {member.patch_size} does not suit '{member.network}', which needs multiples of {_said(divisor)}; "
             f"nearest: {down} or {up}; or set auto_pad: true"
         )
-    if prod(legal_size(member.patch_size, divisor)) <= prod(divisor):
-        raise InputError(
-            f"patch_size {member.patch_size} leaves one voxel at the coarsest level of '{member.network}', and normalising "
-            "needs two; make patch_size larger"
-        )
+    check_patch(member, member.patch_size)
     kind = kind_of(data)
     check_augment(member.augment, Space.SHEET if kind.is_flattened else Space.SCROLL)
+    if member.network in MAPS and not (kind.is_flattened and member.supervision == "depth_pool"):
+        raise InputError(
+            f"network '{member.network}' returns one map of a flattened sheet, which needs supervision: depth_pool and "
+            f"data.kind: fragments, but they are {member.supervision} and {data.kind}; set them so, or choose another network"
+        )
     if not kind.is_flattened:
         if member.supervision != "band":
             raise InputError(
@@ -82,6 +83,24 @@ def check_member(member: MemberSettings, data: DataSettings) -> None:
         raise InputError(
             f"patch_size {member.patch_size} is deeper than the {depth} layers of data.depth; widen data.depth or lower patch_size"
         )
+
+
+def check_patch(member: MemberSettings, patch: Size) -> None:
+    """Refuse a patch of which, padded to the next legal size, too little is left to normalise, or that the network's own check refuses.
+
+    Raises:
+        InputError: it is so.
+    """
+    module, options = _resolved(member)
+    divisor: Size = module.divisor(options)
+    legal = legal_size(patch, divisor)
+    if prod(legal) <= prod(divisor):
+        raise InputError(
+            f"patch_size {patch} leaves one voxel at the coarsest level of '{member.network}', and normalising "
+            "needs two; make patch_size larger"
+        )
+    if hasattr(module, "check"):
+        module.check(options, legal)
 
 
 def check_views(settings: Settings) -> None:

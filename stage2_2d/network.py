@@ -114,7 +114,7 @@ def build_network(
 
     `skipped` are the channels whose mean the first logit starts as, where `stage2.skip` is on; none given: all of them.
     """
-    from stage2_2d.torchvision_schemas import import_torchvision
+    from scroll.runtime.torchvision_schemas import import_torchvision
 
     import_torchvision()
     options = check_stage2(stage2)

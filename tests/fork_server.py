@@ -25,7 +25,7 @@ NEEDED = (
 def main() -> None:
     """Serve until nobody asks any more."""
     sys.path[0] = str(REPOSITORY)
-    import_module("stage2_2d.torchvision_schemas").import_torchvision()
+    import_module("scroll.runtime.torchvision_schemas").import_torchvision()
     for name in NEEDED:
         import_module(name)
     answers = os.fdopen(os.dup(1), "w")

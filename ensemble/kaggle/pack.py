@@ -14,6 +14,7 @@ from scroll.errors import InputError
 from scroll.runtime.files import write_json, write_text, written_aside
 from scroll.runtime.output_folder import BUNDLE
 from scroll.runtime.run_lock import writing
+from stage1_3d.models import EXTRAS
 
 OWNER, SLUG = "YOUR-NAME", "scroll-ensemble"
 SLUG_RULE = re.compile(r"[a-z0-9]([a-z0-9-]{4,48})[a-z0-9]")
@@ -72,7 +73,9 @@ def make_bundle(settings: Settings, root: Path, output: Path, request: BundleReq
         InputError: a run that is for no competition, or pip failed.
     """
     competition = steps_of(settings.data).competition(settings)
-    needs = lacking(project_requirements(root), STOCK if request.stock is None else request.stock)
+    networks = {member.network for member in settings.stage1.members.values()}
+    extras = sorted({EXTRAS[network] for network in networks if network in EXTRAS})
+    needs = lacking(project_requirements(root, extras), STOCK if request.stock is None else request.stock)
     about = f"Run {settings.run_dir.name}: {', '.join(settings.stage1.members)}; {settings.folds.count} folds."
     with (
         writing(output, BUNDLE, [settings.run_dir, settings.data.root, root, *filter(None, [request.wheels])]),

@@ -59,8 +59,8 @@ def read_freeze(path: Path) -> dict[str, str]:
     return found
 
 
-def project_requirements(root: Path) -> list[str]:
-    """What the project at `root` asks for, from its pyproject.toml, without extras.
+def project_requirements(root: Path, extras: Iterable[str] = ()) -> list[str]:
+    """What the project at `root` asks for, from its pyproject.toml, and what these extras of it ask for.
 
     Raises:
         MissingInputError: `root` is no checkout of the project.
@@ -70,7 +70,10 @@ def project_requirements(root: Path) -> list[str]:
         raise MissingInputError(f"{path}: not there; bundle from a checkout of the project: its wheel is built from it")
     with reading(path, "the project's pyproject.toml", "restore it with git"):
         content = tomllib.loads(read_text(path, MOST_FREEZE_BYTES))
-        return [text for text in content["project"]["dependencies"] if Requirement(text)]
+        wanted = list(content["project"]["dependencies"])
+        for extra in extras:
+            wanted += content["project"]["optional-dependencies"][extra]
+        return [text for text in wanted if Requirement(text)]
 
 
 def lacking(wanted: Iterable[str], stock: Mapping[str, str]) -> dict[str, str]:

@@ -28,6 +28,10 @@ NETWORKS: dict[str, tuple[str, dict[str, object]]] = {
         LEVELS | {"channels": [8, 16, 32, 64, 80], "blocks": [1, 3, 4, 6, 6]},
     ),
     "segresnet, 8 filters": ("segresnet", {"filters": 8}),
+    "resnet3d": ("resnet3d", {}),
+    "resnet3d, attending to depth": ("resnet3d", {"decoder": "3d"}),
+    "stem3d_unet2d": ("stem3d_unet2d", {}),
+    "stem3d_unet2d, segformer": ("stem3d_unet2d", {"body": "segformer"}),
 }
 SIZES = (32, 64, 64), (64, 96, 96), (64, 128, 128)
 

@@ -106,7 +106,9 @@ class MemberSettings(Frozen):
     """One member of the stage-one ensemble."""
 
     network: str = Field(
-        "", description="cnn3d, unet3d, resenc_unet, segresnet, unetr or swinunetr: a file of stage1_3d/models"
+        "",
+        description="cnn3d, unet3d, resenc_unet, segresnet, unetr, swinunetr, resnet3d, timesformer or stem3d_unet2d: "
+        "a file of stage1_3d/models",
     )
     member: Path | None = Field(
         None, exclude_if=lambda folder: folder is None,

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 from functools import cache
-from math import prod
 
 from scroll.config.schema import DataSettings, MemberSettings, Settings
 from scroll.data.kinds import kind_of
+from scroll.errors import InputError
 from scroll.planning.footprint import Footprint
 from scroll.planning.machine import Machine, precision_on
 from scroll.planning.member_plan import Candidate, Case, MemberChanges, MemberPlan, Size, plan_member
-from stage1_3d.network import about_network, divisor_of, legal_size, nearest_legal
+from stage1_3d.network import about_network, check_patch, divisor_of, legal_size, nearest_legal
 
 _TRACED: dict[str, Footprint] = {}
 
@@ -90,11 +90,15 @@ def _traced(member: MemberSettings, is_mixed: bool) -> Footprint:
 
 
 def _smaller(member: MemberSettings) -> Size | None:
-    """The next smaller legal patch that still leaves two voxels at the coarsest level; none where there is none."""
+    """The next smaller legal patch that the network takes; none where there is none."""
     divisor = divisor_of(member)
     size = member.patch_size
     below, _ = nearest_legal(size, divisor)
     if below == size:
         z, y, x = (s - d if s - d >= d else s for s, d in zip(size, divisor, strict=True))
         below = (z, y, x) if divisor[0] > 1 else (size[0], y, x)
-    return below if below != size and prod(below) > prod(divisor) else None
+    try:
+        check_patch(member, below)
+    except InputError:
+        return None
+    return below if below != size else None

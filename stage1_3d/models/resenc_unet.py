@@ -4,7 +4,7 @@ The defaults are what nnU-Net plans for patches of about 128 voxels (Isensee et 
 differ in patch and batch, not in depth. The network itself is dynamic_network_architectures' ResidualEncoderUNet.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
@@ -52,6 +52,7 @@ def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
     from torch import nn
 
     from stage1_3d.models.deep_supervision import FullSize
+    from stage1_3d.models.resenc_layers import drop_idle_heads, drop_second_names
 
     network = ResidualEncoderUNet(
         input_channels=1,
@@ -73,26 +74,6 @@ def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
         deep_supervision=options.deep_supervision > 0,
     )
     network.apply(network.initialize)
-    _drop_idle_heads(network, options.deep_supervision)
-    _drop_second_names(network)
+    drop_idle_heads(network, options.deep_supervision)
+    drop_second_names(network)
     return FullSize(network, 1 + options.deep_supervision)
-
-
-def _drop_idle_heads(network: Any, wanted: int) -> None:
-    """Leave the finest head and `wanted` more: several GPUs wait for ever on a parameter without gradient."""
-    from torch import nn
-
-    heads = network.decoder.seg_layers  # coarsest first
-    for number in range(len(heads) - 1 - wanted):
-        heads[number] = nn.Identity()
-
-
-def _drop_second_names(network: Any) -> None:
-    """Leave each layer one name: the library gives it up to four, and weights are saved once for every name."""
-    from dynamic_network_architectures.building_blocks.simple_conv_blocks import ConvDropoutNormReLU
-
-    del network.decoder.encoder
-    for block in network.modules():
-        if isinstance(block, ConvDropoutNormReLU):
-            for name in [name for name, _ in block.named_children() if name != "all_modules"]:
-                delattr(block, name)

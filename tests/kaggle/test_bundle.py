@@ -12,12 +12,18 @@ from ensemble.kaggle.pack import BundleRequest
 from ensemble.kaggle.stock import STOCK, canonical, lacking, project_requirements, read_freeze
 from ensemble.kaggle.wheels import build_wheel, take_wheels
 from scroll.errors import InputError, MissingInputError
+from stage1_3d.models import EXTRAS
 
 
 def test_a_stock_notebook_lacks_zarr_and_what_zarr_needs_but_nothing_that_is_built_for_its_driver():
     needs = lacking(project_requirements(REPOSITORY), STOCK)
     assert {"zarr", "donfig", "numcodecs", "monai", "imagecodecs", "connected-components-3d"} <= needs.keys()
     assert not {"torch", "torchvision", "numpy", "numba", "transformers"} & needs.keys()
+
+
+def test_a_network_of_an_optional_package_brings_it_along():
+    plain, more = (lacking(project_requirements(REPOSITORY, extras), STOCK) for extras in ([], [EXTRAS["timesformer"]]))
+    assert more.keys() - plain.keys() == {"timesformer-pytorch"}  # what it needs itself, every notebook has
 
 
 def test_a_notebook_that_has_everything_lacks_nothing_and_one_that_has_nothing_lacks_what_others_need_too():

@@ -19,6 +19,14 @@ DEPTH = DataSettings(depth=(0, 64))
 LEVELS = {"channels": [2, 4, 4], "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2]]}
 LINEAR = {"channels": [4, 8, 16, 32], "dilations": [1, 1, 1, 1], "stride_yx": 1, "norm": "none", "activation": "none"}
 
+TIMESFORMER = {
+    "dim": 24, "token_px": 8, "depth": 2, "heads": 2, "dim_head": 8, "attn_dropout": 0, "ff_dropout": 0
+}  # fmt: skip
+LEVELS_2D = {"channels": [2, 4, 4], "strides": [1, 2, 2], "blocks": [1, 1, 2]}
+SEGFORMER = {
+    "body": "segformer", "segformer_depths": [1, 1, 1, 1], "segformer_channels": [4, 4, 10, 16], "segformer_decoder": 8
+}  # fmt: skip
+
 
 def member(network: str, patch_size: tuple[int, int, int], **options: object) -> MemberSettings:
     return MemberSettings(network=network, options=options, patch_size=patch_size)
@@ -42,6 +50,17 @@ ZOO = {
     "swinunetr, first": member(
         "swinunetr", (32, 32, 64), feature_size=12, window_size=3, v2=False, checkpointing=False
     ),
+    "resnet3d": member("resnet3d", (6, 64, 64), depth=18, width=1 / 16),
+    "resnet3d, attending to depth": member(
+        "resnet3d", (6, 64, 32), depth=50, width=1 / 32, decoder="3d", input_norm=True
+    ),
+    "timesformer": member("timesformer", (5, 32, 32), **TIMESFORMER),
+    "timesformer, normalised": member("timesformer", (5, 32, 32), **TIMESFORMER, input_norm=True),
+    "stem3d_unet2d": member("stem3d_unet2d", (5, 16, 24), stem_channels=2, **LEVELS_2D),
+    "stem3d_unet2d, coarse": member(
+        "stem3d_unet2d", (5, 16, 24), stem_channels=2, **LEVELS_2D | {"strides": [2, 2, 2]}
+    ),
+    "stem3d_unet2d, segformer": member("stem3d_unet2d", (5, 32, 64), stem_channels=2, **SEGFORMER),
 }
 ODD = {
     "cnn3d": (5, 9, 11),
@@ -50,6 +69,9 @@ ODD = {
     "segresnet": (7, 9, 17),
     "unetr": (15, 33, 17),
     "swinunetr": (31, 33, 30),
+    "resnet3d": (5, 65, 33),
+    "timesformer": (5, 33, 34),
+    "stem3d_unet2d": (5, 13, 17),
 }
 
 
@@ -95,7 +117,7 @@ class TestNetwork:
             trained, plain = network(ct), network.eval()(ct)
         assert isinstance(trained, list) == bool(heads) and len(levels_of(trained)) == 1 + heads
         assert isinstance(plain, torch.Tensor)
-        if not any(isinstance(module, torch.nn.BatchNorm3d) for module in network.modules()):
+        if not any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in network.modules()):
             torch.testing.assert_close(levels_of(trained)[0], plain)  # finest first
 
 
@@ -205,6 +227,12 @@ def test_an_augmentation_that_would_make_labels_untrue_is_refused_before_anythin
         ("segresnet", {"filters": 12}, "12.*8"),
         ("segresnet", {"blocks_up": [1, 1]}, "2 blocks_up for 4 blocks_down"),
         ("swinunetr", {"feature_size": 40}, "multiple of 12"),
+        ("resnet3d", {"depth": 51}, "18, 34, 50"),
+        ("timesformer", {"classes": 15}, "15 is no square number; set it to 9 or 16"),
+        ("timesformer", {"dim_head": 6}, "multiple of 4"),
+        ("stem3d_unet2d", {"channels": [2, 2, 2], "strides": [1, 2]}, "2 strides for 3 channels"),
+        ("stem3d_unet2d", {"channels": [2, 2, 2], "strides": [1, 2, 2], "blocks": [1]}, "1 blocks for 3 channels"),
+        ("stem3d_unet2d", {"segformer_channels": [32, 64, 161, 256]}, "no multiples of .1, 2, 5, 8."),
     ],
 )
 def test_options_that_contradict_each_other_are_refused_before_anything_is_built(

@@ -14,6 +14,7 @@ from scroll.planning.footprint import GIB
 from scroll.planning.machine import GPUS, Machine
 from stage1_3d.memory.plan import legal_member, plan_members
 from stage1_3d.memory.trace import counted_pass, drawn_batch, footprint_of, traced_pass
+from stage1_3d.models import NETWORKS as ZOO
 from stage1_3d.network import build_network, check_member
 from stage1_3d.train import loss_of
 
@@ -25,13 +26,26 @@ NETWORKS = {
     "segresnet": {"filters": 8, "blocks_down": [1, 2], "blocks_up": [1]},
     "unetr": {"feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 3},
     "swinunetr": {"feature_size": 12, "window_size": 3},
+    "resnet3d": {"depth": 50, "width": 0.125},
+    "timesformer": {"dim": 48, "depth": 2, "heads": 2, "dim_head": 16},
+    "stem3d_unet2d": {"stem_channels": 8, "channels": [8, 16, 32], "strides": [1, 2, 2], "blocks": [1, 2, 2]},
+}
+OTHERS = {
+    "resnet3d, attending to depth": {"depth": 18, "width": 0.125, "decoder": "3d", "input_norm": True},
+    "stem3d_unet2d, segformer": {"body": "segformer", "segformer_channels": [8, 16, 20, 32]},
 }
 LOSS = {"bce": 0.5, "dice": 0.5, "topology": 5, "cldice": 0.1}
 
 
 def member(network: str, **changes: object) -> MemberSettings:
     return MemberSettings.model_validate(
-        {"network": network, "options": NETWORKS[network], "patch_size": (32, 64, 64), "supervision": "band", **changes}
+        {
+            "network": network.partition(",")[0],
+            "options": (NETWORKS | OTHERS)[network],
+            "patch_size": (32, 64, 64),
+            "supervision": "band",
+            **changes,
+        }
     )
 
 
@@ -39,7 +53,11 @@ def peak(moments: list[tuple[int, ...]]) -> int:
     return max(sum(moment) for moment in moments)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_is_traced_here() -> None:
+    assert set(NETWORKS) == set(ZOO)
+
+
+@pytest.mark.parametrize("network", [*NETWORKS, *OTHERS])
 def test_a_trace_is_what_a_real_step_makes_tensor_by_tensor(network: str) -> None:
     one = member(network, loss=LOSS)
     real = counted_pass(build_network(one), one, drawn_batch(one, 1), is_mixed=False)

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from scroll.config.schema import Stage2Settings
 from scroll.errors import InputError, MissingInputError
-from stage2_2d import torchvision_schemas
+from scroll.runtime import torchvision_schemas
 from stage2_2d.ink.stack import log_odds
 from stage2_2d.network import SMP_DECODERS, SegformerOptions, about_network, build_network, check_stage2
 
