@@ -1,4 +1,4 @@
-"""`scroll-ensemble import_member`, from a clone in which nothing is installed."""
+"""`scroll-ensemble import-member`, from a clone in which nothing is installed."""
 
 if __name__ == "__main__":
     from command import run

@@ -14,6 +14,7 @@ COMMANDS = {
         "tune": ("ensemble.commands.tune", "measure which batch and workers suit this machine"),
     },
     "train": {
+        "import-member": ("ensemble.commands.import_member", "take somebody else's network or predictions as a member"),
         "check": ("ensemble.check", "whether the settings of all steps are sound"),
         "stage1": ("stage1_3d.train", "train the 3D networks on every fold, predict out of fold"),
         "stage2": ("stage2_2d.train", "train the 2D network on what stage one says"),

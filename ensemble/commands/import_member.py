@@ -1,6 +1,8 @@
 """Take a network of somebody else, or its predictions, as a member: read without executing anything, converted once, with a card.
 
     python scripts/import_member.py nnUNet_results/Dataset501/nnUNetTrainer__nnUNetPlans__3d_fullres --kind nnunet --name theirs
+    python scripts/import_member.py timesformer.ckpt --kind timesformer --name grandprize --trained-on PHerc_Paris_4 --voxel-um 7.91
+    python scripts/import_member.py net.onnx --kind graph --name theirs --returns map --intensity divide --spread 255
     python scripts/import_member.py maps_of_a_friend --kind predictions --name friend --scale 4 --trained-on 1 2
 
 Writes members/<name>/card.json and what it names; a run then takes it: stage1.members.<name>.member: members/<name>
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scroll.data.card import Card
 
-KINDS = ("nnunet", "onnx", "exported", "predictions")
+KINDS = ("nnunet", "timesformer", "resnet3d", "graph", "predictions")
 HOW = ("none", "divide", "clip_divide", "zscore", "clip_zscore", "zscore_of_item", "percentiles", "robust", "ours")
 
 
@@ -53,7 +55,10 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--trained-on", nargs="*", default=[], metavar="ID", help=said)
     parser.add_argument("--voxel-um", type=float, help="edge of a voxel that it was trained at, in micrometres")
     parser.add_argument(
-        "--returns", choices=("voxels", "map"), default="voxels", help="a graph: voxels, or one map of the sheet"
+        "--returns",
+        choices=("voxels", "map"),
+        default="voxels",
+        help="a graph (.onnx, or .pt2 of torch.export): voxels, or one map of the sheet",
     )
     parser.add_argument("--scale", type=int, default=1, help="voxels that one of what it returns is wide (%(default)s)")
     parser.add_argument(
@@ -81,6 +86,7 @@ def _imported(arguments: argparse.Namespace, output: Path) -> "Card":
     """What the source holds, written to `output`, and its card without the items that it was trained on."""
     from scroll.data.card import Card
     from stage1_3d.external.archives import import_graph
+    from stage1_3d.external.checkpoints import import_checkpoint
     from stage1_3d.external.nnunet import import_nnunet, read_splits
     from stage1_3d.external.ready import import_ready
 
@@ -91,7 +97,10 @@ def _imported(arguments: argparse.Namespace, output: Path) -> "Card":
     if arguments.kind == "predictions":
         card = Card(family="predictions", scale=arguments.scale, **told)
         return import_ready(arguments.source, output, card, arguments.trained_on, splits)
-    return import_graph(arguments.source, output, Card(family="graph", **told, **_declared(arguments)))
+    card = Card(family=arguments.kind, **told, **_declared(arguments))
+    if arguments.kind == "graph":
+        return import_graph(arguments.source, output, card)
+    return import_checkpoint(arguments.source, output, arguments.kind, card)
 
 
 def _declared(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -55,6 +55,29 @@ class Onnx(nn.Module):
         return torch.from_numpy(np.concatenate(parts)).to(windows.device)
 
 
+class Exported(nn.Module):
+    """A graph of torch.export, (B, 1, Z, Y, X) or (B, Z, Y, X) -> logits; it is as it was exported, and knows no other mode.
+
+    Raises:
+        InputError: it has more than one input.
+    """
+
+    def __init__(self, program: Any, path: Path) -> None:
+        super().__init__()
+        asked = program.graph_signature.user_inputs
+        if len(asked) != 1:
+            raise InputError(f"{path}: {len(asked)} inputs; expected one: export the network alone")
+        node = next(node for node in program.graph.nodes if node.name == asked[0])
+        self.shape = [n if isinstance(n, int) else None for n in node.meta["val"].shape]
+        self._held = (program.module().to(device()),)  # not as a part of this one: it refuses train() and eval()
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Windows (B, 1, Z, Y, X) -> what the graph gives; one window at a time where its batch is fixed."""
+        seen = windows if len(self.shape) == windows.ndim else windows[:, 0]
+        size = self.shape[0] or len(seen)
+        return torch.cat([self._held[0](seen[n : n + size]) for n in range(0, len(seen), size)])
+
+
 class OneLogit(nn.Module):
     """The output of a foreign network as one logit, (B, 1, ...): of two classes, that of the class less that of the background."""
 
@@ -78,19 +101,19 @@ class OneLogit(nn.Module):
 def network(folder: Path, card: Card, fold: int) -> nn.Module:
     """One of its networks, on the GPU if there is one."""
     path = folder / card.folds[fold].weights
-    built: nn.Module = Onnx(path) if path.suffix == ONNX else exported(path)
-    return OneLogit(built, 3 if card.returns == "voxels" else 2, folder / NAME)
+    return OneLogit(opened(path), 3 if card.returns == "voxels" else 2, folder / NAME)
 
 
-def exported(path: Path) -> nn.Module:
-    """A torch.export archive as a module; nothing in it is unpickled but tensors.
+def opened(path: Path) -> Onnx | Exported:
+    """A graph, ready to run; nothing in it is unpickled but tensors.
 
     Raises:
-        InputError: it is no archive, is damaged, or holds objects.
+        InputError: it is none, is damaged, holds objects, or has more than one input.
     """
+    if path.suffix == ONNX:
+        return Onnx(path)
     with _weights_only(), reading(path, "an archive of torch.export", "export it again", also=(Exception,)):
-        module: nn.Module = torch.export.load(path).module()
-    return module.to(device())
+        return Exported(torch.export.load(path), path)
 
 
 @contextmanager
@@ -106,14 +129,6 @@ def _weights_only() -> Iterator[None]:
             os.environ[SAFE] = before
 
 
-def window_in(path: Path) -> tuple[int, int, int] | None:
-    """z, y, x that an ONNX graph asks for; None where it takes any, or is of the other kind."""
-    if path.suffix != ONNX:
-        return None
-    *_, z, y, x = Onnx(path).shape
-    return None if z is None or y is None or x is None else (z, y, x)
-
-
 def import_graph(source: Path, output: Path, card: Card) -> Card:
     """A graph copied to `output` under its family's name, after it was opened and its window looked at; returns its card.
 
@@ -122,9 +137,8 @@ def import_graph(source: Path, output: Path, card: Card) -> Card:
     """
     if source.suffix not in (ONNX, EXPORTED):
         raise InputError(f"{source}: expected a file {ONNX} or {EXPORTED}: export the network to one of them")
-    told, own = card.window, window_in(source)
-    if source.suffix == EXPORTED:
-        exported(source)
+    *_, z, y, x = [None, None, None, *opened(source).shape]
+    told, own = card.window, None if z is None or y is None or x is None else (z, y, x)
     if own is None and min(told) < 1:
         raise InputError(f"{source}: takes windows of any size, or does not say which; give --window Z Y X")
     if own is not None and min(told) >= 1 and own != told:

@@ -15,7 +15,12 @@ from scroll.errors import InputError
 from scroll.geometry import Size
 from scroll.runtime.receipt import file_hash
 
-FAMILIES = {"nnunet": "stage1_3d.external.nnunet", "graph": "stage1_3d.external.archives"}
+FAMILIES = {
+    "nnunet": "stage1_3d.external.nnunet",
+    "graph": "stage1_3d.external.archives",
+    "timesformer": "stage1_3d.external.checkpoints",
+    "resnet3d": "stage1_3d.external.checkpoints",
+}
 VOXEL_SLACK = 0.01  # by how much of itself a voxel may differ from those that a member was trained on
 
 
