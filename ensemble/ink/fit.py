@@ -9,7 +9,7 @@ from ensemble.ink.fit_record import InkFit
 from ensemble.ink.left_out import fitted_weights, left_out_gain, part_of
 from ensemble.ink.predictors import ENSEMBLE, EQUAL, JOINT, MEMBERS_MEAN, blend_weights, flat_map, predictor_names
 from ensemble.ink.weights import equal_weights
-from ensemble.shares import with_equal_shares
+from ensemble.others import with_equal_shares
 from scroll.config.schema import Settings
 from scroll.data.card import NAME as CARD
 from scroll.data.card import folders_of_others, out_of_fold

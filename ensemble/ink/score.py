@@ -22,6 +22,7 @@ from ensemble.ink.predictors import (
     predictor_names,
 )
 from ensemble.ink.report import ink_evidence, save_ink_report
+from ensemble.others import kind_of_member
 from ensemble.request import input_sheets
 from ensemble.review.scored import heading, rebuild_commands
 from scroll.config.schema import Settings
@@ -88,7 +89,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     rows = [scored.with_loss(row, blocks[ENSEMBLE]) if row.name in fit.without else row for row in rows]
     piece = settings.data.kind.removesuffix("s")
     score = InkScores(
-        **heading(settings, len(fragments), piece),
+        **heading(settings, fragments, piece),
         piece=piece.capitalize(),
         fragments=sorted(truths, key=lambda item: -int(truths[item].target.sum())),  # the page begins with the most ink
         blocks=blocks_of(edge_um, drawn.count),
@@ -154,7 +155,7 @@ class _Scored:
         ranked, at_mask = ink_score(counts, threshold).as_row(), ink_score(decided, 0.5).as_row()
         row = InkRow(
             name=name,
-            kind=KINDS.get(name, "member"),
+            kind=KINDS.get(name) or kind_of_member(self.settings, name),
             **{key: at_mask[key] for key in ("f05", "f05_mean", "precision", "recall")},
             ap=ranked["ap"],
             auc=ranked["auc"],

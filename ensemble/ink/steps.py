@@ -6,6 +6,7 @@ from ensemble.ink.predict import predict as predict_ink
 from ensemble.ink.predict import write_checked_submission
 from ensemble.ink.score import print_table, score_run
 from ensemble.kaggle.notebook import INK, Competition
+from ensemble.others import said_of_others
 from ensemble.request import Request
 from scroll.config.schema import Settings
 from scroll.data.kinds import need_flattened
@@ -18,6 +19,8 @@ def calibrate(settings: Settings) -> None:
         print("weights and thresholds are fitted after the joint fine-tuning: run 'make joint CONFIG=...'")
         return
     print_fit(fit_ink(settings))
+    for line in said_of_others(settings, []):
+        print(line)
 
 
 def predict(settings: Settings, request: Request) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from ensemble.others import said_of_others
 from scroll.config.schema import Settings
+from scroll.data.card import Item
 from scroll.phantom.dataset import COMMAND_FILE
 from scroll.runtime.bounded import read_text
 from scroll.runtime.command_line import as_typed
@@ -22,10 +24,11 @@ PHANTOM_NOTE = (
 Ranked = TypeVar("Ranked")
 
 
-def heading(settings: Settings, count: int, piece: str) -> dict[str, str]:
-    """Title and note of a score on `count` held-out fragments, segments or cubes, as `piece` says."""
-    title = f"{settings.run_dir.name}: {count} held-out {piece}{'s' if count > 1 else ''}"
-    return {"title": title, "note": PHANTOM_NOTE if (settings.data.root / "phantom.json").exists() else ""}
+def heading(settings: Settings, items: Sequence[Item], piece: str) -> dict[str, str]:
+    """Title and note of a score on held-out fragments, segments or cubes, as `piece` says."""
+    title = f"{settings.run_dir.name}: {len(items)} held-out {piece}{'s' if len(items) > 1 else ''}"
+    notes = [PHANTOM_NOTE] if (settings.data.root / "phantom.json").exists() else []
+    return {"title": title, "note": " ".join([*notes, *said_of_others(settings, items)])}
 
 
 def worst_and_best(ranked: Sequence[Ranked]) -> list[tuple[str, Ranked]]:

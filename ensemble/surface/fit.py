@@ -11,7 +11,7 @@ from statistics import fmean
 
 import numpy as np
 
-from ensemble.shares import with_equal_shares
+from ensemble.others import with_equal_shares
 from ensemble.surface.evidence import by_fold, parts_of, reliable, swept, without_each
 from ensemble.surface.fit_record import Drawn, FittedRow, SurfaceFit
 from ensemble.surface.postprocess.fit import Lazy, fit_chain, no_group_loses

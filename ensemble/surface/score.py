@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ensemble.others import kind_of_member
 from ensemble.review.scored import SHOWN, heading, rebuild_commands
 from ensemble.surface.fit import score_lines
 from ensemble.surface.fit_record import SurfaceFit
@@ -158,7 +159,9 @@ def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> Cube
     for n, name in enumerate(names):
         low, high = drawn.interval(n)
         gain = CubesGain(**dict(drawn.gain(n, names.index(single))), over=single)
-        kind = "member" if name in settings.stage1.members else "submitted" if name == route else ""
+        kind = "submitted" if name == route else ""
+        if name in settings.stage1.members:
+            kind = kind_of_member(settings, name)
         mean = mean_score([one.scores[name] for one in scored])
         row = CubesRow(name=name, kind=kind, **mean, score_low=low, score_high=high, gain=gain)
         if name in without:
@@ -172,7 +175,7 @@ def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> Cube
     }
     worst_first = sorted(scored, key=lambda one: one.scores[route].score)
     return CubesScores(
-        **heading(settings, len(scored), "cube"),
+        **heading(settings, [one.cube for one in scored], "cube"),
         columns=COLUMNS, best_by="score", thing="surface", piece="Cube",
         hint=HINT.format(single=single, route=route), rows=rows, gains=compared,
         fragments=[one.cube.id for one in worst_first],

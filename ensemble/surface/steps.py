@@ -1,6 +1,7 @@
 """The ensemble's steps on cubes."""
 
 from ensemble.kaggle.notebook import SURFACE, Competition
+from ensemble.others import said_of_others
 from ensemble.request import Request
 from ensemble.surface.fit import calibrate_cubes, print_cube_fit, read_cube_fit
 from ensemble.surface.predict import FLAT, CubeRun, predict_test_cubes, write_checked_zip
@@ -12,6 +13,8 @@ from scroll.report.page import write_report
 def calibrate(settings: Settings) -> None:
     """Fit weights, sheets' thickness and post-processing, and print them."""
     print_cube_fit(calibrate_cubes(settings))
+    for line in said_of_others(settings, []):
+        print(line)
 
 
 def predict(settings: Settings, request: Request) -> None:
