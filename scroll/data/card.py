@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeVar
 from pydantic import Field, JsonValue
 
 from scroll.config.schema import Settings
+from scroll.data.folds import Fold
 from scroll.data.intensity import Intensity
 from scroll.errors import InputError, MissingInputError
 from scroll.geometry import Size
@@ -93,6 +94,10 @@ class Item(Protocol):
     def volume_name(self) -> str:
         """The volume or scroll that it is of."""
 
+    @property
+    def rows(self) -> int:
+        """Rows at working resolution, which folds speak of."""
+
 
 I = TypeVar("I", bound=Item)  # noqa: E741
 
@@ -160,3 +165,22 @@ def out_of_fold(settings: Settings, items: Sequence[I]) -> list[I]:
         if not kept:
             raise InputError(f"{place}: what is new to it is not new to the members before it; {remedy}")
     return kept
+
+
+def folds_of_new(settings: Settings, folds: Sequence[Fold], items: Sequence[Item]) -> list[Fold]:
+    """The folds, once it is sure that what `out_of_fold` left lets each of them learn from something and be judged by something.
+
+    Raises:
+        InputError: it does not.
+    """
+    for fold in folds:
+        whole = {item.id for item in items if fold.closed.get(item.id) == (0, item.rows)}
+        sides = {"train on": len(items) - len(whole), "be judged by": sum(item.id in fold.held_out for item in items)}
+        for side, count in sides.items():
+            if not count and cards(settings):
+                names = ", ".join(name for name in cards(settings) if name in settings.stage1.fitted)
+                raise InputError(
+                    f"folds: of the {len(items)} training items that are new to {names}, none is left for fold {fold.number} to {side}; give "
+                    "more items, other folds, or set weight: equal_share for the members that have seen most"
+                )
+    return list(folds)

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from scroll.config.schema import Settings, Stage2Settings
-from scroll.data.card import out_of_fold
+from scroll.data.card import folds_of_new, out_of_fold
 from scroll.data.folds import Fold, make_folds
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.inference.fold_ensemble import is_main_process
@@ -30,7 +30,7 @@ def train(settings: Settings) -> None:
     sheets = out_of_fold(settings, everything)
     hint = f"stage two trains on stage one's out-of-fold predictions: run 'make stage1 CONFIG=...' with run_dir {settings.run_dir} first"
     stacks = oof_stacks(settings, sheets, hint)
-    folds = make_folds(everything, settings.folds)
+    folds = folds_of_new(settings, make_folds(everything, settings.folds), sheets)
     train_folds(settings, folds, partial(_task, settings, sheets, stacks), settings.stage2.training)
     if is_main_process():  # several processes train together; one predicts
         for sheet, stack in zip(sheets, stacks, strict=True):

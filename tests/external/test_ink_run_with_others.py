@@ -1,0 +1,185 @@
+"""A whole ink run with members of others beside ours: what was trained stays, fits keep to what is new to all, tables say the rest."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+import yaml
+from scipy.ndimage import gaussian_filter
+from torch import nn
+
+from ensemble.ink.fit import read_fit
+from scroll.config.reader import load_settings
+from scroll.data.fragments import find_fragments
+from scroll.inference.prediction_store import open_map
+from scroll.runtime.receipt import read_receipt
+from tests.pipeline.pipeline_run import Run, own_ink_run
+from tests.steps import step
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WINDOW = (8, 64, 64)
+
+
+class Depths(nn.Module):
+    """One map: how bright the upper layers are beside the lower ones."""
+
+    def forward(self, layers: torch.Tensor) -> torch.Tensor:
+        """(B, 1, Z, Y, X) -> (B, 1, Y, X)."""
+        return layers[:, :, :4].mean(2) - layers[:, :, 4:].mean(2)
+
+
+def door(*words: object) -> str:
+    done = step(*words, cwd=REPOSITORY)
+    assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def write_maps(run: Run, folder: Path) -> Path:
+    """uint8 pictures at a quarter of the size, of the training fragments and the test one: labels, blurred and with noise."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for fragment in find_fragments(run.data / part, load_settings(run.config).data):
+            ink = np.zeros(fragment.shape_yx) if part == "test" else fragment.full_label.target
+            rows, columns = (-(-n // 4) for n in fragment.shape_yx)
+            coarse = gaussian_filter(ink.astype(float), 4)[::4, ::4][:rows, :columns] + 0.3 * rng.random(
+                (rows, columns)
+            )
+            tifffile.imwrite(folder / f"{fragment.id}.tif", np.rint(255 * coarse.clip(0, 1)).astype(np.uint8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The run of the pipeline's tests, with a network that gives a map, ready maps, and one that has seen everything."""
+    run = own_ink_run(tmp_path_factory)
+    torch.export.save(torch.export.export(Depths(), (torch.rand(1, 1, *WINDOW),)), run.root / "depths.pt2")
+    member = (REPOSITORY / "scripts" / "import_member.py",)
+    graph = (
+        "--kind",
+        "graph",
+        "--returns",
+        "map",
+        "--intensity",
+        "robust",
+        "--low",
+        1,
+        "--high",
+        99,
+        "--voxel-um",
+        7.91,
+    )
+    door(
+        *member,
+        run.root / "depths.pt2",
+        *graph,
+        "--name",
+        "depths",
+        "--output",
+        run.root / "m" / "depths",
+        "--trained-on",
+        "elsewhere",
+    )
+    door(
+        *member,
+        run.root / "depths.pt2",
+        *graph,
+        "--name",
+        "seen",
+        "--output",
+        run.root / "m" / "seen",
+        "--trained-on",
+        1,
+        2,
+    )
+    maps = write_maps(run, run.root / "maps")
+    ready = ("--kind", "predictions", "--scale", 4, "--trained-on", "elsewhere")
+    said = door(*member, maps, *ready, "--name", "ready", "--output", run.root / "m" / "ready")
+    assert "3 predictions (map, scale 4); 3 of items that were new to its network" in said
+    settings = yaml.safe_load(run.config.read_text())
+    settings["stage1"]["members"] |= {
+        name: {"member": str(run.root / "m" / name)} for name in ("depths", "seen", "ready")
+    }
+    settings["stage1"]["members"]["seen"]["weight"] = "equal_share"
+    run.config.write_text(yaml.safe_dump(settings))
+    return run
+
+
+@pytest.fixture(scope="module")
+def said(run: Run) -> dict[str, str]:
+    """What each step printed."""
+    where = ("--input", run.data / "test", "--output", run.output, "--truth", run.data / "heldout")
+    found = {name: door("-m", f"{name}.train", run.config) for name in ("stage1_3d", "stage2_2d")}
+    found["calibrate"] = door("-m", "ensemble.calibrate", run.config)
+    found["predict"] = door(REPOSITORY / "ensemble" / "predict.py", run.config, *where)
+    return found
+
+
+def test_what_was_trained_is_not_trained_again_and_others_are_not_trained_at_all(run, said):
+    assert said["stage1_3d"].count("already trained") == 4
+    assert not list((run.run_dir / "stage1").glob("depths/fold*")) and not list((run.run_dir / "stage1").glob("seen/*"))
+
+
+def test_weights_sum_to_one_and_who_has_seen_everything_has_an_equal_part(run, said):
+    fit = read_fit(load_settings(run.config))
+    assert set(fit.weights) == {"cnn3d", "unet3d", "depths", "ready", "seen", "stage2"}
+    assert sum(fit.weights.values()) == pytest.approx(1) and fit.weights["seen"] == pytest.approx(1 / 6)
+    assert "seen" not in fit.oof_f05 and {"depths", "ready"} <= set(fit.oof_f05)
+    assert "Not fitted: seen" in said["calibrate"] and "Trained elsewhere: depths (graph)" in said["calibrate"]
+
+
+def test_stage_two_sees_maps_of_others_but_not_of_who_has_seen_everything(run, said):
+    receipt = read_receipt(run.run_dir / "stage2" / "fold0", "")
+    assert receipt["channels"] == ["cnn3d", "unet3d", "depths", "ready"]
+
+
+def test_ready_maps_are_taken_as_they_are_at_working_resolution(run, said):
+    for number in ("1", "2"):
+        stored = np.asarray(
+            open_map(run.run_dir / "stage1" / "ready" / "oof" / number / "flat.zarr", "")[0], np.float32
+        )
+        given = tifffile.imread(run.root / "maps" / f"{number}.tif").astype(np.float32) / 255
+        np.testing.assert_allclose(stored, given, atol=1e-3)
+
+
+def test_the_table_and_the_page_say_who_is_whose(run, said):
+    score = json.loads((run.output / "score.json").read_text())
+    kinds = {row["name"]: row["kind"] for row in score["rows"]}
+    assert kinds["cnn3d"] == "member" and kinds["depths"] == kinds["ready"] == "trained elsewhere"
+    for text in (said["predict"], (run.output / "report.html").read_text()):
+        assert "Trained elsewhere: depths (graph)" in text and "Not fitted: seen" in text
+    assert "was trained on" not in said["predict"]  # none of them has seen the test fragment
+
+
+def test_a_member_new_to_one_fragment_alone_is_fitted_there(run, said, tmp_path):
+    settings = yaml.safe_load(run.config.read_text())
+    del settings["stage1"]["members"]["seen"], settings["stage1"]["members"]["ready"]
+    door(
+        REPOSITORY / "scripts" / "import_member.py", run.root / "depths.pt2", "--kind", "graph", "--returns", "map", "--name", "half",
+        "--output", tmp_path / "half", "--trained-on", "1",
+    )  # fmt: skip
+    settings["stage1"]["members"]["depths"] = {"member": str(tmp_path / "half")}
+    settings["run_dir"] = str(run.run_dir)
+    config = tmp_path / "half.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    done = step("-m", "stage1_3d.train", config, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    assert read_receipt(run.run_dir / "stage1" / "depths" / "oof" / "2", "")["card"]["intensity"]["how"] == "none"
+    assert (
+        read_receipt(run.run_dir / "stage1" / "depths" / "oof" / "1", "")["card"]["intensity"]["how"] == "robust"
+    )  # not predicted again
+    done = step("-m", "stage2_2d.train", config, cwd=REPOSITORY)
+    assert (
+        done.returncode != 0 and done.stderr.count("\n") == 1 and "new to depths, none is left for fold" in done.stderr
+    )
+
+
+def test_a_member_that_has_seen_all_of_it_is_refused_before_anything_is_trained(run, said, tmp_path):
+    settings = yaml.safe_load(run.config.read_text()) | {"run_dir": str(tmp_path / "run")}
+    del settings["stage1"]["members"]["seen"]["weight"]
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump(settings))
+    done = step("-m", "stage1_3d.train", tmp_path / "all.yaml", cwd=REPOSITORY)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "weight: equal_share" in done.stderr
