@@ -180,7 +180,7 @@ def folds_of_new(settings: Settings, folds: Sequence[Fold], items: Sequence[Item
             if not count and cards(settings):
                 names = ", ".join(name for name in cards(settings) if name in settings.stage1.fitted)
                 raise InputError(
-                    f"folds: of the {len(items)} training items that are new to {names}, none is left for fold {fold.number} to {side}; give "
-                    "more items, other folds, or set weight: equal_share for the members that have seen most"
+                    f"folds: of the {len(items)} training items that are new to {names}, none is left for fold {fold.number} to {side}; "
+                    "give more items, other folds, or set weight: equal_share for the members that have seen most"
                 )
     return list(folds)
