@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scroll.errors import InputError
 
@@ -86,6 +86,18 @@ def _examine_data(settings: "Settings") -> Iterator[str]:
     if is_sound:  # else folds and disk would say the same again
         for what, check in doctor.checks_of_all(settings, items):
             yield from _asked(what, check)
+        yield from _examine_others(settings, items)
+
+
+def _examine_others(settings: "Settings", items: list[Any]) -> Iterator[str]:
+    """Members that were trained elsewhere: their files, and that their cards suit these items."""
+    from scroll.data.card import check_card, folders_of_others, out_of_fold
+
+    for name, folder in folders_of_others(settings):
+        said = f"stage1.members.{name}: {folder}, trained elsewhere"
+        yield from _asked(said, partial(check_card, folder, items, settings.data))
+    if folders_of_others(settings):
+        yield from _asked("items that are new to members of others", partial(out_of_fold, settings, items))
 
 
 def _asked(what: str | Callable[[], str], check: Callable[[], object]) -> Iterator[str]:

@@ -106,7 +106,6 @@ class MemberSettings(Frozen):
     """One member of the stage-one ensemble."""
 
     network: str = Field(
-        "",
         description="cnn3d, unet3d, resenc_unet, segresnet, unetr, swinunetr, resnet3d, timesformer or stem3d_unet2d: "
         "a file of stage1_3d/models",
     )
@@ -137,11 +136,14 @@ class MemberSettings(Frozen):
     loss: LossSettings = LossSettings()
     augment: AugmentSettings = AugmentSettings()
 
-    @model_validator(mode="after")
-    def _is_one_of_two(self) -> "MemberSettings":
-        if bool(self.network) == (self.member is not None):
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_others_has_no_network(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or content.get("member") is None:
+            return content
+        if content.get("network"):
             raise ValueError("give network (which is trained) or member (the folder of one that was), one of the two")
-        return self
+        return content | {"network": ""}
 
 
 class FlattenSettings(Frozen):

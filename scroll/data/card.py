@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import Field, JsonValue
 
-from scroll.config.schema import Settings
+from scroll.config.schema import DataSettings, Settings
 from scroll.data.folds import Fold
 from scroll.data.intensity import Intensity
+from scroll.data.kinds import kind_of
+from scroll.data.sheets import Sheet
 from scroll.errors import InputError, MissingInputError
 from scroll.geometry import Size
 from scroll.runtime.files import read_mapping
@@ -17,6 +19,7 @@ from scroll.runtime.receipt import file_hash
 from scroll.runtime.record import Record, Versioned, as_record
 
 NAME = "card.json"
+VOXEL_SLACK = 0.01  # by how much of itself a voxel may differ from those that a member was trained on
 HINT = "import it again: python scripts/import_member.py"
 
 
@@ -138,6 +141,54 @@ def folders_of_others(settings: Settings) -> list[tuple[str, Path]]:
 def cards(settings: Settings) -> dict[str, Card]:
     """The cards of the members that were trained elsewhere, by name."""
     return {name: read_card(folder) for name, folder in folders_of_others(settings)}
+
+
+def check_voxels(folder: Path, card: Card, voxel_um: float) -> None:
+    """Refuse voxels of another size than a member was trained on.
+
+    Raises:
+        InputError: more than 1 % larger or smaller.
+    """
+    if card.voxel_um and abs(voxel_um / card.voxel_um - 1) > VOXEL_SLACK:
+        raise InputError(
+            f"{folder / NAME}: trained at {card.voxel_um:g} um a voxel, and here they are {voxel_um:g}; give data at that size, or import "
+            "it with the --voxel-um that it was really trained at"
+        )
+
+
+def layers_in(place: Path, card: Card, sheet: Sheet) -> slice:
+    """The layers of a sheet's stack that a member looks at.
+
+    Raises:
+        InputError: the stack is too thin.
+    """
+    first, end = card.layers or (-(card.window[0] // 2), card.window[0] - card.window[0] // 2)
+    if card.direction == "outwards":
+        first, end = 1 - end, 1 - first  # counted from the other side
+    middle, there = sheet.middle_layer, sheet.stack.shape[0]
+    if middle + first < 0 or middle + end > there:
+        raise InputError(
+            f"{sheet.folder}: {there} layers, the sheet in layer {middle}; {place / NAME} needs those from {first} to {end - 1} about it: "
+            "give a deeper stack, or leave the member out"
+        )
+    return slice(middle + first, middle + end)
+
+
+def check_card(folder: Path, items: Sequence[Any], data: DataSettings) -> None:
+    """That a member can look at these items: its files, the size of their voxels, and the layers that it needs.
+
+    Raises:
+        InputError: the first thing that does not suit.
+    """
+    card = read_card(folder)
+    if card.returns == "map" and not kind_of(data).has_sheets:
+        raise InputError(
+            f"{folder / NAME}: gives maps of sheets, and data.kind is {data.kind}; give a member that gives voxels"
+        )
+    for item in items:
+        check_voxels(folder, card, item.pixel_um)
+        if card.returns == "map" and not card.ready:
+            layers_in(folder, card, item)
 
 
 def out_of_fold(settings: Settings, items: Sequence[I]) -> list[I]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scroll.errors import InputError
 from scroll.runtime.bounded import plain_file
-from scroll.runtime.reading import reads
+from scroll.runtime.reading import reads, shortened
 from scroll.volumes.tiff.axes import slice_count
 from scroll.volumes.tiff.meaning import check_packing, grey_of
 from scroll.volumes.tiff.pages import MEND, check_whole, opened_tiff
@@ -145,7 +145,7 @@ def _tiff(
         is_numbers = page.dtype is not None and page.dtype.kind in "uifb"
         if not is_numbers or page.axes not in ("YX", "YXS", "SYX") or 0 in (page.size, *page.shape):
             raise InputError(
-                f"{path}: holds {page.dtype} of shape {page.shape}; expected a (Y, X) picture of numbers: export it again"
+                f"{path}: holds {page.dtype} of shape {shortened(str(page.shape))}; expected a (Y, X) picture of numbers: export it again"
             )
         if page.size > MOST_PACKED * path.stat().st_size:
             raise InputError(f"{path}: says {page.shape} in {path.stat().st_size} bytes; expected a whole TIFF: {MEND}")

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from scroll.config.schema import Settings, WindowSettings
 from scroll.data.boxes import filled_up
-from scroll.data.card import NAME, Card, read_card
+from scroll.data.card import Card, check_voxels, layers_in, read_card
 from scroll.data.sheets import Sheet, provenance_of
-from scroll.errors import InputError
 from scroll.inference.fold_ensemble import mean_of
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Forward, Prediction, Sweep
@@ -21,7 +20,7 @@ from scroll.runtime.progress import progress
 from scroll.runtime.receipt import is_current, key_of, write_receipt
 from scroll.volumes.binning import block_mean
 from stage1_3d.external import ready
-from stage1_3d.external.member import check_voxels, files_of, networks_of
+from stage1_3d.external.member import files_of, networks_of
 
 
 def predict_map(settings: Settings, name: str, sheet: Sheet, folds: Sequence[int], folder: Path) -> None:
@@ -84,24 +83,6 @@ def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[i
 def window_settings(window: WindowSettings, card: Card) -> WindowSettings:
     """The run's way of windows, with the overlap that the member's card asks for."""
     return window.model_copy(update={"overlap": card.overlap})
-
-
-def layers_in(place: Path, card: Card, sheet: Sheet) -> slice:
-    """The layers of a sheet's stack that a member looks at.
-
-    Raises:
-        InputError: the stack is too thin.
-    """
-    first, end = card.layers or (-(card.window[0] // 2), card.window[0] - card.window[0] // 2)
-    if card.direction == "outwards":
-        first, end = 1 - end, 1 - first  # counted from the other side
-    middle, there = sheet.middle_layer, sheet.stack.shape[0]
-    if middle + first < 0 or middle + end > there:
-        raise InputError(
-            f"{sheet.folder}: {there} layers, the sheet in layer {middle}; {place / NAME} needs those from {first} to {end - 1} about it: "
-            "give a deeper stack, or leave the member out"
-        )
-    return slice(middle + first, middle + end)
 
 
 def _forward(settings: Settings, name: str, place: Path, folds: tuple[int, ...]) -> Forward:

@@ -21,7 +21,6 @@ FAMILIES = {
     "timesformer": "stage1_3d.external.checkpoints",
     "resnet3d": "stage1_3d.external.checkpoints",
 }
-VOXEL_SLACK = 0.01  # by how much of itself a voxel may differ from those that a member was trained on
 
 
 class Sampled(Protocol):
@@ -60,19 +59,6 @@ def seen_as(settings: Settings, name: str, item: Sampled) -> Intensity | None:
     """How it sees an item's grey values; None: as all of ours do."""
     card = card_of(settings, name)
     return None if card is None else card.intensity.of_item(item.grey_sample)
-
-
-def check_voxels(folder: Path, card: Card, voxel_um: float) -> None:
-    """Refuse voxels of another size than a member was trained on.
-
-    Raises:
-        InputError: more than 1 % larger or smaller.
-    """
-    if card.voxel_um and abs(voxel_um / card.voxel_um - 1) > VOXEL_SLACK:
-        raise InputError(
-            f"{folder / NAME}: trained at {card.voxel_um:g} um a voxel, and here they are {voxel_um:g}; give data at that size, or import "
-            "it with the --voxel-um that it was really trained at"
-        )
 
 
 def files_of(folder: Path, card: Card, folds: Sequence[int]) -> dict[str, str]:

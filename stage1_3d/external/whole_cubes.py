@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.data.card import NAME, Card, read_card
+from scroll.data.card import NAME, Card, check_voxels, read_card
 from scroll.data.cubes import Cube
 from scroll.inference.prediction_store import RowWriter
 from scroll.runtime.receipt import is_current, key_of, write_receipt
 from scroll.volumes import open_volume
 from stage1_3d.external import nnunet, ready
-from stage1_3d.external.member import check_voxels, files_of
+from stage1_3d.external.member import files_of
 
 
 def goes_whole(card: Card) -> bool:

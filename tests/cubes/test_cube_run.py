@@ -18,6 +18,7 @@ from ensemble.ink.predict import predict
 from scroll.config.reader import load_settings, merged
 from scroll.config.schema import Settings
 from scroll.data.cubes import prepare, training_cubes
+from scroll.data.intensity import Intensity
 from scroll.errors import InputError, MissingInputError
 from scroll.inference.prediction_store import open_map
 from scroll.metrics.leaderboard import leaderboard_score
@@ -142,10 +143,10 @@ def test_a_prediction_stopped_halfway_and_run_again_gives_the_same_volume(settin
     ledger = stopped / "a" / ".prob.zarr.rows.part"
     whole_patch = cubes[0].patch
 
-    def patch(corner: tuple[int, int, int], size: tuple[int, int, int]) -> np.ndarray:
+    def patch(corner: tuple[int, int, int], size: tuple[int, int, int], seen_as: Intensity | None) -> np.ndarray:
         if corner[1] > 250:
             raise KeyboardInterrupt
-        return whole_patch(corner, size)
+        return whole_patch(corner, size, seen_as)
 
     object.__setattr__(cubes[0], "patch", patch)  # Ctrl-C while these rows are read
     with pytest.raises(KeyboardInterrupt):

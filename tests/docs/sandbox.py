@@ -4,6 +4,8 @@ Only two things differ from what a reader has: the shipped configurations that t
 of the same name, and the demo draws a smaller phantom.
 """
 
+import csv
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +22,7 @@ from scroll.phantom.settings import cube_settings, fragment_settings
 from scroll.volumes import open_volume
 from scroll.volumes.ome_zarr import create_ome_zarr
 from tests.cubes.surface_run import tiny_config
+from tests.external.nnunet_folder import write_folder
 from tests.pipeline.pipeline_run import tiny_scroll_settings, tiny_settings
 
 SEED, SIZE_ZYX, LETTERS_PX, CUBE_VOX = 3, (24, 256, 256), 90.0, 64
@@ -65,6 +68,7 @@ def shrink(root: Path) -> None:
     surface |= {"run_dir": "runs/surface"}
     (root / "configs" / "surface.yaml").write_text(yaml.safe_dump(surface), encoding="utf-8")
     make_cubes(root / "data" / "surface", cube_settings("default", CUBE_VOX), seed=5, train=6, test=1, jobs=1)
+    download(root / "downloads", root / "data" / "surface" / "train.csv")
     cube = open_volume(next((root / "data" / "surface" / "test_images").iterdir()))[
         ...
     ]  # a whole scroll, as scrolls go here
@@ -75,6 +79,22 @@ def shrink(root: Path) -> None:
         assert drawn in text
         text = text.replace(drawn, drawn_here)
     door.write_text(text, encoding="utf-8")
+
+
+def download(folder: Path, table: Path) -> None:
+    """What a reader would have downloaded: an nnU-Net of random weights whose two folds each held some scrolls out."""
+    with table.open(encoding="utf-8") as file:
+        scrolls = {row["id"]: row["scroll_id"] for row in csv.DictReader(file)}
+    halves = [sorted({*scrolls.values()})[::2], sorted({*scrolls.values()})[1::2]]
+    splits = [
+        {
+            side: [one for one, scroll in scrolls.items() if (scroll in half) == (side == "val")]
+            for side in ("train", "val")
+        }
+        for half in halves
+    ]
+    write_folder(folder / "nnUNetTrainer__nnUNetPlans__3d_fullres", (0, 1), doubt=6.0)
+    (folder / "splits_final.json").write_text(json.dumps(splits), encoding="utf-8")
 
 
 def follow(page: Path, root: Path) -> list[tuple[str, str]]:

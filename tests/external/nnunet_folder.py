@@ -38,8 +38,9 @@ def write_folder(
     patch: Sequence[int] = (24, 32, 28),
     axes: Sequence[int] = (0, 1, 2),
     plan: Mapping[str, Any] | None = None,
+    doubt: float = 0.0,
 ) -> Path:
-    """plans.json, dataset.json and fold_<k>/checkpoint_final.pth; returns the folder."""
+    """plans.json, dataset.json and fold_<k>/checkpoint_final.pth; returns the folder. `doubt` is added to the background's logit."""
     folder.mkdir(parents=True, exist_ok=True)
     configuration = {
         "data_identifier": "nnUNetPlans_3d_fullres", "preprocessor_name": "DefaultPreprocessor", "batch_size": 2, "patch_size": [*patch],
@@ -78,16 +79,19 @@ def write_folder(
     (folder / "plans.json").write_text(json.dumps(plans))
     (folder / "dataset.json").write_text(json.dumps(dataset))
     for fold in folds:
-        write_checkpoint(folder / f"fold_{fold}" / "checkpoint_final.pth", weights(fold), mirrors)
+        write_checkpoint(folder / f"fold_{fold}" / "checkpoint_final.pth", weights(fold, doubt), mirrors)
     return folder
 
 
-def weights(seed: int) -> dict[str, torch.Tensor]:
+def weights(seed: int, doubt: float = 0.0) -> dict[str, torch.Tensor]:
     """Random ones that say something: three times what a network begins with."""
     torch.manual_seed(seed)
     named = {"conv_op": nn.Conv3d, "norm_op": nn.InstanceNorm3d, "nonlin": nn.LeakyReLU}
     network = PlainConvUNet(1, num_classes=2, **NETWORK | named, deep_supervision=True)
-    return {name: tensor * 3 for name, tensor in network.state_dict().items()}
+    state = {name: tensor * 3 for name, tensor in network.state_dict().items()}
+    return {
+        name: t + torch.tensor([doubt, 0.0]) if name.endswith("seg_layers.1.bias") else t for name, t in state.items()
+    }
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Any], mirrors: Sequence[int] = ()) -> None:

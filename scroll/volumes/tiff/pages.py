@@ -12,6 +12,7 @@ import numpy as np
 
 from scroll.errors import InputError, UnreadableError
 from scroll.runtime.bounded import plain_file
+from scroll.runtime.reading import shortened
 from scroll.volumes.lru import LruCache
 from scroll.volumes.tiff.axes import slice_count
 from scroll.volumes.tiff.meaning import check_packing, grey_of
@@ -117,10 +118,12 @@ def _alike(path: Path, pages: Sequence[Any]) -> tuple[tuple[int, int], np.dtype[
     """
     shapes = {(tuple(page.shape), str(page.dtype)) for page in pages}
     if len(shapes) > 1:
-        raise InputError(f"{path}: pages differ ({_words(shapes)}); expected all of one size and type: export it again")
+        raise InputError(
+            f"{path}: pages differ ({shortened(_words(shapes))}); expected all of one size and type: export it again"
+        )
     shape, dtype = pages[0].shape, pages[0].dtype
     if len(shape) != 2 or dtype not in (np.uint8, np.uint16):
-        found = f"pages of shape {tuple(shape)} and type {dtype}"
+        found = f"pages of shape {shortened(str(tuple(shape)))} and type {dtype}"
         raise InputError(f"{path}: {found}; expected grey (Y, X) pages of uint8 or uint16: convert and export again")
     return (int(shape[0]), int(shape[1])), np.dtype(dtype)
 
