@@ -35,7 +35,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The run of the cubes' tests, with a third member of three folds, each of which held one scroll out."""
     before = own_surface_run(tmp_path_factory)
     root, cubes = before.run_dir.parent, training_cubes(before.data)
-    write_folder(root / "nnunet", (0, 1, 2), doubt=2.0)
+    write_folder(root / "nnunet", (0, 1, 2), doubt=6.0)
     scrolls = sorted({cube.volume_name for cube in cubes})
     sides = [{"train": lambda s, n=n: s != n, "val": lambda s, n=n: s == n} for n in scrolls]
     splits = [{side: [c.id for c in cubes if is_on(c.volume_name)] for side, is_on in fold.items()} for fold in sides]
