@@ -4,9 +4,10 @@ python scripts/replay.py runs/demo_ink/stage1/unet3d/oof/1 [--rows 128] [--first
 """
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scroll.runtime.command_line import whole
 
@@ -15,9 +16,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scroll.config.schema import Settings
+    from scroll.data.cubes import Cube
     from scroll.data.sheets import Sheet
-    from scroll.inference.sliding_window import Prediction
     from scroll.runtime.receipt import MadeBy, Receipt
+
+    class Rows(Protocol):
+        """What predicts rows of a map, such as a Prediction."""
+
+        def rows(self, first: int, end: int) -> NDArray[np.float32]:
+            """Rows [first, end), second axis from the end."""
+
 
 ROUNDING = 2**-10  # maps are float16: half of its step just below 1, and as much again for another machine's sums
 
@@ -62,7 +70,8 @@ def replay(folder: Path, rows: int, first: int | None) -> Replayed:
     hint = "give the folder of one prediction, such as runs/demo_ink/stage1/unet3d/oof/1"
     receipt = read_receipt(folder, hint)
     _check(folder, receipt)
-    stored = open_map(folder / ("prob.zarr" if (folder / "prob.zarr").exists() else "ink.zarr"), hint)
+    names = ["prob.zarr", *(["flat.zarr"] if _is_of_others(receipt) else []), "ink.zarr"]
+    stored = open_map(folder / next((name for name in names if (folder / name).exists()), names[-1]), hint)
     height = stored.shape[-2]
     start = max(0, (height - rows) // 2) if first is None else first
     end = min(start + rows, height)
@@ -108,7 +117,8 @@ def _check(folder: Path, receipt: "Receipt") -> None:
         raise InputError(
             f"{folder}: is flattened from the prediction of a volume; replay that, a folder of {folder.parent / 'volumes'}"
         )
-    lacking = [name for name in ("source", "made_by", "window") if name not in receipt]
+    expected = ("source", "made_by") if _is_of_others(receipt) else ("source", "made_by", "window")
+    lacking = [name for name in expected if name not in receipt]
     if lacking:
         raise InputError(
             f"{folder}: its receipt says no {', '.join(lacking)}, so it is of an older version; predict it again"
@@ -121,12 +131,30 @@ def _check(folder: Path, receipt: "Receipt") -> None:
     check_weights(folder, receipt, "predict it again")
 
 
-def _run_of(receipt: "Receipt") -> "tuple[Settings, str]":
+def _is_of_others(receipt: "Receipt") -> bool:
+    """Whether a member that was trained elsewhere predicted."""
+    from scroll.data.card import NAME
+    from scroll.runtime.receipt import weights_in
+
+    return any(Path(path).name == NAME for path in weights_in(receipt))
+
+
+def _run_of(folder: Path, receipt: "Receipt") -> "tuple[Settings, str]":
     """Settings of the run, and which part of it ("stage1", "stage2", "joint") the weights belong to."""
     from scroll.config.reader import load_settings
     from scroll.errors import MissingInputError
     from scroll.runtime.receipt import weights_in
 
+    if _is_of_others(receipt):
+        for place in _runs_about(folder):
+            if (place / "settings.yaml").exists():
+                settings = load_settings(place / "settings.yaml")
+                member = settings.stage1.members.get(receipt["member"])
+                if member is not None and member.member is not None:
+                    return settings, "stage1"
+        raise MissingInputError(
+            f"{folder}: no run with the member '{receipt['member']}' about it; keep it in its run, or beside what its run predicted"
+        )
     weights = Path(next(iter(weights_in(receipt))))
     for folder in weights.parents:
         if (folder / "settings.yaml").exists():
@@ -136,13 +164,30 @@ def _run_of(receipt: "Receipt") -> "tuple[Settings, str]":
     )
 
 
-def _parts(folder: Path, receipt: "Receipt") -> "list[tuple[int, int, Prediction]]":
+def _runs_about(folder: Path) -> Iterator[Path]:
+    """Folders that may be the run of a prediction whose weights lie elsewhere: those it is in, and those of predictions beside it."""
+    from scroll.runtime.receipt import NAME, read_receipt, weights_in
+
+    yield from folder.resolve().parents
+    beside = [*folder.parent.glob(f"*/{NAME}"), *folder.parent.parent.glob(f"*/{folder.name}/{NAME}")]
+    for path in sorted(beside):
+        for weights in weights_in(read_receipt(path.parent, "predict it again")):
+            yield from Path(weights).parents
+
+
+def _parts(folder: Path, receipt: "Receipt") -> "list[tuple[int, int, Rows]]":
     """First and end row of each part of the map, and what predicts it."""
     from scroll.errors import InputError
+    from stage1_3d.external.member import card_of
 
-    settings, stage = _run_of(receipt)
+    settings, stage = _run_of(folder, receipt)
+    card = card_of(settings, receipt["member"]) if _is_of_others(receipt) else None
+    if card is not None and card.ready:
+        raise InputError(
+            f"{folder}: was predicted elsewhere and taken as it is, so there is nothing to run again; give another member's folder"
+        )
     window = settings.stage1.window if stage == "stage1" else settings.stage2.window
-    if window.model_dump(mode="json") != receipt["window"]:
+    if "window" in receipt and window.model_dump(mode="json") != receipt["window"]:
         raise InputError(
             f"{folder}: was predicted with other windows than {stage}.window of the run's settings.yaml; predict it again"
         )
@@ -151,6 +196,10 @@ def _parts(folder: Path, receipt: "Receipt") -> "list[tuple[int, int, Prediction
     if "volume" in receipt:
         return [_volume(settings, receipt)]
     sheet = _sheet(settings, receipt)
+    if card is not None and card.returns == "map":
+        from stage1_3d.external.again import map_again
+
+        return [(0, sheet.rows, map_again(settings, receipt["member"], sheet, receipt["folds"]))]
     if stage == "stage1":
         from stage1_3d.predict import prediction_of
 
@@ -200,23 +249,33 @@ def _predictor(settings: "Settings", stage: str, sheet: "Sheet", folder: Path) -
     return stage2_predictor(settings, sheet, stack)
 
 
-def _cube(settings: "Settings", receipt: "Receipt") -> "tuple[int, int, Prediction]":
-    from functools import partial
-
+def _cube(settings: "Settings", receipt: "Receipt") -> "tuple[int, int, Rows]":
     from scroll.data.cubes import prepare, training_cubes
     from scroll.errors import MissingInputError
-    from stage1_3d.cubes.predict import prediction_of
-    from stage1_3d.predict import load_forward
 
     cube = next((cube for cube in training_cubes(settings.data) if cube.id == receipt["cube"]), None)
     if cube is None:
         raise MissingInputError(f"{settings.data.root}: cube {receipt['cube']} is not there any more; put it back")
     cube = prepare([cube])[0]
-    load = partial(load_forward, settings, receipt["member"], receipt["folds"])
-    return 0, cube.rows, prediction_of(settings, receipt["member"], cube, load)
+    return 0, cube.rows, _of_cube(settings, receipt["member"], cube, receipt["folds"])
 
 
-def _volume(settings: "Settings", receipt: "Receipt") -> "tuple[int, int, Prediction]":
+def _of_cube(settings: "Settings", name: str, cube: "Cube", folds: list[int]) -> "Rows":
+    from functools import partial
+
+    from stage1_3d.cubes.predict import prediction_of
+    from stage1_3d.external.again import CubeAgain
+    from stage1_3d.external.member import card_of
+    from stage1_3d.external.whole_cubes import goes_whole
+    from stage1_3d.predict import load_forward
+
+    place, card = settings.stage1.members[name].member, card_of(settings, name)
+    if place is not None and card is not None and goes_whole(card):
+        return CubeAgain(place, cube, folds)
+    return prediction_of(settings, name, cube, partial(load_forward, settings, name, folds))
+
+
+def _volume(settings: "Settings", receipt: "Receipt") -> "tuple[int, int, Rows]":
     from scroll.data.segments import Segment, by_volume
     from scroll.errors import InputError
     from stage1_3d.segments.predict import prediction_of, requested_blocks

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +21,7 @@ from scroll.errors import InputError, MissingInputError
 from scroll.runtime.children import command_environment
 from scroll.runtime.files import read_mapping
 from scroll.runtime.processes import usable_cores
+from scroll.runtime.run_folder import RunFolder
 
 GIB = 2**30
 NEEDED = (
@@ -57,6 +58,30 @@ class Job:
         return not kind_of(load_settings(self.run / "settings.yaml").data).has_sheets
 
     @property
+    def places(self) -> list[str]:
+        """Settings that say where the run, its members of others and its working copies are here."""
+        members = load_settings(self.run / "settings.yaml").stage1.members
+        others = {name: RunFolder(self.run).of_others(name) for name, one in members.items() if one.member is not None}
+        others = {
+            name: folder for name, folder in others.items() if folder.exists()
+        }  # a run that is no bundle has its own
+        told = [f"stage1.members.{name}.member={folder}" for name, folder in others.items()]
+        return [f"run_dir={self.run}", f"data.cache_dir={self.scratch / 'cache'}", *told]
+
+    def packages(self) -> dict[str, str]:
+        """Version by name of all that a prediction by this run needs.
+
+        Raises:
+            MissingInputError: some are not installed.
+        """
+        found = installed(NEEDED)
+        from ensemble.kaggle.others import optional_packages  # not before it is sure that these can be imported
+        from ensemble.kinds import steps_of
+
+        settings = load_settings(self.run / "settings.yaml", [*self.places, *self.overrides])
+        return found | installed(optional_packages(settings, steps_of(settings.data).asked(settings)[0]))
+
+    @property
     def hours_left(self) -> float:
         """Until the deadline."""
         return (self.deadline - time.monotonic()) / HOUR_S
@@ -67,7 +92,7 @@ class Job:
         Raises:
             MissingInputError: a package, or what is to be predicted, is not there.
         """
-        print(", ".join(f"{name} {number}" for name, number in installed().items()))
+        print(", ".join(f"{name} {number}" for name, number in self.packages().items()))
         what = "cubes" if self.is_of_cubes else "fragments"
         self.scratch.mkdir(parents=True, exist_ok=True)
         status = os.statvfs(self.scratch)
@@ -154,7 +179,7 @@ class Job:
             f"{max(self.hours_left, self.least_hours):.9f}",
         ]
         command += ["--late-is-empty", "--tidy"] if self.is_of_cubes else []
-        settings = [f"run_dir={self.run}", f"data.cache_dir={self.scratch / 'cache'}", *self.overrides]
+        settings = [*self.places, *self.overrides]
         command += [part for setting in settings for part in ("--set", setting)]
         environment = command_environment()
         if gpu is not None:  # processes that share cores wait for each other, unless each has its own
@@ -211,14 +236,14 @@ def gpus() -> list[str]:
     return done.stdout.split() if done.returncode == 0 else []
 
 
-def installed() -> dict[str, str]:
-    """Version by name of the packages that a prediction needs.
+def installed(needed: Iterable[str]) -> dict[str, str]:
+    """Version by name of these packages.
 
     Raises:
         MissingInputError: some are not installed.
     """
     found, missing = {}, []
-    for name in NEEDED:
+    for name in needed:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensemble.kaggle.notebook import MARKER, Competition, notebook
+from ensemble.kaggle.others import optional_packages
 from ensemble.kaggle.run_files import copy_run
 from ensemble.kaggle.stock import STOCK, lacking, project_requirements
 from ensemble.kaggle.wheels import build_wheel, download_wheels, take_wheels
@@ -14,7 +15,6 @@ from scroll.errors import InputError
 from scroll.runtime.files import write_json, write_text, written_aside
 from scroll.runtime.output_folder import BUNDLE
 from scroll.runtime.run_lock import writing
-from stage1_3d.models import EXTRAS
 
 OWNER, SLUG = "YOUR-NAME", "scroll-ensemble"
 SLUG_RULE = re.compile(r"[a-z0-9]([a-z0-9-]{4,48})[a-z0-9]")
@@ -73,9 +73,8 @@ def make_bundle(settings: Settings, root: Path, output: Path, request: BundleReq
         InputError: a run that is for no competition, or pip failed.
     """
     competition = steps_of(settings.data).competition(settings)
-    networks = {member.network for member in settings.stage1.members.values()}
-    extras = sorted({EXTRAS[network] for network in networks if network in EXTRAS})
-    needs = lacking(project_requirements(root, extras), STOCK if request.stock is None else request.stock)
+    optional = optional_packages(settings, steps_of(settings.data).asked(settings)[0])
+    needs = lacking(project_requirements(root, optional), STOCK if request.stock is None else request.stock)
     about = f"Run {settings.run_dir.name}: {', '.join(settings.stage1.members)}; {settings.folds.count} folds."
     with (
         writing(output, BUNDLE, [settings.run_dir, settings.data.root, root, *filter(None, [request.wheels])]),

@@ -23,6 +23,7 @@ STOCK = {
     "tifffile": "2026.4.11", "pillow": "11.3.0", "pyyaml": "6.0.3", "pydantic": "2.12.3", "rich": "13.9.4",
     "packaging": "26.2", "typing-extensions": "4.15.0", "tqdm": "4.67.3", "huggingface-hub": "1.17.0",
     "google-crc32c": "1.8.0",  # of Google's own clients; zarr wants it
+    "flatbuffers": "25.12.19", "protobuf": "5.29.6",  # TensorFlow's; onnxruntime wants both
     "scikit-learn": "1.6.1", "matplotlib": "3.10.0", "jinja2": "3.1.6", "tensorboard": "2.20.0",  # not for a prediction
 }  # fmt: skip
 # So it lacks zarr (with donfig and numcodecs), monai, dynamic-network-architectures, segmentation-models-pytorch,
@@ -59,8 +60,8 @@ def read_freeze(path: Path) -> dict[str, str]:
     return found
 
 
-def project_requirements(root: Path, extras: Iterable[str] = ()) -> list[str]:
-    """What the project at `root` asks for, from its pyproject.toml, and what these extras of it ask for.
+def project_requirements(root: Path, optional: Iterable[str] = ()) -> list[str]:
+    """What the project at `root` asks for, from its pyproject.toml, and those of its optional packages that are named.
 
     Raises:
         MissingInputError: `root` is no checkout of the project.
@@ -71,8 +72,9 @@ def project_requirements(root: Path, extras: Iterable[str] = ()) -> list[str]:
     with reading(path, "the project's pyproject.toml", "restore it with git"):
         content = tomllib.loads(read_text(path, MOST_FREEZE_BYTES))
         wanted = list(content["project"]["dependencies"])
-        for extra in extras:
-            wanted += content["project"]["optional-dependencies"][extra]
+        names = {canonical(name) for name in optional}
+        extras = content["project"].get("optional-dependencies", {}).values() if names else ()
+        wanted += [text for texts in extras for text in texts if canonical(Requirement(text).name) in names]
         return [text for text in wanted if Requirement(text)]
 
 

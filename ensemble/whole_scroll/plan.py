@@ -7,24 +7,16 @@ from math import isfinite, prod
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from ensemble.whole_scroll.run import EnsembleRecipe, member_weights, read_box, sweep_of
+from ensemble.whole_scroll.grey_values import Figures, measured, sample_about, sample_in
+from ensemble.whole_scroll.members import check_voxels_of, member_weights
+from ensemble.whole_scroll.run import EnsembleRecipe, read_box, sweep_of
 from scroll.config.schema import Settings
-from scroll.data.boxes import box_inside
-from scroll.data.intensity import GreyScale, grey_scale_of
+from scroll.data.intensity import GreyScale, Intensity
 from scroll.data.kinds import kind_of
-from scroll.data.segments import (
-    SAMPLED_EDGE,
-    SAMPLED_PLACES,
-    check_in_volume,
-    grey_sample_about,
-    open_level,
-    surface_path,
-)
+from scroll.data.segments import check_in_volume, open_level, surface_path
 from scroll.errors import InputError
 from scroll.inference.sliding_window import Sweep, symmetric_mean, windows_about
-from scroll.runtime.receipt import file_hash, fingerprint, key_of
+from scroll.runtime.receipt import fingerprint, key_of
 from scroll.shards.grid import Shard, shard_at, shards_of
 from scroll.shards.plan import FORMAT, Plan
 from scroll.shards.requested import check_same_space, where_marked, where_not_zero
@@ -37,7 +29,8 @@ from scroll.volumes.sharded.output import OutputFormat
 from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
 from scroll.volumes.volume_key import placed_key, volume_key
-from stage1_3d.predict import load_forward, weights_path
+from stage1_3d.external.member import all_folds
+from stage1_3d.predict import load_forward, weights_of
 
 COARSE_VOXELS = 3e8  # that are looked through for emptiness
 
@@ -87,8 +80,9 @@ class ScrollRequest:
 def key_of_request(settings: Settings, request: ScrollRequest) -> str:
     """Hash of everything that decides a voxel of the result; reads no voxel."""
     weights = member_weights(settings)
-    folds = range(settings.folds.count)
-    networks = [[name, w, *(file_hash(weights_path(settings, name, k)) for k in folds)] for name, w in weights.items()]
+    networks = [
+        [name, w, *weights_of(settings, name, all_folds(settings, name)).values()] for name, w in weights.items()
+    ]
     precision = [settings.stage1.members[name].training.precision for name in weights]
     cut = [request.level, request.shard_vox, request.chunk_vox, request.version, request.levels, request.grey_scale]
     where: list[Any] = [fingerprint(path) for path in request.surfaces]
@@ -110,14 +104,15 @@ def make_plan(settings: Settings, request: ScrollRequest, is_measured: bool = Fa
 
     Raises:
         MissingInputError: the volume, the weights or the fit is not there.
-        InputError: nothing is left to predict, or the sizes do not fit together.
+        InputError: nothing is left to predict, the sizes do not fit together, or a member was trained on other voxels.
     """
     request.check()
     if kind_of(settings.data).is_flattened:
         raise InputError(
             f"data.kind is {settings.data.kind}: these networks know flattened stacks, not volumes; use a run on segments or cubes"
         )
-    volume = open_scroll(request, settings)
+    volume, weights = open_scroll(request, settings), member_weights(settings)
+    check_voxels_of(settings, weights, volume)
     surfaces = [opened(path, settings) for path in request.surfaces]
     for surface in surfaces:
         check_in_volume(surface, volume)
@@ -126,9 +121,13 @@ def make_plan(settings: Settings, request: ScrollRequest, is_measured: bool = Fa
         raise InputError(
             f"{request.source}: no shard is left to predict; check --surface and --mask, and that the volume is not empty"
         )
-    weights = member_weights(settings)
     sweeps = {name: sweep_of(settings, name, volume.shape) for name in weights}
-    grey_scale = request.grey_scale or measured_grey_scale(volume, shards, surfaces)
+    figures = measured(
+        settings,
+        weights,
+        lambda: sample_about(volume, surfaces) if surfaces else sample_in(volume, shards),
+        request.grey_scale,
+    )
     how = OutputFormat(
         volume.shape, request.shard_vox, request.chunk_vox, volume.voxel_um, request.version, request.levels
     )
@@ -140,11 +139,17 @@ def make_plan(settings: Settings, request: ScrollRequest, is_measured: bool = Fa
         windows={name: _windows(sweep, shards, request.shard_vox) for name, sweep in sweeps.items()},
         window_s={name: _window_s(settings, name, sweep) for name, sweep in sweeps.items()} if is_measured else {},
         about={
-            "source": request.source, "level": request.level, "grey_scale": list(grey_scale), "weights": weights,
+            "source": request.source, "level": request.level, **_told(figures), "weights": weights,
             "window": settings.stage1.window.model_dump(mode="json"), "run_dir": str(settings.run_dir),
             **_begin_of(volume),
         },
     )  # fmt: skip
+
+
+def _told(figures: Figures) -> dict[str, Any]:
+    """The figures for a plan; of members trained elsewhere only where there are some, so that other plans are as they were."""
+    others = {name: how.model_dump(mode="json") for name, how in figures.seen_as.items()}
+    return {"grey_scale": list(figures.grey_scale)} | ({"seen_as": others} if others else {})
 
 
 def _begin_of(volume: Volume) -> dict[str, list[float]]:
@@ -171,7 +176,8 @@ def recipe_of(settings: Settings, plan: Plan) -> EnsembleRecipe:
     """What the workers of a plan build."""
     about = plan.about
     middle, spread = about["grey_scale"]
-    return EnsembleRecipe(settings, about["source"], about["level"], (middle, spread), about["weights"])
+    seen_as = {name: Intensity.model_validate(how) for name, how in about.get("seen_as", {}).items()}
+    return EnsembleRecipe(settings, about["source"], about["level"], (middle, spread), about["weights"], seen_as)
 
 
 def opened(path: Path, settings: Settings) -> Surface:
@@ -222,31 +228,6 @@ def coarse_level(request: ScrollRequest, volume: Volume, cache_mb: int) -> Volum
     return None
 
 
-def measured_grey_scale(volume: Volume, shards: Sequence[Shard], surfaces: Sequence[Surface]) -> GreyScale:
-    """Median and spread over the whole of what is predicted, from a fixed sample: about the surfaces where there are any.
-
-    Elsewhere from cubes in the wanted shards that are not all of one value (outside the scan there is nothing to see).
-
-    Raises:
-        InputError: everything is empty.
-    """
-    if surfaces:
-        return grey_scale_of(grey_sample_about(volume, surfaces, volume.place))
-    rng, samples = np.random.default_rng(0), []
-    for _ in range(10 * SAMPLED_PLACES):
-        shard = shards[int(rng.integers(len(shards)))]
-        place = np.array(shard.corner) + rng.integers(0, shard.size, 3)
-        corner = box_inside(volume.shape, place.astype(float), (SAMPLED_EDGE,) * 3)
-        cube = volume[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)]
-        if cube.min() < cube.max():
-            samples.append(cube.ravel())
-        if len(samples) == SAMPLED_PLACES:
-            break
-    if not samples:
-        raise InputError(f"{volume.path}: one grey value wherever it was looked at; expected a scan")
-    return grey_scale_of(np.concatenate(samples))
-
-
 def _bytes_read(sweeps: Sequence[Sweep], volume: Volume, shards: Sequence[Shard], edge: int) -> int:
     """Of the CT about all shards; along each axis it depends on the shard's number alone, and there are few of these."""
 
@@ -281,7 +262,7 @@ def _window_s(settings: Settings, name: str, sweep: Sweep) -> float:
 
     from scroll.inference.fold_ensemble import device
 
-    forward = load_forward(settings, name, range(settings.folds.count))
+    forward = load_forward(settings, name, all_folds(settings, name))
     batch = torch.zeros((settings.stage1.window.batch_size, 1, *sweep.patch), device=device())
     seconds = []
     for _ in range(4):

@@ -1,44 +1,28 @@
 """All members of stage one over a whole scroll, blended with the run's weights, box by box."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ensemble.kinds import steps_of
+from ensemble.whole_scroll.grey_values import Block
 from scroll.config.schema import Settings
-from scroll.data.intensity import GreyScale, in_spreads
+from scroll.data.intensity import GreyScale, Intensity
 from scroll.data.segments import open_level
-from scroll.errors import InputError, UnreadableError
+from scroll.errors import InputError
 from scroll.geometry import Size
-from scroll.inference.fold_ensemble import device
 from scroll.inference.sliding_window import Forward, ReadTensor, Sweep, predict_box, windows_about
 from scroll.volumes.volume import Volume
+from stage1_3d.external.member import all_folds, window_of
 from stage1_3d.predict import load_forward
-
-
-def member_weights(settings: Settings) -> dict[str, float]:
-    """The run's fitted weights of the members of stage one that count, summing to one.
-
-    Of segments, stage two has a weight too; it sees sheets, not volumes, and is left out here. Where stage two alone has
-    one, the members count alike.
-
-    Raises:
-        MissingInputError: the run was not fitted.
-    """
-    fitted = steps_of(settings.data).fitted_weights(settings)
-    found = {name: float(fitted.get(name, 0.0)) for name in settings.stage1.members}
-    found = {name: weight for name, weight in found.items() if weight > 0} or dict.fromkeys(found, 1.0)
-    total = sum(found.values())
-    return {name: weight / total for name, weight in found.items()}
 
 
 def sweep_of(settings: Settings, name: str, shape: Sequence[int]) -> Sweep:
     """A member's windows over a volume of `shape`: one grid, whatever the volume is cut into."""
-    patch = settings.stage1.members[name].patch_size
+    patch = window_of(settings, name)
     padded = tuple(max(n, p) for n, p in zip(shape, patch, strict=True))
     return Sweep(padded, patch, settings.stage1.window, (0, padded[1]))
 
@@ -62,6 +46,7 @@ class EnsembleRecipe:
         source: path or address of the volume.
         grey_scale: median and spread of the whole volume, measured once: each shard by its own would show seams.
         weights: of the members that take part.
+        seen_as: how those of them that were trained elsewhere see grey values, the figures of the whole volume in it.
     """
 
     settings: Settings
@@ -69,12 +54,19 @@ class EnsembleRecipe:
     level: int
     grey_scale: GreyScale
     weights: Mapping[str, float]
+    seen_as: Mapping[str, Intensity] = field(default_factory=dict)
+
+    def seen_by(self, name: str) -> Intensity:
+        """How a member sees grey values."""
+        if self.settings.stage1.members[name].member is not None:
+            return self.seen_as[name]
+        middle, spread = self.grey_scale
+        return Intensity(how="ours", middle=middle, spread=spread)
 
     def __call__(self) -> "EnsemblePredictor":
         """Open the volume and load the networks, onto the graphics card if there is one."""
         torch.backends.cudnn.deterministic = True  # else transposed convolutions may add up in another order each time
-        folds = list(range(self.settings.folds.count))
-        forwards = {name: load_forward(self.settings, name, folds) for name in self.weights}
+        forwards = {name: load_forward(self.settings, name, all_folds(self.settings, name)) for name in self.weights}
         volume = open_level(self.source, self.level, self.settings.data.cache_mb, self.settings.data.voxel_um)
         return EnsemblePredictor(self, volume, forwards)
 
@@ -90,47 +82,48 @@ class EnsemblePredictor:
     def __call__(self, corner: Size, size: Size) -> NDArray[np.float32] | None:
         """Probabilities (1, Z, Y, X) of a box; None where the scan is empty there: one grey value throughout.
 
-        Memory: 4 bytes a voxel for the CT with its halo, and twice 4 bytes a voxel of the box.
+        Memory: the CT with its halo and 4 bytes a voxel of that, and twice 4 bytes a voxel of the box.
 
         Raises:
             UnreadableError: the CT cannot be read, or is no number.
             InputError: a network gave NaN or infinity.
         """
-        first, block = self.block(corner, size)
+        block = self.block(corner, size)
         if block is None:
             return None
         total: Tensor | None = None
         for name, weight in self.recipe.weights.items():
-            read = self.reader(name, first, block)
+            read = self.reader(name, block)
             prob = predict_box(self.sweeps[name], read, self.forwards[name], corner, size).mul_(weight)
             total = prob if total is None else total.add_(prob)
         if total is None:
             raise InputError(f"{self.recipe.settings.run_dir}: no member has a weight; fit the ensemble again")
         return np.asarray(total.cpu().numpy())
 
-    def reader(self, name: str, first: Size, block: Tensor) -> ReadTensor:
-        """Corner of one of a member's windows -> what it sees (1, *patch) of a block that begins at voxel `first`."""
-        patch = self.sweeps[name].patch
+    def reader(self, name: str, block: Block) -> ReadTensor:
+        """Corner of one of a member's windows -> what it sees of a block, (1, *patch).
+
+        Raises:
+            UnreadableError: the CT is no number somewhere in the block.
+        """
+        patch, seen = self.sweeps[name].patch, block.seen_as(self.recipe.seen_by(name))
 
         def read(window: tuple[int, ...]) -> Tensor:
-            at = [w - f for w, f in zip(window, first, strict=True)]
-            return block[tuple(slice(a, a + p) for a, p in zip(at, patch, strict=True))][None]
+            at = [w - f for w, f in zip(window, block.first, strict=True)]
+            return seen[tuple(slice(a, a + p) for a, p in zip(at, patch, strict=True))][None]
 
         return read
 
-    def block(self, corner: Size, size: Size) -> tuple[Size, Tensor | None]:
-        """The CT about a box in spreads, where the networks are, and its first voxel; None where the box is empty."""
+    def block(self, corner: Size, size: Size) -> Block | None:
+        """The CT about a box, as far as any window that touches the box; None where the box is empty."""
         sweeps = list(self.sweeps.values())
         first, end = read_box(sweeps, self.volume.shape, corner, size)
         raw = self.volume[tuple(slice(a, b) for a, b in zip(first, end, strict=True))]
         box = raw[tuple(slice(c - f, c - f + s) for c, f, s in zip(corner, first, size, strict=True))]
-        if box.min() == box.max():
-            return first, None
-        values = in_spreads(raw, self.recipe.grey_scale)
-        if not np.isfinite(values).all():
-            raise UnreadableError(f"{self.volume.path}: NaN or infinity near {corner} (z, y, x); repair the volume")
+        if box.min() == box.max() and np.isfinite(box.min()):
+            return None
         wanted = [max(sweep.shape[axis] for sweep in sweeps) for axis in range(3)]
         short = [(0, w - n if e == n else 0) for w, n, e in zip(wanted, self.volume.shape, end, strict=True)]
         if any(missing for _, missing in short):  # else numpy would copy the block for nothing
-            values = np.pad(values, short, mode="edge")
-        return first, torch.from_numpy(values).to(device())
+            raw = np.pad(raw, short, mode="edge")
+        return Block(first, raw, f"{self.volume.path}: NaN or infinity near {corner} (z, y, x)")

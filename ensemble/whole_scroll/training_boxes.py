@@ -5,11 +5,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ensemble.whole_scroll.grey_values import measured, sample_about
+from ensemble.whole_scroll.members import check_voxels_of
 from ensemble.whole_scroll.plan import ScrollRequest, key_of_request, open_scroll
 from ensemble.whole_scroll.run import EnsemblePredictor, EnsembleRecipe
 from scroll.config.schema import Settings
-from scroll.data.intensity import grey_scale_of
-from scroll.data.segments import grey_sample_about
 from scroll.geometry import Size
 from scroll.inference.window_memory import LIMIT_BYTES, RememberedWindows
 from scroll.runtime.receipt import key_of
@@ -29,14 +29,16 @@ def prediction_about(
 
     Raises:
         MissingInputError: weights of a fold are not there.
-        InputError: the surface has no valid point, or the grey scale cannot be.
+        InputError: the surface has no valid point, the grey scale cannot be, or a member was trained on other voxels.
     """
     request.check()
     volume = open_scroll(request, settings)
-    grey_scale = request.grey_scale or grey_scale_of(grey_sample_about(volume, [surface], volume.place))
-    recipe = EnsembleRecipe(settings, request.source, request.level, grey_scale, weights)
+    check_voxels_of(settings, weights, volume)
+    figures = measured(settings, weights, lambda: sample_about(volume, [surface]), request.grey_scale)
+    recipe = EnsembleRecipe(settings, request.source, request.level, figures.grey_scale, weights, figures.seen_as)
     boxes = SeenBoxes(recipe(), is_blended)
-    key = key_of([key_of_request(settings, request), weights, grey_scale, is_blended])
+    others = [{name: how.model_dump() for name, how in figures.seen_as.items()}] if figures.seen_as else []
+    key = key_of([key_of_request(settings, request), weights, figures.grey_scale, is_blended, *others])
     channels = (BLEND,) if is_blended else tuple(weights)
     return BoxPrediction(boxes, channels, volume.shape, volume.place, key), boxes
 
@@ -59,12 +61,12 @@ class SeenBoxes:
             UnreadableError: the CT cannot be read, or is no number.
             InputError: a network gave NaN or infinity.
         """
-        first, block = self.ensemble.block(corner, size)
+        block = self.ensemble.block(corner, size)
         if block is None:
             return None
         found: list[Tensor] = []
         for name, windows in self.windows.items():
-            prob = windows.predict_box(self.ensemble.reader(name, first, block), corner, size, is_seen)
+            prob = windows.predict_box(self.ensemble.reader(name, block), corner, size, is_seen)
             if not self.is_blended:
                 found.append(prob)
             elif found:

@@ -32,6 +32,10 @@ class RunFolder:
         """A member's probabilities in a scroll volume, about the segments that a fold held out."""
         return self.oof(member, "volumes") / f"{volume}-fold{fold}"
 
+    def of_others(self, member: str) -> Path:
+        """A member that was trained elsewhere, in a run that was bundled with it."""
+        return self.path / "members" / member
+
     @property
     def sheets(self) -> Path:
         """Sheets traced in training cubes, <cube>/sheet-001 and so on."""

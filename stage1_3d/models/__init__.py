@@ -19,4 +19,4 @@ NETWORKS = {
     "stem3d_unet2d": "stage1_3d.models.stem3d_unet2d",
 }
 MAPS = ("resnet3d", "timesformer", "stem3d_unet2d")
-EXTRAS = {"timesformer": "external"}  # the extra of pyproject.toml that a network needs, where it needs one
+EXTRAS = {"timesformer": "timesformer-pytorch"}  # the optional package that a network needs, where it needs one

@@ -15,8 +15,9 @@ import torch
 import yaml
 
 from ensemble.commands import predict_scroll
+from ensemble.whole_scroll.members import member_weights
 from ensemble.whole_scroll.plan import ScrollRequest, key_of_request, make_plan, recipe_of
-from ensemble.whole_scroll.run import EnsembleRecipe, member_weights
+from ensemble.whole_scroll.run import EnsembleRecipe
 from scroll.config.schema import Settings
 from scroll.data.cubes import find_cubes
 from scroll.errors import InputError

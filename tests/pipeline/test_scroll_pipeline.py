@@ -13,7 +13,8 @@ from scipy.ndimage import binary_erosion
 from ensemble.commands import doctor
 from ensemble.commands.replay import replay
 from ensemble.ink.submission import read_submission
-from ensemble.whole_scroll.run import EnsembleRecipe, member_weights
+from ensemble.whole_scroll.members import member_weights
+from ensemble.whole_scroll.run import EnsembleRecipe
 from scroll.config.reader import load_settings
 from scroll.data.intensity import grey_scale_of
 from scroll.data.segments import find_segments, grey_sample_about

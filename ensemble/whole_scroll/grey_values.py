@@ -1,0 +1,110 @@
+"""Grey values of a volume as each member sees them: figures measured once for the whole of it, and blocks scaled by them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scroll.config.schema import Settings
+from scroll.data.boxes import box_inside
+from scroll.data.intensity import GreyScale, Intensity, grey_scale_of
+from scroll.data.segments import SAMPLED_EDGE, SAMPLED_PLACES, grey_sample_about
+from scroll.errors import InputError
+from scroll.geometry import Size
+from scroll.inference.fold_ensemble import device
+from scroll.shards.grid import Shard
+from scroll.surfaces.surface import Surface
+from scroll.volumes.volume import Volume
+from stage1_3d.external.member import card_of
+
+
+class Figures(NamedTuple):
+    """Of one volume: the grey scale of the members trained here, and the scaling of each of the others."""
+
+    grey_scale: GreyScale
+    seen_as: Mapping[str, Intensity]
+
+
+def measured(
+    settings: Settings, names: Iterable[str], sample: Callable[[], NDArray[Any]], given: GreyScale | None
+) -> Figures:
+    """The figures of a volume by a sample of its grey values, any shape; `given`: the grey scale, if it need not be measured.
+
+    The sample is taken only where something is to be measured.
+    """
+    sampled = cache(sample)
+    grey_scale = grey_scale_of(sampled()) if given is None else given
+    seen_as = {}
+    for name in names:
+        card = card_of(settings, name)
+        if card is not None and card.intensity.how == "ours":
+            seen_as[name] = Intensity(how="ours", middle=grey_scale[0], spread=grey_scale[1])
+        elif card is not None:
+            seen_as[name] = card.intensity.of_item(sampled())
+    return Figures(grey_scale, seen_as)
+
+
+def sample_about(volume: Volume, surfaces: Sequence[Surface]) -> NDArray[Any]:
+    """(n,) grey values about surfaces, a fixed sample without what is no number, which is told where it is predicted.
+
+    Raises:
+        InputError: no surface has a valid point, or nothing about them is a number.
+    """
+    return _finite(volume, grey_sample_about(volume, surfaces, volume.place))
+
+
+def sample_in(volume: Volume, shards: Sequence[Shard]) -> NDArray[Any]:
+    """(n,) grey values of cubes in the shards that are not all of one value: a fixed sample. Outside the scan is nothing to see.
+
+    Raises:
+        InputError: everything is empty.
+    """
+    rng, samples = np.random.default_rng(0), []
+    for _ in range(10 * SAMPLED_PLACES):
+        shard = shards[int(rng.integers(len(shards)))]
+        place = np.array(shard.corner) + rng.integers(0, shard.size, 3)
+        corner = box_inside(volume.shape, place.astype(float), (SAMPLED_EDGE,) * 3)
+        cube = volume[tuple(slice(c, c + SAMPLED_EDGE) for c in corner)]
+        if cube.min() < cube.max():
+            samples.append(cube.ravel())
+        if len(samples) == SAMPLED_PLACES:
+            break
+    if not samples:
+        raise InputError(f"{volume.path}: one grey value wherever it was looked at; expected a scan")
+    return _finite(volume, np.concatenate(samples))
+
+
+def _finite(volume: Volume, values: NDArray[Any]) -> NDArray[Any]:
+    found = values[np.isfinite(values)]
+    if not found.size:
+        raise InputError(
+            f"{volume.path}: NaN or infinity wherever it was looked at; expected a scan: repair the volume"
+        )
+    return found
+
+
+class Block:
+    """Grey values about a box of a volume; what the last member saw is kept, for members of one scaling follow each other.
+
+    Attributes:
+        first: its first voxel, z, y, x.
+    """
+
+    def __init__(self, first: Size, raw: NDArray[Any], where: str) -> None:
+        self.first, self._raw, self._where = first, raw, where
+        self._last: tuple[Intensity, Tensor] | None = None
+
+    def seen_as(self, how: Intensity) -> Tensor:
+        """(Z, Y, X) float32, where the networks are.
+
+        Raises:
+            UnreadableError: NaN or infinity in it; names the place.
+        """
+        if self._last is None or self._last[0] != how:
+            self._last = None  # before the next is made: two would not fit where one does
+            self._last = how, torch.from_numpy(how.scaled(self._raw, self._where)).to(device())
+        return self._last[1]
