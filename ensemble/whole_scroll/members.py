@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 from ensemble.kinds import steps_of
 from scroll.config.schema import Settings
+from scroll.data.card import check_voxels
 from scroll.errors import InputError
 from scroll.volumes.volume import Volume
-from stage1_3d.external.member import card_of, check_voxels
+from stage1_3d.external.member import card_of
 
 
 def volume_members(settings: Settings) -> list[str]:
