@@ -10,6 +10,7 @@ from torch import nn
 
 from scroll.config.schema import Settings
 from scroll.data.boxes import filled_up
+from scroll.data.card import check_voxels
 from scroll.data.folds import Fold, Parts, Rows, held_out_parts
 from scroll.data.fragments import Fragment
 from scroll.data.sheets import provenance_of
@@ -49,10 +50,12 @@ def predict_fragment(settings: Settings, name: str, fragment: Fragment, folder: 
 
     `parts` says which rows are predicted by which folds. Of a member that gives a map there is no prob.zarr.
     """
-    card = card_of(settings, name)
+    place, card = settings.stage1.members[name].member, card_of(settings, name)
     if card is not None and card.returns == "map":
         predict_map(settings, name, fragment, parts[0][1], folder)
         return
+    if place is not None and card is not None:
+        check_voxels(place, card, fragment.seen_um)
     weights = weights_of(settings, name, [fold for _, folds in parts for fold in folds])
     how = [settings.stage1.window.model_dump(), settings.stage1.members[name].training.precision]
     prob_key = key_of([fragment.key, [*weights.values()], parts, how])

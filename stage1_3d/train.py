@@ -43,7 +43,7 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
         InputError: a name in `only` is no member, a tracker is not installed, or the data is not as expected.
     """
     from scroll.config.reader import save_run_settings
-    from scroll.data.card import out_of_fold
+    from scroll.data.card import check_card, folders_of_others, out_of_fold
     from scroll.data.folds import make_folds
     from scroll.errors import InputError
     from scroll.inference.fold_ensemble import is_main_process
@@ -60,7 +60,9 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     save_run_settings(settings)
     if is_main_process():
         write_reference(settings, data)
-    out_of_fold(settings, data.items)  # refused now, not after hours of training
+    for _, folder in folders_of_others(settings):  # refused now, not after hours of training
+        check_card(folder, data.items, settings.data)
+    out_of_fold(settings, data.items)
     wanted = [name for name in settings.stage1.members if name in only or not only]
     chosen = [name for name in wanted if name in settings.stage1.trained]
     say_what_is_trained_again(planned(settings, name, data, fold) for name in chosen for fold in folds)

@@ -15,6 +15,7 @@ COMMANDS = {
     },
     "train": {
         "import-member": ("ensemble.commands.import_member", "take somebody else's network or predictions as a member"),
+        "export-dataset": ("ensemble.commands.export_dataset", "training data as an nnU-Net raw data set, for others"),
         "check": ("ensemble.check", "whether the settings of all steps are sound"),
         "stage1": ("stage1_3d.train", "train the 3D networks on every fold, predict out of fold"),
         "stage2": ("stage2_2d.train", "train the 2D network on what stage one says"),
@@ -22,6 +23,10 @@ COMMANDS = {
         "calibrate": ("ensemble.calibrate", "fit the ensemble's weights and thresholds"),
     },
     "predict": {
+        "export-member": (
+            "ensemble.commands.export_member",
+            "a trained member as safetensors or ONNX with a card, for others",
+        ),
         "preflight": ("ensemble.commands.preflight", "whether new layers lie as in training: direction, depth, scale"),
         "predict": ("ensemble.predict", "predict, and write the submission and the report"),
         "flatten": ("ensemble.commands.flatten", "flatten a scroll and its predictions along a traced surface"),

@@ -19,7 +19,7 @@ from scroll.inference.fold_ensemble import device
 from scroll.shards.grid import Shard
 from scroll.surfaces.surface import Surface
 from scroll.volumes.volume import Volume
-from stage1_3d.external.member import card_of
+from stage1_3d.external.member import card_of, in_windows
 
 
 class Figures(NamedTuple):
@@ -44,7 +44,7 @@ def measured(
         if card is not None and card.intensity.how == "ours":
             seen_as[name] = Intensity(how="ours", middle=grey_scale[0], spread=grey_scale[1])
         elif card is not None:
-            seen_as[name] = card.intensity.of_item(sampled())
+            seen_as[name] = in_windows(card).of_item(sampled())
     return Figures(grey_scale, seen_as)
 
 

@@ -185,8 +185,12 @@ def check_card(folder: Path, items: Sequence[Any], data: DataSettings) -> None:
         raise InputError(
             f"{folder / NAME}: gives maps of sheets, and data.kind is {data.kind}; give a member that gives voxels"
         )
+    if card.ready and card.returns == "voxels" and kind_of(data).has_sheets:
+        raise InputError(
+            f"{folder / NAME}: holds volumes, and data.kind is {data.kind}; give maps: the maximum over their depth"
+        )
     for item in items:
-        check_voxels(folder, card, item.pixel_um)
+        check_voxels(folder, card, item.pixel_um if card.returns == "map" else item.seen_um)
         if card.returns == "map" and not card.ready:
             layers_in(folder, card, item)
 

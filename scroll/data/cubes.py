@@ -74,6 +74,11 @@ class Cube:
         return self.data.voxel_um
 
     @property
+    def seen_um(self) -> float:
+        """The same: networks see every voxel."""
+        return self.pixel_um
+
+    @property
     def grey_scale(self) -> tuple[float, float]:
         """Median and robust spread (half the 16-84 % range) of its grey values."""
         return self.index.grey_scale

@@ -125,6 +125,11 @@ class Fragment(Sheet):
         return self.volume.voxel_um or self.data.voxel_um
 
     @property
+    def seen_um(self) -> float:
+        """Edge of a pixel at working resolution in micrometres."""
+        return self.pixel_um * self.data.bin_yx
+
+    @property
     def mask_files(self) -> list[Path]:
         """The masks of the papyrus: mask.png or <id>_mask.png in its folder or beside the layers; beside a bare file the latter."""
         if self._folders:

@@ -44,7 +44,7 @@ class Intensity(Record):
 
     `how`: none; divide by `spread`; clip to `low`..`high` and divide; zscore with `middle` and `spread`; clip_zscore; zscore_of_item;
     percentiles (`low` and `high` of the item's become 0 and 1); robust (median and median absolute deviation within the item's
-    percentiles `low` to `high`); ours (`in_spreads`).
+    percentiles `low` to `high`); ours (`in_spreads`). `keeps_zero`: zeros count for no figure and stay 0.
     """
 
     how: Literal[
@@ -54,9 +54,15 @@ class Intensity(Record):
     high: float = 0.0
     middle: float = 0.0
     spread: float = 1.0
+    keeps_zero: bool = False
 
     def of_item(self, values: NDArray[Any]) -> "Intensity":
         """The same scaling with the figures of an item's grey values (any shape) in it, so that it can be done window by window."""
+        scanned = values[values != 0] if self.keeps_zero else values
+        found = self._figures(scanned if scanned.size else values)
+        return found.model_copy(update={"keeps_zero": True}) if self.keeps_zero else found
+
+    def _figures(self, values: NDArray[Any]) -> "Intensity":
         if self.how == "zscore_of_item":
             return Intensity(how="zscore", middle=float(values.mean()), spread=max(float(values.std()), LEAST_SPREAD))
         if self.how == "percentiles":
@@ -90,4 +96,6 @@ class Intensity(Record):
             values -= np.float32(self.middle)
         if self.how != "none":
             values /= np.float32(self.spread)
+        if self.keeps_zero:
+            values[raw == 0] = 0
         return values

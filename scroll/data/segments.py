@@ -129,6 +129,11 @@ class Segment(Sheet):
         voxel_um = self.volume.voxel_um
         return self.data.voxel_um if voxel_um is None else voxel_um / self.volume.place.edge
 
+    @property
+    def seen_um(self) -> float:
+        """Edge of a voxel of `data.level` in micrometres."""
+        return self.pixel_um * self.volume.place.edge
+
     @cached_property
     def full_mask(self) -> NDArray[np.bool_]:
         """(Y, X) where the sheet was traced, inside the volume, and mask.png or <id>_mask.png (if one is there) says papyrus.

@@ -44,6 +44,11 @@ class Sheet(ABC):
 
     @property
     @abstractmethod
+    def seen_um(self) -> float:
+        """Edge of a voxel of what networks of voxels see, in micrometres."""
+
+    @property
+    @abstractmethod
     def full_mask(self) -> NDArray[np.bool_]:
         """(Y, X) papyrus at full resolution."""
 

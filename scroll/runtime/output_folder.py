@@ -87,6 +87,9 @@ def check_folder(folder: Path, kind: Kind, keep_off: Iterable[Path] = ()) -> Non
     if not folder.is_dir() or _is_of(folder, kind):
         return
     there = sorted(path.name for path in folder.iterdir() if kind.only or path.name not in TRIFLES)
+    there = [
+        name for name in there if name != MARK and not name.startswith(f"{MARK}.")
+    ]  # taken by one of ours, a moment ago
     if kind.only and (folder / kind.marks[0][0]).exists():
         there = [name for name in there if name not in kind.only] or there
     if kind.is_loose:

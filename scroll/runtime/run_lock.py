@@ -19,6 +19,7 @@ from scroll.runtime.bounded import plain_file
 from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.output_folder import MARK, Kind, check_folder, read_mark
 
+MARK_BYTES = 1024  # of what a lock says; holders of one share write the same length
 PULSE_S = 5.0  # how often a holder touches its lock
 WATCH_S = 20.0  # a lock of another machine that is not touched for so long is taken over
 OLD_S = 600.0  # one that was not touched for so long is not even watched
@@ -44,7 +45,8 @@ class FileLock:
         if self._file is not None:
             return True
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = plain_file(refuse_dead_link(self.path)).open("a+", encoding="utf-8")
+        path = plain_file(refuse_dead_link(self.path))
+        file = open(path, "r+b", opener=lambda name, flags: os.open(name, flags | os.O_CREAT, 0o666), buffering=0)  # noqa: SIM115
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -63,13 +65,12 @@ class FileLock:
         return True
 
     def write(self, content: Mapping[str, str]) -> None:
-        """Say who holds it."""
+        """Say who holds it. At no moment does the file say nothing: texts are filled up with spaces, and written over one another whole."""
         if read_mark(self.path) == content:
             return
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(json.dumps(dict(content)) + "\n")
-        self._file.flush()
+        text = json.dumps(dict(content)).encode()
+        length = max(MARK_BYTES, os.fstat(self._file.fileno()).st_size)
+        os.pwrite(self._file.fileno(), text.ljust(length - 1) + b"\n", 0)
 
     def touch(self) -> None:
         """Show that its holder lives."""

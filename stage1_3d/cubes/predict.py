@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import Settings
+from scroll.data.card import check_voxels
 from scroll.data.cubes import Cube
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Advance, Forward, Prediction, Sweep
@@ -55,6 +56,8 @@ def predict_cube(
     if place is not None and card is not None and goes_whole(card):
         store_whole(place, name, cube, folds, output / cube.id)
         return
+    if place is not None and card is not None:
+        check_voxels(place, card, cube.seen_um)
     folder, key = output / cube.id, _key(settings, name, cube, folds)
     if _is_there(folder, key):
         return

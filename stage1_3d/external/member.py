@@ -18,6 +18,7 @@ from scroll.runtime.receipt import file_hash
 FAMILIES = {
     "nnunet": "stage1_3d.external.nnunet",
     "graph": "stage1_3d.external.archives",
+    "ours": "stage1_3d.external.ours",
     "timesformer": "stage1_3d.external.checkpoints",
     "resnet3d": "stage1_3d.external.checkpoints",
 }
@@ -58,7 +59,13 @@ def all_folds(settings: Settings, name: str) -> list[int]:
 def seen_as(settings: Settings, name: str, item: Sampled) -> Intensity | None:
     """How it sees an item's grey values; None: as all of ours do."""
     card = card_of(settings, name)
-    return None if card is None else card.intensity.of_item(item.grey_sample)
+    return None if card is None else in_windows(card).of_item(item.grey_sample)
+
+
+def in_windows(card: Card) -> Intensity:
+    """The scaling of a member that looks window by window: an nnU-Net's mask is where something was scanned."""
+    is_masked = bool(card.options.get("is_masked"))
+    return card.intensity.model_copy(update={"keeps_zero": True}) if is_masked else card.intensity
 
 
 def files_of(folder: Path, card: Card, folds: Sequence[int]) -> dict[str, str]:

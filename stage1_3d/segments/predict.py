@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import Settings
+from scroll.data.card import check_voxels
 from scroll.data.folds import Fold, Rows
 from scroll.data.segments import TracedVolume
 from scroll.inference.prediction_store import RowWriter
@@ -75,6 +76,9 @@ def predict_volume(
     The cut-out begins at voxel `origin_zyx` (in the receipt) of `data.level`. Windows far from all wanted rows are skipped.
     Memory: one row of windows over the cut-out's depth and width.
     """
+    place_of_others, card = settings.stage1.members[name].member, card_of(settings, name)
+    if place_of_others is not None and card is not None:
+        check_voxels(place_of_others, card, traced.segments[0].seen_um)
     weights = weights_of(settings, name, folds)
     precision = settings.stage1.members[name].training.precision
     how = [settings.stage1.window.model_dump(), settings.data.depth, rows, folds, precision]

@@ -38,6 +38,12 @@ def test_figures_are_the_items_whatever_window_is_looked_at(how):
     assert np.isfinite(Intensity(how=how, low=1, high=99).of_item(np.full(9, 7.0)).scaled(np.full(9, 7.0))).all()
 
 
+def test_what_was_not_scanned_stays_0_and_counts_for_no_figure():
+    raw = np.array([0, 0, 100, 140, 120], np.uint8)
+    found = Intensity(how="zscore_of_item", keeps_zero=True).of_item(raw).scaled(raw)
+    np.testing.assert_allclose(found, [0, 0, -1.2247, 1.2247, 0], atol=1e-4)
+
+
 def test_nan_is_told_with_its_place():
     with pytest.raises(UnreadableError, match=r"ct\.tif near row 3; repair"):
         Intensity(how="divide", spread=2).scaled(np.array([1.0, np.nan]), "ct.tif near row 3")

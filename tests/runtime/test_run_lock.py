@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from scroll.errors import InputError
 from scroll.inference.prediction_store import RowWriter, open_map
 from scroll.runtime import run_lock
-from scroll.runtime.output_folder import BUNDLE, MARK, PREDICTION, RUN
+from scroll.runtime.output_folder import BUNDLE, MARK, PREDICTION, RUN, check_folder, read_mark
 from scroll.runtime.run_lock import FileLock, writing
 
 ROOT = Path(__file__).parents[2]
@@ -201,3 +202,32 @@ def test_a_damaged_mark_names_no_living_holder_and_is_not_waited_for(tmp_path, s
     (tmp_path / MARK).write_text(json.dumps({"kind": RUN.name, **said}))
     with writing(tmp_path, RUN):
         pass
+
+
+def test_a_folder_that_another_of_ours_has_just_taken_and_not_yet_marked_is_no_strangers(tmp_path):
+    for name in (MARK, f"{MARK}.1-of-2"):
+        (tmp_path / name).touch()
+    check_folder(tmp_path, PREDICTION)
+    (tmp_path / "thesis.pdf").touch()
+    with pytest.raises(InputError, match=r"holds thesis\.pdf, and was not made"):
+        check_folder(tmp_path, PREDICTION)
+
+
+def test_a_mark_that_is_written_again_and_again_is_never_read_empty(tmp_path):
+    lock = FileLock(tmp_path / MARK)
+    assert lock.take()
+    lock.write({"kind": "run"})
+    is_over, seen = threading.Event(), []
+
+    def read() -> None:
+        while not is_over.is_set():
+            seen.append(read_mark(tmp_path / MARK).get("kind"))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for n in range(3000):
+        lock.write({"kind": "run"} | ({"command": "x" * (n % 700)} if n % 2 else {}))
+    is_over.set()
+    reader.join()
+    lock.release()
+    assert seen and set(seen) == {"run"} and json.loads((tmp_path / MARK).read_text())["kind"] == "run"

@@ -1,0 +1,32 @@
+"""Training data of a run as an nnU-Net raw data set: CT, labels 0, 1 and 2 (ignored), and the run's folds as splits_final.json.
+
+    python scripts/export_dataset.py configs/surface.yaml --output nnUNet_raw/Dataset501_Sheets
+
+nnU-Net then plans and trains on it; what it trained comes back by scripts/import_member.py (docs/external_members.md).
+"""
+
+from pathlib import Path
+
+from scroll.runtime.command_line import run_parser
+
+
+def main() -> None:
+    """Parse the command line, write the data set, and say how many items it holds."""
+    parser = run_parser(__doc__, "data.bin_yx=1")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="a new folder, called Dataset<number>_<name> as nnU-Net wants it"
+    )
+    said = "fragments and segments: layers about the sheet that ink is labelled in (default: -3 3)"
+    parser.add_argument("--ink-layers", type=int, nargs=2, default=(-3, 3), metavar=("FIRST", "END"), help=said)
+    arguments = parser.parse_args()
+    from scroll.config.reader import load_settings
+    from scroll.errors import InputError
+    from stage1_3d.external.raw_dataset import export_raw
+
+    settings, output = load_settings(arguments.config, arguments.set), arguments.output
+    if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not (output / "dataset.json").exists())):
+        raise InputError(f"{output}: holds something else; expected a new folder: give another --output")
+    count = export_raw(settings, output, tuple(arguments.ink_layers))
+    print(
+        f"{output}: {count} items; next: nnUNetv2_plan_and_preprocess, then copy splits_final.json beside the plans that it wrote"
+    )

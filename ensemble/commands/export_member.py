@@ -1,0 +1,39 @@
+"""Hand a trained member on: its folds as safetensors or ONNX, with a card that says what it looks at and what it has seen.
+
+    python scripts/export_member.py configs/demo.yaml --member unet3d --output shared/unet3d
+    python scripts/export_member.py configs/demo.yaml --member unet3d --output shared/unet3d_onnx --to onnx
+
+Another run takes the folder as a member: stage1.members.<name>.member: shared/unet3d
+"""
+
+from pathlib import Path
+
+from scroll.runtime.command_line import run_parser
+
+
+def main() -> None:
+    """Parse the command line, write the folder, and say what it holds."""
+    parser = run_parser(__doc__, "data.bin_yx=2")
+    parser.add_argument("--member", required=True, help="a trained member of the run")
+    parser.add_argument("--output", type=Path, required=True, help="a new folder, or one that was exported before")
+    parser.add_argument(
+        "--to",
+        choices=("safetensors", "onnx"),
+        default="safetensors",
+        help="how the networks are written (%(default)s)",
+    )
+    arguments = parser.parse_args()
+    from scroll.data.card import NAME
+    from scroll.errors import InputError
+    from stage1_3d.external.ours import export_member
+    from stage1_3d.network import load_checked_settings
+
+    settings, output = load_checked_settings(arguments.config, arguments.set), arguments.output
+    if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not (output / NAME).exists())):
+        raise InputError(
+            f"{output}: holds something else; expected a new folder, or an exported member: give another --output"
+        )
+    card = export_member(settings, arguments.member, output, arguments.to)
+    print(
+        f"{output}: {len(card.folds)} folds of {arguments.member}, window {card.window}, voxels of {card.voxel_um:g} um"
+    )
