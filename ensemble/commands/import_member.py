@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from scroll.data.card import Card
 
 KINDS = ("nnunet", "timesformer", "resnet3d", "graph", "predictions")
@@ -22,6 +24,8 @@ HOW = ("none", "divide", "clip_divide", "zscore", "clip_zscore", "zscore_of_item
 def main() -> None:
     """Parse the command line, read, convert, and say what was found."""
     arguments = _parsed()
+    from pydantic import ValidationError
+
     from scroll.data.card import NAME
     from scroll.errors import InputError, MissingInputError
     from scroll.runtime.names import checked_name
@@ -36,11 +40,22 @@ def main() -> None:
             f"{output}: holds something else; expected a new folder, or an imported member: give another --output"
         )
     output.mkdir(parents=True, exist_ok=True)
-    card = _imported(arguments, output)
+    try:
+        card = _imported(arguments, output)
+    except ValidationError as error:
+        raise InputError(_in_plain_words(error)) from None
     known = {*arguments.trained_on}
     folds = [fold.model_copy(update={"trained_on": tuple(sorted({*fold.trained_on} | known))}) for fold in card.folds]
     write_card(output, card.model_copy(update={"folds": tuple(folds), "source": str(arguments.source)}))
     print("\n".join(_described(output, card.model_copy(update={"folds": tuple(folds)}))))
+
+
+def _in_plain_words(error: "ValidationError") -> str:
+    """Which option does not suit, and why."""
+    problem = error.errors()[0]
+    option = f"--{str(problem['loc'][0]).replace('_', '-')} " if problem["loc"] else "--intensity "
+    said = str(problem["msg"]).replace("Input should be", "expected", 1).removeprefix("Value error, ")
+    return f"{option}{problem['input'] if problem['loc'] else ''}: {said}: give another"
 
 
 def _parsed() -> argparse.Namespace:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 
 from scroll.config.schema import DataSettings, Settings
 from scroll.data.folds import Fold
@@ -63,13 +63,20 @@ class Card(Versioned):
     overlap: float = Field(0.5, ge=0, lt=1)
     layers: tuple[int, int] | None = None
     direction: Literal["inwards", "outwards"] = "inwards"
-    voxel_um: float | None = None
+    voxel_um: float | None = Field(None, gt=0)
     intensity: Intensity = Intensity()
     options: dict[str, JsonValue] = Field({})
     folds: tuple[FoldCard, ...] = ()
     ready: dict[str, Ready] = Field({})
     source: str = ""
     source_sha256: str = ""
+
+    @field_validator("layers")
+    @classmethod
+    def _first_before_end(cls, layers: tuple[int, int] | None) -> tuple[int, int] | None:
+        if layers is not None and layers[0] >= layers[1]:
+            raise ValueError("expected the first layer, then the end, such as -13 13")
+        return layers
 
     def unseen(self, item: str, volume: str = "") -> list[int]:
         """The folds that have seen neither an item nor the volume or scroll it is of; one of which nothing is known has seen all.

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from scroll.errors import UnreadableError
 from scroll.runtime.record import Record
@@ -53,8 +54,14 @@ class Intensity(Record):
     low: float = 0.0
     high: float = 0.0
     middle: float = 0.0
-    spread: float = 1.0
+    spread: float = Field(1.0, gt=0)
     keeps_zero: bool = False
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> "Intensity":
+        if self.how in ("clip_divide", "clip_zscore", "percentiles", "robust") and self.low >= self.high:
+            raise ValueError(f"{self.how} needs low below high, such as 0 and 200, or percentiles 1 and 99")
+        return self
 
     def of_item(self, values: NDArray[Any]) -> "Intensity":
         """The same scaling with the figures of an item's grey values (any shape) in it, so that it can be done window by window."""

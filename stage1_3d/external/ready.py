@@ -86,6 +86,8 @@ def found_in(folder: Path) -> dict[str, Path]:
     Raises:
         InputError: two of one item.
     """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; expected one with a file an item, named like it: give that")
     validated = sorted(folder.glob("fold_*/validation/*.npz"))
     files = validated or sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     found: dict[str, Path] = {}
@@ -121,8 +123,8 @@ def probabilities_in(path: Path) -> NDArray[np.float32]:
             values = read_grey(path) if suffix == ".png" else _of_tiff(path)
         if values.ndim == 3 and len(values) == 1:
             values = values[0]
-        if values.ndim not in (2, 3):
-            raise ValueError(f"is {values.shape}")
+        if values.ndim not in (2, 3) or not values.size:
+            raise ValueError(f"is {values.shape}, neither (Y, X) nor (Z, Y, X)")
     most = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(bool): 1}.get(values.dtype)
     found: NDArray[np.float32] = values.astype(np.float32) / np.float32(most or 1)
     low, high = (float(found.min()), float(found.max())) if np.isfinite(found).all() else (np.nan, np.nan)
@@ -136,6 +138,8 @@ def probabilities_in(path: Path) -> NDArray[np.float32]:
 
 def _of_tiff(path: Path) -> NDArray[np.generic]:
     with tifffile.TiffFile(path) as file:
+        if "S" in file.series[0].axes:
+            raise ValueError("has colours")
         return np.asarray(file.asarray(), file.pages[0].dtype)
 
 
