@@ -8,7 +8,7 @@ INPUT ?= data/demo/test
 RUN ?= runs/demo
 BIN := .venv/bin
 STALE := $(shell sh scripts/environment.sh stale '$(PYTHON)')
-TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --durations 40
+TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 40
 OF_BUNDLE := $(if $(OUT),--output $(OUT)) $(if $(OWNER),--owner $(OWNER)) $(if $(SLUG),--slug $(SLUG)) $(if $(DOWNLOAD),--download $(DOWNLOAD)) $(if $(WHEELS),--wheels $(WHEELS))
 OPTIONS := $(strip $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair)))
 .DEFAULT_GOAL := help

@@ -125,17 +125,23 @@ def member_task(settings: "Settings", name: str, data: "TrainingData", fold: "Fo
     """What is fitted when one member is trained on one fold; the network is built, and seeded."""
     import torch
 
+    from scroll.data.card import beginning
     from scroll.training.loop import Task
+    from stage1_3d.external.beginning import begin_from
     from stage1_3d.network import about_network, build_network
 
     member = settings.stage1.members[name]
     seed = settings.seed * 1000 + member.seed * 100 + fold.number
     torch.manual_seed(seed)
     keys = data.keys(name)
+    network = build_network(member)
+    started: dict[str, object] = {}
+    if member.init:
+        started = {"started_from": begin_from(network, beginning(member.init, fold))}
     return Task(
         **planned(settings, name, data, fold)._asdict(),
         seed=seed,
-        model=build_network(member),
+        model=network,
         loss_of=loss_of(member),
         train=data.patches(name, fold, seed, is_training=True),
         validation=data.patches(name, fold, seed, is_training=False),
@@ -152,6 +158,7 @@ def member_task(settings: "Settings", name: str, data: "TrainingData", fold: "Fo
             "settings": member.model_dump(mode="json"),
             "plan": {k: v for k, v in settings.plan.items() if k.startswith(f"stage1.members.{name}.")},
             "data": keys,
+            **started,
         },
         trackers=settings.trackers,
     )
@@ -177,10 +184,12 @@ def loss_of(member: "MemberSettings", of_shape: "Terms | None" = None) -> "LossO
 
 def member_key(settings: "Settings", member: "MemberSettings", data: list[str], fold: "Fold") -> str:
     """Hash of all that decides a member's weights; loading speed and checkpoint rhythm do not."""
-    from scroll.runtime.receipt import key_of
+    from scroll.data.card import beginning
+    from scroll.runtime.receipt import file_hash, key_of
 
-    deciding = member.model_dump(mode="json", exclude={"training"}) | {"training": member.training.deciding()}
-    return key_of([settings.seed, deciding, data, fold.number, fold.held_out, fold.closed])
+    deciding = member.model_dump(mode="json", exclude={"training", "init"}) | {"training": member.training.deciding()}
+    started = [file_hash(beginning(member.init, fold))] if member.init else []
+    return key_of([settings.seed, deciding, data, fold.number, fold.held_out, fold.closed, *started])
 
 
 if __name__ == "__main__":

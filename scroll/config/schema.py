@@ -117,6 +117,10 @@ class MemberSettings(Frozen):
         "fitted", exclude_if=lambda weight: weight == "fitted",
         description="equal_share: an equal part in the blend, and none in stage two or any fit, for what has seen all training items",
     )  # fmt: skip
+    init: Path | None = Field(
+        None, exclude_if=lambda source: source is None,
+        description="weights to begin from: a checkpoint, or a member's folder with its card; what fits by name and shape is taken",
+    )  # fmt: skip
     options: Options = Field({}, description="the network's own options")
     patch_size: tuple[Edge, Edge, Edge] = Field(
         (16, 96, 96), description="z, y, x in voxels of working resolution; the network says which multiples it needs"

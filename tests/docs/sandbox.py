@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from documentation import CONFIG_FILE, REPOSITORY, blocks, commands_of, reason_not_to_run
 
@@ -95,6 +96,13 @@ def download(folder: Path, table: Path) -> None:
     ]
     write_folder(folder / "nnUNetTrainer__nnUNetPlans__3d_fullres", (0, 1), doubt=6.0)
     (folder / "splits_final.json").write_text(json.dumps(splits), encoding="utf-8")
+
+
+def fresh_clone(factory: pytest.TempPathFactory) -> Path:
+    root = factory.mktemp("clone")
+    clone_into(root)
+    shrink(root)
+    return root
 
 
 def follow(page: Path, root: Path) -> list[tuple[str, str]]:

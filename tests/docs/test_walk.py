@@ -1,12 +1,10 @@
 """A newcomer's walk: a clean clone, and every command of every page run in it, from top to bottom, with tiny phantoms."""
 
-import json
 from pathlib import Path
 
 import pytest
-import yaml
 from documentation import PAGES, REPOSITORY, blocks, commands_of, reason_not_to_run
-from sandbox import clone_into, follow, run, shrink
+from sandbox import follow, fresh_clone
 
 DOCS = REPOSITORY / "docs"
 START = DOCS / "start.md"
@@ -18,22 +16,9 @@ OTHERS = [page for page in PAGES if page != START and any(block.kind == "sh" for
 pytestmark = pytest.mark.slow
 
 
-def fresh_clone(factory: pytest.TempPathFactory) -> Path:
-    root = factory.mktemp("clone")
-    clone_into(root)
-    shrink(root)
-    return root
-
-
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where all pages but the first are followed, one after the other."""
-    return fresh_clone(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def first_clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where nothing was done before the first half hour."""
     return fresh_clone(tmp_path_factory)
 
 
@@ -45,36 +30,3 @@ def test_every_command_of_a_page_runs(page: Path, clone: Path) -> None:
     said = follow(page, clone)
     lines = [line for block in blocks(page) if block.kind == "sh" for line in commands_of(block)]
     assert [command for command, _ in said] == [line for line in lines if not reason_not_to_run(line)]
-
-
-@pytest.fixture(scope="module")
-def started(first_clone: Path) -> dict[str, str]:
-    """The first half hour, command by command."""
-    return dict(follow(START, first_clone))
-
-
-def test_one_setting_changed_trains_nothing_again(started: dict[str, str]) -> None:
-    first, changed = started["make demo"], next(text for command, text in started.items() if "min_area_um2" in command)
-    assert first.count("already trained") == 0
-    assert changed.count("already trained") == 6  # two members and stage two, two folds each
-    assert "threshold" in changed and "report: runs/demo/predict/report.html" in changed
-
-
-def test_a_member_added_by_one_yaml_is_trained_and_weighed_beside_the_others(
-    started: dict[str, str], first_clone: Path
-) -> None:
-    fit = json.loads((first_clone / "runs" / "demo" / "ensemble" / "fit.json").read_text())
-    assert set(fit["weights"]) == {"cnn3d", "unet3d", "wide", "stage2"}
-    score = json.loads((first_clone / "runs" / "demo" / "predict" / "score.json").read_text())
-    assert "wide" in {row["name"] for row in score["rows"]}
-    assert yaml.safe_load((first_clone / "runs" / "demo" / "settings.yaml").read_text())["stage1"]["members"]["wide"]
-
-
-def test_the_first_half_hour_leaves_what_it_says(started: dict[str, str], first_clone: Path) -> None:
-    for name in ("predict/report.html", "submission.csv", "preview.png", "stage1", "stage2", "ensemble/fit.json"):
-        assert (first_clone / "runs" / "demo" / name).exists(), name
-
-
-def test_a_misspelt_setting_is_told_with_what_was_probably_meant(first_clone: Path) -> None:
-    with pytest.raises(AssertionError, match=r"unknown key 'ensemble\.min_area_um'; did you mean 'min_area_um2'"):
-        run("make demo SET='ensemble.min_area_um=3'", first_clone)

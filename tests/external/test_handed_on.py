@@ -17,6 +17,7 @@ from scroll.data.fragments import find_fragments
 from scroll.errors import InputError
 from scroll.phantom.dataset import make_cubes
 from scroll.phantom.settings import cube_settings
+from scroll.runtime.receipt import read_receipt
 from stage1_3d.external.member import networks_of
 from stage1_3d.external.ours import export_member
 from stage1_3d.external.raw_dataset import export_raw
@@ -117,3 +118,19 @@ def test_nnunets_own_check_takes_the_data_set_of_cubes(tmp_path):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert theirs.returncode == 0 and "Done." in theirs.stdout, theirs.stdout + theirs.stderr
+
+
+def test_a_run_begins_from_an_earlier_ones_weights_and_its_receipt_says_so(run, tmp_path):
+    export_member(load_settings(run.config), "unet3d", tmp_path / "m", "safetensors")
+    content = yaml.safe_load(run.config.read_text()) | {"run_dir": str(tmp_path / "run")}
+    content["stage1"]["members"]["again"] = content["stage1"]["members"]["unet3d"] | {
+        "network": "unet3d", "init": str(tmp_path / "m"),
+    }  # fmt: skip
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(content))
+    for _ in range(2):
+        done = step("-m", "stage1_3d.train", tmp_path / "c.yaml", "--only", "again", cwd=REPOSITORY)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.count("already trained") == 2
+    for fold, began in ((0, "fold0.safetensors"), (1, "fold1.safetensors")):
+        said = read_receipt(tmp_path / "run" / "stage1" / "again" / f"fold{fold}", "")["started_from"]
+        assert Path(said["source"]).name == began and said["taken"] == said["of"] and said["new"] == []

@@ -1,0 +1,80 @@
+"""Networks that do not begin from nothing: what a checkpoint holds for them is put in, and what fitted is said and kept."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypedDict
+
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from scroll.errors import InputError
+from stage1_3d.external.checkpoint import unwrapped
+from stage1_3d.external.checkpoints import tensors_in
+
+BEFORE = ("network.", "backbone.", "model.")  # names that one program puts before those of another
+SHOWN = 3
+GREY, COLOURS = 1, 3
+
+
+class Taken(TypedDict):
+    """What of a network a checkpoint gave: for the receipt."""
+
+    source: str
+    taken: int
+    of: int
+    new: list[str]
+    not_needed: int
+
+
+def begin_from(network: nn.Module, path: Path) -> Taken:
+    """Put into a network, in place, every tensor of a checkpoint that it has by name and shape; the others stay as they were drawn.
+
+    Names may differ by what stands before them (`module.`, `backbone.`, `network.`); three channels of colour are added up to one of grey.
+
+    Raises:
+        InputError: no tensor fits, or the checkpoint holds code.
+    """
+    state = load_file(path) if path.suffix == ".safetensors" else tensors_in(path)
+    wanted = network.state_dict()
+    found = dict(_fitting(wanted, state))
+    if not any(tensor.ndim > 1 for tensor in found.values()):
+        first = next(iter(state), "nothing")
+        raise InputError(
+            f"{path}: none of its tensors fits (it begins with {first}, the network with {next(iter(wanted))}); give another"
+        )
+    network.load_state_dict(wanted | found)
+    new = [name for name in wanted if name not in found]
+    said: Taken = {
+        "source": str(path), "taken": len(found), "of": len(wanted), "new": new, "not_needed": len(state) - len(found),
+    }  # fmt: skip
+    print(_in_words(said))
+    return said
+
+
+def _fitting(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """The network's names of tensors that the checkpoint has, with these tensors."""
+    there = {_bare(unwrapped(name)): tensor for name, tensor in state.items()}
+    for name, own in wanted.items():
+        tensor = there.get(_bare(name))
+        if tensor is None:
+            continue
+        if own.ndim > 1 and own.shape[1] == GREY and tensor.ndim == own.ndim and tensor.shape[1] == COLOURS:
+            tensor = tensor.sum(1, keepdim=True)
+        if tensor.shape == own.shape:
+            yield name, tensor.to(own.dtype)
+
+
+def _bare(name: str) -> str:
+    """A name without one of the words that programs put before it."""
+    for word in BEFORE:
+        name = name.removeprefix(word)
+    return name
+
+
+def _in_words(said: Taken) -> str:
+    new = said["new"]
+    some = f", such as {', '.join(new[:SHOWN])}" if new else ""
+    return (
+        f"begins from {said['source']}: {said['taken']} of {said['of']} tensors taken, {len(new)} new{some}, "
+        f"{said['not_needed']} not needed"
+    )
