@@ -59,7 +59,8 @@ class Intensity(Record):
 
     @model_validator(mode="after")
     def _low_below_high(self) -> "Intensity":
-        if self.how in ("clip_divide", "clip_zscore", "percentiles", "robust") and self.low >= self.high:
+        is_empty = self.low == self.high and self.how != "clip_zscore"  # of an item that is the same grey throughout
+        if self.how in ("clip_divide", "clip_zscore", "percentiles", "robust") and (self.low > self.high or is_empty):
             raise ValueError(f"{self.how} needs low below high, such as 0 and 200, or percentiles 1 and 99")
         return self
 
