@@ -38,7 +38,7 @@ def wait_until(is_so: Callable[[], bool]) -> bool:
 def runs(process: int) -> bool:
     try:
         return "Z" not in Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1][:3]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before the file was opened, or between that and the reading
         return False
 
 
