@@ -186,10 +186,10 @@ def opened_sources(arguments: argparse.Namespace) -> "tuple[Volume, dict[str, So
     Raises:
         InputError: a prediction without a name, a name given twice, or no telling where in the scroll a prediction is.
     """
-    from scroll.data.segments import open_level
     from scroll.runtime.reading import reading
     from scroll.runtime.receipt import NAME, read_receipt
     from scroll.surfaces.sample import Source
+    from scroll.volumes.opened_level import open_level
     from scroll.volumes.place import check_cubes, place_named, words
     from scroll.volumes.related import place_among
 

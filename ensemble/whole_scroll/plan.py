@@ -13,7 +13,7 @@ from ensemble.whole_scroll.run import EnsembleRecipe, read_box, sweep_of
 from scroll.config.schema import Settings
 from scroll.data.intensity import GreyScale, Intensity
 from scroll.data.kinds import kind_of
-from scroll.data.segments import check_in_volume, open_level, surface_path
+from scroll.data.segments import check_in_volume, surface_path
 from scroll.errors import InputError
 from scroll.inference.sliding_window import Sweep, symmetric_mean, windows_about
 from scroll.runtime.receipt import fingerprint, key_of
@@ -24,6 +24,7 @@ from scroll.surfaces import open_surface
 from scroll.surfaces.blocks import Blocks
 from scroll.surfaces.surface import Surface
 from scroll.volumes.ome_zarr import open_array
+from scroll.volumes.opened_level import open_level
 from scroll.volumes.place import check_cubes
 from scroll.volumes.sharded.output import OutputFormat
 from scroll.volumes.url import Url, path_or_url

@@ -11,10 +11,10 @@ from torch import Tensor
 from ensemble.whole_scroll.grey_values import Block
 from scroll.config.schema import Settings
 from scroll.data.intensity import GreyScale, Intensity
-from scroll.data.segments import open_level
 from scroll.errors import InputError
 from scroll.geometry import Size
 from scroll.inference.sliding_window import Forward, ReadTensor, Sweep, predict_box, windows_about
+from scroll.volumes.opened_level import open_level
 from scroll.volumes.volume import Volume
 from stage1_3d.external.member import all_folds, window_of
 from stage1_3d.predict import load_forward

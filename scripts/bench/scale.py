@@ -46,8 +46,8 @@ class BenchRecipe:
         import torch
 
         from ensemble.whole_scroll.run import EnsemblePredictor, EnsembleRecipe
-        from scroll.data.segments import open_level
         from scroll.inference.fold_ensemble import device, mean_of
+        from scroll.volumes.opened_level import open_level
         from stage1_3d.network import build_network
 
         torch.manual_seed(0)

@@ -69,8 +69,18 @@ class DataSettings(Frozen):
     train: tuple[Name, ...] = Field((), description="ids under train/ to use; empty: all of them")
     voxel_um: float = Field(7.91, ge=0.01, le=1e4, description="edge of a voxel, for areas and scale bars")
     depth: Layers = Field((-8, 8), description="layers seen, from (first, end) relative to the sheet's centre layer")
+    pool: int = Field(
+        1, ge=1, le=64, exclude_if=lambda pool: pool == 1,
+        description="fragments: voxels of this many along z, y and x become one before anything else, which then is a voxel",
+    )  # fmt: skip
+    pool_from: Annotated[int, Field(ge=0, le=15)] | Literal["coarsest"] = Field(
+        "coarsest", exclude_if=lambda level: level == "coarsest",
+        description="fragments: level of a zarr's pyramid that is pooled; coarsest: of those that go into data.pool, as published ones are",
+    )  # fmt: skip
     bin_yx: int = Field(1, ge=1, le=16, description="in-plane block mean before anything else; 2 quarters the work")
-    cache_dir: Path = Field(Path("data/cache"), description="where working copies of layer stacks are kept")
+    cache_dir: Path = Field(
+        Path("data/cache"), description="where working copies of layer stacks, and fetched chunks, are kept"
+    )
     volume: str | None = Field(
         None, description="segments: path or URL of the OME-Zarr they lie in, where no volume_source.txt says so"
     )
@@ -82,8 +92,12 @@ class DataSettings(Frozen):
         512,
         ge=1,
         le=2**24,
-        description="segments: decoded chunks kept in memory, for each volume that is open in a process",
+        description="decoded chunks of zarrs kept in memory, for each volume that is open; loading processes share it out",
     )
+    cache_gb: float = Field(
+        50.0, ge=0, le=10**6, exclude_if=lambda limit: limit == 50.0,
+        description="GiB of what is fetched over a network that are kept in cache_dir/chunks, as it is stored there; 0: nothing",
+    )  # fmt: skip
 
 
 class FoldSettings(Frozen):

@@ -13,19 +13,24 @@ from numpy.typing import NDArray
 from scroll.config.schema import DataSettings
 from scroll.data.intensity import GreyScale, Intensity, grey_scale_of, in_spreads
 from scroll.data.kinds import training_items
-from scroll.data.labels import Label, label_beside
+from scroll.data.labels import Label, binned_label, label_beside, share_in_blocks
 from scroll.data.sheets import Sheet
+from scroll.data.sources import open_pooled, open_stack_level, zarr_of
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.names import checked_name, name_of_file
 from scroll.runtime.receipt import fingerprint, key_of
 from scroll.volumes import is_volume, ome_zarr, open_volume
 from scroll.volumes.changed import reversed_layers
+from scroll.volumes.chunk_cache import cached
 from scroll.volumes.masks import MASK, files_beside, read_beside, say_what_is_passed_over
 from scroll.volumes.place import check_cubes
+from scroll.volumes.pooling import pooled, window_of
 from scroll.volumes.tiff.pages import TiffPages
 from scroll.volumes.tiff.stack import STACK_NAMES
+from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
+from scroll.volumes.volume_key import volume_key
 from scroll.volumes.voxel_size import Stated, in_name_um, is_same, stated_beside
 from scroll.volumes.working_copy import working_copy
 
@@ -60,7 +65,7 @@ class Fragment(Sheet):
         Warns:
             UserWarning: they say another size than `data.voxel_um` was set to; the setting counts.
         """
-        volume = open_volume(self.folder, self.data.voxel_um)
+        volume, pool = self._finest, self.data.pool
         check_cubes(self.folder, volume.place)
         for told in self._told(volume):
             if not is_same(told.um, self.data.voxel_um):
@@ -70,11 +75,38 @@ class Fragment(Sheet):
                 if "voxel_um" not in self.data.model_fields_set:
                     raise InputError(f"{said}, its default; expected one size: set data.voxel_um to the right one")
                 warnings.warn(f"{said}, which is used", stacklevel=2)
-        return volume
+        if pool > 1:
+            volume = open_pooled(self.zarr, self.data) if self.zarr else pooled(volume, pool, self.canvas_yx)
+        return replace(volume, voxel_um=self.data.voxel_um * pool)
+
+    @property
+    def canvas_yx(self) -> tuple[int, int]:
+        """In-plane size of its layers as they are stored, which is that of its masks and labels."""
+        return self._finest.shape[1:]
+
+    @cached_property
+    def zarr(self) -> str | None:
+        """Path or address of the OME-Zarr that its layers are in; None where they are TIFF."""
+        return zarr_of(self.folder, self.id)
+
+    @cached_property
+    def _finest(self) -> Volume:
+        """Its layers at level 0."""
+        return (
+            open_volume(self.folder, self.data.voxel_um)
+            if self.zarr is None
+            else open_stack_level(self.zarr, self.data)
+        )
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether its layers are read over a network."""
+        return self.zarr is not None and isinstance(path_or_url(self.zarr), Url)
 
     def _told(self, volume: Volume) -> list[Stated]:
         """What says the size of its voxels: JSON beside it, else its own metadata, or its name."""
-        beside = [told for told in stated_beside((Path(volume.path), self.folder)) if told.is_own]
+        own_folders = [] if isinstance(volume.path, Url) else [Path(volume.path)]
+        beside = [told for told in stated_beside((*own_folders, self.folder)) if told.is_own]
         if beside:
             return beside
         if isinstance(volume.array, TiffPages) and len(volume.array.files) > 1:
@@ -82,9 +114,8 @@ class Fragment(Sheet):
             return [] if named_um is None else [Stated("its name", named_um)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            is_zarr = ome_zarr.recognises(self.folder)
-            own = ome_zarr.open(self.folder, expected_um=self.data.voxel_um) if is_zarr else open_volume(self.folder)
-        return [] if own.voxel_um is None else [Stated("its own metadata or name", own.voxel_um / own.place.step[0])]
+            own_um = volume.voxel_um if self.zarr else open_volume(self.folder).voxel_um
+        return [] if own_um is None else [Stated("its own metadata or name", own_um)]
 
     @cached_property
     def layers(self) -> tuple[int, int]:
@@ -108,15 +139,21 @@ class Fragment(Sheet):
         """The depth window with its margin at working resolution, (layers, Y / bin, X / bin), fast to cut patches from."""
         start, stop = self.layers
         if not self.is_flipped:
-            return working_copy(self.stored, self.data.cache_dir, (start, stop), self.data.bin_yx)
+            return self._window(start, stop)
         depth = self.stored.shape[0]
-        return reversed_layers(
-            working_copy(self.stored, self.data.cache_dir, (depth - stop, depth - start), self.data.bin_yx)
-        )
+        return reversed_layers(self._window(depth - stop, depth - start))
+
+    def _window(self, start: int, stop: int) -> Volume:
+        """Layers as they are stored, at working resolution: copied once, or what is asked for fetched where it is far away."""
+        if not self.is_remote:
+            return working_copy(self.stored, self.data.cache_dir, (start, stop), self.data.bin_yx)
+        window = window_of(self.stored, (start, stop), self.data.bin_yx)
+        is_made = self.data.pool > 1 or self.data.bin_yx > 1  # else the chunks that it is cut from are kept
+        return cached(window, self.data.cache_mb * 2**20) if is_made else window
 
     @property
     def shape_yx(self) -> tuple[int, int]:
-        """Full in-plane size in pixels."""
+        """In-plane size in pixels, pooled where `data.pool` says so."""
         return self.volume.shape[1], self.volume.shape[2]
 
     @property
@@ -141,7 +178,7 @@ class Fragment(Sheet):
     @property
     def _folders(self) -> list[Path]:
         """Where its pictures may lie; none of them for a bare file or zarr."""
-        if not self.folder.is_dir() or self.folder.suffix == ".zarr":
+        if not self.folder.is_dir() or ome_zarr.recognises(self.folder):
             return []
         return [self.folder, *(self.folder / name for name in STACK_NAMES)]
 
@@ -152,14 +189,19 @@ class Fragment(Sheet):
         Warns:
             UserWarning: a file that looks like a mask has no name under which one is read.
         """
+        return share_in_blocks(self._canvas_mask, self.data.pool) >= 0.5 if self.data.pool > 1 else self._canvas_mask
+
+    @cached_property
+    def _canvas_mask(self) -> NDArray[np.bool_]:
         say_what_is_passed_over(self._folders, self.id)
         files = self.mask_files
-        return read_beside(files, self.shape_yx) if files else np.ones(self.shape_yx, dtype=bool)
+        return read_beside(files, self.canvas_yx) if files else np.ones(self.canvas_yx, dtype=bool)
 
     @cached_property
     def full_label(self) -> Label:
         """The ink label at full resolution; outside the papyrus it is ignored."""
-        return label_beside(self.folder, self.id, self.full_mask, also=self._folders[1:])
+        drawn = label_beside(self.folder, self.id, self._canvas_mask, also=self._folders[1:])
+        return binned_label(drawn, self.data.pool)
 
     @cached_property
     def grey_scale(self) -> GreyScale:
@@ -222,9 +264,14 @@ class Fragment(Sheet):
     @property
     def key(self) -> str:
         """Hash of the files and of how they are looked at."""
-        how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx"})
+        how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx", "pool", "pool_from"})
+        far = [volume_key(self.zarr)] if self.zarr is not None and not _is_inside(self.zarr, self.folder) else []
         turned = [self.is_flipped, self.shift_layers] if self.is_flipped or self.shift_layers else []
-        return key_of([fingerprint(self.folder), how, *turned])
+        return key_of([fingerprint(self.folder), how, *far, *turned])
+
+
+def _is_inside(place: str, folder: Path) -> bool:
+    return isinstance(path := path_or_url(place), Path) and path.is_relative_to(folder.resolve())
 
 
 def find_fragments(folder: Path, data: DataSettings, ids: Sequence[str] = (), margin: int = 0) -> list[Fragment]:
@@ -271,6 +318,8 @@ def fragments_at(source: Path, data: DataSettings) -> list[Fragment]:
     """
     if source.name in STACK_NAMES and source.is_dir():
         source = source.parent  # the mask is beside the layers
+    if zarr_of(source, source.name) is not None and not ome_zarr.recognises(path_or_url(source)):
+        return [Fragment(name_of_file(source.name), source, data)]
     if is_volume(source):
         is_stack = source.is_dir() and source.suffix != ".zarr"  # of a folder "7.91um" nothing is an ending
         return [Fragment(name_of_file(source.name if is_stack else source.stem), source, data)]

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,23 @@ from scroll.data.fragments import names_below
 from scroll.data.intensity import GreyScale, Intensity, grey_scale_of, in_spreads
 from scroll.data.labels import Label, label_beside
 from scroll.data.sheets import Sheet
+from scroll.data.sources import chunks_on_disk, source_said_in, spelled
 from scroll.errors import InputError, MissingInputError
-from scroll.runtime.bounded import read_text
-from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.names import name_of_file
-from scroll.runtime.reading import reading
 from scroll.runtime.receipt import fingerprint, key_of
 from scroll.surfaces import open_surface, tifxyz
 from scroll.surfaces.flat_view import FlatView
 from scroll.surfaces.geometry import check_surface
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
-from scroll.volumes import ome_zarr, open_volume
-from scroll.volumes.chunk_cache import cached
 from scroll.volumes.masks import CANVAS_SLACK, ENDINGS, MASK, files_beside, read_beside, say_what_is_passed_over
+from scroll.volumes.opened_level import open_level
 from scroll.volumes.place import Place, check_cubes, place_of
-from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
 from scroll.volumes.volume_key import volume_key
 from scroll.volumes.voxel_size import is_same
 
 SOURCE_FILE = "volume_source.txt"
-MOST_SOURCE_BYTES = 2**16
 STRIP_ROWS = 64
 STACK_LAYERS = 65  # as the ink competition's stacks have
 SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey scale is measured on
@@ -56,21 +51,15 @@ class Segment(Sheet):
         Raises:
             MissingInputError: neither says.
         """
-        file = self.folder / SOURCE_FILE
-        if refuse_dead_link(file).exists():
-            with reading(file, "the path or URL of an OME-Zarr, in UTF-8", "write it again"):
-                said, beside = read_text(file, MOST_SOURCE_BYTES).strip(), self.folder
-                if not said.isprintable():
-                    raise ValueError(f"{said!r} holds signs that no path has")
-            if not said:
-                raise MissingInputError(f"{file}: empty; write the path or URL of the segment's OME-Zarr into it")
-        elif self.data.volume is not None:
-            said, beside = self.data.volume, Path()
-        else:
+        said = source_said_in(self.folder / SOURCE_FILE, "of the segment's OME-Zarr")
+        if said is not None:
+            return said
+        if self.data.volume is None:
             raise MissingInputError(
-                f"{file}: not there, and data.volume is not set; write the path or URL of the segment's OME-Zarr into either"
+                f"{self.folder / SOURCE_FILE}: not there, and data.volume is not set; write the path or URL of the segment's OME-Zarr "
+                "into either"
             )
-        return said.rstrip("/") if "://" in said else str((beside / said).resolve())
+        return spelled(self.data.volume, Path())
 
     @property
     def volume_name(self) -> str:
@@ -96,7 +85,9 @@ class Segment(Sheet):
         Warns:
             UserWarning: `data.voxel_um` was set to another size than the volume says; the volume's counts.
         """
-        volume = open_level(self.source, self.data.level, self.data.cache_mb, self.data.voxel_um)
+        volume = open_level(
+            self.source, self.data.level, self.data.cache_mb, self.data.voxel_um, chunks_on_disk(self.data)
+        )
         check_cubes(self.source, volume.place)
         if volume.voxel_um is not None and "voxel_um" in self.data.model_fields_set:
             found_um = volume.voxel_um / volume.place.edge
@@ -206,29 +197,6 @@ class Segment(Sheet):
         parts = [fingerprint(self.folder), volume_key(self.source), how]
         place = self.volume.place.name
         return key_of(parts if place == self.data.level else [*parts, place])
-
-
-@lru_cache(maxsize=16)
-def open_level(source: str, level: int, cache_mb: int, expected_um: float | None = None) -> Volume:
-    """One level of the volume at a path or URL, its decoded chunks kept in memory up to `cache_mb`.
-
-    `expected_um` decides where two of its metadata contradict each other about the size of a voxel of level 0.
-
-    Raises:
-        MissingInputError: nothing there, or no such level.
-        InputError: not a volume, or level above 0 of what has no levels.
-    """
-    limit = cache_mb * 2**20
-    place = path_or_url(source)
-    if isinstance(place, Url):
-        from scroll.volumes.remote import RemoteSettings
-
-        return ome_zarr.open(place, level=level, remote=RemoteSettings(cache_bytes=limit), expected_um=expected_um)
-    if place.exists() and ome_zarr.recognises(place):
-        return cached(ome_zarr.open(place, level=level, expected_um=expected_um), limit)
-    if level > 0 and place.exists():
-        raise InputError(f"{place}: no zarr, so it has no level {level}; ask for level 0, or convert it to OME-Zarr")
-    return cached(open_volume(place), limit)
 
 
 def check_in_volume(surface: Surface, volume: Volume) -> None:

@@ -18,6 +18,20 @@ SILENT = (
 THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+_sharers = 1
+
+
+def share_memory_with(processes: int) -> None:
+    """This process is one of so many that load the same data, and keeps only its share of what is kept in memory."""
+    global _sharers
+    _sharers = max(1, processes)
+
+
+def sharers() -> int:
+    """How many processes load the same data together; 1 where this one does so alone."""
+    return _sharers
+
+
 def usable_cores() -> int:
     """Cores that this process may use, where the system says so; else all of the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,6 +4,7 @@ import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from scroll.config.training import LoaderSettings, TrainingSettings
 from scroll.errors import InputError, UnreadableError, WorkerDiedError
 from scroll.runtime.children import family
 from scroll.runtime.interrupts import hear_of_dead_workers_once
+from scroll.runtime.processes import share_memory_with
 from scroll.training.shared_memory import SHARED_FULL, shared_memory_is_small
 
 Batch = dict[str, Tensor]
@@ -67,11 +69,17 @@ def training_batches(
         prefetch_factor=loading.prefetch_factor if has_workers else None,
         persistent_workers=has_workers and loading.persistent_workers,
         multiprocessing_context=family(loading.start_method) if has_workers else None,
+        worker_init_fn=partial(_begin, loading.workers) if has_workers else None,
     )
     try:
         yield from loader
     except InputError as error:  # from a worker it comes wrapped in that process's whole traceback
         raise InputError(str(error).rsplit("Error: ", 1)[-1].strip()) from None
+
+
+def _begin(workers: int, _: int) -> None:
+    """What a loading process does first."""
+    share_memory_with(workers)
 
 
 @contextmanager

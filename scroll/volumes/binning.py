@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 
-def block_mean(array: np.ndarray, factors: Sequence[int]) -> np.ndarray:
+def block_mean(array: np.ndarray, factors: Sequence[int], is_half_to_even: bool = False) -> np.ndarray:
     """Means over blocks of `factors` voxels, of the same type; at the far edges over the voxels that are there.
 
-    The shape becomes ceil(length / factor) along each axis. Whole types round to nearest, halves upwards.
+    The shape becomes ceil(length / factor) along each axis. Whole types round to nearest, halves upwards, or to the even
+    neighbour as numpy's `rint` does.
 
     >>> block_mean(np.array([[1, 2, 9], [3, 4, 10]], np.uint8), (2, 2))
     array([[ 3, 10]], dtype=uint8)
@@ -31,6 +32,10 @@ def block_mean(array: np.ndarray, factors: Sequence[int]) -> np.ndarray:
         return (total / counts).astype(array.dtype)
     counts = counts.astype(total.dtype)
     total += counts // 2
+    if is_half_to_even:
+        mean, rest = np.divmod(total, counts)
+        mean -= (rest == 0) & (counts % 2 == 0) & (mean % 2 == 1)  # what was a half went up to an odd number
+        return mean.astype(array.dtype)
     total //= counts
     return total.astype(array.dtype)
 

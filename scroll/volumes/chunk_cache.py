@@ -40,6 +40,11 @@ class CachedChunks:
         self.chunks: Index = (z, y, x)
         self._kept: LruCache[Voxels] = LruCache(limit_bytes, _bytes)
 
+    @property
+    def shards(self) -> tuple[int, ...] | None:
+        """What is stored in one file, where that is several chunks."""
+        return getattr(self.array, "shards", None)
+
     def chunk(self, index_zyx: Index) -> Voxels:
         """One decoded chunk, cut where the array ends; not to be written to."""
         return self._kept.get(index_zyx, lambda: self._read(index_zyx))

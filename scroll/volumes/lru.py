@@ -5,11 +5,15 @@ from collections.abc import Callable, Hashable
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
+from scroll.runtime.processes import sharers
+
 Value = TypeVar("Value")
 
 
 class LruCache(Generic[Value]):
     """Keep the values last used, as long as their costs add up to at most `limit`; the newest one always stays.
+
+    The limit is that of all processes that load together (`scroll.runtime.processes.sharers`).
 
     `cost` tells what a value costs (its bytes, or 1); it must be a function that pickle can name. Another process
     starts with an empty cache. Safe to use from several threads.
@@ -33,7 +37,7 @@ class LruCache(Generic[Value]):
             if key not in self._values:
                 self._values[key] = value
                 self.spent += self.cost(value)
-            while self.spent > self.limit and len(self._values) > 1:
+            while self.spent > self.limit // sharers() and len(self._values) > 1:
                 self.spent -= self.cost(self._values.popitem(last=False)[1])
         return value
 

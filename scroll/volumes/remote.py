@@ -12,6 +12,7 @@ import os
 import random
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,9 @@ from zarr.storage import ObjectStore
 
 from scroll.errors import InputError
 from scroll.volumes.chunk_cache import LIMIT_BYTES
+from scroll.volumes.chunk_files import METADATA as OF_METADATA
 from scroll.volumes.chunk_files import check_metadata_size, most_bytes_of
+from scroll.volumes.disk_cache import DiskCache
 from scroll.volumes.http_answers import MOST_BYTES, body_of
 from scroll.volumes.lru import LruCache
 from scroll.volumes.url import Url
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from obstore.store import S3Config
 
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+OF_ARRAY = (".zarray", "zarr.json")
+NOTHING = hashlib.sha256(b"").hexdigest()
 BACKOFF_BASE = 3.0  # a wait is up to this many times the one before
 INDEX_BYTES = 2**24  # of shard indices that a store keeps: without, every chunk in a shard costs two requests
 LATER = "come back later, or check the address and the network"
@@ -61,6 +66,7 @@ class RemoteSettings:
         connect_timeout_s: seconds to reach the server.
         silence_timeout_s: seconds without a byte after which an answer counts as lost.
         cache_bytes: bytes of decoded chunks that an open volume may keep.
+        disk: where what was fetched is kept for other processes and later runs; None: nowhere.
 
     Raises:
         ValueError: one of them is negative, or a time is 0.
@@ -73,6 +79,7 @@ class RemoteSettings:
     connect_timeout_s: float = 10.0
     silence_timeout_s: float = 30.0
     cache_bytes: int = LIMIT_BYTES
+    disk: DiskCache | None = None
 
     def __post_init__(self) -> None:
         times = (self.first_wait_s, self.longest_wait_s, self.give_up_s, self.connect_timeout_s, self.silence_timeout_s)
@@ -94,13 +101,14 @@ class RemoteStore(ObjectStore):  # type: ignore[misc, unused-ignore]
     supports_writes = False
     supports_deletes = False
 
-    def __init__(self, url: Url, settings: RemoteSettings) -> None:
+    def __init__(self, url: Url, settings: RemoteSettings, seen: Mapping[str, str] | None = None) -> None:
         super().__init__(connection(url, settings), read_only=True)
         self.url, self.settings = url, settings
+        self._seen = dict(seen or {})  # metadata -> hash of what they said when they were read
         self._indices: LruCache[bytes | None] = LruCache(INDEX_BYTES, _cost)
 
     def __reduce__(self) -> Any:
-        return RemoteStore, (self.url, self.settings)
+        return RemoteStore, (self.url, self.settings, self._seen)
 
     def __str__(self) -> str:
         return str(self.url)
@@ -113,9 +121,7 @@ class RemoteStore(ObjectStore):  # type: ignore[misc, unused-ignore]
         """
         check_process(self.url)
         is_index = isinstance(byte_range, SuffixByteRequest)  # zarr reads the end of a file for nothing else
-        body = await (self._index if is_index else self._body)(key, byte_range)
-        if body == b"":  # zarr would take it for a shard that is not there
-            raise InputError(f"{self.url / key}: empty; expected metadata or voxels: write it again on the server")
+        body = await (self._index if is_index else self._kept_body)(key, byte_range)
         return None if body is None else prototype.buffer.from_bytes(body)
 
     async def exists(self, key: str) -> bool:
@@ -129,20 +135,44 @@ class RemoteStore(ObjectStore):  # type: ignore[misc, unused-ignore]
         try:
             return self._indices.get(key, _nothing_kept)
         except KeyError:
-            body = await self._body(key, byte_range)
+            body = await self._kept_body(key, byte_range)
             return self._indices.get(key, lambda: body)
+
+    async def _kept_body(self, key: str, byte_range: Any) -> bytes | None:
+        """The same from the disk, where it was fetched before; metadata are always asked for, and say which chunks are meant."""
+        if key.endswith((*OF_METADATA, ".json")):
+            body = await self._body(key, byte_range)
+            self._seen[key] = hashlib.sha256(body or b"").hexdigest()
+            return body
+        disk, version = self.settings.disk, self._version(key)
+        if disk is None or version is None:
+            return await self._body(key, byte_range)
+        return await disk.get(f"{self.url / key} {version} {_range(byte_range)}", lambda: self._body(key, byte_range))
+
+    def _version(self, key: str) -> str | None:
+        """Hash of the metadata of the array that a chunk is of; None where they were not read."""
+        parts = key.split("/")
+        for end in range(len(parts) - 1, -1, -1):
+            for name in OF_ARRAY:
+                found = self._seen.get("/".join([*parts[:end], name]))
+                if found not in (None, NOTHING):
+                    return found
+        return None
 
     async def _body(self, key: str, byte_range: Any) -> bytes | None:
         from obstore.exceptions import BaseError
 
         try:
-            return await self._received(key, _range(byte_range))
+            body = await self._received(key, _range(byte_range))
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error):
                 raise InputError(complaint(self.url / key, error)) from None
             return None
         except BaseError as error:
             raise InputError(complaint(self.url / key, error)) from None
+        if body == b"":  # zarr would take it for a shard that is not there
+            raise InputError(f"{self.url / key}: empty; expected metadata or voxels: write it again on the server")
+        return body
 
     async def _received(self, key: str, part: Any) -> bytes:
         """obstore asks again until an answer begins; if the answer then breaks off, this asks again."""

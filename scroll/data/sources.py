@@ -1,0 +1,104 @@
+"""Where the CT of a sheet is when it is no TIFF in the sheet's own folder: a zarr there, or a line in a file that names one."""
+
+import warnings
+from functools import partial
+from pathlib import Path
+
+from scroll.config.schema import DataSettings
+from scroll.errors import InputError, MissingInputError
+from scroll.runtime.bounded import read_text
+from scroll.runtime.links import refuse_dead_link
+from scroll.runtime.reading import reading
+from scroll.volumes import ome_zarr
+from scroll.volumes.disk_cache import DiskCache
+from scroll.volumes.opened_level import open_level
+from scroll.volumes.place import check_cubes
+from scroll.volumes.pooling import RAW_MB, coarsest, pooled
+from scroll.volumes.tiff.stack import STACK_NAMES
+from scroll.volumes.url import Url, path_or_url
+from scroll.volumes.volume import Volume
+
+STACK_SOURCE = "surface_volume_source.txt"
+STACK_ZARRS = ("surface-volume.zarr", "surface_volume.zarr")
+MOST_BYTES = 2**16
+GIB = 2**30
+
+
+def source_said_in(file: Path, whose: str) -> str | None:
+    """The path or URL written in a file, spelled the same whoever asks; None where the file is not there.
+
+    Raises:
+        MissingInputError: it is empty; `whose` ends the sentence on what to write.
+        InputError: not a line of text.
+    """
+    if not refuse_dead_link(file).exists():
+        return None
+    with reading(file, "the path or URL of an OME-Zarr, in UTF-8", "write it again"):
+        said = read_text(file, MOST_BYTES).strip()
+        if not said.isprintable():
+            raise ValueError(f"{said!r} holds signs that no path has")
+    if not said:
+        raise MissingInputError(f"{file}: empty; write the path or URL {whose} into it")
+    return spelled(said, file.parent)
+
+
+def spelled(said: str, beside: Path) -> str:
+    """A path (relative to the folder `beside`) or an address, always spelled the same."""
+    if "://" in said:
+        return said.rstrip("/") if "://" in said.rstrip("/") else said
+    return str((beside / said).resolve())
+
+
+def chunks_on_disk(data: DataSettings) -> DiskCache | None:
+    """Where a run keeps what it fetches over a network; None where it is told to keep nothing."""
+    return DiskCache(data.cache_dir / "chunks", int(data.cache_gb * GIB)) if data.cache_gb else None
+
+
+def zarr_of(folder: Path, sheet_id: str) -> str | None:
+    """Path or address of the OME-Zarr with the layers of a fragment; None where they are no zarr.
+
+    That is `folder` itself, or what a file in it names, or a zarr in it under a usual name or its own.
+
+    Raises:
+        InputError: there are several stacks.
+    """
+    place = path_or_url(folder)
+    if isinstance(place, Url):
+        return str(place)
+    if ome_zarr.recognises(folder):
+        return str(folder.resolve())
+    named = source_said_in(folder / STACK_SOURCE, "of the segment's surface volume, an OME-Zarr,")
+    there = [folder / name for name in (*STACK_ZARRS, f"{sheet_id}.zarr") if refuse_dead_link(folder / name).is_dir()]
+    found = sorted({*(str(path.resolve()) for path in there), *([named] if named is not None else [])})
+    layers = [str(folder / name) for name in STACK_NAMES if (folder / name).is_dir()]
+    if len(found) + len(layers) > 1 and found:
+        raise InputError(
+            f"{folder}: its layers are {' and '.join([*found, *layers])}; expected one stack: move away what is not meant"
+        )
+    return found[0] if found else None
+
+
+def open_stack_level(source: str, data: DataSettings, level: int = 0) -> Volume:
+    """A level of the layers in an OME-Zarr, read piece by piece.
+
+    Raises:
+        InputError: not readable, no such level, or its voxels are no cubes.
+    """
+    is_kept_as_it_is = data.pool == 1 and isinstance(path_or_url(source), Url)
+    cache_mb = data.cache_mb if is_kept_as_it_is else RAW_MB
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*nothing tells the voxel size")  # the settings do
+        volume = open_level(source, level, cache_mb, data.voxel_um, chunks_on_disk(data))
+    check_cubes(source, volume.place, is_level_even=False)
+    return volume
+
+
+def open_pooled(source: str, data: DataSettings) -> Volume:
+    """The same layers with voxels of `data.pool` of theirs, made from the level that `data.pool_from` says.
+
+    Raises:
+        InputError: not readable, its voxels are no cubes, or those of that level do not go into `data.pool`.
+    """
+    finest, level = open_stack_level(source, data), data.pool_from
+    open_at = partial(open_stack_level, source, data)
+    return pooled(coarsest(open_at, data.pool) if level == "coarsest" else open_at(level), data.pool, finest.shape[1:])
