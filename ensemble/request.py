@@ -82,7 +82,10 @@ def input_sheets(settings: "Settings", source: Path) -> "list[Any]":
     from scroll.data.kinds import kind_of
     from scroll.errors import MissingInputError
     from scroll.runtime.links import refuse_dead_link
+    from scroll.volumes.url import Url, path_or_url
 
+    if isinstance(path_or_url(source), Url):
+        return kind_of(settings.data).at(source, settings.data)
     source = source.absolute()  # "." has no name
     if not refuse_dead_link(source).exists():
         raise MissingInputError(f"{source}: not there; --input takes a folder of fragments, one fragment, or a volume")

@@ -87,6 +87,13 @@ def _examine_data(settings: "Settings") -> Iterator[str]:
         for what, check in doctor.checks_of_all(settings, items):
             yield from _asked(what, check)
         yield from _examine_others(settings, items)
+        yield from _asked(partial(_windows, settings, items), lambda: None)
+
+
+def _windows(settings: "Settings", items: list[Any]) -> str:
+    from scroll.data.windows import windows_in_words, windows_mm
+
+    return windows_in_words(windows_mm(settings, items[0]))
 
 
 def _examine_others(settings: "Settings", items: list[Any]) -> Iterator[str]:

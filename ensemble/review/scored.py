@@ -8,6 +8,7 @@ from typing import TypeVar
 from ensemble.others import said_of_others
 from scroll.config.schema import Settings
 from scroll.data.card import Item
+from scroll.data.windows import windows_in_words, windows_mm
 from scroll.phantom.dataset import COMMAND_FILE
 from scroll.runtime.bounded import read_text
 from scroll.runtime.command_line import as_typed
@@ -28,7 +29,8 @@ def heading(settings: Settings, items: Sequence[Item], piece: str) -> dict[str, 
     """Title and note of a score on held-out fragments, segments or cubes, as `piece` says."""
     title = f"{settings.run_dir.name}: {len(items)} held-out {piece}{'s' if len(items) > 1 else ''}"
     notes = [PHANTOM_NOTE] if (settings.data.root / "phantom.json").exists() else []
-    return {"title": title, "note": " ".join([*notes, *said_of_others(settings, items)])}
+    notes += [*said_of_others(settings, items), windows_in_words(windows_mm(settings, items[0]))]
+    return {"title": title, "note": " ".join(notes)}
 
 
 def worst_and_best(ranked: Sequence[Ranked]) -> list[tuple[str, Ranked]]:

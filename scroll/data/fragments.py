@@ -15,7 +15,7 @@ from scroll.data.intensity import GreyScale, Intensity, grey_scale_of, in_spread
 from scroll.data.kinds import training_items
 from scroll.data.labels import Label, binned_label, label_beside, share_in_blocks
 from scroll.data.sheets import Sheet
-from scroll.data.sources import open_pooled, open_stack_level, zarr_of
+from scroll.data.sources import open_pooled, open_stack_level, stack_said_in, zarr_of
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.names import checked_name, name_of_file
@@ -56,7 +56,7 @@ class Fragment(Sheet):
 
     @cached_property
     def stored(self) -> Volume:
-        """The whole stack as it is on disk.
+        """The whole stack as it is on disk, its layers in the order that is said beside it.
 
         Raises:
             InputError: no readable stack, voxels that are no cubes, or its metadata, JSON beside it or its name say another size of a
@@ -77,7 +77,8 @@ class Fragment(Sheet):
                 warnings.warn(f"{said}, which is used", stacklevel=2)
         if pool > 1:
             volume = open_pooled(self.zarr, self.data) if self.zarr else pooled(volume, pool, self.canvas_yx)
-        return replace(volume, voxel_um=self.data.voxel_um * pool)
+        _, is_reversed = stack_said_in(self.folder) or ("", False)
+        return replace(reversed_layers(volume) if is_reversed else volume, voxel_um=self.data.voxel_um * pool)
 
     @property
     def canvas_yx(self) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
 
 STACK_SOURCE = "surface_volume_source.txt"
+REVERSED = "reversed"
 STACK_ZARRS = ("surface-volume.zarr", "surface_volume.zarr")
 MOST_BYTES = 2**16
 GIB = 2**30
@@ -31,15 +32,48 @@ def source_said_in(file: Path, whose: str) -> str | None:
         MissingInputError: it is empty; `whose` ends the sentence on what to write.
         InputError: not a line of text.
     """
+    lines = _lines(file, whose)
+    if lines is None:
+        return None
+    if len(lines) > 1:
+        raise InputError(
+            f"{file}: has {len(lines)} lines; expected one, the path or URL of an OME-Zarr: write it again"
+        )
+    return spelled(lines[0], file.parent)
+
+
+def _lines(file: Path, whose: str) -> list[str] | None:
     if not refuse_dead_link(file).exists():
         return None
     with reading(file, "the path or URL of an OME-Zarr, in UTF-8", "write it again"):
-        said = read_text(file, MOST_BYTES).strip()
-        if not said.isprintable():
-            raise ValueError(f"{said!r} holds signs that no path has")
-    if not said:
+        lines = read_text(file, MOST_BYTES).strip().splitlines()
+        for line in lines:
+            if not line.isprintable():
+                raise ValueError(f"{line!r} holds signs that no path has")
+    if not lines:
         raise MissingInputError(f"{file}: empty; write the path or URL {whose} into it")
-    return spelled(said, file.parent)
+    return [line.strip() for line in lines]
+
+
+def stack_said_in(folder: Path) -> tuple[str, bool] | None:
+    """Where the layers of a fragment are by the file beside them, and whether they run the other way than those of the rest.
+
+    The direction belongs to the array: two renders of one segment may run opposite ways. A second line says `reversed`.
+
+    Raises:
+        MissingInputError: the file is empty.
+        InputError: it holds something else.
+    """
+    file = folder / STACK_SOURCE
+    lines = _lines(file, "of the segment's surface volume, an OME-Zarr,")
+    if lines is None:
+        return None
+    if lines[1:] not in ([], [REVERSED]):
+        raise InputError(
+            f"{file}: says {', '.join(lines[1:])!r} after the address; expected nothing more, or the line '{REVERSED}' where layer 0 "
+            "is the one that is last in the other stacks"
+        )
+    return spelled(lines[0], folder), len(lines) > 1
 
 
 def spelled(said: str, beside: Path) -> str:
@@ -67,7 +101,7 @@ def zarr_of(folder: Path, sheet_id: str) -> str | None:
         return str(place)
     if ome_zarr.recognises(folder):
         return str(folder.resolve())
-    named = source_said_in(folder / STACK_SOURCE, "of the segment's surface volume, an OME-Zarr,")
+    named, _ = stack_said_in(folder) or (None, False)
     there = [folder / name for name in (*STACK_ZARRS, f"{sheet_id}.zarr") if refuse_dead_link(folder / name).is_dir()]
     found = sorted({*(str(path.resolve()) for path in there), *([named] if named is not None else [])})
     layers = [str(folder / name) for name in STACK_NAMES if (folder / name).is_dir()]

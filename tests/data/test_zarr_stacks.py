@@ -146,6 +146,23 @@ def test_the_places_that_hold_a_stack_are_found(tmp_path, server):
         assert fragment.mask.all()
 
 
+def test_the_direction_belongs_to_the_array_and_is_said_beside_it(tmp_path, server):
+    plain = small_fragment(tmp_path, shape=SHAPE)
+    other = as_zarr(plain, "beside", server)
+    before = str(other.key)
+    said = other.folder / "surface_volume_source.txt"
+    said.write_text(f"{said.read_text().strip()}\nreversed\n")
+    fragment = Fragment(other.id, other.folder, other.data)
+    np.testing.assert_array_equal(fragment.volume[...], plain.volume[::-1])
+    np.testing.assert_array_equal(fragment.ct[...], plain.volume[::-1][slice(*plain.layers)])
+    assert fragment.key != before
+    said.write_text(f"{said.read_text()}upwards\n")
+    with pytest.raises(
+        InputError, match=r"says 'reversed, upwards' after the address; expected nothing more, or the line 'reversed'"
+    ):
+        _ = Fragment(other.id, other.folder, other.data).ct
+
+
 def test_another_zarr_or_another_pool_is_another_key(tmp_path, server):
     other = as_zarr(small_fragment(tmp_path, shape=SHAPE), "beside", server)
     keys = [

@@ -1,0 +1,49 @@
+"""How much of the papyrus each network sees at once, in millimetres: the rules of the prizes discourage wide windows."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from scroll.config.schema import Settings
+from scroll.data.card import cards
+from scroll.data.kinds import kind_of
+from scroll.data.sheets import Sheet
+
+if TYPE_CHECKING:
+    from scroll.data.card import Item
+
+WIDE_MM = 0.5
+STAGE2, JOINT = "stage two", "joint"
+
+
+def windows_mm(settings: Settings, item: "Item") -> dict[str, tuple[float, ...]]:
+    """By network, the edges of its window along z, y, x (of stage two y, x) on an item, in millimetres."""
+    data, kind = settings.data, kind_of(settings.data)
+    if isinstance(item, Sheet):
+        depth_um, plane_um = (item.pixel_um if kind.is_flattened else item.seen_um), item.seen_um
+        flat_um = item.pixel_um * data.bin_yx
+    else:
+        depth_um = plane_um = flat_um = data.voxel_um
+    windows = {name: member.patch_size for name, member in settings.stage1.trained.items()}
+    windows |= {name: card.window for name, card in cards(settings).items() if card.folds}
+    found: dict[str, tuple[float, ...]] = {
+        name: (z * depth_um / 1e3, y * plane_um / 1e3, x * plane_um / 1e3) for name, (z, y, x) in windows.items()
+    }
+    flat = {STAGE2: settings.stage2.patch_size}
+    if settings.joint is not None:
+        flat[JOINT] = settings.joint.patch_size_yx
+    return found | {name: (y * flat_um / 1e3, x * flat_um / 1e3) for name, (y, x) in flat.items()}
+
+
+def windows_in_words(windows: Mapping[str, tuple[float, ...]]) -> str:
+    """One sentence for a report, with a second one where a window is wide in the plane of the sheet.
+
+    >>> windows_in_words({"unet3d": (0.13, 0.4, 0.4)})
+    'Seen at once, in mm along z, y, x: unet3d 0.13 x 0.40 x 0.40.'
+    """
+    said = ", ".join(f"{name} {' x '.join(f'{edge:.2f}' for edge in edges)}" for name, edges in windows.items())
+    wide = [name for name, edges in windows.items() if max(edges[-2:]) > WIDE_MM]
+    warning = (
+        f" Wider than {WIDE_MM} mm: {', '.join(wide)}; the rules of the prizes discourage that, for a network that sees whole letters can "
+        "draw letters that are not there."
+    )
+    return f"Seen at once, in mm along z, y, x: {said}.{warning if wide else ''}"
