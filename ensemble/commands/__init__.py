@@ -14,6 +14,7 @@ COMMANDS = {
         "tune": ("ensemble.commands.tune", "measure which batch and workers suit this machine"),
     },
     "train": {
+        "pool-volume": ("ensemble.commands.pool_volume", "a stack of larger voxels, made once, with its labels"),
         "import-member": ("ensemble.commands.import_member", "take somebody else's network or predictions as a member"),
         "export-dataset": ("ensemble.commands.export_dataset", "training data as an nnU-Net raw data set, for others"),
         "check": ("ensemble.check", "whether the settings of all steps are sound"),

@@ -6,7 +6,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from scroll.errors import InputError, MissingInputError, UnreadableError
 from scroll.runtime import manifest
@@ -64,7 +64,7 @@ def begin_map(path: Path, array: Any, key: str) -> Any:
 
 
 class RowWriter:
-    """Writes a float16 OME-Zarr of `shape` in order of rows; under its final name only when every row is there.
+    """Writes an OME-Zarr of `shape` and `dtype` in order of rows; under its final name only when every row is there.
 
     `begin_um` is where the first voxel of a cut-out is centred in its scroll, along z, y, x in micrometres.
     Started again with the same `key`, `done_rows` says how many rows an earlier run left; with another key, or where files
@@ -80,11 +80,13 @@ class RowWriter:
         axes: str,
         bin_yx: int = 1,
         begin_um: Sequence[float] = (),
+        dtype: DTypeLike = "float16",
     ) -> None:
+        self.dtype = np.dtype(dtype)
         self.path, self.key, self.shape = path, key, shape
         self._aside = path.with_name(f".{path.name}.part")
         self._ledger = path.with_name(f".{path.name}.rows.part")
-        self._waiting: list[NDArray[np.floating]] = []
+        self._waiting: list[NDArray[Any]] = []
         self._about = voxel_um, axes, bin_yx, begin_um
         self._lock = FileLock(path.with_name(f".{path.name}.lock"))
         self._array: Any = None
@@ -122,7 +124,7 @@ class RowWriter:
         voxel_um, axes, bin_yx, begin_um = self._about
         chunks = (*(min(length, CHUNK) for length in self.shape[:ROWS]), CHUNK, CHUNK)
         array = create_ome_zarr(
-            self._aside, self.shape, "float16", chunks, voxel_um, axes, bin_yx=bin_yx, begin_um=begin_um
+            self._aside, self.shape, self.dtype, chunks, voxel_um, axes, bin_yx=bin_yx, begin_um=begin_um
         )
         self._array = begin_map(self._aside, array, self.key)
 
@@ -132,7 +134,7 @@ class RowWriter:
         ledger = kept_json(self._ledger, f"{self.path} is begun", key=str, rows=int)
         return int(ledger["rows"]) if ledger.get("key") == self.key else 0
 
-    def write(self, row: int, rows: NDArray[np.floating]) -> None:
+    def write(self, row: int, rows: NDArray[Any]) -> None:
         """Take rows [row, row + n), array of `shape` with n rows; they must follow the ones before.
 
         Raises:
@@ -152,7 +154,7 @@ class RowWriter:
         rows, self._next_row = rows[..., left:, :], row + min(left, rows.shape[ROWS])
         if not rows.shape[ROWS]:
             return
-        self._waiting.append(np.asarray(rows, dtype=np.float16))
+        self._waiting.append(np.asarray(rows, dtype=self.dtype))
         self._next_row += rows.shape[ROWS]
         self._flush(self._next_row if self._next_row == self.shape[ROWS] else self._next_row // CHUNK * CHUNK)
 

@@ -63,6 +63,7 @@ BUNDLE = Kind(
     is_replaced=True,
 )
 LEDGER = Kind("ledger", (("plan.json", '"key"'), ("locks/*", ""), ("done/*", "")))
+POOLED = Kind("pooled stack", (("*/surface-volume.zarr", ""), ("*/.surface-volume.zarr.*part", "")), is_loose=True)
 PHANTOM = Kind("phantom", (("phantom.json", '"kind"'),), is_replaced=True)
 
 

@@ -1,0 +1,6 @@
+"""`scroll-ensemble pool-volume`, from a clone in which nothing is installed."""
+
+if __name__ == "__main__":
+    from command import run
+
+    run("ensemble.commands.pool_volume")
