@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scroll.config.schema import DataSettings
 from scroll.data.intensity import GreyScale, Intensity, grey_scale_of, in_spreads
 from scroll.data.kinds import training_items
-from scroll.data.labels import Label, label_beside
+from scroll.data.labels import SheetLabels, labels_beside
 from scroll.data.sheets import Sheet
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.links import refuse_dead_link
@@ -21,7 +21,7 @@ from scroll.runtime.names import checked_name, name_of_file
 from scroll.runtime.receipt import fingerprint, key_of
 from scroll.volumes import is_volume, ome_zarr, open_volume
 from scroll.volumes.changed import reversed_layers
-from scroll.volumes.masks import MASK, files_beside, read_beside, say_what_is_passed_over
+from scroll.volumes.masks import CANVAS_SLACK, MASK, files_beside, read_beside, say_what_is_passed_over
 from scroll.volumes.place import check_cubes
 from scroll.volumes.tiff.pages import TiffPages
 from scroll.volumes.tiff.stack import STACK_NAMES
@@ -154,12 +154,12 @@ class Fragment(Sheet):
         """
         say_what_is_passed_over(self._folders, self.id)
         files = self.mask_files
-        return read_beside(files, self.shape_yx) if files else np.ones(self.shape_yx, dtype=bool)
+        return read_beside(files, self.shape_yx, CANVAS_SLACK) if files else np.ones(self.shape_yx, dtype=bool)
 
     @cached_property
-    def full_label(self) -> Label:
+    def full_labels(self) -> SheetLabels:
         """The ink label at full resolution; outside the papyrus it is ignored."""
-        return label_beside(self.folder, self.id, self.full_mask, also=self._folders[1:])
+        return labels_beside(self.folder, self.id, self.full_mask, self.data, self._folders[1:])
 
     @cached_property
     def grey_scale(self) -> GreyScale:
@@ -222,7 +222,7 @@ class Fragment(Sheet):
     @property
     def key(self) -> str:
         """Hash of the files and of how they are looked at."""
-        how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx"})
+        how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx", "label_versions", "grey_labels"})
         turned = [self.is_flipped, self.shift_layers] if self.is_flipped or self.shift_layers else []
         return key_of([fingerprint(self.folder), how, *turned])
 
