@@ -1,5 +1,7 @@
 """Look for what would go wrong before hours are spent: data, labels, folds, patches, disk. One line per problem.
 
+Of each sound sheet it draws what is known, ink and held out, into <run_dir>/labels_<id>.png.
+
     python scripts/doctor.py configs/demo.yaml [--set a.b=c]
 
 Exit code 0: nothing found; 2: at least one problem.
@@ -16,6 +18,7 @@ from scroll.errors import InputError
 
 if TYPE_CHECKING:
     from scroll.config.schema import Settings
+    from scroll.data.sheets import Sheet
 
 
 def main() -> int:
@@ -71,6 +74,7 @@ def _check_shared_memory(settings: "Settings") -> None:
 
 
 def _examine_data(settings: "Settings") -> Iterator[str]:
+    from scroll.data.kinds import kind_of
     from stage1_3d.kinds import doctor_of
 
     doctor, is_sound = doctor_of(settings.data), True
@@ -83,6 +87,9 @@ def _examine_data(settings: "Settings") -> Iterator[str]:
         for said in _asked(partial(doctor.described, item), partial(doctor.check, item)):
             is_sound &= said.startswith("ok:")
             yield said
+            if said.startswith("ok:") and kind_of(settings.data).has_sheets:
+                picture = settings.run_dir / f"labels_{item.id}.png"
+                yield from _asked(partial(_said_of_labels, item, picture), partial(_draw_labels, item, picture))
     if is_sound:  # else folds and disk would say the same again
         for what, check in doctor.checks_of_all(settings, items):
             yield from _asked(what, check)
@@ -94,6 +101,25 @@ def _windows(settings: "Settings", items: list[Any]) -> str:
     from scroll.data.windows import windows_in_words, windows_mm
 
     return windows_in_words(windows_mm(settings, items[0]))
+
+
+def _draw_labels(sheet: "Sheet", picture: Path) -> None:
+    from scroll.report.label_picture import label_picture
+    from scroll.runtime.output_folder import PICTURE, check_file
+
+    check_file(picture, PICTURE)
+    label_picture(picture, sheet.full_mask, sheet.full_labels)
+
+
+def _said_of_labels(sheet: "Sheet", picture: Path) -> str:
+    """How much is known, inked and held out, and where that is drawn."""
+    labels, area = sheet.full_labels, max(1, int(sheet.full_mask.sum()))
+    held_out = "" if labels.held_out is None else f", held out {(~labels.held_out.ignore).sum() / area:.1%}"
+    known = (~labels.training.ignore).sum() / area
+    return (
+        f"labels of '{sheet.id}': trained on {known:.1%} of the papyrus, {labels.training.ink_share:.1%} of that ink{held_out}: "
+        f"{picture}"
+    )
 
 
 def _examine_others(settings: "Settings", items: list[Any]) -> Iterator[str]:

@@ -8,12 +8,14 @@ Each stack becomes <out>/<its name>/surface-volume.zarr. A killed run goes on wh
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scroll.errors import InputError
 from scroll.runtime.command_line import number, whole
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from scroll.data.fragments import Fragment
     from scroll.volumes.volume import Volume
 
@@ -23,7 +25,6 @@ BAND_ROWS, BAND_COLUMNS = 128, 512  # of the result that are made at once
 def main() -> None:
     """Read the command line and pool."""
     arguments = read_arguments()
-    from ensemble.request import input_sheets
     from scroll.config.schema import DataSettings
     from scroll.data.fragments import fragments_at
     from scroll.runtime.output_folder import POOLED
@@ -31,7 +32,7 @@ def main() -> None:
 
     level = {} if arguments.level is None else {"pool_from": arguments.level}
     data = DataSettings(
-        voxel_um=arguments.voxel_um, pool=arguments.pool, cache_dir=arguments.cache, depth=(0, 1), **level
+        voxel_um=arguments.voxel_um, pool=arguments.pool, cache_dir=arguments.cache, grey_labels="soft", **level
     )
     fragments = fragments_at(arguments.source, data)
     with writing(arguments.out, POOLED, [arguments.source]):
@@ -64,7 +65,9 @@ def pool(fragment: "Fragment", folder: Path, layers: int | None) -> None:
     first, count = _middle(fragment, stack, layers)
     folder.mkdir(parents=True, exist_ok=True)
     save_pictures(fragment, folder)
-    write_pooled(stack, first, count, folder / "surface-volume.zarr", fragment.pixel_um, f"{fragment.key} {first} {count}")
+    write_pooled(
+        stack, first, count, folder / "surface-volume.zarr", fragment.pixel_um, f"{fragment.key} {first} {count}"
+    )
 
 
 def _middle(fragment: "Fragment", stack: "Volume", layers: int | None) -> tuple[int, int]:
@@ -101,16 +104,33 @@ def write_pooled(stack: "Volume", first: int, count: int, path: Path, voxel_um: 
 
 
 def save_pictures(fragment: "Fragment", folder: Path) -> None:
-    """The mask, ink and supervision of a fragment at its pooled size, where it has them."""
-    from scroll.data.labels import has_label
-    from scroll.report.pictures import save_mask
+    """Mask, ink and what is known and held out of a fragment at its pooled size, where it has them; greys stay greys."""
+    import numpy as np
 
+    from scroll.volumes.masks import INK, MASK, SUPERVISION, VALIDATION, files_beside
+
+    pictures: dict[str, Any] = {}
     if fragment.mask_files:
-        save_mask(folder / "mask.png", fragment.full_mask)
-    if has_label(fragment):
-        label = fragment.full_label
-        save_mask(folder / "inklabels.png", label.target)
-        save_mask(folder / "supervision_mask.png", ~label.ignore)
+        pictures[MASK] = fragment.full_mask
+    if files_beside(fragment.folders, fragment.id, INK):
+        training, held_out = fragment.full_labels.training, fragment.full_labels.held_out
+        pictures |= {INK: training.target, SUPERVISION: ~training.ignore}
+        if held_out is not None:
+            pictures[INK] = np.where(held_out.ignore, training.target, held_out.target)
+            pictures[VALIDATION] = ~held_out.ignore
+    for name, values in pictures.items():
+        save_picture(folder / f"{name}.png", values)
+
+
+def save_picture(path: Path, values: "NDArray[Any]") -> None:
+    """Write (Y, X) bool, or floats from 0 to 1, as 8-bit grey."""
+    import numpy as np
+    from PIL import Image
+
+    from scroll.runtime.files import written_aside
+
+    with written_aside(path) as aside:
+        Image.fromarray(np.rint(np.asarray(values, np.float32) * 255).astype(np.uint8)).save(aside, format="PNG")
 
 
 if __name__ == "__main__":

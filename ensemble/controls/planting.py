@@ -49,7 +49,7 @@ def letter_height_um(fragments: Sequence[Fragment]) -> float:
 
 def _pieces(fragment: Fragment) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Height in micrometres and area in working pixels of each piece of a fragment's label."""
-    labels = connected_components(fragment.label.target[None], 26)[0].astype(np.int32)
+    labels = connected_components(fragment.label.ink[None], 26)[0].astype(np.int32)
     rows = [rows for rows, _ in find_objects(labels)]
     heights = np.array([part.stop - part.start for part in rows], np.float64)
     return heights * fragment.pixel_um * fragment.data.bin_yx, np.bincount(labels.ravel())[1:].astype(np.float64)

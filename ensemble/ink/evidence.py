@@ -57,12 +57,12 @@ def judged(
         for fold in folds:
             if sheet.id in fold.held_out:
                 rows = _full_rows(fold.held_out[sheet.id], sheet, settings.data.bin_yx)
-                levels[sheet.id, fold.number] = level_counts(seen[rows], label.target[rows], ~label.ignore[rows])
+                levels[sheet.id, fold.number] = level_counts(seen[rows], label.ink[rows], ~label.ignore[rows])
     given = settings.ensemble.threshold
     total = np.sum(list(levels.values()), axis=0)
     threshold = fit_threshold(total) if given == "fitted" else float(given)
     blocks = [
-        block_counts(AtLeast(mixed[s.id], threshold), s.full_label.target, ~s.full_label.ignore, edge_um / s.pixel_um)
+        block_counts(AtLeast(mixed[s.id], threshold), s.full_label.ink, ~s.full_label.ignore, edge_um / s.pixel_um)
         for s in sheets
     ]
     return Judged(threshold, levels, np.concatenate(blocks))

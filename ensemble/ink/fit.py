@@ -1,11 +1,13 @@
 """Fit on out-of-fold predictions of sheets: weights, thresholds, and what speaks for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ensemble.ink.evidence import evidence, judged, without_each
 from ensemble.ink.fit_record import InkFit
+from ensemble.ink.held_out import held_out_scores, print_held_out
 from ensemble.ink.left_out import fitted_weights, left_out_gain, part_of
 from ensemble.ink.predictors import ENSEMBLE, EQUAL, JOINT, MEMBERS_MEAN, blend_weights, flat_map, predictor_names
 from ensemble.ink.weights import equal_weights
@@ -22,6 +24,7 @@ from scroll.runtime.record import as_record, kept_record, write_record
 from stage2_2d.ink.stack import checked_receipt
 
 MAX_PIXELS = 1_000_000  # that the weights are fitted on, spread over all fragments
+OF_DATA = {"kind", "depth", "bin_yx", "voxel_um", "level", "normal_sign", "label_versions", "grey_labels"}
 HINT = "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...' first"
 JOINT_HINT = "run 'make joint CONFIG=...' first, or remove joint from the settings"
 
@@ -60,11 +63,8 @@ def _fitted(settings: Settings, fragments: Sequence[Sheet]) -> InkFit:
     weights = dict(zip(everyone, map(float, shares), strict=True))
     names = [*everyone, ENSEMBLE, EQUAL, MEMBERS_MEAN]
     edge_um = block_edge_um(known_um2([~f.full_label.ignore for f in fragments], [f.pixel_um for f in fragments]))
-    found = {}
-    for name in names:
-        blended = blend_weights(settings, weights, name)
-        vector = np.array([blended.get(one, 0.0) for one in everyone])
-        found[name] = judged(settings, fragments, maps, vector, edge_um)
+    vectors = {name: _vector(blend_weights(settings, weights, name), everyone) for name in names}
+    found = {name: judged(settings, fragments, maps, vector, edge_um) for name, vector in vectors.items()}
     drawn = resampled(np.stack([one.blocks for one in found.values()]))
     return InkFit(
         made_from=calibration_key(settings),
@@ -79,7 +79,14 @@ def _fitted(settings: Settings, fragments: Sequence[Sheet]) -> InkFit:
         without=without_each(settings, fragments, maps, parts, found[ENSEMBLE], edge_um),
         best_member=max(settings.stage1.fitted, key=lambda name: found[name].f05),
         left_out=left_out_gain(parts, None if given == "fitted" else float(given)) if is_fitted else None,
+        held_out=held_out_scores(
+            settings, fragments, maps, {name: (vectors[name], found[name].threshold) for name in names}
+        ),
     )
+
+
+def _vector(weights: Mapping[str, float], names: Sequence[str]) -> NDArray[np.float64]:
+    return np.array([weights.get(name, 0.0) for name in names])
 
 
 def print_fit(fit: InkFit) -> None:
@@ -93,6 +100,8 @@ def print_fit(fit: InkFit) -> None:
     for where, gain in (("where they were fitted", fit.gain_where_fitted), ("left out", fit.left_out)):
         if gain is not None:
             print(f"fitted weights over equal ones, {where}: {gain.in_words}")
+    if fit.held_out is not None:
+        print_held_out(fit.held_out)
 
 
 def calibration_key(settings: Settings) -> str:
@@ -102,7 +111,7 @@ def calibration_key(settings: Settings) -> str:
     hashes = [
         file_hash(path / "weights.safetensors") if (path / "weights.safetensors").exists() else None for path in paths
     ]
-    data = settings.data.model_dump(include={"kind", "depth", "bin_yx", "voxel_um", "level", "normal_sign"})
+    data = settings.data.model_dump(include=OF_DATA)
     windows = [settings.stage1.window.model_dump(), settings.stage2.window.model_dump()]
     how = [BLOCK_UM, settings.ensemble.weights, settings.ensemble.threshold, settings.stage1.flatten.model_dump()]
     of_others = [

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from scroll.metrics.bootstrap import Blocks, Gain
 from scroll.metrics.calibration import Evidence
+from scroll.metrics.held_out import HeldOut
 from scroll.runtime.record import ByName, Record, Versioned
 
 
@@ -31,6 +32,7 @@ class WithoutOne(Record):
 class InkFit(Versioned):
     """Weights by candidate, the rest by candidate or blend; what files of before do not tell is empty or None.
 
+    `held_out` is told where training sheets have a validation mask.
     `made_from` is the hash of the weights and settings that it was fitted for.
     """
 
@@ -46,3 +48,4 @@ class InkFit(Versioned):
     without: ByName[WithoutOne] = Field({})
     best_member: str | None = None
     left_out: LeftOutGain | None = None
+    held_out: HeldOut | None = Field(None, exclude_if=lambda found: found is None)

@@ -40,7 +40,7 @@ class SheetRows:
 def part_of(sheet: Sheet, maps: list[NDArray[np.float32]]) -> SheetRows:
     """A whole sheet with its candidates' out-of-fold maps."""
     label, pixel_um = sheet.label, sheet.pixel_um * sheet.data.bin_yx
-    return SheetRows(maps, label.target, ~label.ignore, sheet.volume_name, pixel_um)
+    return SheetRows(maps, label.ink, ~label.ignore, sheet.volume_name, pixel_um)
 
 
 def fitted_weights(parts: Sequence[SheetRows], max_pixels: int) -> Weights:

@@ -25,9 +25,9 @@ from ensemble.ink.report import ink_evidence, save_ink_report
 from ensemble.others import kind_of_member
 from ensemble.request import input_sheets
 from ensemble.review.scored import heading, rebuild_commands
+from scroll.config.labels import LabelVersions
 from scroll.config.schema import Settings
-from scroll.data.kinds import kind_of
-from scroll.data.labels import Label, label_beside
+from scroll.data.labels import Label, labels_beside
 from scroll.metrics.bootstrap import (
     Counts,
     Resampled,
@@ -96,6 +96,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
         rows=rows,
         oof_f05=needed(settings.folder.fit, "oof_f05", fit.oof_f05 or None),
         out_of_fold=ink_evidence(settings, fit),
+        held_out=fit.held_out,
         patches=save_ink_report(settings, fragments, output, truths, fit),
         commands=rebuild_commands(settings, command),
     )
@@ -117,16 +118,18 @@ def with_intervals(rows: list[InkRow], drawn: Resampled, reference: str) -> list
 
 
 def read_truth(sheet: "Sheet", folder: Path) -> Label:
-    """What is written on a sheet: `inklabels.png` in `folder`, known inside the papyrus and, if it is there, `supervision_mask.png`.
+    """What is written on a sheet, as yes or no: `inklabels.png` in `folder`, under any name that labels may have.
 
-    Both may also be called <sheet>_inklabels.png and <sheet>_supervision_mask.png, as those of public segments are.
+    It is known inside the papyrus and, if one is there, the supervision mask; where a validation mask is there, in that alone, for
+    the rest may have been trained on. Of several versions it is the greatest: `data.label_versions` speaks of what is trained on.
 
     Raises:
         MissingInputError: no label there.
         InputError: it has another size than the sheet.
     """
-    label = label_beside(folder, sheet.id, sheet.full_mask, kind_of(sheet.data).canvas_slack)
-    return Label(label.target & ~label.ignore, label.ignore)
+    newest = sheet.data.model_copy(update={"label_versions": LabelVersions()})
+    label = labels_beside(folder, sheet.id, sheet.full_mask, newest).scored
+    return Label(label.ink & ~label.ignore, label.ignore)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from scroll.config.labels import GreyLabels, LabelVersions
 from scroll.config.training import AugmentSettings, Frozen, LossSettings, TrainingSettings
 from scroll.config.yaml_text import with_numbers
 from scroll.runtime.names import Name, all_different, told_apart
@@ -97,6 +98,15 @@ class DataSettings(Frozen):
     cache_gb: float = Field(
         50.0, ge=0, le=10**6, exclude_if=lambda limit: limit == 50.0,
         description="GiB of what is fetched over a network that are kept in cache_dir/chunks, as it is stored there; 0: nothing",
+    )  # fmt: skip
+    label_versions: LabelVersions = Field(
+        LabelVersions(), exclude_if=lambda versions: versions == LabelVersions(),
+        description="which numbered label files are read; without a wish the greatest number, each kind by itself",
+    )  # fmt: skip
+    grey_labels: GreyLabels = Field(
+        "refuse", exclude_if=lambda how: how == "refuse",
+        description="ink labels with greys: refused; a number, from which on (of 255) a pixel is ink; or soft: the share of white "
+        "is the target",
     )  # fmt: skip
 
 

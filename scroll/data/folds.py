@@ -62,8 +62,8 @@ class Fold:
             InputError: no patch of this size fits.
         """
         rows = [self.rows(fragment, is_training) for fragment in fragments]
-        opens = [f.mask & r[:, None] for f, r in zip(fragments, rows, strict=True)]
-        inks = [f.label.target & ~f.label.ignore for f in fragments]
+        opens = [f.open_mask & r[:, None] for f, r in zip(fragments, rows, strict=True)]
+        inks = [f.label.ink & ~f.label.ignore for f in fragments]
         return BalancedSampler(inks, opens, patch_yx, ink_share, rows)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scroll.config.schema import DataSettings
 from scroll.data.intensity import GreyScale, Intensity, grey_scale_of, in_spreads
 from scroll.data.kinds import training_items
-from scroll.data.labels import Label, binned_label, label_beside, share_in_blocks
+from scroll.data.labels import SheetLabels, labels_beside, share_in_blocks
 from scroll.data.sheets import Sheet
 from scroll.data.sources import open_pooled, open_stack_level, stack_said_in, zarr_of
 from scroll.errors import InputError, MissingInputError
@@ -23,7 +23,7 @@ from scroll.runtime.receipt import fingerprint, key_of
 from scroll.volumes import is_volume, ome_zarr, open_volume
 from scroll.volumes.changed import reversed_layers
 from scroll.volumes.chunk_cache import cached
-from scroll.volumes.masks import MASK, files_beside, read_beside, say_what_is_passed_over
+from scroll.volumes.masks import CANVAS_SLACK, MASK, files_beside, read_beside, say_what_is_passed_over
 from scroll.volumes.place import check_cubes
 from scroll.volumes.pooling import pooled, window_of
 from scroll.volumes.tiff.pages import TiffPages
@@ -170,14 +170,14 @@ class Fragment(Sheet):
     @property
     def mask_files(self) -> list[Path]:
         """The masks of the papyrus: mask.png or <id>_mask.png in its folder or beside the layers; beside a bare file the latter."""
-        if self._folders:
-            return files_beside(self._folders, self.id, MASK)
+        if self.folders:
+            return files_beside(self.folders, self.id, MASK)
         own = [path for path in files_beside([self.folder.parent], self.id, MASK) if path.stem.lower() != MASK]
         inside = self.folder / "mask.png"
         return [*own, inside] if inside.exists() else own
 
     @property
-    def _folders(self) -> list[Path]:
+    def folders(self) -> list[Path]:
         """Where its pictures may lie; none of them for a bare file or zarr."""
         if not self.folder.is_dir() or ome_zarr.recognises(self.folder):
             return []
@@ -194,15 +194,15 @@ class Fragment(Sheet):
 
     @cached_property
     def _canvas_mask(self) -> NDArray[np.bool_]:
-        say_what_is_passed_over(self._folders, self.id)
+        say_what_is_passed_over(self.folders, self.id)
         files = self.mask_files
-        return read_beside(files, self.canvas_yx) if files else np.ones(self.canvas_yx, dtype=bool)
+        return read_beside(files, self.canvas_yx, CANVAS_SLACK) if files else np.ones(self.canvas_yx, dtype=bool)
 
     @cached_property
-    def full_label(self) -> Label:
+    def full_labels(self) -> SheetLabels:
         """The ink label at full resolution; outside the papyrus it is ignored."""
-        drawn = label_beside(self.folder, self.id, self._canvas_mask, also=self._folders[1:])
-        return binned_label(drawn, self.data.pool)
+        drawn = labels_beside(self.folder, self.id, self._canvas_mask, self.data, self.folders[1:])
+        return drawn.binned(self.data.pool)
 
     @cached_property
     def grey_scale(self) -> GreyScale:
@@ -265,7 +265,9 @@ class Fragment(Sheet):
     @property
     def key(self) -> str:
         """Hash of the files and of how they are looked at."""
-        how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx", "pool", "pool_from"})
+        how = self.data.model_dump(
+            include={"voxel_um", "depth", "bin_yx", "pool", "pool_from", "label_versions", "grey_labels"}
+        )
         far = [volume_key(self.zarr)] if self.zarr is not None and not _is_inside(self.zarr, self.folder) else []
         turned = [self.is_flipped, self.shift_layers] if self.is_flipped or self.shift_layers else []
         return key_of([fingerprint(self.folder), how, *far, *turned])

@@ -22,7 +22,6 @@ class Kind:
         folds_by: what its folds may be made of (`folds.by`); the second is advised where there are too few of the first.
         train, test: folders below `data.root` with what is trained on and what is predicted.
         submission: name of what is submitted.
-        canvas_slack: pixels that a label may be larger than its item.
         type_name: class of its items in that module.
         module: of `scroll.data`, with `find_<kind>(folder, data, ids)` and, where it has sheets, `<kind>_at(source, data)`.
     """
@@ -37,7 +36,6 @@ class Kind:
     train: str = "train"
     test: str = "test"
     submission: str = "submission.csv"
-    canvas_slack: int = 0
 
     def find(self, folder: Path, data: DataSettings, ids: Sequence[str] = ()) -> list[Any]:
         """The items below `folder`, sorted by id; `ids` picks some.
@@ -75,7 +73,6 @@ KINDS = {
             "scroll.data.segments",
             "Segment",
             has_one_volume_of_many=True,
-            canvas_slack=1,
         ),
         Kind(
             "cubes",

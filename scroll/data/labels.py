@@ -3,22 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.config.schema import DataSettings
 from scroll.errors import InputError
 from scroll.volumes.binning import block_mean
-from scroll.volumes.masks import INK, SUPERVISION, files_beside, missing, read_beside
+from scroll.volumes.masks import CANVAS_SLACK, INK, SUPERVISION, VALIDATION, files_beside, missing, read_picture
 
 SURFACE_IGNORE = 2  # the surface competition's "unlabelled"
+INK_FROM = 0.5  # share of ink from which on a soft target counts as ink where only yes or no will do
 
 
 @dataclass(frozen=True)
 class Label:
-    """`target` and `ignore`, bool arrays of one shape, (Y, X) or (Z, Y, X); where `ignore` is true the target says nothing."""
+    """`target` and `ignore`, arrays of one shape, (Y, X) or (Z, Y, X); where `ignore` is true the target says nothing.
 
-    target: NDArray[np.bool_]
+    `ignore` is bool; `target` is bool, or float32 from 0 to 1 where labels are soft (`data.grey_labels`).
+    """
+
+    target: NDArray[Any]
     ignore: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
@@ -29,31 +35,84 @@ class Label:
             )
 
     @property
+    def ink(self) -> NDArray[np.bool_]:
+        """The target as yes or no, bool: a soft one counts from 1/2 on."""
+        return as_ink(self.target)
+
+    @property
     def ink_share(self) -> float:
         """Share of the known part that is positive; 0 where nothing is known."""
         known = np.count_nonzero(~self.ignore)
-        return float(np.count_nonzero(self.target & ~self.ignore) / known) if known else 0.0
+        return float(np.count_nonzero(self.ink & ~self.ignore) / known) if known else 0.0
 
 
-def label_beside(
-    folder: Path, sheet_id: str, papyrus: NDArray[np.bool_], slack: int = 0, also: Sequence[Path] = ()
-) -> Label:
+def as_ink(target: NDArray[Any]) -> NDArray[np.bool_]:
+    """A target, bool or float32 from 0 to 1, as yes or no."""
+    return target if target.dtype == bool else np.asarray(target >= INK_FROM)
+
+
+def is_grey(target: NDArray[Any], ignore: NDArray[np.bool_]) -> bool:
+    """Whether a target is known to lie between 0 and 1 anywhere: one that does not is treated as a hard one, bit for bit."""
+    return target.dtype != bool and bool(((target > 0) & (target < 1) & ~ignore).any())
+
+
+@dataclass(frozen=True)
+class SheetLabels:
+    """What is written on a sheet, (Y, X): `training`, unknown where it is held out, and `held_out`, known there alone.
+
+    `held_out` is None where no validation mask is.
+    """
+
+    training: Label
+    held_out: Label | None = None
+
+    def binned(self, bin_yx: int) -> "SheetLabels":
+        """Both at a coarser resolution; a block that is half held out, and half not, is not trained on."""
+        if bin_yx == 1:
+            return self
+        training = binned_label(self.training, bin_yx)
+        if self.held_out is None:
+            return SheetLabels(training)
+        held_out = binned_label(self.held_out, bin_yx)
+        return SheetLabels(Label(training.target, training.ignore | ~held_out.ignore), held_out)
+
+    @property
+    def scored(self) -> Label:
+        """What a prediction of the sheet is scored against: what is held out, where anything is, else all that is known."""
+        return self.training if self.held_out is None else self.held_out
+
+
+def labels_beside(
+    folder: Path, sheet_id: str, papyrus: NDArray[np.bool_], data: DataSettings, also: Sequence[Path] = ()
+) -> SheetLabels:
     """What is written on a sheet: the ink of inklabels.png, known on its papyrus (Y, X) and in supervision_mask.png.
 
-    They lie in `folder`, or in one of the folders `also` looked into.
-    Both may also be called <sheet>_inklabels.png and <sheet>_supervision_mask.png; the latter need not be there.
+    They lie in `folder`, or in one of the folders `also` looked into. All may be called <sheet>_inklabels.png and so on, end
+    in _v<N>, and be TIFFs or zarrs; masks need not be there. Where validation_mask.png is, it is known whatever the supervision
+    mask says, and held out. A pixel at the rim that a validation mask is too small for is neither trained on nor held out.
 
     Raises:
-        MissingInputError: no label there.
-        InputError: it has another size than the papyrus, give or take `slack`.
+        MissingInputError: no label there, or not in the version that `data.label_versions` asks for.
+        InputError: it has another size than the papyrus, give or take a pixel, or greys where `data.grey_labels` refuses them.
     """
-    height, width = papyrus.shape
-    inked, supervised = (files_beside([folder, *also], sheet_id, name) for name in (INK, SUPERVISION))
+    shape = (papyrus.shape[0], papyrus.shape[1])
+
+    def files(name: str) -> list[Path]:
+        return files_beside([folder, *also], sheet_id, name, version=getattr(data.label_versions, name))
+
+    inked = files(INK)
     if not inked:
         raise missing(folder, INK)
-    ink = read_beside(inked, (height, width), slack)
-    known = papyrus & read_beside(supervised, (height, width), slack) if supervised else papyrus
-    return Label(ink, ~known)
+    ink = read_picture(inked, shape, CANVAS_SLACK, data.grey_labels)
+    sure, supervised, validated = papyrus & ink.known, files(SUPERVISION), files(VALIDATION)
+    known = sure & read_picture(supervised, shape).values if supervised else sure
+    if not validated:
+        return SheetLabels(Label(ink.values, ~known))
+    validation = read_picture(validated, shape)
+    return SheetLabels(
+        Label(ink.values, ~(known & ~validation.values & validation.known)),
+        Label(ink.values, ~(sure & validation.values)),
+    )
 
 
 def surface_label(values: NDArray[np.uint8], where: str = "label") -> Label:
@@ -72,7 +131,8 @@ def ink_band(label: Label, layers: int, centre: int, ink_depth: tuple[int, int])
     """A 2D ink label (Y, X) as a 3D one (layers, Y, X) for voxel-by-voxel supervision.
 
     An inkless column is negative at every layer. An inked one is positive from `centre + ink_depth[0]` up to, not
-    including, `centre + ink_depth[1]`, and unknown elsewhere: the label says that there is ink, not at which depth.
+    including, `centre + ink_depth[1]`, and unknown elsewhere: the label says that there is ink, not at which depth. A soft
+    target is itself in the band, and beyond it unknown where it counts as ink, else 0.
     """
     start, stop = np.clip((centre + ink_depth[0], centre + ink_depth[1]), 0, layers)
     if start >= stop:
@@ -81,22 +141,29 @@ def ink_band(label: Label, layers: int, centre: int, ink_depth: tuple[int, int])
         )
     in_band = np.zeros((layers, 1, 1), dtype=bool)
     in_band[start:stop] = True
-    inked = label.target[None]  # (1, Y, X)
-    return Label(inked & in_band, label.ignore[None] | (inked & ~in_band))
+    target, inked = label.target[None], label.ink[None]  # (1, Y, X)
+    return Label(target * in_band, label.ignore[None] | (inked & ~in_band))
 
 
 def binned_label(label: Label, bin_yx: int) -> Label:
     """A (Y, X) label at working resolution: ink where half a block is ink, unknown where most of a block is.
 
-    Blocks at the far edges may be cut; shape is ceil(Y / bin), ceil(X / bin), as for `working_copy`.
+    Where a target has greys, each block is the mean of what is known in it. Blocks at the far edges may be cut; shape is
+    ceil(Y / bin), ceil(X / bin), as for `working_copy`.
     """
     if bin_yx == 1:
         return label
     known = share_in_blocks(~label.ignore, bin_yx)
-    ink = share_in_blocks(label.target & ~label.ignore, bin_yx)
-    return Label((2 * ink >= known) & (known > 0), known < 0.5)
+    ink = share_in_blocks(np.where(label.ignore, label.target.dtype.type(0), label.target), bin_yx)
+    if is_grey(label.target, label.ignore):
+        mean = np.divide(ink, known, out=np.zeros_like(ink), where=known > 0)
+        return Label(np.minimum(mean, np.float32(1)), known < 0.5)
+    return Label(((2 * ink >= known) & (known > 0)).astype(label.target.dtype), known < 0.5)
 
 
-def share_in_blocks(mask: NDArray[np.bool_], edge: int) -> NDArray[np.float32]:
-    """Share of true pixels in blocks of `edge` x `edge`, (Y, X) -> (ceil(Y / edge), ceil(X / edge)); cut blocks over what is there."""
+def share_in_blocks(mask: NDArray[Any], edge: int) -> NDArray[np.float32]:
+    """Share of true pixels, or the mean of floats, in blocks of `edge` x `edge`; cut blocks over what is there.
+
+    (Y, X) -> (ceil(Y / edge), ceil(X / edge)).
+    """
     return np.asarray(block_mean(mask.astype(np.float32), (edge, edge)), dtype=np.float32)

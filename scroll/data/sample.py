@@ -42,7 +42,7 @@ class Sample:
 
     Attributes:
         image: (L, Y, X) float32, normalised, L layers or channels.
-        target: (Y, X) or (L, Y, X), bool; float32 from 0 to 1 where patches were mixed.
+        target: (Y, X) or (L, Y, X), bool; float32 from 0 to 1 where labels are soft or patches were mixed.
         ignore: bool, as the target; true where the target says nothing.
     """
 
@@ -71,7 +71,7 @@ def skeleton_tube(target: NDArray[np.bool_] | NDArray[np.float32], ignore: NDArr
 
     A volume is thinned slice by slice along z and the slices' skeletons united: of a sheet that crosses the slices that
     leaves its middle surface, where thinning in 3D would leave a bush of lines. A sheet that is along the slices, as ink
-    does in a flattened stack, keeps the strokes' middle lines at each of its layers. A soft target (mixup) is cut at 1/2.
+    does in a flattened stack, keeps the strokes' middle lines at each of its layers. A soft target is cut at 1/2.
 
     >>> skeleton_tube(np.ones((5, 11), bool), np.zeros((5, 11), bool)).astype(int)[:, 4:7].tolist()
     [[0, 0, 0], [1, 1, 1], [1, 1, 1], [1, 1, 1], [0, 0, 0]]
@@ -81,7 +81,7 @@ def skeleton_tube(target: NDArray[np.bool_] | NDArray[np.float32], ignore: NDArr
     """
     from skimage.morphology import skeletonize
 
-    known = (target > 0.5) & ~ignore
+    known = (target >= 0.5) & ~ignore
     volume = known.reshape((-1, *known.shape[-2:]))  # (Z, Y, X); a picture is one slice
     lines = np.stack([skeletonize(layer) if layer.any() else layer for layer in volume])
     return np.asarray(binary_dilation(lines, CROSS).reshape(known.shape) & known)

@@ -14,7 +14,7 @@ from scroll.config.schema import DataSettings
 from scroll.data.boxes import Size, box_inside, filled_up
 from scroll.data.fragments import names_below
 from scroll.data.intensity import GreyScale, Intensity, grey_scale_of, in_spreads
-from scroll.data.labels import Label, label_beside
+from scroll.data.labels import SheetLabels, labels_beside
 from scroll.data.sheets import Sheet
 from scroll.data.sources import chunks_on_disk, source_said_in, spelled
 from scroll.errors import InputError, MissingInputError
@@ -150,14 +150,14 @@ class Segment(Sheet):
         return mask
 
     @cached_property
-    def full_label(self) -> Label:
+    def full_labels(self) -> SheetLabels:
         """Ink on the canvas; unknown off the sheet and outside a supervision mask.
 
         Raises:
             MissingInputError: no label there.
             InputError: it has another size than the canvas.
         """
-        return label_beside(self.folder, self.id, self.full_mask, CANVAS_SLACK)
+        return labels_beside(self.folder, self.id, self.full_mask, self.data)
 
     def picture(self) -> NDArray[np.float32]:
         """(Y, X) CT on the traced sheet; 0 where there is none."""
@@ -193,7 +193,8 @@ class Segment(Sheet):
     @property
     def key(self) -> str:
         """Hash of the segment's files, of its volume's metadata, and of how they are looked at."""
-        how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx", "level", "normal_sign"})
+        seen = {"voxel_um", "depth", "bin_yx", "level", "normal_sign", "label_versions", "grey_labels"}
+        how = self.data.model_dump(include=seen)
         parts = [fingerprint(self.folder), volume_key(self.source), how]
         place = self.volume.place.name
         return key_of(parts if place == self.data.level else [*parts, place])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
 from scroll.data.kinds import need_sheets, training_items
-from scroll.data.labels import Label, binned_label, share_in_blocks
+from scroll.data.labels import Label, SheetLabels, share_in_blocks
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,18 @@ class Sheet(ABC):
 
     @property
     @abstractmethod
+    def full_labels(self) -> SheetLabels:
+        """(Y, X) ink at full resolution: what is trained on, and what a validation mask holds out."""
+
+    @property
     def full_label(self) -> Label:
-        """(Y, X) ink at full resolution."""
+        """(Y, X) ink at full resolution; unknown where it is held out by a validation mask, as nobody trains or fits there."""
+        return self.full_labels.training
+
+    @property
+    def held_out_label(self) -> Label | None:
+        """(Y, X) ink at full resolution, known in the validation mask alone; None where no such mask is."""
+        return self.full_labels.held_out
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
@@ -65,7 +75,15 @@ class Sheet(ABC):
     @cached_property
     def label(self) -> Label:
         """(Y, X) ink at working resolution."""
-        return binned_label(self.full_label, self.data.bin_yx)
+        return self.full_labels.binned(self.data.bin_yx).training
+
+    @cached_property
+    def open_mask(self) -> NDArray[np.bool_]:
+        """(Y, X) papyrus at working resolution that is not held out by a validation mask: where patches are wanted."""
+        held_out = self.held_out_label
+        if held_out is None:
+            return self.mask
+        return self.mask & (share_in_blocks(~held_out.ignore, self.data.bin_yx) < 0.5)
 
     @property
     def rows(self) -> int:

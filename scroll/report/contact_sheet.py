@@ -110,7 +110,7 @@ def _draw(axes: Any, one: View, scale: tuple[float, float]) -> None:
     ink[..., :3] = tuple(int(INK[i : i + 2], 16) / 255 for i in (1, 3, 5))
     ink[..., 3] = INK_ALPHA * np.where(one.ignore, 0, one.target)
     axes.imshow(ink, interpolation="nearest")
-    outlined = (one.target > 0.5) & ~one.ignore
+    outlined = (one.target >= 0.5) & ~one.ignore
     if outlined.any() and not outlined.all():
         axes.contour(outlined, levels=[0.5], colors=INK, linewidths=0.8)
     if one.ignore.any():

@@ -12,7 +12,7 @@ from scroll.report.charts import reliability_svg, sweep_svg
 from scroll.report.curves import curve_svg, read_histories
 from scroll.report.pictures import FOUND, INVENTED, LEGEND, MAX_WIDTH_PX, MISSED, NOT_SCORED, SHEET_COLOURS
 from scroll.report.score_record import NAME, REMEDY, InkScores, OutOfFold, Scores, read_scores
-from scroll.report.tables import bought, figure, fold_table, made_with, receipts, score_table, signed
+from scroll.report.tables import bought, figure, fold_table, held_out_table, made_with, receipts, score_table, signed
 from scroll.report.tiles import LABEL_COLOUR, PROB_COLOUR
 from scroll.runtime.bounded import plain_file
 from scroll.runtime.files import read_mapping, write_text
@@ -92,6 +92,7 @@ def _about(scores: Scores, run_dir: Path) -> dict[str, Any]:
         "columns": scores.columns,
         "rows": score_table(scores),
         "folds": fold_table(scores.out_of_fold),
+        "held_out": held_out_table(scores.held_out),
         "charts": _charts(scores.out_of_fold, scores.thing),
         "blocks": scores.blocks,
         "commands": scores.commands,

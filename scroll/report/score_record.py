@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from scroll.metrics.bootstrap import Blocks, Gain
 from scroll.metrics.calibration import Evidence, Figures, FoldPieces, Reliability, Sweep
 from scroll.metrics.error_map import Entry
+from scroll.metrics.held_out import HeldOut
 from scroll.metrics.leaderboard import SurfaceScore
 from scroll.report.patch_pictures import PatchRecord
 from scroll.runtime.files import read_mapping
@@ -130,7 +131,7 @@ def out_of_fold(
 
 
 class InkScores(Versioned):
-    """Of fragments or segments."""
+    """Of fragments or segments; `held_out` is of the training sheets that have a validation mask."""
 
     columns: ClassVar = COLUMNS
     best_by: ClassVar = "f05"
@@ -146,6 +147,7 @@ class InkScores(Versioned):
     rows: tuple[InkRow, ...] = ()
     oof_f05: dict[str, float] = Field({})
     out_of_fold: OutOfFold = OutOfFold()
+    held_out: HeldOut | None = Field(None, exclude_if=lambda found: found is None)
     patches: tuple[PatchRecord, ...] = ()
     commands: tuple[str, ...] = ()
 
@@ -154,6 +156,7 @@ class CubesScores(Versioned):
     """Of cubes; `gains` are those of one row over another, `cubes` the scores of each by row, `atlas` its faults."""
 
     blocks: ClassVar[Blocks | None] = None
+    held_out: ClassVar[HeldOut | None] = None
 
     title: str = ""
     note: str = NOTE

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from scroll.metrics.held_out import F05, HeldOut
 from scroll.report.score_record import SHOWN, OutOfFold, Row, Scores
 from scroll.runtime.files import read_mapping
 from scroll.runtime.reading import reading
@@ -112,6 +113,26 @@ def fold_table(of: OutOfFold) -> dict[str, Any]:
         "held": [{"fold": fold.fold, "pieces": some(fold.pieces), "many": len(fold.pieces) > 1} for fold in of.folds],
         "rows": rows, "of": of.of,
     }  # fmt: skip
+
+
+def held_out_table(found: HeldOut | None) -> dict[str, Any]:
+    """Candidates by sheets with a validation mask: "heads", "rows" with cells as text, the best of them marked, "blocks"."""
+    if found is None or not found.rows:
+        return {}
+    best = max(row.all.f05 for row in found.rows.values())
+    rows = [
+        {
+            "name": name,
+            "cells": [_with_interval(one) for one in (row.all, *row.sheets.values())],
+            "is_best": row.all.f05 == best,
+        }
+        for name, row in found.rows.items()
+    ]
+    return {"heads": ["all", *found.sheets], "rows": rows, "blocks": found.blocks}
+
+
+def _with_interval(one: F05) -> str:
+    return f"{one.f05:.3f} ({one.low:.3f}–{one.high:.3f})"
 
 
 def some(names: Sequence[str], most: int = 8) -> str:

@@ -16,6 +16,7 @@ from scroll.surfaces.surface import Surface
 from scroll.volumes.place import Place, check_cubes, place_of
 
 UNKNOWN, NO_INK, INK = 0, 1, 2
+SOFT_INK = 255  # of soft labels, which count from NO_INK to it
 BLOCK_VOX = 128
 TILE_VOX = 128  # of a sheet, looked up and painted together
 Band = tuple[float, float]
@@ -65,18 +66,36 @@ def image_band(surface: Surface, image: Any, band: Band, pixel_vox: int = 1) -> 
 
 
 def label_bands(
-    surface: Surface, ink: NDArray[np.bool_], known: NDArray[np.bool_], ink_band: Band, papyrus_band: Band
+    surface: Surface, ink: NDArray[Any], known: NDArray[np.bool_], ink_band: Band, papyrus_band: Band
 ) -> Painted:
     """Ink and where it is known, (H, W) bool on the canvas, as a training label: 0 unknown, 1 no ink, 2 ink.
 
     Known ink is 2 in the ink band, and unknown in the rest of the papyrus band: who drew it did not see how deep it is.
     Known papyrus without ink is 1 all through the papyrus band. What is not known is 0, and keeps a sheet behind it from
     being taken for it.
+
+    A soft label, float32 from 0 to 1, goes from 1, no ink, to 255, ink, and back by `soft_ink`. From 1/2 on it is ink, in the ink
+    band; below it is papyrus, in the papyrus band.
     """
-    image = np.where(known, np.where(ink, INK, NO_INK), UNKNOWN).astype(np.uint8)
     bands = np.tile(np.asarray(papyrus_band, np.float64), (256, 1))
-    bands[INK] = ink_band
+    if ink.dtype == bool:
+        image = np.where(known, np.where(ink, INK, NO_INK), UNKNOWN).astype(np.uint8)
+        bands[INK] = ink_band
+        return Painted(surface, image, bands)
+    values = np.arange(256, dtype=np.uint8)
+    image = np.where(known, np.rint(ink * (SOFT_INK - NO_INK)) + NO_INK, UNKNOWN).astype(np.uint8)
+    bands[(soft_ink(values) >= 0.5) & (values != UNKNOWN)] = ink_band
     return Painted(surface, image, bands)
+
+
+def soft_ink(values: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The share of ink, 0 to 1, that lifted values of a soft label stand for; 0 where unknown.
+
+    >>> soft_ink(np.array([0, 1, 128, 255], np.uint8)).tolist()
+    [0.0, 0.0, 0.5, 1.0]
+    """
+    steps = np.maximum(values, NO_INK) - NO_INK
+    return np.asarray(steps / np.float32(SOFT_INK - NO_INK), np.float32)
 
 
 def lift(

@@ -43,6 +43,24 @@ def check_chunk_files(where: Any, array: Any) -> None:
         )
 
 
+def chunks_there(where: Any, array: Any) -> list[tuple[int, ...]]:
+    """Indices of the chunks (of a sharded array: shards) of an array on this machine that are stored, sorted.
+
+    Raises:
+        InputError: another file lies among them.
+    """
+    folder, found = Path(array.store.root) / array.path, []
+    for file in _files(folder):
+        name = file.relative_to(folder).as_posix()
+        if not _is_chunk(array, name):
+            refuse_dead_link(file)
+            raise InputError(
+                f"{where}: holds {name}, which is no chunk that its metadata name; expected those alone: {MEND}"
+            )
+        found.append(tuple(int(part) for part in name.replace(".", "/").split("/") if part.isdecimal()))
+    return sorted(found)
+
+
 def _files(folder: Path) -> Iterator[Path]:
     """All files below a folder, one after the other, without metadata, hidden files, and arrays and groups that lie in it."""
     try:

@@ -40,7 +40,7 @@ class PngHeader(NamedTuple):
 def read_grey(path: Path, shape_yx: tuple[int, int] | None = None, slack: int = 0) -> NDArray[Any]:
     """The picture as (Y, X) grey of any type of number; one bit a pixel reads as 0 and 255.
 
-    `shape_yx`: the size it must have; it may be up to `slack` pixels higher or wider.
+    `shape_yx`: the size it must have, give or take `slack` pixels along either axis.
 
     Raises:
         InputError: neither PNG nor TIFF, damaged, of another size or above 2**31 pixels, several pictures, or colours.
@@ -83,7 +83,7 @@ def check_size(path: Path, found: tuple[int, ...], shape_yx: tuple[int, int] | N
     """
     if found[0] * found[1] > MOST_PIXELS:
         raise InputError(f"{path}: says {found[0]} x {found[1]} pixels; expected at most {MOST_PIXELS}: {MEND}")
-    if shape_yx is not None and any(not 0 <= a - b <= slack for a, b in zip(found, shape_yx, strict=True)):
+    if shape_yx is not None and any(abs(a - b) > slack for a, b in zip(found, shape_yx, strict=True)):
         raise InputError(
             f"{path}: is {(int(found[0]), int(found[1]))} (y, x) but the layers are {shape_yx}; label and layers must match "
             "pixel for pixel"

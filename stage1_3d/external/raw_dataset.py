@@ -79,7 +79,7 @@ def _sheet_ct(sheet: Sheet, depth: tuple[int, int]) -> Layers:
 def _sheet_label(sheet: Sheet, depth: tuple[int, int], ink_layers: tuple[int, int]) -> Layers:
     label = sheet.full_label
     bare = np.where(label.ignore, IGNORE, 0).astype(np.uint8)
-    inked = np.where(label.ignore, IGNORE, label.target).astype(np.uint8)
+    inked = np.where(label.ignore, IGNORE, label.ink).astype(np.uint8)
     for layer in range(*depth):
         yield inked if ink_layers[0] <= layer < ink_layers[1] else bare
 

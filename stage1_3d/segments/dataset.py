@@ -16,12 +16,12 @@ from scroll.data.patch_dataset import STAGE1, PatchDataset
 from scroll.data.sample import Sample, Space
 from scroll.data.segments import TracedVolume
 from stage1_3d.segments.boxes import Box, Boxes
-from stage1_3d.segments.lifted_labels import INK, UNKNOWN, open_lifted
+from stage1_3d.segments.lifted_labels import INK, UNKNOWN, open_lifted, soft_ink
 
 
 @dataclass(frozen=True)
 class LabelledVolume:
-    """A volume, and where its lifted label is on disk: (Z, Y, X) uint8, 0 unknown, 1 no ink, 2 ink."""
+    """A volume, and where its lifted label is on disk: (Z, Y, X) uint8, 0 unknown, 1 no ink, 2 ink, or up to 255 where labels are soft."""
 
     traced: TracedVolume
     label_path: Path
@@ -35,7 +35,8 @@ class LabelledVolume:
         """The label of a box; what is beyond the volume is unknown."""
         values = self.lifted[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
         values = filled_up(values, size, beyond=UNKNOWN)
-        return Label(values == INK, values == UNKNOWN)
+        is_soft = self.traced.data.grey_labels == "soft"
+        return Label(soft_ink(values) if is_soft else values == INK, values == UNKNOWN)
 
 
 class SegmentPatches(PatchDataset):

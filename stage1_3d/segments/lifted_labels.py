@@ -7,16 +7,16 @@ from scroll.data.segments import TracedVolume
 from scroll.runtime.files import written_aside
 from scroll.runtime.manifest import begin, is_whole, seal
 from scroll.runtime.receipt import key_of
-from scroll.surfaces.lift import INK, UNKNOWN, label_bands, lift_into
+from scroll.surfaces.lift import INK, UNKNOWN, label_bands, lift_into, soft_ink
 from scroll.volumes.chunk_cache import CachedChunks
 from scroll.volumes.ome_zarr import create_ome_zarr, open_array
 
-__all__ = ["INK", "UNKNOWN", "lifted_label", "open_lifted"]
+__all__ = ["INK", "UNKNOWN", "lifted_label", "open_lifted", "soft_ink"]
 CHUNK = 64
 
 
 def lifted_label(traced: TracedVolume, ink_depth: tuple[int, int]) -> Path:
-    """Path of an OME-Zarr (Z, Y, X) uint8 on the grid of the volume's level: 0 unknown, 1 no ink, 2 ink.
+    """Path of an OME-Zarr (Z, Y, X) uint8 on the grid of the volume's level: 0 unknown, 1 no ink, 2 ink (of soft labels see `label_bands`).
 
     Papyrus known to be bare is 1 over `data.depth`; inked papyrus is 2 over `ink_depth` and unknown at other depths. Both
     count voxels of the level along the normal. Chunks that no segment reaches are not stored.

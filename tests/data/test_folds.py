@@ -21,7 +21,7 @@ FOLDER = Path("train")
 def fragment_of(name: str, mask: np.ndarray) -> Fragment:
     """A fragment of which only the mask is known; nothing of it is on disk."""
     fragment = Fragment(name, FOLDER / name, data_settings(FOLDER))
-    fragment.__dict__["mask"] = mask
+    fragment.__dict__["mask"] = fragment.__dict__["open_mask"] = mask
     return fragment
 
 

@@ -10,6 +10,8 @@ from PIL import Image
 
 import stage1_3d.doctor_checks
 from ensemble.commands import doctor
+from scroll.data.labels import Label, SheetLabels
+from scroll.report.label_picture import BARE, HELD_OUT, HELD_OUT_INK, INK, UNKNOWN, label_picture
 from tests.steps import step
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -108,3 +110,33 @@ def test_a_disk_too_small_is_found(config: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(stage1_3d.doctor_checks, "SPARE_GIB", 1e9)
     (told,) = problems(config)
     assert "GiB will be needed" in told
+
+
+def test_each_sheet_is_drawn_in_the_colours_of_what_is_known_inked_and_held_out(config: Path) -> None:
+    folder = config.parent / "data" / "train" / "1"
+    for name, box in (("supervision_mask", np.s_[:70]), ("1_validation_mask_v2", np.s_[40:60, :50])):
+        pixels = np.zeros(SHAPE[1:], bool)
+        pixels[box] = True
+        write_picture(folder / f"{name}.png", pixels)
+    said = list(doctor.examine(config, []))
+    path = config.parent / "run" / "labels_1.png"
+    (line,) = [one for one in said if str(path) in one]
+    known, ink, held_out = 70 * 80 - 20 * 50, 20 * 20, 20 * 50
+    assert f"trained on {known / 7680:.1%} of the papyrus, {ink / known:.1%} of that ink" in line
+    assert f"held out {held_out / 7680:.1%}" in line
+    picture = np.asarray(Image.open(path))[:96, :80]
+    at = {(5, 5): BARE, (25, 25): INK, (50, 5): HELD_OUT, (50, 25): HELD_OUT_INK, (50, 70): BARE, (80, 25): UNKNOWN}
+    assert {place: tuple(int(c) for c in picture[place]) for place in at} == at
+    assert problems(config) == []  # a picture of its own is drawn again
+    path.write_text("mine")
+    assert f"{path}: is there, and is not a picture of this project" in problems(config)[0]
+
+
+def test_a_large_sheet_is_drawn_small_and_a_grey_label_in_shades(tmp_path: Path) -> None:
+    target = np.zeros((3000, 700), np.float32)
+    target[:, 350:] = 0.5
+    label = Label(target, np.zeros(target.shape, bool))
+    path = label_picture(tmp_path / "a.png", np.ones(target.shape, bool), SheetLabels(label))
+    picture = np.asarray(Image.open(path))
+    assert max(picture.shape) <= 1024
+    assert tuple(picture[100, 20]) == BARE and np.abs(picture[100, 120] - np.mean([BARE, INK], axis=0)).max() <= 1

@@ -12,7 +12,7 @@ from PIL import Image
 from scroll.config.schema import DataSettings
 from scroll.data.cubes import find_cubes, read_cube_label
 from scroll.data.fragments import Fragment, find_fragments
-from scroll.data.labels import label_beside
+from scroll.data.labels import labels_beside
 from scroll.errors import InputError, MissingInputError
 from scroll.surfaces import open_surface
 from scroll.volumes import open_volume
@@ -87,7 +87,16 @@ def test_a_bare_cube_has_the_mask_that_bears_its_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["papyrus_mask.png", "a_mask_v2.png", "b_mask.png", "mask.jpg", "a_inklabels.zarr", "a_flat_mask.png"]
+    "name",
+    [
+        "papyrus_mask.png",
+        "a_mask_v2.png",
+        "b_mask.png",
+        "mask.jpg",
+        "a_inklabels_2.png",
+        "a_flat_mask.png",
+        "mask.zarr",
+    ],
 )
 def test_what_looks_like_a_mask_or_label_and_is_not_read_is_named(fragment, name):
     (fragment.folder / name).write_bytes(b"")
@@ -105,9 +114,9 @@ def test_two_that_agree_are_one_and_two_that_differ_are_both_named(fragment):
 
 
 def test_a_label_that_is_missing_is_told_with_what_looks_like_it(fragment):
-    (fragment.folder / "a_inklabels_v3.png").write_bytes(b"")
-    with pytest.raises(MissingInputError, match=r"inklabels\.png: not there \(there is a_inklabels_v3\.png"):
-        label_beside(fragment.folder, "a", PAPYRUS)
+    (fragment.folder / "a_inklabels_v3.jpg").write_bytes(b"")
+    with pytest.raises(MissingInputError, match=r"inklabels\.png: not there \(there is a_inklabels_v3\.jpg"):
+        labels_beside(fragment.folder, "a", PAPYRUS, DataSettings())
 
 
 def test_a_canvas_one_pixel_larger_is_trimmed_and_said_where_canvases_are_rounded(tmp_path):
@@ -115,7 +124,7 @@ def test_a_canvas_one_pixel_larger_is_trimmed_and_said_where_canvases_are_rounde
     Image.fromarray(np.pad(GREY, ((0, 1), (0, 1)), constant_values=255)).save(path)
     with pytest.warns(UserWarning, match=r"\(13, 17\).*\(12, 16\); trimmed at the far edge"):
         np.testing.assert_array_equal(read_beside([path], PAPYRUS.shape, slack=1), PAPYRUS)
-    for shape, slack in ((PAPYRUS.shape, 0), ((14, 18), 1), ((11, 15), 1)):
+    for shape, slack in ((PAPYRUS.shape, 0), ((15, 17), 1), ((13, 19), 1), ((11, 15), 1)):
         with pytest.raises(InputError, match=r"\(13, 17\)"):
             read_beside([path], shape, slack)
 
@@ -123,7 +132,7 @@ def test_a_canvas_one_pixel_larger_is_trimmed_and_said_where_canvases_are_rounde
 def test_a_supervision_mask_makes_the_rest_unknown_and_may_be_a_tiff(tmp_path):
     tifffile.imwrite(tmp_path / "s_inklabels.tif", GREY)
     tifffile.imwrite(tmp_path / "s_supervision_mask.tif", 255 - GREY)
-    label = label_beside(tmp_path, "s", np.ones(PAPYRUS.shape, bool))
+    label = labels_beside(tmp_path, "s", np.ones(PAPYRUS.shape, bool), DataSettings()).training
     np.testing.assert_array_equal(label.ignore, PAPYRUS)
     np.testing.assert_array_equal(label.target, PAPYRUS)
 

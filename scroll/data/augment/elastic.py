@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import AugmentSettings
+from scroll.data.labels import is_grey
 from scroll.data.sample import Sample, Space
 
 LEAST_KNOTS_VOX = 24.0  # between two independent displacements
@@ -46,8 +47,9 @@ def draw_warp(rng: np.random.Generator, settings: AugmentSettings, space: Space,
 
 
 def warped(sample: Sample, warp: Warp, space: Space) -> Sample:
-    """The sample, its target still bool, through a warp: the image linearly, the label by the nearest voxel.
+    """The sample, its target of the type it had, through a warp: the image linearly, the label by the nearest voxel.
 
+    A target with greys goes linearly too, as the weighted mean of what is known.
     What comes from outside the patch is 0 (the normalised middle) in the image, and ignored.
     """
     # MONAI's Resample is this too, but importing it takes every worker about ten seconds
@@ -68,10 +70,15 @@ def warped(sample: Sample, warp: Warp, space: Space) -> Sample:
         return np.asarray(found.numpy()).reshape(array.shape)
 
     label = resampled(np.stack([sample.target, sample.ignore]), "nearest") > 0.5
+    target, ignore = label[0], label[1] | outside
+    if is_grey(sample.target, sample.ignore):
+        known = ~sample.ignore
+        said, weight = resampled(np.stack([np.where(known, sample.target, 0), known]), "bilinear")
+        target = np.clip(np.divide(said, weight, out=np.zeros_like(said), where=weight > 0), 0, 1)
     return Sample(
         np.where(outside, np.float32(0), resampled(sample.image, "bilinear")),
-        label[0] & ~outside,
-        label[1] | outside,
+        np.where(outside, target.dtype.type(0), target).astype(sample.target.dtype),
+        ignore,
     )
 
 

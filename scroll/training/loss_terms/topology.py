@@ -36,7 +36,7 @@ def _critical_voxels(voxels: Voxels) -> Tensor:
     samples = zip(
         *(
             part.reshape(as_volumes).cpu().numpy()
-            for part in (voxels.logits > 0, voxels.target > 0.5, voxels.known == 0)
+            for part in (voxels.logits > 0, voxels.target >= 0.5, voxels.known == 0)
         ),
         strict=True,
     )

@@ -14,7 +14,7 @@ class Voxels:
 
     Attributes:
         logits: float32, 0 where unknown, with no gradient to what was there.
-        target: float32, 0 to 1; it may lie between (mixup).
+        target: float32, 0 to 1; it may lie between (soft labels, mixup).
         known: float32, 1 or 0.
         skeleton: bool, the label's skeleton, where the batch holds one.
         label_smoothing: s; BCE alone wants s / 2 and 1 - s / 2.

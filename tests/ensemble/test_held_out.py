@@ -1,0 +1,130 @@
+"""A validation mask is the held-out truth of the report, and no pixel in it, unsupervised or off the papyrus touches a fit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ensemble.ink.fit import calibrate, print_fit
+from ensemble.ink.predictors import FullSize, flat_map
+from scroll.config.schema import Settings
+from scroll.data.fragments import training_fragments
+from scroll.inference.prediction_store import RowWriter
+from scroll.metrics.fbeta import fbeta
+from scroll.report.page import write_report
+from scroll.report.score_record import NAME, InkScores
+from scroll.report.tables import held_out_table
+from scroll.runtime.files import read_json
+from scroll.runtime.receipt import write_receipt
+from scroll.runtime.record import write_record
+from tests.data.scroll_fragments import write_fragment
+
+SHAPE = (40, 48)
+CONTRAST = {"good": 0.5, "noise": 0.0, "stage2": 0.2}
+REGIONS = ("unsupervised", "validation", "off the papyrus")
+
+
+def picture(path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels.astype(np.uint8) * 255).save(path)
+
+
+def region(name: str) -> np.ndarray:
+    """Columns of the sheet: 0 to 3 are no papyrus, 4 to 11 unsupervised, 12 to 23 held out."""
+    there = np.zeros(SHAPE, bool)
+    there[:, {"off the papyrus": slice(0, 4), "unsupervised": slice(4, 12), "validation": slice(12, 24)}[name]] = True
+    return there
+
+
+def fitted_run(root: Path, changed: str | None = None, has_validation: bool = True) -> Settings:
+    """Two sheets with out-of-fold maps of three candidates; the label of the first is turned round in the region `changed`."""
+    settings = Settings.model_validate(
+        {
+            "run_dir": root / "run",
+            "data": {"root": root / "data", "cache_dir": root / "cache", "depth": (-1, 1), "bin_yx": 2},
+            "stage1": {"members": {"good": {"network": "cnn3d"}, "noise": {"network": "cnn3d"}}},
+        }
+    )
+    rng, inks = np.random.default_rng(0), {}
+    for name in ("1", "2"):
+        ink = inks[name] = np.kron(rng.random((10, 12)) < 0.3, np.ones((4, 4))).astype(bool)
+        label = ink ^ region(changed) if changed and name == "1" else ink
+        folder = write_fragment(
+            settings.data.root / "train" / name, np.zeros((3, *SHAPE), np.uint16), ~region("off the papyrus"), label
+        )
+        picture(folder / "supervision_mask.png", ~region("unsupervised"))
+        if has_validation and name == "1":
+            picture(folder / "1_validation_mask_v1.png", region("validation"))
+    for fragment in training_fragments(settings.data):
+        coarse = inks[fragment.id][::2, ::2]
+        for name, contrast in CONTRAST.items():
+            prob = np.clip(0.3 + contrast * coarse + rng.normal(0, 0.15, coarse.shape), 0, 1)
+            write_map(settings, name, fragment, prob)
+    for stage in ("stage1/good", "stage1/noise", "stage2"):
+        for fold in range(2):
+            weights = settings.run_dir / stage / f"fold{fold}" / "weights.safetensors"
+            weights.parent.mkdir(parents=True)
+            weights.write_text(f"{stage} {fold}")
+    return settings
+
+
+def write_map(settings: Settings, name: str, fragment, prob: np.ndarray) -> None:
+    folder = settings.folder.oof(name, fragment.id)
+    path = folder / ("ink.zarr" if name == "stage2" else "flat.zarr")
+    writer = RowWriter(path, "key", (1, *prob.shape), 16.0, "cyx")
+    writer.write(0, prob[None].astype(np.float32))
+    writer.finish()
+    write_receipt(folder, "key", data=fragment.key, weights={})
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> Settings:
+    return fitted_run(tmp_path_factory.mktemp("plain"))
+
+
+def fit_of(settings: Settings) -> dict:
+    """All that was fitted, and what speaks for it, without what the mask holds out."""
+    return calibrate(settings).model_dump(exclude={"held_out"})
+
+
+@pytest.mark.parametrize("changed", REGIONS)
+def test_other_values_where_nothing_is_trained_on_change_no_fit(plain, tmp_path, changed):
+    assert fit_of(fitted_run(tmp_path, changed)) == fit_of(plain)
+
+
+def test_other_values_where_labels_are_known_do_change_it(plain, tmp_path):
+    run = fitted_run(tmp_path, "validation", has_validation=False)
+    assert fit_of(run)["thresholds"] != fit_of(plain)["thresholds"]
+
+
+def test_the_table_scores_the_held_out_pixels_alone_at_the_fitted_threshold(plain, capsys):
+    fit = calibrate(plain)
+    found = fit.held_out
+    assert found is not None and found.sheets == ("1",) and list(found.rows) == list(fit.thresholds)
+    sheet = training_fragments(plain.data)[0]
+    for name in CONTRAST:
+        prob = FullSize(flat_map(plain.folder.oof(name, "1"), name, ""), 2, SHAPE)[:]
+        said, ink, there = prob >= fit.thresholds[name], sheet.held_out_label.ink, region("validation")
+        tp, fp, fn = (int((part & there).sum()) for part in (said & ink, said & ~ink, ~said & ink))
+        row = found.rows[name]
+        assert row.all == row.sheets["1"]
+        assert row.all.f05 == pytest.approx(float(fbeta(tp, fp, fn)))
+        assert 0 <= row.all.low <= row.all.f05 <= row.all.high <= 1 and row.all.high > row.all.low
+    print_fit(fit)
+    said = capsys.readouterr().out
+    assert "held out by validation mask" in said and f"1 {found.rows['good'].all.f05:.4f}" in said
+    table = held_out_table(found)
+    assert table["heads"] == ["all", "1"] and [row["name"] for row in table["rows"]] == list(found.rows)
+
+
+def test_without_a_validation_mask_nothing_is_told_and_files_are_as_before(tmp_path):
+    run = fitted_run(tmp_path, has_validation=False)
+    assert calibrate(run).held_out is None
+    assert "held_out" not in read_json(run.folder.fit)
+    assert "held_out" not in InkScores().model_dump()
+
+
+def test_the_table_is_on_the_page(plain, tmp_path):
+    write_record(tmp_path / NAME, InkScores(title="t", held_out=calibrate(plain).held_out))
+    html = write_report(tmp_path / "run", tmp_path).read_text()
+    assert "Held out by validation mask" in html and 'data-label="all"' in html
