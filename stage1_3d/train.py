@@ -189,7 +189,18 @@ def member_key(settings: "Settings", member: "MemberSettings", data: list[str], 
 
     deciding = member.model_dump(mode="json", exclude={"training", "init"}) | {"training": member.training.deciding()}
     started = [file_hash(beginning(member.init, fold))] if member.init else []
-    return key_of([settings.seed, deciding, data, fold.number, fold.held_out, fold.closed, *started])
+    return key_of(
+        [
+            settings.seed,
+            deciding,
+            data,
+            fold.number,
+            fold.held_out,
+            fold.closed,
+            *started,
+            *settings.sampling.deciding(),
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def stage2_task(
     return Task(
         label=f"stage 2, fold {fold.number}",
         folder=settings.folder.fold(STAGE2, fold.number),
-        key=key_of([seed, deciding, made_with["data"], fold.held_out, fold.closed]),
+        key=key_of([seed, deciding, made_with["data"], fold.held_out, fold.closed, *settings.sampling.deciding()]),
         seed=seed,
         model=network(),
         loss_of=loss_of,

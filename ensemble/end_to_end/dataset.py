@@ -16,6 +16,7 @@ from scroll.data.fragments import Fragment
 from scroll.data.patch_dataset import END_TO_END
 from scroll.data.patch_sampler import draw
 from scroll.data.sample import Space, as_item
+from scroll.data.shares import shares_of
 from stage2_2d.ink.dataset import StackPatches
 
 
@@ -45,14 +46,22 @@ class JointPatches(StackPatches):
     ) -> None:
         joint, depth = joint_of(settings), settings.data.depth
         how = settings.stage2.model_copy(update={"patch_size": joint.patch_size_yx, "training": joint.training})
-        super().__init__(fragments, stacks, fold, how, joint_seed(settings, fold), is_training)
+        super().__init__(
+            fragments,
+            stacks,
+            fold,
+            how,
+            joint_seed(settings, fold),
+            is_training,
+            shares_of(fragments, settings.sampling),
+        )
         self.size = (depth[1] - depth[0], *joint.patch_size_yx)
         self.of_ct, self.of_stack = settings.stage1.members[joint.member].augment, how.augment
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Patch number n."""
         rng = draw(self.seed, n, self.streams[0 if self.is_training else 1])
-        place = self.sampler.place(rng)
+        place = self.sampler.place(rng, n)
         fragment, sample = self.fragments[place.source], self.at(place)
         shift = int(rng.integers(-fragment.margin, fragment.margin + 1)) if self.is_training else 0
         ct = fragment.patch(fragment.margin + shift, place.y, place.x, self.size)

@@ -120,7 +120,8 @@ def joint_key(settings: "Settings", fold: "Fold", start: dict[str, str], data: d
         stage2.ink_share,
         stage2.loss.model_dump(),
     ]
-    return key_of([settings.seed, how, changes, start, data, fold.number, fold.held_out, fold.closed])
+    deciding = settings.sampling.deciding()
+    return key_of([settings.seed, how, changes, start, data, fold.number, fold.held_out, fold.closed, *deciding])
 
 
 def check_start(settings: "Settings", fold: "Fold", data: dict[str, list[str]]) -> None:

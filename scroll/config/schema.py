@@ -50,6 +50,7 @@ Layers = Annotated[tuple[Place, Place], AfterValidator(_first_before_end)]
 Edge = Annotated[int, Field(gt=0, le=8192)]
 Count = Annotated[int, Field(gt=0, le=65536)]  # of a network's channels, blocks, heads
 Prob = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1e9)]
 Length = Annotated[float, Field(ge=0, le=256)]  # voxels
 Radius = Annotated[int, Field(ge=0, le=64)]
 Voxels = Annotated[int, Field(ge=0, le=10**10)]
@@ -365,6 +366,20 @@ class EnsembleSettings(Frozen):
     chain: ChainSettings = ChainSettings()
 
 
+class SamplingSettings(Frozen):
+    """What of the training data is drawn how often."""
+
+    shares: dict[str, Share] | Literal["by_area"] = Field(
+        {},
+        description="share of every batch by scroll, in any unit; none: equal where several scrolls are trained together that a catalogue "
+        "names; by_area: wherever there is papyrus",
+    )
+
+    def deciding(self) -> list[Any]:
+        """For a training's key: what decides which patches it sees, where it is set; runs of before knew no shares."""
+        return [self.model_dump(mode="json")] if self.shares else []
+
+
 class PreflightSettings(Frozen):
     """What is done before a prediction with a stack that does not lie as in training."""
 
@@ -382,6 +397,7 @@ class Settings(Frozen):
     seed: int = Field(0, ge=0, le=MOST_SEED, description="of all that is drawn at random")
     data: DataSettings = DataSettings()
     folds: FoldSettings = FoldSettings()
+    sampling: SamplingSettings = Field(SamplingSettings(), exclude_if=lambda sampling: sampling == SamplingSettings())
     stage1: Stage1Settings
     tracing: TracingSettings = Field(
         TracingSettings(), description="cubes only: sheets between stage one and stage two"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scroll.config.schema import FoldSettings, Settings
 from scroll.data.kinds import KINDS, kind_of
 from scroll.data.patch_sampler import BalancedSampler
+from scroll.data.shares import Shares
 from scroll.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +55,12 @@ class Fold:
         return rows
 
     def sampler(
-        self, fragments: "Sequence[Sheet]", patch_yx: tuple[int, int], ink_share: float, is_training: bool
+        self,
+        fragments: "Sequence[Sheet]",
+        patch_yx: tuple[int, int],
+        ink_share: float,
+        is_training: bool,
+        shares: Shares | None = None,
     ) -> BalancedSampler:
         """Places of training patches, which touch open rows only, or of validation patches, within the held-out rows.
 
@@ -64,7 +70,8 @@ class Fold:
         rows = [self.rows(fragment, is_training) for fragment in fragments]
         opens = [f.open_mask & r[:, None] for f, r in zip(fragments, rows, strict=True)]
         inks = [f.label.ink & ~f.label.ignore for f in fragments]
-        return BalancedSampler(inks, opens, patch_yx, ink_share, rows)
+        scrolls = [f.scroll for f in fragments] if shares else []
+        return BalancedSampler(inks, opens, patch_yx, ink_share, rows, scrolls, shares)
 
 
 def make_folds(pieces: "Items", settings: FoldSettings) -> list[Fold]:

@@ -1,6 +1,7 @@
 """Patches by number, as a loader asks for them: patch n is a pure function of (seed, n)."""
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -43,9 +44,13 @@ class PatchDataset(Dataset[dict[str, Tensor]], ABC):
         """Patch number n."""
         rng = draw(self.seed, n, self.streams[0 if self.is_training else 1])
         augment = self.augment
-        sample = self.cut(rng, NOTHING) if augment is None else augmented(rng, self.cut, augment, self.space)
+        cut = partial(self.cut, turn=n)
+        sample = cut(rng, NOTHING) if augment is None else augmented(rng, cut, augment, self.space)
         return as_item(sample, self.space, self.loss)
 
     @abstractmethod
-    def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
-        """A patch from the caller's random numbers, unchanged but for the depth jitter of `augment`, where an axis is depth."""
+    def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:
+        """A patch from the caller's random numbers, unchanged but for the depth jitter of `augment`, where an axis is depth.
+
+        `turn`: the patch's number, which says of which scroll it is where each has its share.
+        """

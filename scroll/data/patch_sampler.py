@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.data.labels import share_in_blocks
+from scroll.data.shares import Shares, Turns
 from scroll.errors import InputError
 
 BLOCK = 16  # pixels; ink and mask are summed over blocks of this edge, so that the lists stay small
@@ -49,6 +50,8 @@ class BalancedSampler:
         patch_yx: size of a patch in pixels.
         ink_share: share of the places around ink, 0 to 1.
         rows: per source, (Y,) bool, the rows that a patch may touch; left out: those with anything open in them.
+        scrolls: per source, which scroll it is of.
+        shares: by scroll, of every batch; scrolls without an open place leave theirs to the others. None: no shares.
 
     Raises:
         InputError: no source has an open place for a patch of this size.
@@ -61,6 +64,8 @@ class BalancedSampler:
         patch_yx: tuple[int, int],
         ink_share: float,
         rows: Sequence[NDArray[np.bool_]] | None = None,
+        scrolls: Sequence[str] = (),
+        shares: Shares | None = None,
     ) -> None:
         self.patch_yx = patch_yx
         self.ink_share = ink_share
@@ -72,13 +77,18 @@ class BalancedSampler:
             raise InputError(
                 f"no open place for a patch of {patch_yx} (y, x) in any fragment; make patch_size smaller or the mask larger"
             )
+        self._of_scroll = _by_scroll(self._blocks, scrolls, shares) if shares else {}
+        self._turns = (
+            Turns({name: share for name, share in shares.items() if name in self._of_scroll}) if shares else None
+        )
 
-    def place(self, rng: np.random.Generator) -> Place:
-        """One place, from the caller's random numbers."""
+    def place(self, rng: np.random.Generator, turn: int = 0) -> Place:
+        """One place, from the caller's random numbers; of the scroll whose `turn` it is, where they have shares."""
         around_ink = bool(rng.random() < self.ink_share)
-        blocks = self._blocks[1] if around_ink and len(self._blocks[1]) else self._blocks[0]
+        without, with_ink = self._blocks if self._turns is None else self._of_scroll[self._turns[turn]]
+        blocks = with_ink if around_ink and len(with_ink) else without
         if not len(blocks):
-            blocks = self._blocks[1]
+            blocks = with_ink
         source, block_y, block_x = (int(v) for v in blocks[rng.integers(len(blocks))])
         height, width = self.patch_yx
         wanted_y = block_y + int(rng.integers(BLOCK)) - int(rng.integers(height))
@@ -86,6 +96,19 @@ class BalancedSampler:
         legal = self._first_rows[source]
         y = int(legal[np.abs(legal - wanted_y).argmin()])
         return Place(source, y, min(max(wanted_x, 0), self._widths[source] - width))
+
+
+def _by_scroll(
+    blocks: tuple[NDArray[np.int64], NDArray[np.int64]], scrolls: Sequence[str], shares: Shares
+) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The blocks without and with ink of every scroll that has any."""
+    found = {}
+    for name in shares:
+        sources = [number for number, scroll in enumerate(scrolls) if scroll == name]
+        without, with_ink = (part[np.isin(part[:, 0], sources)] for part in blocks)
+        if len(without) or len(with_ink):
+            found[name] = (without, with_ink)
+    return found
 
 
 def _legal_first_rows(allowed: NDArray[np.bool_], width: int, patch_yx: tuple[int, int]) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scroll.config.schema import DataSettings
 from scroll.data.kinds import need_sheets, training_items
 from scroll.data.labels import Label, SheetLabels, share_in_blocks
+from scroll.data.sources import scroll_said_in
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,11 @@ class Sheet(ABC):
     @abstractmethod
     def volume_name(self) -> str:
         """Which volume it was scanned in; sheets of one volume may see each other."""
+
+    @cached_property
+    def scroll(self) -> str:
+        """Which scroll it is of, as the catalogue beside it says; "" where there is none."""
+        return scroll_said_in(self.folder)
 
     @property
     @abstractmethod

@@ -7,6 +7,7 @@ from pathlib import Path
 from scroll.config.schema import DataSettings
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.bounded import read_text
+from scroll.runtime.files import read_mapping
 from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.reading import reading
 from scroll.volumes import ome_zarr
@@ -18,6 +19,7 @@ from scroll.volumes.tiff.stack import STACK_NAMES
 from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
 
+RECORD = "catalogue.json"
 STACK_SOURCE = "surface_volume_source.txt"
 REVERSED = "reversed"
 STACK_ZARRS = ("surface-volume.zarr", "surface_volume.zarr")
@@ -81,6 +83,22 @@ def spelled(said: str, beside: Path) -> str:
     if "://" in said:
         return said.rstrip("/") if "://" in said.rstrip("/") else said
     return str((beside / said).resolve())
+
+
+def scroll_said_in(folder: Path) -> str:
+    """Which scroll a sheet is of, by the line "scroll" of the catalogue.json in its folder; "" where nothing says so.
+
+    Raises:
+        InputError: the file is there and no such JSON.
+    """
+    file = folder / RECORD
+    if not file.is_file():
+        return ""
+    return str(
+        read_mapping(file, 'add the sheet from the catalogue again, or write {"scroll": NAME} into it', scroll=str)[
+            "scroll"
+        ]
+    )
 
 
 def chunks_on_disk(data: DataSettings) -> DiskCache | None:

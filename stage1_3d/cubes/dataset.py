@@ -25,7 +25,7 @@ class CubePatches(PatchDataset):
         self.fold, self.member = fold, member
         self.boxes = CubeBoxes(cubes, fold, member, is_training)
 
-    def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
+    def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:
         """A box from the caller's random numbers, unchanged: no axis of a cube is depth, so `depth_jitter` is nothing.
 
         Raises:

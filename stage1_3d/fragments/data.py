@@ -7,6 +7,7 @@ from scroll.config.schema import Settings
 from scroll.data.card import cards
 from scroll.data.folds import Fold
 from scroll.data.fragments import Fragment, training_fragments
+from scroll.data.shares import shares_of
 from stage1_3d.fragments.dataset import InkPatches
 from stage1_3d.predict import flatten_ct, predict_out_of_fold
 
@@ -34,7 +35,8 @@ class FragmentData:
 
     def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> InkPatches:
         """Training patches without end, or the fixed ones that a fold is validated on."""
-        return InkPatches(self._fragments[name], fold, self.settings.stage1.members[name], seed, is_training)
+        fragments, member = self._fragments[name], self.settings.stage1.members[name]
+        return InkPatches(fragments, fold, member, seed, is_training, shares_of(fragments, self.settings.sampling))
 
     def keys(self, name: str) -> dict[str, str]:
         """Hash of the data that a member is trained on, by fragment."""

@@ -9,6 +9,7 @@ from scroll.data.labels import Label, ink_band
 from scroll.data.patch_dataset import STAGE1, PatchDataset
 from scroll.data.patch_sampler import Place
 from scroll.data.sample import Sample, Space
+from scroll.data.shares import Shares
 
 
 class InkPatches(PatchDataset):
@@ -20,19 +21,25 @@ class InkPatches(PatchDataset):
     space, streams = Space.SHEET, STAGE1
 
     def __init__(
-        self, fragments: list[Fragment], fold: Fold, member: MemberSettings, seed: int, is_training: bool
+        self,
+        fragments: list[Fragment],
+        fold: Fold,
+        member: MemberSettings,
+        seed: int,
+        is_training: bool,
+        shares: Shares | None = None,
     ) -> None:
         super().__init__(member, seed, is_training)
         self.fragments, self.fold, self.member = fragments, fold, member
-        self.sampler = fold.sampler(fragments, member.patch_size[1:], member.ink_share, is_training)
+        self.sampler = fold.sampler(fragments, member.patch_size[1:], member.ink_share, is_training, shares)
 
-    def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
+    def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:
         """A patch from the caller's random numbers, unchanged but for the depth jitter.
 
         Raises:
             InputError: a training patch would see held-out rows.
         """
-        place = self.sampler.place(rng)
+        place = self.sampler.place(rng, turn)
         fragment = self.fragments[place.source]
         jitter = min(augment.depth_jitter, fragment.margin)
         shift = int(rng.integers(-jitter, jitter + 1))

@@ -7,6 +7,7 @@ import numpy as np
 from scroll.config.schema import MemberSettings
 from scroll.data.folds import Fold
 from scroll.data.segments import TracedVolume, at_level
+from scroll.data.shares import Shares
 from scroll.errors import InputError
 from scroll.surfaces.blocks import Blocks
 from scroll.volumes.place import Place
@@ -23,26 +24,34 @@ class Boxes:
         fold: which working rows are closed to training, or held out.
         member: size of a box, and the share that is drawn around ink.
         is_training: around open rows, free of every closed row's band; else around held-out rows.
+        shares: each scroll's of every batch; None: none.
 
     Raises:
         InputError: nothing to draw around.
     """
 
-    def __init__(self, volumes: Sequence[TracedVolume], fold: Fold, member: MemberSettings, is_training: bool) -> None:
+    def __init__(
+        self,
+        volumes: Sequence[TracedVolume],
+        fold: Fold,
+        member: MemberSettings,
+        is_training: bool,
+        shares: Shares | None = None,
+    ) -> None:
         self.size = member.patch_size
         self.volumes = {volume.name: volume for volume in volumes}
         self.segments = [segment for volume in volumes for segment in volume.segments]
-        self.sampler = fold.sampler(self.segments, (1, 1), member.ink_share, is_training)
+        self.sampler = fold.sampler(self.segments, (1, 1), member.ink_share, is_training, shares)
         self.closed = {name: closed_blocks(v, fold) for name, v in self.volumes.items()} if is_training else {}
 
-    def place(self, rng: np.random.Generator) -> tuple[TracedVolume, Box]:
+    def place(self, rng: np.random.Generator, turn: int = 0) -> tuple[TracedVolume, Box]:
         """Volume and corner of a box, from the caller's random numbers.
 
         Raises:
             InputError: every one of many boxes touches a held-out sheet.
         """
         for _ in range(ATTEMPTS):
-            place = self.sampler.place(rng)
+            place = self.sampler.place(rng, turn)
             segment = self.segments[place.source]
             if not segment.mask[place.y, place.x]:
                 continue

@@ -8,6 +8,7 @@ from scroll.config.schema import Settings
 from scroll.data.card import cards
 from scroll.data.folds import Fold, check_buffer
 from scroll.data.segments import Segment, by_volume, find_segments
+from scroll.data.shares import shares_of
 from stage1_3d.external.maps import predict_map
 from stage1_3d.external.member import all_folds, gives_map
 from stage1_3d.segments.dataset import LabelledVolume, SegmentPatches
@@ -38,7 +39,7 @@ class SegmentData:
         """Training patches without end, or the fixed ones that a fold is validated on."""
         member = self.settings.stage1.members[name]
         labelled = [LabelledVolume(v, lifted_label(v, member.ink_depth)) for v in self.volumes]
-        return SegmentPatches(labelled, fold, member, seed, is_training)
+        return SegmentPatches(labelled, fold, member, seed, is_training, shares_of(self.items, self.settings.sampling))
 
     @cached_property
     def _keys(self) -> dict[str, str]:

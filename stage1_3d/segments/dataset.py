@@ -15,6 +15,7 @@ from scroll.data.labels import Label
 from scroll.data.patch_dataset import STAGE1, PatchDataset
 from scroll.data.sample import Sample, Space
 from scroll.data.segments import TracedVolume
+from scroll.data.shares import Shares
 from stage1_3d.segments.boxes import Box, Boxes
 from stage1_3d.segments.lifted_labels import INK, UNKNOWN, open_lifted, soft_ink
 
@@ -49,19 +50,25 @@ class SegmentPatches(PatchDataset):
     space, streams = Space.SCROLL, STAGE1
 
     def __init__(
-        self, volumes: Sequence[LabelledVolume], fold: Fold, member: MemberSettings, seed: int, is_training: bool
+        self,
+        volumes: Sequence[LabelledVolume],
+        fold: Fold,
+        member: MemberSettings,
+        seed: int,
+        is_training: bool,
+        shares: Shares | None = None,
     ) -> None:
         super().__init__(member, seed, is_training)
         self.member = member
         self.labelled = {one.traced.name: one for one in volumes}
-        self.boxes = Boxes([one.traced for one in volumes], fold, member, is_training)
+        self.boxes = Boxes([one.traced for one in volumes], fold, member, is_training, shares)
 
-    def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
+    def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:
         """A box from the caller's random numbers, unchanged: in scroll space no axis is depth, so `depth_jitter` is nothing.
 
         Raises:
             InputError: every one of many boxes touches a held-out sheet.
         """
-        volume, corner = self.boxes.place(rng)
+        volume, corner = self.boxes.place(rng, turn)
         label = self.labelled[volume.name].label(corner, self.member.patch_size)
         return Sample(volume.patch(corner, self.member.patch_size), label.target, label.ignore)

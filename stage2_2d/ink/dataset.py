@@ -10,6 +10,7 @@ from scroll.data.folds import Fold, check_no_leak
 from scroll.data.patch_dataset import STAGE2, PatchDataset
 from scroll.data.patch_sampler import Place
 from scroll.data.sample import Sample, Space
+from scroll.data.shares import Shares
 from scroll.data.sheets import Sheet
 
 
@@ -26,19 +27,20 @@ class StackPatches(PatchDataset):
         stage2: Stage2Settings,
         seed: int,
         is_training: bool,
+        shares: Shares | None = None,
     ) -> None:
         super().__init__(stage2, seed, is_training)
         self.fragments, self.stacks, self.fold, self.stage2 = fragments, stacks, fold, stage2
         self.labels = [f.label for f in fragments]
-        self.sampler = fold.sampler(fragments, stage2.patch_size, stage2.ink_share, is_training)
+        self.sampler = fold.sampler(fragments, stage2.patch_size, stage2.ink_share, is_training, shares)
 
-    def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
+    def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:
         """A patch from the caller's random numbers, unchanged: channels are not layers, so `depth_jitter` is nothing.
 
         Raises:
             InputError: a training patch would see held-out rows.
         """
-        return self.at(self.sampler.place(rng)).each(np.ascontiguousarray)
+        return self.at(self.sampler.place(rng, turn)).each(np.ascontiguousarray)
 
     def at(self, place: Place) -> Sample:
         """What is at a place.

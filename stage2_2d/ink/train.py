@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from scroll.config.schema import Settings, Stage2Settings
 from scroll.data.card import folds_of_new, out_of_fold
 from scroll.data.folds import Fold, make_folds
+from scroll.data.shares import shares_of
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.inference.fold_ensemble import is_main_process
 from scroll.training.loop import LossOf, Task
@@ -46,7 +47,11 @@ def _task(settings: Settings, sheets: Sequence[Sheet], stacks: Sequence[Stack], 
         "channels": settings.stage1.sources,
         "data": made_from(sheets, stacks),
     }
-    network, patches = partial(build_network, stage2, channels), partial(StackPatches, sheets, arrays, fold, stage2)
+    shares = shares_of(sheets, settings.sampling)
+    network, patches = (
+        partial(build_network, stage2, channels),
+        partial(StackPatches, sheets, arrays, fold, stage2, shares=shares),
+    )
     return stage2_task(settings, fold, network, loss_of(stage2), patches, about_network(stage2, channels), made_with)
 
 

@@ -49,7 +49,7 @@ class SheetPatches(PatchDataset):
                 "longer, or lower tracing.min_prob"
             )
 
-    def cut(self, rng: np.random.Generator, augment: AugmentSettings) -> Sample:
+    def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:
         """A patch from the caller's random numbers about a labelled pixel; beyond the sheet its edge is repeated, and unknown."""
         number = int(np.searchsorted(self._known_below, rng.integers(self._known_below[-1]), side="right"))
         sheet, truth = self.sheets[number]
