@@ -36,6 +36,13 @@ def read_arguments() -> argparse.Namespace:
         "--test", type=whole(-(10**6), 10**6), default=2, help="number of test fragments; their truth goes to heldout/"
     )
     fragments.add_argument("--letter-height-px", type=number(1, 1e5), help="default 190; strokes scale with it")
+    fragments.add_argument(
+        "--voxel-um",
+        type=number(0.5, 50),
+        default=7.91,
+        help="edge of a voxel; finer ones show the same papyrus in more",
+    )
+    fragments.add_argument("--zarr", action="store_true", help="layers as published surface volumes: OME-Zarr, uint8")
     fragments.set_defaults(draw=draw_fragments)
     cubes = kinds.add_parser("cubes", help="cubes with surface labels in the surface competition's layout")
     cubes.add_argument("--size", type=whole(-1, 65536), default=320, help="edge in voxels")
@@ -79,8 +86,11 @@ def draw_fragments(arguments: argparse.Namespace) -> None:
     from scroll.phantom.dataset import make_fragments
     from scroll.phantom.settings import fragment_settings
 
-    settings = fragment_settings(arguments.preset, tuple(arguments.size), arguments.crushed, arguments.letter_height_px)
-    make_fragments(arguments.out, settings, arguments.seed, arguments.train, arguments.test, arguments.jobs)
+    settings = fragment_settings(
+        arguments.preset, tuple(arguments.size), arguments.crushed, arguments.letter_height_px, arguments.voxel_um
+    )
+    counts = (arguments.seed, arguments.train, arguments.test, arguments.jobs)
+    make_fragments(arguments.out, settings, *counts, is_zarr=arguments.zarr)
 
 
 def draw_cubes(arguments: argparse.Namespace) -> None:

@@ -10,7 +10,9 @@ from scroll.planning.member_plan import MemberPlan
 from scroll.planning.step_time import in_hours, in_seconds
 from stage1_3d.memory.plan import plan_members
 
-CONFIGS = ("baseline", "exp001_3d", "exp002_swin", "exp001_full", "winner", "surface")
+CONFIGS = (
+    "baseline", "exp001_3d", "exp002_swin", "exp001_full", "winner", "surface", "ink_9um", "ink_2um", "ink_8um",
+)  # fmt: skip
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
 HEAD = """# What the configurations take
 

@@ -2,6 +2,7 @@
 
 BENCHES = {
     "storage": "random patches a second from each way to store a volume, beside a raw memory map of the same voxels",
+    "stacks": "training patches from zarr stacks, here and on a server, beside a raw memory map and the TIFF working copy",
     "flatten": "sampling a volume along the normals of a curved sheet, beside scipy and torch",
     "window": "sliding-window prediction beside the pure forward passes of the same windows, and beside MONAI's",
     "score": "the surface score beside the packages that users would take, on the same pair of sheet volumes",

@@ -17,6 +17,12 @@ def storage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, help="where the temporary stores go (default: the system's place)")
 
 
+def stacks(parser: argparse.ArgumentParser) -> None:
+    """The options of `bench.py stacks`."""
+    parser.add_argument("--stack-edge", type=int, default=2048, help="rows and columns of the stack (%(default)s)")
+    parser.add_argument("--stack-patches", type=int, default=300, help="that each way is timed on (%(default)s)")
+
+
 def flatten(parser: argparse.ArgumentParser) -> None:
     """The options of `bench.py flatten`."""
     parser.add_argument(
@@ -71,6 +77,7 @@ def scale(parser: argparse.ArgumentParser) -> None:
 
 
 OF = {
-    "storage": storage, "flatten": flatten, "window": window, "score": score, "training": training, "tune": tune, "memory": memory,
+    "storage": storage,
+    "stacks": stacks, "flatten": flatten, "window": window, "score": score, "training": training, "tune": tune, "memory": memory,
     "scale": scale,
 }  # fmt: skip

@@ -25,11 +25,18 @@ Job = Callable[[], None]
 
 
 def make_fragments(
-    out: Path, settings: FragmentSettings, seed: int, train: int, test: int, jobs: int | None = None
+    out: Path,
+    settings: FragmentSettings,
+    seed: int,
+    train: int,
+    test: int,
+    jobs: int | None = None,
+    is_zarr: bool = False,
 ) -> None:
     """Write <out>/train/1.., <out>/test/a.. and <out>/heldout/a../inklabels.png, and <out>/phantom.json.
 
-    Fragment n is drawn from (seed, n), so more fragments can be asked for later. What is there is kept.
+    Fragment n is drawn from (seed, n), so more fragments can be asked for later. What is there is kept. `is_zarr`: their layers are
+    written as published surface volumes are.
 
     Raises:
         InputError: `out` holds something else, or the sizes or counts make no sense.
@@ -43,16 +50,18 @@ def make_fragments(
     for n in range(1, train + 1):
         folder = out / "train" / str(n)
         if not folder.is_dir():
-            missing.append(partial(_fragment, settings, (seed, n), folder, None))
+            missing.append(partial(_fragment, settings, (seed, n), folder, None, is_zarr))
     for n, name in enumerate(ascii_lowercase[:test]):
         folder, truth = out / "test" / name, out / "heldout" / name
         if not (folder.is_dir() and truth.is_dir()):
-            missing.append(partial(_fragment, settings, (seed, 1000 + n), folder, truth))
+            missing.append(partial(_fragment, settings, (seed, 1000 + n), folder, truth, is_zarr))
     run_jobs(missing, "phantom fragments", jobs)
 
 
-def _fragment(settings: FragmentSettings, seed: tuple[int, int], folder: Path, truth: Path | None) -> None:
-    write_fragment(draw_fragment(settings, seed), folder, truth)
+def _fragment(
+    settings: FragmentSettings, seed: tuple[int, int], folder: Path, truth: Path | None, is_zarr: bool
+) -> None:
+    write_fragment(draw_fragment(settings, seed), folder, truth, settings.voxel_um if is_zarr else None)
 
 
 def make_cubes(

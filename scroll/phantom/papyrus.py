@@ -40,36 +40,41 @@ class Fibres:
     bend: FloatArray
 
 
-def draw_fibres(shape_yx: tuple[int, int], contrast: float, seed: Seed) -> Fibres:
-    """Fibre strips for a page: fine fibres, coarse strips and sparse dense bundles; `contrast` is the density sd."""
-    recto = _strips(shape_yx, contrast, stream(seed, "recto"))
-    verso = _strips((shape_yx[1], shape_yx[0]), contrast, stream(seed, "verso"))
-    bend = 5.0 * smooth_noise(stream(seed, "bend"), shape_yx, (170.0, 170.0))
+def draw_fibres(shape_yx: tuple[int, int], contrast: float, seed: Seed, finer: float = 1.0) -> Fibres:
+    """Fibre strips for a page: fine fibres, coarse strips and sparse dense bundles; `contrast` is the density sd.
+
+    `finer`: so many voxels are as long as one of 7.91 um, in which lengths are given here.
+    """
+    recto = _strips(shape_yx, contrast, stream(seed, "recto"), finer)
+    verso = _strips((shape_yx[1], shape_yx[0]), contrast, stream(seed, "verso"), finer)
+    bend = finer * 5.0 * smooth_noise(stream(seed, "bend"), shape_yx, (finer * 170.0, finer * 170.0))
     return Fibres(recto, np.ascontiguousarray(verso.transpose(0, 2, 1)), bend)
 
 
-def _strips(shape_yx: tuple[int, int], contrast: float, rng: np.random.Generator) -> FloatArray:
+def _strips(shape_yx: tuple[int, int], contrast: float, rng: np.random.Generator, finer: float) -> FloatArray:
     """Strips along the last axis."""
     shape = (SUB_LAYERS, *shape_yx)
-    texture = 0.70 * smooth_noise(rng, shape, (3.0, 4.5, 90.0))
-    texture += 0.45 * smooth_noise(rng, shape, (2.5, 2.2, 40.0))
-    bundles = smooth_noise(rng, shape, (4.0, 7.0, 260.0))
+    texture = 0.70 * smooth_noise(rng, shape, (3.0, finer * 4.5, finer * 90.0))
+    texture += 0.45 * smooth_noise(rng, shape, (2.5, finer * 2.2, finer * 40.0))
+    bundles = smooth_noise(rng, shape, (4.0, finer * 7.0, finer * 260.0))
     texture += 1.1 * (np.maximum(bundles - 1.2, 0) - 0.056)  # 0.056: the mean of what is added
     texture *= np.float32(contrast)
     return texture
 
 
-def draw_sheet(shape_yx: tuple[int, int], height: FloatArray, settings: SheetSettings, seed: Seed) -> Sheet:
-    """A sheet whose undisturbed recto face is at `height` (Y, X); present everywhere, without ink."""
-    rough = smooth_noise(stream(seed, "thickness"), shape_yx, (45.0, 45.0))
+def draw_sheet(
+    shape_yx: tuple[int, int], height: FloatArray, settings: SheetSettings, seed: Seed, finer: float = 1.0
+) -> Sheet:
+    """A sheet whose undisturbed recto face is at `height` (Y, X); present everywhere, without ink. `finer`: see `draw_fibres`."""
+    rough = smooth_noise(stream(seed, "thickness"), shape_yx, (finer * 45.0, finer * 45.0))
     thickness = np.maximum(settings.thickness_vox + settings.thickness_sd_vox * rough, 0.4 * settings.thickness_vox)
-    parting = smooth_noise(stream(seed, "delamination"), shape_yx, (70.0, 70.0))
-    loose = smooth_noise(stream(seed, "fray"), shape_yx, (60.0, 90.0))
+    parting = smooth_noise(stream(seed, "delamination"), shape_yx, (finer * 70.0, finer * 70.0))
+    loose = smooth_noise(stream(seed, "fray"), shape_yx, (finer * 60.0, finer * 90.0))
     return Sheet(
         face=height,
         middle=height + thickness / 2,
         bottom=height + thickness,
-        gap=3.5 * np.maximum(parting - settings.delamination_from_sd, 0),
+        gap=finer * 3.5 * np.maximum(parting - settings.delamination_from_sd, 0),
         fray=np.clip(loose - settings.fray_from_sd, 0, 1),
         present=np.ones(shape_yx, bool),
         film=np.zeros(shape_yx, np.float32),

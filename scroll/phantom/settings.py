@@ -1,6 +1,7 @@
 """What a phantom is made of, as frozen settings with their units, and the four presets."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import TypeVar
 
 VOXEL_UM = 7.91
 MIXED_SIDE_DEGREES = (60.0, 120.0)
@@ -133,8 +134,12 @@ def fragment_settings(
     size_zyx: tuple[int, int, int] = (65, 1024, 1024),
     crushed: bool = False,
     letter_height_px: float | None = None,
+    voxel_um: float = VOXEL_UM,
 ) -> FragmentSettings:
     """Settings of a preset for fragments of one size; the stroke keeps its proportion to `letter_height_px`.
+
+    A scan of finer voxels shows the same papyrus and letters (whose height is given in pixels of 7.91 um) in more of them; its blur
+    and noise are those of a scanner, so as many voxels wide as before.
 
     >>> fragment_settings("zero").ink.extra_density
     0.0
@@ -143,7 +148,22 @@ def fragment_settings(
     if letter_height_px is not None:
         scale = letter_height_px / ink.letter_height_px
         ink = replace(ink, letter_height_px=letter_height_px, stroke_px=ink.stroke_px * scale)
-    return FragmentSettings(size_zyx=size_zyx, sheet=SheetSettings(crushed=crushed), ink=ink, ct=preset_ct(preset))
+    sheet, finer = SheetSettings(crushed=crushed), VOXEL_UM / voxel_um
+    if voxel_um != VOXEL_UM:
+        sheet = replace(_longer(sheet, finer), grains_per_vox=sheet.grains_per_vox / finer**3)
+        ink = _longer(ink, finer)
+    return FragmentSettings(size_zyx, voxel_um, sheet, ink, preset_ct(preset))
+
+
+Lengths = TypeVar("Lengths", SheetSettings, InkSettings)
+
+
+def _longer(settings: Lengths, times: float) -> Lengths:
+    """With all lengths in voxels and pixels so many times longer."""
+    lengths = (
+        one.name for one in fields(settings) if one.name.endswith(("_vox", "_px")) and not one.name.endswith("per_vox")
+    )
+    return replace(settings, **{name: getattr(settings, name) * times for name in lengths})
 
 
 def scroll_settings(preset: str = "easy", size_vox: int = 256, letter_height_px: float = 112.0) -> CubeSettings:

@@ -10,12 +10,16 @@ from scroll.phantom.surface import Surface
 from scroll.runtime.files import written_aside
 from scroll.surfaces.surface import Surface as TracedSurface
 from scroll.surfaces.tifxyz import write_tifxyz
+from scroll.volumes.binning import block_mean
 
 
-def write_fragment(fragment: Fragment, folder: Path, ink_folder: Path | None = None) -> None:
+def write_fragment(
+    fragment: Fragment, folder: Path, ink_folder: Path | None = None, zarr_um: float | None = None
+) -> None:
     """Write `surface_volume/00.tif..`, `mask.png` and `inklabels.png` as the ink competition has them.
 
-    With `ink_folder`, the label goes there instead: the truth of a test fragment is kept apart.
+    With `ink_folder`, the label goes there instead: the truth of a test fragment is kept apart. With `zarr_um`, the edge of a voxel,
+    the layers go into `surface-volume.zarr` as published ones do.
     """
     import tifffile
 
@@ -25,12 +29,31 @@ def write_fragment(fragment: Fragment, folder: Path, ink_folder: Path | None = N
             write_png(aside / "inklabels.png", fragment.ink)
     with written_aside(folder) as aside:
         layers = aside / "surface_volume"
-        layers.mkdir(parents=True)
-        for z, layer in enumerate(fragment.volume):
-            tifffile.imwrite(layers / f"{z:02d}.tif", layer, photometric="minisblack", metadata=None)
+        if zarr_um is None:
+            layers.mkdir(parents=True)
+            for z, layer in enumerate(fragment.volume):
+                tifffile.imwrite(layers / f"{z:02d}.tif", layer, photometric="minisblack", metadata=None)
+        else:
+            write_surface_volume(aside / "surface-volume.zarr", fragment.volume, zarr_um)
         write_png(aside / "mask.png", fragment.mask)
         if ink_folder is None:
             write_png(aside / "inklabels.png", fragment.ink)
+
+
+def write_surface_volume(path: Path, volume: NDArray[np.uint16], voxel_um: float, levels: int = 4) -> None:
+    """Write a (Z, Y, X) stack as surface volumes are published: OME-Zarr 0.4, uint8, levels that halve y and x and keep z."""
+    import zarr
+
+    layers = (volume >> 8).astype(np.uint8)
+    group, datasets = zarr.create_group(path, zarr_format=2), []
+    for level in range(levels):
+        how = {"chunks": (min(128, layers.shape[0]), 128, 128), "chunk_key_encoding": {"name": "v2", "separator": "/"}}
+        group.create_array(str(level), data=layers, **how)
+        scale = [voxel_um, voxel_um * 2**level, voxel_um * 2**level]
+        datasets.append({"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": scale}]})
+        layers = block_mean(layers, (1, 2, 2))
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
 
 
 def write_png(path: Path, image: NDArray[np.bool_]) -> None:
