@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scroll.config.schema import DataSettings
 from scroll.data.intensity import GreyScale, Intensity, grey_scale_of, in_spreads
 from scroll.data.kinds import training_items
-from scroll.data.labels import SheetLabels, labels_beside
+from scroll.data.labels import SheetLabels, label_contents, labels_beside
 from scroll.data.sheets import Sheet
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.links import refuse_dead_link
@@ -224,7 +224,8 @@ class Fragment(Sheet):
         """Hash of the files and of how they are looked at."""
         how = self.data.model_dump(include={"voxel_um", "depth", "bin_yx", "label_versions", "grey_labels"})
         turned = [self.is_flipped, self.shift_layers] if self.is_flipped or self.shift_layers else []
-        return key_of([fingerprint(self.folder), how, *turned])
+        labels = label_contents(self.folder, self.id, self._folders[1:])
+        return key_of([fingerprint(self.folder), how, *turned, *labels])
 
 
 def find_fragments(folder: Path, data: DataSettings, ids: Sequence[str] = (), margin: int = 0) -> list[Fragment]:
