@@ -115,9 +115,9 @@ def _said_of_labels(sheet: "Sheet", picture: Path) -> str:
     """How much is known, inked and held out, and where that is drawn."""
     labels, area = sheet.full_labels, max(1, int(sheet.full_mask.sum()))
     held_out = "" if labels.held_out is None else f", held out {(~labels.held_out.ignore).sum() / area:.1%}"
-    known = (~labels.training.ignore).sum() / area
+    known, files = (~labels.training.ignore).sum() / area, ", ".join(path.name for path in labels.files)
     return (
-        f"labels of '{sheet.id}': trained on {known:.1%} of the papyrus, {labels.training.ink_share:.1%} of that ink{held_out}: "
+        f"labels of '{sheet.id}' ({files}): trained on {known:.1%} of the papyrus, {labels.training.ink_share:.1%} of that ink{held_out}: "
         f"{picture}"
     )
 

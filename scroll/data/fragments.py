@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scroll.config.schema import DataSettings
 from scroll.data.intensity import GreyScale, Intensity, grey_scale_of, in_spreads
 from scroll.data.kinds import training_items
-from scroll.data.labels import SheetLabels, labels_beside, share_in_blocks
+from scroll.data.labels import SheetLabels, label_contents, labels_beside, share_in_blocks
 from scroll.data.sheets import Sheet
 from scroll.data.sources import open_pooled, open_stack_level, stack_said_in, zarr_of
 from scroll.errors import InputError, MissingInputError
@@ -270,7 +270,8 @@ class Fragment(Sheet):
         )
         far = [volume_key(self.zarr)] if self.zarr is not None and not _is_inside(self.zarr, self.folder) else []
         turned = [self.is_flipped, self.shift_layers] if self.is_flipped or self.shift_layers else []
-        return key_of([fingerprint(self.folder), how, *far, *turned])
+        labels = label_contents(self.folder, self.id, self.folders[1:])
+        return key_of([fingerprint(self.folder), how, *far, *turned, *labels])
 
 
 def _is_inside(place: str, folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,18 @@ from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
 from scroll.errors import InputError
+from scroll.runtime.content import MOST_FILES, content_of
 from scroll.volumes.binning import block_mean
-from scroll.volumes.masks import CANVAS_SLACK, INK, SUPERVISION, VALIDATION, files_beside, missing, read_picture
+from scroll.volumes.masks import (
+    CANVAS_SLACK,
+    INK,
+    SUPERVISION,
+    VALIDATION,
+    all_beside,
+    files_beside,
+    missing,
+    read_picture,
+)
 
 SURFACE_IGNORE = 2  # the surface competition's "unlabelled"
 INK_FROM = 0.5  # share of ink from which on a soft target counts as ink where only yes or no will do
@@ -60,11 +71,12 @@ def is_grey(target: NDArray[Any], ignore: NDArray[np.bool_]) -> bool:
 class SheetLabels:
     """What is written on a sheet, (Y, X): `training`, unknown where it is held out, and `held_out`, known there alone.
 
-    `held_out` is None where no validation mask is.
+    `held_out` is None where no validation mask is. `files` are those that say so, the first of each kind.
     """
 
     training: Label
     held_out: Label | None = None
+    files: tuple[Path, ...] = ()
 
     def binned(self, bin_yx: int) -> "SheetLabels":
         """Both at a coarser resolution; a block that is half held out, and half not, is not trained on."""
@@ -106,13 +118,27 @@ def labels_beside(
     ink = read_picture(inked, shape, CANVAS_SLACK, data.grey_labels)
     sure, supervised, validated = papyrus & ink.known, files(SUPERVISION), files(VALIDATION)
     known = sure & read_picture(supervised, shape).values if supervised else sure
+    read = tuple(paths[0] for paths in (inked, supervised, validated) if paths)
     if not validated:
-        return SheetLabels(Label(ink.values, ~known))
+        return SheetLabels(Label(ink.values, ~known), None, read)
     validation = read_picture(validated, shape)
-    return SheetLabels(
-        Label(ink.values, ~(known & ~validation.values & validation.known)),
-        Label(ink.values, ~(sure & validation.values)),
-    )
+    training = Label(ink.values, ~(known & ~validation.values & validation.known))
+    return SheetLabels(training, Label(ink.values, ~(sure & validation.values)), read)
+
+
+def label_contents(folder: Path, sheet_id: str, also: Sequence[Path] = ()) -> list[list[str]]:
+    """For a sheet's key: what its masks and labels hold, where its folder holds more files than `fingerprint` looks into.
+
+    Beside a zarr of many chunks a label that was drawn anew at the same size would go unnoticed. Else empty.
+    """
+    files = (path for path in folder.rglob("*") if path.is_file())
+    if len(list(islice(files, MOST_FILES + 1))) <= MOST_FILES:
+        return []
+    found = []
+    for path in all_beside([folder, *also], sheet_id):
+        parts = [path] if path.is_file() else sorted(part for part in path.rglob("*") if part.is_file())
+        found.append([path.name, *(content_of(part) for part in parts)])
+    return found
 
 
 def surface_label(values: NDArray[np.uint8], where: str = "label") -> Label:

@@ -14,7 +14,7 @@ from scroll.config.schema import DataSettings
 from scroll.data.boxes import Size, box_inside, filled_up
 from scroll.data.fragments import names_below
 from scroll.data.intensity import GreyScale, Intensity, grey_scale_of, in_spreads
-from scroll.data.labels import SheetLabels, labels_beside
+from scroll.data.labels import SheetLabels, label_contents, labels_beside
 from scroll.data.sheets import Sheet
 from scroll.data.sources import chunks_on_disk, source_said_in, spelled
 from scroll.errors import InputError, MissingInputError
@@ -195,7 +195,7 @@ class Segment(Sheet):
         """Hash of the segment's files, of its volume's metadata, and of how they are looked at."""
         seen = {"voxel_um", "depth", "bin_yx", "level", "normal_sign", "label_versions", "grey_labels"}
         how = self.data.model_dump(include=seen)
-        parts = [fingerprint(self.folder), volume_key(self.source), how]
+        parts = [fingerprint(self.folder), volume_key(self.source), how, *label_contents(self.folder, self.id)]
         place = self.volume.place.name
         return key_of(parts if place == self.data.level else [*parts, place])
 

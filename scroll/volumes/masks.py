@@ -127,6 +127,11 @@ def files_beside(
     return [refuse_dead_link(path) for _, path in ranked]
 
 
+def all_beside(folders: Sequence[Path], sheet_id: str) -> list[Path]:
+    """The masks and labels of a sheet of every kind, format and version."""
+    return [path for path in _inside(folders) if any(_named(path, sheet_id, name) for name in (MASK, *NUMBERED))]
+
+
 def _named(path: Path, sheet_id: str, name: str) -> tuple[int, int] | None:
     """The version that a file of this kind is, and 0 where it bears the sheet's own name, else 1; None where it is no such file."""
     is_label = name in NUMBERED

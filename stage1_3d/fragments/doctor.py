@@ -47,7 +47,7 @@ def check(fragment: Fragment) -> None:
         raise InputError(
             f"{fragment.folder / 'mask.png'}: not there, so that all would count as papyrus; copy it beside the layers"
         )
-    check_ink(fragment.full_label, f"{fragment.folder / 'inklabels.png'}", "inside the mask")
+    check_ink(fragment.full_label, str(fragment.full_labels.files[0]), "inside the mask")
 
 
 def _check_folds(settings: Settings, fragments: list[Fragment]) -> None:

@@ -56,7 +56,7 @@ def check(segment: Segment) -> None:
     if doubts:
         raise InputError(doubts[0])
     _check_ct(segment)
-    check_ink(segment.full_label, f"{segment.folder}", "on the traced sheet")
+    check_ink(segment.full_label, str(segment.full_labels.files[0]), "on the traced sheet")
 
 
 def _check_ct(segment: Segment) -> None:

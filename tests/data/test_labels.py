@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from scroll.data.labels import Label, binned_label, ink_band, share_in_blocks, surface_label
+from scroll.data.labels import Label, binned_label, ink_band, is_grey, share_in_blocks, surface_label
 from scroll.errors import InputError, MissingInputError
 from scroll.volumes.masks import read_mask_png
 
@@ -157,3 +157,36 @@ def test_shares_weigh_back_to_the_number_of_true_pixels(mask, edge):
     heights = [len(range(y, min(y + edge, mask.shape[0]))) for y in range(0, mask.shape[0], edge)]
     widths = [len(range(x, min(x + edge, mask.shape[1]))) for x in range(0, mask.shape[1], edge)]
     assert round(float((shares * np.outer(heights, widths)).sum()), 3) == mask.sum()
+
+
+@given(labels(), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_a_soft_label_is_binned_to_the_mean_of_what_is_known_and_one_of_0_and_1_as_a_hard_one(label, edge, seed):
+    hard = binned_label(label, edge)
+    whole = binned_label(Label(label.target.astype(np.float32), label.ignore), edge)
+    assert whole.target.dtype == np.float32
+    np.testing.assert_array_equal(whole.target, hard.target)
+    np.testing.assert_array_equal(whole.ignore, hard.ignore)
+    soft = np.random.default_rng(seed).random(label.target.shape, dtype=np.float32) * np.float32(0.98) + np.float32(
+        0.01
+    )
+    binned = binned_label(Label(soft, label.ignore), edge)
+    for y, x in np.ndindex(binned.target.shape):
+        block = (slice(y * edge, (y + 1) * edge), slice(x * edge, (x + 1) * edge))
+        known = soft[block][~label.ignore[block]]
+        assert binned.ignore[y, x] == hard.ignore[y, x]
+        if known.size and edge > 1:
+            assert binned.target[y, x] == pytest.approx(known.mean(), abs=1e-6)
+
+
+def test_a_soft_column_is_its_share_in_the_band_and_beyond_it_unknown_where_it_counts_as_ink():
+    flat = Label(np.array([[0.75, 0.25, 0.5]], np.float32), np.zeros((1, 3), bool))
+    band = ink_band(flat, layers=4, centre=2, ink_depth=(-1, 1))  # layers 1, 2
+    assert band.target[:, 0].T.tolist() == [[0, 0.75, 0.75, 0], [0, 0.25, 0.25, 0], [0, 0.5, 0.5, 0]]
+    assert band.ignore[:, 0].T.tolist() == [[True, False, False, True], [False] * 4, [True, False, False, True]]
+    assert flat.ink.tolist() == [[True, False, True]] and flat.ink_share == pytest.approx(2 / 3)
+
+
+def test_a_label_is_grey_only_where_it_is_known_to_be():
+    target = np.array([[0.0, 1.0, 0.3]], np.float32)
+    assert is_grey(target, np.zeros((1, 3), bool)) and not is_grey(target, np.array([[False, False, True]]))
+    assert not is_grey(target > 0.5, np.zeros((1, 3), bool))

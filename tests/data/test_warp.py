@@ -126,3 +126,32 @@ def test_the_displacement_never_folds_the_papyrus(space, elastic_vox):
         slopes = np.stack([np.gradient(part, axis=axis) for part in moved for axis in range(n)], axis=-1)
         jacobian = slopes.reshape(*slopes.shape[:-1], n, n) + np.eye(n)
         assert np.linalg.det(jacobian).min() > 0.05
+
+
+@pytest.mark.parametrize("space", [Space.SHEET, Space.SCROLL])
+def test_a_soft_target_goes_as_the_image_does_and_what_is_unknown_does_not_bleed_into_it(space):
+    """The target is the image; what lies under ignored voxels is nonsense, and their known neighbours are the mean of known ones."""
+    shape = (8, 24, 24) if space is Space.SHEET else (24, 24, 24)
+    _, y, x = np.indices(shape, np.float32)
+    image = (0.2 + 0.01 * y + 0.013 * x).astype(np.float32)
+    ignore = np.zeros(shape, bool)
+    warp = Warp(degrees=17.0, scale=1.1)
+    free = warped(Sample(image, image.copy(), ignore), warp, space)
+    np.testing.assert_allclose(free.target[~free.ignore], free.image[~free.ignore], atol=1e-5)
+    hidden = ignore.copy()
+    hidden[..., 10:14] = True
+    found = [warped(Sample(image, np.where(hidden, under, image), hidden), warp, space) for under in (0.0, 0.5, 1.0)]
+    known = ~found[0].ignore
+    for one in found:
+        assert np.array_equal(one.target[known], found[0].target[known]) and np.array_equal(one.ignore, ~known)
+    assert np.abs(found[0].target - free.target)[known].max() < 0.02  # the slope of half a voxel
+
+
+def test_a_soft_target_of_0_and_1_goes_as_a_hard_one_does():
+    rng = np.random.default_rng(0)
+    image, hard = rng.random((4, 20, 20), dtype=np.float32), rng.random((20, 20)) < 0.5
+    ignore = rng.random((20, 20)) < 0.2
+    warp = Warp(degrees=-31.0, scale=0.9)
+    one, other = (warped(Sample(image, hard.astype(kind), ignore), warp, Space.SHEET) for kind in (bool, np.float32))
+    assert one.target.dtype == bool and other.target.dtype == np.float32
+    assert np.array_equal(one.target, other.target) and np.array_equal(one.ignore, other.ignore)

@@ -36,12 +36,12 @@ def region(name: str) -> np.ndarray:
     return there
 
 
-def fitted_run(root: Path, changed: str | None = None, has_validation: bool = True) -> Settings:
+def fitted_run(root: Path, changed: str | None = None, has_validation: bool = True, **data: object) -> Settings:
     """Two sheets with out-of-fold maps of three candidates; the label of the first is turned round in the region `changed`."""
     settings = Settings.model_validate(
         {
             "run_dir": root / "run",
-            "data": {"root": root / "data", "cache_dir": root / "cache", "depth": (-1, 1), "bin_yx": 2},
+            "data": {"root": root / "data", "cache_dir": root / "cache", "depth": (-1, 1), "bin_yx": 2} | data,
             "stage1": {"members": {"good": {"network": "cnn3d"}, "noise": {"network": "cnn3d"}}},
         }
     )
@@ -56,7 +56,7 @@ def fitted_run(root: Path, changed: str | None = None, has_validation: bool = Tr
         if has_validation and name == "1":
             picture(folder / "1_validation_mask_v1.png", region("validation"))
     for fragment in training_fragments(settings.data):
-        coarse = inks[fragment.id][::2, ::2]
+        coarse = inks[fragment.id][:: fragment.data.bin_yx, :: fragment.data.bin_yx]
         for name, contrast in CONTRAST.items():
             prob = np.clip(0.3 + contrast * coarse + rng.normal(0, 0.15, coarse.shape), 0, 1)
             write_map(settings, name, fragment, prob)
@@ -95,6 +95,22 @@ def test_other_values_where_nothing_is_trained_on_change_no_fit(plain, tmp_path,
 def test_other_values_where_labels_are_known_do_change_it(plain, tmp_path):
     run = fitted_run(tmp_path, "validation", has_validation=False)
     assert fit_of(run)["thresholds"] != fit_of(plain)["thresholds"]
+
+
+def test_soft_labels_of_0_and_1_are_fitted_as_hard_ones_and_greys_as_ink_from_one_half(plain, tmp_path):
+    soft = fitted_run(tmp_path / "soft", grey_labels="soft")
+    assert fit_of(soft) | {"made_from": ""} == fit_of(plain) | {"made_from": ""}
+    grey = fitted_run(tmp_path / "grey", grey_labels="soft", bin_yx=1)
+    cut = fitted_run(tmp_path / "cut", grey_labels=128, bin_yx=1)
+    for run in (grey, cut):
+        for path in run.data.root.glob("train/*/inklabels.png"):
+            ink = np.asarray(Image.open(path)) > 0
+            shades = np.random.default_rng(5).integers(0, 128, ink.shape) + 128 * ink
+            Image.fromarray(shades.astype(np.uint8)).save(path)
+        for fragment in training_fragments(run.data):
+            for name in CONTRAST:
+                write_receipt(run.folder.oof(name, fragment.id), "key", data=fragment.key, weights={})
+    assert fit_of(grey) | {"made_from": ""} == fit_of(cut) | {"made_from": ""}
 
 
 def test_the_table_scores_the_held_out_pixels_alone_at_the_fitted_threshold(plain, capsys):

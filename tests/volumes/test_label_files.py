@@ -12,6 +12,7 @@ import zarr
 from PIL import Image
 
 from scroll.config.schema import DataSettings
+from scroll.data.fragments import Fragment
 from scroll.data.labels import SheetLabels, labels_beside
 from scroll.errors import InputError, MissingInputError
 from scroll.volumes import open_volume
@@ -229,3 +230,27 @@ def test_masks_are_never_grey_whatever_labels_may_be(tmp_path):
         with pytest.raises(InputError, match=rf"{name}\.png: holds values \[100\], expected only 0 and 255"):
             labels_of(tmp_path, grey_labels="soft")
         (tmp_path / f"{name}.png").unlink()
+
+
+@pytest.mark.parametrize("kind", ["zarr", "tif"])
+def test_a_label_drawn_anew_at_the_same_size_is_noticed_beside_however_many_chunks(tmp_path, kind):
+    """Uncompressed: every chunk and every file is as long as before, and only some of so many are looked into."""
+    folder = tmp_path / "a"
+    layers = folder / "surface_volume"
+    layers.mkdir(parents=True)
+    for layer in range(3):
+        tifffile.imwrite(layers / f"{layer:02d}.tif", WHITE)
+    label = zarr.create_array(
+        folder / "inklabels.zarr", shape=INK.shape, chunks=(1, 1), dtype="uint8", compressors=None, zarr_format=2
+    )
+    label[:] = 255
+    if kind == "tif":
+        (folder / "inklabels.zarr").rename(folder / "chunks.zarr")
+        tifffile.imwrite(folder / "a_inklabels.tif", np.full_like(WHITE, 255))
+    data = DataSettings(root=tmp_path)
+    before = Fragment("a", folder, data).key
+    if kind == "tif":
+        tifffile.imwrite(folder / "a_inklabels.tif", np.where(INK, 0, 255).astype(np.uint8))
+    else:
+        label[21, 17] = 1
+    assert Fragment("a", folder, data).key != before
