@@ -67,14 +67,12 @@ def _list(catalogue: "Catalogue", arguments: argparse.Namespace) -> None:
     from scroll.errors import MissingInputError
 
     _tell_faults(catalogue)
-    if arguments.pattern and not matching(catalogue, arguments.pattern):
+    found = matching(catalogue, arguments.pattern)
+    if not found:
         raise MissingInputError(
-            f"{catalogue.source}: nothing fits '{arguments.pattern}'; 'catalogue list' lists all there is"
+            f"{catalogue.source}: nothing fits '{arguments.pattern or '*'}'; 'catalogue list' lists all there is"
         )
-    if arguments.json:
-        print(json.dumps(plain(catalogue, arguments.pattern), indent=2))
-    else:
-        print(table(catalogue, arguments.pattern))
+    print(json.dumps(plain(catalogue, found), indent=2) if arguments.json else table(found))
 
 
 def _show(catalogue: "Catalogue", arguments: argparse.Namespace) -> None:

@@ -18,15 +18,16 @@ from scroll.catalogue.surface_files import MAY_BE, NEEDED, scaling
 from scroll.catalogue.terms import check_terms
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.files import read_json, read_mapping, remove, write_json, write_text
+from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.names import checked_name
 from scroll.runtime.progress import progress
-from scroll.runtime.receipt import made_by
+from scroll.runtime.receipt import FETCHED, made_by
 from scroll.runtime.run_lock import FileLock, who_we_are
 
 if TYPE_CHECKING:
     from scroll.volumes.remote import RemoteSettings
 
-LAYERS_SOURCE, VOLUME_SOURCE, RECORD = "surface_volume_source.txt", "volume_source.txt", "catalogue.json"
+LAYERS_SOURCE, VOLUME_SOURCE = "surface_volume_source.txt", "volume_source.txt"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,9 @@ def add(catalogue: Catalogue, name: str, wish: Wish) -> Path:
     item = checked_name(folder_of(segment, name), f"{catalogue.source}: {segment.full_name}: its folder")
     for line in contradictions(catalogue, segment):
         print(f"contradiction: {line}")
+    for path in (wish.to, wish.to / item):
+        if refuse_dead_link(path).exists() and not path.is_dir():
+            raise InputError(f"{path}: is a file; expected a folder: move it away, or give another --to")
     twin = _added_as(wish.to, segment, item)
     if twin is not None:
         print(f"{segment.full_name}: is there as {twin}, which is kept; name it so")
@@ -157,9 +161,9 @@ def _take_up(stage: Path, plan: _Plan) -> None:
     for path in stage.iterdir():
         wanted = plan.files.get(path.name)
         is_same = wanted is not None and known.get(path.name, {}).get("address") == wanted.address
-        if not is_same and not path.name.startswith(".") and path.name not in (RECORD, plan.pointer):
+        if not is_same and not path.name.startswith(".") and path.name not in (FETCHED, plan.pointer):
             remove(path)
-    write_json(stage / RECORD, {"files": {name: {"address": file.address} for name, file in plan.files.items()}})
+    write_json(stage / FETCHED, {"files": {name: {"address": file.address} for name, file in plan.files.items()}})
 
 
 def _fetch(file: _File, to: Path, wish: Wish) -> bool:
@@ -203,9 +207,9 @@ def _check_pointer(stage: Path, plan: _Plan) -> None:
 
 def _known_files(stage: Path) -> dict[str, dict[str, Any]]:
     """What the record in a folder says of its files, by name."""
-    if not (stage / RECORD).exists():
+    if not (stage / FETCHED).exists():
         return {}
-    files = read_mapping(stage / RECORD).get("files")
+    files = read_mapping(stage / FETCHED).get("files")
     return {name: one for name, one in files.items() if isinstance(one, dict)} if isinstance(files, dict) else {}
 
 
@@ -260,7 +264,7 @@ def _record(stage: Path, plan: _Plan, about: dict[str, Any], fetched: list[str])
         "added": time.strftime("%Y-%m-%d"),
         "made_by": made_by(),
     }
-    write_json(stage / RECORD, content)
+    write_json(stage / FETCHED, content)
 
 
 def _said(folder: Path, plan: _Plan, fetched: list[str]) -> str:
@@ -274,7 +278,7 @@ def _said(folder: Path, plan: _Plan, fetched: list[str]) -> str:
 
 def _added_as(to: Path, segment: TracedSegment, item: str) -> Path | None:
     """The folder under which a segment was added by another of its names."""
-    for path in sorted(to.glob(f"*/{RECORD}")):
+    for path in sorted(to.glob(f"*/{FETCHED}")):
         content = read_json(path)
         is_it = isinstance(content, dict) and (content.get("scroll"), content.get("segment")) == (
             segment.scroll,

@@ -75,31 +75,39 @@ def _read_resolution(
 ) -> None:  # fmt: skip
     content = mapping(part, where)
     notes.check_keys(content, KEYS, "resolution", where)
-    voxel_um = size([(where, {"resolution": resolution})], "resolution")
-    volume_id = None
-    if (said := text(content, "volume", where)) is not None:
-        artifact = Artifact(VOLUME[0], _address(said, f"{where}.volume", notes), f"{where}.volume", voxel_um)
-        volume_id = artifact.name.removesuffix(".zarr")
-        volumes[volume_id] = ScanVolume(
-            volume_id, scroll, artifact.where, scanned=when(volume_id), voxel_um=voxel_um, artifacts=(artifact,)
-        )
-    labels = _addresses(content, "labels", where, notes)
-    for key, (place, address) in _addresses(content, "segments", where, notes).items():
+    voxel_um = volume_id = None
+    try:
+        voxel_um = size([(where, {"resolution": resolution})], "resolution")
+        volume = _volume(scroll, where, content, voxel_um, notes)
+        if volume is not None:
+            volume_id, volumes[volume.id] = volume.id, volume
+    except WrongPartError as error:  # its segments are there all the same
+        notes.faults.append(error.fault)
+    labels, addresses = (_addresses(content, key, where, notes) for key in ("labels", "segments"))
+    for key in sorted(labels.keys() - addresses.keys()):
+        notes.passed_over(labels[key][0], "is no segment there: passed over")
+    for key, (place, address) in addresses.items():
         if key in segments:
             notes.passed_over(place, f"'{key}' stands at {segments[key].where} as well: passed over")
             continue
         artifacts = [Artifact(SURFACE_VOLUME, address, place, voxel_um)]
         if key in labels:
             artifacts.append(Artifact(LABEL_FOLDER, labels[key][1], labels[key][0]))
+        raw = {"address": address}
         segments[key] = TracedSegment(
-            key,
-            scroll,
-            place,
-            made=when(key),
-            volume_id=volume_id,
-            artifacts=tuple(artifacts),
-            raw={"address": address},
+            key, scroll, place, made=when(key), volume_id=volume_id, artifacts=tuple(artifacts), raw=raw
         )
+
+
+def _volume(
+    scroll: str, where: str, content: Mapping[str, Any], voxel_um: float | None, notes: Notes
+) -> ScanVolume | None:
+    said, place = text(content, "volume", where), f"{where}.volume"
+    if said is None:
+        return None
+    artifact = Artifact(VOLUME[0], _address(said, place, notes), place, voxel_um)
+    name = artifact.name.removesuffix(".zarr")
+    return ScanVolume(name, scroll, place, scanned=when(name), voxel_um=voxel_um, artifacts=(artifact,))
 
 
 def _addresses(content: Mapping[str, Any], key: str, where: str, notes: Notes) -> dict[str, tuple[str, str]]:

@@ -143,6 +143,7 @@ class RemoteFolder:
 
     def has(self, name: str) -> bool:
         """Whether there is a file of that name."""
+        client = self._client
         import obstore
         from obstore.exceptions import BaseError
 
@@ -150,12 +151,14 @@ class RemoteFolder:
         from scroll.volumes.remote import complaint
 
         try:
-            answer = obstore.get(self._client, name, options={"range": (0, BEGIN_BYTES)})
+            answer = obstore.get(client, name, options={"range": (0, BEGIN_BYTES)})
         except FileNotFoundError:
             return False
         except BaseError as error:
             if "RangeNotSupported" in str(error):
                 return True
+            if "code: 403" in str(error):  # some servers say so of what is not there
+                return False
             raise InputError(complaint(self.url / name, error)) from None
         with _Attempt(self.url / name) as attempt:
             begin = bytes(answer.bytes())
@@ -189,6 +192,7 @@ class RemoteFolder:
 
     def _listed(self, prefix: str | None, is_deep: bool) -> list[str] | None:
         """None where the bucket may not be listed."""
+        client = self._client
         import obstore
         from obstore.exceptions import BaseError
 
@@ -196,8 +200,8 @@ class RemoteFolder:
 
         try:
             if is_deep:
-                return [str(one["path"]) for found in obstore.list(self._client, prefix=prefix) for one in found]
-            found = obstore.list_with_delimiter(self._client, prefix=prefix)
+                return [str(one["path"]) for found in obstore.list(client, prefix=prefix) for one in found]
+            found = obstore.list_with_delimiter(client, prefix=prefix)
             return [*map(str, found["common_prefixes"]), *(str(one["path"]) for one in found["objects"])]
         except (BaseError, FileNotFoundError) as error:
             if "code: 403" in str(error) or "code: 404" in str(error) or isinstance(error, FileNotFoundError):
@@ -206,6 +210,7 @@ class RemoteFolder:
 
     def _answers(self, name: str) -> Iterator[Any]:
         """Answers that begin, one after the other as long as the caller asks; None where there is nothing of that name."""
+        client = self._client  # says what to do where obstore is not installed
         import obstore
         from obstore.exceptions import BaseError
 
@@ -215,7 +220,7 @@ class RemoteFolder:
             if retry:
                 time.sleep(min(self.settings.first_wait_s * 2**retry, self.settings.longest_wait_s))
             try:
-                yield obstore.get(self._client, name)
+                yield obstore.get(client, name)
             except FileNotFoundError as error:
                 if "NoSuchBucket" in str(error):
                     raise InputError(complaint(self.url / name, error)) from None

@@ -49,15 +49,15 @@ def the_hit(catalogue: Catalogue, name: str) -> Hit:
         InputError: several do; names them.
     """
     found = hits(catalogue, name)
-    if len(found) > 1:
+    if (
+        len({_full_name(hit) for hit in found}) == 1
+    ):  # a timestamp may be a segment's and its volume's: segments go first
+        return found[0]
+    if found:
         named = ", ".join(_full_name(hit) for hit in found[:MOST_NAMED])
         more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
         raise InputError(f"'{name}' is the name of {len(found)}: {named}{more}; give one of these")
-    if not found:
-        raise MissingInputError(
-            f"{catalogue.source}: no '{name}'{_passed_over(catalogue, name)}; {_near(catalogue, name)}"
-        )
-    return found[0]
+    raise MissingInputError(f"{catalogue.source}: no '{name}'{_passed_over(catalogue, name)}; {_near(catalogue, name)}")
 
 
 def the_segment(catalogue: Catalogue, name: str) -> TracedSegment:

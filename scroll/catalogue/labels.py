@@ -28,7 +28,6 @@ ASKED_VERSIONS = (
     "_v3",
 )  # of a server that lists nothing; further ones are asked for while one is found
 LONGEST_ASKED = 18  # characters of a name that is asked for: "w016", a timestamp, "pherc0139-w016"
-MOST_METADATA_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -61,14 +60,16 @@ def labels_of(
     `tree` is a folder of folders of labels, `<tree>/<segment>/<segment>_inklabels.zarr`; `wanted` is another version.
 
     Raises:
-        InputError: there is ink, but none of the wanted version; or a server fails.
+        InputError: there is ink or supervision, but none of the wanted version; or a server fails.
     """
     found = [*declared_labels(segment), *_beside(segment, tree, settings)]
-    versions = sorted({label.version or 0 for label in found if label.kind == INK})
-    if wanted is not None and versions and wanted not in versions:
-        raise InputError(
-            f"{segment.full_name}: versions of its ink label: {', '.join(map(str, versions))}; expected {wanted}: ask for one of these"
-        )
+    for kind in (INK, SUPERVISION) if wanted is not None else ():
+        versions = sorted({label.version or 0 for label in found if label.kind == kind})
+        if versions and wanted not in versions:
+            there = ", ".join(map(str, versions))
+            raise InputError(
+                f"{segment.full_name}: versions of its {kind}: {there}; expected {wanted}: ask for one that both ink and supervision have"
+            )
     chosen: dict[str, LabelFile] = {}
     for label in found:
         if wanted is not None and (label.version or 0) != wanted and label.kind in (INK, SUPERVISION):
@@ -184,6 +185,6 @@ def _is_there(address: str, settings: "RemoteSettings | None") -> bool:
     """Of a picture its first bytes are asked for, of a zarr its metadata."""
     if address.endswith(".zarr"):
         folder = folder_at(address, settings)
-        return any(folder.read(name, MOST_METADATA_BYTES) is not None for name in (".zgroup", ".zarray", "zarr.json"))
+        return any(folder.has(name) for name in (".zgroup", ".zarray", "zarr.json"))
     parent, name = parent_and_name(address)
     return folder_at(parent, settings).has(name)

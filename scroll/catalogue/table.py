@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scroll.catalogue.contradictions import contradictions, volume_of
-from scroll.catalogue.entries import VOLUME, Artifact, Catalogue, ScanVolume, ScrollEntry, TracedSegment
+from scroll.catalogue.entries import LABEL_FOLDER, VOLUME, Artifact, Catalogue, ScanVolume, ScrollEntry, TracedSegment
 from scroll.catalogue.find import Hit, names_of
 from scroll.catalogue.labels import LabelFile, declared_labels, predictions_of
 from scroll.runtime.scroll_names import OTHER_NAMES, scroll_name
@@ -42,10 +42,10 @@ def _spellings(entry: ScanVolume | TracedSegment) -> list[str]:
     return [*names, *(f"{entry.scroll}/{name}" for name in names)]
 
 
-def table(catalogue: Catalogue, pattern: str | None = None) -> str:
+def table(found: Sequence[tuple[ScrollEntry, Sequence[ScanVolume | TracedSegment]]]) -> str:
     """Scrolls, and below each its volumes, segments, surface volumes and labels, a line each."""
     rows: list[Row] = [HEAD]
-    for scroll, entries in matching(catalogue, pattern):
+    for scroll, entries in found:
         rows.append((scroll.title, "", "", "", "", ""))
         for entry in entries:
             rows += _volume_rows(entry) if isinstance(entry, ScanVolume) else _segment_rows(entry)
@@ -69,6 +69,7 @@ def _segment_rows(segment: TracedSegment) -> list[Row]:
     rows: list[Row] = [("", "segment", _with_suffix(segment), _um(segment.stated_um), made, of)]
     rows += [("", "  surface", one.type, _um(one.voxel_um), "", one.address) for one in segment.surfaces]
     rows += [("", "  surface volume", one.name, _um(one.voxel_um), "", one.address) for one in segment.surface_volumes]
+    rows += [("", "  labels", one.name, "", "", one.address) for one in segment.of_type(LABEL_FOLDER)]
     rows += [("", "  label", _label(one), "", "", one.address) for one in declared_labels(segment)]
     return rows
 
@@ -86,10 +87,12 @@ def _um(um: float | None) -> str:
     return "" if um is None else f"{um:g}"
 
 
-def plain(catalogue: Catalogue, pattern: str | None = None) -> list[dict[str, Any]]:
+def plain(
+    catalogue: Catalogue, found: Sequence[tuple[ScrollEntry, Sequence[ScanVolume | TracedSegment]]]
+) -> list[dict[str, Any]]:
     """The same for machines."""
     listed = []
-    for scroll, entries in matching(catalogue, pattern):
+    for scroll, entries in found:
         volumes = [plain_entry(catalogue, one) for one in entries if isinstance(one, ScanVolume)]
         segments = [plain_entry(catalogue, one) for one in entries if isinstance(one, TracedSegment)]
         own = {"scroll": scroll.id, "also": OTHER_NAMES.get(scroll.id)}
@@ -100,7 +103,7 @@ def plain(catalogue: Catalogue, pattern: str | None = None) -> list[dict[str, An
 def plain_entry(catalogue: Catalogue, entry: Hit, labels: Sequence[LabelFile] | None = None) -> dict[str, Any]:
     """One entry for machines; `labels` are those found beside it, else those that the catalogue names."""
     if isinstance(entry, ScrollEntry):
-        return next(one for one in plain(catalogue, entry.id) if one["scroll"] == entry.id)
+        return plain(catalogue, [(entry, entry.entries)])[0]
     made = entry.scanned if isinstance(entry, ScanVolume) else entry.made
     own = {"id": entry.id, "scroll": entry.scroll, "also": list(entry.also), "made": made and made.isoformat()}
     if isinstance(entry, ScanVolume):
@@ -109,6 +112,7 @@ def plain_entry(catalogue: Catalogue, entry: Hit, labels: Sequence[LabelFile] | 
     return {
         **own, "volume": entry.volume_id, "voxel_um": entry.stated_um, "downscale": entry.downscale,
         "surfaces": _plain(entry.surfaces), "surface_volumes": _plain(entry.surface_volumes),
+        "label_folders": _plain(entry.of_type(LABEL_FOLDER)),
         "labels": [{"kind": one.kind, "version": one.version, "address": one.address} for one in found],
         "ink_detections": _plain(predictions_of(entry)), "contradictions": contradictions(catalogue, entry),
     }  # fmt: skip
@@ -121,7 +125,7 @@ def _plain(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
 def shown(catalogue: Catalogue, entry: Hit, labels: Sequence[LabelFile] = ()) -> str:
     """All that belongs together with an entry, in lines; `labels` are those that were found beside a segment."""
     if isinstance(entry, ScrollEntry):
-        lines = [table(catalogue, entry.id)]
+        lines = [table([(entry, entry.entries)])]
         lines += [
             f"contradiction: {line}" for one in entry.segments.values() for line in contradictions(catalogue, one)
         ]

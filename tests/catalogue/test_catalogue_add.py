@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import obstore
 import pytest
 
 from scroll.catalogue.add import Wish, add
@@ -19,11 +20,25 @@ from scroll.catalogue.labels import labels_of
 from scroll.catalogue.read import read_catalogue
 from scroll.catalogue.terms import check_terms
 from scroll.errors import InputError, MissingInputError
+from scroll.runtime.receipt import fingerprint
 from scroll.surfaces import open_surface
 from scroll.volumes import ome_zarr
-from scroll.volumes.remote import RemoteSettings
+from scroll.volumes.remote import RemoteSettings, connection
+from scroll.volumes.url import Url
 from tests.catalogue.conftest import INK
-from tests.catalogue.published import BUCKET, LAYERS_UM, OTHER, SEGMENT, VOLUME, flat_pyramid, write_label, write_zarr
+from tests.catalogue.published import (
+    BUCKET,
+    LAYERS_UM,
+    OTHER,
+    SEGMENT,
+    VOLUME,
+    flat_pyramid,
+    open_data,
+    write_label,
+    write_zarr,
+)
+from tests.volumes.s3_server import BUCKET as S3_BUCKET
+from tests.volumes.s3_server import KEYS, s3_server
 
 HASTY = RemoteSettings(
     retries=2, first_wait_s=0.002, longest_wait_s=0.01, give_up_s=5, connect_timeout_s=3, silence_timeout_s=3
@@ -116,13 +131,32 @@ def test_where_a_server_lists_nothing_labels_are_asked_for_by_name(server, sourc
     assert not [one for one in labels_of(the_segment(catalogue, OTHER), settings=HASTY) if one.ending != "png"]
 
 
+def test_a_real_s3_server_is_listed_and_read(served, monkeypatch, wish):
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    with s3_server() as (_, port):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        store = connection(Url(f"s3://{S3_BUCKET}"), HASTY)
+        for path in sorted((served / BUCKET).rglob("*")):
+            if path.is_file():
+                obstore.put(store, path.relative_to(served / BUCKET).as_posix(), path.read_bytes())
+        own = json.dumps(open_data(f"s3://{S3_BUCKET}/")).encode()
+        obstore.put(store, "metadata.json", own)
+        folder = add(read_catalogue(f"s3://{S3_BUCKET}/metadata.json"), "PHerc0139/w016", wish)
+    volume = ome_zarr.open(folder / "PHerc0139_w016_inklabels_v2.zarr", voxel_um=1.0)
+    np.testing.assert_array_equal(volume[32], INK)
+    assert len(list(folder.iterdir())) == 5
+
+
 def test_a_version_that_is_asked_for_is_taken_and_one_that_is_not_there_is_said(server, source, wish):
     segment = the_segment(read_catalogue(source), "w016")
     assert {(one.kind, one.version) for one in labels_of(segment, wanted=1, settings=HASTY)} == {
         ("inklabels", 1), ("supervision_mask", 1), ("validation_mask", 3),
     }  # fmt: skip
-    with pytest.raises(InputError, match="versions of its ink label: 1, 2; expected 5"):
+    with pytest.raises(InputError, match="versions of its inklabels: 1, 2; expected 5"):
         labels_of(segment, wanted=5, settings=HASTY)
+    with pytest.raises(InputError, match="versions of its supervision_mask: 1; expected 2"):
+        labels_of(segment, wanted=2, settings=HASTY)  # without its mask a label would be known everywhere
 
 
 def test_ink_that_a_network_saw_is_no_label(server, source):
@@ -172,6 +206,26 @@ def test_nothing_is_overwritten(server, source, wish):
     (folder / "surface_volume_source.txt").write_text("elsewhere.zarr\n")
     with pytest.raises(InputError, match=r"says elsewhere\.zarr; expected s3://.*nothing is overwritten"):
         add(read_catalogue(source), "PHerc0139/w016", wish)
+
+
+@pytest.mark.parametrize("name", ["train", "train/PHerc0139_w016"])
+def test_a_file_in_the_place_of_a_folder_is_said_and_stays(server, source, tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(InputError, match=rf"{name}: is a file; expected a folder"):
+        add(read_catalogue(source), "PHerc0139/w016", Wish(tmp_path / "train", accepts_terms=True, remote=HASTY))
+    assert path.read_text() == "mine"
+
+
+def test_when_it_was_fetched_makes_no_other_item_of_it(server, source, wish):
+    folder = add(read_catalogue(source), "PHerc0139/w016", wish)
+    before = fingerprint(folder)
+    record = json.loads((folder / "catalogue.json").read_text())
+    (folder / "catalogue.json").write_text(json.dumps({**record, "added": "1999-12-31"}))
+    assert fingerprint(folder) == before
+    (folder / "surface_volume_source.txt").write_text("elsewhere.zarr")
+    assert fingerprint(folder) != before
 
 
 def test_a_segment_that_is_there_under_another_name_is_not_added_twice(server, source, wish, capsys):

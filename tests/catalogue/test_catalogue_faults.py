@@ -1,15 +1,19 @@
 """Catalogues that are damaged, too long or wrong in a part: one line each, which names the place, and the rest is read."""
 
+import copy
 import gzip
+import itertools
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from scroll.catalogue.read import read_catalogue
+from scroll.catalogue.table import matching, plain_entry, shown, table
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.bounded import MOST_JSON_BYTES
-from tests.catalogue.published import OTHER, SEGMENT, VOLUME, open_data
+from tests.catalogue.published import OTHER, SEGMENT, VOLUME, classic, open_data
 
 BASE = "metadata.samples.PHerc0139"
 IN_SEGMENT = f"{BASE}.segments.{SEGMENT}"
@@ -95,6 +99,60 @@ def test_entries_in_a_list_are_known_by_their_id_and_one_without_is_named(tmp_pa
         f"{BASE}.segments[1]: has no id: passed over",
         f"{BASE}.segments[2]: is called '{SEGMENT}', as {BASE}.segments[0] is: passed over",
     ]
+
+
+def places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a catalogue."""
+    parts = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, part in parts:
+        yield (*path, key)
+        yield from places(part, (*path, key))
+
+
+ODD = (
+    None,
+    True,
+    0,
+    -1,
+    1e400,
+    "",
+    "x",
+    "../..",
+    "s3://",
+    "https://a@b/c",
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": None},
+    {"id": []},
+    "2026999",
+)
+ODD_EACH = 6  # of these, in every place
+
+
+@pytest.mark.parametrize("published", ["open data", "classic"])
+def test_whatever_stands_in_the_place_of_a_part_every_command_has_its_say(tmp_path, published):
+    """Nothing but one-line errors, whichever of its parts is replaced by whichever value."""
+    whole = open_data() if published == "open data" else classic("https://dl.ash2txt.org")
+    path = tmp_path / "metadata.json"
+    for number, place in enumerate(places(whole)):
+        for value in itertools.islice(itertools.cycle(ODD), number * ODD_EACH, (number + 1) * ODD_EACH):
+            content = copy.deepcopy(whole)
+            put(content, list(place), value)
+            path.write_text(json.dumps(content))
+            try:
+                catalogue = read_catalogue(str(path))
+            except InputError as error:
+                assert len(place) <= 3 and "\n" not in str(error)
+                continue
+            assert all("\n" not in str(fault) for fault in catalogue.faults)
+            table(matching(catalogue, None))
+            for scroll in catalogue.scrolls.values():
+                shown(catalogue, scroll)
+                for entry in scroll.entries:
+                    json.dumps(plain_entry(catalogue, entry), allow_nan=False)
+                    shown(catalogue, entry)
 
 
 WHOLE = {

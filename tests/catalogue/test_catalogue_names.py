@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from scroll.catalogue.contradictions import contradictions
-from scroll.catalogue.entries import Catalogue
+from scroll.catalogue.entries import Catalogue, TracedSegment
 from scroll.catalogue.find import folder_of, hits, the_hit, the_segment
 from scroll.catalogue.read import read_catalogue
 from scroll.errors import InputError, MissingInputError
@@ -105,6 +105,12 @@ def test_several_of_one_name_are_named_and_one_is_asked_for(tmp_path, content):
     with pytest.raises(InputError, match=rf"2: PHerc0139/{SEGMENT}, PHerc0139/20260401000000; give one of these"):
         the_hit(catalogue, "PHerc0139/w016")
     assert len(hits(catalogue, "w016")) == 2 and the_segment(catalogue, SEGMENT)
+
+
+def test_a_timestamp_of_a_segment_and_of_its_volume_is_the_segment(tmp_path, content):
+    samples(content)["PHerc0139"]["volumes"][SEGMENT] = {"data": []}
+    hit = the_hit(read(tmp_path, content), SEGMENT)
+    assert isinstance(hit, TracedSegment) and hit.id == SEGMENT
 
 
 def test_a_name_that_is_none_is_told_with_what_is_near(tmp_path, content):
