@@ -5,6 +5,7 @@ COMMANDS = {
         "demo": ("ensemble.commands.demo", "the whole pipeline on a phantom: training, prediction, score, report"),
         "make-phantom": ("ensemble.commands.make_phantom", "draw a synthetic scroll whose answers are known"),
         "preview": ("ensemble.commands.preview", "training patches as the networks see them, augmented"),
+        "catalogue": ("ensemble.commands.catalogue", "published scrolls by name: list, show, add to train on"),
         "neuroglancer": ("ensemble.commands.neuroglancer", "serve volumes to Neuroglancer and print the link"),
         "napari-view": ("ensemble.commands.napari_view", "open volumes as layers of napari"),
     },

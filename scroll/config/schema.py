@@ -11,6 +11,7 @@ from scroll.config.training import AugmentSettings, Frozen, LossSettings, Traini
 from scroll.config.yaml_text import with_numbers
 from scroll.runtime.names import Name, all_different, told_apart
 from scroll.runtime.run_folder import RunFolder
+from scroll.runtime.scroll_names import ItemName
 
 MOST_SEED = 2**32 - 1
 
@@ -68,7 +69,13 @@ class DataSettings(Frozen):
         Path("data/ink"),
         description="folder with train/<id>/ (and test/<id>/), or with train_images/<id>.tif: the competition's layout",
     )
-    train: tuple[Name, ...] = Field((), description="ids under train/ to use; empty: all of them")
+    train: tuple[ItemName, ...] = Field(
+        (), description="ids under train/ to use, or scroll/segment of `catalogue`; empty: all of them"
+    )
+    catalogue: str | None = Field(
+        None, exclude_if=lambda source: source is None,
+        description="path or address of a catalogue, from which scroll/segment in `train` is added where it is not there",
+    )  # fmt: skip
     voxel_um: float = Field(7.91, ge=0.01, le=1e4, description="edge of a voxel, for areas and scale bars")
     depth: Layers = Field((-8, 8), description="layers seen, from (first, end) relative to the sheet's centre layer")
     pool: int = Field(
@@ -109,6 +116,18 @@ class DataSettings(Frozen):
         description="ink labels with greys: refused; a number, from which on (of 255) a pixel is ink; or soft: the share of white "
         "is the target",
     )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _names_of_a_catalogue_need_one(self) -> "DataSettings":
+        named = next((name for name in self.train if "/" in name), None)
+        if named is not None and self.kind == "cubes":
+            raise ValueError(f"train names '{named}', and cubes are in no catalogue; give ids of cubes")
+        if named is not None and self.catalogue is None:
+            raise ValueError(
+                f"train names '{named}' and catalogue is not set; set data.catalogue to the path or address of a catalogue, such as "
+                "s3://vesuvius-challenge-open-data/metadata.json, or name the folder"
+            )
+        return self
 
 
 class FoldSettings(Frozen):

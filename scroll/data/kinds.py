@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scroll.config.schema import DataSettings
+from scroll.data.catalogued import with_catalogued
 from scroll.errors import InputError
 
 
@@ -95,13 +96,15 @@ def kind_of(data: DataSettings) -> Kind:
 
 
 def training_items(data: DataSettings) -> list[Any]:
-    """The labelled items of a run, sorted by id.
+    """The labelled items of a run, sorted by id; those that `data.train` names as scroll/segment are added first where they are not there.
 
     Raises:
         MissingInputError: the folder, or one of `data.train`, is not there.
+        InputError: what is to be added cannot be.
     """
     kind = kind_of(data)
-    return kind.find(data.root / kind.train, data, data.train)
+    folder = data.root / kind.train
+    return kind.find(folder, data, with_catalogued(folder, data))
 
 
 def need_sheets(data: DataSettings) -> None:

@@ -18,6 +18,7 @@ from scroll.runtime.json_fields import MayLack
 from scroll.runtime.picture_meaning import meanings_of
 
 NAME = "receipt.json"
+FETCHED = "catalogue.json"  # beside fetched data: where they are from, and when they came
 SURFACES = ("*/*.tif", "*/meta.json")  # of sheets: a folder each
 PACKAGES = (
     "torch", "monai", "dynamic-network-architectures", "transformers", "segmentation-models-pytorch", "timm", "accelerate",
@@ -154,9 +155,10 @@ def _hash_of(path: Path, *_as_it_is: int) -> str:
 def fingerprint(folder: Path) -> Key:
     """Hash of the names and contents of the files below a folder (or of one file), wherever it is and whenever it was touched.
 
-    Contents as `scroll.runtime.content` knows them. Receipts of before know sources by names, sizes and modification times.
+    Contents as `scroll.runtime.content` knows them. Receipts of before know sources by names, sizes and modification times. What was
+    noted of where and when it was fetched (`catalogue.json`) is no part of it.
     """
-    files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
+    files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file() and p.name != FETCHED)
     names = [str(p.relative_to(folder.parent)) for p in files]
     meanings = meanings_of(files)
     times = [

@@ -7,7 +7,8 @@ from pathlib import Path
 from scroll.config.schema import Settings
 from scroll.data.card import cards
 from scroll.data.folds import Fold, check_buffer
-from scroll.data.segments import Segment, by_volume, find_segments
+from scroll.data.kinds import training_items
+from scroll.data.segments import Segment, by_volume
 from scroll.data.shares import shares_of
 from stage1_3d.external.maps import predict_map
 from stage1_3d.external.member import all_folds, gives_map
@@ -27,8 +28,7 @@ class SegmentData:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        data = settings.data
-        self.items: list[Segment] = find_segments(data.root / "train", data, data.train)
+        self.items: list[Segment] = training_items(settings.data)
         for segment in self.items:
             _ = segment.surface, segment.label
         if self.items:

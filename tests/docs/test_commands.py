@@ -26,7 +26,7 @@ from scroll.errors import InputError
 from stage1_3d.network import load_checked_settings
 
 MAKEFILE = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-HAS_SUBCOMMANDS = ("scripts/make_phantom.py", "scripts/bench.py", "make-phantom")
+HAS_SUBCOMMANDS = ("scripts/make_phantom.py", "scripts/bench.py", "make-phantom", "scripts/catalogue.py", "catalogue")
 ELSEWHERE = ("tensorboard", "pip", ".venv/bin/pip", "kaggle")  # programs that are not ours
 DEMO = REPOSITORY / "configs" / "demo.yaml"
 

@@ -1,0 +1,305 @@
+"""Making a training item of a segment: where its layers (or surface and volume) are, its labels beside it, and what was known of it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scroll.catalogue.choose import chosen_layers, chosen_surface
+from scroll.catalogue.contradictions import contradictions, volume_of
+from scroll.catalogue.entries import Catalogue, TracedSegment
+from scroll.catalogue.files import folder_at, parent_and_name
+from scroll.catalogue.find import folder_of, the_segment
+from scroll.catalogue.labels import labels_of
+from scroll.catalogue.level_0 import copy_level_0, copy_whole
+from scroll.catalogue.surface_files import MAY_BE, NEEDED, scaling
+from scroll.catalogue.terms import check_terms
+from scroll.errors import InputError, MissingInputError
+from scroll.runtime.files import read_json, read_mapping, remove, write_json, write_text
+from scroll.runtime.links import refuse_dead_link
+from scroll.runtime.names import checked_name
+from scroll.runtime.progress import progress
+from scroll.runtime.receipt import FETCHED, made_by
+from scroll.runtime.run_lock import FileLock, who_we_are
+
+if TYPE_CHECKING:
+    from scroll.volumes.remote import RemoteSettings
+
+LAYERS_SOURCE, VOLUME_SOURCE = "surface_volume_source.txt", "volume_source.txt"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How segments are to be added.
+
+    Attributes:
+        to: folder that gets a folder for each.
+        accepts_terms: the user accepts the terms of use; `how` says how to, where he does not.
+        is_surface: the traced surface and its volume, in the place of the surface volume.
+        voxel_um: which of several surface volumes is taken.
+        label_version: which version of its labels; None: the greatest.
+        labels: folder of folders of labels.
+    """
+
+    to: Path
+    accepts_terms: bool = False
+    is_surface: bool = False
+    voxel_um: float | None = None
+    label_version: int | None = None
+    labels: str | None = None
+    how: str = "run the same command with --accept-terms"
+    remote: "RemoteSettings | None" = None
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file or zarr that an item gets: where it is, whether it may lack, and what is done to it before it is taken for whole."""
+
+    address: str
+    is_optional: bool = False
+    finish: Callable[[Path], None] = lambda path: None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What an item consists of: the file that says where its voxels are, what that says, and the files beside it by name."""
+
+    pointer: str
+    address: str
+    files: dict[str, _File]
+
+
+def add(catalogue: Catalogue, name: str, wish: Wish) -> Path:
+    """The folder of the segment called `name`, made where it is not there whole; the terms must be accepted.
+
+    An interrupted call is taken up by the next one; no file that was whole is fetched again.
+
+    Raises:
+        MissingInputError: no such segment, or it lacks what is needed.
+        InputError: several of that name, terms that are not accepted, something else in its place, or a server that fails.
+    """
+    segment = the_segment(catalogue, name)
+    item = checked_name(folder_of(segment, name), f"{catalogue.source}: {segment.full_name}: its folder")
+    for line in contradictions(catalogue, segment):
+        print(f"contradiction: {line}")
+    for path in (wish.to, wish.to / item):
+        if refuse_dead_link(path).exists() and not path.is_dir():
+            raise InputError(f"{path}: is a file; expected a folder: move it away, or give another --to")
+    twin = _added_as(wish.to, segment, item)
+    if twin is not None:
+        print(f"{segment.full_name}: is there as {twin}, which is kept; name it so")
+        return twin
+    accepted = check_terms(wish.to, catalogue, segment.scroll, wish.accepts_terms, wish.how)
+    folder = wish.to / item
+    with _alone(wish.to, item):
+        plan = _planned(catalogue, segment, item, wish)
+        stage = folder if folder.exists() else wish.to / f".{item}.adding"
+        fetched = _filled(stage, plan, wish)
+        _record(stage, plan, _about(catalogue, segment, name, accepted), fetched)
+        if stage != folder:
+            stage.rename(folder)
+    print(f"{folder}: {_said(folder, plan, fetched)}")
+    return folder
+
+
+def _planned(catalogue: Catalogue, segment: TracedSegment, item: str, wish: Wish) -> _Plan:
+    files: dict[str, _File] = {}
+    if wish.is_surface:
+        surface, factor, address = chosen_surface(catalogue, segment)
+        for name in (*NEEDED, *MAY_BE):
+            files[name] = _File(f"{surface.address}/{name}", name in MAY_BE, scaling(name, factor))
+        pointer = VOLUME_SOURCE
+    else:
+        pointer, address = LAYERS_SOURCE, chosen_layers(catalogue, segment, wish.voxel_um).address
+    _check_zarr(address, wish)
+    for label in labels_of(segment, wish.labels, wish.label_version, wish.remote):
+        files[label.file_name(item)] = _File(label.address)
+    if not any("_inklabels" in name for name in files):
+        print(
+            f"{segment.full_name}: no ink label is published beside it; a training needs one: put it into the folder, or give --labels"
+        )
+    return _Plan(pointer, address, files)
+
+
+def _check_zarr(address: str, wish: Wish) -> None:
+    """A few requests now rather than an error in the middle of a training.
+
+    Raises:
+        InputError: no readable zarr there.
+    """
+    from scroll.volumes import ome_zarr
+
+    ome_zarr.open_array(address, remote=wish.remote)
+
+
+def _filled(stage: Path, plan: _Plan, wish: Wish) -> list[str]:
+    """Fetch what is not there whole; the names of what was fetched."""
+    stage.mkdir(parents=True, exist_ok=True)
+    _check_pointer(stage, plan)
+    is_new = stage.name.startswith(".")
+    if is_new:
+        _take_up(stage, plan)
+    known = _known_files(stage)
+    missing = [name for name in plan.files if not _is_whole(stage / name, known.get(name, {}), is_new)]
+    fetched = []
+    with progress(stage.name.strip("."), len(plan.files), "file", start=len(plan.files) - len(missing)) as advance:
+        for name in missing:
+            if _fetch(plan.files[name], stage / name, wish):
+                fetched.append(name)
+            advance(note=name)
+    if not (stage / plan.pointer).exists():
+        write_text(stage / plan.pointer, f"{plan.address}\n")
+        fetched.append(plan.pointer)
+    return fetched
+
+
+def _take_up(stage: Path, plan: _Plan) -> None:
+    """Keep of an interrupted call what is still wanted from the same place, and write down what is wanted now."""
+    known = _known_files(stage)
+    for path in stage.iterdir():
+        wanted = plan.files.get(path.name)
+        is_same = wanted is not None and known.get(path.name, {}).get("address") == wanted.address
+        if not is_same and not path.name.startswith(".") and path.name not in (FETCHED, plan.pointer):
+            remove(path)
+    write_json(stage / FETCHED, {"files": {name: {"address": file.address} for name, file in plan.files.items()}})
+
+
+def _fetch(file: _File, to: Path, wish: Wish) -> bool:
+    """Whether there was something to fetch.
+
+    Raises:
+        MissingInputError: there was not, and it is needed.
+    """
+    if to.suffix == ".zarr":
+        copy_level_0(file.address, to, wish.remote)
+        return True
+    parent, name = parent_and_name(file.address)
+    source = folder_at(parent, wish.remote)
+
+    def write(aside: Path) -> bool:
+        is_there = source.copy(name, aside)
+        if is_there:
+            file.finish(aside)
+        return is_there
+
+    if copy_whole(write, to):
+        return True
+    if file.is_optional:
+        return False
+    raise MissingInputError(
+        f"{file.address}: not there, though the catalogue names it; come back later, or take another segment"
+    )
+
+
+def _check_pointer(stage: Path, plan: _Plan) -> None:
+    """Refuse to make of what is there something else."""
+    other = LAYERS_SOURCE if plan.pointer == VOLUME_SOURCE else VOLUME_SOURCE
+    if (stage / other).exists():
+        raise InputError(f"{stage}: holds {other}, so it is of the other kind; add it to another folder, with --to")
+    path = stage / plan.pointer
+    if path.exists() and (said := path.read_text(encoding="utf-8").strip()) != plan.address:
+        raise InputError(
+            f"{path}: says {said}; expected {plan.address}: nothing is overwritten, so move the folder away or give another --to"
+        )
+
+
+def _known_files(stage: Path) -> dict[str, dict[str, Any]]:
+    """What the record in a folder says of its files, by name."""
+    if not (stage / FETCHED).exists():
+        return {}
+    files = read_mapping(stage / FETCHED).get("files")
+    return {name: one for name, one in files.items() if isinstance(one, dict)} if isinstance(files, dict) else {}
+
+
+def _is_whole(path: Path, before: dict[str, Any], is_new: bool) -> bool:
+    """Whether a file is there; one of another size than was written down is not ours to overwrite.
+
+    Raises:
+        InputError: it has another size.
+    """
+    if not path.exists():
+        return False
+    size = before.get("bytes")
+    if not is_new and isinstance(size, int) and size != _bytes(path):
+        raise InputError(
+            f"{path}: holds {_bytes(path)} bytes, and {size} were written; nothing is overwritten: move it away to have it fetched again"
+        )
+    return True
+
+
+def _bytes(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _about(catalogue: Catalogue, segment: TracedSegment, name: str, accepted: str) -> dict[str, Any]:
+    volume = volume_of(catalogue, segment)
+    return {
+        "name": name, "scroll": segment.scroll, "segment": segment.id, "source": catalogue.source,
+        "entry": {"place": segment.where, "content": dict(segment.raw)},
+        "volume": None if volume is None else {"id": volume.id, "voxel_um": volume.voxel_um, "address": volume.address},
+        "contradictions": contradictions(catalogue, segment),
+        "terms": {"text": catalogue.terms_of(segment.scroll), "accepted": accepted},
+    }  # fmt: skip
+
+
+def _record(stage: Path, plan: _Plan, about: dict[str, Any], fetched: list[str]) -> None:
+    """Write down what the folder holds; one that is whole already is left as it is, so that nothing of it changes."""
+    if not fetched and not stage.name.startswith("."):
+        return
+    known, files = _known_files(stage), {}
+    for name, file in plan.files.items():
+        if name in fetched or "bytes" not in known.get(name, {}):
+            if (stage / name).exists():
+                files[name] = {"address": file.address, "bytes": _bytes(stage / name)}
+        else:
+            files[name] = known[name]
+    voxels = {"file": plan.pointer, "address": plan.address}
+    content = {
+        **about,
+        "voxels": voxels,
+        "files": {**known, **files},
+        "added": time.strftime("%Y-%m-%d"),
+        "made_by": made_by(),
+    }
+    write_json(stage / FETCHED, content)
+
+
+def _said(folder: Path, plan: _Plan, fetched: list[str]) -> str:
+    there = [name for name in (plan.pointer, *plan.files) if (folder / name).exists()]
+    return (
+        f"{len(fetched)} of {len(there)} files fetched ({', '.join(there)})"
+        if fetched
+        else f"all there ({', '.join(there)})"
+    )
+
+
+def _added_as(to: Path, segment: TracedSegment, item: str) -> Path | None:
+    """The folder under which a segment was added by another of its names."""
+    for path in sorted(to.glob(f"*/{FETCHED}")):
+        content = read_json(path)
+        is_it = isinstance(content, dict) and (content.get("scroll"), content.get("segment")) == (
+            segment.scroll,
+            segment.id,
+        )
+        if is_it and path.parent.name != item:
+            return path.parent
+    return None
+
+
+@contextmanager
+def _alone(to: Path, item: str) -> Iterator[None]:
+    """Be the only one who adds an item; whoever comes second waits, and finds it there."""
+    lock, is_said = FileLock(to / f".{item}.lock"), False
+    while not lock.take():
+        if not is_said:
+            print(f"{to / item}: waiting for {lock.holder()}, who adds it")
+            is_said = True
+        time.sleep(0.2)
+    try:
+        lock.write(who_we_are())
+        yield
+    finally:
+        lock.give_up()
