@@ -10,10 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scroll.errors import InputError
 from scroll.runtime.children import command_environment
 from scroll.runtime.command_line import STOPPED, TERMINATED
+
+if TYPE_CHECKING:
+    from scroll.config.schema import DataSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,7 +48,7 @@ def main() -> None:
     kind = kind_of(settings.data)
     began = time.monotonic()
     for name, command in (
-        ("phantom", ["-m", "ensemble.commands", "make-phantom", *PHANTOM[settings.data.kind].split(), "--out", str(root), *drawn]),
+        ("phantom", ["-m", "ensemble.commands", "make-phantom", *phantom_of(settings.data).split(), "--out", str(root), *drawn]),
         ("stage one", ["-m", "stage1_3d.train", *config]),
         ("stage two", ["-m", "stage2_2d.train", *config]),
         *([("joint fine-tuning", ["-m", "ensemble.end_to_end.train", *config])] if settings.joint is not None else []),
@@ -56,11 +60,17 @@ def main() -> None:
     print(f"done in {(time.monotonic() - began) / 60:.1f} minutes")
 
 
+FINE = "--zarr --size 109 1536 1536 --letter-height-px 90 --train 3 --test 1"  # a scan whose voxels are pooled as they are read
 PHANTOM = {  # by kind of data, the phantom that is drawn
     "fragments": "fragments --seed 2026 --size 65 1536 1536 --train 4 --test 1",
     "cubes": "cubes --mixed --seed 59 --size 128 --train 32 --test 12",
     "segments": "scrolls --seed 2026 --size 256 --letter-height-px 80 --train 2 --test 1",
 }
+
+
+def phantom_of(data: "DataSettings") -> str:
+    """Options of make_phantom.py for a demo on such data."""
+    return PHANTOM[data.kind] if data.pool == 1 else f"fragments --seed 2026 --voxel-um {data.voxel_um:g} {FINE}"
 
 
 def run_step(name: str, command: list[str]) -> None:

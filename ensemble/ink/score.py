@@ -27,7 +27,7 @@ from ensemble.request import input_sheets
 from ensemble.review.scored import heading, rebuild_commands
 from scroll.config.labels import LabelVersions
 from scroll.config.schema import Settings
-from scroll.data.labels import Label, labels_beside
+from scroll.data.labels import Label
 from scroll.metrics.bootstrap import (
     Counts,
     Resampled,
@@ -128,7 +128,7 @@ def read_truth(sheet: "Sheet", folder: Path) -> Label:
         InputError: it has another size than the sheet.
     """
     newest = sheet.data.model_copy(update={"label_versions": LabelVersions()})
-    label = labels_beside(folder, sheet.id, sheet.full_mask, newest).scored
+    label = sheet.labels_in(folder, newest).scored
     return Label(label.ink & ~label.ignore, label.ignore)
 
 

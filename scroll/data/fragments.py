@@ -198,11 +198,10 @@ class Fragment(Sheet):
         files = self.mask_files
         return read_beside(files, self.canvas_yx, CANVAS_SLACK) if files else np.ones(self.canvas_yx, dtype=bool)
 
-    @cached_property
-    def full_labels(self) -> SheetLabels:
-        """The ink label at full resolution; outside the papyrus it is ignored."""
-        drawn = labels_beside(self.folder, self.id, self._canvas_mask, self.data, self.folders[1:])
-        return drawn.binned(self.data.pool)
+    def labels_in(self, folder: Path, data: DataSettings) -> SheetLabels:
+        """What a folder says is written on it, drawn on the canvas of its layers; outside the papyrus it is ignored."""
+        also = self.folders[1:] if folder == self.folder else ()
+        return labels_beside(folder, self.id, self._canvas_mask, data, also).binned(self.data.pool)
 
     @cached_property
     def grey_scale(self) -> GreyScale:

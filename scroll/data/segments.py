@@ -149,15 +149,14 @@ class Segment(Sheet):
             mask[rows] &= tile.valid & ((tile.points >= low) & (tile.points <= top)).all(axis=-1)
         return mask
 
-    @cached_property
-    def full_labels(self) -> SheetLabels:
-        """Ink on the canvas; unknown off the sheet and outside a supervision mask.
+    def labels_in(self, folder: Path, data: DataSettings) -> SheetLabels:
+        """What a folder says is written on the canvas; unknown off the sheet and outside a supervision mask.
 
         Raises:
             MissingInputError: no label there.
             InputError: it has another size than the canvas.
         """
-        return labels_beside(self.folder, self.id, self.full_mask, self.data)
+        return labels_beside(folder, self.id, self.full_mask, data)
 
     def picture(self) -> NDArray[np.float32]:
         """(Y, X) CT on the traced sheet; 0 where there is none."""

@@ -53,10 +53,14 @@ class Sheet(ABC):
     def full_mask(self) -> NDArray[np.bool_]:
         """(Y, X) papyrus at full resolution."""
 
-    @property
     @abstractmethod
+    def labels_in(self, folder: Path, data: DataSettings) -> SheetLabels:
+        """(Y, X) ink at full resolution that a folder's files say is written on it, read as `data` says."""
+
+    @cached_property
     def full_labels(self) -> SheetLabels:
         """(Y, X) ink at full resolution: what is trained on, and what a validation mask holds out."""
+        return self.labels_in(self.folder, self.data)
 
     @property
     def full_label(self) -> Label:
