@@ -1,5 +1,6 @@
 """Score a prediction against labels: every member, stage two, the joint network and the blends, each with its interval."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,8 +166,17 @@ class _Scored:
             surface_dice=float(np.mean(dice)),
             threshold=threshold,
             weight=self.fit.weights.get(name),
+            scrolls=self._by_scroll(decided),
         )
         return row, np.concatenate(blocks)
+
+    def _by_scroll(self, decided: Mapping[str, NDArray[np.int64]]) -> dict[str, float]:
+        """F0.5 of each scroll's sheets together, of their counts; empty where they are not of several that are known."""
+        scrolls = sorted({sheet.scroll for sheet in self.sheets})
+        if len(scrolls) < 2 or "" in scrolls:
+            return {}
+        own = {scroll: {s.id: decided[s.id] for s in self.sheets if s.scroll == scroll} for scroll in scrolls}
+        return {scroll: ink_score(counts, 0.5).f05 for scroll, counts in own.items()}
 
     def with_loss(self, row: InkRow, whole: Counts) -> InkRow:
         """With what the ensemble, whose blocks are `whole` (B, 3), is better by than the one that was fitted without this candidate."""
@@ -197,10 +207,11 @@ def print_table(score: InkScores) -> None:
     """Print the rows of score.json, best F0.5 marked, each with its gain over the best single member."""
     print(f"\n{score.title}")
     width, first = max(len(row.name) for row in score.rows) + 1, score.rows[0].gain
-    print(" " * width + "".join(f"{column:>13}" for column in COLUMNS) + (f"  gain over {first.over}" if first else ""))
+    heads = "".join(f"{column:>13}" for column in [*COLUMNS, *score.rows[0].scrolls])
+    print(" " * width + heads + (f"  gain over {first.over}" if first else ""))
     best = max(row.f05 for row in score.rows)
     for row in score.rows:
-        numbers = [getattr(row, column) for column in COLUMNS]
+        numbers = [*(getattr(row, column) for column in COLUMNS), *row.scrolls.values()]
         cells = "".join(f"{'-' if number is None else format(number, '.4f'):>13}" for number in numbers)
         print(f"{row.name:<{width}}{cells}  {said_gain(row)}{'  <- best F0.5' if row.f05 == best else ''}")
     if score.blocks:

@@ -48,7 +48,10 @@ class CubesGain(_Over, Gain):
 
 
 class InkRow(Record):
-    """A candidate or blend on all held-out sheets; None: not defined, or not told by files of before. They may hold NaN."""
+    """A candidate or blend on all held-out sheets; None: not defined, or not told by files of before. They may hold NaN.
+
+    `scrolls`: F0.5 on those of each scroll, where they are of several.
+    """
 
     model_config = ConfigDict(allow_inf_nan=True)
 
@@ -67,6 +70,7 @@ class InkRow(Record):
     f05_high: float | None = None
     gain: InkGain | None = None
     without: Gain | None = None
+    scrolls: dict[str, float] = Field({}, exclude_if=lambda scores: not scores)
 
 
 class CubesRow(Record):
@@ -133,7 +137,6 @@ def out_of_fold(
 class InkScores(Versioned):
     """Of fragments or segments; `held_out` is of the training sheets that have a validation mask."""
 
-    columns: ClassVar = COLUMNS
     best_by: ClassVar = "f05"
     thing: ClassVar = "ink"
     hint: ClassVar = ""
@@ -150,6 +153,11 @@ class InkScores(Versioned):
     held_out: HeldOut | None = Field(None, exclude_if=lambda found: found is None)
     patches: tuple[PatchRecord, ...] = ()
     commands: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Titles of the table's columns, by name of the figure, or of the scroll that F0.5 is of."""
+        return COLUMNS | {scroll: f"F0.5, {scroll}" for row in self.rows[:1] for scroll in row.scrolls}
 
 
 class CubesScores(Versioned):

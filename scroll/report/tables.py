@@ -64,7 +64,7 @@ def cell(row: Row, key: str, best_by: str) -> str:
         return f"{signed(row.gain.difference)} {row.gain.verdict}"
     if key == "without" and row.without is not None:
         return f"{signed(row.without.difference)} {EARNED[row.without.verdict]}"
-    return number(getattr(row, key, None))
+    return number(getattr(row, "scrolls", {}).get(key, getattr(row, key, None)))
 
 
 def number(value: Any) -> str:
