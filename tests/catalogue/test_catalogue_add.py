@@ -203,6 +203,13 @@ def test_nothing_is_overwritten(server, source, wish):
     with pytest.raises(InputError, match=r"holds 4 bytes, and \d+ were written; nothing is overwritten: move it away"):
         add(read_catalogue(source), "PHerc0139/w016", wish)
     assert label.read_bytes() == b"mine"
+    label.unlink()
+    (folder / "catalogue.json").write_text('{"scroll": "PHerc0139"}')
+    with pytest.raises(
+        InputError, match=rf"says scroll 'PHerc0139', segment None; expected PHerc0139/{SEGMENT}: nothing is over"
+    ):
+        add(read_catalogue(source), "PHerc0139/w016", wish)
+    (folder / "catalogue.json").unlink()
     (folder / "surface_volume_source.txt").write_text("elsewhere.zarr\n")
     with pytest.raises(InputError, match=r"says elsewhere\.zarr; expected s3://.*nothing is overwritten"):
         add(read_catalogue(source), "PHerc0139/w016", wish)
