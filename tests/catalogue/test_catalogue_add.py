@@ -182,6 +182,14 @@ def test_a_real_s3_server_is_listed_and_read(served, monkeypatch, wish):
     assert len(list(folder.iterdir())) == 5
 
 
+def test_a_page_for_people_in_the_place_of_a_list_is_none(server, source, wish):
+    catalogue = read_catalogue(f"{server.address}/scrolls.yaml")
+    segment = the_segment(catalogue, OTHER)
+    whole = labels_of(segment, settings=HASTY)
+    server.page = b"<!doctype html><html><a href='about.html'>about</a></html>"
+    assert labels_of(segment, settings=HASTY) == whole and len(whole) == 2
+
+
 def test_a_version_that_is_asked_for_is_taken_and_one_that_is_not_there_is_said(server, source, wish):
     segment = the_segment(read_catalogue(source), "w016")
     assert {(one.kind, one.version) for one in labels_of(segment, wanted=1, settings=HASTY)} == {
