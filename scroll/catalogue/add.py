@@ -5,23 +5,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scroll.catalogue.choose import chosen_layers, chosen_surface
-from scroll.catalogue.contradictions import contradictions, volume_of
+from scroll.catalogue.contradictions import contradictions
 from scroll.catalogue.entries import Catalogue, TracedSegment
 from scroll.catalogue.files import folder_at, parent_and_name
 from scroll.catalogue.find import folder_of, the_segment
 from scroll.catalogue.labels import labels_of
 from scroll.catalogue.level_0 import copy_level_0, copy_whole
+from scroll.catalogue.record import about_segment, added_as, check_record, is_whole, known_files, write_record
 from scroll.catalogue.surface_files import MAY_BE, NEEDED, scaling
 from scroll.catalogue.terms import check_terms
 from scroll.errors import InputError, MissingInputError
-from scroll.runtime.files import read_json, read_mapping, remove, write_json, write_text
+from scroll.runtime.files import remove, write_json, write_text
 from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.names import checked_name
 from scroll.runtime.progress import progress
-from scroll.runtime.receipt import FETCHED, made_by
+from scroll.runtime.receipt import FETCHED
 from scroll.runtime.run_lock import FileLock, who_we_are
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def add(catalogue: Catalogue, name: str, wish: Wish) -> Path:
     for path in (wish.to, wish.to / item):
         if refuse_dead_link(path).exists() and not path.is_dir():
             raise InputError(f"{path}: is a file; expected a folder: move it away, or give another --to")
-    twin = _added_as(wish.to, segment, item)
+    twin = added_as(wish.to, segment, item)
     if twin is not None:
         print(f"{segment.full_name}: is there as {twin}, which is kept; name it so")
         return twin
@@ -96,8 +97,11 @@ def add(catalogue: Catalogue, name: str, wish: Wish) -> Path:
     with _alone(wish.to, item):
         plan = _planned(catalogue, segment, item, wish)
         stage = folder if folder.exists() else wish.to / f".{item}.adding"
+        check_record(stage, segment)
         fetched = _filled(stage, plan, wish)
-        _record(stage, plan, _about(catalogue, segment, name, accepted), fetched)
+        addresses = {name: file.address for name, file in plan.files.items()}
+        about = about_segment(catalogue, segment, name, accepted)
+        write_record(stage, addresses, (plan.pointer, plan.address), about, fetched)
         if stage != folder:
             stage.rename(folder)
     print(f"{folder}: {_said(folder, plan, fetched)}")
@@ -141,8 +145,8 @@ def _filled(stage: Path, plan: _Plan, wish: Wish) -> list[str]:
     is_new = stage.name.startswith(".")
     if is_new:
         _take_up(stage, plan)
-    known = _known_files(stage)
-    missing = [name for name in plan.files if not _is_whole(stage / name, known.get(name, {}), is_new)]
+    known = known_files(stage)
+    missing = [name for name in plan.files if not is_whole(stage / name, known.get(name, {}), is_new)]
     fetched = []
     with progress(stage.name.strip("."), len(plan.files), "file", start=len(plan.files) - len(missing)) as advance:
         for name in missing:
@@ -157,7 +161,7 @@ def _filled(stage: Path, plan: _Plan, wish: Wish) -> list[str]:
 
 def _take_up(stage: Path, plan: _Plan) -> None:
     """Keep of an interrupted call what is still wanted from the same place, and write down what is wanted now."""
-    known = _known_files(stage)
+    known = known_files(stage)
     for path in stage.iterdir():
         wanted = plan.files.get(path.name)
         is_same = wanted is not None and known.get(path.name, {}).get("address") == wanted.address
@@ -205,68 +209,6 @@ def _check_pointer(stage: Path, plan: _Plan) -> None:
         )
 
 
-def _known_files(stage: Path) -> dict[str, dict[str, Any]]:
-    """What the record in a folder says of its files, by name."""
-    if not (stage / FETCHED).exists():
-        return {}
-    files = read_mapping(stage / FETCHED).get("files")
-    return {name: one for name, one in files.items() if isinstance(one, dict)} if isinstance(files, dict) else {}
-
-
-def _is_whole(path: Path, before: dict[str, Any], is_new: bool) -> bool:
-    """Whether a file is there; one of another size than was written down is not ours to overwrite.
-
-    Raises:
-        InputError: it has another size.
-    """
-    if not path.exists():
-        return False
-    size = before.get("bytes")
-    if not is_new and isinstance(size, int) and size != _bytes(path):
-        raise InputError(
-            f"{path}: holds {_bytes(path)} bytes, and {size} were written; nothing is overwritten: move it away to have it fetched again"
-        )
-    return True
-
-
-def _bytes(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _about(catalogue: Catalogue, segment: TracedSegment, name: str, accepted: str) -> dict[str, Any]:
-    volume = volume_of(catalogue, segment)
-    return {
-        "name": name, "scroll": segment.scroll, "segment": segment.id, "source": catalogue.source,
-        "entry": {"place": segment.where, "content": dict(segment.raw)},
-        "volume": None if volume is None else {"id": volume.id, "voxel_um": volume.voxel_um, "address": volume.address},
-        "contradictions": contradictions(catalogue, segment),
-        "terms": {"text": catalogue.terms_of(segment.scroll), "accepted": accepted},
-    }  # fmt: skip
-
-
-def _record(stage: Path, plan: _Plan, about: dict[str, Any], fetched: list[str]) -> None:
-    """Write down what the folder holds; one that is whole already is left as it is, so that nothing of it changes."""
-    if not fetched and not stage.name.startswith("."):
-        return
-    known, files = _known_files(stage), {}
-    for name, file in plan.files.items():
-        if name in fetched or "bytes" not in known.get(name, {}):
-            if (stage / name).exists():
-                files[name] = {"address": file.address, "bytes": _bytes(stage / name)}
-        else:
-            files[name] = known[name]
-    voxels = {"file": plan.pointer, "address": plan.address}
-    content = {
-        **about,
-        "voxels": voxels,
-        "files": {**known, **files},
-        "added": time.strftime("%Y-%m-%d"),
-        "made_by": made_by(),
-    }
-    write_json(stage / FETCHED, content)
-
-
 def _said(folder: Path, plan: _Plan, fetched: list[str]) -> str:
     there = [name for name in (plan.pointer, *plan.files) if (folder / name).exists()]
     return (
@@ -274,19 +216,6 @@ def _said(folder: Path, plan: _Plan, fetched: list[str]) -> str:
         if fetched
         else f"all there ({', '.join(there)})"
     )
-
-
-def _added_as(to: Path, segment: TracedSegment, item: str) -> Path | None:
-    """The folder under which a segment was added by another of its names."""
-    for path in sorted(to.glob(f"*/{FETCHED}")):
-        content = read_json(path)
-        is_it = isinstance(content, dict) and (content.get("scroll"), content.get("segment")) == (
-            segment.scroll,
-            segment.id,
-        )
-        if is_it and path.parent.name != item:
-            return path.parent
-    return None
 
 
 @contextmanager

@@ -51,10 +51,15 @@ def _scale(catalogue: Catalogue, segment: TracedSegment, volume: ScanVolume | No
     if segment.downscale is None or volume is None or volume.voxel_um is None:
         return
     traced_um = segment.downscale * volume.voxel_um
-    stated = [(f"{one.name} says", one.voxel_um) for one in segment.of_type("tifxyz") if one.voxel_um is not None]
-    if segment.stated_um is not None:
-        stated.append(("pixel_size_um is", segment.stated_um))
     told = f"original_volume_downscale is {segment.downscale:g} and its volume has voxels of {volume.voxel_um:g} um"
+    stated = [] if segment.stated_um is None else [("pixel_size_um is", segment.stated_um)]
+    for one in segment.of_type("tifxyz"):
+        if one.voxel_um is None or one.volume_id not in (None, volume.id):
+            continue
+        if one.volume_id is None:
+            stated.append((f"{one.name} says", one.voxel_um))
+        elif not is_same(one.voxel_um, volume.voxel_um):  # "on-<volume>-<size>" is the size of the volume's voxels
+            yield f"{one.name} says that its volume has voxels of {one.voxel_um:g} um, the catalogue {volume.voxel_um:g} um; one is wrong"
     for who, um in stated:
         if not is_same(um, traced_um):
             yield f"{told}, which makes {traced_um:g} um, but {who} {um:g} um; the surface may lie at another scale"

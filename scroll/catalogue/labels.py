@@ -1,7 +1,7 @@
 """Where a segment's labels are: named by the catalogue, beside or in its surface volume, or in a tree of labels."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ ASKED_VERSIONS = (
     "_v2",
     "_v3",
 )  # of a server that lists nothing; further ones are asked for while one is found
+OF_A_ZARR = (".zgroup", ".zarray", "zarr.json")
 LONGEST_ASKED = 18  # characters of a name that is asked for: "w016", a timestamp, "pherc0139-w016"
 
 
@@ -129,9 +130,9 @@ def _beside(segment: TracedSegment, tree: str | None, settings: "RemoteSettings 
     for artifact in segment.surface_volumes:
         parent, name = parent_and_name(artifact.address)
         own = {*stems, name.removesuffix(".zarr")}
-        yield from _in_folder(artifact.address, own, settings, is_zarr=True)
+        yield from _in_folder(artifact.address, own, settings, {"0", *OF_A_ZARR})
         is_own_folder = parent_and_name(parent)[1].casefold() in {stem.casefold() for stem in stems}
-        for label in _in_folder(parent, own, settings):
+        for label in _in_folder(parent, own, settings, {name}):
             if is_own_folder or NAMED.fullmatch(label.address.rpartition("/")[2])["stem"]:  # type: ignore[index]
                 yield label  # in a folder of many segments, a bare inklabels.png is nobody's
 
@@ -143,13 +144,15 @@ def _folders_called(tree: str, stems: Iterable[str], settings: "RemoteSettings |
 
 
 def _in_folder(
-    address: str, stems: Iterable[str], settings: "RemoteSettings | None", is_zarr: bool = False
+    address: str, stems: Iterable[str], settings: "RemoteSettings | None", there: Container[str] = ()
 ) -> list[LabelFile]:
-    """The labels in one folder: from its list, else by asking for the names that they bear."""
-    folder = folder_at(address, settings)
-    stems = sorted({*stems})
-    listed = folder.names()
-    if listed is None:
+    """The labels in one folder: from its list, else by asking for the names that they bear.
+
+    `there` are names of which one is in it: a server's page without any of them is no list of the folder.
+    """
+    stems, is_zarr = sorted({*stems}), "0" in there
+    listed = folder_at(address, settings).names()
+    if listed is None or (there and not any(name in there for name in listed)):
         own = parent_and_name(address)[1].removesuffix(".zarr")
         likely = [own] if is_zarr else [own, *(stem for stem in stems if len(stem) <= LONGEST_ASKED)]
         listed = list(_asked(address, dict.fromkeys(likely), settings, ENDINGS[:2] if is_zarr else ENDINGS))
@@ -185,6 +188,6 @@ def _is_there(address: str, settings: "RemoteSettings | None") -> bool:
     """Of a picture its first bytes are asked for, of a zarr its metadata."""
     if address.endswith(".zarr"):
         folder = folder_at(address, settings)
-        return any(folder.has(name) for name in (".zgroup", ".zarray", "zarr.json"))
+        return any(folder.has(name) for name in OF_A_ZARR)
     parent, name = parent_and_name(address)
     return folder_at(parent, settings).has(name)

@@ -36,9 +36,11 @@ class ListingHandler(Handler):
             listed = listing(folder, asked.get("prefix", [""])[0], "delimiter" in asked)
             self._answer(200, listed.encode(), {"Content-Type": "application/xml"})
         else:
+            page = self.server.page
             names = [f"{path.name}/" if path.is_dir() else path.name for path in sorted(folder.iterdir())]
             rows = "".join(f'<a href="{name}">{name}</a>\n' for name in ["../", *names])
-            self._answer(200, f"<html><body><pre>{rows}</pre></body></html>".encode(), {"Content-Type": "text/html"})
+            page = page or f"<html><body><pre>{rows}</pre></body></html>".encode()
+            self._answer(200, page, {"Content-Type": "text/html"})
 
 
 def listing(bucket: Path, prefix: str, is_flat: bool) -> str:
@@ -59,9 +61,12 @@ def listing(bucket: Path, prefix: str, is_flat: bool) -> str:
 
 
 class ListingServer(WebServer):
-    """A web server whose folders and buckets can be looked into, unless it does not `lists`; it answers after `pause_s` seconds."""
+    """A web server whose folders and buckets can be looked into, unless it does not `lists`; it answers after `pause_s` seconds.
 
-    lists, pause_s = True, 0.0
+    `page` is shown in the place of every folder.
+    """
+
+    lists, pause_s, page = True, 0.0, b""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

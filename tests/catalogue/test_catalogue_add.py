@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import obstore
 import pytest
+import zarr
 
 from scroll.catalogue.add import Wish, add
 from scroll.catalogue.find import the_segment
 from scroll.catalogue.labels import labels_of
+from scroll.catalogue.level_0 import copy_level_0
 from scroll.catalogue.read import read_catalogue
 from scroll.catalogue.terms import check_terms
 from scroll.errors import InputError, MissingInputError
@@ -97,6 +99,38 @@ def test_a_label_zarr_is_copied_at_level_0_as_it_is_stored(server, served, sourc
         ome_zarr.open(copy, level=1)
 
 
+ODD_ZARRS = {
+    "a plain array": {"zarr_format": 2, "chunks": (65, 32, 32)},
+    "dots between numbers": {"zarr_format": 2, "chunks": (65, 32, 32), "chunk_key_encoding": {"name": "v2", "separator": "."}},
+    "a plain array of format 3": {"chunks": (65, 32, 32)},
+    "shards": {"chunks": (65, 16, 16), "shards": (65, 64, 64)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("in_group", [False, True])
+@pytest.mark.parametrize("case", ODD_ZARRS)
+@pytest.mark.parametrize("scheme", ["s3", "http", "local"])
+def test_zarrs_of_every_layout_are_copied_with_their_voxels(server, served, tmp_path, case, in_group, scheme):
+    canvas = np.zeros((65, 100, 90), np.uint8)
+    canvas[32, 40:50, 70:] = 255  # most chunks are empty, and not stored
+    path = served / "odd" / "a.zarr"
+    options = {"fill_value": 0, "config": {"write_empty_chunks": False}, **ODD_ZARRS[case]}
+    if in_group:
+        group = zarr.create_group(path, zarr_format=options.pop("zarr_format", 3))
+        group.create_array("0", data=canvas, **options)
+        group.create_array("1", data=canvas[:, ::2, ::2], **options)
+        zarr.consolidate_metadata(path)
+    else:
+        zarr.create_array(path, data=canvas, **options)
+    address = {"s3": "s3://odd/a.zarr", "http": f"{server.address}/odd/a.zarr", "local": str(path)}[scheme]
+    copy_level_0(address, tmp_path / "copy.zarr", HASTY)
+    np.testing.assert_array_equal(ome_zarr.open(tmp_path / "copy.zarr", voxel_um=1.0)[...], canvas)
+    stored = sum(
+        one.is_file() and ".z" not in one.name and "json" not in one.name for one in (tmp_path / "copy.zarr").rglob("*")
+    )
+    assert 0 < stored <= 4 and not (tmp_path / "copy.zarr" / "1").exists()
+
+
 def test_the_classic_server_gives_layers_label_and_mask(server, wish):
     folder = add(read_catalogue(f"{server.address}/scrolls.yaml"), f"Scroll1/{OTHER}", wish)
     assert folder.name == f"PHercParis4_{OTHER}"
@@ -146,6 +180,14 @@ def test_a_real_s3_server_is_listed_and_read(served, monkeypatch, wish):
     volume = ome_zarr.open(folder / "PHerc0139_w016_inklabels_v2.zarr", voxel_um=1.0)
     np.testing.assert_array_equal(volume[32], INK)
     assert len(list(folder.iterdir())) == 5
+
+
+def test_a_page_for_people_in_the_place_of_a_list_is_none(server, source, wish):
+    catalogue = read_catalogue(f"{server.address}/scrolls.yaml")
+    segment = the_segment(catalogue, OTHER)
+    whole = labels_of(segment, settings=HASTY)
+    server.page = b"<!doctype html><html><a href='about.html'>about</a></html>"
+    assert labels_of(segment, settings=HASTY) == whole and len(whole) == 2
 
 
 def test_a_version_that_is_asked_for_is_taken_and_one_that_is_not_there_is_said(server, source, wish):
@@ -203,6 +245,13 @@ def test_nothing_is_overwritten(server, source, wish):
     with pytest.raises(InputError, match=r"holds 4 bytes, and \d+ were written; nothing is overwritten: move it away"):
         add(read_catalogue(source), "PHerc0139/w016", wish)
     assert label.read_bytes() == b"mine"
+    label.unlink()
+    (folder / "catalogue.json").write_text('{"scroll": "PHerc0139"}')
+    with pytest.raises(
+        InputError, match=rf"says scroll 'PHerc0139', segment None; expected PHerc0139/{SEGMENT}: nothing is over"
+    ):
+        add(read_catalogue(source), "PHerc0139/w016", wish)
+    (folder / "catalogue.json").unlink()
     (folder / "surface_volume_source.txt").write_text("elsewhere.zarr\n")
     with pytest.raises(InputError, match=r"says elsewhere\.zarr; expected s3://.*nothing is overwritten"):
         add(read_catalogue(source), "PHerc0139/w016", wish)
@@ -315,7 +364,8 @@ def test_terms_that_the_catalogue_holds_are_shown_and_other_ones_are_asked_for_a
     path = served / BUCKET / "metadata.json"
     content = json.loads(path.read_text())
     content["metadata"]["license"] = {"name": "CC BY-NC 4.0", "url": "https://creativecommons.org/licenses/by-nc/4.0"}
-    content["metadata"]["samples"]["PHercParis4"]["terms"] = "Ask EduceLab."
+    volume = next(iter(content["metadata"]["samples"]["PHercParis4"]["volumes"].values()))
+    volume["properties"] = {"license": "Ask EduceLab."}
     path.write_text(json.dumps(content))
     catalogue, not_yet = read_catalogue(source), replace(wish, accepts_terms=False)
     add(catalogue, "PHerc0139/w016", wish)

@@ -4,6 +4,7 @@ import copy
 import gzip
 import itertools
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -226,3 +227,9 @@ def test_a_catalogue_is_one_request_over_the_network(server, served, source, pac
         path.write_bytes(gzip.compress(path.read_bytes()))
     assert "PHerc0139" in read_catalogue(source).scrolls
     assert sum(server.counts().values()) == 1
+
+
+def test_without_the_package_for_networks_a_catalogue_of_the_network_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    with pytest.raises(InputError, match=r"needs the package obstore.*pip install"):
+        read_catalogue("https://127.0.0.1:1/nowhere/metadata.json")

@@ -191,13 +191,27 @@ def test_a_scale_is_a_level_of_the_volume_or_another_volume_of_the_scroll(tmp_pa
     assert (not said) == fits and all(f"{downscale * LAYERS_UM:g} um" in line for line in said)
 
 
-def test_a_scale_that_the_surface_itself_contradicts_is_said(tmp_path, content):
-    segment_of(content)["data"][0] = data_entry("tifxyz", "a/w016-on-20250101120000-2.399um.tifxyz")
-    assert (
-        "which makes 9.596 um, but w016-on-20250101120000-2.399um.tifxyz says 2.399 um" in lines(tmp_path, content)[0]
-    )
-    segment_of(content)["data"][0] = data_entry("tifxyz", "a/w016-9.596um.tifxyz")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("w016-9.596um.tifxyz", None),
+        ("w016-2.399um.tifxyz", "which makes 9.596 um, but w016-2.399um.tifxyz says 2.399 um"),
+        (f"w016-on-{VOLUME}-2.399um.tifxyz", None),
+        (f"w016-on-{VOLUME}-7.91um.tifxyz", "says that its volume has voxels of 7.91 um, the catalogue 2.399 um"),
+        ("w016-on-20990101000000-7.91um.tifxyz", None),
+    ],
+)
+def test_a_scale_that_the_surface_itself_contradicts_is_said(tmp_path, content, name, said):
+    segment_of(content)["data"][0] = data_entry("tifxyz", f"a/{name}")
+    found = lines(tmp_path, content)
+    assert len(found) == (said is not None) and all(str(said) in line for line in found)
+
+
+def test_a_size_that_the_segment_states_is_that_of_its_coordinates(tmp_path, content):
+    segment_of(content)["properties"]["pixel_size_um"] = 9.6
     assert not lines(tmp_path, content)
+    segment_of(content)["properties"]["pixel_size_um"] = LAYERS_UM
+    assert "which makes 9.596 um, but pixel_size_um is 2.399 um" in lines(tmp_path, content)[0]
 
 
 @pytest.mark.parametrize(("um", "fits"), [(2.399, True), (9.596, True), (9.362, False), (7.91, False)])

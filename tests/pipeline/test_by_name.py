@@ -49,6 +49,7 @@ def write_published(served: Path, address: str) -> None:
         if piece != "test/a":
             ink = np.asarray(Image.open(drawn / piece / "inklabels.png"))
             write_label(served / folder / "labels" / f"{own}_inklabels_v2.{'zarr' if is_first else 'png'}", ink)
+            write_label(served / folder / "labels" / f"{own}_supervision_mask.tif", np.full_like(ink, 255))
         root = f"{address}/"
         entry = {
             "suffix": own, "original_volume_id": "20230101000000",
