@@ -24,11 +24,10 @@ from scroll.runtime.names import checked_name
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import FETCHED
 from scroll.runtime.run_lock import FileLock, who_we_are
+from scroll.runtime.scroll_names import LAYERS_SOURCE, VOLUME_SOURCE
 
 if TYPE_CHECKING:
     from scroll.volumes.remote import RemoteSettings
-
-LAYERS_SOURCE, VOLUME_SOURCE = "surface_volume_source.txt", "volume_source.txt"
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ from scroll.catalogue.entries import INK_DETECTION, LABEL_FOLDER, LABEL_TYPES, A
 from scroll.catalogue.files import folder_at, parent_and_name
 from scroll.catalogue.find import names_of
 from scroll.errors import InputError
-from scroll.volumes.masks import INK, MASK, SUPERVISION
+from scroll.volumes.masks import INK, MASK, SUPERVISION, VALIDATION
 
 if TYPE_CHECKING:
     from scroll.volumes.remote import RemoteSettings
 
-VALIDATION = "validation_mask"
 KINDS = (INK, SUPERVISION, VALIDATION, MASK)
 ENDINGS = ("png", "tif", "zarr")  # in the order in which one is taken: a picture is one request
 NAMED = re.compile(

@@ -20,6 +20,7 @@ from scroll.data.sources import chunks_on_disk, source_said_in, spelled
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.names import name_of_file
 from scroll.runtime.receipt import fingerprint, key_of
+from scroll.runtime.scroll_names import VOLUME_SOURCE
 from scroll.surfaces import open_surface, tifxyz
 from scroll.surfaces.flat_view import FlatView
 from scroll.surfaces.geometry import check_surface
@@ -32,7 +33,6 @@ from scroll.volumes.volume import Volume
 from scroll.volumes.volume_key import volume_key
 from scroll.volumes.voxel_size import is_same
 
-SOURCE_FILE = "volume_source.txt"
 STRIP_ROWS = 64
 STACK_LAYERS = 65  # as the ink competition's stacks have
 SAMPLED_PLACES, SAMPLED_EDGE = 200, 12  # cubes about the sheets that the grey scale is measured on
@@ -51,12 +51,12 @@ class Segment(Sheet):
         Raises:
             MissingInputError: neither says.
         """
-        said = source_said_in(self.folder / SOURCE_FILE, "of the segment's OME-Zarr")
+        said = source_said_in(self.folder / VOLUME_SOURCE, "of the segment's OME-Zarr")
         if said is not None:
             return said
         if self.data.volume is None:
             raise MissingInputError(
-                f"{self.folder / SOURCE_FILE}: not there, and data.volume is not set; write the path or URL of the segment's OME-Zarr "
+                f"{self.folder / VOLUME_SOURCE}: not there, and data.volume is not set; write the path or URL of the segment's OME-Zarr "
                 "into either"
             )
         return spelled(self.data.volume, Path())
@@ -196,6 +196,7 @@ class Segment(Sheet):
         how = self.data.model_dump(include=seen)
         parts = [fingerprint(self.folder), volume_key(self.source), how, *label_contents(self.folder, self.id)]
         place = self.volume.place.name
+        parts += self.known_scroll
         return key_of(parts if place == self.data.level else [*parts, place])
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from scroll.config.schema import SamplingSettings
 from scroll.errors import InputError
+from scroll.runtime.scroll_names import scroll_name
 
 if TYPE_CHECKING:
     from scroll.data.sheets import Sheet
@@ -26,7 +27,7 @@ def shares_of(sheets: "Sequence[Sheet]", sampling: SamplingSettings) -> dict[str
     there = sorted({sheet.scroll for sheet in sheets})
     if sampling.shares == "by_area" or (not sampling.shares and ("" in there or len(there) < 2)):
         return {}
-    wanted = sampling.shares or dict.fromkeys(there, 1.0)
+    wanted = {scroll_name(name): share for name, share in sampling.shares.items()} or dict.fromkeys(there, 1.0)
     strange, missing = [name for name in wanted if name not in there], [name for name in there if name not in wanted]
     if strange or missing:
         what = f"'{strange[0]}', which is no scroll of the training data" if strange else f"no share of '{missing[0]}'"

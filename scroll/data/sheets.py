@@ -106,6 +106,11 @@ class Sheet(ABC):
         return scroll_said_in(self.folder)
 
     @property
+    def known_scroll(self) -> list[str]:
+        """For its key: the scroll, where it is known, for that decides how often the sheet is drawn."""
+        return [self.scroll] if self.scroll else []
+
+    @property
     @abstractmethod
     def key(self) -> str:
         """Hash of its files and of how they are looked at."""

@@ -10,6 +10,8 @@ from scroll.runtime.bounded import read_text
 from scroll.runtime.files import read_mapping
 from scroll.runtime.links import refuse_dead_link
 from scroll.runtime.reading import reading
+from scroll.runtime.receipt import FETCHED
+from scroll.runtime.scroll_names import LAYERS_SOURCE, scroll_name
 from scroll.volumes import ome_zarr
 from scroll.volumes.disk_cache import DiskCache
 from scroll.volumes.opened_level import open_level
@@ -19,8 +21,6 @@ from scroll.volumes.tiff.stack import STACK_NAMES
 from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
 
-RECORD = "catalogue.json"
-STACK_SOURCE = "surface_volume_source.txt"
 REVERSED = "reversed"
 STACK_ZARRS = ("surface-volume.zarr", "surface_volume.zarr")
 MOST_BYTES = 2**16
@@ -66,7 +66,7 @@ def stack_said_in(folder: Path) -> tuple[str, bool] | None:
         MissingInputError: the file is empty.
         InputError: it holds something else.
     """
-    file = folder / STACK_SOURCE
+    file = folder / LAYERS_SOURCE
     lines = _lines(file, "of the segment's surface volume, an OME-Zarr,")
     if lines is None:
         return None
@@ -91,14 +91,11 @@ def scroll_said_in(folder: Path) -> str:
     Raises:
         InputError: the file is there and no such JSON.
     """
-    file = folder / RECORD
+    file = folder / FETCHED
     if not file.is_file():
         return ""
-    return str(
-        read_mapping(file, 'add the sheet from the catalogue again, or write {"scroll": NAME} into it', scroll=str)[
-            "scroll"
-        ]
-    )
+    hint = 'add the sheet from the catalogue again, or write {"scroll": NAME} into it'
+    return scroll_name(str(read_mapping(file, hint, scroll=str)["scroll"]))
 
 
 def chunks_on_disk(data: DataSettings) -> DiskCache | None:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 
 from scroll.runtime.names import sound_name
 
+LAYERS_SOURCE, VOLUME_SOURCE = "surface_volume_source.txt", "volume_source.txt"  # in a sheet's folder: where its CT is
 SCROLLS = {  # as the challenge numbers them -> as the open-data catalogue names them
     "Scroll1": "PHercParis4",
     "Scroll2": "PHercParis3",

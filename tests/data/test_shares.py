@@ -112,3 +112,18 @@ def test_a_catalogue_that_names_no_scroll_is_one_line(tmp_path, content):
     with pytest.raises(InputError, match=r"catalogue.json") as error:
         _ = fragment.scroll
     assert "\n" not in str(error.value)
+
+
+def test_a_scroll_goes_by_each_of_its_names(tmp_path):
+    fragments = of_scrolls(tmp_path, {"1": "Scroll1", "2": "PHerc0332"})
+    found = shares_of(fragments, SamplingSettings(shares={"PHercParis4": 3, "Scroll3": 1}))
+    assert found == {"PHercParis4": 0.75, "PHerc0332": 0.25}
+
+
+def test_which_scroll_it_is_of_decides_how_often_it_is_drawn_and_so_its_key(tmp_path):
+    fragment = small_fragment(tmp_path)
+    keys = [str(fragment.key)]
+    for scroll in ("PHerc0139", "Scroll1", "PHercParis4"):
+        (fragment.folder / "catalogue.json").write_text(json.dumps({"scroll": scroll, "added": scroll}))
+        keys.append(str(replace(fragment).key))
+    assert len(set(keys)) == 3 and keys[2] == keys[3]
