@@ -8,6 +8,7 @@ from scroll.data.folds import check_no_leak, make_folds
 from scroll.data.fragments import Fragment, training_fragments
 from scroll.data.patch_sampler import draw
 from scroll.errors import InputError
+from scroll.volumes.masks import SUPERVISION, files_beside
 from stage1_3d.doctor_checks import check_ink, check_room
 
 
@@ -29,7 +30,12 @@ def checks_of_all(settings: Settings, fragments: list[Fragment]) -> Iterator[tup
 
 def described(fragment: Fragment) -> str:
     """One line about a fragment that is sound."""
-    return f"fragment '{fragment.id}': {fragment.volume.shape} {fragment.volume.dtype}, depth window layers {fragment.layers}"
+    seen = f"{fragment.pixel_um:g} x {fragment.seen_um:g} x {fragment.seen_um:g} um"
+    uneven = ", uneven: published networks know cubes alone, which data.pool makes" if fragment.data.bin_yx > 1 else ""
+    return (
+        f"fragment '{fragment.id}': {fragment.volume.shape} {fragment.volume.dtype}, depth window layers {fragment.layers}, "
+        f"voxels of {seen} (z, y, x){uneven}"
+    )
 
 
 def check(fragment: Fragment) -> None:
@@ -43,7 +49,7 @@ def check(fragment: Fragment) -> None:
             f"{fragment.folder}: layers are {fragment.volume.dtype}, expected uint8 or uint16; convert them"
         )
     _ = fragment.layers
-    if not fragment.mask_files:
+    if not fragment.mask_files and not files_beside(fragment.folders, fragment.id, SUPERVISION):
         raise InputError(
             f"{fragment.folder / 'mask.png'}: not there, so that all would count as papyrus; copy it beside the layers"
         )

@@ -1,0 +1,40 @@
+"""How much of the papyrus a network sees at once, in millimetres, by hand."""
+
+import pytest
+from scroll_fragments import small_fragment
+
+from scroll.config.schema import Settings
+from scroll.data.windows import windows_in_words, windows_mm
+
+
+def settings(root, **data) -> Settings:
+    members = {"a": {"network": "cnn3d", "patch_size": [4, 50, 60]}}
+    return Settings.model_validate(
+        {
+            "run_dir": root / "run",
+            "data": {"root": root, "cache_dir": root / "cache", "voxel_um": 8.0, "depth": [-2, 2], **data},
+            "stage1": {"members": members},
+            "stage2": {"patch_size": [32, 64]},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "z", "y"), [({}, 8, 8), ({"bin_yx": 2}, 8, 16), ({"pool": 2, "depth": [-1, 1]}, 16, 16)]
+)
+def test_edges_are_voxels_times_their_size(tmp_path, how, z, y):
+    asked = settings(tmp_path, **how)
+    fragment = small_fragment(tmp_path, **{**how, "depth": asked.data.depth})
+    assert windows_mm(asked, fragment) == {
+        "a": pytest.approx((4 * z / 1000, 50 * y / 1000, 60 * y / 1000)),
+        "stage two": pytest.approx((32 * y / 1000, 64 * y / 1000)),
+    }
+
+
+def test_only_what_is_wide_in_the_plane_of_the_sheet_is_warned_of():
+    said = windows_in_words({"deep": (2.0, 0.5, 0.5), "wide": (0.1, 0.2, 0.6), "stage two": (0.4, 0.4)})
+    assert said.startswith(
+        "Seen at once, in mm along z, y, x: deep 2.00 x 0.50 x 0.50, wide 0.10 x 0.20 x 0.60, stage two 0.40 x 0.40. "
+    )
+    assert "Wider than 0.5 mm: wide; the rules of the prizes discourage that" in said
+    assert "Wider" not in windows_in_words({"a": (1.0, 0.5, 0.5)})
