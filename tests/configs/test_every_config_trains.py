@@ -38,7 +38,7 @@ def tiny(member: MemberSettings) -> MemberSettings:
         options["channels"] = [min(width, 4) for width in channels]
     divisor = module.divisor(module.Options.model_validate(options))
     z, y, x = legal_size((4, 8, 8), divisor)
-    patch = (z, y, 2 * x) if (z, y, x) == divisor else (z, y, x)
+    patch = (z, y, 2 * x) if (y, x) == divisor[1:] else (z, y, x)
     return member.model_copy(update={"options": options, "patch_size": patch})
 
 
