@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 from torch import nn
 
 from scroll.config.schema import Settings
@@ -13,7 +14,7 @@ from scroll.data.boxes import filled_up
 from scroll.data.card import check_voxels
 from scroll.data.folds import Fold, Parts, Rows, held_out_parts
 from scroll.data.fragments import Fragment
-from scroll.data.sheets import provenance_of
+from scroll.data.sheets import Sheet, provenance_of
 from scroll.inference.fold_ensemble import mean_of
 from scroll.inference.prediction_store import RowWriter, open_map
 from scroll.inference.sliding_window import Forward, Prediction, Sweep
@@ -125,13 +126,34 @@ def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows,
         z, y, x = corner
         return filled_up(fragment.patch(z + fragment.margin, y, x, size, how), size)[None]
 
+    wanted = looked_at(settings, fragment)
+
     def is_wanted(corner: tuple[int, ...]) -> bool:
         _, y, x = corner
-        return bool(fragment.mask[y : y + size[1], x : x + size[2]].any())
+        return bool(wanted[y : y + size[1], x : x + size[2]].any())
 
     padded = (max(depth, size[0]), max(height, size[1]), max(width, size[2]))
     sweep = Sweep(padded, size, settings.stage1.window, rows, is_wanted)
     return Prediction(sweep, read, partial(load_forward, settings, name, folds), (depth, height, width))
+
+
+def looked_at(settings: Settings, fragment: Fragment) -> NDArray[np.bool_]:
+    """(Y, X) papyrus at working resolution that is predicted: all of it, or what a patch of stage two about a label can see."""
+    if not fragment.is_seen_about_labels:
+        return fragment.mask
+    size = tuple(2 * edge + 1 for edge in settings.stage2.patch_size)
+    return np.asarray(fragment.mask & maximum_filter(fragment.labelled_mask, size))
+
+
+def seen_mask(settings: Settings, sheet: Sheet) -> NDArray[np.bool_]:
+    """(Y, X) papyrus at full resolution that is looked at at all; see `looked_at`."""
+    if not isinstance(sheet, Fragment) or not sheet.is_seen_about_labels:
+        return sheet.full_mask
+    height, width = sheet.shape_yx
+    return (
+        sheet.full_mask
+        & np.kron(looked_at(settings, sheet), np.ones((settings.data.bin_yx,) * 2, bool))[:height, :width]
+    )
 
 
 def _shape(settings: Settings, fragment: Fragment) -> tuple[int, int, int]:
@@ -164,8 +186,14 @@ def flatten_ct(settings: Settings, fragment: Fragment, folder: Path) -> None:
     depth, (rows, columns) = layers.stop - layers.start, fragment.mask.shape
     shape = (depth if flatten.ct == "layers" else 1, rows, columns)
     writer = RowWriter(folder / "flat.zarr", key, shape, fragment.pixel_um, "cyx", settings.data.bin_yx)
+    wanted = looked_at(settings, fragment) if fragment.is_seen_about_labels else np.ones((rows, columns), bool)
     for row in range(writer.done_rows, rows, STRIP_ROWS):
-        strip = fragment.patch(layers.start + fragment.margin, row, 0, (depth, min(STRIP_ROWS, rows - row), columns))
+        strip = np.zeros((depth, min(STRIP_ROWS, rows - row), columns), np.float32)
+        down, across = (np.flatnonzero(wanted[row : row + STRIP_ROWS].any(axis=axis)) for axis in (1, 0))
+        if len(down):
+            y, x = slice(down[0], down[-1] + 1), slice(across[0], across[-1] + 1)
+            size = (depth, y.stop - y.start, x.stop - x.start)
+            strip[:, y, x] = fragment.patch(layers.start + fragment.margin, row + y.start, x.start, size)
         writer.write(row, flattened(strip, flatten.ct))
     writer.finish()
     write_receipt(

@@ -84,6 +84,7 @@ def write_reference(settings: "Settings", data: "TrainingData") -> None:
     from scroll.preflight.training_span import training_reference
     from scroll.runtime.files import kept_json, remove, write_sealed
     from scroll.runtime.receipt import key_of
+    from stage1_3d.predict import seen_mask
 
     if not kind_of(settings.data).has_sheets:
         return
@@ -94,7 +95,7 @@ def write_reference(settings: "Settings", data: "TrainingData") -> None:
         return
     try:
         some = sheets[:: -(-len(sheets) // REFERENCE_SHEETS)]
-        found = training_reference([(sheet.stack, sheet.full_mask, str(sheet.folder)) for sheet in some], windows)
+        found = training_reference([(s.stack, seen_mask(settings, s), str(s.folder)) for s in some], windows)
     except InputError as error:
         remove(path)
         print(f"preflight: {error}")

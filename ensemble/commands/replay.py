@@ -195,7 +195,7 @@ def _parts(folder: Path, receipt: "Receipt") -> "list[tuple[int, int, Rows]]":
         return [_cube(settings, receipt)]
     if "volume" in receipt:
         return [_volume(settings, receipt)]
-    sheet = _sheet(settings, receipt)
+    sheet = _sheet(settings, receipt, is_to_train_on=folder.parent.name == "oof")
     if card is not None and card.returns == "map":
         from stage1_3d.external.again import map_again
 
@@ -213,7 +213,7 @@ def _parts(folder: Path, receipt: "Receipt") -> "list[tuple[int, int, Rows]]":
     return [(a, b, prediction_of_sheet(settings, predictor, (a, b), folds)) for (a, b), folds in receipt["parts"]]
 
 
-def _sheet(settings: "Settings", receipt: "Receipt") -> "Any":
+def _sheet(settings: "Settings", receipt: "Receipt", is_to_train_on: bool) -> "Any":
     """The sheet that was predicted, turned and shifted as it was then.
 
     Raises:
@@ -225,6 +225,7 @@ def _sheet(settings: "Settings", receipt: "Receipt") -> "Any":
     source = Path(str(receipt["source"]))
     data = settings.data.model_copy(update={"normal_sign": receipt["normal_sign"]})
     sheet: Any = kind_of(data).item(receipt["fragment"], source, data)
+    sheet = sheet.to_train_on() if is_to_train_on else sheet
     if hasattr(sheet, "is_flipped"):
         sheet = replace(sheet, is_flipped=receipt["is_flipped"], shift_layers=receipt["shift_layers"])
     if sheet.key != receipt["data"]:

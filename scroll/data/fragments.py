@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,11 @@ class Fragment(Sheet):
     margin: int = 0  # layers kept beyond the depth window on either side, for depth jitter
     is_flipped: bool = False
     shift_layers: int = 0
+    is_seen_about_labels: bool = field(default=False, kw_only=True)  # alone; the rest of it is not fetched
+
+    def to_train_on(self) -> "Fragment":
+        """The same; of one that is far away only what is about its labels is looked at."""
+        return replace(self, is_seen_about_labels=self.is_remote)
 
     @cached_property
     def volume(self) -> Volume:
@@ -215,7 +220,7 @@ class Fragment(Sheet):
         Raises:
             InputError: no papyrus at all.
         """
-        rows, cols = np.nonzero(self.mask)
+        rows, cols = np.nonzero(self.labelled_mask if self.is_seen_about_labels else self.mask)
         if not len(rows):
             raise InputError(
                 f"{next(iter(self.mask_files), self.folder)}: marks no papyrus at all; nothing could be trained on or predicted"

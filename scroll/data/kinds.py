@@ -104,7 +104,8 @@ def training_items(data: DataSettings) -> list[Any]:
     """
     kind = kind_of(data)
     folder = data.root / kind.train
-    return kind.find(folder, data, with_catalogued(folder, data))
+    items = kind.find(folder, data, with_catalogued(folder, data))
+    return [item.to_train_on() for item in items] if kind.has_sheets else items
 
 
 def need_sheets(data: DataSettings) -> None:

@@ -123,7 +123,7 @@ def _legal_first_rows(allowed: NDArray[np.bool_], width: int, patch_yx: tuple[in
 def _blocks(
     inks: Sequence[NDArray[np.bool_]], opens: Sequence[NDArray[np.bool_]], first_rows: Sequence[NDArray[np.int64]]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Blocks (source, y, x) without and with ink, at least half open."""
+    """Blocks (source, y, x) without and with ink, at least half open, or half as open as any of a source where none is."""
     without: list[NDArray[np.int64]] = []
     with_ink: list[NDArray[np.int64]] = []
     for source, (ink, is_open) in enumerate(zip(inks, opens, strict=True)):
@@ -132,8 +132,10 @@ def _blocks(
         open_share = share_in_blocks(is_open, BLOCK)
         ink_share = share_in_blocks(ink & is_open, BLOCK)
         enough = min(0.25, float(ink_share.max()) / 2)  # strokes may be thinner than a quarter of a block
+        most = float(open_share.max())
+        open_from = 0.5 if most >= 0.5 else max(most / 2, 1e-6)  # what is known may be thin lines
         for chosen, wanted in ((without, ink_share == 0), (with_ink, ink_share > enough)):
-            rows, cols = np.nonzero(wanted & (open_share >= 0.5))
+            rows, cols = np.nonzero(wanted & (open_share >= open_from))
             chosen.append(np.stack([np.full(len(rows), source), rows * BLOCK, cols * BLOCK], axis=1))
     empty = np.empty((0, 3), dtype=np.int64)
     return np.concatenate(without or [empty]), np.concatenate(with_ink or [empty])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,11 +84,18 @@ class Sheet(ABC):
 
     @cached_property
     def open_mask(self) -> NDArray[np.bool_]:
-        """(Y, X) papyrus at working resolution that is not held out by a validation mask: where patches are wanted."""
-        held_out = self.held_out_label
-        if held_out is None:
-            return self.mask
-        return self.mask & (share_in_blocks(~held_out.ignore, self.data.bin_yx) < 0.5)
+        """(Y, X) papyrus at working resolution whose label is known and not held out: where patches are wanted."""
+        return self.mask & ~self.label.ignore
+
+    @cached_property
+    def labelled_mask(self) -> NDArray[np.bool_]:
+        """(Y, X) papyrus at working resolution whose label is known, to train on or held out."""
+        held_out = self.full_labels.binned(self.data.bin_yx).held_out
+        return self.open_mask if held_out is None else self.open_mask | (self.mask & ~held_out.ignore)
+
+    def to_train_on(self) -> Self:
+        """The same, as the training items of a run."""
+        return self
 
     @property
     def rows(self) -> int:

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from pipeline_run import PHANTOM, REPOSITORY, tiny_settings
 
 from ensemble import calibrate as calibrate_door
 from ensemble import predict as predict_door
 from ensemble.commands import doctor, placebo, preflight
+from ensemble.commands import replay as replay_door
 from scroll.runtime.manifest import file_sum
 from scroll.volumes import ome_zarr, open_volume
 from scroll.volumes.opened_level import open_level
@@ -51,7 +53,7 @@ def served(plain, tmp_path, monkeypatch):
             there.mkdir(parents=True)
             name = f"{folder.parent.name}-{folder.name}.zarr"
             voxels = open_volume(folder)[...]
-            ome_zarr.create_ome_zarr(bucket / name, voxels.shape, voxels.dtype, (32, 64, 64), None)[...] = voxels
+            ome_zarr.create_ome_zarr(bucket / name, voxels.shape, voxels.dtype, (32, 32, 32), None)[...] = voxels
             for picture in folder.glob("*.png"):
                 shutil.copy(picture, there)
             (there / "surface_volume_source.txt").write_text(f"{server.address}/{name}")
@@ -144,3 +146,23 @@ def test_a_run_killed_while_it_fetches_goes_on_and_fetches_nothing_twice(plain, 
         assert server.chunks_asked().total() - len(server.chunks_asked()) <= 3 * 8
     else:
         assert kept <= stored * share
+
+
+def test_only_what_is_about_the_labels_is_fetched_to_train_on(served, door, tmp_path):
+    root, server = served
+    for folder in (root / "train").iterdir():
+        known = np.zeros((256, 256), np.uint8)
+        known[:24, :24] = 255
+        Image.fromarray(known).save(folder / "supervision_mask.png")
+    config = config_of(tmp_path / "run", root)
+    content = yaml.safe_load(config.read_text())
+    content["stage1"]["defaults"]["patch_size"] = [8, 16, 16]  # 64 pixels of the scan
+    content["stage1"]["flatten"]["ct"] = "mean"
+    config.write_text(yaml.safe_dump(content))
+    through(door, config, stage1_door, stage2_door, calibrate_door)
+    assert set(server.chunks_asked().values()) == {1}
+    trained = [path.split("/")[-2:] for path in server.chunks_asked() if path.startswith("/train")]
+    # a patch of stage two about pixel 23 ends at 23 + 128, and the last window of stage one that touches that at 192
+    assert {max(map(int, pair)) for pair in trained} == {*range(6)}
+    code, out, err = door(replay_door.main, tmp_path / "run" / "run" / "stage1" / "unet3d" / "oof" / "1")
+    assert code == 0, out + err
