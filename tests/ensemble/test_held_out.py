@@ -1,5 +1,6 @@
 """A validation mask is the held-out truth of the report, and no pixel in it, unsupervised or off the papyrus touches a fit."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from PIL import Image
 
 from ensemble.ink.fit import calibrate, print_fit
 from ensemble.ink.predictors import FullSize, flat_map
+from ensemble.ink.score import read_truth
+from scroll.config.labels import LabelVersions
 from scroll.config.schema import Settings
 from scroll.data.fragments import training_fragments
 from scroll.inference.prediction_store import RowWriter
@@ -144,3 +147,19 @@ def test_the_table_is_on_the_page(plain, tmp_path):
     write_record(tmp_path / NAME, InkScores(title="t", held_out=calibrate(plain).held_out))
     html = write_report(tmp_path / "run", tmp_path).read_text()
     assert "Held out by validation mask" in html and 'data-label="all"' in html
+
+
+def test_a_truth_is_scored_inside_its_validation_mask_alone_as_yes_or_no_and_in_its_newest_version(plain, tmp_path):
+    data = plain.data.model_copy(update={"grey_labels": "soft", "label_versions": LabelVersions(inklabels=7)})
+    sheet = replace(training_fragments(plain.data)[0], data=data)
+    shades = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)
+    Image.fromarray(shades).save(tmp_path / "inklabels_v2.png")
+    Image.fromarray(255 - shades).save(tmp_path / "inklabels.png")
+    truth = read_truth(sheet, tmp_path)
+    assert truth.target.dtype == bool and np.array_equal(~truth.ignore, sheet.full_mask)
+    assert np.array_equal(truth.target, (shades >= 128) & sheet.full_mask)
+    picture(tmp_path / "validation_mask.png", region("validation"))
+    picture(tmp_path / "supervision_mask.png", region("unsupervised"))
+    truth = read_truth(sheet, tmp_path)
+    assert np.array_equal(~truth.ignore, region("validation"))
+    assert np.array_equal(truth.target, (shades >= 128) & region("validation"))

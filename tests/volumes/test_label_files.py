@@ -158,6 +158,21 @@ def test_a_zarr_that_is_no_label_is_one_line(tmp_path):
         read_label_zarr(path)
 
 
+@pytest.mark.parametrize("how", [{}, {"zarr_format": 3}, {"zarr_format": 3, "shards": (32, 32, 32)}])
+def test_a_damaged_chunk_is_one_line_that_names_the_zarr(tmp_path, how):
+    path = canvas(tmp_path / "a.zarr", {32: WHITE}, levels=1, **how)
+    chunks = [file for file in (path / "0").rglob("*") if file.is_file() and not file.name.startswith((".", "zarr"))]
+    for keep in (0, 3, 20):
+        content = max(chunks, key=lambda file: file.stat().st_size).read_bytes()
+        for file in chunks:
+            file.write_bytes(content[:keep])
+        with pytest.raises(InputError, match=r"a\.zarr") as refusal:
+            read_label_zarr(path)
+        assert "\n" not in str(refusal.value)
+        for file in chunks:
+            file.write_bytes(content)
+
+
 def test_a_canvas_takes_the_memory_of_its_picture_and_not_of_its_layers(tmp_path):
     size, spot = (2048, 2048), np.zeros((2048, 2048), np.uint8)
     spot[1000:1040, 1500:1600] = 255
@@ -254,3 +269,21 @@ def test_a_label_drawn_anew_at_the_same_size_is_noticed_beside_however_many_chun
     else:
         label[21, 17] = 1
     assert Fragment("a", folder, data).key != before
+
+
+def test_the_masks_and_labels_of_a_fragment_may_be_a_pixel_off(tmp_path):
+    folder = tmp_path / "a"
+    (folder / "surface_volume").mkdir(parents=True)
+    for layer in range(3):
+        tifffile.imwrite(folder / "surface_volume" / f"{layer:02d}.tif", WHITE)
+    save(folder / "mask.png", np.full((41, 50), 255, np.uint8))
+    save(folder / "inklabels.zarr", WHITE[:, :-1])
+    fragment = Fragment("a", folder, DataSettings(root=tmp_path))
+    with pytest.warns(UserWarning) as said:
+        label = fragment.full_label
+    assert [("trimmed" in str(one.message), "filled up" in str(one.message)) for one in said] == [
+        (True, False),
+        (False, True),
+    ]
+    assert fragment.full_mask.all() and label.ignore[:, -1].all() and not label.ignore[:, :-1].any()
+    np.testing.assert_array_equal(label.target[:, :-1], INK[:, :-1])
