@@ -2,14 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 from scroll.config.schema import Settings
 from scroll.data.folds import check_no_leak, make_folds
 from scroll.data.fragments import Fragment, training_fragments
 from scroll.data.patch_sampler import draw
+from scroll.data.sources import REVERSED
 from scroll.errors import InputError
+from scroll.preflight.training_span import estimate, read_reference, training_reference
+from scroll.runtime.scroll_names import LAYERS_SOURCE
 from scroll.volumes.masks import SUPERVISION, files_beside
 from stage1_3d.doctor_checks import check_ink, check_room
+
+WINDOWS, MOST_COMPARED = 8, 8  # squares that are looked at in each stack, and stacks
 
 
 def items_of(settings: Settings) -> list[Fragment]:
@@ -26,6 +32,8 @@ def checks_of_all(settings: Settings, fragments: list[Fragment]) -> Iterator[tup
     """What is looked at in all of them together: a name, and a check that raises InputError."""
     yield f"folds: {settings.folds.count} by {settings.folds.by}", partial(_check_folds, settings, fragments)
     yield "disk", partial(_check_disk, settings, fragments)
+    if len(fragments) > 1 and any(fragment.zarr for fragment in fragments):
+        yield "layers of all stacks run the same way", partial(_check_directions, fragments)
 
 
 def described(fragment: Fragment) -> str:
@@ -72,6 +80,29 @@ def _check_folds(settings: Settings, fragments: list[Fragment]) -> None:
             for n in range(200):
                 place = sampler.place(draw(settings.seed, n))
                 check_no_leak(fold, fragments[place.source].id, place.y, place.y + patch[0])
+
+
+def _check_directions(fragments: list[Fragment]) -> None:
+    """Each stack beside the others: the direction belongs to the array, and two renders of one segment may run opposite ways.
+
+    Those that cannot be looked at (too small, blank) are passed over.
+
+    Raises:
+        InputError: one runs the other way, beyond doubt.
+    """
+    stacks = [(fragment.stack, fragment.full_mask, str(fragment.folder)) for fragment in fragments[:MOST_COMPARED]]
+    for number, (stack, mask, where) in enumerate(stacks):
+        others = stacks[:number] + stacks[number + 1 :]
+        try:
+            reference = read_reference(training_reference(others, WINDOWS))
+            found = estimate(stack, mask, reference, WINDOWS, where)
+        except InputError:
+            continue
+        if found.is_flipped and found.is_placed:
+            raise InputError(
+                f"{where}: its layers run the other way than those of {', '.join(Path(one[2]).name for one in others)} "
+                f"(margin {found.flip_margin:.2f}); where that is right, write '{REVERSED}' as the second line of its {LAYERS_SOURCE}"
+            )
 
 
 def _check_disk(settings: Settings, fragments: list[Fragment]) -> None:
