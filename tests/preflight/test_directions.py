@@ -17,7 +17,7 @@ from stage1_3d.fragments.doctor import _check_directions
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stacks")
     for number in range(3):
-        drawn = draw_fragment(fragment_settings("default", (65, 384, 384)), (7, number))
+        drawn = draw_fragment(fragment_settings("default", (65, 512, 512)), (7, number))
         own = folder / "train" / str(number)
         own.mkdir(parents=True)
         write_png(own / "mask.png", drawn.mask)
@@ -32,6 +32,7 @@ def fragments(root, *said: str):
     return find_fragments(root / "train", DataSettings(root=root, cache_dir=root / "cache"))
 
 
+@pytest.mark.slow
 def test_one_that_runs_the_other_way_is_named_until_it_is_said_beside_it(root):
     with pytest.raises(
         InputError, match=r"train/1: its layers run the other way than those of 0, 2 .* write 'reversed'"
