@@ -81,6 +81,16 @@ class DataSettings(Frozen):
     )  # fmt: skip
 
     @model_validator(mode="after")
+    def _each_kind_has_its_own(self) -> "DataSettings":
+        if self.pool > 1 and self.kind != "fragments":
+            raise ValueError(
+                f"pool is {self.pool}, but of {self.kind} nothing is pooled: leave it at 1, and take a coarser level"
+            )
+        if self.kind == "cubes" and self.grey_labels != "refuse":
+            raise ValueError("grey_labels is of ink labels; those of cubes are 0, 1 and 2: leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _names_of_a_catalogue_need_one(self) -> "DataSettings":
         named = next((name for name in self.train if "/" in name), None)
         if named is not None and self.kind == "cubes":

@@ -322,6 +322,12 @@ class Settings(Frozen):
         description="where curves go besides history.jsonl and TensorBoard; offline unless their own variables say so",
     )
 
+    @model_validator(mode="after")
+    def _cubes_have_no_shares(self) -> "Settings":
+        if self.sampling.shares and self.data.kind == "cubes":
+            raise ValueError("sampling.shares is of fragments and segments; cubes are drawn alike: leave it out")
+        return self
+
     @property
     def folder(self) -> RunFolder:
         """The places of the run."""

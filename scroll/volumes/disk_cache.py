@@ -101,7 +101,7 @@ class DiskCache:
         with self._account() as account:
             before = _read_account(account)
             kept = before.kept
-            if kept + size > self.limit_bytes:
+            if kept + size > self.limit_bytes >= size:
                 kept = _evict(self.folder, min(int(self.limit_bytes * EVICTED_TO), self.limit_bytes - size))
             is_kept = kept + size <= self.limit_bytes and _write(path, content is not None, body)
             after = before._replace(kept=kept + size * is_kept, fetched=before.fetched + len(body))

@@ -1,5 +1,6 @@
 """What the doctor looks at in flattened fragments: layers, masks, labels, folds, disk."""
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ from scroll.config.schema import Settings
 from scroll.data.folds import check_no_leak, make_folds
 from scroll.data.fragments import Fragment, training_fragments
 from scroll.data.patch_sampler import draw
-from scroll.data.sources import REVERSED
+from scroll.data.sources import GIB, REVERSED
 from scroll.errors import InputError
 from scroll.preflight.training_span import estimate, read_reference, training_reference
 from scroll.runtime.scroll_names import LAYERS_SOURCE
@@ -106,10 +107,13 @@ def _check_directions(fragments: list[Fragment]) -> None:
 
 
 def _check_disk(settings: Settings, fragments: list[Fragment]) -> None:
-    """Room for the working copies and for every out-of-fold probability volume (float16)."""
-    copies = predictions = 0.0
+    """Room for the working copies, or what is fetched, and for every out-of-fold probability volume (float16)."""
+    copies = predictions = fetched = 0.0
     for fragment in fragments:
         pixels = fragment.shape_yx[0] * fragment.shape_yx[1] / settings.data.bin_yx**2
-        copies += (fragment.layers[1] - fragment.layers[0]) * pixels * fragment.volume.dtype.itemsize
+        if fragment.is_remote:
+            fetched += math.prod(fragment.volume.shape) * fragment.volume.dtype.itemsize * settings.data.pool**3
+        else:
+            copies += (fragment.layers[1] - fragment.layers[0]) * pixels * fragment.volume.dtype.itemsize
         predictions += (settings.data.depth[1] - settings.data.depth[0]) * pixels * 2 * len(settings.stage1.members)
-    check_room(settings, copies, predictions)
+    check_room(settings, copies + min(fetched, settings.data.cache_gb * GIB), predictions)

@@ -169,3 +169,11 @@ def test_metadata_are_asked_for_each_time(own_server, tmp_path):
         open_level(f"{own_server.address}/a_8um.zarr", 0, 1, on_disk=DiskCache(tmp_path / "chunks", 10**6))[...]
     assert own_server.counts()["/a_8um.zarr/0/.zarray"] == 2
     assert set(own_server.chunks_asked().values()) == {1}
+
+
+def test_what_never_fits_takes_the_place_of_nothing(tmp_path):
+    cache = DiskCache(tmp_path, 2 * ENTRY)
+    get(cache, "a", Served())
+    get(cache, "large", Served(bytes(3 * ENTRY)))
+    again = Served()
+    assert get(cache, "a", again) == bytes(SIZE) and not again.asked

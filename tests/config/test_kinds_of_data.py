@@ -1,0 +1,22 @@
+"""A setting that a kind of data does not know is refused, not passed over."""
+
+import pytest
+
+from scroll.config.schema import Settings
+
+MEMBERS = {"members": {"a": {"network": "cnn3d"}}}
+
+
+@pytest.mark.parametrize(
+    ("data", "sampling", "said"),
+    [
+        ({"kind": "segments", "pool": 2}, {}, "pool is 2, but of segments nothing is pooled"),
+        ({"kind": "cubes", "pool": 4}, {}, "pool is 4, but of cubes nothing is pooled"),
+        ({"kind": "cubes", "grey_labels": "soft"}, {}, "grey_labels is of ink labels"),
+        ({"kind": "cubes"}, {"shares": {"A": 1}}, "sampling.shares is of fragments and segments"),
+        ({"kind": "cubes"}, {"shares": "by_area"}, "sampling.shares is of fragments and segments"),
+    ],
+)
+def test_it_is_one_line(data, sampling, said):
+    with pytest.raises(ValueError, match=said):
+        Settings.model_validate({"run_dir": "x", "data": data, "sampling": sampling, "stage1": MEMBERS})
