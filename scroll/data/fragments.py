@@ -81,7 +81,7 @@ class Fragment(Sheet):
                     raise InputError(f"{said}, its default; expected one size: set data.voxel_um to the right one")
                 warnings.warn(f"{said}, which is used", stacklevel=2)
         if pool > 1:
-            volume = open_pooled(self.zarr, self.data) if self.zarr else pooled(volume, pool, self.canvas_yx)
+            volume = open_pooled(self.zarr, self.data) if self.zarr else pooled(volume, pool, volume)
         _, is_reversed = stack_said_in(self.folder) or ("", False)
         return replace(reversed_layers(volume) if is_reversed else volume, voxel_um=self.data.voxel_um * pool)
 

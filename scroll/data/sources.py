@@ -18,7 +18,7 @@ from scroll.volumes.opened_level import open_level
 from scroll.volumes.place import check_cubes
 from scroll.volumes.pooling import RAW_MB, coarsest, pooled
 from scroll.volumes.tiff.stack import STACK_NAMES
-from scroll.volumes.url import Url, path_or_url
+from scroll.volumes.url import SCHEMES, Url, path_or_url
 from scroll.volumes.volume import Volume
 
 REVERSED = "reversed"
@@ -79,8 +79,14 @@ def stack_said_in(folder: Path) -> tuple[str, bool] | None:
 
 
 def spelled(said: str, beside: Path) -> str:
-    """A path (relative to the folder `beside`) or an address, always spelled the same."""
+    """A path (relative to the folder `beside`) or an address, always spelled the same.
+
+    Raises:
+        InputError: an address that is not read.
+    """
     if "://" in said:
+        if said.partition("://")[0].lower() not in SCHEMES:
+            raise InputError(f"{said}: not an address that is read; expected one that begins with {', '.join(SCHEMES)}")
         return said.rstrip("/") if "://" in said.rstrip("/") else said
     return str((beside / said).resolve())
 
@@ -150,4 +156,4 @@ def open_pooled(source: str, data: DataSettings) -> Volume:
     """
     finest, level = open_stack_level(source, data), data.pool_from
     open_at = partial(open_stack_level, source, data)
-    return pooled(coarsest(open_at, data.pool) if level == "coarsest" else open_at(level), data.pool, finest.shape[1:])
+    return pooled(coarsest(open_at, data.pool) if level == "coarsest" else open_at(level), data.pool, finest)

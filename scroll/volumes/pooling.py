@@ -65,17 +65,17 @@ class Pooled:
         return Pooled, (self.volume, self.factors, self.shape, self.first_layer, self.is_half_to_even)
 
 
-def pooled(volume: Volume, pool: int, full_yx: tuple[int, int]) -> Volume:
-    """A layer stack as if its voxels were `pool` times those of level 0 along z, y and x; `volume` is one of its levels.
+def pooled(volume: Volume, pool: int, finest: Volume) -> Volume:
+    """A layer stack as if its voxels were `pool` times those of its `finest` level along z, y and x; `volume` is one of its levels.
 
     Layers are counted from the middle, and there is one in the middle: of 109 layers pooled by 4 there are 27, the first of
-    them the mean of layers 0 to 3. In the plane there are ceil(`full_yx` / pool) pixels, `full_yx` being the size of level 0.
+    them the mean of layers 0 to 3. In the plane there are as many pixels as the finest level has, over `pool`, rounded up.
     Means are exact and rounded half to even, as those of 32-bit floats are.
 
     Raises:
         InputError: the level's voxels do not go into so large ones, or too few layers.
     """
-    factors = _factors(volume.place, pool)
+    factors = _factors(volume.place, finest.place, pool)
     if factors is None:
         raise InputError(
             f"{volume.path}: a voxel is {words(volume.place.step)} (z, y, x) of level 0, which do not go into data.pool {pool}; expected a "
@@ -85,17 +85,19 @@ def pooled(volume: Volume, pool: int, full_yx: tuple[int, int]) -> Volume:
     layers -= layers % 2 == 0
     if layers < 1:
         raise InputError(f"{volume.path}: {volume.shape[0]} layers do not make one of data.pool {pool}; lower it")
-    shape = (layers, -(-full_yx[0] // pool), -(-full_yx[1] // pool))
+    shape = (layers, -(-finest.shape[1] // pool), -(-finest.shape[2] // pool))
     array = Pooled(volume, factors, shape, (volume.shape[0] - layers * factors[0]) // 2)
-    voxel_um = None if volume.voxel_um is None else volume.voxel_um / volume.place.step[0] * pool
-    return replace(volume, array=array, voxel_um=voxel_um, place=Place())
+    return replace(
+        volume, array=array, voxel_um=None if finest.voxel_um is None else finest.voxel_um * pool, place=Place()
+    )
 
 
-def _factors(place: Place, pool: int) -> Edges | None:
-    """Voxels of a level that make one of `pool` voxels of level 0, along z, y, x; None where that is no whole number."""
-    if any(not float(step).is_integer() or step < 1 or pool % int(step) for step in place.step):
+def _factors(place: Place, finest: Place, pool: int) -> Edges | None:
+    """Voxels of a level that make one of `pool` voxels of the finest, along z, y, x; None where that is no whole number."""
+    steps = [step / own for step, own in zip(place.step, finest.step, strict=True)]
+    if any(not step.is_integer() or step < 1 or pool % int(step) for step in steps):
         return None
-    z, y, x = (pool // int(step) for step in place.step)
+    z, y, x = (pool // int(step) for step in steps)
     return z, y, x
 
 
@@ -105,13 +107,13 @@ def coarsest(open_at: Callable[[int], Volume], pool: int) -> Volume:
     Raises:
         InputError: a level cannot be read.
     """
-    found = open_at(0)
+    found = finest = open_at(0)
     for level in range(1, MOST_LEVELS if pool > 1 else 0):
         try:
             volume = open_at(level)
         except MissingInputError:  # the one before was the last
             break
-        if _factors(volume.place, pool) is None:
+        if _factors(volume.place, finest.place, pool) is None:
             break
         found = volume
     return found

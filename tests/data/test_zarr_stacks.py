@@ -183,6 +183,7 @@ def test_another_zarr_or_another_pool_is_another_key(tmp_path, server):
         (lambda f: (f / "surface_volume_source.txt").write_text("a\tb"), r"surface_volume_source.txt.*signs that no path has"),
         (lambda f: (f / "surface_volume_source.txt").write_text("../nowhere.zarr"), r"nowhere.zarr: not there"),
         (lambda f: (f / "surface_volume_source.txt").write_text("https://"), r"https://: no address"),
+        (lambda f: (f / "surface_volume_source.txt").write_text("ftp://a/b.zarr"), r"ftp://a/b.zarr: not an address that is read"),
     ],
 )  # fmt: skip
 def test_a_stack_that_is_not_one_is_one_line(tmp_path, server, spoil, said):
@@ -203,3 +204,15 @@ def test_a_server_that_fails_at_a_coarse_level_is_no_shorter_pyramid(tmp_path, s
     server.failures["/bucket/w016.zarr/1/.zarray"] = [403] * 99
     with pytest.raises(InputError, match="403"):
         _ = Fragment("2", plain.folder.parent / "2", plain.data).stored
+
+
+def test_a_level_that_is_named_by_its_path_is_a_stack_of_its_own(tmp_path, server):
+    voxels = np.random.default_rng(0).integers(0, 255, (40, 64, 48), dtype=np.uint8)
+    path = write_zarr(tmp_path / "all.zarr", voxels, levels=3)
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "surface_volume_source.txt").write_text("../all.zarr/1")
+    level = ome_zarr.open(path, 8.0, level=1)[...]  # 20 layers of 32 x 24
+    found = Fragment("1", tmp_path / "1", data_settings(tmp_path, pool=4, depth=(-1, 2), voxel_um=16.0))
+    assert found.stored.shape == (5, 8, 6) and found.pixel_um == 64.0
+    blocks = level.reshape(5, 4, 8, 4, 6, 4).astype(np.float32).mean(axis=(1, 3, 5))
+    np.testing.assert_array_equal(found.stored[...], np.rint(blocks))

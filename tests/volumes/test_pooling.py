@@ -38,7 +38,7 @@ def test_every_level_is_pooled_as_a_slow_reference_says(dtype, step):
     shape = tuple(-(-n // s) for n, s in zip((30, 41, 38), step, strict=True))
     voxels = rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
     factors = tuple(4 // s for s in step)
-    found = pooled(in_memory(voxels, step), 4, (41, 38))
+    found = pooled(in_memory(voxels, step), 4, in_memory(np.zeros((30, 41, 38), dtype)))
     assert found.shape == (7, 11, 10)
     assert found.voxel_um == pytest.approx(9.6)
     first = (shape[0] - 7 * factors[0]) // 2
@@ -47,7 +47,8 @@ def test_every_level_is_pooled_as_a_slow_reference_says(dtype, step):
 
 def test_109_layers_become_27_and_the_middle_21_are_the_84_about_the_middle():
     layers = np.broadcast_to(np.arange(109, dtype=np.uint8)[:, None, None], (109, 4, 4))
-    found = pooled(in_memory(np.ascontiguousarray(layers)), 4, (4, 4))
+    stack = in_memory(np.ascontiguousarray(layers))
+    found = pooled(stack, 4, stack)
     middle = found.shape[0] // 2
     np.testing.assert_array_equal(
         found[middle - 10 : middle + 11, 0, 0], [np.rint(np.mean(range(z, z + 4))) for z in range(12, 96, 4)]
@@ -83,7 +84,7 @@ def test_any_part_is_that_part_of_the_whole(data):
 
 def test_a_level_that_lacks_its_last_row_repeats_the_one_before():
     coarse = np.arange(2 * 5 * 5, dtype=np.uint8).reshape(2, 5, 5)  # of 41 x 41 pixels by floor(41 / 8), not 6
-    found = pooled(in_memory(coarse, (8, 8, 8)), 8, (41, 41))
+    found = pooled(in_memory(coarse, (8, 8, 8)), 8, in_memory(np.zeros((16, 41, 41), np.uint8)))
     assert found.shape == (1, 6, 6)
     np.testing.assert_array_equal(found[0], np.pad(coarse[0], (0, 1), "edge"))
 
@@ -109,7 +110,7 @@ def test_the_coarsest_level_that_goes_into_the_pool_is_taken():
 )
 def test_what_cannot_be_pooled_is_one_line(volume, pool, said):
     with pytest.raises(InputError, match=said) as error:
-        pooled(volume, pool, (8, 8))
+        pooled(volume, pool, in_memory(np.zeros((8, 8, 8), np.uint8)))
     assert "\n" not in str(error.value)
 
 
