@@ -29,7 +29,7 @@ from stage2_2d.predict import predict_new, stage2_predictor
 def predict(
     settings: Settings, source: Path, output: Path, part: Part | None = None, hours: float | None = None
 ) -> dict[str, NDArray[np.bool_]]:
-    """Predict every fragment of `source` into `output`/<fragment>/; returns the ensemble's ink masks at full resolution.
+    """Predict every fragment of `source` into `output`/<fragment>/; returns the ensemble's ink masks on their canvas.
 
     `part`: only some of them. Within `hours` test-time flips are given up, then members (of fragments only).
 
@@ -48,7 +48,7 @@ def predict(
     for sheet in sheets:
         views = clock.views(sheet) if clock else None
         predict_candidates(settings, sheet, output / sheet.id, views)
-        masks[sheet.id] = blend_sheet(settings, sheet, output / sheet.id, fit, views)
+        masks[sheet.id] = sheet.on_canvas(blend_sheet(settings, sheet, output / sheet.id, fit, views))
         if clock:
             clock.finished(sheet)
     return masks

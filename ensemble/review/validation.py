@@ -31,8 +31,8 @@ def validate(submission: Path, test: Path) -> tuple[list[str], int]:
 
 
 def fragment_shapes(folder: Path) -> dict[str, tuple[int, int]]:
-    """(Y, X) of every fragment by id, from the headers of its layers."""
+    """(Y, X) of every fragment's canvas by id, from the headers of its layers."""
     from scroll.config.schema import DataSettings
     from scroll.data.fragments import find_fragments
 
-    return {fragment.id: fragment.shape_yx for fragment in find_fragments(folder, DataSettings(root=folder))}
+    return {fragment.id: fragment.canvas_yx for fragment in find_fragments(folder, DataSettings(root=folder))}

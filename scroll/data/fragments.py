@@ -90,6 +90,11 @@ class Fragment(Sheet):
         """In-plane size of its layers as they are stored, which is that of its masks and labels."""
         return self._finest.shape[1:]
 
+    def on_canvas(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A (Y, X) mask as large as its layers are stored: each pixel is `data.pool` of theirs."""
+        height, width = self.canvas_yx
+        return mask.repeat(self.data.pool, axis=0)[:height].repeat(self.data.pool, axis=1)[:, :width]
+
     @cached_property
     def zarr(self) -> str | None:
         """Path or address of the OME-Zarr that its layers are in; None where they are TIFF."""

@@ -84,9 +84,9 @@ class SheetLabels:
             return self
         training = binned_label(self.training, bin_yx)
         if self.held_out is None:
-            return SheetLabels(training)
+            return SheetLabels(training, files=self.files)
         held_out = binned_label(self.held_out, bin_yx)
-        return SheetLabels(Label(training.target, training.ignore | ~held_out.ignore), held_out)
+        return SheetLabels(Label(training.target, training.ignore | ~held_out.ignore), held_out, self.files)
 
     @property
     def scored(self) -> Label:

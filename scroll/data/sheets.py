@@ -93,6 +93,10 @@ class Sheet(ABC):
         held_out = self.full_labels.binned(self.data.bin_yx).held_out
         return self.open_mask if held_out is None else self.open_mask | (self.mask & ~held_out.ignore)
 
+    def on_canvas(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A (Y, X) mask at full resolution as large as its labels are drawn, and as a submission wants it."""
+        return mask
+
     def to_train_on(self) -> Self:
         """The same, as the training items of a run."""
         return self

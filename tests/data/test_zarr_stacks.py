@@ -216,3 +216,18 @@ def test_a_level_that_is_named_by_its_path_is_a_stack_of_its_own(tmp_path, serve
     assert found.stored.shape == (5, 8, 6) and found.pixel_um == 64.0
     blocks = level.reshape(5, 4, 8, 4, 6, 4).astype(np.float32).mean(axis=(1, 3, 5))
     np.testing.assert_array_equal(found.stored[...], np.rint(blocks))
+
+
+def test_a_mask_of_pooled_pixels_lies_on_the_canvas_of_the_layers(tmp_path):
+    pooled = small_fragment(tmp_path, shape=SHAPE, pool=4, depth=(-1, 2))
+    mask = np.zeros((16, 13), bool)
+    mask[15, 12] = mask[2, 3] = True
+    expected = np.zeros(SHAPE[1:], bool)
+    expected[60:, 48:] = expected[8:12, 12:16] = True
+    np.testing.assert_array_equal(pooled.on_canvas(mask), expected)
+
+
+def test_what_a_pooled_label_was_read_from_is_known(tmp_path):
+    pooled = small_fragment(tmp_path, shape=SHAPE, pool=4, depth=(-1, 2))
+    assert [path.name for path in pooled.full_labels.files] == ["inklabels.png"]
+    assert pooled.full_labels.files == pooled.full_labels.binned(2).files
