@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from scroll.config.schema import Settings
-from scroll.data.card import Card, Item, cards
+from scroll.data.members.new_items import Item
+from scroll.data.members.others import MemberOfOthers, of_others
 
 
 def with_equal_shares(settings: Settings, fitted: Mapping[str, float]) -> dict[str, float]:
@@ -25,20 +26,21 @@ def kind_of_member(settings: Settings, name: str) -> str:
 
 def said_of_others(settings: Settings, items: Sequence[Item]) -> list[str]:
     """Sentences for a table: who was trained elsewhere, who has a stated share, and who has seen which of the scored items."""
-    found = cards(settings)
+    found = of_others(settings)
     if not found:
         return []
-    said = [f"Trained elsewhere: {', '.join(f'{name} ({card.family})' for name, card in found.items())}."]
+    said = [f"Trained elsewhere: {', '.join(f'{name} ({other.card.family})' for name, other in found.items())}."]
     if stated := equal_sharers(settings):
         said.append(
             f"Not fitted: {', '.join(stated)}, which may have seen every training item: an equal share in the blend, in no out-of-fold "
             "figure, and not in stage two."
         )
-    said += [line for name, card in found.items() if (line := _said_of_seen(name, card, items))]
+    said += [line for other in found.values() if (line := _said_of_seen(other, items))]
     return said
 
 
-def _said_of_seen(name: str, card: Card, items: Sequence[Item]) -> str:
+def _said_of_seen(other: MemberOfOthers, items: Sequence[Item]) -> str:
+    name, card = other.name, other.card
     if card.folds and not all(fold.trained_on for fold in card.folds):
         return f"What {name} was trained on is not known: it may have seen what is scored here."
     some = len(card.all_folds)

@@ -124,12 +124,14 @@ def _said_of_labels(sheet: "Sheet", picture: Path) -> str:
 
 def _examine_others(settings: "Settings", items: list[Any]) -> Iterator[str]:
     """Members that were trained elsewhere: their files, and that their cards suit these items."""
-    from scroll.data.card import check_card, folders_of_others, out_of_fold
+    from scroll.data.members.new_items import out_of_fold
+    from scroll.data.members.others import of_others
+    from scroll.data.members.suits import check_items
 
-    for name, folder in folders_of_others(settings):
-        said = f"stage1.members.{name}: {folder}, trained elsewhere"
-        yield from _asked(said, partial(check_card, folder, items, settings.data))
-    if folders_of_others(settings):
+    for name, other in of_others(settings).items():
+        said = f"stage1.members.{name}: {other.folder}, trained elsewhere"
+        yield from _asked(said, partial(check_items, other, items, settings.data))
+    if of_others(settings):
         yield from _asked("items that are new to members of others", partial(out_of_fold, settings, items))
 
 

@@ -13,8 +13,8 @@ from ensemble.ink.predictors import ENSEMBLE, EQUAL, JOINT, MEMBERS_MEAN, blend_
 from ensemble.ink.weights import equal_weights
 from ensemble.others import with_equal_shares
 from scroll.config.schema import Settings
-from scroll.data.card import NAME as CARD
-from scroll.data.card import folders_of_others, out_of_fold
+from scroll.data.members.new_items import out_of_fold
+from scroll.data.members.others import of_others
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.errors import InputError
 from scroll.metrics.bootstrap import BLOCK_UM, block_edge_um, blocks_of, known_um2, resampled
@@ -114,11 +114,11 @@ def calibration_key(settings: Settings) -> str:
     data = settings.data.model_dump(include=OF_DATA)
     windows = [settings.stage1.window.model_dump(), settings.stage2.window.model_dump()]
     how = [BLOCK_UM, settings.ensemble.weights, settings.ensemble.threshold, settings.stage1.flatten.model_dump()]
-    of_others = [
-        [name, file_hash(folder / CARD), settings.stage1.members[name].weight]
-        for name, folder in folders_of_others(settings)
+    elsewhere = [
+        [name, file_hash(other.path), settings.stage1.members[name].weight]
+        for name, other in of_others(settings).items()
     ]
-    return key_of([hashes, data, windows, how, *of_others])
+    return key_of([hashes, data, windows, how, *elsewhere])
 
 
 def read_fit(settings: Settings) -> InkFit:

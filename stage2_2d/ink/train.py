@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from scroll.config.schema import Settings, Stage2Settings
-from scroll.data.card import folds_of_new, out_of_fold
 from scroll.data.folds import Fold, make_folds
+from scroll.data.members.new_items import folds_of_new, out_of_fold
 from scroll.data.shares import shares_of
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.inference.fold_ensemble import is_main_process

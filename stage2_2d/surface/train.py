@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from scroll.config.schema import Settings, Stage2Settings
-from scroll.data.card import folds_of_new, out_of_fold
 from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import Fold, make_folds
+from scroll.data.members.new_items import folds_of_new, out_of_fold
 from scroll.inference.fold_ensemble import is_main_process
 from scroll.runtime.receipt import read_receipt
 from scroll.runtime.run_folder import STAGE2

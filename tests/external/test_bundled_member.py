@@ -21,9 +21,9 @@ from ensemble.kaggle.pack import BundleRequest, make_bundle
 from ensemble.kaggle.stock import STOCK, lacking, project_requirements
 from scroll.config.reader import load_settings
 from scroll.config.schema import Settings
-from scroll.data.card import Card, read_card
 from scroll.data.fragments import find_fragments
 from scroll.data.intensity import Intensity
+from scroll.data.members.card import Card, read_card
 from scroll.errors import InputError
 from stage1_3d.external.archives import import_graph
 from stage1_3d.external.checkpoint import write_card

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from scroll.config.schema import Settings
-from scroll.data.card import Card, FoldCard, Ready, out_of_fold, read_card
+from scroll.data.members.card import Card, FoldCard, Ready, read_card
+from scroll.data.members.new_items import out_of_fold
 from scroll.errors import InputError, MissingInputError
 from stage1_3d.external.checkpoint import write_card
 

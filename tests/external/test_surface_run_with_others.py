@@ -10,8 +10,8 @@ import yaml
 from ensemble.surface.fit import read_cube_fit
 from scroll.config.reader import load_settings
 from scroll.config.schema import Settings
-from scroll.data.card import read_card
 from scroll.data.cubes import training_cubes
+from scroll.data.members.card import read_card
 from scroll.inference.prediction_store import open_map
 from scroll.runtime.receipt import read_receipt
 from scroll.volumes import open_volume
