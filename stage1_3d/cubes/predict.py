@@ -85,12 +85,13 @@ def _is_there(folder: Path, key: str) -> bool:
 
 def prediction_of(settings: Settings, name: str, cube: Cube, load: Callable[[], Forward]) -> Prediction:
     """A member over a whole cube, (1, Z, Y, X); it is padded where it is smaller than a window."""
-    window, how = window_of(settings, name), seen_as(settings, name, cube)
+    window = window_of(settings, name)
+    how = cache(partial(seen_as, settings, name, cube))  # not before a window is read: to count them needs no figures
     padded = tuple(max(n, p) for n, p in zip(cube.shape, window, strict=True))
 
     def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
         z, y, x = corner
-        return cube.patch((z, y, x), window, how)[None]
+        return cube.patch((z, y, x), window, how())[None]
 
     sweep = Sweep(padded, window, settings.stage1.window, (0, cube.rows))
     return Prediction(sweep, read, load, cube.shape)
