@@ -2,9 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
+from scroll.config.reader import save_run_settings
 from scroll.config.schema import Settings
-from scroll.data.members.new_items import Item
+from scroll.data.members.new_items import I, Item, equal_sharers, out_of_fold, said_of_sharers
 from scroll.data.members.others import MemberOfOthers, of_others
+
+
+def fitted_on(settings: Settings, items: Sequence[I]) -> tuple[Settings, list[I]]:
+    """`out_of_fold`; what it decides is written into the run's settings, where a prediction, which knows no training items, finds it."""
+    decided, new = out_of_fold(settings, items)
+    if decided != settings:
+        save_run_settings(decided)
+    return decided, new
 
 
 def with_equal_shares(settings: Settings, fitted: Mapping[str, float]) -> dict[str, float]:
@@ -12,11 +21,6 @@ def with_equal_shares(settings: Settings, fitted: Mapping[str, float]) -> dict[s
     stated = equal_sharers(settings)
     share = 1 / (len(fitted) + len(stated))
     return {name: weight * (1 - share * len(stated)) for name, weight in fitted.items()} | dict.fromkeys(stated, share)
-
-
-def equal_sharers(settings: Settings) -> list[str]:
-    """The members whose weight is stated, for they may have seen all training items."""
-    return [name for name in settings.stage1.members if name not in settings.stage1.fitted]
 
 
 def kind_of_member(settings: Settings, name: str) -> str:
@@ -30,11 +34,7 @@ def said_of_others(settings: Settings, items: Sequence[Item]) -> list[str]:
     if not found:
         return []
     said = [f"Trained elsewhere: {', '.join(f'{name} ({other.card.family})' for name, other in found.items())}."]
-    if stated := equal_sharers(settings):
-        said.append(
-            f"Not fitted: {', '.join(stated)}, which may have seen every training item: an equal share in the blend, in no out-of-fold "
-            "figure, and not in stage two."
-        )
+    said += said_of_sharers(settings)
     said += [line for other in found.values() if (line := _said_of_seen(other, items))]
     return said
 

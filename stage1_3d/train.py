@@ -44,7 +44,7 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     """
     from scroll.config.reader import save_run_settings
     from scroll.data.folds import make_folds
-    from scroll.data.members.new_items import out_of_fold
+    from scroll.data.members.new_items import out_of_fold, said_of_sharers
     from scroll.data.members.others import of_others
     from scroll.data.members.suits import check_items
     from scroll.errors import InputError
@@ -59,12 +59,14 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
         raise InputError(f"--only {sorted(unknown)[0]}: no such member; there are {', '.join(settings.stage1.members)}")
     data = training_data(settings)
     folds = make_folds(data.items, settings.folds)
+    for other in of_others(settings).values():  # refused now, not after hours of training
+        check_items(other, data.items, settings.data)
+    settings, _ = out_of_fold(settings, data.items)
     save_run_settings(settings)
     if is_main_process():
         write_reference(settings, data)
-    for other in of_others(settings).values():  # refused now, not after hours of training
-        check_items(other, data.items, settings.data)
-    out_of_fold(settings, data.items)
+    for line in said_of_sharers(settings):
+        print(line)
     wanted = [name for name in settings.stage1.members if name in only or not only]
     chosen = [name for name in wanted if name in settings.stage1.trained]
     say_what_is_trained_again(planned(settings, name, data, fold) for name in chosen for fold in folds)

@@ -149,10 +149,11 @@ def _examine_items_with_others(settings: "Settings", items: list[Any]) -> Iterat
 
 
 def _said_of_new(settings: "Settings", items: list[Any]) -> str:
-    from scroll.data.members.new_items import out_of_fold
+    from scroll.data.members.new_items import out_of_fold, said_of_sharers
 
-    new = out_of_fold(settings, items)
-    return f"{len(new)} of {len(items)} items are new to every member that is fitted"
+    decided, new = out_of_fold(settings, items)
+    said = f"{len(new)} of {len(items)} items are new to every member that is fitted"
+    return ". ".join([said, *said_of_sharers(decided)])
 
 
 def _asked(what: str | Callable[[], str], check: Callable[[], object]) -> Iterator[str]:

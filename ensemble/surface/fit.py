@@ -11,7 +11,7 @@ from statistics import fmean
 
 import numpy as np
 
-from ensemble.others import with_equal_shares
+from ensemble.others import fitted_on, with_equal_shares
 from ensemble.surface.evidence import by_fold, parts_of, reliable, swept, without_each
 from ensemble.surface.fit_record import Drawn, FittedRow, SurfaceFit
 from ensemble.surface.postprocess.fit import Lazy, fit_chain, no_group_loses
@@ -34,7 +34,6 @@ from ensemble.surface.weights import fitted_weights
 from scroll.config.schema import ChainSettings, Settings
 from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import fold_numbers
-from scroll.data.members.new_items import out_of_fold
 from scroll.data.members.others import of_others
 from scroll.errors import InputError
 from scroll.metrics.bootstrap import resampled_means
@@ -67,7 +66,7 @@ def calibrate_cubes(settings: Settings) -> SurfaceFit:
         MissingInputError: an out-of-fold prediction is not there.
         InputError: it was made from other cubes than those that are there now.
     """
-    usable = out_of_fold(settings, training_cubes(settings.data))
+    settings, usable = fitted_on(settings, training_cubes(settings.data))
     cubes = prepare(from_every_scroll(usable, settings.ensemble.chain.cubes))
     where = Predicted(settings.run_dir)
     members = settings.stage1.fitted

@@ -44,8 +44,9 @@ class CubeData:
             other = of_others(self.settings).get(name)
             for numbers, cubes in self._by_others(other.card) if other else self._by_fold(folds):
                 predict_cubes(self.settings, name, cubes, numbers, self.settings.folder.oof(name))
-        folders = {name: self.settings.folder.oof(name) for name in names if name in self.settings.stage1.fitted}
-        flatten_cubes(self.settings, out_of_fold(self.settings, self.items), folders, self.settings.folder.sheets)
+        settings, cubes = out_of_fold(self.settings, self.items)
+        folders = {name: settings.folder.oof(name) for name in names if name in settings.stage1.fitted}
+        flatten_cubes(settings, cubes, folders, settings.folder.sheets)
 
     def _by_fold(self, folds: Sequence[Fold]) -> Iterator[tuple[list[int], list[Cube]]]:
         for fold in folds:

@@ -103,7 +103,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     settings["stage1"]["members"] |= {
         name: {"member": str(run.root / "m" / name)} for name in ("depths", "seen", "ready")
     }
-    settings["stage1"]["members"]["seen"]["weight"] = "equal_share"
     run.config.write_text(yaml.safe_dump(settings))
     return run
 
@@ -134,6 +133,10 @@ def test_weights_sum_to_one_and_who_has_seen_everything_has_an_equal_part(run, s
 def test_stage_two_sees_maps_of_others_but_not_of_who_has_seen_everything(run, said):
     receipt = read_receipt(run.run_dir / "stage2" / "fold0", "")
     assert receipt["channels"] == ["cnn3d", "unet3d", "depths", "ready"]
+    for module in ("stage1_3d", "stage2_2d"):
+        assert said[module].count("Not fitted: seen, which may have seen every training item: an equal share") == 1
+    found = door(REPOSITORY / "scripts" / "doctor.py", run.config)
+    assert "2 of 2 items are new to every member that is fitted. Not fitted: seen" in found
 
 
 def test_ready_maps_are_taken_as_they_are_at_working_resolution(run, said):
@@ -177,9 +180,11 @@ def test_a_member_new_to_one_fragment_alone_is_fitted_there(run, said, tmp_path)
     )
 
 
-def test_a_member_that_has_seen_all_of_it_is_refused_before_anything_is_trained(run, said, tmp_path):
+def test_a_member_that_has_seen_all_of_it_and_is_to_be_fitted_is_refused_before_anything_is_trained(
+    run, said, tmp_path
+):
     settings = yaml.safe_load(run.config.read_text()) | {"run_dir": str(tmp_path / "run")}
-    del settings["stage1"]["members"]["seen"]["weight"]
+    settings["stage1"]["members"]["seen"]["weight"] = "fitted"
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(settings))
     done = step("-m", "stage1_3d.train", tmp_path / "all.yaml", cwd=REPOSITORY)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "weight: equal_share" in done.stderr
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "set it to equal_share" in done.stderr
