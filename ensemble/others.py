@@ -35,14 +35,25 @@ def said_of_others(settings: Settings, items: Sequence[Item]) -> list[str]:
         return []
     said = [f"Trained elsewhere: {', '.join(f'{name} ({other.card.family})' for name, other in found.items())}."]
     said += said_of_sharers(settings)
-    said += [line for other in found.values() if (line := _said_of_seen(other, items))]
-    return said
+    said += [line for other in found.values() if (line := _said_of_seen(other, _seen_by(other, items)))]
+    return [*said, *(["Rows with (seen) are made of such."] if who_has_seen(settings, items) else [])]
 
 
-def _said_of_seen(other: MemberOfOthers, items: Sequence[Item]) -> str:
-    name, card = other.name, other.card
-    if card.folds and not all(fold.trained_on for fold in card.folds):
-        return f"What {name} was trained on is not known: it may have seen what is scored here."
-    some = len(card.all_folds)
-    seen = [item.id for item in items if len(card.unseen(item.id, item.volume_name)) < some]
-    return f"{name} was trained on {', '.join(seen)}: its figures there, and the blend's, are too good." if seen else ""
+def who_has_seen(settings: Settings, items: Sequence[Item]) -> set[str]:
+    """The members that were trained, or may have been, on one of the scored items."""
+    return {name for name, other in of_others(settings).items() if _seen_by(other, items)}
+
+
+def _seen_by(other: MemberOfOthers, items: Sequence[Item]) -> list[str]:
+    card = other.card
+    return [item.id for item in items if len(card.unseen(item.id, item.volume_name)) < len(card.all_folds)]
+
+
+def _said_of_seen(other: MemberOfOthers, seen: Sequence[str]) -> str:
+    if not all(fold.trained_on for fold in other.card.folds):
+        return f"What {other.name} was trained on is not known: it may have seen what is scored here."
+    return (
+        f"{other.name} was trained on {', '.join(seen)}: its figures there, and the blend's, are too good."
+        if seen
+        else ""
+    )

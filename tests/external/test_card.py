@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ensemble.others import with_equal_shares
+from ensemble.others import said_of_others, who_has_seen, with_equal_shares
 from scroll.config.reader import load_settings, save_run_settings
 from scroll.config.schema import Settings
 from scroll.data.members.card import Card, FoldCard, Ready, read_card
@@ -150,3 +150,13 @@ def test_settings_of_a_trained_member_are_hashed_as_before():
     for written in ({}, {"weight": "fitted"}):
         stage1 = settings(ours={"network": "unet3d"} | written).stage1.model_dump()
         assert "seen_all" not in stage1 and not {"member", "weight"} & set(stage1["members"]["ours"])
+
+
+def test_who_has_seen_what_is_scored_is_told_and_who_is_not_known_to_be_new_to_it(tmp_path):
+    seen, unknown = member(tmp_path / "a", ("A",), ("C",)), member(tmp_path / "b", ())
+    given = settings(ours=OURS, a={"member": seen}, b={"member": unknown})
+    assert [who_has_seen(given, [one]) for one in CUBES] == [{"a", "b"}, {"a", "b"}, {"b"}, {"a", "b"}]
+    said = " ".join(said_of_others(given, CUBES[1:3]))
+    assert "a was trained on 2: its figures" in said and "What b was trained on is not known" in said
+    assert said.endswith("Rows with (seen) are made of such.")
+    assert "(seen)" not in " ".join(said_of_others(given, []))

@@ -1,6 +1,7 @@
 """A whole ink run with members of others beside ours: what was trained stays, fits keep to what is new to all, tables say the rest."""
 
 import json
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,11 @@ def door(*words: object) -> str:
     done = step(*words, cwd=REPOSITORY)
     assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def scored(run: Run) -> str:
+    """The fragment that is predicted and scored."""
+    return next((run.data / "test").iterdir()).name
 
 
 def write_maps(run: Run, folder: Path) -> Path:
@@ -81,7 +87,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "--output",
         run.root / "m" / "depths",
         "--trained-on",
-        "elsewhere",
+        scored(run),
     )
     door(
         *member,
@@ -152,9 +158,29 @@ def test_the_table_and_the_page_say_who_is_whose(run, said):
     score = json.loads((run.output / "score.json").read_text())
     kinds = {row["name"]: row["kind"] for row in score["rows"]}
     assert kinds["cnn3d"] == "member" and kinds["depths"] == kinds["ready"] == "trained elsewhere"
-    for text in (said["predict"], (run.output / "report.html").read_text()):
+    for text in (said["predict"], unescape((run.output / "report.html").read_text())):
         assert "Trained elsewhere: depths (graph)" in text and "Not fitted: seen" in text
-    assert "was trained on" not in said["predict"]  # none of them has seen the test fragment
+
+
+def test_rows_that_are_made_of_who_has_seen_what_is_scored_have_a_mark_and_no_other(run, said):
+    rows = {
+        row["name"]: row.get("has_seen", False) for row in json.loads((run.output / "score.json").read_text())["rows"]
+    }
+    weights = read_fit(load_settings(run.config)).weights
+    made_of_it = {"depths", "stage2", "mean of members", "equal mean"} | (
+        {"ensemble"} if weights["depths"] + weights["stage2"] else set()
+    )
+    assert (
+        {name for name, has_seen in rows.items() if has_seen} == made_of_it and not rows["cnn3d"] and not rows["ready"]
+    )
+    for text in (said["predict"], unescape((run.output / "report.html").read_text())):
+        assert f"depths was trained on {scored(run)}: its figures there, and the blend's, are too good" in text
+        assert (
+            "depths (seen)" in text
+            and "stage2 (seen)" in text
+            and "cnn3d (seen)" not in text
+            and "ready (seen)" not in text
+        )
 
 
 def test_a_member_new_to_one_fragment_alone_is_fitted_there(run, said, tmp_path):
