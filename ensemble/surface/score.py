@@ -118,9 +118,9 @@ def score_cube(
 
 def rows_of(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[str]:
     """Rows of the table: all of the fit's, for which what is not submitted is predicted too; where the run holds no weights for that,
-    those of what was predicted.
+    those of what was predicted. Of a member that is not fitted there is none.
     """
-    everyone = list(cube_run.settings.stage1.members)
+    fitted = cube_run.settings.stage1.fitted
     if cube_run.fit.route not in FLAT:
         try:
             with progress("predict what is compared", len(cubes), "cube") as advance:
@@ -128,8 +128,8 @@ def rows_of(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[str]:
                     cube_run.add_views(cube)
                     advance()
         except MissingInputError:
-            return [*cube_run.members, ENSEMBLE, CHAIN]
-    return [*everyone, ENSEMBLE, CHAIN, SHEETS, STAGE2]
+            return [*(name for name in cube_run.members if name in fitted), ENSEMBLE, CHAIN]
+    return [*fitted, ENSEMBLE, CHAIN, SHEETS, STAGE2]
 
 
 def members_in(cube_run: CubeRun, row: str) -> set[str]:
