@@ -2,8 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
+from scroll.config.reader import save_run_settings
 from scroll.config.schema import Settings
-from scroll.data.card import Card, Item, cards
+from scroll.data.members.new_items import I, Item, equal_sharers, out_of_fold, said_of_sharers
+from scroll.data.members.others import MemberOfOthers, of_others
+
+
+def fitted_on(settings: Settings, items: Sequence[I]) -> tuple[Settings, list[I]]:
+    """`out_of_fold`; what it decides is written into the run's settings, where a prediction, which knows no training items, finds it."""
+    decided, new = out_of_fold(settings, items)
+    if decided != settings:
+        save_run_settings(decided)
+    return decided, new
 
 
 def with_equal_shares(settings: Settings, fitted: Mapping[str, float]) -> dict[str, float]:
@@ -13,11 +23,6 @@ def with_equal_shares(settings: Settings, fitted: Mapping[str, float]) -> dict[s
     return {name: weight * (1 - share * len(stated)) for name, weight in fitted.items()} | dict.fromkeys(stated, share)
 
 
-def equal_sharers(settings: Settings) -> list[str]:
-    """The members whose weight is stated, for they may have seen all training items."""
-    return [name for name in settings.stage1.members if name not in settings.stage1.fitted]
-
-
 def kind_of_member(settings: Settings, name: str) -> str:
     """What a row of a table calls a member."""
     return "member" if name in settings.stage1.trained else "trained elsewhere"
@@ -25,22 +30,30 @@ def kind_of_member(settings: Settings, name: str) -> str:
 
 def said_of_others(settings: Settings, items: Sequence[Item]) -> list[str]:
     """Sentences for a table: who was trained elsewhere, who has a stated share, and who has seen which of the scored items."""
-    found = cards(settings)
+    found = of_others(settings)
     if not found:
         return []
-    said = [f"Trained elsewhere: {', '.join(f'{name} ({card.family})' for name, card in found.items())}."]
-    if stated := equal_sharers(settings):
-        said.append(
-            f"Not fitted: {', '.join(stated)}, which may have seen every training item: an equal share in the blend, in no out-of-fold "
-            "figure, and not in stage two."
-        )
-    said += [line for name, card in found.items() if (line := _said_of_seen(name, card, items))]
-    return said
+    said = [f"Trained elsewhere: {', '.join(f'{name} ({other.card.family})' for name, other in found.items())}."]
+    said += said_of_sharers(settings)
+    said += [line for other in found.values() if (line := _said_of_seen(other, _seen_by(other, items)))]
+    return [*said, *(["Rows with (seen) are made of such."] if who_has_seen(settings, items) else [])]
 
 
-def _said_of_seen(name: str, card: Card, items: Sequence[Item]) -> str:
-    if card.folds and not all(fold.trained_on for fold in card.folds):
-        return f"What {name} was trained on is not known: it may have seen what is scored here."
-    some = len(card.all_folds)
-    seen = [item.id for item in items if len(card.unseen(item.id, item.volume_name)) < some]
-    return f"{name} was trained on {', '.join(seen)}: its figures there, and the blend's, are too good." if seen else ""
+def who_has_seen(settings: Settings, items: Sequence[Item]) -> set[str]:
+    """The members that were trained, or may have been, on one of the scored items."""
+    return {name for name, other in of_others(settings).items() if _seen_by(other, items)}
+
+
+def _seen_by(other: MemberOfOthers, items: Sequence[Item]) -> list[str]:
+    card = other.card
+    return [item.id for item in items if len(card.unseen(item.id, item.volume_name)) < len(card.all_folds)]
+
+
+def _said_of_seen(other: MemberOfOthers, seen: Sequence[str]) -> str:
+    if not all(fold.trained_on for fold in other.card.folds):
+        return f"What {other.name} was trained on is not known: it may have seen what is scored here."
+    return (
+        f"{other.name} was trained on {', '.join(seen)}: its figures there, and the blend's, are too good."
+        if seen
+        else ""
+    )

@@ -11,9 +11,10 @@ from torch import nn
 
 from scroll.config.schema import Settings
 from scroll.data.boxes import filled_up
-from scroll.data.card import check_voxels
 from scroll.data.folds import Fold, Parts, Rows, held_out_parts
 from scroll.data.fragments import Fragment
+from scroll.data.members.others import of_others
+from scroll.data.members.suits import check_voxels
 from scroll.data.sheets import Sheet, provenance_of
 from scroll.inference.fold_ensemble import mean_of
 from scroll.inference.prediction_store import RowWriter, open_map
@@ -22,7 +23,7 @@ from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
 from scroll.training.checkpoint import ready, trained_weights
 from stage1_3d.external.maps import predict_map
-from stage1_3d.external.member import all_folds, card_of, files_of, networks_of, seen_as, window_of
+from stage1_3d.external.member import all_folds, networks_of, seen_as, window_of
 from stage1_3d.fragments.flatten import depth_window, flattened
 from stage1_3d.network import about_network, build_network
 
@@ -31,10 +32,10 @@ STRIP_ROWS = 256
 
 def predict_out_of_fold(settings: Settings, name: str, fragment: Fragment, folds: Sequence[Fold]) -> None:
     """Predict each row of a training fragment by the fold that held it out, and flatten it, into <member>/oof/<fragment>/."""
-    folder, card = settings.folder.oof(name, fragment.id), card_of(settings, name)
+    folder, other = settings.folder.oof(name, fragment.id), of_others(settings).get(name)
     parts = held_out_parts(folds, fragment.id)
-    if card is not None:
-        unseen = card.unseen(fragment.id, fragment.volume_name)
+    if other:
+        unseen = other.card.unseen(fragment.id, fragment.volume_name)
         parts = [((0, fragment.rows), unseen)] if unseen else []
     if parts:
         predict_fragment(settings, name, fragment, folder, parts, f"out of fold, {name}, {fragment.id}")
@@ -51,12 +52,12 @@ def predict_fragment(settings: Settings, name: str, fragment: Fragment, folder: 
 
     `parts` says which rows are predicted by which folds. Of a member that gives a map there is no prob.zarr.
     """
-    place, card = settings.stage1.members[name].member, card_of(settings, name)
-    if card is not None and card.returns == "map":
+    other = of_others(settings).get(name)
+    if other and other.gives_map:
         predict_map(settings, name, fragment, parts[0][1], folder)
         return
-    if place is not None and card is not None:
-        check_voxels(place, card, fragment.seen_um)
+    if other:
+        check_voxels(other, fragment.seen_um)
     weights = weights_of(settings, name, [fold for _, folds in parts for fold in folds])
     how = [settings.stage1.window.model_dump(), settings.stage1.members[name].training.precision]
     prob_key = key_of([fragment.key, [*weights.values()], parts, how])
@@ -88,11 +89,8 @@ def load_member(settings: Settings, name: str, fold: int) -> nn.Module:
 
 def load_forward(settings: Settings, name: str, folds: Sequence[int]) -> Forward:
     """A member's folds as one function."""
-    place, card = settings.stage1.members[name].member, card_of(settings, name)
-    if place is not None and card is not None:
-        networks = networks_of(place, card, folds)
-    else:
-        networks = [load_member(settings, name, fold) for fold in folds]
+    other = of_others(settings).get(name)
+    networks = networks_of(other, folds) if other else [load_member(settings, name, fold) for fold in folds]
     return mean_of(networks, settings.stage1.members[name].training.precision, settings.stage1.window.average)
 
 
@@ -107,9 +105,8 @@ def weights_path(settings: Settings, name: str, fold: int) -> Path:
 
 def weights_of(settings: Settings, name: str, folds: Sequence[int]) -> dict[str, str]:
     """Hash of the weights of each of these folds of a member (and of the card of one of others), by their place."""
-    place, card = settings.stage1.members[name].member, card_of(settings, name)
-    if place is not None and card is not None:
-        return files_of(place, card, folds)
+    if other := of_others(settings).get(name):
+        return other.files(folds)
     return {str(path): file_hash(path) for path in (weights_path(settings, name, fold) for fold in folds)}
 
 

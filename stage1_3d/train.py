@@ -43,8 +43,10 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
         InputError: a name in `only` is no member, a tracker is not installed, or the data is not as expected.
     """
     from scroll.config.reader import save_run_settings
-    from scroll.data.card import check_card, folders_of_others, out_of_fold
     from scroll.data.folds import make_folds
+    from scroll.data.members.new_items import out_of_fold, said_of_sharers
+    from scroll.data.members.others import of_others
+    from scroll.data.members.suits import check_items
     from scroll.errors import InputError
     from scroll.inference.fold_ensemble import is_main_process
     from scroll.training.loggers import check_trackers
@@ -57,12 +59,14 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
         raise InputError(f"--only {sorted(unknown)[0]}: no such member; there are {', '.join(settings.stage1.members)}")
     data = training_data(settings)
     folds = make_folds(data.items, settings.folds)
+    for other in of_others(settings).values():  # refused now, not after hours of training
+        check_items(other, data.items, settings.data)
+    settings, _ = out_of_fold(settings, data.items)
     save_run_settings(settings)
     if is_main_process():
         write_reference(settings, data)
-    for _, folder in folders_of_others(settings):  # refused now, not after hours of training
-        check_card(folder, data.items, settings.data)
-    out_of_fold(settings, data.items)
+    for line in said_of_sharers(settings):
+        print(line)
     wanted = [name for name in settings.stage1.members if name in only or not only]
     chosen = [name for name in wanted if name in settings.stage1.trained]
     say_what_is_trained_again(planned(settings, name, data, fold) for name in chosen for fold in folds)
@@ -126,7 +130,7 @@ def member_task(settings: "Settings", name: str, data: "TrainingData", fold: "Fo
     """What is fitted when one member is trained on one fold; the network is built, and seeded."""
     import torch
 
-    from scroll.data.card import beginning
+    from scroll.data.members.beginning import beginning
     from scroll.training.loop import Task
     from stage1_3d.external.beginning import begin_from
     from stage1_3d.network import about_network, build_network
@@ -185,7 +189,7 @@ def loss_of(member: "MemberSettings", of_shape: "Terms | None" = None) -> "LossO
 
 def member_key(settings: "Settings", member: "MemberSettings", data: list[str], fold: "Fold") -> str:
     """Hash of all that decides a member's weights; loading speed and checkpoint rhythm do not."""
-    from scroll.data.card import beginning
+    from scroll.data.members.beginning import beginning
     from scroll.runtime.receipt import file_hash, key_of
 
     deciding = member.model_dump(mode="json", exclude={"training", "init"}) | {"training": member.training.deciding()}

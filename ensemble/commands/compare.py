@@ -131,6 +131,7 @@ def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training,
     """One seed: both stages on all members, stage two on the best of them alone, all scored; and the score.json of the first run."""
     from ensemble.ink.fit import calibrate
     from ensemble.review.comparison import Training
+    from scroll.config.reader import with_decided
     from scroll.runtime.record import needed
     from stage1_3d.train import train_stage1
     from stage2_2d.train import train_stage2
@@ -139,6 +140,7 @@ def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training,
     for name in settings.stage1.members:
         with clock.step(f"stage one, {name}", run_dir / "stage1" / name):
             train_stage1(settings, [name])
+    settings = with_decided(settings)
     with clock.step("stage two", run_dir / "stage2"):
         train_stage2(settings)
     with clock.step("weights and thresholds", run_dir / "ensemble"):
@@ -152,7 +154,7 @@ def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training,
     _reuse_predictions(settings, second)
     score_of_second = _predicted_and_scored(second, held_out, clock, f", {ON_BEST}")
     on_all = _candidates(settings, score, fit)
-    members = {name: on_all[name] for name in settings.stage1.members}
+    members = {name: on_all[name] for name in settings.stage1.fitted}
     on_best = {ON_BEST: _candidates(second, score_of_second, fit_of_second)["stage2"]}
     return Training(settings.seed, best, {**members, **on_best, **on_all}, clock.steps), score
 

@@ -60,7 +60,9 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     yield from _asked("the memory that loading processes share", lambda: _check_shared_memory(settings))
     yield from _asked("folds: the buffer between them", lambda: check_buffer(settings))
     yield from _asked("trackers", lambda: check_trackers(settings))
-    yield from _examine_data(settings)
+    others = list(_examine_others(settings))
+    yield from others
+    yield from _examine_data(settings, all(said.startswith("ok:") for said in others))
 
 
 def _check_shared_memory(settings: "Settings") -> None:
@@ -73,7 +75,16 @@ def _check_shared_memory(settings: "Settings") -> None:
     check_shared_memory(stage2.training.loader, voxels)
 
 
-def _examine_data(settings: "Settings") -> Iterator[str]:
+def _examine_others(settings: "Settings") -> Iterator[str]:
+    """Members that were trained elsewhere: their folders, and the files that their cards speak of."""
+    from scroll.data.members.card import read_card
+    from scroll.data.members.others import of_others
+
+    for name, other in of_others(settings).items():
+        yield from _asked(f"stage1.members.{name}: {other.folder}, trained elsewhere", partial(read_card, other.folder))
+
+
+def _examine_data(settings: "Settings", are_others_sound: bool) -> Iterator[str]:
     from scroll.data.kinds import kind_of
     from stage1_3d.kinds import doctor_of
 
@@ -93,8 +104,9 @@ def _examine_data(settings: "Settings") -> Iterator[str]:
     if is_sound:  # else folds and disk would say the same again
         for what, check in doctor.checks_of_all(settings, items):
             yield from _asked(what, check)
-        yield from _examine_others(settings, items)
-        yield from _asked(partial(_windows, settings, items), lambda: None)
+        if are_others_sound:
+            yield from _examine_items_with_others(settings, items)
+            yield from _asked(partial(_windows, settings, items), lambda: None)
 
 
 def _windows(settings: "Settings", items: list[Any]) -> str:
@@ -122,15 +134,26 @@ def _said_of_labels(sheet: "Sheet", picture: Path) -> str:
     )
 
 
-def _examine_others(settings: "Settings", items: list[Any]) -> Iterator[str]:
-    """Members that were trained elsewhere: their files, and that their cards suit these items."""
-    from scroll.data.card import check_card, folders_of_others, out_of_fold
+def _examine_items_with_others(settings: "Settings", items: list[Any]) -> Iterator[str]:
+    """That these items suit the members that were trained elsewhere, and how many are new to them."""
+    from scroll.data.members.new_items import out_of_fold
+    from scroll.data.members.others import of_others
+    from scroll.data.members.suits import check_items
 
-    for name, folder in folders_of_others(settings):
-        said = f"stage1.members.{name}: {folder}, trained elsewhere"
-        yield from _asked(said, partial(check_card, folder, items, settings.data))
-    if folders_of_others(settings):
-        yield from _asked("items that are new to members of others", partial(out_of_fold, settings, items))
+    for name, other in of_others(settings).items():
+        yield from _asked(
+            f"stage1.members.{name}: these items suit it", partial(check_items, other, items, settings.data)
+        )
+    if of_others(settings):
+        yield from _asked(partial(_said_of_new, settings, items), partial(out_of_fold, settings, items))
+
+
+def _said_of_new(settings: "Settings", items: list[Any]) -> str:
+    from scroll.data.members.new_items import out_of_fold, said_of_sharers
+
+    decided, new = out_of_fold(settings, items)
+    said = f"{len(new)} of {len(items)} items are new to every member that is fitted"
+    return ". ".join([said, *said_of_sharers(decided)])
 
 
 def _asked(what: str | Callable[[], str], check: Callable[[], object]) -> Iterator[str]:

@@ -23,7 +23,7 @@ def main() -> None:
         help="how the networks are written (%(default)s)",
     )
     arguments = parser.parse_args()
-    from scroll.data.card import NAME
+    from scroll.data.members.card import NAME
     from scroll.errors import InputError
     from stage1_3d.external.ours import export_member
     from stage1_3d.network import load_checked_settings

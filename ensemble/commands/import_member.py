@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from scroll.data.card import Card
+    from scroll.data.members.card import Card
 
 KINDS = ("nnunet", "timesformer", "resnet3d", "graph", "predictions")
 HOW = ("none", "divide", "clip_divide", "zscore", "clip_zscore", "zscore_of_item", "percentiles", "robust", "ours")
@@ -26,7 +26,7 @@ def main() -> None:
     arguments = _parsed()
     from pydantic import ValidationError
 
-    from scroll.data.card import NAME
+    from scroll.data.members.card import NAME
     from scroll.errors import InputError, MissingInputError
     from scroll.runtime.names import checked_name
     from stage1_3d.external.checkpoint import write_card
@@ -99,7 +99,7 @@ def _parsed() -> argparse.Namespace:
 
 def _imported(arguments: argparse.Namespace, output: Path) -> "Card":
     """What the source holds, written to `output`, and its card without the items that it was trained on."""
-    from scroll.data.card import Card
+    from scroll.data.members.card import Card
     from stage1_3d.external.archives import import_graph
     from stage1_3d.external.checkpoints import import_checkpoint
     from stage1_3d.external.nnunet import import_nnunet, read_splits

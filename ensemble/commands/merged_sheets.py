@@ -85,11 +85,17 @@ def judged(cube_run: "CubeRun", cube: "Cube", pair: "Pair") -> dict[str, bool]:
     from ensemble.surface.predictors import CHAIN, ENSEMBLE
     from scroll.metrics.sheet_separation import resolved
     from stage1_3d.cubes.predict import predict_cube
+    from stage1_3d.external.member import all_folds
 
     members = list(cube_run.settings.stage1.members)
     for name in members:
         predict_cube(
-            cube_run.settings, name, cube, cube_run.folds, cube_run.output / name, partial(cube_run.load, name)
+            cube_run.settings,
+            name,
+            cube,
+            all_folds(cube_run.settings, name),
+            cube_run.output / name,
+            partial(cube_run.load, name),
         )
     cube_run.look_flat(cube, members)
     volumes: dict[str, NDArray[Any]] = {

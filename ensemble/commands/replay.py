@@ -133,7 +133,7 @@ def _check(folder: Path, receipt: "Receipt") -> None:
 
 def _is_of_others(receipt: "Receipt") -> bool:
     """Whether a member that was trained elsewhere predicted."""
-    from scroll.data.card import NAME
+    from scroll.data.members.card import NAME
     from scroll.runtime.receipt import weights_in
 
     return any(Path(path).name == NAME for path in weights_in(receipt))
@@ -142,6 +142,7 @@ def _is_of_others(receipt: "Receipt") -> bool:
 def _run_of(folder: Path, receipt: "Receipt") -> "tuple[Settings, str]":
     """Settings of the run, and which part of it ("stage1", "stage2", "joint") the weights belong to."""
     from scroll.config.reader import load_settings
+    from scroll.data.members.others import of_others
     from scroll.errors import MissingInputError
     from scroll.runtime.receipt import weights_in
 
@@ -149,8 +150,7 @@ def _run_of(folder: Path, receipt: "Receipt") -> "tuple[Settings, str]":
         for place in _runs_about(folder):
             if (place / "settings.yaml").exists():
                 settings = load_settings(place / "settings.yaml")
-                member = settings.stage1.members.get(receipt["member"])
-                if member is not None and member.member is not None:
+                if receipt["member"] in of_others(settings):
                     return settings, "stage1"
         raise MissingInputError(
             f"{folder}: no run with the member '{receipt['member']}' about it; keep it in its run, or beside what its run predicted"
@@ -177,12 +177,12 @@ def _runs_about(folder: Path) -> Iterator[Path]:
 
 def _parts(folder: Path, receipt: "Receipt") -> "list[tuple[int, int, Rows]]":
     """First and end row of each part of the map, and what predicts it."""
+    from scroll.data.members.others import of_others
     from scroll.errors import InputError
-    from stage1_3d.external.member import card_of
 
     settings, stage = _run_of(folder, receipt)
-    card = card_of(settings, receipt["member"]) if _is_of_others(receipt) else None
-    if card is not None and card.ready:
+    other = of_others(settings).get(receipt["member"]) if _is_of_others(receipt) else None
+    if other and other.card.ready:
         raise InputError(
             f"{folder}: was predicted elsewhere and taken as it is, so there is nothing to run again; give another member's folder"
         )
@@ -196,7 +196,7 @@ def _parts(folder: Path, receipt: "Receipt") -> "list[tuple[int, int, Rows]]":
     if "volume" in receipt:
         return [_volume(settings, receipt)]
     sheet = _sheet(settings, receipt, is_to_train_on=folder.parent.name == "oof")
-    if card is not None and card.returns == "map":
+    if other and other.gives_map:
         from stage1_3d.external.again import map_again
 
         return [(0, sheet.rows, map_again(settings, receipt["member"], sheet, receipt["folds"]))]
@@ -264,15 +264,14 @@ def _cube(settings: "Settings", receipt: "Receipt") -> "tuple[int, int, Rows]":
 def _of_cube(settings: "Settings", name: str, cube: "Cube", folds: list[int]) -> "Rows":
     from functools import partial
 
+    from scroll.data.members.others import of_others
     from stage1_3d.cubes.predict import prediction_of
     from stage1_3d.external.again import CubeAgain
-    from stage1_3d.external.member import card_of
-    from stage1_3d.external.whole_cubes import goes_whole
     from stage1_3d.predict import load_forward
 
-    place, card = settings.stage1.members[name].member, card_of(settings, name)
-    if place is not None and card is not None and goes_whole(card):
-        return CubeAgain(place, cube, folds)
+    other = of_others(settings).get(name)
+    if other and other.goes_whole:
+        return CubeAgain(other, cube, folds)
     return prediction_of(settings, name, cube, partial(load_forward, settings, name, folds))
 
 

@@ -53,7 +53,7 @@ def layout_of(settings: Settings) -> Layout:
     flatten, depth = settings.stage1.flatten, settings.data.depth
     layers = depth_window(flatten, depth)
     width = layers.stop - layers.start if flatten.reduce == "layers" else 1
-    first = list(settings.stage1.members).index(joint_of(settings).member) * width
+    first = settings.stage1.sources.index(joint_of(settings).member) * width
     return Layout(depth[1] - depth[0], layers, flatten.reduce, slice(first, first + width))
 
 

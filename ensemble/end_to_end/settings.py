@@ -42,6 +42,10 @@ def check_joint(settings: Settings) -> None:
         near = difflib.get_close_matches(joint.member, members, n=1, cutoff=0.4)
         said = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(members)}"
         raise InputError(f"joint.member '{joint.member}' is no member of stage one; {said}")
+    if joint.member not in settings.stage1.fitted:
+        raise InputError(
+            f"joint.member '{joint.member}' has an equal share, so stage two does not see it; give one that is fitted"
+        )
     try:
         _check_patch(joint.patch_size_yx, members[joint.member], settings.data.depth)
     except InputError as error:

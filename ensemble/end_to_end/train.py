@@ -51,6 +51,7 @@ def train_joint(settings: "Settings") -> None:
     from ensemble.end_to_end.settings import check_joint, joint_of
     from scroll.data.folds import make_folds
     from scroll.data.fragments import training_fragments
+    from scroll.data.members.new_items import folds_of_new, out_of_fold
     from scroll.inference.fold_ensemble import is_main_process
     from scroll.training.loggers import check_trackers
     from stage2_2d.fold_training import train_folds
@@ -60,9 +61,10 @@ def train_joint(settings: "Settings") -> None:
     check_joint(settings)
     check_trackers(settings)
     joint = joint_of(settings)
-    fragments = training_fragments(settings.data, settings.stage1.members[joint.member].augment.depth_jitter)
+    everything = training_fragments(settings.data, settings.stage1.members[joint.member].augment.depth_jitter)
+    settings, fragments = out_of_fold(settings, everything)
     stacks = oof_stacks(settings, fragments, _hint(settings))
-    folds = make_folds(fragments, settings.folds)
+    folds = folds_of_new(settings, make_folds(everything, settings.folds), fragments)
     for fold in folds:
         check_start(settings, fold, made_from(fragments, stacks))
     train_folds(settings, folds, partial(joint_task, settings, fragments, stacks), joint.training)

@@ -11,10 +11,9 @@ from ensemble.ink.held_out import held_out_scores, print_held_out
 from ensemble.ink.left_out import fitted_weights, left_out_gain, part_of
 from ensemble.ink.predictors import ENSEMBLE, EQUAL, JOINT, MEMBERS_MEAN, blend_weights, flat_map, predictor_names
 from ensemble.ink.weights import equal_weights
-from ensemble.others import with_equal_shares
+from ensemble.others import fitted_on, with_equal_shares
 from scroll.config.schema import Settings
-from scroll.data.card import NAME as CARD
-from scroll.data.card import folders_of_others, out_of_fold
+from scroll.data.members.others import of_others
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.errors import InputError
 from scroll.metrics.bootstrap import BLOCK_UM, block_edge_um, blocks_of, known_um2, resampled
@@ -39,7 +38,7 @@ def calibrate(settings: Settings) -> InkFit:
         MissingInputError: an out-of-fold prediction is not there.
         InputError: it was made from other data or weights than those that are there now.
     """
-    fragments = out_of_fold(settings, training_sheets(settings.data))
+    settings, fragments = fitted_on(settings, training_sheets(settings.data))
     for fragment in fragments:
         for name in predictor_names(settings):
             folder = settings.folder.oof(name, fragment.id)
@@ -114,11 +113,11 @@ def calibration_key(settings: Settings) -> str:
     data = settings.data.model_dump(include=OF_DATA)
     windows = [settings.stage1.window.model_dump(), settings.stage2.window.model_dump()]
     how = [BLOCK_UM, settings.ensemble.weights, settings.ensemble.threshold, settings.stage1.flatten.model_dump()]
-    of_others = [
-        [name, file_hash(folder / CARD), settings.stage1.members[name].weight]
-        for name, folder in folders_of_others(settings)
+    elsewhere = [
+        [name, file_hash(other.path), "fitted" if name in settings.stage1.fitted else "equal_share"]
+        for name, other in of_others(settings).items()
     ]
-    return key_of([hashes, data, windows, how, *of_others])
+    return key_of([hashes, data, windows, how, *elsewhere])
 
 
 def read_fit(settings: Settings) -> InkFit:

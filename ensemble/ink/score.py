@@ -23,7 +23,7 @@ from ensemble.ink.predictors import (
     predictor_names,
 )
 from ensemble.ink.report import ink_evidence, save_ink_report
-from ensemble.others import kind_of_member
+from ensemble.others import kind_of_member, who_has_seen
 from ensemble.request import input_sheets
 from ensemble.review.scored import heading, rebuild_commands
 from scroll.config.labels import LabelVersions
@@ -160,6 +160,7 @@ class _Scored:
         row = InkRow(
             name=name,
             kind=KINDS.get(name) or kind_of_member(self.settings, name),
+            has_seen=bool(self._members_in(name) & who_has_seen(self.settings, self.sheets)),
             **{key: at_mask[key] for key in ("f05", "f05_mean", "precision", "recall")},
             ap=ranked["ap"],
             auc=ranked["auc"],
@@ -169,6 +170,11 @@ class _Scored:
             scrolls=self._by_scroll(decided),
         )
         return row, np.concatenate(blocks)
+
+    def _members_in(self, name: str) -> set[str]:
+        """The members that a row is made of: stage two sees all that are fitted."""
+        parts = {part for part, weight in blend_weights(self.settings, self.fit.weights, name).items() if weight}
+        return parts | {*self.settings.stage1.fitted} if parts & {STAGE2, JOINT} else parts
 
     def _by_scroll(self, decided: Mapping[str, NDArray[np.int64]]) -> dict[str, float]:
         """F0.5 of each scroll's sheets together, of their counts; empty where they are not of several that are known."""
@@ -206,14 +212,14 @@ def _decided(settings: Settings, fragment: "Sheet", prob: Any, threshold: float)
 def print_table(score: InkScores) -> None:
     """Print the rows of score.json, best F0.5 marked, each with its gain over the best single member."""
     print(f"\n{score.title}")
-    width, first = max(len(row.name) for row in score.rows) + 1, score.rows[0].gain
+    width, first = max(len(row.label) for row in score.rows) + 1, score.rows[0].gain
     heads = "".join(f"{column:>13}" for column in [*COLUMNS, *score.rows[0].scrolls])
     print(" " * width + heads + (f"  gain over {first.over}" if first else ""))
     best = max(row.f05 for row in score.rows)
     for row in score.rows:
         numbers = [*(getattr(row, column) for column in COLUMNS), *row.scrolls.values()]
         cells = "".join(f"{'-' if number is None else format(number, '.4f'):>13}" for number in numbers)
-        print(f"{row.name:<{width}}{cells}  {said_gain(row)}{'  <- best F0.5' if row.f05 == best else ''}")
+        print(f"{row.label:<{width}}{cells}  {said_gain(row)}{'  <- best F0.5' if row.f05 == best else ''}")
     if score.blocks:
         print(f"95 % intervals over {score.blocks.count} blocks of {score.blocks.edge_um / 1000:.1f} mm")
     if score.note:

@@ -8,6 +8,7 @@ from ensemble.ink.score import print_table, score_run
 from ensemble.kaggle.notebook import INK, Competition
 from ensemble.others import said_of_others
 from ensemble.request import Request
+from scroll.config.reader import with_decided
 from scroll.config.schema import Settings
 from scroll.data.kinds import need_flattened
 from scroll.report.page import write_report
@@ -19,7 +20,7 @@ def calibrate(settings: Settings) -> None:
         print("weights and thresholds are fitted after the joint fine-tuning: run 'make joint CONFIG=...'")
         return
     print_fit(fit_ink(settings))
-    for line in said_of_others(settings, []):
+    for line in said_of_others(with_decided(settings), []):
         print(line)
 
 

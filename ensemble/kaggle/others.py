@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from scroll.config.schema import MemberSettings, Settings
-from scroll.data.card import NAME, Card, folders_of_others, read_card
+from scroll.data.members.card import NAME, Card, read_card
+from scroll.data.members.others import of_others
 from scroll.runtime.run_folder import RunFolder
 from stage1_3d.external.archives import ONNX
 from stage1_3d.models import EXTRAS
@@ -23,12 +24,12 @@ def copy_others(settings: Settings, asked: Iterable[str], folder: Path) -> int:
         InputError: a file is not the one that the card speaks of.
     """
     copied = 0
-    for name, place in folders_of_others(settings):
-        files = [NAME, *(_named(read_card(place)) if name in asked else ())]
+    for name, other in of_others(settings).items():
+        files = [NAME, *(_named(other.card) if name in asked else ())]
         for file in files:
             target = RunFolder(folder).of_others(name) / file
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(place / file, target)
+            shutil.copy2(other.folder / file, target)
             copied += target.stat().st_size
         if name in asked:
             read_card(RunFolder(folder).of_others(name))
@@ -51,10 +52,10 @@ def at(settings: Settings, run: Path) -> dict[str, MemberSettings]:
 def optional_packages(settings: Settings, asked: Iterable[str]) -> list[str]:
     """Packages beyond the project's own that its networks need, and those of the members of others that are `asked`, sorted."""
     found = {EXTRAS[one.network] for one in settings.stage1.members.values() if one.network in EXTRAS}
-    for name, place in folders_of_others(settings):
+    for name, other in of_others(settings).items():
         if name not in asked:
             continue
-        card = read_card(place)
+        card = other.card
         found |= {EXTRAS[card.family]} if card.family in EXTRAS else set()
         found |= {GRAPHS} if any(fold.weights.endswith(ONNX) for fold in card.folds) else set()
     return sorted(found)

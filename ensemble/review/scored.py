@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ensemble.others import said_of_others
 from scroll.config.schema import Settings
-from scroll.data.card import Item
+from scroll.data.members.new_items import Item
 from scroll.data.windows import windows_in_words, windows_mm
 from scroll.phantom.dataset import COMMAND_FILE
 from scroll.runtime.bounded import read_text

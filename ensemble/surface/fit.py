@@ -11,7 +11,7 @@ from statistics import fmean
 
 import numpy as np
 
-from ensemble.others import with_equal_shares
+from ensemble.others import fitted_on, with_equal_shares
 from ensemble.surface.evidence import by_fold, parts_of, reliable, swept, without_each
 from ensemble.surface.fit_record import Drawn, FittedRow, SurfaceFit
 from ensemble.surface.postprocess.fit import Lazy, fit_chain, no_group_loses
@@ -32,10 +32,9 @@ from ensemble.surface.predictors import (
 )
 from ensemble.surface.weights import fitted_weights
 from scroll.config.schema import ChainSettings, Settings
-from scroll.data.card import NAME as CARD
-from scroll.data.card import folders_of_others, out_of_fold
 from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import fold_numbers
+from scroll.data.members.others import of_others
 from scroll.errors import InputError
 from scroll.metrics.bootstrap import resampled_means
 from scroll.metrics.leaderboard import leaderboard_score
@@ -67,7 +66,7 @@ def calibrate_cubes(settings: Settings) -> SurfaceFit:
         MissingInputError: an out-of-fold prediction is not there.
         InputError: it was made from other cubes than those that are there now.
     """
-    usable = out_of_fold(settings, training_cubes(settings.data))
+    settings, usable = fitted_on(settings, training_cubes(settings.data))
     cubes = prepare(from_every_scroll(usable, settings.ensemble.chain.cubes))
     where = Predicted(settings.run_dir)
     members = settings.stage1.fitted
@@ -86,8 +85,8 @@ def weights_now(settings: Settings) -> dict[str, str]:
     top = settings.run_dir
     folders = [*(top / "stage1" / name for name in settings.stage1.members), top / "stage2"]
     files = [path for folder in folders for path in sorted(folder.glob("fold*/weights.safetensors"))]
-    of_others = {f"{name}/{CARD}": file_hash(folder / CARD) for name, folder in folders_of_others(settings)}
-    return {path.relative_to(top).as_posix(): file_hash(path) for path in files} | of_others
+    elsewhere = {f"{name}/{other.path.name}": file_hash(other.path) for name, other in of_others(settings).items()}
+    return {path.relative_to(top).as_posix(): file_hash(path) for path in files} | elsewhere
 
 
 def from_every_scroll(cubes: Sequence[Cube], count: int) -> list[Cube]:

@@ -17,6 +17,7 @@ from ensemble.time_budget.measured_cost import measured_cost
 from ensemble.time_budget.plan import HOUR_S, Deadline, MemberCost, in_words, with_views
 from scroll.config.schema import Settings
 from scroll.data.cubes import Cube, find_cubes, prepare
+from scroll.data.members.others import of_others
 from scroll.errors import InputError
 from scroll.inference.sliding_window import Forward
 from scroll.runtime.files import kept_json, read_mapping, remove, write_sealed
@@ -26,8 +27,7 @@ from scroll.runtime.receipt import key_of
 from scroll.runtime.record import needed
 from stage1_3d.cubes.predict import predict_cube, prediction_of
 from stage1_3d.cubes.trace import flatten_cube
-from stage1_3d.external.member import all_folds, card_of
-from stage1_3d.external.whole_cubes import goes_whole
+from stage1_3d.external.member import all_folds
 from stage1_3d.predict import load_forward
 from stage2_2d.surface.predict import predict_sheets
 
@@ -207,11 +207,11 @@ def costs(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[MemberCost]:
     """What every member takes for these cubes, measured on this machine."""
     found = []
     for name in cube_run.members:
-        card, settings = card_of(cube_run.settings, name), cube_run.settings
-        if card is not None and card.ready:
+        other, settings = of_others(cube_run.settings).get(name), cube_run.settings
+        if other and other.card.ready:
             found.append(MemberCost(name, 0.0, 1, cube_run.weights[name]))
             continue
-        if card is not None and goes_whole(card):
+        if other and other.goes_whole:
             settings = with_views(settings, 1)  # it has mirrors of its own
         load = partial(cube_run.load, name)
         predictions = [prediction_of(settings, name, cube, load) for cube in cubes]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.others import kind_of_member
+from ensemble.others import kind_of_member, who_has_seen
 from ensemble.review.scored import SHOWN, heading, rebuild_commands
 from ensemble.surface.fit import score_lines
 from ensemble.surface.fit_record import SurfaceFit
@@ -118,9 +118,9 @@ def score_cube(
 
 def rows_of(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[str]:
     """Rows of the table: all of the fit's, for which what is not submitted is predicted too; where the run holds no weights for that,
-    those of what was predicted.
+    those of what was predicted. Of a member that is not fitted there is none.
     """
-    everyone = list(cube_run.settings.stage1.members)
+    fitted = cube_run.settings.stage1.fitted
     if cube_run.fit.route not in FLAT:
         try:
             with progress("predict what is compared", len(cubes), "cube") as advance:
@@ -128,8 +128,15 @@ def rows_of(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[str]:
                     cube_run.add_views(cube)
                     advance()
         except MissingInputError:
-            return [*cube_run.members, ENSEMBLE, CHAIN]
-    return [*everyone, ENSEMBLE, CHAIN, SHEETS, STAGE2]
+            return [*(name for name in cube_run.members if name in fitted), ENSEMBLE, CHAIN]
+    return [*fitted, ENSEMBLE, CHAIN, SHEETS, STAGE2]
+
+
+def members_in(cube_run: CubeRun, row: str) -> set[str]:
+    """The members that a row is made of: sheets are traced in all that are fitted."""
+    if row in (ENSEMBLE, CHAIN):
+        return {name for name, weight in cube_run.weights.items() if weight}
+    return {*cube_run.settings.stage1.fitted} if row in FLAT else {row}
 
 
 def left_out(cube_run: CubeRun, rows: Sequence[str]) -> list[str]:
@@ -155,7 +162,7 @@ def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> Cube
         (name for name in names if name in settings.stage1.members),
         key=lambda name: cube_run.fit.rows[name].means["score"],
     )
-    rows, route = [], cube_run.fit.route
+    rows, route, saw = [], cube_run.fit.route, who_has_seen(settings, [one.cube for one in scored])
     for n, name in enumerate(names):
         low, high = drawn.interval(n)
         gain = CubesGain(**dict(drawn.gain(n, names.index(single))), over=single)
@@ -163,7 +170,8 @@ def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> Cube
         if name in settings.stage1.members:
             kind = kind_of_member(settings, name)
         mean = mean_score([one.scores[name] for one in scored])
-        row = CubesRow(name=name, kind=kind, **mean, score_low=low, score_high=high, gain=gain)
+        has_seen = bool(members_in(cube_run, name) & saw)
+        row = CubesRow(name=name, kind=kind, has_seen=has_seen, **mean, score_low=low, score_high=high, gain=gain)
         if name in without:
             loss = drawn.gain(names.index(ENSEMBLE), len(names) + without.index(name))
             row = row.model_copy(update={"without": loss})
@@ -198,8 +206,8 @@ def cube_evidence(fit: SurfaceFit) -> OutOfFold:
 
 def print_cube_table(result: CubesScores) -> None:
     """Print the table, and what the chain and stage two gain on these cubes."""
-    means = {row.name: {name: getattr(row, name) for name in METRICS} for row in result.rows}
-    intervals = {row.name: (row.score_low or 0.0, row.score_high or 0.0) for row in result.rows}
+    means = {row.label: {name: getattr(row, name) for name in METRICS} for row in result.rows}
+    intervals = {row.label: (row.score_low or 0.0, row.score_high or 0.0) for row in result.rows}
     print("\n".join(score_lines(means, intervals)))
     for name, gain in result.gains.items():
         print(f"{name}: {gain.in_words}")

@@ -6,6 +6,7 @@ from ensemble.request import Request
 from ensemble.surface.fit import calibrate_cubes, print_cube_fit, read_cube_fit
 from ensemble.surface.predict import FLAT, CubeRun, predict_test_cubes, write_checked_zip
 from ensemble.surface.score import print_cube_table, score_cubes
+from scroll.config.reader import with_decided
 from scroll.config.schema import Settings
 from scroll.report.page import write_report
 
@@ -13,7 +14,7 @@ from scroll.report.page import write_report
 def calibrate(settings: Settings) -> None:
     """Fit weights, sheets' thickness and post-processing, and print them."""
     print_cube_fit(calibrate_cubes(settings))
-    for line in said_of_others(settings, []):
+    for line in said_of_others(with_decided(settings), []):
         print(line)
 
 

@@ -12,10 +12,11 @@ from ensemble.time_budget.measured_cost import measured_cost
 from ensemble.time_budget.plan import Deadline, MemberCost
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
+from scroll.data.members.others import of_others
 from scroll.runtime.files import kept_json, write_sealed
 from scroll.runtime.receipt import key_of
 from stage1_3d.external.maps import prediction_of as prediction_of_map
-from stage1_3d.external.member import all_folds, card_of, gives_map
+from stage1_3d.external.member import all_folds
 from stage1_3d.fragments.flatten import depth_window
 from stage1_3d.predict import prediction_of as stage1_prediction
 from stage2_2d.ink.stack import Stack
@@ -81,10 +82,10 @@ def stage1_costs(settings: Settings, fragments: Sequence[Fragment], weights: Map
 
 
 def _cost(settings: Settings, name: str, fragments: Sequence[Fragment], weight: float) -> MemberCost:
-    folds, card = all_folds(settings, name), card_of(settings, name)
-    if card is not None and card.ready:
+    folds, other = all_folds(settings, name), of_others(settings).get(name)
+    if other and other.card.ready:
         return MemberCost(name, 0.0, 1, weight)
-    if gives_map(settings, name):
+    if other and other.gives_map:
         return measured_cost(name, [prediction_of_map(settings, name, f, folds) for f in fragments], weight)
     return measured_cost(name, [stage1_prediction(settings, name, f, (0, f.rows), folds) for f in fragments], weight)
 

@@ -1,6 +1,6 @@
 """Grey values of a volume as each member sees them: figures measured once for the whole of it, and blocks scaled by them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from scroll.config.schema import Settings
 from scroll.data.boxes import box_inside
 from scroll.data.intensity import GreyScale, Intensity, grey_scale_of
+from scroll.data.members.others import of_others
 from scroll.data.segments import SAMPLED_EDGE, SAMPLED_PLACES, grey_sample_about
 from scroll.errors import InputError
 from scroll.geometry import Size
@@ -19,7 +20,6 @@ from scroll.inference.fold_ensemble import device
 from scroll.shards.grid import Shard
 from scroll.surfaces.surface import Surface
 from scroll.volumes.volume import Volume
-from stage1_3d.external.member import card_of, in_windows
 
 
 class Figures(NamedTuple):
@@ -30,7 +30,7 @@ class Figures(NamedTuple):
 
 
 def measured(
-    settings: Settings, names: Iterable[str], sample: Callable[[], NDArray[Any]], given: GreyScale | None
+    settings: Settings, names: Container[str], sample: Callable[[], NDArray[Any]], given: GreyScale | None
 ) -> Figures:
     """The figures of a volume by a sample of its grey values, any shape; `given`: the grey scale, if it need not be measured.
 
@@ -39,12 +39,11 @@ def measured(
     sampled = cache(sample)
     grey_scale = grey_scale_of(sampled()) if given is None else given
     seen_as = {}
-    for name in names:
-        card = card_of(settings, name)
-        if card is not None and card.intensity.how == "ours":
+    for name, other in of_others(settings).items():
+        if name in names and other.card.intensity.how == "ours":
             seen_as[name] = Intensity(how="ours", middle=grey_scale[0], spread=grey_scale[1])
-        elif card is not None:
-            seen_as[name] = in_windows(card).of_item(sampled())
+        elif name in names:
+            seen_as[name] = other.in_windows.of_item(sampled())
     return Figures(grey_scale, seen_as)
 
 

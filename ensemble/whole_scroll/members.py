@@ -1,13 +1,13 @@
 """Which members of a run look at whole volumes, with which weights, and whether a volume is one for them."""
 
-from collections.abc import Iterable
+from collections.abc import Container
 
 from ensemble.kinds import steps_of
 from scroll.config.schema import Settings
-from scroll.data.card import check_voxels
+from scroll.data.members.others import of_others
+from scroll.data.members.suits import check_voxels
 from scroll.errors import InputError
 from scroll.volumes.volume import Volume
-from stage1_3d.external.member import card_of
 
 
 def volume_members(settings: Settings) -> list[str]:
@@ -36,11 +36,10 @@ def said_of_left_out(settings: Settings) -> str:
 def _left_out(settings: Settings) -> dict[str, str]:
     """Members that cannot look at volumes, and why."""
     found = {}
-    for name in settings.stage1.members:
-        card = card_of(settings, name)
-        if card is not None and card.ready:
+    for name, other in of_others(settings).items():
+        if other.card.ready:
             found[name] = "predictions that are there already"
-        elif card is not None and card.returns == "map":
+        elif other.gives_map:
             found[name] = "gives a map of a sheet"
     return found
 
@@ -62,14 +61,13 @@ def member_weights(settings: Settings) -> dict[str, float]:
     return {name: weight / total for name, weight in found.items()}
 
 
-def check_voxels_of(settings: Settings, names: Iterable[str], volume: Volume) -> None:
+def check_voxels_of(settings: Settings, names: Container[str], volume: Volume) -> None:
     """Refuse a volume whose voxels are not of the size that a member was trained on; one that says no size has that of the run.
 
     Raises:
         InputError: more than 1 % larger or smaller.
     """
     voxel_um = settings.data.voxel_um * volume.place.edge if volume.voxel_um is None else volume.voxel_um
-    for name in names:
-        folder, card = settings.stage1.members[name].member, card_of(settings, name)
-        if folder is not None and card is not None:
-            check_voxels(folder, card, voxel_um)
+    for name, other in of_others(settings).items():
+        if name in names:
+            check_voxels(other, voxel_um)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ensemble.whole_scroll.grey_values import Block
 from scroll.config.schema import Settings
 from scroll.data.intensity import GreyScale, Intensity
+from scroll.data.members.others import of_others
 from scroll.errors import InputError
 from scroll.geometry import Size
 from scroll.inference.sliding_window import Forward, ReadTensor, Sweep, predict_box, windows_about
@@ -58,7 +59,7 @@ class EnsembleRecipe:
 
     def seen_by(self, name: str) -> Intensity:
         """How a member sees grey values."""
-        if self.settings.stage1.members[name].member is not None:
+        if name in of_others(self.settings):
             return self.seen_as[name]
         middle, spread = self.grey_scale
         return Intensity(how="ours", middle=middle, spread=spread)

@@ -30,11 +30,11 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
     Raises:
         InputError: unreadable YAML, unknown key, or a value of the wrong type; one line, naming the file and the key.
     """
-    settings = _resolved(path, overrides)
+    settings = with_decided(_resolved(path, overrides))
     wishes = [override for override in overrides if not override.startswith(PLAN)]
     if len(wishes) == len(overrides):
         return settings
-    return settings.model_copy(update={"plan": changes(_resolved(path, wishes), settings)})
+    return settings.model_copy(update={"plan": changes(with_decided(_resolved(path, wishes)), settings)})
 
 
 def _resolved(path: Path, overrides: Sequence[str]) -> Settings:
@@ -49,6 +49,17 @@ def _resolved(path: Path, overrides: Sequence[str]) -> Settings:
                 f"{path}: '{key}' is {value}: holds what opens an address, and settings are kept and shown; leave it out"
             )
     return _validated(_with_member_defaults(raw, path), path)
+
+
+def with_decided(settings: Settings) -> Settings:
+    """With what stage one, or the fit, wrote into the run's own settings: which members whose weight is not given have seen everything."""
+    stage1, kept = settings.stage1, settings.run_dir / "settings.yaml"
+    is_open = any(member.member is not None and member.weight is None for member in stage1.members.values())
+    if stage1.seen_all or not is_open or not kept.is_file():
+        return settings
+    said = _read_with_parents(kept, seen=()).get("stage1")
+    names = said.get("seen_all") if isinstance(said, dict) else None
+    return settings.with_seen_all(names) if isinstance(names, list) else settings
 
 
 def _refuse_hidden(override: str, raw: dict[str, object], path: Path) -> None:

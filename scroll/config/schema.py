@@ -1,6 +1,7 @@
 """Every setting of a run: its type, its default, its unit or a sentence; frozen, and no key beyond those declared."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,9 +60,10 @@ class MemberSettings(Frozen):
         None, exclude_if=lambda folder: folder is None,
         description="in its place: the folder of a network of others, with its card (scripts/import_member.py); it is not trained",
     )  # fmt: skip
-    weight: Literal["fitted", "equal_share"] = Field(
-        "fitted", exclude_if=lambda weight: weight == "fitted",
-        description="equal_share: an equal part in the blend, and none in stage two or any fit, for what has seen all training items",
+    weight: Literal["fitted", "equal_share"] | None = Field(
+        None, exclude_if=lambda weight: weight is None,
+        description="equal_share: an equal part in the blend, and none in stage two or any fit; none: that for a member of others "
+        "that has seen all training items, else fitted; fitted: it is refused where it has",
     )  # fmt: skip
     init: Path | None = Field(
         None, exclude_if=lambda source: source is None,
@@ -89,8 +91,10 @@ class MemberSettings(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _one_of_others_has_no_network(cls, content: Any) -> Any:
-        if not isinstance(content, dict) or content.get("member") is None:
+        if not isinstance(content, dict):
             return content
+        if content.get("member") is None:  # one of ours is fitted, said or not
+            return {key: value for key, value in content.items() if (key, value) != ("weight", "fitted")}
         if content.get("network"):
             raise ValueError("give network (which is trained) or member (the folder of one that was), one of the two")
         return content | {"network": ""}
@@ -175,6 +179,10 @@ class Stage1Settings(Frozen):
     members: Annotated[dict[Name, MemberSettings], AfterValidator(told_apart)] = Field(min_length=1)
     flatten: FlattenSettings = FlattenSettings()
     window: Annotated[WindowSettings, _for_axes(3)] = WindowSettings()
+    seen_all: tuple[str, ...] = Field(
+        (), exclude_if=lambda names: not names,
+        description="members of others without a weight here that have seen all training items; written by stage one, not set",
+    )  # fmt: skip
 
     @property
     def trained(self) -> dict[str, MemberSettings]:
@@ -184,7 +192,9 @@ class Stage1Settings(Frozen):
     @property
     def fitted(self) -> list[str]:
         """The members whose weight is fitted, and that stage two sees."""
-        return [name for name, member in self.members.items() if member.weight == "fitted"]
+        stated = {name for name, member in self.members.items() if member.weight == "equal_share"}
+        open_ones = {name for name, member in self.members.items() if member.weight is None}
+        return [name for name in self.members if name not in stated | open_ones.intersection(self.seen_all)]
 
     @property
     def sources(self) -> list[str]:
@@ -332,3 +342,7 @@ class Settings(Frozen):
     def folder(self) -> RunFolder:
         """The places of the run."""
         return RunFolder(self.run_dir)
+
+    def with_seen_all(self, names: Iterable[str]) -> "Settings":
+        """The same, and these members have seen all training items."""
+        return self.model_copy(update={"stage1": self.stage1.model_copy(update={"seen_all": tuple(names)})})

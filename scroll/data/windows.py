@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scroll.config.schema import Settings
-from scroll.data.card import cards
 from scroll.data.kinds import kind_of
+from scroll.data.members.others import of_others
 from scroll.data.sheets import Sheet
 
 if TYPE_CHECKING:
-    from scroll.data.card import Item
+    from scroll.data.members.new_items import Item
 
 WIDE_MM = 0.5
 STAGE2, JOINT = "stage two", "joint"
@@ -24,7 +24,7 @@ def windows_mm(settings: Settings, item: "Item") -> dict[str, tuple[float, ...]]
     else:
         depth_um = plane_um = flat_um = data.voxel_um
     windows = {name: member.patch_size for name, member in settings.stage1.trained.items()}
-    windows |= {name: card.window for name, card in cards(settings).items() if card.folds}
+    windows |= {name: other.card.window for name, other in of_others(settings).items() if other.card.folds}
     found: dict[str, tuple[float, ...]] = {
         name: (z * depth_um / 1e3, y * plane_um / 1e3, x * plane_um / 1e3) for name, (z, y, x) in windows.items()
     }

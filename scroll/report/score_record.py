@@ -47,7 +47,20 @@ class CubesGain(_Over, Gain):
     """The same, where it comes last."""
 
 
-class InkRow(Record):
+class _Row(Record):
+    """What it is of; `has_seen`: whether a member that it is made of was trained on something that is scored here, or may have been."""
+
+    name: str
+    kind: str = ""
+    has_seen: bool = Field(False, exclude_if=lambda has_seen: not has_seen)
+
+    @property
+    def label(self) -> str:
+        """The name in a table, with a mark where the figures are too good."""
+        return f"{self.name} (seen)" if self.has_seen else self.name
+
+
+class InkRow(_Row):
     """A candidate or blend on all held-out sheets; None: not defined, or not told by files of before. They may hold NaN.
 
     `scrolls`: F0.5 on those of each scroll, where they are of several.
@@ -55,8 +68,6 @@ class InkRow(Record):
 
     model_config = ConfigDict(allow_inf_nan=True)
 
-    name: str
-    kind: str = ""
     f05: float
     f05_mean: float | None = None
     precision: float | None = None
@@ -73,11 +84,9 @@ class InkRow(Record):
     scrolls: dict[str, float] = Field({}, exclude_if=lambda scores: not scores)
 
 
-class CubesRow(Record):
+class CubesRow(_Row):
     """A candidate or route on all held-out cubes; None: not told by files of before."""
 
-    name: str
-    kind: str = ""
     score: float
     topo: float | None = None
     surface_dice: float | None = None

@@ -21,7 +21,7 @@ def score_table(scores: Scores) -> list[dict[str, Any]]:
     best = max(filter(is_number, judged), default=None)
     return [
         {
-            "name": row.name,
+            "name": row.label,
             "kind": row.kind,
             "cells": [cell(row, key, best_by) for key in scores.columns],
             "is_best": best is not None and value == best,

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from scroll.config.schema import Settings
-from scroll.data.card import Card, out_of_fold
 from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import Fold, fold_numbers
+from scroll.data.members.card import Card
+from scroll.data.members.new_items import out_of_fold
+from scroll.data.members.others import of_others
 from stage1_3d.cubes.dataset import CubePatches
 from stage1_3d.cubes.predict import predict_cubes
 from stage1_3d.cubes.trace import flatten_cubes
-from stage1_3d.external.member import card_of
 
 
 class CubeData:
@@ -40,11 +41,12 @@ class CubeData:
         Members of others predict, by their folds that did not see it, what is new to them; sheets are traced in cubes that are new to all.
         """
         for name in names:
-            card = card_of(self.settings, name)
-            for numbers, cubes in self._by_fold(folds) if card is None else self._by_others(card):
+            other = of_others(self.settings).get(name)
+            for numbers, cubes in self._by_others(other.card) if other else self._by_fold(folds):
                 predict_cubes(self.settings, name, cubes, numbers, self.settings.folder.oof(name))
-        folders = {name: self.settings.folder.oof(name) for name in names if name in self.settings.stage1.fitted}
-        flatten_cubes(self.settings, out_of_fold(self.settings, self.items), folders, self.settings.folder.sheets)
+        settings, cubes = out_of_fold(self.settings, self.items)
+        folders = {name: settings.folder.oof(name) for name in names if name in settings.stage1.fitted}
+        flatten_cubes(settings, cubes, folders, settings.folder.sheets)
 
     def _by_fold(self, folds: Sequence[Fold]) -> Iterator[tuple[list[int], list[Cube]]]:
         for fold in folds:

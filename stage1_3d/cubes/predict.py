@@ -8,24 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import Settings
-from scroll.data.card import check_voxels
 from scroll.data.cubes import Cube
+from scroll.data.members.others import of_others
+from scroll.data.members.suits import check_voxels
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Advance, Forward, Prediction, Sweep
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import is_current, key_of, write_receipt
-from stage1_3d.external.member import card_of, seen_as, window_of
-from stage1_3d.external.whole_cubes import goes_whole, store_whole
+from stage1_3d.external.member import seen_as, window_of
+from stage1_3d.external.whole_cubes import store_whole
 from stage1_3d.predict import load_forward, weights_of
 
 
 def predict_cubes(settings: Settings, name: str, cubes: Sequence[Cube], folds: list[int], output: Path) -> None:
     """`predict_cube` for each of them, with progress; the networks are loaded once, and only where one is missing."""
-    place, card = settings.stage1.members[name].member, card_of(settings, name)
-    if place is not None and card is not None and goes_whole(card):
+    other = of_others(settings).get(name)
+    if other and other.goes_whole:
         with progress(f"predict {name}", len(cubes), "cube") as advance:
             for cube in cubes:
-                store_whole(place, name, cube, folds, output / cube.id)
+                store_whole(other, cube, folds, output / cube.id)
                 advance()
         return
     missing = [cube for cube in cubes if not _is_there(output / cube.id, _key(settings, name, cube, folds))]
@@ -52,12 +53,12 @@ def predict_cube(
     What is current is left alone. Test-time symmetries (`stage1.window.tta`) are of the (Y, X) plane, as in scroll space:
     they mirror across the sheets. Memory: one row of windows over a cube's depth and width.
     """
-    place, card = settings.stage1.members[name].member, card_of(settings, name)
-    if place is not None and card is not None and goes_whole(card):
-        store_whole(place, name, cube, folds, output / cube.id)
+    other = of_others(settings).get(name)
+    if other and other.goes_whole:
+        store_whole(other, cube, folds, output / cube.id)
         return
-    if place is not None and card is not None:
-        check_voxels(place, card, cube.seen_um)
+    if other:
+        check_voxels(other, cube.seen_um)
     folder, key = output / cube.id, _key(settings, name, cube, folds)
     if _is_there(folder, key):
         return
@@ -84,12 +85,13 @@ def _is_there(folder: Path, key: str) -> bool:
 
 def prediction_of(settings: Settings, name: str, cube: Cube, load: Callable[[], Forward]) -> Prediction:
     """A member over a whole cube, (1, Z, Y, X); it is padded where it is smaller than a window."""
-    window, how = window_of(settings, name), seen_as(settings, name, cube)
+    window = window_of(settings, name)
+    how = cache(partial(seen_as, settings, name, cube))  # not before a window is read: to count them needs no figures
     padded = tuple(max(n, p) for n, p in zip(cube.shape, window, strict=True))
 
     def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
         z, y, x = corner
-        return cube.patch((z, y, x), window, how)[None]
+        return cube.patch((z, y, x), window, how())[None]
 
     sweep = Sweep(padded, window, settings.stage1.window, (0, cube.rows))
     return Prediction(sweep, read, load, cube.shape)

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import Settings
-from scroll.data.card import read_card
 from scroll.data.cubes import Cube
+from scroll.data.members.others import MemberOfOthers
 from scroll.data.sheets import Sheet
 from scroll.inference.sliding_window import Prediction
 from scroll.volumes import open_volume
@@ -22,14 +21,14 @@ from stage1_3d.external.maps import prediction_of
 class CubeAgain:
     """A whole cube by an nnU-Net, of which a few rows cost what all of them do."""
 
-    place: Path
+    other: MemberOfOthers
     cube: Cube
     folds: Sequence[int]
 
     def rows(self, first: int, end: int) -> NDArray[np.float32]:
         """Rows [first, end), (1, Z, end - first, X)."""
-        card = read_card(self.place)
-        networks = [nnunet.network(self.place, card, fold) for fold in self.folds]
+        card = self.other.card
+        networks = [nnunet.network(self.other.folder, card, fold) for fold in self.folds]
         return nnunet.probabilities(card, networks, np.asarray(open_volume(self.cube.image)[...]))[None, :, first:end]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scroll.data.card import NAME, Card, FoldCard
+from scroll.data.members.card import NAME, Card, FoldCard
 from scroll.errors import InputError
 from scroll.inference.fold_ensemble import device
 from scroll.runtime.files import written_aside

@@ -12,7 +12,7 @@ from numpy._core import multiarray
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from scroll.data.card import NAME, Card
+from scroll.data.members.card import NAME, Card
 from scroll.errors import InputError
 from scroll.runtime.bounded import plain_file
 from scroll.runtime.files import written_aside

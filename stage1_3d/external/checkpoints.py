@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scroll.config.schema import MemberSettings
-from scroll.data.card import Card, FoldCard
 from scroll.data.intensity import Intensity
+from scroll.data.members.card import Card, FoldCard
 from scroll.errors import InputError
 from scroll.geometry import Size
 from scroll.inference.fold_ensemble import device

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from scroll.config.schema import Settings, WindowSettings
 from scroll.data.boxes import filled_up
-from scroll.data.card import Card, check_voxels, layers_in, read_card
+from scroll.data.members.card import Card
+from scroll.data.members.others import MemberOfOthers, of_others
+from scroll.data.members.suits import check_voxels, layers_in
 from scroll.data.sheets import Sheet, provenance_of
 from scroll.inference.fold_ensemble import mean_of
 from scroll.inference.prediction_store import RowWriter
@@ -20,7 +22,7 @@ from scroll.runtime.progress import progress
 from scroll.runtime.receipt import is_current, key_of, write_receipt
 from scroll.volumes.binning import block_mean
 from stage1_3d.external import ready
-from stage1_3d.external.member import files_of, networks_of
+from stage1_3d.external.member import networks_of
 
 
 def predict_map(settings: Settings, name: str, sheet: Sheet, folds: Sequence[int], folder: Path) -> None:
@@ -29,17 +31,16 @@ def predict_map(settings: Settings, name: str, sheet: Sheet, folds: Sequence[int
     Raises:
         InputError: the sheet's voxels, or the layers about it, are not what the member was trained on.
     """
-    place = settings.stage1.members[name].member or Path()
-    card = read_card(place)
-    check_voxels(place, card, sheet.pixel_um)
-    files, window = files_of(place, card, folds), settings.stage1.window
+    other = of_others(settings)[name]
+    check_voxels(other, sheet.pixel_um)
+    card, files, window = other.card, other.files(folds), settings.stage1.window
     key = key_of([sheet.key, [*files.values()], list(folds), window.model_dump()])
     if is_current(folder, key) and (folder / "flat.zarr").exists():
         return
     shape, bin_yx = (1, *sheet.mask.shape), settings.data.bin_yx
     writer = RowWriter(folder / "flat.zarr", key, shape, sheet.pixel_um, "cyx", bin_yx)
     if card.ready:
-        found = ready.map_of(place, card, sheet.id, sheet.shape_yx, bin_yx)[None]
+        found = ready.map_of(other.folder, card, sheet.id, sheet.shape_yx, bin_yx)[None]
         writer.write(writer.done_rows, found[:, writer.done_rows :])
     else:
         prediction = prediction_of(settings, name, sheet, folds)
@@ -56,10 +57,10 @@ def predict_map(settings: Settings, name: str, sheet: Sheet, folds: Sequence[int
 
 def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[int]) -> Prediction:
     """A member's folds over a sheet, (1, Y, X) at full resolution."""
-    place = settings.stage1.members[name].member or Path()
-    card = read_card(place)
+    other = of_others(settings)[name]
+    card = other.card
     depth, *size = card.window
-    layers, patch = layers_in(place, card, sheet), (size[0], size[1])
+    layers, patch = layers_in(other, sheet), (size[0], size[1])
     how, coarse, bin_yx = card.intensity.of_item(sheet.grey_sample), sheet.mask, settings.data.bin_yx
     stack = sheet.stack
     where = f"{sheet.folder}: NaN or infinity in the CT"
@@ -77,7 +78,7 @@ def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[i
     height, width = sheet.shape_yx
     window = window_settings(settings.stage1.window, card)
     sweep = Sweep((max(height, patch[0]), max(width, patch[1])), patch, window, (0, height), is_wanted)
-    return Prediction(sweep, read, partial(_forward, settings, name, place, tuple(folds)), (height, width))
+    return Prediction(sweep, read, partial(_forward, settings, other, folds), (height, width))
 
 
 def window_settings(window: WindowSettings, card: Card) -> WindowSettings:
@@ -85,11 +86,11 @@ def window_settings(window: WindowSettings, card: Card) -> WindowSettings:
     return window.model_copy(update={"overlap": card.overlap})
 
 
-def _forward(settings: Settings, name: str, place: Path, folds: tuple[int, ...]) -> Forward:
+def _forward(settings: Settings, other: MemberOfOthers, folds: Sequence[int]) -> Forward:
     """(B, layers, h, w) -> (B, 1, h, w) logits; a coarser map is interpolated."""
     networks = mean_of(
-        networks_of(place, read_card(place), folds),
-        settings.stage1.members[name].training.precision,
+        networks_of(other, folds),
+        settings.stage1.members[other.name].training.precision,
         settings.stage1.window.average,
     )
 

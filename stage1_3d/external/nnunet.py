@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from scipy.ndimage import binary_fill_holes, gaussian_filter
 from torch import Tensor, nn
 
-from scroll.data.card import NAME, Card, FoldCard
 from scroll.data.intensity import Intensity
+from scroll.data.members.card import NAME, Card, FoldCard
 from scroll.errors import InputError, MissingInputError
 from scroll.geometry import Size
 from scroll.inference.fold_ensemble import device

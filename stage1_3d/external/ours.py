@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from scroll.config.schema import MemberSettings, Settings
-from scroll.data.card import Card, FoldCard
 from scroll.data.folds import Fold, make_folds
 from scroll.data.intensity import Intensity
 from scroll.data.kinds import training_items
+from scroll.data.members.card import Card, FoldCard
 from scroll.errors import InputError
 from scroll.inference.fold_ensemble import device
 from scroll.runtime.files import written_aside

@@ -8,7 +8,7 @@ import tifffile
 import torch
 from numpy.typing import NDArray
 
-from scroll.data.card import NAME, Card, Ready
+from scroll.data.members.card import NAME, Card, Ready
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.files import written_aside
 from scroll.runtime.names import checked_name

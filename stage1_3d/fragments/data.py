@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from scroll.config.schema import Settings
-from scroll.data.card import cards
 from scroll.data.folds import Fold
 from scroll.data.fragments import Fragment, training_fragments
+from scroll.data.members.others import of_others
 from scroll.data.shares import shares_of
 from stage1_3d.fragments.dataset import InkPatches
 from stage1_3d.predict import flatten_ct, predict_out_of_fold
@@ -22,7 +22,7 @@ class FragmentData:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         jitter = {name: member.augment.depth_jitter for name, member in settings.stage1.members.items()}
-        jitter |= dict.fromkeys(cards(settings), 0)
+        jitter |= dict.fromkeys(of_others(settings), 0)
         by_margin = {margin: training_fragments(settings.data, margin) for margin in {*jitter.values()}}
         self._fragments = {name: by_margin[margin] for name, margin in jitter.items()}
         for fragment in by_margin[max(by_margin)]:

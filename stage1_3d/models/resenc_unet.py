@@ -48,32 +48,8 @@ def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
 
     With `deep_supervision` a list of them while training, finest first.
     """
-    from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
-    from torch import nn
-
     from stage1_3d.models.deep_supervision import FullSize
-    from stage1_3d.models.resenc_layers import drop_idle_heads, drop_second_names
+    from stage1_3d.models.resenc_layers import residual_encoder_unet
 
-    network = ResidualEncoderUNet(
-        input_channels=1,
-        n_stages=len(options.channels),
-        features_per_stage=options.channels,
-        conv_op=nn.Conv3d,
-        kernel_sizes=3,
-        strides=options.strides,
-        n_blocks_per_stage=options.blocks,
-        num_classes=1,
-        n_conv_per_stage_decoder=1,
-        conv_bias=True,
-        norm_op=nn.InstanceNorm3d,
-        norm_op_kwargs={"eps": 1e-5, "affine": True},
-        dropout_op=nn.Dropout3d if options.dropout else None,
-        dropout_op_kwargs={"p": options.dropout} if options.dropout else None,
-        nonlin=nn.LeakyReLU,
-        nonlin_kwargs={"inplace": True},
-        deep_supervision=options.deep_supervision > 0,
-    )
-    network.apply(network.initialize)
-    drop_idle_heads(network, options.deep_supervision)
-    drop_second_names(network)
-    return FullSize(network, 1 + options.deep_supervision)
+    further = options.deep_supervision
+    return FullSize(residual_encoder_unet(3, 1, options, further), 1 + further)

@@ -85,41 +85,11 @@ def check(options: Options, patch_size: tuple[int, int, int]) -> None:
 def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
     """(B, 1, Z, Y, X) -> (B, 1, Z, Y, X) logits, the same in each layer; works for any legal patch, whatever `patch_size`."""
     from stage1_3d.models.depth_fusion import DepthFusion, StemAndBody
+    from stage1_3d.models.resenc_layers import residual_encoder_unet
 
-    body = _unet(options) if options.body == "unet" else _segformer(options)
+    is_unet = options.body == "unet"
+    body = residual_encoder_unet(2, 2 * options.stem_channels, options) if is_unet else _segformer(options)
     return StemAndBody(DepthFusion(options.stem_channels), body)
-
-
-def _unet(options: Options) -> "nn.Module":
-    """(B, 2 * stem_channels, Y, X) -> (B, 1, Y / s, X / s), s the first stride."""
-    from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
-    from torch import nn
-
-    from stage1_3d.models.resenc_layers import drop_idle_heads, drop_second_names
-
-    network: nn.Module = ResidualEncoderUNet(
-        input_channels=2 * options.stem_channels,
-        n_stages=len(options.channels),
-        features_per_stage=options.channels,
-        conv_op=nn.Conv2d,
-        kernel_sizes=3,
-        strides=options.strides,
-        n_blocks_per_stage=options.blocks,
-        num_classes=1,
-        n_conv_per_stage_decoder=1,
-        conv_bias=True,
-        norm_op=nn.InstanceNorm2d,
-        norm_op_kwargs={"eps": 1e-5, "affine": True},
-        dropout_op=nn.Dropout2d if options.dropout else None,
-        dropout_op_kwargs={"p": options.dropout} if options.dropout else None,
-        nonlin=nn.LeakyReLU,
-        nonlin_kwargs={"inplace": True},
-        deep_supervision=False,
-    )
-    network.apply(ResidualEncoderUNet.initialize)
-    drop_idle_heads(network, 0)
-    drop_second_names(network)
-    return network
 
 
 def _segformer(options: Options) -> "nn.Module":

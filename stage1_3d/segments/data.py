@@ -5,13 +5,13 @@ from functools import cached_property
 from pathlib import Path
 
 from scroll.config.schema import Settings
-from scroll.data.card import cards
 from scroll.data.folds import Fold, check_buffer
 from scroll.data.kinds import training_items
+from scroll.data.members.others import of_others
 from scroll.data.segments import Segment, by_volume
 from scroll.data.shares import shares_of
 from stage1_3d.external.maps import predict_map
-from stage1_3d.external.member import all_folds, gives_map
+from stage1_3d.external.member import all_folds
 from stage1_3d.segments.dataset import LabelledVolume, SegmentPatches
 from stage1_3d.segments.flatten import CT, flatten_segment
 from stage1_3d.segments.lifted_labels import lifted_label
@@ -51,31 +51,32 @@ class SegmentData:
 
     def predict_out_of_fold(self, names: Sequence[str], folds: Sequence[Fold]) -> None:
         """Predict the volumes about what each fold held out with every member, and flatten that, and the CT if asked for."""
-        in_voxels = [name for name in names if not gives_map(self.settings, name)]
+        maps = {name: other for name, other in of_others(self.settings).items() if other.gives_map}
+        in_voxels = [name for name in names if name not in maps]
         for volume in self.volumes:
             parts = {name: predict_volume_out_of_fold(self.settings, name, volume, folds) for name in in_voxels}
             for segment in volume.segments:
                 own = {name: parts[name][segment.id] for name in in_voxels if parts[name][segment.id]}
                 folders = {name: self.settings.folder.oof(name, segment.id) for name in (*own, CT)}
                 flatten_segment(self.settings, volume, segment, own, folders)
-                for name, card in cards(self.settings).items():
-                    unseen = card.unseen(segment.id, segment.volume_name)
-                    if name in names and name not in in_voxels and unseen:
+                for name, other in maps.items():
+                    unseen = other.card.unseen(segment.id, segment.volume_name)
+                    if name in names and unseen:
                         predict_map(self.settings, name, segment, unseen, self.settings.folder.oof(name, segment.id))
 
 
 def predict_new_segments(settings: Settings, segments: Sequence[Segment], output: Path) -> None:
     """Predict the volumes of segments that no fold was trained on, and flatten every source into <output>/<segment>/<source>/."""
+    maps = [name for name, other in of_others(settings).items() if other.gives_map]
     for volume in by_volume(segments):
         parts = {
             name: predict_volume_new(settings, name, volume, output / "volumes" / volume.name / name)
             for name in settings.stage1.members
-            if not gives_map(settings, name)
+            if name not in maps
         }
         for segment in volume.segments:
             own = {name: parts[name][segment.id] for name in parts}
             folders = {name: output / segment.id / name for name in (*own, CT)}
             flatten_segment(settings, volume, segment, own, folders)
-            for name in settings.stage1.members:
-                if gives_map(settings, name):
-                    predict_map(settings, name, segment, all_folds(settings, name), output / segment.id / name)
+            for name in maps:
+                predict_map(settings, name, segment, all_folds(settings, name), output / segment.id / name)

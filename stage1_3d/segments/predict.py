@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import Settings
-from scroll.data.card import check_voxels
 from scroll.data.folds import Fold, Rows
+from scroll.data.members.others import of_others
+from scroll.data.members.suits import check_voxels
 from scroll.data.segments import TracedVolume
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Prediction, Sweep
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import is_current, key_of, write_receipt
 from scroll.surfaces.blocks import Blocks
-from stage1_3d.external.member import all_folds, card_of, seen_as, window_of
+from stage1_3d.external.member import all_folds, seen_as, window_of
 from stage1_3d.predict import load_forward, weights_of
 
 RowsOf = dict[str, Rows]  # segment id -> working rows that are wanted
@@ -49,12 +50,12 @@ def _held_out(
     settings: Settings, name: str, traced: TracedVolume, folds: Sequence[Fold]
 ) -> Iterator[tuple[list[int], RowsOf]]:
     """Folds of a member, and the rows of each segment that are new to them."""
-    card = card_of(settings, name)
-    if card is None:
+    other = of_others(settings).get(name)
+    if other is None:
         for fold in folds:
             yield [fold.number], {s.id: fold.held_out[s.id] for s in traced.segments if s.id in fold.held_out}
         return
-    unseen = {segment.id: card.unseen(segment.id, segment.volume_name) for segment in traced.segments}
+    unseen = {segment.id: other.card.unseen(segment.id, segment.volume_name) for segment in traced.segments}
     for numbers in sorted({tuple(found) for found in unseen.values() if found}):
         yield [*numbers], {s.id: (0, s.rows) for s in traced.segments if tuple(unseen[s.id]) == numbers}
 
@@ -76,9 +77,8 @@ def predict_volume(
     The cut-out begins at voxel `origin_zyx` (in the receipt) of `data.level`. Windows far from all wanted rows are skipped.
     Memory: one row of windows over the cut-out's depth and width.
     """
-    place_of_others, card = settings.stage1.members[name].member, card_of(settings, name)
-    if place_of_others is not None and card is not None:
-        check_voxels(place_of_others, card, traced.segments[0].seen_um)
+    if other := of_others(settings).get(name):
+        check_voxels(other, traced.segments[0].seen_um)
     weights = weights_of(settings, name, folds)
     precision = settings.stage1.members[name].training.precision
     how = [settings.stage1.window.model_dump(), settings.data.depth, rows, folds, precision]

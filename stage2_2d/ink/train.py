@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from scroll.config.schema import Settings, Stage2Settings
-from scroll.data.card import folds_of_new, out_of_fold
 from scroll.data.folds import Fold, make_folds
+from scroll.data.members.new_items import folds_of_new, out_of_fold, said_of_sharers
 from scroll.data.shares import shares_of
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.inference.fold_ensemble import is_main_process
@@ -28,7 +28,9 @@ def train(settings: Settings) -> None:
         MissingInputError: a member's out-of-fold prediction is not there; the line names `make stage1`.
     """
     everything = training_sheets(settings.data)
-    sheets = out_of_fold(settings, everything)
+    settings, sheets = out_of_fold(settings, everything)
+    for line in said_of_sharers(settings):
+        print(line)
     hint = f"stage two trains on stage one's out-of-fold predictions: run 'make stage1 CONFIG=...' with run_dir {settings.run_dir} first"
     stacks = oof_stacks(settings, sheets, hint)
     folds = folds_of_new(settings, make_folds(everything, settings.folds), sheets)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from scroll.config.schema import Settings, Stage2Settings
-from scroll.data.card import folds_of_new, out_of_fold
 from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import Fold, make_folds
+from scroll.data.members.new_items import folds_of_new, out_of_fold, said_of_sharers
 from scroll.inference.fold_ensemble import is_main_process
 from scroll.runtime.receipt import read_receipt
 from scroll.runtime.run_folder import STAGE2
@@ -29,7 +29,9 @@ def train(settings: Settings) -> None:
         MissingInputError: no sheets were traced; the line names `make stage1`.
     """
     everything, stage2, folder = prepare(training_cubes(settings.data)), settings.stage2, settings.folder.sheets
-    cubes = out_of_fold(settings, everything)
+    settings, cubes = out_of_fold(settings, everything)
+    for line in said_of_sharers(settings):
+        print(line)
     folds = folds_of_new(settings, make_folds(everything, settings.folds), cubes)
     hint = f"stage two on cubes starts from sheets traced out of fold: run 'make stage1 CONFIG=...' with run_dir {settings.run_dir} first"
     labelled = [pair for cube in cubes for pair in labelled_sheets(folder / cube.id, cube, hint)]

@@ -274,6 +274,17 @@ def test_what_cannot_be_chained_is_refused_in_one_line(why: str) -> None:
     assert "\n" not in str(refusal.value)
 
 
+def test_its_channel_is_counted_among_those_that_stage_two_sees() -> None:
+    unseen = {"theirs": {"member": "members/theirs", "weight": "equal_share"}} | MEMBERS
+    alone, beside = settings_of(), settings_of(stage1={"members": unseen})
+    assert layout_of(beside).replaced == layout_of(alone).replaced == slice(1, 2)
+    unseen = MEMBERS | {"second": MEMBERS["second"] | {"weight": "equal_share"}}
+    with pytest.raises(
+        InputError, match=r"'second' has an equal share, so stage two does not see it; give one that is fitted"
+    ):
+        check_joint(settings_of(stage1={"members": unseen}))
+
+
 def test_what_can_be_chained_is_not_refused() -> None:
     check_joint(settings_of())
     unetr = {"second": {"network": "unetr", "patch_size": (16, 64, 32)}}

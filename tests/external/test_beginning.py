@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from scroll.config.schema import MemberSettings
-from scroll.data.card import Card, FoldCard, beginning
 from scroll.data.folds import Fold
+from scroll.data.members.beginning import beginning
+from scroll.data.members.card import Card, FoldCard
 from scroll.errors import InputError, MissingInputError
 from stage1_3d.external.beginning import begin_from
 from stage1_3d.external.checkpoint import write_card

@@ -10,7 +10,7 @@ from ensemble.commands.replay import replay
 from ensemble.kaggle.on_kaggle import Job
 from ensemble.kaggle.run_files import copy_run
 from ensemble.surface.predict import CubeRun
-from ensemble.surface.predictors import CHAIN
+from ensemble.surface.predictors import CHAIN, ENSEMBLE, SHEETS, STAGE2
 from scroll.config.reader import load_settings, save_run_settings
 from scroll.config.schema import Settings
 from scroll.data.cubes import prepare, training_cubes
@@ -35,7 +35,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     member.mkdir(parents=True)
     write_card(member, import_nnunet(write_folder(root / "model", (0, 1)), member))
     content = yaml.safe_load((root / "tiny.yaml").read_text())
-    content["stage1"]["members"]["theirs"] = {"member": str(member), "weight": "equal_share"}
+    content["stage1"]["members"]["theirs"] = {"member": str(member)}  # it says not what it has seen
     (root / "tiny.yaml").write_text(yaml.safe_dump(content))
     done = step("-m", "ensemble.calibrate", root / "tiny.yaml")
     assert done.returncode == 0, done.stderr
@@ -57,8 +57,13 @@ def test_a_job_from_the_bundle_writes_the_submission_of_the_run(settings, tmp_pa
     with_route(settings, 0.5)
     source, zipped = settings.data.root, tmp_path / "home.zip"
     where = ("--input", source, "--output", tmp_path / "home", "--submission", zipped)
-    done = step("-m", "ensemble.predict", settings.run_dir.parent / "tiny.yaml", *where)
+    truth = ("--truth", source / "heldout")
+    done = step("-m", "ensemble.predict", settings.run_dir.parent / "tiny.yaml", *where, *truth)
     assert done.returncode == 0, done.stderr
+    rows = read_json(tmp_path / "home" / "score.json")["rows"]  # theirs is fitted nowhere, and may have seen anything
+    assert {row["name"] for row in rows} == {"unet3d", "second", ENSEMBLE, CHAIN, SHEETS, STAGE2}
+    assert [row["name"] for row in rows if row.get("has_seen")] == [ENSEMBLE, CHAIN]
+    assert "Not fitted: theirs" in done.stdout and f"{CHAIN} (seen)" in done.stdout
     copy_run(settings, tmp_path / "bundle" / "run")
     members = settings.run_dir.parent / "members"
     members.rename(members.with_name("hidden"))

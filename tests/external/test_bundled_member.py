@@ -21,9 +21,9 @@ from ensemble.kaggle.pack import BundleRequest, make_bundle
 from ensemble.kaggle.stock import STOCK, lacking, project_requirements
 from scroll.config.reader import load_settings
 from scroll.config.schema import Settings
-from scroll.data.card import Card, read_card
 from scroll.data.fragments import find_fragments
 from scroll.data.intensity import Intensity
+from scroll.data.members.card import Card, read_card
 from scroll.errors import InputError
 from stage1_3d.external.archives import import_graph
 from stage1_3d.external.checkpoint import write_card
@@ -83,7 +83,8 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Bundled:
     run = own_ink_run(tmp_path_factory)
     settings = yaml.safe_load(run.config.read_text())
     for name, folder in write_members(run.root, run).items():
-        settings["stage1"]["members"][name] = {"member": str(folder), "weight": "equal_share"}
+        settings["stage1"]["members"][name] = {"member": str(folder)}
+    settings["stage1"]["members"]["ready"]["weight"] = "equal_share"  # the others say not what they have seen
     run.config.write_text(yaml.safe_dump(settings))
     (run.run_dir / "settings.yaml").write_text(
         yaml.safe_dump(load_settings(run.config).model_dump(mode="json"), sort_keys=False)

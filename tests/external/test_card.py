@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
+from ensemble.others import said_of_others, who_has_seen, with_equal_shares
+from scroll.config.reader import load_settings, save_run_settings
 from scroll.config.schema import Settings
-from scroll.data.card import Card, FoldCard, Ready, out_of_fold, read_card
+from scroll.data.members.card import Card, FoldCard, Ready, read_card
+from scroll.data.members.new_items import out_of_fold, said_of_sharers
 from scroll.errors import InputError, MissingInputError
 from stage1_3d.external.checkpoint import write_card
 
@@ -47,22 +51,67 @@ def test_a_fold_is_new_to_what_neither_its_item_nor_its_scroll_is_named_of(tmp_p
 def test_fits_keep_to_what_is_new_to_every_member(tmp_path):
     first, second = member(tmp_path / "a", ("A",)), member(tmp_path / "b", ("4",))
     both = settings(ours={"network": "unet3d"}, a={"member": first}, b={"member": second})
-    assert [one.id for one in out_of_fold(both, CUBES)] == ["3"]
-    assert out_of_fold(settings(ours={"network": "unet3d"}), CUBES) == CUBES
+    assert [one.id for one in out_of_fold(both, CUBES)[1]] == ["3"]
+    alone = settings(ours={"network": "unet3d"})
+    assert out_of_fold(alone, CUBES) == (alone, CUBES)
 
 
-@pytest.mark.parametrize("seen", [("A", "B", "C"), ()])
-def test_a_member_that_has_seen_everything_is_refused_until_its_share_is_stated(tmp_path, seen):
+EVERYTHING = [("A", "B", "C"), ("1", "2", "3", "4"), ()]  # of the last nothing is known
+OURS = {"network": "unet3d"}
+
+
+@pytest.mark.parametrize("seen", EVERYTHING)
+def test_a_member_that_has_seen_everything_has_an_equal_share_and_counts_for_no_fit(tmp_path, seen):
     folder = member(tmp_path / "m", seen)
-    with pytest.raises(
-        InputError, match=r"stage1\.members\.m: .*none of the 4 training items.*weight: equal_share"
-    ) as refused:
-        out_of_fold(settings(m={"member": folder}), CUBES)
+    for written in ({}, {"weight": "equal_share"}):
+        before = settings(ours=OURS, m={"member": folder} | written)
+        decided, new = out_of_fold(before, CUBES)
+        assert new == CUBES and decided.stage1.fitted == decided.stage1.sources == ["ours"]
+        (line,) = said_of_sharers(decided)
+        assert line.startswith("Not fitted: m, ") and "equal share" in line
+        assert with_equal_shares(decided, {"ours": 0.5, "stage2": 0.5}) == pytest.approx(
+            dict.fromkeys(("ours", "stage2", "m"), 1 / 3)
+        )
+
+
+@pytest.mark.parametrize("seen", EVERYTHING)
+def test_a_member_that_has_seen_everything_and_is_to_be_fitted_is_refused_in_one_line(tmp_path, seen):
+    given = settings(ours=OURS, m={"member": member(tmp_path / "m", seen), "weight": "fitted"})
+    with pytest.raises(InputError, match=r"stage1\.members\.m: .*none of the 4 training items.*equal_share") as refused:
+        out_of_fold(given, CUBES)
     assert "\n" not in str(refused.value)
-    stated = settings(ours={"network": "unet3d"}, m={"member": folder, "weight": "equal_share"})
-    assert (
-        out_of_fold(stated, CUBES) == CUBES and stated.stage1.fitted == ["ours"] and stated.stage1.sources == ["ours"]
-    )
+
+
+@pytest.mark.parametrize(("seen", "new"), [(("A", "4"), ["3"]), (("elsewhere",), ["1", "2", "3", "4"])])
+@pytest.mark.parametrize("written", [{}, {"weight": "fitted"}])
+def test_a_member_that_has_seen_some_or_none_is_fitted_on_the_others(tmp_path, seen, new, written):
+    given = settings(ours=OURS, m={"member": member(tmp_path / "m", seen)} | written)
+    decided, found = out_of_fold(given, CUBES)
+    assert [one.id for one in found] == new and decided == given
+    assert decided.stage1.fitted == ["ours", "m"] and said_of_sharers(decided) == []
+
+
+def test_where_nobody_can_be_fitted_one_line_says_so(tmp_path):
+    with pytest.raises(InputError, match=r"stage1\.members: none is fitted.*4 training items"):
+        out_of_fold(settings(m={"member": member(tmp_path / "m", ("A", "B", "C"))}), CUBES)
+
+
+def test_what_stage_one_decided_is_known_to_the_commands_after_it_and_decided_anew_by_itself(tmp_path):
+    content = {
+        "run_dir": str(tmp_path / "run"),
+        "stage1": {"members": {"ours": OURS, "m": {"member": str(tmp_path / "m")}}},
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    member(tmp_path / "m", ("A", "B", "C"))
+    assert load_settings(tmp_path / "run.yaml").stage1.fitted == ["ours", "m"]  # no data was looked at yet
+    decided, _ = out_of_fold(load_settings(tmp_path / "run.yaml"), CUBES)
+    save_run_settings(decided)
+    for path in (tmp_path / "run.yaml", tmp_path / "run" / "settings.yaml"):
+        assert load_settings(path) == decided and decided.stage1.fitted == ["ours"]
+    written = load_settings(tmp_path / "run.yaml", ["stage1.members.m.weight=fitted"])
+    assert written.stage1.fitted == ["ours", "m"]
+    again, new = out_of_fold(decided, [*CUBES[:2], Named("5", "D")])
+    assert again.stage1.fitted == ["ours", "m"] and [one.id for one in new] == ["5"]
 
 
 def test_members_that_together_leave_nothing_are_refused(tmp_path):
@@ -98,5 +147,16 @@ def test_a_member_is_trained_here_or_was_elsewhere_not_both(given, said):
 
 
 def test_settings_of_a_trained_member_are_hashed_as_before():
-    dumped = settings(ours={"network": "unet3d"}).stage1.members["ours"].model_dump()
-    assert "member" not in dumped and "weight" not in dumped
+    for written in ({}, {"weight": "fitted"}):
+        stage1 = settings(ours={"network": "unet3d"} | written).stage1.model_dump()
+        assert "seen_all" not in stage1 and not {"member", "weight"} & set(stage1["members"]["ours"])
+
+
+def test_who_has_seen_what_is_scored_is_told_and_who_is_not_known_to_be_new_to_it(tmp_path):
+    seen, unknown = member(tmp_path / "a", ("A",), ("C",)), member(tmp_path / "b", ())
+    given = settings(ours=OURS, a={"member": seen}, b={"member": unknown})
+    assert [who_has_seen(given, [one]) for one in CUBES] == [{"a", "b"}, {"a", "b"}, {"b"}, {"a", "b"}]
+    said = " ".join(said_of_others(given, CUBES[1:3]))
+    assert "a was trained on 2: its figures" in said and "What b was trained on is not known" in said
+    assert said.endswith("Rows with (seen) are made of such.")
+    assert "(seen)" not in " ".join(said_of_others(given, []))

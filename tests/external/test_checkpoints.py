@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from scroll.data.card import Card, read_card
+from scroll.data.members.card import Card, read_card
+from scroll.data.members.others import MemberOfOthers
 from scroll.errors import InputError
 from stage1_3d.external.checkpoint import write_card
 from stage1_3d.external.checkpoints import import_checkpoint
@@ -19,7 +20,7 @@ def imported(source: Path, folder: Path, kind: str, **told: object) -> tuple[Car
     card = Card.model_validate({"family": kind, "window": (0, 0, 0)} | told)
     write_card(folder, import_checkpoint(source, folder, kind, card))
     card = read_card(folder)
-    return card, networks_of(folder, card, [0])[0]
+    return card, networks_of(MemberOfOthers("m", folder), [0])[0]
 
 
 def test_a_timesformer_in_lightnings_layout_says_what_the_packages_own_module_says(tmp_path):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from scroll.config.schema import MemberSettings
-from scroll.data.card import Card, read_card
+from scroll.data.members.card import Card, read_card
 from scroll.errors import InputError
 from stage1_3d.external.archives import import_graph, network
 from stage1_3d.external.checkpoint import write_card

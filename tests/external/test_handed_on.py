@@ -12,8 +12,9 @@ import torch
 import yaml
 
 from scroll.config.reader import load_settings
-from scroll.data.card import read_card
 from scroll.data.fragments import find_fragments
+from scroll.data.members.card import read_card
+from scroll.data.members.others import MemberOfOthers
 from scroll.errors import InputError
 from scroll.phantom.dataset import make_cubes
 from scroll.phantom.settings import cube_settings
@@ -44,7 +45,7 @@ def test_a_member_comes_back_as_it_went_with_what_each_fold_has_seen(run, tmp_pa
     assert card.window == (8, 32, 32) and card.voxel_um == pytest.approx(7.91 * 4) and card.intensity.how == "ours"
     windows = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 1, 8, 32, 32)).astype(np.float32))
     for fold in (0, 1):
-        (back,) = networks_of(tmp_path / "m", card, [fold])
+        (back,) = networks_of(MemberOfOthers("m", tmp_path / "m"), [fold])
         with torch.inference_mode():
             assert torch.abs(back(windows) - load_member(settings, "unet3d", fold)(windows)).max() < 1e-5
 

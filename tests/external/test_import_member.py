@@ -7,7 +7,7 @@ import pytest
 import tifffile
 import torch
 
-from scroll.data.card import read_card
+from scroll.data.members.card import read_card
 from scroll.errors import InputError
 from stage1_3d.external.ready import map_of, probabilities_in, volume_of
 from tests.steps import step

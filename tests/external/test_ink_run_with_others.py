@@ -1,6 +1,7 @@
 """A whole ink run with members of others beside ours: what was trained stays, fits keep to what is new to all, tables say the rest."""
 
 import json
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,11 @@ def door(*words: object) -> str:
     done = step(*words, cwd=REPOSITORY)
     assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def scored(run: Run) -> str:
+    """The fragment that is predicted and scored."""
+    return next((run.data / "test").iterdir()).name
 
 
 def write_maps(run: Run, folder: Path) -> Path:
@@ -81,7 +87,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "--output",
         run.root / "m" / "depths",
         "--trained-on",
-        "elsewhere",
+        scored(run),
     )
     door(
         *member,
@@ -103,7 +109,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     settings["stage1"]["members"] |= {
         name: {"member": str(run.root / "m" / name)} for name in ("depths", "seen", "ready")
     }
-    settings["stage1"]["members"]["seen"]["weight"] = "equal_share"
     run.config.write_text(yaml.safe_dump(settings))
     return run
 
@@ -134,6 +139,10 @@ def test_weights_sum_to_one_and_who_has_seen_everything_has_an_equal_part(run, s
 def test_stage_two_sees_maps_of_others_but_not_of_who_has_seen_everything(run, said):
     receipt = read_receipt(run.run_dir / "stage2" / "fold0", "")
     assert receipt["channels"] == ["cnn3d", "unet3d", "depths", "ready"]
+    for module in ("stage1_3d", "stage2_2d"):
+        assert said[module].count("Not fitted: seen, which may have seen every training item: an equal share") == 1
+    found = door(REPOSITORY / "scripts" / "doctor.py", run.config)
+    assert "2 of 2 items are new to every member that is fitted. Not fitted: seen" in found
 
 
 def test_ready_maps_are_taken_as_they_are_at_working_resolution(run, said):
@@ -149,9 +158,29 @@ def test_the_table_and_the_page_say_who_is_whose(run, said):
     score = json.loads((run.output / "score.json").read_text())
     kinds = {row["name"]: row["kind"] for row in score["rows"]}
     assert kinds["cnn3d"] == "member" and kinds["depths"] == kinds["ready"] == "trained elsewhere"
-    for text in (said["predict"], (run.output / "report.html").read_text()):
+    for text in (said["predict"], unescape((run.output / "report.html").read_text())):
         assert "Trained elsewhere: depths (graph)" in text and "Not fitted: seen" in text
-    assert "was trained on" not in said["predict"]  # none of them has seen the test fragment
+
+
+def test_rows_that_are_made_of_who_has_seen_what_is_scored_have_a_mark_and_no_other(run, said):
+    rows = {
+        row["name"]: row.get("has_seen", False) for row in json.loads((run.output / "score.json").read_text())["rows"]
+    }
+    weights = read_fit(load_settings(run.config)).weights
+    made_of_it = {"depths", "stage2", "mean of members", "equal mean"} | (
+        {"ensemble"} if weights["depths"] + weights["stage2"] else set()
+    )
+    assert (
+        {name for name, has_seen in rows.items() if has_seen} == made_of_it and not rows["cnn3d"] and not rows["ready"]
+    )
+    for text in (said["predict"], unescape((run.output / "report.html").read_text())):
+        assert f"depths was trained on {scored(run)}: its figures there, and the blend's, are too good" in text
+        assert (
+            "depths (seen)" in text
+            and "stage2 (seen)" in text
+            and "cnn3d (seen)" not in text
+            and "ready (seen)" not in text
+        )
 
 
 def test_a_member_new_to_one_fragment_alone_is_fitted_there(run, said, tmp_path):
@@ -177,9 +206,11 @@ def test_a_member_new_to_one_fragment_alone_is_fitted_there(run, said, tmp_path)
     )
 
 
-def test_a_member_that_has_seen_all_of_it_is_refused_before_anything_is_trained(run, said, tmp_path):
+def test_a_member_that_has_seen_all_of_it_and_is_to_be_fitted_is_refused_before_anything_is_trained(
+    run, said, tmp_path
+):
     settings = yaml.safe_load(run.config.read_text()) | {"run_dir": str(tmp_path / "run")}
-    del settings["stage1"]["members"]["seen"]["weight"]
+    settings["stage1"]["members"]["seen"]["weight"] = "fitted"
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(settings))
     done = step("-m", "stage1_3d.train", tmp_path / "all.yaml", cwd=REPOSITORY)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "weight: equal_share" in done.stderr
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "set it to equal_share" in done.stderr

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from scroll.config.schema import Settings
-from scroll.data.card import Card
 from scroll.data.fragments import find_fragments
+from scroll.data.members.card import Card
 from scroll.errors import InputError
 from scroll.inference.prediction_store import open_map
 from scroll.phantom.dataset import make_fragments

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from scroll.data.card import read_card
+from scroll.data.members.card import read_card
 from scroll.errors import InputError, MissingInputError
 from stage1_3d.external.checkpoint import write_card
 from stage1_3d.external.nnunet import even_starts, import_nnunet, network, probabilities, read_splits

@@ -10,8 +10,8 @@ import yaml
 from ensemble.surface.fit import read_cube_fit
 from scroll.config.reader import load_settings
 from scroll.config.schema import Settings
-from scroll.data.card import read_card
 from scroll.data.cubes import training_cubes
+from scroll.data.members.card import read_card
 from scroll.inference.prediction_store import open_map
 from scroll.runtime.receipt import read_receipt
 from scroll.volumes import open_volume
@@ -80,6 +80,6 @@ def test_a_new_cube_is_predicted_by_all_its_folds_submitted_and_the_table_says_w
     said = door("-m", "ensemble.predict", config, *where, "--submission", submission)
     receipt = next((output / "theirs").glob("*/receipt.json"))
     assert json.loads(receipt.read_text())["folds"] == [0, 1, 2]
-    assert submission.exists() and "Trained elsewhere: theirs (nnunet)." in said
+    assert submission.exists() and "Trained elsewhere: theirs (nnunet)." in said and "(seen)" not in said
     kinds = {row["name"]: row["kind"] for row in json.loads((output / "score.json").read_text())["rows"]}
     assert kinds["theirs"] == "trained elsewhere" and kinds["unet3d"] == "member"

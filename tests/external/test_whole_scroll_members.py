@@ -14,8 +14,8 @@ from ensemble.whole_scroll.members import member_weights, said_of_left_out, volu
 from ensemble.whole_scroll.plan import ScrollRequest, key_of_request, make_plan, open_scroll, recipe_of
 from ensemble.whole_scroll.training_boxes import prediction_about
 from scroll.config.schema import Settings
-from scroll.data.card import Card, Ready, read_card
 from scroll.data.intensity import Intensity
+from scroll.data.members.card import Card, Ready, read_card
 from scroll.errors import InputError, UnreadableError
 from scroll.inference.sliding_window import Sweep, predict
 from scroll.phantom.cube import draw_scroll, scan_cube

@@ -11,7 +11,9 @@ from PIL import Image
 import stage1_3d.doctor_checks
 from ensemble.commands import doctor
 from scroll.data.labels import Label, SheetLabels
+from scroll.data.members.card import Card, FoldCard
 from scroll.report.label_picture import BARE, HELD_OUT, HELD_OUT_INK, INK, UNKNOWN, label_picture
+from stage1_3d.external.checkpoint import write_card
 from tests.steps import step
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -140,3 +142,27 @@ def test_a_large_sheet_is_drawn_small_and_a_grey_label_in_shades(tmp_path: Path)
     picture = np.asarray(Image.open(path))
     assert max(picture.shape) <= 1024
     assert tuple(picture[100, 20]) == BARE and np.abs(picture[100, 120] - np.mean([BARE, INK], axis=0)).max() <= 1
+
+
+def member_of_others(folder: Path, *seen: str) -> str:
+    """A member that was trained on these fragments, as an override that adds it."""
+    folder.mkdir()
+    (folder / "net.onnx").write_bytes(b"weights")
+    fold = FoldCard(weights="net.onnx", sha256="", trained_on=seen)
+    write_card(folder, Card(family="graph", window=(4, 32, 32), folds=(fold,)))
+    return f"stage1.members.{folder.name}.member={folder}"
+
+
+def test_a_member_of_others_that_is_not_there_or_broken_is_told_whatever_the_data_are(config: Path) -> None:
+    b, gone = member_of_others(config.parent / "b", "elsewhere"), f"stage1.members.c.member={config.parent / 'c'}"
+    assert problems(config, b) == []
+    for data in ([], [f"data.root={config.parent / 'nowhere'}"]):
+        told = problems(config, b, gone, *data)
+        assert "card.json: not there; a member of others is a folder with a card" in told[0]
+        assert len(told) == 1 + len(data)
+    d = member_of_others(config.parent / "d", "elsewhere")
+    (config.parent / "d" / "net.onnx").write_bytes(b"exchanged")
+    (config.parent / "data" / "train" / "1" / "mask.png").unlink()
+    told = problems(config, d, gone)
+    assert "net.onnx: is not the file that card.json" in told[0] and "card.json: not there" in told[1]
+    assert "mask.png: not there" in told[2] and len(told) == 3

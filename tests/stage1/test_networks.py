@@ -1,6 +1,7 @@
 """Every 3D network keeps the same promises: shape in is shape out, all of it learns, illegal wishes are refused in words."""
 
 import copy
+import hashlib
 import subprocess
 import sys
 from importlib import import_module
@@ -299,3 +300,20 @@ class TestDeepSupervision:
 def test_layers_of_the_residual_encoder_are_saved_under_one_name() -> None:
     network = build_network(ZOO["resenc_unet"])
     assert len(network.state_dict()) == len(list(network.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("name", "sha256_of_names", "size"),
+    [
+        ("resenc_unet", "ac375c48cd603a9c", 485.3282),
+        ("resenc_unet, deeply supervised", "4fcbb98d20dd0149", 385.0383),
+        ("stem3d_unet2d", "e883897fef12224f", 322.1876),
+        ("stem3d_unet2d, coarse", "e883897fef12224f", 322.1876),
+    ],
+)
+def test_u_nets_with_a_residual_encoder_begin_as_they_always_did(name: str, sha256_of_names: str, size: float) -> None:
+    torch.manual_seed(0)
+    state = build_network(ZOO[name]).state_dict()
+    names = "\n".join(f"{key} {tuple(tensor.shape)}" for key, tensor in state.items())
+    assert hashlib.sha256(names.encode()).hexdigest()[:16] == sha256_of_names
+    assert sum(float(t.double().abs().sum()) for t in state.values()) == pytest.approx(size, abs=1e-3)
