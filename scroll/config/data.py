@@ -21,6 +21,12 @@ Layers = Annotated[tuple[Place, Place], AfterValidator(_first_before_end)]
 Share = Annotated[float, Field(gt=0, le=1e9)]
 
 
+UNKNOWN_TO = {  # settings that a kind of data does not know
+    "segments": ("pool", "pool_from"),
+    "cubes": ("pool", "pool_from", "label_versions", "grey_labels", "shares"),
+}
+
+
 class DataSettings(Frozen):
     """Where the CT is and which part of it the networks see."""
 
@@ -82,12 +88,10 @@ class DataSettings(Frozen):
 
     @model_validator(mode="after")
     def _each_kind_has_its_own(self) -> "DataSettings":
-        if self.pool > 1 and self.kind != "fragments":
-            raise ValueError(
-                f"pool is {self.pool}, but of {self.kind} nothing is pooled: leave it at 1, and take a coarser level"
-            )
-        if self.kind == "cubes" and self.grey_labels != "refuse":
-            raise ValueError("grey_labels is of ink labels; those of cubes are 0, 1 and 2: leave it out")
+        for name in UNKNOWN_TO.get(self.kind, ()):
+            value, default = getattr(self, name, None), DataSettings.model_fields.get(name)
+            if default is not None and value != default.get_default():
+                raise ValueError(f"{name} is {value}, which {self.kind} do not know: leave it out")
         return self
 
     @model_validator(mode="after")

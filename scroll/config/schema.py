@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from scroll.config.data import DataSettings, FoldSettings, Layers, SamplingSettings
+from scroll.config.data import UNKNOWN_TO, DataSettings, FoldSettings, Layers, SamplingSettings
 from scroll.config.training import AugmentSettings, Frozen, LossSettings, TrainingSettings
 from scroll.config.yaml_text import with_numbers
 from scroll.runtime.names import Name, all_different, told_apart
@@ -333,9 +333,9 @@ class Settings(Frozen):
     )
 
     @model_validator(mode="after")
-    def _cubes_have_no_shares(self) -> "Settings":
-        if self.sampling.shares and self.data.kind == "cubes":
-            raise ValueError("sampling.shares is of fragments and segments; cubes are drawn alike: leave it out")
+    def _shares_are_known(self) -> "Settings":
+        if self.sampling.shares and "shares" in UNKNOWN_TO.get(self.data.kind, ()):
+            raise ValueError(f"sampling.shares is set, which {self.data.kind} do not know: leave it out")
         return self
 
     @property

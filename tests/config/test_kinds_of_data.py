@@ -10,11 +10,11 @@ MEMBERS = {"members": {"a": {"network": "cnn3d"}}}
 @pytest.mark.parametrize(
     ("data", "sampling", "said"),
     [
-        ({"kind": "segments", "pool": 2}, {}, "pool is 2, but of segments nothing is pooled"),
-        ({"kind": "cubes", "pool": 4}, {}, "pool is 4, but of cubes nothing is pooled"),
-        ({"kind": "cubes", "grey_labels": "soft"}, {}, "grey_labels is of ink labels"),
-        ({"kind": "cubes"}, {"shares": {"A": 1}}, "sampling.shares is of fragments and segments"),
-        ({"kind": "cubes"}, {"shares": "by_area"}, "sampling.shares is of fragments and segments"),
+        ({"kind": "segments", "pool": 2}, {}, "pool is 2, which segments do not know"),
+        ({"kind": "cubes", "pool": 4}, {}, "pool is 4, which cubes do not know"),
+        ({"kind": "cubes", "grey_labels": "soft"}, {}, "grey_labels is soft, which cubes do not know"),
+        ({"kind": "cubes"}, {"shares": {"A": 1}}, "sampling.shares is set, which cubes do not know"),
+        ({"kind": "cubes"}, {"shares": "by_area"}, "sampling.shares is set, which cubes do not know"),
     ],
 )
 def test_it_is_one_line(data, sampling, said):
