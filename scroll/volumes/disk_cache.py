@@ -28,6 +28,7 @@ LOOK_S = 0.01  # between two looks at a lock that another holds
 EVICTED_TO = 0.9  # of the bound, so that the folder is not searched through for every file
 TOUCHED_S = 60.0  # a use is written down no more often
 SAID_S = 15.0  # between two lines on how much was fetched
+PAUSE_S = 60.0
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of disks that lock no files
 MIB = 2**20
 
@@ -111,9 +112,9 @@ class DiskCache:
     def _said(self, account: _Account) -> _Account:
         """Say how much was fetched, by one of all processes, every few seconds."""
         now = time.time()
-        if not account.said_at_s:
-            return account._replace(said_at_s=now)
         passed_s = now - account.said_at_s
+        if not 0 <= passed_s < PAUSE_S:  # nothing was fetched for long: the rate begins again
+            return account._replace(fetched=0, said=account.said + account.fetched, said_at_s=now)
         if passed_s < SAID_S:
             return account
         rate = account.fetched / MIB / passed_s

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -177,3 +178,16 @@ def test_what_never_fits_takes_the_place_of_nothing(tmp_path):
     get(cache, "large", Served(bytes(3 * ENTRY)))
     again = Served()
     assert get(cache, "a", again) == bytes(SIZE) and not again.asked
+
+
+def test_how_much_was_fetched_and_how_fast_is_said_every_few_seconds_and_not_of_a_pause(tmp_path, monkeypatch, capsys):
+    cache, clock = DiskCache(tmp_path, 10**9), iter([1000.0, 1010.0, 1020.0, 9000.0, 9020.0])
+    monkeypatch.setattr("scroll.volumes.disk_cache.time", SimpleNamespace(time=lambda: now))
+    for number in range(5):
+        now = next(clock)
+        get(cache, str(number), Served(bytes(2**20)))
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(";")[0] for line in said] == [
+        "fetched over the network: 3 MiB so far, 0.1 MiB/s",  # two since the clock began, in 20 s
+        "fetched over the network: 5 MiB so far, 0.1 MiB/s",  # one in 20 s
+    ]
