@@ -1,9 +1,10 @@
 """Stage one on flattened fragments: what it trains on, and what it predicts when it is trained."""
 
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 
-from scroll.config.schema import Settings
+from scroll.config.schema import DataSettings, Settings
 from scroll.data.folds import Fold
 from scroll.data.fragments import Fragment, training_fragments
 from scroll.data.members.others import of_others
@@ -27,6 +28,7 @@ class FragmentData:
         self._fragments = {name: by_margin[margin] for name, margin in jitter.items()}
         for fragment in by_margin[max(by_margin)]:
             _ = fragment.layers, fragment.label
+        _warn_of_uneven(settings.data, by_margin[max(by_margin)])
 
     @cached_property
     def items(self) -> list[Fragment]:
@@ -49,3 +51,18 @@ class FragmentData:
                 predict_out_of_fold(self.settings, name, fragment, folds)
         for fragment in self.items:
             flatten_ct(self.settings, fragment, self.settings.folder.oof("ct", fragment.id))
+
+
+def _warn_of_uneven(data: DataSettings, fragments: Sequence[Fragment]) -> None:
+    """Say once that voxels are binned to what no published network was trained on; phantoms stand for no scan.
+
+    Warns:
+        UserWarning: they are.
+    """
+    if data.bin_yx > 1 and fragments and not (data.root / "phantom.json").exists():
+        depth_um, plane_um = fragments[0].pixel_um, fragments[0].seen_um
+        warnings.warn(
+            f"data.bin_yx is {data.bin_yx}: voxels become {depth_um:g} x {plane_um:g} x {plane_um:g} um (z, y, x); published networks were "
+            "trained on cubes, which data.pool makes",
+            stacklevel=3,
+        )

@@ -5,6 +5,7 @@ from scroll_fragments import small_fragment
 
 from scroll.config.schema import Settings
 from scroll.data.windows import windows_in_words, windows_mm
+from stage1_3d.fragments.data import FragmentData
 
 
 def settings(root, **data) -> Settings:
@@ -38,3 +39,14 @@ def test_only_what_is_wide_in_the_plane_of_the_sheet_is_warned_of():
     )
     assert "Wider than 0.5 mm: wide; the rules of the prizes discourage that" in said
     assert "Wider" not in windows_in_words({"a": (1.0, 0.5, 0.5)})
+
+
+@pytest.mark.parametrize(("bin_yx", "is_phantom", "is_said"), [(1, False, False), (2, True, False), (2, False, True)])
+def test_voxels_that_are_binned_in_the_plane_alone_are_warned_of(tmp_path, recwarn, bin_yx, is_phantom, is_said):
+    small_fragment(tmp_path, "1"), small_fragment(tmp_path, "2")
+    if is_phantom:
+        (tmp_path / "phantom.json").write_text("{}")
+    FragmentData(settings(tmp_path, bin_yx=bin_yx))
+    said = [str(one.message) for one in recwarn if "bin_yx" in str(one.message)]
+    expected = "data.bin_yx is 2: voxels become 8 x 16 x 16 um (z, y, x); published networks were trained on cubes, which data.pool makes"
+    assert said == [expected] * is_said
