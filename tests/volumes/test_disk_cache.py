@@ -4,8 +4,11 @@ import asyncio
 import multiprocessing
 import os
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,8 +35,14 @@ class Served:
         return self.content
 
 
+def run(asked: Coroutine[Any, Any, Any]) -> Any:
+    """In a thread of its own, for a browser that another test opened leaves its event loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, asked).result()
+
+
 def get(cache: DiskCache, name: str, served: Served) -> bytes | None:
-    return asyncio.run(cache.get(name, served))
+    return run(cache.get(name, served))
 
 
 def files(folder: Path) -> list[Path]:
@@ -120,7 +129,7 @@ def test_two_that_ask_at_once_fetch_once(tmp_path):
     async def both() -> list[bytes | None]:
         return await asyncio.gather(*(cache.get("a", served) for _ in range(5)))
 
-    assert asyncio.run(both()) == [b"voxels"] * 5
+    assert run(both()) == [b"voxels"] * 5
     assert served.asked == 1
 
 
