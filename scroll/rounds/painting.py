@@ -4,7 +4,6 @@ Five greys, none of them 0, so that what is transparent or was cut away shows as
 papyrus, and where the label is held out; they also show when a program has moved or scaled the picture.
 """
 
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +83,8 @@ def _check_fixed(path: Path, painted: Grey, exported: Grey) -> None:
     y, x = (int(at) for at in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
     where = "where the label is held out" if HELD_OUT in (exported[y, x], painted[y, x]) else "off the papyrus"
     raise InputError(
-        f"{path}: {np.count_nonzero(wrong)} pixels are changed {where}, such as y {y}, x {x}; expected them as exported: undo that, or {AGAIN}"
+        f"{path}: {np.count_nonzero(wrong)} pixels are changed {where}, such as y {y}, x {x}; expected them as exported: undo that, "
+        f"or {AGAIN}"
     )
 
 
