@@ -110,8 +110,9 @@ def placebo_panel(
     papyrus_cm2 = float(fragment.full_mask.sum()) * pixel_cm2
     edge_um = block_edge_um(papyrus_cm2 * 1e8)
     edge_px = edge_um / fragment.pixel_um
+    found_px = share_in_blocks(real.mask, fragment.data.bin_yx) > 0
     by_kind: dict[str, list[_Shown]] = {}
-    for copy in placebo_copies(fragment, _ink_and_rim(real.mask, fragment), count):
+    for copy in placebo_copies(fragment, ink_and_rim(found_px, fragment), count):
         found = predicted(settings, copy.fragment, folder / copy.name, fit)
         by_kind.setdefault(copy.kind, []).append(_shown(found.pieces, copy, edge_px, real))
     kinds = [_kind(name, shown, real.pieces.strength, papyrus_cm2) for name, shown in by_kind.items()]
@@ -133,9 +134,8 @@ def _shown(pieces: Components, copy: Copy, edge_px: float, real: Predicted) -> _
     return _Shown(pieces.strength, strongest, share_on_found(pieces, copy.laid_on(real.mask)))
 
 
-def _ink_and_rim(mask: NDArray[np.bool_], fragment: Fragment) -> NDArray[np.bool_]:
-    """What was found and RIM_UM around it, for a mask is narrower than its stroke, (Y, X) at working resolution."""
-    found = share_in_blocks(mask, fragment.data.bin_yx) > 0
+def ink_and_rim(found: NDArray[np.bool_], fragment: Fragment) -> NDArray[np.bool_]:
+    """What was found and RIM_UM around it, for a mask is narrower than its stroke, both (Y, X) at working resolution."""
     rim_px = max(1, round(RIM_UM / (fragment.pixel_um * fragment.data.bin_yx)))
     return np.asarray(distance_transform_edt(~found) <= rim_px) if found.any() else found
 

@@ -23,7 +23,7 @@ Share = Annotated[float, Field(gt=0, le=1e9)]
 
 UNKNOWN_TO = {  # settings that a kind of data does not know
     "segments": ("pool", "pool_from"),
-    "cubes": ("pool", "pool_from", "label_versions", "grey_labels", "shares"),
+    "cubes": ("pool", "pool_from", "labels", "label_versions", "grey_labels", "shares"),
 }
 
 
@@ -75,6 +75,10 @@ class DataSettings(Frozen):
     cache_gb: float = Field(
         50.0, ge=0, le=10**6, exclude_if=lambda limit: limit == 50.0,
         description="GiB of what is fetched over a network that are kept in cache_dir/chunks, as it is stored there; 0: nothing",
+    )  # fmt: skip
+    labels: Path | None = Field(
+        None, exclude_if=lambda folder: folder is None,
+        description="folder with <id>/ for each training sheet, whose labels and masks are read in place of those beside the CT",
     )  # fmt: skip
     label_versions: LabelVersions = Field(
         LabelVersions(), exclude_if=lambda versions: versions == LabelVersions(),

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from scroll.config.data import UNKNOWN_TO, DataSettings, FoldSettings, Layers, SamplingSettings
+from scroll.config.rounds import RoundSettings
 from scroll.config.training import AugmentSettings, Frozen, LossSettings, TrainingSettings
 from scroll.config.yaml_text import with_numbers
 from scroll.runtime.names import Name, all_different, told_apart
@@ -323,6 +324,7 @@ class Settings(Frozen):
     joint: JointSettings | None = Field(None, description="`make joint` after stage two; none: left out")
     ensemble: EnsembleSettings = EnsembleSettings()
     preflight: PreflightSettings = PreflightSettings()
+    rounds: RoundSettings = Field(RoundSettings(), exclude_if=lambda rounds: rounds == RoundSettings())
     plan: Annotated[dict[str, tuple[Any, Any]], BeforeValidator(with_numbers)] = Field(
         {},
         description="what a plan (`--set @plan.yaml`) changed: each setting's value before and after; written, not set",

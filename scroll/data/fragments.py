@@ -280,7 +280,7 @@ class Fragment(Sheet):
         far = [volume_key(self.zarr)] if self.zarr is not None and not _is_inside(self.zarr, self.folder) else []
         turned = [self.is_flipped, self.shift_layers] if self.is_flipped or self.shift_layers else []
         labels = label_contents(self.folder, self.id, self.folders[1:])
-        return key_of([fingerprint(self.folder), how, *far, *turned, *labels, *self.known_scroll])
+        return key_of([fingerprint(self.folder), how, *far, *turned, *labels, *self.known_labels, *self.known_scroll])
 
 
 def _is_inside(place: str, folder: Path) -> bool:

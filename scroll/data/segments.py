@@ -196,7 +196,7 @@ class Segment(Sheet):
         how = self.data.model_dump(include=seen)
         parts = [fingerprint(self.folder), volume_key(self.source), how, *label_contents(self.folder, self.id)]
         place = self.volume.place.name
-        parts += self.known_scroll
+        parts += self.known_labels + self.known_scroll
         return key_of(parts if place == self.data.level else [*parts, place])
 
 

@@ -14,6 +14,7 @@ from scroll.config.schema import DataSettings
 from scroll.data.kinds import need_sheets, training_items
 from scroll.data.labels import Label, SheetLabels, share_in_blocks
 from scroll.data.sources import scroll_said_in
+from scroll.runtime.receipt import fingerprint
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,17 @@ class Sheet(ABC):
     @cached_property
     def full_labels(self) -> SheetLabels:
         """(Y, X) ink at full resolution: what is trained on, and what a validation mask holds out."""
-        return self.labels_in(self.folder, self.data)
+        return self.labels_in(self.labels_folder, self.data)
+
+    @property
+    def labels_folder(self) -> Path:
+        """Where its labels are: beside its CT, or where `data.labels` says."""
+        return self.folder if self.data.labels is None else self.data.labels / self.id
+
+    @property
+    def known_labels(self) -> list[Any]:
+        """For its key: hash of its labels, where they are in a folder of their own."""
+        return [] if self.data.labels is None else [fingerprint(self.labels_folder)]
 
     @property
     def full_label(self) -> Label:

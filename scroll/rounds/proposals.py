@@ -1,7 +1,7 @@
 """What a blend says that may be taken for a label: where members agree, far from the threshold, and beyond what blank papyrus shows."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,68 +10,79 @@ from scroll.data.labels import Label
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-AGREED, FAR, STANDS_OUT = "members agree", "far from the threshold", "stands out of the negative controls"
+AGREED, FAR, STANDS_OUT, KEPT = (
+    "members agree",
+    "far from the threshold",
+    "stands out of the negative controls",
+    "kept",
+)
 
 
 @dataclass(frozen=True)
 class Trust:
-    """What is kept of a prediction.
+    """What is kept of a calibrated prediction.
 
     Attributes:
-        threshold: of the blend, as it was fitted out of fold.
+        threshold: of the blend, calibrated as it is.
         least_margin: of the probability from there, either way.
-        most_spread: standard deviation of the probabilities of members, folds, depth windows and views.
-        least_strength: of a component, log-odds times square millimetres; what the strongest of the negative controls reach.
-        most_share: of what is known afterwards that may be proposed; the surest is kept.
+        most_spread: standard deviation of what members, folds and depth windows say.
+        least_strength: of a component, log-odds times square millimetres: what the strongest of the negative controls reaches.
     """
 
     threshold: float
     least_margin: float = 0.25
     most_spread: float = 0.15
     least_strength: float = 0.0
-    most_share: float = 0.75
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A label (Y, X) with soft targets, where it is a person's, and the share of the papyrus that each rule leaves."""
+    """What may be taken for a label, (Y, X): the probability, float32, and where it is kept; the share of the open papyrus that each rule
+    leaves."""
 
-    label: Label
-    is_human: Mask
+    prob: Map
+    kept: Mask
     shares: Mapping[str, float]
 
+    def thinned(self, share: float, threshold: float) -> "Proposal":
+        """That share of what is kept on either side of the threshold, so that the balance of ink and none stays; the surest of each."""
+        kept = np.zeros_like(self.kept)
+        for side in (self.prob >= threshold, self.prob < threshold):
+            places = np.flatnonzero(self.kept & side)
+            order = np.argsort(-np.abs(self.prob.ravel()[places] - threshold), kind="stable")
+            kept.ravel()[places[order[: int(share * len(places))]]] = True
+        return replace(self, kept=kept)
 
-def proposed(
-    blend: Map, maps: Sequence[Map], strengths: Map, papyrus: Mask, human: Label, held_out: Mask, trust: Trust
-) -> Proposal:
-    """A soft label from a calibrated blend (Y, X) and the maps that it is of; what a person said always wins.
 
-    `strengths` (Y, X) is, on each pixel that is above the threshold, the strength of its component. Nothing is said where `held_out`.
+def proposed(blend: Map, spread: Map, strengths: Map, is_open: Mask, trust: Trust) -> Proposal:
+    """What can be trusted of a calibrated blend (Y, X).
+
+    `spread` (Y, X) is the standard deviation of the maps that say how sure it is. `strengths` (Y, X) is, on each pixel that is above the threshold, the strength of its component. `is_open` (Y, X): papyrus of which
+    no person said anything, and which is not held out; nothing is proposed elsewhere.
     """
-    spread = np.std(np.stack(maps), axis=0) if len(maps) > 1 else np.zeros_like(blend)
-    is_ink = blend >= trust.threshold
     rules = {
         AGREED: spread <= trust.most_spread,
         FAR: np.abs(blend - trust.threshold) >= trust.least_margin,
-        STANDS_OUT: ~is_ink | (strengths >= trust.least_strength),
+        STANDS_OUT: (blend < trust.threshold) | (strengths >= trust.least_strength),
     }
-    is_open = papyrus & ~held_out & human.ignore
     kept = is_open & np.logical_and.reduce(list(rules.values()))
-    kept = _surest(kept, np.abs(blend - trust.threshold), int(np.count_nonzero(~human.ignore)), trust.most_share)
-    target = np.where(human.ignore, np.where(kept, blend, 0), human.target).astype(np.float32)
     area = max(1, int(np.count_nonzero(is_open)))
     shares = {name: float(np.count_nonzero(rule & is_open) / area) for name, rule in rules.items()}
-    known = (kept | ~human.ignore) & ~held_out
-    return Proposal(Label(target, ~known), ~human.ignore & ~held_out, shares | {"kept": float(kept.sum() / area)})
+    return Proposal(blend.astype(np.float32), kept, shares | {KEPT: float(kept.sum() / area)})
 
 
-def _surest(kept: Mask, sureness: Map, human_px: int, most_share: float) -> Mask:
-    """At most that share of what is known; those furthest from the threshold stay."""
-    most = int(most_share / max(1e-9, 1 - most_share) * human_px) if most_share < 1 else kept.size
-    if np.count_nonzero(kept) <= most:
-        return kept
-    places = np.flatnonzero(kept)
-    order = np.argsort(-sureness.ravel()[places], kind="stable")
-    found = np.zeros(kept.size, bool)
-    found[places[order[:most]]] = True
-    return found.reshape(kept.shape)
+def share_to_keep(kept_px: int, human_px: int, most_share: float) -> float:
+    """Which part of what is kept may stay, so that proposals are at most `most_share` of all that is known; 1 where they are.
+
+    >>> share_to_keep(300, 50, 0.75)
+    0.5
+    """
+    most_px = most_share / (1 - most_share) * human_px
+    return min(1.0, most_px / kept_px) if kept_px else 1.0
+
+
+def together(human: Label, proposal: Proposal) -> Label:
+    """A label (Y, X) with soft targets: what a person said, and beside it what is proposed."""
+    is_proposed = proposal.kept & human.ignore
+    target = np.where(human.ignore, np.where(is_proposed, proposal.prob, 0), human.target).astype(np.float32)
+    return Label(target, human.ignore & ~is_proposed, is_proposed)

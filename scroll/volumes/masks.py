@@ -132,6 +132,12 @@ def all_beside(folders: Sequence[Path], sheet_id: str) -> list[Path]:
     return [path for path in _inside(folders) if any(_named(path, sheet_id, name) for name in (MASK, *NUMBERED))]
 
 
+def newest_version(folders: Sequence[Path], sheet_id: str) -> int:
+    """The greatest number that a label or mask of a sheet bears; 0 where none bears one."""
+    named = [_named(path, sheet_id, name) for path in _inside(folders) for name in NUMBERED]
+    return max((said[0] for said in named if said is not None), default=0)
+
+
 def _named(path: Path, sheet_id: str, name: str) -> tuple[int, int] | None:
     """The version that a file of this kind is, and 0 where it bears the sheet's own name, else 1; None where it is no such file."""
     is_label = name in NUMBERED

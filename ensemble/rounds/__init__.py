@@ -1,0 +1,1 @@
+"""Label rounds: predict, propose, ask, train again."""

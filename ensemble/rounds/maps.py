@@ -1,0 +1,151 @@
+"""What a round's teacher says of each sheet: the blend, and all maps that show how sure it is. Out of fold where it was trained."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.blend import blend
+from ensemble.ink.fit_record import InkFit
+from ensemble.ink.predict import predict_candidates
+from ensemble.ink.predictors import flat_map, predictor_names
+from ensemble.preflight import preflighted
+from ensemble.rounds.place import LabelRound
+from scroll.config.schema import Settings
+from scroll.data.folds import Parts, held_out_parts, make_folds
+from scroll.data.fragments import Fragment
+from scroll.data.kinds import kind_of
+from scroll.data.members.others import of_others
+from scroll.data.sheets import Sheet
+from scroll.errors import InputError
+from stage1_3d.predict import looked_at, predict_fragment
+from stage1_3d.segments.data import predict_new_segments
+
+Map = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+AGAIN = "run the same command again"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A sheet of a round, and where the teacher's maps of it are.
+
+    Attributes:
+        folders: by predictor, of what the blend is made of.
+        voters: of what has a say beside these: single folds, shifted depth windows.
+        parts: which of the teacher's folds are new to which of its rows.
+        is_trained_on: whether the teacher was trained on some of it.
+        settings: of the teacher.
+    """
+
+    sheet: Sheet
+    folders: dict[str, Path]
+    voters: dict[str, Path]
+    parts: Parts
+    is_trained_on: bool
+    settings: Settings
+
+    @property
+    def looked_at(self) -> Mask:
+        """(Y, X) papyrus at working resolution that is predicted at all: of a far stack that was trained on only what is about labels."""
+        return looked_at(self.settings, self.sheet) if isinstance(self.sheet, Fragment) else self.sheet.mask
+
+    def blend(self, fit: InkFit) -> Map:
+        """The teacher's blend, (Y, X) at working resolution, 0 off the papyrus."""
+        weights = {name: weight for name, weight in fit.weights.items() if name in self.folders}
+        maps = [flat_map(self.folders[name], name, AGAIN) for name in weights]
+        return np.asarray(np.where(self.sheet.mask, blend(maps, list(weights.values())), 0), np.float32)
+
+    def by_voter(self) -> Iterator[tuple[str, Map]]:
+        """Every map that has a say, one at a time: members, stage two, single folds, shifted depth windows."""
+        for name, folder in {**self.folders, **self.voters}.items():
+            yield name, flat_map(folder, name, AGAIN)
+
+
+def sources(a_round: LabelRound, fit: InkFit) -> list[Source]:
+    """Predict what is not predicted yet; all sheets of the round, those that the teacher was trained on first.
+
+    Raises:
+        MissingInputError: the teacher's predictions are not there.
+        InputError: a sheet of `rounds.also` does not run as those that were trained on.
+    """
+    return [*_trained_on(a_round), *_others(a_round)]
+
+
+def _trained_on(a_round: LabelRound) -> list[Source]:
+    teacher, sheets = a_round.teacher, a_round.training_sheets()
+    folds = make_folds(sheets, teacher.folds)
+    found = []
+    for sheet in sheets:
+        folders = {name: teacher.folder.oof(name, sheet.id) for name in predictor_names(teacher)}
+        parts = held_out_parts(folds, sheet.id)
+        voters = _shifted(a_round, sheet, parts)
+        found.append(Source(sheet, folders, voters, parts, is_trained_on=True, settings=teacher))
+    return found
+
+
+def _others(a_round: LabelRound) -> list[Source]:
+    teacher, output = a_round.teacher, a_round.folder / "predict"
+    sheets = a_round.other_sheets()
+    if not sheets:
+        return []
+    for sheet, seen in zip(sheets, preflighted(teacher, sheets, output), strict=True):
+        if seen != sheet:
+            raise InputError(
+                f"{sheet.folder}: its layers do not lie as those that were trained on (see {output / sheet.id / 'preflight.json'}), and a "
+                "round trains on it: turn or move them first (docs/real_data.md)"
+            )
+    if kind_of(teacher.data).has_one_volume_of_many:
+        predict_new_segments(teacher, sheets, output)
+    found = []
+    for sheet in sheets:
+        predict_candidates(teacher, sheet, output / sheet.id)
+        folders = {name: output / sheet.id / name for name in predictor_names(teacher)}
+        everyone: Parts = [((0, sheet.rows), list(range(teacher.folds.count)))]
+        voters = _shifted(a_round, sheet, everyone) | _single_folds(a_round, sheet)
+        found.append(Source(sheet, folders, voters, everyone, is_trained_on=False, settings=teacher))
+    return found
+
+
+def _shifted(a_round: LabelRound, sheet: Sheet, parts: Parts) -> dict[str, Path]:
+    """Members on a depth window that is shifted by each of `rounds.depth_offsets`, where the sheet has these layers."""
+    found: dict[str, Path] = {}
+    if not isinstance(sheet, Fragment):
+        return found
+    for offset in a_round.base.rounds.depth_offsets:
+        shifted = replace(sheet, shift_layers=sheet.shift_layers + offset)
+        try:
+            _ = shifted.layers
+        except InputError:
+            print(f"{sheet.id}: has no layers for a window shifted by {offset:+d}; that one has no say")
+            continue
+        for name in voting_members(a_round.teacher):
+            found[f"{name} at {offset:+d}"] = _predicted(a_round, name, shifted, parts, f"{name}{offset:+d}")
+    return found
+
+
+def _single_folds(a_round: LabelRound, sheet: Sheet) -> dict[str, Path]:
+    """Every fold of the members by itself, on a fragment that none was trained on."""
+    if not isinstance(sheet, Fragment):
+        return {}
+    teacher = a_round.teacher
+    return {
+        f"{name}, fold {fold}": _predicted(a_round, name, sheet, [((0, sheet.rows), [fold])], f"{name}-fold{fold}")
+        for name in voting_members(teacher)
+        for fold in range(teacher.folds.count)
+    }
+
+
+def _predicted(a_round: LabelRound, name: str, sheet: Fragment, parts: Parts, called: str) -> Path:
+    folder = a_round.folder / "predict" / sheet.id / called
+    predict_fragment(a_round.teacher, name, sheet, folder, parts, f"{called}, {sheet.id}")
+    return folder
+
+
+def voting_members(settings: Settings) -> Sequence[str]:
+    """The members of the run's own, which can be asked again about other windows."""
+    return [name for name in settings.stage1.fitted if name not in of_others(settings)]
+
+

@@ -1,0 +1,68 @@
+"""The page of all rounds so far: scores where nobody was taught, what each was trained on, and how the maps changed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.ink.fit import read_fit
+from ensemble.rounds.maps import Source
+from ensemble.rounds.place import LabelRound
+from ensemble.rounds.report import RoundReport
+from scroll.config.schema import Settings
+from scroll.data.sheets import Sheet, training_sheets
+from scroll.report.page import STYLE, rendered, style_and_script
+from scroll.report.tiles import as_webp
+from scroll.runtime.files import write_text
+
+PAGE, PICTURE_PX, QUALITY, MOST_SHEETS = "report.html", 480, 70, 12
+
+
+def write_rounds_page(a_round: LabelRound, reports: Sequence[RoundReport]) -> Path:
+    """<round>/report.html, one file that needs nothing else."""
+    parts = style_and_script([STYLE], [])
+    content = {"number": a_round.number, "reports": reports, "sheets": _sheets(a_round), "verdict": verdict(reports)}
+    write_text(a_round.folder / PAGE, rendered("rounds.html.j2", parts | content))
+    return a_round.folder / PAGE
+
+
+def verdict(reports: Sequence[RoundReport]) -> str:
+    """What came of the rounds, in one sentence."""
+    first, last = reports[0].score, reports[-1].score
+    gain = last.f05 - first.f05
+    if reports[-1].has_fallen:
+        return f"Round {reports[-1].number} made it worse: F0.5 fell to {last.f05:.3f}, below the interval of the round before. Stop here."
+    if last.low > first.high:
+        return f"The rounds gained {gain:+.3f} in F0.5 where nobody was taught, beyond both intervals."
+    if last.high < first.low:
+        return f"The rounds lost {gain:+.3f} in F0.5 where nobody was taught, beyond both intervals."
+    return f"F0.5 where nobody was taught changed by {gain:+.3f} since round 0; the intervals overlap."
+
+
+def _sheets(a_round: LabelRound) -> list[Mapping[str, str]]:
+    """By sheet, pictures before and after, and where they differ."""
+    student, teacher = a_round.student, a_round.teacher
+    before = {sheet.id: sheet for sheet in training_sheets(teacher.data)}
+    found = []
+    for sheet in training_sheets(student.data)[:MOST_SHEETS]:
+        now = _prob(student, sheet)
+        was = _prob(teacher, before[sheet.id]) if sheet.id in before else _new(a_round, sheet)
+        found.append({"name": sheet.id, "before": _grey(was), "after": _grey(now), "change": _grey((now - was + 1) / 2)})
+    return found
+
+
+def _prob(run: Settings, sheet: Sheet) -> NDArray[np.float32]:
+    fit = read_fit(run)
+    return Source(sheet, {name: run.folder.oof(name, sheet.id) for name in fit.weights}, {}, [], True, run).blend(fit)
+
+
+def _new(a_round: LabelRound, sheet: Sheet) -> NDArray[np.float32]:
+    """What the teacher said of a sheet that it was not trained on."""
+    fit, folder = read_fit(a_round.teacher), a_round.folder / "predict" / sheet.id
+    return Source(sheet, {name: folder / name for name in fit.weights}, {}, [], False, a_round.teacher).blend(fit)
+
+
+def _grey(prob: NDArray[np.float32]) -> str:
+    step = max(1, -(-max(prob.shape) // PICTURE_PX))
+    return as_webp(np.rint(prob[::step, ::step].clip(0, 1) * 255).astype(np.uint8), QUALITY)

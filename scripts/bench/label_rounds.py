@@ -1,0 +1,310 @@
+"""Label rounds on phantoms with an imagined annotator: which labels teach most, what proposals bring, whether errors grow.
+
+    python -m scripts.bench.label_rounds ranking --seeds 11 12 13
+    python -m scripts.bench.label_rounds proposals --seeds 11 12 13
+    python -m scripts.bench.label_rounds wrong --seeds 11 12 13
+    python -m scripts.bench.label_rounds blank --seeds 11 12 13
+
+A line of JSON for each training: seed, what chose or proposed, round, share of the area that people labelled, their seconds, F0.5 and AUC
+on the validation stripe, which no round touches. All through the functions that `make round` calls.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ensemble.blend import blend
+from ensemble.ink.fit import calibrate, read_fit
+from ensemble.ink.fit_record import InkFit
+from ensemble.ink.predictors import ENSEMBLE, flat_map
+from ensemble.rounds.labels import said_by_people, write_labels
+from ensemble.rounds.maps import Source, sources
+from ensemble.rounds.place import LabelRound
+from ensemble.rounds.propose import open_mask, propose
+from ensemble.rounds.rank import edge_of, ranked
+from ensemble.rounds.report import write_round_report
+from ensemble.rounds.train import train_student
+from scroll.config.schema import Settings
+from scroll.data.labels import Label
+from scroll.data.sheets import Sheet, training_sheets
+from scroll.metrics.fbeta import auc, level_counts
+from scroll.phantom.annotators import asked as labelled
+from scroll.phantom.dataset import make_fragments
+from scroll.phantom.settings import fragment_settings
+from scroll.rounds.ranking import Asked, asked_for, patch_nats
+from scroll.rounds.voices import entropy
+from scroll.runtime.command_line import run_command, whole
+from scroll.volumes.masks import read_mask_png
+from stage1_3d.train import train_stage1
+from stage2_2d.train import train_stage2
+
+SIZE_ZYX, FRAGMENTS, BIN, HELD_OUT_FROM = (65, 512, 1024), 4, 4, 0.625  # the last columns are never taught
+START, STEPS, ROUNDS = 0.05, (0.05, 0.05, 0.1, 0.1), 3  # shares of the open area: labelled at first, and asked for by round
+Mask = NDArray[np.bool_]
+Chooser = Callable[[LabelRound, Sequence[Source], InkFit], list[Asked]]
+
+
+@dataclass(frozen=True)
+class World:
+    """A phantom, the truth of each sheet (Y, X), and a seed."""
+
+    root: Path
+    truths: Mapping[str, Mask]
+    seed: int
+
+    def closed(self, name: str) -> Mask:
+        """The validation stripe of a sheet."""
+        mask = np.zeros(self.truths[name].shape, bool)
+        mask[:, int(mask.shape[1] * HELD_OUT_FROM) :] = True
+        return mask
+
+
+def main() -> None:
+    """Read the command line and run one of the experiments on each seed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", choices=list(EXPERIMENTS))
+    parser.add_argument("--seeds", type=whole(0, 2**31), nargs="+", default=[11, 12, 13])
+    parser.add_argument("--preset", default="default", help="of the phantom (%(default)s)")
+    parser.add_argument("--keep", type=Path, help="work in this folder, and leave it")
+    arguments = parser.parse_args()
+    for seed in arguments.seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            root = (arguments.keep or Path(folder)) / f"seed{seed}"
+            preset = "zero" if arguments.experiment == "blank" else arguments.preset
+            EXPERIMENTS[arguments.experiment](drawn(root, seed, preset))
+
+
+def drawn(root: Path, seed: int, preset: str) -> World:
+    """Fragments with full labels in <root>/data."""
+    if not (root / "data").exists():
+        make_fragments(root / "data", fragment_settings(preset, SIZE_ZYX), seed, train=FRAGMENTS, test=0, jobs=1)
+    folders = sorted((root / "data" / "train").iterdir())
+    return World(root, {folder.name: read_mask_png(folder / "inklabels.png") for folder in folders}, seed)
+
+
+def settings_of(world: World, run: str, labels: str, ask: int = 1, propose_labels: bool = False) -> Settings:
+    """A small CNN, a small U-Net and the demo's stage two; two folds of two fragments each."""
+    training = {
+        "steps": 160, "train_batch_size": 3, "validation_patches": 8, "validate_every": 160, "checkpoint_every": 160,
+        "learning_rate": 5e-3, "warmup_steps": 20, "precision": "fp32", "loader": {"workers": 0, "pin_memory": False},
+    }  # fmt: skip
+    how = {
+        "patch_size": [16, 64, 64], "pool": "logsumexp", "training": training, "ink_share": 0.4,
+        "augment": {"quarter_turns": False, "brightness": 0.1, "contrast": 0.1, "noise": 0.1, "layer_dropout": 0, "cutout": 0},
+    }  # fmt: skip
+    members = {
+        "cnn3d": {"network": "cnn3d", "options": {"channels": [8, 16, 16], "stride_yx": 2, "dilations": [1, 2, 4]}} | how,
+        "unet3d": {"network": "unet3d", "options": {"channels": [8, 16, 32], "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2]]}} | how,
+    }
+    stage2 = {
+        "network": "segformer", "patch_size": [64, 64], "ink_share": 0.25,
+        "options": {"depths": [1] * 4, "hidden_sizes": [16, 32, 48, 64], "decoder_hidden_size": 48, "strides": [2] * 4, "dropout": 0.0},
+        "augment": how["augment"] | {"noise": 0.2},
+        "training": training | {"steps": 80, "validate_every": 80, "checkpoint_every": 80, "learning_rate": 1e-3, "train_batch_size": 4},
+        "window": {"overlap": 0.5, "tta": "none", "batch_size": 8},
+    }  # fmt: skip
+    return Settings.model_validate(
+        {
+            "run_dir": world.root / run, "seed": world.seed,
+            "data": {
+                "root": world.root / "data", "cache_dir": world.root / "cache", "depth": [-12, 4], "bin_yx": BIN,
+                "labels": world.root / labels,
+            },
+            "folds": {"by": "fragment", "count": 2},
+            "stage1": {"members": members, "flatten": {"reduce": "max"}, "window": {"overlap": 0.5, "tta": "none", "batch_size": 8}},
+            "stage2": stage2, "preflight": {"mode": "off"},
+            "rounds": {"ask": ask, "ask_um": PATCH_UM, "propose": propose_labels},
+        }
+    )  # fmt: skip
+
+
+PATCH_UM = 64 * 7.91 * 2  # 128 x 128 full-size pixels: 20 of them a sheet
+
+
+def first_labels(world: World, labels: str, share: float) -> None:
+    """Label a random share of the open area, patch by patch, as an annotator would; the validation stripe is labelled as it is."""
+    rng = np.random.default_rng([world.seed, 1])
+    for name, ink in world.truths.items():
+        boxes = _boxes(world, name)
+        count = len(boxes) if share >= 1 else max(1, round(share * len(boxes)))
+        label = Label(np.zeros(ink.shape, bool), np.ones(ink.shape, bool))
+        for number in rng.permutation(len(boxes))[:count]:
+            label, _ = _painted(world, name, label, boxes[number])
+        _save_first(world, world.root / labels / name, name, label)
+
+
+def _save_first(world: World, folder: Path, name: str, label: Label) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    closed = world.closed(name)
+    pictures = {
+        "inklabels": np.where(closed, world.truths[name], label.target),
+        "supervision_mask": ~label.ignore,
+        "validation_mask": closed,
+    }
+    for kind, picture in pictures.items():
+        Image.fromarray(picture.astype(np.uint8) * 255).save(folder / f"{name}_{kind}.png")
+
+
+def _boxes(world: World, name: str) -> list[tuple[slice, slice]]:
+    edge = round(PATCH_UM / 7.91)
+    height, width = world.truths[name].shape
+    starts = [(y, x) for y in range(0, height, edge) for x in range(0, int(width * HELD_OUT_FROM), edge)]
+    return [(slice(y, min(y + edge, height)), slice(x, min(x + edge, width))) for y, x in starts]
+
+
+def _painted(world: World, name: str, label: Label, box: tuple[slice, slice]) -> tuple[Label, float]:
+    """A label with one more patch in it, and the seconds that this takes."""
+    ink, seconds = labelled(world.truths[name], box, world.seed, 7.91)
+    target, ignore = label.target.astype(bool), label.ignore.copy()
+    is_open = ~world.closed(name)[box]
+    target[box], ignore[box] = np.where(is_open, ink, target[box]), np.where(is_open, False, ignore[box])
+    return Label(target, ignore), seconds
+
+
+def trained(settings: Settings) -> InkFit:
+    """Round 0."""
+    train_stage1(settings)
+    train_stage2(settings)
+    return calibrate(settings)
+
+
+def by_disagreement(a_round: LabelRound, found: Sequence[Source], fit: InkFit) -> list[Asked]:
+    """Label here next."""
+    return ranked(a_round, found)
+
+
+def by_chance(a_round: LabelRound, found: Sequence[Source], fit: InkFit) -> list[Asked]:
+    """Open patches in a random order."""
+    edge_px = edge_of(a_round, found)
+    rng = np.random.default_rng([a_round.base.seed, a_round.number])
+    area = {s.sheet.id: patch_nats(np.ones(s.sheet.mask.shape, np.float32), open_mask(s), edge_px) for s in found}
+    whole_patch = 0.9 * edge_px**2
+    return asked_for({name: (one > whole_patch) * rng.random(one.shape) for name, one in area.items()}, edge_px, a_round.base.rounds.ask)
+
+
+def by_uncertainty(a_round: LabelRound, found: Sequence[Source], fit: InkFit) -> list[Asked]:
+    """Where one network, the U-Net, is least sure."""
+    edge_px = edge_of(a_round, found)
+    nats = {
+        s.sheet.id: patch_nats(entropy(flat_map(s.folders["unet3d"], "unet3d", "")).astype(np.float32), open_mask(s), edge_px)
+        for s in found
+    }
+    return asked_for(nats, edge_px, a_round.base.rounds.ask)
+
+
+CHOOSERS: dict[str, Chooser] = {"here next": by_disagreement, "random": by_chance, "uncertain": by_uncertainty}
+
+
+def a_round_of(world: World, base: Settings, number: int, choose: Chooser | None) -> tuple[InkFit, float]:
+    """One whole round, the annotator painting all that was asked for; the student's fit, and the annotator's seconds."""
+    a_round = LabelRound(base, number)
+    fit = read_fit(a_round.teacher)
+    found = sources(a_round, fit)
+    said = propose(a_round, fit, found)
+    asked = choose(a_round, found, fit) if choose else []
+    painted, seconds = {source.sheet.id: said_by_people(source) for source in found} if asked else {}, 0.0
+    for one in asked:
+        height, width = world.truths[one.sheet].shape
+        box = tuple(
+            slice(at * BIN, min((at + one.edge_px) * BIN, length)) for at, length in ((one.y, height), (one.x, width))
+        )
+        painted[one.sheet], took = _painted(world, one.sheet, painted[one.sheet], (box[0], box[1]))
+        seconds += took
+    write_labels(a_round, fit, found, said, painted)
+    student = train_student(a_round)
+    write_round_report(a_round, found, said, tuple(painted), len(asked), seconds)
+    return student, seconds
+
+
+def say(world: World, arm: str, number: int, settings: Settings, fit: InkFit, seconds: float) -> None:
+    """A line of JSON."""
+    sheets = training_sheets(settings.data)
+    shares = [_shares(world, sheet) for sheet in sheets]
+    score = fit.held_out.rows[ENSEMBLE].all if fit.held_out else None
+    print(
+        json.dumps(
+            {
+                "seed": world.seed, "arm": arm, "round": number, "human": round(float(np.mean([one[0] for one in shares])), 4),
+                "proposed": round(float(np.mean([one[1] for one in shares])), 4), "seconds": round(seconds),
+                "f05": score and round(score.f05, 4), "low": score and round(score.low, 4), "high": score and round(score.high, 4),
+                "auc": round(_auc(world, settings, fit, sheets), 4),
+                "members": {name: round(row.all.f05, 4) for name, row in fit.held_out.rows.items()} if fit.held_out else {},
+            }
+        ),
+        flush=True,
+    )  # fmt: skip
+
+
+def _shares(world: World, sheet: Sheet) -> tuple[float, float]:
+    label, is_open = sheet.full_label, ~world.closed(sheet.id)
+    human, area = np.count_nonzero(~label.human.ignore), np.count_nonzero(is_open)
+    return human / area, (np.count_nonzero(~label.ignore) - human) / area
+
+
+def _auc(world: World, settings: Settings, fit: InkFit, sheets: Sequence[Sheet]) -> float:
+    """Of the ensemble, in the validation stripes."""
+    counts = 0
+    for sheet in sheets:
+        maps = [flat_map(settings.folder.oof(name, sheet.id), name, "") for name in fit.weights]
+        prob = blend(maps, list(fit.weights.values()))
+        closed = world.closed(sheet.id)[::BIN, ::BIN]
+        ink = world.truths[sheet.id][BIN // 2 :: BIN, BIN // 2 :: BIN]
+        counts = counts + level_counts(prob, ink, closed)
+    return auc(counts)
+
+
+def base_of(world: World, arm: str, **how: object) -> Settings:
+    """A copy of round 0 in a folder of its own, for rounds of one kind."""
+    settings = settings_of(world, arm.replace(" ", "-"), "labels", **how)  # type: ignore[arg-type]
+    if not settings.run_dir.exists():
+        shutil.copytree(world.root / "round0", settings.run_dir, ignore=shutil.ignore_patterns("rounds"))
+    return settings
+
+
+def patches_for(world: World, share: float) -> int:
+    """How many patches make that share of the open area of all sheets."""
+    return max(1, round(share * sum(len(_boxes(world, name)) for name in world.truths)))
+
+
+def ranking(world: World) -> None:
+    """F0.5 by labelled area: asked for here next, at random, where one network is least sure; and all labelled."""
+    first_labels(world, "labels", START)
+    first_labels(world, "all", 1.0)
+    everything, begun = settings_of(world, "everything", "all"), settings_of(world, "round0", "labels")
+    say(world, "everything", 0, everything, trained(everything), 0)
+    say(world, "begun", 0, begun, trained(begun), 0)
+    for arm, choose in CHOOSERS.items():
+        for number, share in enumerate(STEPS, start=1):
+            base = base_of(world, arm, ask=patches_for(world, share))
+            fit, seconds = a_round_of(world, base, number, choose)
+            say(world, arm, number, LabelRound(base, number).student, fit, seconds)
+
+
+def proposals(world: World) -> None:
+    """Rounds without a further label, with what is proposed; beside rounds with labels, with and without what is proposed."""
+    first_labels(world, "labels", START)
+    begun = settings_of(world, "round0", "labels")
+    say(world, "begun", 0, begun, trained(begun), 0)
+    arms: dict[str, tuple[Chooser | None, bool]] = {
+        "proposals": (None, True), "nothing new": (None, False), "both": (by_disagreement, True), "labels": (by_disagreement, False),
+    }  # fmt: skip
+    for arm, (choose, is_proposed) in arms.items():
+        for number in range(1, ROUNDS + 1):
+            base = base_of(world, arm, ask=patches_for(world, START), propose_labels=is_proposed)
+            fit, seconds = a_round_of(world, base, number, choose)
+            say(world, arm, number, LabelRound(base, number).student, fit, seconds)
+
+
+EXPERIMENTS: dict[str, Callable[[World], None]] = {"ranking": ranking, "proposals": proposals}
+
+
+if __name__ == "__main__":
+    run_command(main)
