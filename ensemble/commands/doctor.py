@@ -1,6 +1,6 @@
 """Look for what would go wrong before hours are spent: data, labels, folds, patches, disk. One line per problem.
 
-Of each sound sheet it draws what is known, ink and held out, into <run_dir>/labels_<id>.png.
+Of each sound sheet it draws what is known, ink, proposed and held out, into <run_dir>/labels_<id>.png.
 
     python scripts/doctor.py configs/demo.yaml [--set a.b=c]
 
@@ -124,13 +124,14 @@ def _draw_labels(sheet: "Sheet", picture: Path) -> None:
 
 
 def _said_of_labels(sheet: "Sheet", picture: Path) -> str:
-    """How much is known, inked and held out, and where that is drawn."""
+    """How much is known, inked, proposed and held out, and where that is drawn."""
     labels, area = sheet.full_labels, max(1, int(sheet.full_mask.sum()))
     held_out = "" if labels.held_out is None else f", held out {(~labels.held_out.ignore).sum() / area:.1%}"
+    proposed = "" if labels.training.proposed is None else f", {labels.training.proposed_share:.1%} of that proposed"
     known, files = (~labels.training.ignore).sum() / area, ", ".join(path.name for path in labels.files)
+    ink = f"{labels.training.ink_share:.1%} of that ink"
     return (
-        f"labels of '{sheet.id}' ({files}): trained on {known:.1%} of the papyrus, {labels.training.ink_share:.1%} of that ink{held_out}: "
-        f"{picture}"
+        f"labels of '{sheet.id}' ({files}): trained on {known:.1%} of the papyrus, {ink}{proposed}{held_out}: {picture}"
     )
 
 

@@ -104,10 +104,10 @@ def write_pooled(stack: "Volume", first: int, count: int, path: Path, voxel_um: 
 
 
 def save_pictures(fragment: "Fragment", folder: Path) -> None:
-    """Mask, ink and what is known and held out of a fragment at its pooled size, where it has them; greys stay greys."""
+    """Mask, ink and what is known, proposed and held out of a fragment at its pooled size, where it has them; greys stay greys."""
     import numpy as np
 
-    from scroll.volumes.masks import INK, MASK, SUPERVISION, VALIDATION, files_beside
+    from scroll.volumes.masks import INK, MASK, PROPOSED, SUPERVISION, VALIDATION, files_beside
 
     pictures: dict[str, Any] = {}
     if fragment.mask_files:
@@ -115,6 +115,8 @@ def save_pictures(fragment: "Fragment", folder: Path) -> None:
     if files_beside(fragment.folders, fragment.id, INK):
         training, held_out = fragment.full_labels.training, fragment.full_labels.held_out
         pictures |= {INK: training.target, SUPERVISION: ~training.ignore}
+        if training.proposed is not None:
+            pictures[PROPOSED] = training.proposed
         if held_out is not None:
             pictures[INK] = np.where(held_out.ignore, training.target, held_out.target)
             pictures[VALIDATION] = ~held_out.ignore

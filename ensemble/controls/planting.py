@@ -37,7 +37,7 @@ class Cells:
 
 
 def letter_height_um(fragments: Sequence[Fragment]) -> float:
-    """How high the run's letters are: half of the labels' ink is in pieces at least so high (scraps of letters weigh little)."""
+    """How high the run's letters are: half of the ink that people labelled is in pieces at least so high (scraps weigh little)."""
     pieces = [_pieces(fragment) for fragment in fragments]
     heights, areas = (np.concatenate(part) for part in zip(*pieces, strict=True))
     if not areas.sum():
@@ -49,7 +49,7 @@ def letter_height_um(fragments: Sequence[Fragment]) -> float:
 
 def _pieces(fragment: Fragment) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Height in micrometres and area in working pixels of each piece of a fragment's label."""
-    labels = connected_components(fragment.label.ink[None], 26)[0].astype(np.int32)
+    labels = connected_components(fragment.human_label.ink[None], 26)[0].astype(np.int32)
     rows = [rows for rows, _ in find_objects(labels)]
     heights = np.array([part.stop - part.start for part in rows], np.float64)
     return heights * fragment.pixel_um * fragment.data.bin_yx, np.bincount(labels.ravel())[1:].astype(np.float64)

@@ -24,10 +24,11 @@ class JointPatches(StackPatches):
     """Patches of CT and of stage two's channels at the same place, with their ink label.
 
     Item n is {"stack": (Z + C, Y, X) float32, the whole depth window of normalised CT and then stage two's channels,
-    "target" and "ignore": (Y, X) bool}. Training patches never touch the fold's closed rows. Both are mirrored and turned
-    by quarters alike, in ways that both settings allow; the grey values of the CT are changed as the member's settings say
-    (contrast to cut-out, see `change_image`) and those of the channels as stage two's. Nothing else of `augment` is applied:
-    no turns by other angles, zoom, elastic displacement, mixing or moving through depth, whatever the settings say.
+    "target" and "ignore", and "proposed" where anything is: (Y, X) bool}. Training patches never touch the fold's closed rows.
+    Both are mirrored and turned by quarters alike, in ways that both settings allow; the grey values of the CT are changed as the
+    member's settings say (contrast to cut-out, see `change_image`) and those of the channels as stage two's. Nothing else of
+    `augment` is applied: no turns by other angles, zoom, elastic displacement, mixing or moving through depth, whatever the
+    settings say.
     Validation patches are plain and lie within the held-out rows.
 
     `stacks` are (C, Y, X), one for each fragment; of each fragment's margin, the CT is shifted by up to as many layers.

@@ -13,7 +13,7 @@ from ensemble.ink.predictors import AtLeast, FullSize, predictor_names
 from ensemble.ink.weights import equal_weights, fit_threshold
 from scroll.config.schema import Settings
 from scroll.data.folds import make_folds
-from scroll.data.sheets import Sheet
+from scroll.data.sheets import Sheet, labelled_by_people
 from scroll.metrics.bootstrap import block_counts, resampled
 from scroll.metrics.calibration import Evidence, FoldPieces, figures, reliability, sweep
 from scroll.metrics.fbeta import Counts, ink_score, level_counts
@@ -49,11 +49,16 @@ class Judged:
 def judged(
     settings: Settings, sheets: Sequence[Sheet], maps: Maps, weights: NDArray[np.float64], edge_um: float
 ) -> Judged:
-    """Judge the blend of `maps[sheet]`, M maps (Y, X) at working resolution, by `weights` (M,); at full resolution."""
+    """Judge the blend of `maps[sheet]`, M maps (Y, X) at working resolution, by `weights` (M,); at full resolution.
+
+    By what people labelled alone; `sheets` are all that the folds are made of.
+    """
     folds, levels, mixed = make_folds(sheets, settings.folds), {}, {}
+    people = {sheet.id: sheet.full_human_label for sheet in labelled_by_people(sheets)}
+    sheets = [sheet for sheet in sheets if sheet.id in people]
     for sheet in sheets:
         seen = FullSize(blend(maps[sheet.id], weights), settings.data.bin_yx, sheet.shape_yx)
-        mixed[sheet.id], label = seen, sheet.full_label
+        mixed[sheet.id], label = seen, people[sheet.id]
         for fold in folds:
             if sheet.id in fold.held_out:
                 rows = _full_rows(fold.held_out[sheet.id], sheet, settings.data.bin_yx)
@@ -62,7 +67,7 @@ def judged(
     total = np.sum(list(levels.values()), axis=0)
     threshold = fit_threshold(total) if given == "fitted" else float(given)
     blocks = [
-        block_counts(AtLeast(mixed[s.id], threshold), s.full_label.ink, ~s.full_label.ignore, edge_um / s.pixel_um)
+        block_counts(AtLeast(mixed[s.id], threshold), people[s.id].ink, ~people[s.id].ignore, edge_um / s.pixel_um)
         for s in sheets
     ]
     return Judged(threshold, levels, np.concatenate(blocks))

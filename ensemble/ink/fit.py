@@ -14,7 +14,7 @@ from ensemble.ink.weights import equal_weights
 from ensemble.others import fitted_on, with_equal_shares
 from scroll.config.schema import Settings
 from scroll.data.members.others import of_others
-from scroll.data.sheets import Sheet, training_sheets
+from scroll.data.sheets import Sheet, labelled_by_people, training_sheets
 from scroll.errors import InputError
 from scroll.metrics.bootstrap import BLOCK_UM, block_edge_um, blocks_of, known_um2, resampled
 from scroll.runtime.files import read_sealed
@@ -52,22 +52,25 @@ def calibrate(settings: Settings) -> InkFit:
 
 
 def _fitted(settings: Settings, fragments: Sequence[Sheet]) -> InkFit:
-    """Weights, then threshold, F0.5 and its interval of each candidate and blend, what the weights gain, and evidence."""
+    """Weights, then threshold, F0.5 and its interval of each candidate and blend, what the weights gain, and evidence.
 
+    All of it speaks of what people labelled alone, whatever else is trained on.
+    """
+    people = _of_people(fragments)
     everyone, given = predictor_names(settings), settings.ensemble.threshold
     maps = {f.id: [flat_map(settings.folder.oof(name, f.id), name, HINT) for name in everyone] for f in fragments}
-    parts = [part_of(fragment, maps[fragment.id]) for fragment in fragments]
+    parts = [part_of(fragment, maps[fragment.id]) for fragment in people]
     is_fitted = settings.ensemble.weights == "fitted"
     shares = fitted_weights(parts, MAX_PIXELS) if is_fitted else equal_weights(len(everyone))
     weights = dict(zip(everyone, map(float, shares), strict=True))
     names = [*everyone, ENSEMBLE, EQUAL, MEMBERS_MEAN]
-    edge_um = block_edge_um(known_um2([~f.full_label.ignore for f in fragments], [f.pixel_um for f in fragments]))
+    edge_um = block_edge_um(known_um2([~f.full_human_label.ignore for f in people], [f.pixel_um for f in people]))
     vectors = {name: _vector(blend_weights(settings, weights, name), everyone) for name in names}
     found = {name: judged(settings, fragments, maps, vector, edge_um) for name, vector in vectors.items()}
     drawn = resampled(np.stack([one.blocks for one in found.values()]))
     return InkFit(
         made_from=calibration_key(settings),
-        fragments=[f.id for f in fragments],
+        fragments=[f.id for f in people],
         weights=with_equal_shares(settings, weights),
         thresholds={name: one.threshold for name, one in found.items()},
         oof_f05={name: one.f05 for name, one in found.items()},
@@ -82,6 +85,23 @@ def _fitted(settings: Settings, fragments: Sequence[Sheet]) -> InkFit:
             settings, fragments, maps, {name: (vectors[name], found[name].threshold) for name in names}
         ),
     )
+
+
+def _of_people(sheets: Sequence[Sheet]) -> list[Sheet]:
+    """The sheets that people labelled; says which are left out, for there all is proposed.
+
+    Raises:
+        InputError: there is none.
+    """
+    people = labelled_by_people(sheets)
+    if not people:
+        raise InputError(
+            f"{sheets[0].folder}: all labels here, and of every training sheet, are proposed; expected some that a person gave, to fit "
+            "weights and thresholds on: label a part of one by hand, and leave it out of its proposed_mask"
+        )
+    if out := [sheet.id for sheet in sheets if sheet.full_label.is_only_proposed]:
+        print(f"left out of the fit: {', '.join(out)}, where nobody labelled anything and all is proposed")
+    return people
 
 
 def _vector(weights: Mapping[str, float], names: Sequence[str]) -> NDArray[np.float64]:

@@ -38,8 +38,8 @@ class SheetRows:
 
 
 def part_of(sheet: Sheet, maps: list[NDArray[np.float32]]) -> SheetRows:
-    """A whole sheet with its candidates' out-of-fold maps."""
-    label, pixel_um = sheet.label, sheet.pixel_um * sheet.data.bin_yx
+    """A whole sheet with its candidates' out-of-fold maps, and the label that people gave it."""
+    label, pixel_um = sheet.human_label, sheet.pixel_um * sheet.data.bin_yx
     return SheetRows(maps, label.ink, ~label.ignore, sheet.volume_name, pixel_um)
 
 

@@ -29,6 +29,7 @@ from ensemble.review.scored import heading, rebuild_commands
 from scroll.config.labels import LabelVersions
 from scroll.config.schema import Settings
 from scroll.data.labels import Label
+from scroll.errors import InputError
 from scroll.metrics.bootstrap import (
     Counts,
     Resampled,
@@ -121,15 +122,21 @@ def with_intervals(rows: list[InkRow], drawn: Resampled, reference: str) -> list
 def read_truth(sheet: "Sheet", folder: Path) -> Label:
     """What is written on a sheet, as yes or no: `inklabels.png` in `folder`, under any name that labels may have.
 
-    It is known inside the papyrus and, if one is there, the supervision mask; where a validation mask is there, in that alone, for
-    the rest may have been trained on. Of several versions it is the greatest: `data.label_versions` speaks of what is trained on.
+    It is what people said inside the papyrus and, if one is there, the supervision mask; where a validation mask is there, in that
+    alone, for the rest may have been trained on. Of several versions it is the greatest: `data.label_versions` speaks of what is
+    trained on.
 
     Raises:
         MissingInputError: no label there.
-        InputError: it has another size than the sheet.
+        InputError: it has another size than the sheet, or all of it is proposed.
     """
     newest = sheet.data.model_copy(update={"label_versions": LabelVersions()})
-    label = sheet.labels_in(folder, newest).scored
+    labels = sheet.labels_in(folder, newest)
+    if labels.held_out is None and labels.training.is_only_proposed:
+        raise InputError(
+            f"{labels.files[-1]}: all of the label is proposed; expected one that a person gave, to score against: give another truth"
+        )
+    label = labels.scored
     return Label(label.ink & ~label.ignore, label.ignore)
 
 

@@ -21,3 +21,7 @@ class LabelVersions(Frozen):
     validation_mask: Version | None = Field(
         None, description="of <id>_validation_mask_v<N>: where it is known and never trained on"
     )
+    proposed_mask: Version | None = Field(
+        None, exclude_if=lambda version: version is None,
+        description="of <id>_proposed_mask_v<N>: where the label is proposed by a round, and no person's",
+    )  # fmt: skip

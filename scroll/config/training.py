@@ -83,10 +83,14 @@ class LossSettings(Frozen):
         0.0, ge=0, le=1e6, description="BCE on those mistakes alone that split, merge, pierce or invent a component"
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="labels become s / 2 and 1 - s / 2, in BCE only")
+    proposed_weight: float = Field(
+        0.5, ge=0, le=1, exclude_if=lambda weight: weight == 0.5,
+        description="how much a pixel of <id>_proposed_mask counts beside one of the same batch that a person labelled, which counts 1",
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _something_is_learnt(self) -> "LossSettings":
-        if not any(self.model_dump(exclude={"label_smoothing"}).values()):
+        if not any(self.model_dump(exclude={"label_smoothing", "proposed_weight"}).values()):
             raise ValueError("every share of the loss is 0; set one above 0, such as bce: 1")
         return self
 

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scroll.config.schema import FoldSettings, Settings
 from scroll.data.kinds import KINDS, kind_of
+from scroll.data.labels import Label
 from scroll.data.patch_sampler import BalancedSampler
 from scroll.data.shares import Shares
 from scroll.errors import InputError
@@ -54,6 +55,19 @@ class Fold:
         rows[start:stop] = not is_training
         return rows
 
+    def labels(self, sheets: "Sequence[Sheet]", is_training: bool, proposed_weight: float = 1.0) -> list[Label]:
+        """The sheets' labels at working resolution as this fold's patches see them; see `sees_people_alone`."""
+        if self.sees_people_alone(sheets, is_training, proposed_weight):
+            return [sheet.human_label for sheet in sheets]
+        return labels_alike([sheet.label for sheet in sheets])
+
+    def sees_people_alone(self, sheets: "Sequence[Sheet]", is_training: bool, proposed_weight: float) -> bool:
+        """Whether patches see nothing that is proposed: where it weighs nothing, or people said anything of what is validated on."""
+        if is_training:
+            return proposed_weight == 0
+        held_out = [(sheet.mask & ~sheet.human_label.ignore)[self.rows(sheet, False)] for sheet in sheets]
+        return any(one.any() for one in held_out)
+
     def sampler(
         self,
         fragments: "Sequence[Sheet]",
@@ -68,10 +82,18 @@ class Fold:
             InputError: no patch of this size fits.
         """
         rows = [self.rows(fragment, is_training) for fragment in fragments]
-        opens = [f.open_mask & r[:, None] for f, r in zip(fragments, rows, strict=True)]
-        inks = [f.label.ink & ~f.label.ignore for f in fragments]
+        labels = self.labels(fragments, is_training)
+        opens = [f.mask & ~one.ignore & r[:, None] for f, one, r in zip(fragments, labels, rows, strict=True)]
+        inks = [label.ink & ~label.ignore for label in labels]
         scrolls = [f.scroll for f in fragments] if shares else []
         return BalancedSampler(inks, opens, patch_yx, ink_share, rows, scrolls, shares)
+
+
+def labels_alike(labels: Sequence[Label]) -> list[Label]:
+    """The labels, all of which say what is proposed if one does: their patches are put together in batches."""
+    if all(label.proposed is None for label in labels):
+        return list(labels)
+    return [replace(one, proposed=np.zeros_like(one.ignore)) if one.proposed is None else one for one in labels]
 
 
 def make_folds(pieces: "Items", settings: FoldSettings) -> list[Fold]:

@@ -1,7 +1,7 @@
 """Ink and surface labels as one type: what is wanted, and where nobody knows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from scroll.volumes.binning import block_mean
 from scroll.volumes.masks import (
     CANVAS_SLACK,
     INK,
+    PROPOSED,
     SUPERVISION,
     VALIDATION,
     all_beside,
@@ -32,18 +33,44 @@ INK_FROM = 0.5  # share of ink from which on a soft target counts as ink where o
 class Label:
     """`target` and `ignore`, arrays of one shape, (Y, X) or (Z, Y, X); where `ignore` is true the target says nothing.
 
-    `ignore` is bool; `target` is bool, or float32 from 0 to 1 where labels are soft (`data.grey_labels`).
+    `ignore` is bool; `target` is bool, or float32 from 0 to 1 where labels are soft (`data.grey_labels`). `proposed`, bool, is true
+    where a round proposed what is known, and no person said it; None where all of it is people's.
     """
 
     target: NDArray[Any]
     ignore: NDArray[np.bool_]
+    proposed: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         """Refuse parts that do not belong together."""
-        if self.target.shape != self.ignore.shape:
-            raise InputError(
-                f"label {self.target.shape} and ignore mask {self.ignore.shape} differ in shape; give both the same"
-            )
+        for name, mask in (("ignore", self.ignore), ("proposed", self.proposed)):
+            if mask is not None and mask.shape != self.target.shape:
+                raise InputError(
+                    f"label {self.target.shape} and {name} mask {mask.shape} differ in shape; give both the same"
+                )
+
+    @property
+    def human(self) -> "Label":
+        """What people said: all that is fitted or scored speaks of this alone. What is proposed is unknown, and no ink."""
+        if self.proposed is None:
+            return self
+        return Label(np.where(self.proposed, self.target.dtype.type(0), self.target), self.ignore | self.proposed)
+
+    @property
+    def is_only_proposed(self) -> bool:
+        """Whether something is known, and nobody said any of it."""
+        return self.proposed is not None and bool((self.proposed | self.ignore).all() and not self.ignore.all())
+
+    @property
+    def proposed_share(self) -> float:
+        """Share of the known part that is proposed; 0 where nothing is known."""
+        known = int(np.count_nonzero(~self.ignore))
+        return 0.0 if self.proposed is None or not known else np.count_nonzero(self.proposed & ~self.ignore) / known
+
+    def at(self, window: tuple[slice, ...]) -> "Label":
+        """A part of it."""
+        proposed = None if self.proposed is None else self.proposed[window]
+        return Label(self.target[window], self.ignore[window], proposed)
 
     @property
     def ink(self) -> NDArray[np.bool_]:
@@ -86,12 +113,13 @@ class SheetLabels:
         if self.held_out is None:
             return SheetLabels(training, files=self.files)
         held_out = binned_label(self.held_out, bin_yx)
-        return SheetLabels(Label(training.target, training.ignore | ~held_out.ignore), held_out, self.files)
+        apart = _marked(Label(training.target, training.ignore | ~held_out.ignore), training.proposed)
+        return SheetLabels(apart, held_out, self.files)
 
     @property
     def scored(self) -> Label:
-        """What a prediction of the sheet is scored against: what is held out, where anything is, else all that is known."""
-        return self.training if self.held_out is None else self.held_out
+        """What a prediction of the sheet is scored against: what is held out, where anything is, else all that people said."""
+        return self.training.human if self.held_out is None else self.held_out
 
 
 def labels_beside(
@@ -101,7 +129,8 @@ def labels_beside(
 
     They lie in `folder`, or in one of the folders `also` looked into. All may be called <sheet>_inklabels.png and so on, end
     in _v<N>, and be TIFFs or zarrs; masks need not be there. Where validation_mask.png is, it is known whatever the supervision
-    mask says, and held out. A pixel at the rim that a validation mask is too small for is neither trained on nor held out.
+    mask says, and held out. A pixel at the rim that a validation mask is too small for is neither trained on nor held out. Where
+    proposed_mask.png is, the label is proposed: trained on, but never held out; what that mask is too small for is not known.
 
     Raises:
         MissingInputError: no label there, or not in the version that `data.label_versions` asks for.
@@ -118,12 +147,24 @@ def labels_beside(
     ink = read_picture(inked, shape, CANVAS_SLACK, data.grey_labels)
     sure, supervised, validated = papyrus & ink.known, files(SUPERVISION), files(VALIDATION)
     known = sure & read_picture(supervised, shape).values if supervised else sure
-    read = tuple(paths[0] for paths in (inked, supervised, validated) if paths)
+    marked, proposed = files(PROPOSED), None
+    if marked:
+        proposal = read_picture(marked, shape)
+        sure, known, proposed = sure & proposal.known, known & proposal.known, proposal.values
+    read = tuple(paths[0] for paths in (inked, supervised, validated, marked) if paths)
     if not validated:
-        return SheetLabels(Label(ink.values, ~known), None, read)
+        return SheetLabels(_marked(Label(ink.values, ~known), proposed), None, read)
     validation = read_picture(validated, shape)
     training = Label(ink.values, ~(known & ~validation.values & validation.known))
-    return SheetLabels(training, Label(ink.values, ~(sure & validation.values)), read)
+    held_out = Label(ink.values, ~(sure & validation.values))
+    return SheetLabels(_marked(training, proposed), _marked(held_out, proposed).human, read)
+
+
+def _marked(label: Label, proposed: NDArray[np.bool_] | None) -> Label:
+    """The label with what is proposed of it; as it is where nothing is."""
+    if proposed is None or not (proposed & ~label.ignore).any():
+        return label
+    return replace(label, proposed=proposed & ~label.ignore)
 
 
 def label_contents(folder: Path, sheet_id: str, also: Sequence[Path] = ()) -> list[list[str]]:
@@ -168,17 +209,28 @@ def ink_band(label: Label, layers: int, centre: int, ink_depth: tuple[int, int])
     in_band = np.zeros((layers, 1, 1), dtype=bool)
     in_band[start:stop] = True
     target, inked = label.target[None], label.ink[None]  # (1, Y, X)
-    return Label(target * in_band, label.ignore[None] | (inked & ~in_band))
+    ignore = label.ignore[None] | (inked & ~in_band)
+    return Label(target * in_band, ignore, None if label.proposed is None else label.proposed[None] & ~ignore)
 
 
 def binned_label(label: Label, bin_yx: int) -> Label:
     """A (Y, X) label at working resolution: ink where half a block is ink, unknown where most of a block is.
 
-    Where a target has greys, each block is the mean of what is known in it. Blocks at the far edges may be cut; shape is
-    ceil(Y / bin), ceil(X / bin), as for `working_copy`.
+    Where a target has greys, each block is the mean of what is known in it. A block that people alone make known is theirs, and
+    what they say of it; one that is known with what is proposed is proposed. So proposals change nothing of `human`. Blocks at the
+    far edges may be cut; shape is ceil(Y / bin), ceil(X / bin), as for `working_copy`.
     """
     if bin_yx == 1:
         return label
+    whole = _in_blocks(label, bin_yx)
+    if label.proposed is None:
+        return whole
+    human = _in_blocks(label.human, bin_yx)
+    return _marked(Label(np.where(human.ignore, whole.target, human.target), whole.ignore), human.ignore)
+
+
+def _in_blocks(label: Label, bin_yx: int) -> Label:
+    """The label in blocks, whoever said it."""
     known = share_in_blocks(~label.ignore, bin_yx)
     ink = share_in_blocks(np.where(label.ignore, label.target.dtype.type(0), label.target), bin_yx)
     if is_grey(label.target, label.ignore):

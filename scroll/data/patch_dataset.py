@@ -20,8 +20,9 @@ class PatchDataset(Dataset[dict[str, Tensor]], ABC):
     """Patches with their label; a subclass says where one is cut, and what its axes are.
 
     Item n is {"ct": (1, Z, Y, X) or, in the space of stacks, "stack": (C, Y, X), float32; "target" and "ignore": bool, (Y, X)
-    or (Z, Y, X), and like them "skeleton" where the loss asks for it}. Training patches are augmented (with mixup the target
-    is float32) and see nothing that the fold holds out; validation patches are plain, and lie within that.
+    or (Z, Y, X), and like them "skeleton" where the loss asks for it, and "proposed" where any of the labels is}. Training
+    patches are augmented (with mixup the target is float32) and see nothing that the fold holds out; validation patches are
+    plain, lie within that, and see what people said there, where anybody said anything.
 
     Attributes:
         space: what the axes of a patch are.

@@ -44,23 +44,31 @@ class Sample:
         image: (L, Y, X) float32, normalised, L layers or channels.
         target: (Y, X) or (L, Y, X), bool; float32 from 0 to 1 where labels are soft or patches were mixed.
         ignore: bool, as the target; true where the target says nothing.
+        proposed: bool, as the target; true where the target is proposed by a round. None: nowhere in the whole data.
     """
 
     image: NDArray[np.float32]
     target: NDArray[Any]
     ignore: NDArray[np.bool_]
+    proposed: NDArray[np.bool_] | None = None
 
     def each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> "Sample":
-        """The same change of all three."""
-        return Sample(change(self.image), change(self.target), change(self.ignore))
+        """The same change of all of them."""
+        proposed = None if self.proposed is None else change(self.proposed)
+        return Sample(change(self.image), change(self.target), change(self.ignore), proposed)
 
 
 def as_item(sample: Sample, space: Space, loss: LossSettings) -> "dict[str, Tensor]":
-    """What a dataset gives for a patch: "ct" (1, Z, Y, X) or "stack" (C, Y, X), "target", "ignore", "skeleton" where the loss asks."""
+    """What a dataset gives for a patch: "ct" (1, Z, Y, X) or "stack" (C, Y, X), "target", "ignore", "skeleton" where the loss asks.
+
+    And "proposed" where the sample has it.
+    """
     import torch
 
     image = {"stack": sample.image} if space is Space.STACK else {"ct": sample.image[None]}
     arrays = {**image, "target": sample.target, "ignore": sample.ignore}
+    if sample.proposed is not None:
+        arrays["proposed"] = sample.proposed
     if loss.skeleton_recall:
         arrays["skeleton"] = skeleton_tube(sample.target, sample.ignore)
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,11 @@ class Sheet(ABC):
         """(Y, X) ink at full resolution; unknown where it is held out by a validation mask, as nobody trains or fits there."""
         return self.full_labels.training
 
+    @cached_property
+    def full_human_label(self) -> Label:
+        """(Y, X) ink at full resolution as people said it, without what is proposed: all that is fitted speaks of it alone."""
+        return self.full_label.human
+
     @property
     def held_out_label(self) -> Label | None:
         """(Y, X) ink at full resolution, known in the validation mask alone; None where no such mask is."""
@@ -92,6 +97,11 @@ class Sheet(ABC):
     def label(self) -> Label:
         """(Y, X) ink at working resolution."""
         return self.full_labels.binned(self.data.bin_yx).training
+
+    @cached_property
+    def human_label(self) -> Label:
+        """(Y, X) ink at working resolution as people said it."""
+        return self.label.human
 
     @cached_property
     def open_mask(self) -> NDArray[np.bool_]:
@@ -155,6 +165,14 @@ class Sheet(ABC):
     @abstractmethod
     def picture(self) -> NDArray[Any]:
         """(Y, X) CT at the sheet's centre, full resolution."""
+
+
+S = TypeVar("S", bound=Sheet)
+
+
+def labelled_by_people(sheets: Sequence[S]) -> list[S]:
+    """Those whose label is not all proposed: on these alone may be fitted."""
+    return [sheet for sheet in sheets if not sheet.full_label.is_only_proposed]
 
 
 def provenance_of(sheet: Sheet) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""A picture of what is written on a sheet: where papyrus is known to be bare or inked, what is held out, and what nobody knows."""
+"""A picture of what is written on a sheet: where papyrus is known to be bare or inked, what is proposed, held out, or not known."""
 
 from pathlib import Path
 
@@ -20,10 +20,15 @@ BARE: Colour = (235, 235, 235)
 INK: Colour = (213, 94, 0)
 HELD_OUT: Colour = (86, 180, 233)  # with the others of Okabe and Ito's, apart for every common kind of colour blindness
 HELD_OUT_INK: Colour = (0, 80, 140)
+PROPOSED: Colour = (204, 235, 197)
+PROPOSED_INK: Colour = (0, 158, 115)
 LEGEND: dict[str, Colour] = {
     "known, no ink": BARE, "ink": INK, "not known": UNKNOWN, "held out, no ink": HELD_OUT, "held out, ink": HELD_OUT_INK,
     "no papyrus": NO_PAPYRUS,
 }  # fmt: skip
+
+
+OF_PROPOSED: dict[str, Colour] = {"proposed, no ink": PROPOSED, "proposed, ink": PROPOSED_INK}
 
 
 def label_picture(path: Path, papyrus: NDArray[np.bool_], labels: SheetLabels) -> Path:
@@ -35,13 +40,15 @@ def label_picture(path: Path, papyrus: NDArray[np.bool_], labels: SheetLabels) -
     from PIL.PngImagePlugin import PngInfo
 
     shape = (papyrus.shape[0], papyrus.shape[1])
-    room = MOST_PX - 2 * LINE_PX
+    legend = LEGEND if labels.training.proposed is None else LEGEND | OF_PROPOSED
+    lines_px = -(-len(legend) // 3) * LINE_PX
+    room = MOST_PX - lines_px
     colours = label_colours(papyrus, labels, max(1, -(-max(shape) // room)))
     height, width = colours.shape[:2]
-    picture = Image.new("RGB", (max(width, LEAST_WIDTH_PX), height + 2 * LINE_PX), (255, 255, 255))
+    picture = Image.new("RGB", (max(width, LEAST_WIDTH_PX), height + lines_px), (255, 255, 255))
     picture.paste(Image.fromarray(colours), (0, 0))
     draw, step = ImageDraw.Draw(picture), max(width, LEAST_WIDTH_PX) // 3
-    for number, (name, colour) in enumerate(LEGEND.items()):
+    for number, (name, colour) in enumerate(legend.items()):
         x, y = number % 3 * step + 4, height + number // 3 * LINE_PX + 4
         draw.rectangle((x, y, x + SQUARE_PX, y + SQUARE_PX), fill=colour, outline=(0, 0, 0))
         draw.text((x + SQUARE_PX + 5, y - 1), name, fill=(0, 0, 0))
@@ -54,22 +61,26 @@ def label_picture(path: Path, papyrus: NDArray[np.bool_], labels: SheetLabels) -
 
 
 def label_colours(papyrus: NDArray[np.bool_], labels: SheetLabels, step: int) -> NDArray[np.uint8]:
-    """The sheet in the colours of `LEGEND`, (ceil(Y / step), ceil(X / step), 3): each pixel the mean of a block."""
+    """The sheet in the colours of `LEGEND` and `OF_PROPOSED`, (ceil(Y / step), ceil(X / step), 3): each pixel the mean of a block."""
     found = []
     for row in range(0, papyrus.shape[0], step * STRIP_BLOCKS):
         rows = slice(row, row + step * STRIP_BLOCKS)
         strip = np.where(papyrus[rows, :, None], _values(UNKNOWN), _values(NO_PAPYRUS))
-        _paint(strip, labels.training, rows, (BARE, INK))
+        training = labels.training.at((rows,))
+        _paint(strip, training, (BARE, INK))
+        if training.proposed is not None:
+            proposed = Label(training.target, training.ignore | ~training.proposed)
+            _paint(strip, proposed, (PROPOSED, PROPOSED_INK))
         if labels.held_out is not None:
-            _paint(strip, labels.held_out, rows, (HELD_OUT, HELD_OUT_INK))
+            _paint(strip, labels.held_out.at((rows,)), (HELD_OUT, HELD_OUT_INK))
         found.append(np.stack([share_in_blocks(strip[..., channel], step) for channel in range(3)], axis=-1))
     return np.rint(np.concatenate(found)).astype(np.uint8)
 
 
-def _paint(strip: NDArray[np.float32], label: Label, rows: slice, colours: tuple[Colour, Colour]) -> None:
+def _paint(strip: NDArray[np.float32], label: Label, colours: tuple[Colour, Colour]) -> None:
     """Where a label is known: the first colour, and the second as far as there is ink."""
-    known = ~label.ignore[rows]
-    ink = label.target[rows][known].astype(np.float32)[:, None]
+    known = ~label.ignore
+    ink = label.target[known].astype(np.float32)[:, None]
     strip[known] = _values(colours[0]) * (1 - ink) + _values(colours[1]) * ink
 
 

@@ -27,7 +27,8 @@ def loss_terms(logits: Tensor, batch: Mapping[str, Tensor], settings: LossSettin
     Args:
         logits: (B, Y, X) or (B, Z, Y, X), any float type; all is computed in float32.
         batch: "target" (bool, or float 0 to 1) and "ignore" (bool, true where nothing is known) in the shape of the logits;
-            where `settings.skeleton_recall` is above 0 also "skeleton" (bool).
+            where `settings.skeleton_recall` is above 0 also "skeleton" (bool); where any of the label is proposed also "proposed"
+            (bool), which counts `settings.proposed_weight` where the rest counts 1.
 
     What the logits are where `ignore` is true changes neither the loss nor its gradient. Nothing known: 0, with zero gradient.
     """
@@ -44,7 +45,7 @@ def loss_of_heads(
 
     Source: Lee et al. 2015, "Deeply-supervised nets"; the weights are those of nnU-Net (Isensee et al. 2021).
     """
-    views = [seen(logits, batch, settings.label_smoothing) for logits in heads]
+    views = [seen(logits, batch, settings.label_smoothing, settings.proposed_weight) for logits in heads]
     weights = [0.5**i for i in range(len(views))]
     values = _weighed(of_shape, views[0], settings, 1.0)
     for weight, view in zip(weights, views, strict=True):

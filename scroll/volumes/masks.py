@@ -16,7 +16,8 @@ from scroll.runtime.links import refuse_dead_link
 from scroll.volumes.flat_picture import read_grey
 
 MASK, INK, SUPERVISION, VALIDATION = "mask", "inklabels", "supervision_mask", "validation_mask"
-NUMBERED = (INK, SUPERVISION, VALIDATION)  # may end in _v<N>, and be a zarr
+PROPOSED = "proposed_mask"
+NUMBERED = (INK, SUPERVISION, VALIDATION, PROPOSED)  # may end in _v<N>, and be a zarr
 CANVAS_SLACK = 1  # programs round the canvas of a surface up or down
 ENDINGS = (".png", ".tif", ".tiff")
 ZARR = ".zarr"

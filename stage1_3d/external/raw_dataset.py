@@ -26,7 +26,8 @@ def export_raw(settings: Settings, output: Path, ink_layers: tuple[int, int]) ->
     """Write <output>/imagesTr/<id>_0000.tif, labelsTr/<id>.tif, dataset.json and splits_final.json; returns how many items.
 
     Cubes as they are. Of fragments and segments the layers of `data.depth` about the sheet, at full resolution; ink is labelled in the
-    layers [first, end) of `ink_layers` about it, the others are background there, and what nobody labelled is 2 in all of them.
+    layers [first, end) of `ink_layers` about it, the others are background there, and what no person labelled is 2 in all of them:
+    such a data set has no weights for what is only proposed.
     Memory: a layer; of a cube, all of it.
 
     Raises:
@@ -77,7 +78,7 @@ def _sheet_ct(sheet: Sheet, depth: tuple[int, int]) -> Layers:
 
 
 def _sheet_label(sheet: Sheet, depth: tuple[int, int], ink_layers: tuple[int, int]) -> Layers:
-    label = sheet.full_label
+    label = sheet.full_human_label
     bare = np.where(label.ignore, IGNORE, 0).astype(np.uint8)
     inked = np.where(label.ignore, IGNORE, label.ink).astype(np.uint8)
     for layer in range(*depth):

@@ -31,6 +31,7 @@ class InkPatches(PatchDataset):
     ) -> None:
         super().__init__(member, seed, is_training)
         self.fragments, self.fold, self.member = fragments, fold, member
+        self.labels = fold.labels(fragments, is_training, member.loss.proposed_weight)
         self.sampler = fold.sampler(fragments, member.patch_size[1:], member.ink_share, is_training, shares)
 
     def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:
@@ -47,7 +48,7 @@ class InkPatches(PatchDataset):
             check_no_leak(self.fold, fragment.id, place.y, place.y + self.member.patch_size[1])
         ct = fragment.patch(self._first_layer(fragment) + shift, place.y, place.x, self.member.patch_size)
         label = self._label(fragment, place, shift)
-        return Sample(ct, label.target, label.ignore)
+        return Sample(ct, label.target, label.ignore, label.proposed)
 
     def _first_layer(self, fragment: Fragment) -> int:
         """The patch's first layer in the working copy: the middle of the depth window, where the patch is thinner than it."""
@@ -56,7 +57,7 @@ class InkPatches(PatchDataset):
     def _label(self, fragment: Fragment, place: Place, shift: int) -> Label:
         _, height, width = self.member.patch_size
         window = (slice(place.y, place.y + height), slice(place.x, place.x + width))
-        flat = Label(fragment.label.target[window], fragment.label.ignore[window])
+        flat = self.labels[place.source].at(window)
         if self.member.supervision == "depth_pool":
             return flat
         sheet_layer = -fragment.data.depth[0] + fragment.margin - self._first_layer(fragment) - shift

@@ -92,4 +92,4 @@ def _every_mistake_critical(voxels: Voxels) -> Tensor:
     critical = torch.ones_like(voxels.logits, dtype=torch.bool)
     weight = critical.float()
     summed = functional.binary_cross_entropy_with_logits(voxels.logits, voxels.target, weight, reduction="sum")
-    return summed / voxels.known_count
+    return summed / voxels.total_weight

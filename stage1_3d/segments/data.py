@@ -14,7 +14,7 @@ from stage1_3d.external.maps import predict_map
 from stage1_3d.external.member import all_folds
 from stage1_3d.segments.dataset import LabelledVolume, SegmentPatches
 from stage1_3d.segments.flatten import CT, flatten_segment
-from stage1_3d.segments.lifted_labels import lifted_label
+from stage1_3d.segments.lifted_labels import lifted_label, lifted_proposals
 from stage1_3d.segments.predict import predict_volume_new, predict_volume_out_of_fold
 
 
@@ -38,7 +38,11 @@ class SegmentData:
     def patches(self, name: str, fold: Fold, seed: int, is_training: bool) -> SegmentPatches:
         """Training patches without end, or the fixed ones that a fold is validated on."""
         member = self.settings.stage1.members[name]
-        labelled = [LabelledVolume(v, lifted_label(v, member.ink_depth)) for v in self.volumes]
+        has_proposals = any(segment.full_label.proposed is not None for segment in self.items)
+        labelled = []
+        for volume in self.volumes:
+            proposed = lifted_proposals(volume, member.ink_depth) if has_proposals else None
+            labelled.append(LabelledVolume(volume, lifted_label(volume, member.ink_depth), proposed))
         return SegmentPatches(labelled, fold, member, seed, is_training, shares_of(self.items, self.settings.sampling))
 
     @cached_property

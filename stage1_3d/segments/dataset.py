@@ -22,22 +22,34 @@ from stage1_3d.segments.lifted_labels import INK, UNKNOWN, open_lifted, soft_ink
 
 @dataclass(frozen=True)
 class LabelledVolume:
-    """A volume, and where its lifted label is on disk: (Z, Y, X) uint8, 0 unknown, 1 no ink, 2 ink, or up to 255 where labels are soft."""
+    """A volume, and where its lifted label is on disk: (Z, Y, X) uint8, 0 unknown, 1 no ink, 2 ink, or up to 255 where labels are soft.
+
+    `proposed_path`: where its lifted proposals are; None where there are none in all of the data.
+    """
 
     traced: TracedVolume
     label_path: Path
+    proposed_path: Path | None = None
 
     @cached_property
     def lifted(self) -> Any:
         """The lifted label, opened when first asked for."""
         return open_lifted(self.label_path, self.traced.data.cache_mb)
 
+    @cached_property
+    def proposals(self) -> Any:
+        """The lifted proposals, opened when first asked for; None where there are none."""
+        return None if self.proposed_path is None else open_lifted(self.proposed_path, self.traced.data.cache_mb)
+
     def label(self, corner: Box, size: Box) -> Label:
         """The label of a box; what is beyond the volume is unknown."""
-        values = self.lifted[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
-        values = filled_up(values, size, beyond=UNKNOWN)
-        is_soft = self.traced.data.grey_labels == "soft"
-        return Label(soft_ink(values) if is_soft else values == INK, values == UNKNOWN)
+        box = tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))
+        values = filled_up(self.lifted[box], size, beyond=UNKNOWN)
+        target = soft_ink(values) if self.traced.data.grey_labels == "soft" else values == INK
+        if self.proposals is None:
+            return Label(target, values == UNKNOWN)
+        marked = filled_up(self.proposals[box], size, beyond=UNKNOWN)
+        return Label(target, values == UNKNOWN, (marked != UNKNOWN) & (values != UNKNOWN))
 
 
 class SegmentPatches(PatchDataset):
@@ -62,6 +74,7 @@ class SegmentPatches(PatchDataset):
         self.member = member
         self.labelled = {one.traced.name: one for one in volumes}
         self.boxes = Boxes([one.traced for one in volumes], fold, member, is_training, shares)
+        self.sees_people_alone = fold.sees_people_alone(self.boxes.segments, is_training, member.loss.proposed_weight)
 
     def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:
         """A box from the caller's random numbers, unchanged: in scroll space no axis is depth, so `depth_jitter` is nothing.
@@ -71,4 +84,5 @@ class SegmentPatches(PatchDataset):
         """
         volume, corner = self.boxes.place(rng, turn)
         label = self.labelled[volume.name].label(corner, self.member.patch_size)
-        return Sample(volume.patch(corner, self.member.patch_size), label.target, label.ignore)
+        label = label.human if self.sees_people_alone else label
+        return Sample(volume.patch(corner, self.member.patch_size), label.target, label.ignore, label.proposed)

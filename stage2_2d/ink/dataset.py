@@ -31,7 +31,7 @@ class StackPatches(PatchDataset):
     ) -> None:
         super().__init__(stage2, seed, is_training)
         self.fragments, self.stacks, self.fold, self.stage2 = fragments, stacks, fold, stage2
-        self.labels = [f.label for f in fragments]
+        self.labels = fold.labels(fragments, is_training, stage2.loss.proposed_weight)
         self.sampler = fold.sampler(fragments, stage2.patch_size, stage2.ink_share, is_training, shares)
 
     def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:
@@ -52,5 +52,5 @@ class StackPatches(PatchDataset):
         if self.is_training:
             check_no_leak(self.fold, self.fragments[place.source].id, place.y, place.y + height)
         window = (slice(place.y, place.y + height), slice(place.x, place.x + width))
-        stack, label = self.stacks[place.source][:, *window], self.labels[place.source]
-        return Sample(stack, label.target[window], label.ignore[window])
+        stack, label = self.stacks[place.source][:, *window], self.labels[place.source].at(window)
+        return Sample(stack, label.target, label.ignore, label.proposed)

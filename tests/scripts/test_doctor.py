@@ -12,7 +12,17 @@ import stage1_3d.doctor_checks
 from ensemble.commands import doctor
 from scroll.data.labels import Label, SheetLabels
 from scroll.data.members.card import Card, FoldCard
-from scroll.report.label_picture import BARE, HELD_OUT, HELD_OUT_INK, INK, UNKNOWN, label_picture
+from scroll.report.label_picture import (
+    BARE,
+    HELD_OUT,
+    HELD_OUT_INK,
+    INK,
+    LINE_PX,
+    PROPOSED,
+    PROPOSED_INK,
+    UNKNOWN,
+    label_picture,
+)
 from stage1_3d.external.checkpoint import write_card
 from tests.steps import step
 
@@ -132,6 +142,21 @@ def test_each_sheet_is_drawn_in_the_colours_of_what_is_known_inked_and_held_out(
     assert problems(config) == []  # a picture of its own is drawn again
     path.write_text("mine")
     assert f"{path}: is there, and is not a picture of this project" in problems(config)[0]
+
+
+def test_the_share_that_is_proposed_is_told_and_drawn_in_colours_of_its_own(config: Path) -> None:
+    folder = config.parent / "data" / "train" / "2"
+    proposed = np.zeros(SHAPE[1:], bool)
+    proposed[:48] = True
+    write_picture(folder / "proposed_mask_v1.png", proposed)
+    lines = [one for one in doctor.examine(config, []) if "labels of" in one]
+    assert "that ink, 50.0% of that proposed: " in lines[1] and "proposed_mask_v1.png" in lines[1]
+    assert "proposed" not in lines[0]
+    first, second = (Image.open(config.parent / "run" / f"labels_{name}.png") for name in (1, 2))
+    assert second.height == first.height + LINE_PX  # of the legend
+    picture = np.asarray(second)
+    at = {(5, 5): PROPOSED, (25, 25): PROPOSED_INK, (55, 25): INK, (80, 5): BARE}
+    assert {place: tuple(int(c) for c in picture[place]) for place in at} == at
 
 
 def test_a_large_sheet_is_drawn_small_and_a_grey_label_in_shades(tmp_path: Path) -> None:

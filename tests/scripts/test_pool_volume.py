@@ -28,7 +28,7 @@ def source(tmp_path) -> Path:
     ink = rng.integers(0, 255, SHAPE[1:], dtype=np.uint8)
     masks = {
         name: np.kron(rng.random((30, 9)) > 0.3, np.ones((10, 10)))
-        for name in ("mask", "supervision_mask", "validation_mask")
+        for name in ("mask", "supervision_mask", "validation_mask", "proposed_mask")
     }
     for name, values in {"w016_inklabels_v2": ink, **{name: 255 * mask for name, mask in masks.items()}}.items():
         Image.fromarray(values.astype(np.uint8)).save(folder / f"{name}.png")
@@ -49,6 +49,8 @@ def test_what_is_pooled_once_is_what_is_pooled_while_it_is_read(source, tmp_path
     assert once.stored.shape == (5, 75, 23) and once.pixel_um == read.pixel_um == 9.6
     np.testing.assert_array_equal(once.ct[...], read.ct[...])
     np.testing.assert_array_equal(once.full_mask, read.full_mask)
+    np.testing.assert_array_equal(once.full_label.proposed, read.full_label.proposed)
+    assert 0.2 < once.full_label.proposed_share < 0.8
     for mine, theirs in ((once.full_label, read.full_label), (once.held_out_label, read.held_out_label)):
         known = ~theirs.ignore
         np.testing.assert_array_equal(mine.ignore, theirs.ignore)

@@ -1,6 +1,7 @@
 """Random changes of a training patch, drawn once and applied alike to image, label and ignore mask."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import EllipsisType
 
 import numpy as np
@@ -64,7 +65,7 @@ def augmented(rng: np.random.Generator, cut: Cut, settings: AugmentSettings, spa
     if settings.cutmix and rng.random() < settings.cutmix:
         sample = pasted(rng, sample, _moved(rng, cut(rng, settings), settings, space), space)
     target = sample.target.astype(np.float32) if settings.mixup else sample.target
-    return Sample(change_image(rng, sample.image, settings, space), target, sample.ignore)
+    return replace(sample, image=change_image(rng, sample.image, settings, space), target=target)
 
 
 def _moved(rng: np.random.Generator, sample: Sample, settings: AugmentSettings, space: Space) -> Sample:
@@ -88,22 +89,27 @@ def depth_moved(rng: np.random.Generator, sample: Sample) -> Sample:
         return sample
     run = int(rng.integers(min(int(np.ceil(KEPT_DEPTH * layers)), layers - 1), layers))
     source, goal = (slice(int(s), int(s) + run) for s in rng.choice(layers - run + 1, size=2, replace=False))
-    image = np.zeros_like(sample.image)
-    image[goal] = sample.image[source]
+
+    def moved(array: NDArray, blank: bool) -> NDArray:
+        elsewhere = np.full_like(array, blank)
+        elsewhere[goal] = array[source]
+        return elsewhere
+
+    image = moved(sample.image, False)
     if sample.target.ndim == 2:
-        return Sample(image, sample.target, sample.ignore)
-    target, ignore = np.zeros_like(sample.target), np.ones_like(sample.ignore)
-    target[goal], ignore[goal] = sample.target[source], sample.ignore[source]
-    return Sample(image, target, ignore)
+        return replace(sample, image=image)
+    proposed = None if sample.proposed is None else moved(sample.proposed, False)
+    return Sample(image, moved(sample.target, False), moved(sample.ignore, True), proposed)
 
 
 def mixed(rng: np.random.Generator, first: Sample, second: Sample) -> Sample:
-    """mixup: the weighted mean of two patches and of their targets, unknown where either is. Zhang et al. 2018."""
+    """mixup: the weighted mean of two patches and of their targets, unknown, or proposed, where either is. Zhang et al. 2018."""
     share = np.float32(rng.beta(MIX_ALPHA, MIX_ALPHA))
     return Sample(
         share * first.image + (1 - share) * second.image,
         share * first.target.astype(np.float32) + (1 - share) * second.target.astype(np.float32),
         first.ignore | second.ignore,
+        _of_both(first, second, np.logical_or),
     )
 
 
@@ -126,8 +132,20 @@ def pasted(rng: np.random.Generator, first: Sample, second: Sample, space: Space
         return both
 
     return Sample(
-        joined(first.image, second.image), joined(first.target, second.target), joined(first.ignore, second.ignore)
+        joined(first.image, second.image),
+        joined(first.target, second.target),
+        joined(first.ignore, second.ignore),
+        _of_both(first, second, joined),
     )
+
+
+def _of_both(first: Sample, second: Sample, put_together: Callable[[NDArray, NDArray], NDArray]) -> NDArray | None:
+    """What is proposed of two patches that became one; None where of neither anything is."""
+    marks = [one.proposed for one in (first, second)]
+    if marks[0] is None and marks[1] is None:
+        return None
+    there = (np.zeros_like(first.ignore) if mark is None else mark for mark in marks)
+    return put_together(*there)
 
 
 def change_image(

@@ -69,8 +69,9 @@ def warped(sample: Sample, warp: Warp, space: Space) -> Sample:
         found = grid_sample(channels, grid, mode=mode, padding_mode="border", align_corners=False)
         return np.asarray(found.numpy()).reshape(array.shape)
 
-    label = resampled(np.stack([sample.target, sample.ignore]), "nearest") > 0.5
-    target, ignore = label[0], label[1] | outside
+    marks = [] if sample.proposed is None else [sample.proposed]
+    target, ignore, *moved = resampled(np.stack([sample.target, sample.ignore, *marks]), "nearest") > 0.5
+    ignore = ignore | outside
     if is_grey(sample.target, sample.ignore):
         known = ~sample.ignore
         said, weight = resampled(np.stack([np.where(known, sample.target, 0), known]), "bilinear")
@@ -79,6 +80,7 @@ def warped(sample: Sample, warp: Warp, space: Space) -> Sample:
         np.where(outside, np.float32(0), resampled(sample.image, "bilinear")),
         np.where(outside, target.dtype.type(0), target).astype(sample.target.dtype),
         ignore,
+        moved[0] & ~outside if moved else None,
     )
 
 

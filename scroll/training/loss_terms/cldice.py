@@ -14,7 +14,7 @@ def cldice(voxels: Voxels) -> Tensor:
 
     A centreline is found by some erosions, fewer in 3D: what is wider than about twice their number in every direction
     has none and counts for nothing. The unknown is background to both sides alike, so that a centreline that bends off it
-    does so in prediction and label. Nothing known: 0.
+    does so in prediction and label. What is proposed is seen as it is, and counts less in the sums. Nothing known: 0.
 
     Source: Shit et al. 2021, "clDice - a novel topology-preserving loss function for tubular structure segmentation".
     Ours differs: it is summed over the batch, as our Dice is, and sums only what is known.
@@ -25,6 +25,7 @@ def cldice(voxels: Voxels) -> Tensor:
     erosions = EROSIONS[voxels.logits.ndim - 1]
     found_line = soft_skel(voxels.prob[:, None], erosions)[:, 0]  # (B, 1, ...) -> (B, ...); 0 where the probability is
     wanted_line = soft_skel(voxels.wanted[:, None], erosions)[:, 0]
+    found_line, wanted_line = voxels.weighed(found_line), voxels.weighed(wanted_line)
     precision = ((found_line * voxels.wanted).sum() + 1) / (found_line.sum() + 1)
     recall = ((wanted_line * voxels.prob).sum() + 1) / (wanted_line.sum() + 1)
     return 1 - 2 * precision * recall / (precision + recall)

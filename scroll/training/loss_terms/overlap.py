@@ -20,12 +20,13 @@ def fbeta(voxels: Voxels) -> Tensor:
 def soft_fbeta(voxels: Voxels, beta: float) -> Tensor:
     """((1 + b^2) I + 1) / (P + b^2 T + 1), with I = sum of p t, P = sum of p, T = sum of t over the known voxels; nothing known: 1.
 
-    The same as Tversky's index with 1 / (1 + b^2) on false and b^2 / (1 + b^2) on missed ink. It is summed over the whole
-    batch, so that a patch without ink is neither a division by zero nor a perfect share of the mean. Against a target
-    between 0 and 1 the index cannot reach 1, not even with p = t.
+    Each voxel counts in the sums by its weight. The same as Tversky's index with 1 / (1 + b^2) on false and b^2 / (1 + b^2)
+    on missed ink. It is summed over the whole batch, so that a patch without ink is neither a division by zero nor a perfect
+    share of the mean. Against a target between 0 and 1 the index cannot reach 1, not even with p = t.
 
     Source: Salehi et al. 2017, "Tversky loss function for image segmentation using 3D fully convolutional deep networks".
     """
-    both = (voxels.prob * voxels.wanted).sum()
+    both = voxels.weighed(voxels.prob * voxels.wanted).sum()
+    found, wanted = voxels.weighed(voxels.prob).sum(), voxels.weighed(voxels.wanted).sum()
     weight = beta**2
-    return ((1 + weight) * both + 1) / (voxels.prob.sum() + weight * voxels.wanted.sum() + 1)
+    return ((1 + weight) * both + 1) / (found + weight * wanted + 1)

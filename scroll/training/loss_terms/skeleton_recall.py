@@ -9,8 +9,8 @@ from scroll.training.loss_terms.voxels import Voxels
 def skeleton_recall(voxels: Voxels) -> Tensor:
     """1 - share of the label's skeleton that is found, (sum of p over it + 1) / (its size + 1), over the batch's known voxels.
 
-    The skeleton is the loader's (`scroll.data.sample`). No skeleton, or none that is known: 0. False ink costs nothing here, so
-    it goes with a term that sees it.
+    Each counts by its weight. The skeleton is the loader's (`scroll.data.sample`). No skeleton, or none that is known: 0. False
+    ink costs nothing here, so it goes with a term that sees it.
 
     Raises:
         InputError: the batch holds no skeleton.
@@ -22,5 +22,5 @@ def skeleton_recall(voxels: Voxels) -> Tensor:
         raise InputError(
             "loss.skeleton_recall is above 0, but these patches come without the label's skeleton; set it to 0 here"
         )
-    line = voxels.skeleton.float() * voxels.known
+    line = voxels.weighed(voxels.skeleton.float() * voxels.known)
     return 1 - ((line * voxels.prob).sum() + 1) / (line.sum() + 1)

@@ -9,19 +9,17 @@ from scroll.training.loss_terms.voxels import Voxels
 
 
 def topology(voxels: Voxels) -> Tensor:
-    """Sum of the critical voxels' BCE over the number of known voxels; logits (B, Y, X) or (B, Z, Y, X).
+    """Sum of the critical voxels' BCE over the number of known voxels, both by weight; logits (B, Y, X) or (B, Z, Y, X).
 
     Which voxels are critical is decided sample by sample on the CPU from the prediction cut at 1/2
-    (`critical_components`) and carries no gradient; their BCE does. The sum is divided by the known voxels and not by
-    the critical ones, so that a share s means: a critical voxel counts s more often in the mean BCE than another. The term
-    fades as mistakes are mended, and one speck of a wrong label cannot weigh as much as a whole patch; but critical voxels
-    are few, so that useful shares lie well above those of the other terms: begin with 5.
+    (`critical_components`), where what is proposed is known like the rest, and carries no gradient; their BCE does. The sum is
+    divided by the known voxels and not by the critical ones, so that a share s means: a critical voxel counts s more often in the
+    mean BCE than another. The term fades as mistakes are mended, and one speck of a wrong label cannot weigh as much as a whole
+    patch; but critical voxels are few, so that useful shares lie well above those of the other terms: begin with 5.
     """
-    critical = _critical_voxels(voxels)
-    summed = functional.binary_cross_entropy_with_logits(
-        voxels.logits, voxels.target, weight=critical.float(), reduction="sum"
-    )
-    return summed / voxels.known_count
+    weight = voxels.weighed(_critical_voxels(voxels).float())
+    summed = functional.binary_cross_entropy_with_logits(voxels.logits, voxels.target, weight=weight, reduction="sum")
+    return summed / voxels.total_weight
 
 
 @torch.no_grad()

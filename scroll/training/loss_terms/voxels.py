@@ -16,6 +16,7 @@ class Voxels:
         logits: float32, 0 where unknown, with no gradient to what was there.
         target: float32, 0 to 1; it may lie between (soft labels, mixup).
         known: float32, 1 or 0.
+        weight: float32, how much each counts: `known` itself, but less where the label is proposed.
         skeleton: bool, the label's skeleton, where the batch holds one.
         label_smoothing: s; BCE alone wants s / 2 and 1 - s / 2.
     """
@@ -23,6 +24,7 @@ class Voxels:
     logits: Tensor
     target: Tensor
     known: Tensor
+    weight: Tensor
     skeleton: Tensor | None = None
     label_smoothing: float = 0.0
 
@@ -37,17 +39,28 @@ class Voxels:
         return self.target * self.known
 
     @cached_property
-    def known_count(self) -> Tensor:
-        """Number of known voxels, at least 1."""
-        return self.known.sum().clamp(min=1)
+    def total_weight(self) -> Tensor:
+        """Number of known voxels, each counted by its weight, at least 1."""
+        return self.weight.sum().clamp(min=1)
+
+    def weighed(self, values: Tensor) -> Tensor:
+        """Something of each voxel that is 0 where unknown, times its weight."""
+        return values if self.weight is self.known else values * self.weight
 
 
-def seen(logits: Tensor, batch: Mapping[str, Tensor], label_smoothing: float = 0.0) -> Voxels:
-    """Logits beside a batch's "target" (bool, or float 0 to 1), "ignore" (bool) and "skeleton" (bool, if there), all of one shape.
+def seen(
+    logits: Tensor, batch: Mapping[str, Tensor], label_smoothing: float = 0.0, proposed_weight: float = 1.0
+) -> Voxels:
+    """Logits beside a batch's "target" (bool, or float 0 to 1), "ignore" (bool) and, if there, "skeleton" and "proposed" (bool).
 
-    All is summed in float32: float16 cannot count the voxels of a patch.
+    All are of one shape. What is proposed counts `proposed_weight`, 0 to 1; of weight 0 it is unknown. All is summed in float32: float16
+    cannot count the voxels of a patch.
     """
-    ignore = batch["ignore"]
+    ignore, proposed = batch["ignore"], batch.get("proposed")
+    if proposed is not None and not proposed_weight:
+        ignore, proposed = ignore | proposed, None
     # masked here, once: multiplied by 0 later, an infinite logit would still make the loss or its gradient NaN
     logits = logits.float().masked_fill(ignore, 0.0)
-    return Voxels(logits, batch["target"].float(), (~ignore).float(), batch.get("skeleton"), label_smoothing)
+    known = (~ignore).float()
+    weight = known if proposed is None else known.masked_fill(proposed & ~ignore, proposed_weight)
+    return Voxels(logits, batch["target"].float(), known, weight, batch.get("skeleton"), label_smoothing)

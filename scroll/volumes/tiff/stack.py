@@ -14,7 +14,7 @@ from scroll.volumes.voxel_size import recorded_voxel_um
 UNDERSTANDS = "a folder of layers 00.tif, 01.tif, ... (or a folder that holds surface_volume/, layers/ or subvolume/)"
 STACK_NAMES = ("surface_volume", "layers", "subvolume")
 ENDINGS = (".tif", ".tiff")
-BESIDE = re.compile(r"(^|_)(mask|(inklabels|supervision_mask|validation_mask)(_v\d+)?)$", re.IGNORECASE)
+BESIDE = re.compile(r"(^|_)(mask|(inklabels|supervision_mask|validation_mask|proposed_mask)(_v\d+)?)$", re.IGNORECASE)
 NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 LOSSY = (".jpg", ".jpeg", ".jp2", ".j2k", ".jxl", ".webp")
 OTHER_PICTURES = (*LOSSY, ".png", ".bmp")
