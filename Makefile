@@ -5,6 +5,7 @@ PHANTOM ?=
 PLAN ?=
 GPU ?=
 INPUT ?= data/demo/test
+N ?= 1
 RUN ?= runs/demo
 BIN := .venv/bin
 STALE := $(shell sh scripts/environment.sh stale '$(PYTHON)')
@@ -12,7 +13,7 @@ TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no
 OF_BUNDLE := $(if $(OUT),--output $(OUT)) $(if $(OWNER),--owner $(OWNER)) $(if $(SLUG),--slug $(SLUG)) $(if $(DOWNLOAD),--download $(DOWNLOAD)) $(if $(WHEELS),--wheels $(WHEELS))
 OPTIONS := $(strip $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair)))
 .DEFAULT_GOAL := help
-.PHONY: stale help setup demo stage1 stage2 joint preview placebo montage plan tune predict preflight doctor kaggle-bundle neuroglancer napari check test test-all bench clean
+.PHONY: stale help setup demo stage1 stage2 joint preview round placebo montage plan tune predict preflight doctor kaggle-bundle neuroglancer napari check test test-all bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -47,6 +48,9 @@ joint: setup  ## train one member and stage two on end to end, where the configu
 
 preview: setup  ## a contact sheet of augmented training patches with their labels
 	$(BIN)/python scripts/preview.py $(CONFIG) $(OPTIONS)
+
+round: setup  ## CONFIG, N=1: a label round: predict, propose, ask a person; after painting, the same again: train, report
+	$(BIN)/python scripts/label_round.py $(CONFIG) $(N) $(if $(STEP),--step $(STEP)) $(if $(UNPAINTED),--unpainted) $(OPTIONS)
 
 placebo: setup  ## CONFIG, INPUT=folder: is what was found real, what would be missed? Blank copies, planted ink; into RUN/predict
 	$(BIN)/python scripts/placebo.py $(CONFIG) --input $(INPUT) --output $(RUN)/predict $(OPTIONS)
