@@ -26,13 +26,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="YAML of the run, whose own training is round 0")
     parser.add_argument("number", type=whole(1, 10_000), metavar="N", help="the round, from 1")
-    parser.add_argument("--step", choices=(ASK, TAKE, TRAIN, REPORT), help="only this step; without it, on to the next stop")
     parser.add_argument(
-        "--unpainted", action="store_true", help="do not wait for a person: train on what was known, and on what is proposed"
+        "--step", choices=(ASK, TAKE, TRAIN, REPORT), help="only this step; without it, on to the next stop"
     )
     parser.add_argument(
-        "--after-a-fall", action="store_true", help="go on although the score of the round before fell"
+        "--unpainted",
+        action="store_true",
+        help="do not wait for a person: train on what was known, and on what is proposed",
     )
+    parser.add_argument("--after-a-fall", action="store_true", help="go on although the score of the round before fell")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     from ensemble.check import load_run_settings
@@ -57,11 +59,13 @@ def run_steps(a_round: "LabelRound", only: str | None, is_unpainted_fine: bool) 
     steps = Steps(a_round)
     if only in (None, ASK):
         asked = steps.ask()
-        print(f"round {a_round.number}: {len(asked.patches)} patches are asked for: {a_round.folder / 'ask' / 'index.html'}")
+        print(
+            f"round {a_round.number}: {len(asked.patches)} patches are asked for: {a_round.folder / 'ask' / 'index.html'}"
+        )
     if only in (None, TAKE) and not steps.take(is_unpainted_fine):
         print(
-            f"nothing is painted yet: paint on {a_round.folder / 'paint' / '<sheet>' / 'label.png'} (README.txt beside it says how), then run "
-            "the same command again; --unpainted goes on without"
+            f"nothing is painted yet: paint on {a_round.folder / 'paint' / '<sheet>' / 'label.png'} (README.txt says how), then run the "
+            "same command again; --unpainted goes on without"
         )
         return
     if only in (None, TRAIN):

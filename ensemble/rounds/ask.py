@@ -5,6 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from scroll.report.ask_page import AskedPatch as ShownPatch
+from scroll.report.ask_page import AskedSheet, AskPage, write_ask_page
+from scroll.rounds.marks import NAME as MARKS
+from scroll.rounds.marks import Mark, read_marks, seconds_each
+from scroll.rounds.paint_folder import write_paint_folder
+from scroll.rounds.to_paint import BRIGHTEST_PERCENT, DARKEST_PERCENT, ToPaint
 
 from ensemble.ink.fit_record import InkFit
 from ensemble.ink.predictors import FullSize, flat_map
@@ -15,15 +21,9 @@ from ensemble.rounds.propose import Proposals, proposer_of
 from ensemble.rounds.rank import Place, ranked
 from scroll.data.labels import Label
 from scroll.data.sheets import Sheet
-from scroll.report.ask_page import AskedPatch as ShownPatch
-from scroll.report.ask_page import AskedSheet, AskPage, write_ask_page
-from scroll.rounds.marks import NAME as MARKS
-from scroll.rounds.marks import Mark, read_marks, seconds_each
-from scroll.rounds.paint_folder import write_paint_folder
 from scroll.rounds.painting import canvas
 from scroll.rounds.proposals import together
 from scroll.rounds.ranking import Asked
-from scroll.rounds.to_paint import BRIGHTEST_PERCENT, DARKEST_PERCENT, ToPaint
 from scroll.rounds.voices import Voices
 from scroll.runtime.files import read_sealed
 from scroll.runtime.record import Record, Versioned, as_record, write_record
@@ -125,9 +125,7 @@ def shown_layers(sheet: Sheet) -> list[int]:
     return sorted({int(z) for z in np.clip(wanted, 0, sheet.stack.shape[0] - 1)})
 
 
-def _to_paint(
-    a_round: LabelRound, fit: InkFit, source: Source, said: Proposals, asked: Sequence[Asked]
-) -> ToPaint:
+def _to_paint(a_round: LabelRound, fit: InkFit, source: Source, said: Proposals, asked: Sequence[Asked]) -> ToPaint:
     sheet, proposer = source.sheet, proposer_of(a_round, fit, said)
     human, held_out = said_by_people(source), held_out_of(source)
     proposal = proposer.of(source).thinned(said.keep, proposer.trust.threshold)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,15 +61,16 @@ def held_out_of(source: Source) -> Label | None:
 def at_full_size(proposal: Proposal, sheet: Sheet) -> Proposal:
     """Each working pixel as the pixels that it was made of, so that binning gives it back."""
     edge, (height, width) = sheet.data.bin_yx, sheet.shape_yx
-    prob, kept = (
-        one.repeat(edge, axis=0)[:height].repeat(edge, axis=1)[:, :width] for one in (proposal.prob, proposal.kept)
-    )
-    return Proposal(prob, kept & sheet.full_mask, proposal.shares)
+
+    def full(one: NDArray[Any]) -> NDArray[Any]:
+        return one.repeat(edge, axis=0)[:height].repeat(edge, axis=1)[:, :width]
+
+    return Proposal(full(proposal.prob), full(proposal.kept) & sheet.full_mask, proposal.shares)
 
 
 def _write(folder: Path, sheet: Sheet, label: Label, held_out: Label | None, version: int) -> None:
     known, target = ~label.ignore, label.target.astype(np.float32)
-    pictures = {f"{SUPERVISION}_v{version}": known}
+    pictures: dict[str, NDArray[Any]] = {f"{SUPERVISION}_v{version}": known}
     if label.proposed is not None and label.proposed.any():
         pictures[f"{PROPOSED}_v{version}"] = label.proposed
     if held_out is not None:

@@ -147,5 +147,3 @@ def _predicted(a_round: LabelRound, name: str, sheet: Fragment, parts: Parts, ca
 def voting_members(settings: Settings) -> Sequence[str]:
     """The members of the run's own, which can be asked again about other windows."""
     return [name for name in settings.stage1.fitted if name not in of_others(settings)]
-
-

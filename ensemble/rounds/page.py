@@ -1,6 +1,6 @@
 """The page of all rounds so far: scores where nobody was taught, what each was trained on, and how the maps changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ def verdict(reports: Sequence[RoundReport]) -> str:
     return f"F0.5 where nobody was taught changed by {gain:+.3f} since round 0; the intervals overlap."
 
 
-def _sheets(a_round: LabelRound) -> list[Mapping[str, str]]:
+def _sheets(a_round: LabelRound) -> list[dict[str, str]]:
     """By sheet, pictures before and after, and where they differ."""
     student, teacher = a_round.student, a_round.teacher
     before = {sheet.id: sheet for sheet in training_sheets(teacher.data)}
@@ -48,7 +48,9 @@ def _sheets(a_round: LabelRound) -> list[Mapping[str, str]]:
     for sheet in training_sheets(student.data)[:MOST_SHEETS]:
         now = _prob(student, sheet)
         was = _prob(teacher, before[sheet.id]) if sheet.id in before else _new(a_round, sheet)
-        found.append({"name": sheet.id, "before": _grey(was), "after": _grey(now), "change": _grey((now - was + 1) / 2)})
+        found.append(
+            {"name": sheet.id, "before": _grey(was), "after": _grey(now), "change": _grey((now - was + 1) / 2)}
+        )
     return found
 
 
@@ -63,6 +65,6 @@ def _new(a_round: LabelRound, sheet: Sheet) -> NDArray[np.float32]:
     return Source(sheet, {name: folder / name for name in fit.weights}, {}, [], False, a_round.teacher).blend(fit)
 
 
-def _grey(prob: NDArray[np.float32]) -> str:
+def _grey(prob: NDArray[np.floating]) -> str:
     step = max(1, -(-max(prob.shape) // PICTURE_PX))
     return as_webp(np.rint(prob[::step, ::step].clip(0, 1) * 255).astype(np.uint8), QUALITY)

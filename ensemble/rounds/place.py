@@ -30,7 +30,9 @@ class LabelRound:
         """Refuse what has no sheets to ask about."""
         need_sheets(self.base.data)
         if self.number < 1:
-            raise InputError(f"round {self.number}: expected 1 or more; round 0 is the run itself: 'make stage1', 'make stage2'")
+            raise InputError(
+                f"round {self.number}: expected 1 or more; round 0 is the run itself: 'make stage1', 'make stage2'"
+            )
 
     @property
     def folder(self) -> Path:
@@ -87,7 +89,9 @@ class LabelRound:
         if also is None:
             return []
         if not also.is_dir():
-            raise MissingInputError(f"{also}: no such folder; rounds.also is one with a folder for each sheet without labels")
+            raise MissingInputError(
+                f"{also}: no such folder; rounds.also is one with a folder for each sheet without labels"
+            )
         known = {sheet.id for sheet in training_sheets(self.teacher.data)}
         return [sheet for sheet in kind_of(self.base.data).at(also, self.base.data) if sheet.id not in known]
 

@@ -64,7 +64,9 @@ def held_out_score(fit: InkFit, path: Path) -> F05:
         InputError: the run was fitted without any.
     """
     if fit.held_out is None:
-        raise InputError(f"{path}: was fitted without a validation mask, so no round can be compared with it; run 'make stage2' again")
+        raise InputError(
+            f"{path}: was fitted without a validation mask, so no round can be compared with it; run 'make stage2' again"
+        )
     return fit.held_out.rows[ENSEMBLE].all
 
 
@@ -96,7 +98,12 @@ def read_report(a_round: LabelRound) -> RoundReport:
 
 
 def write_round_report(
-    a_round: LabelRound, found: Sequence[Source], said: Proposals, painted: Sequence[str], asked: int, seconds: float | None
+    a_round: LabelRound,
+    found: Sequence[Source],
+    said: Proposals,
+    painted: Sequence[str],
+    asked: int,
+    seconds: float | None,
 ) -> RoundReport:
     """Compare the student with its teacher, and keep that."""
     student, teacher = a_round.student, a_round.teacher
@@ -132,7 +139,9 @@ def _teachers_shares(fit: InkFit, found: Sequence[Source]) -> dict[str, float]:
 
 
 def _ink_share(prob: Map, sheet: Sheet, fit: InkFit) -> float:
-    return float(np.count_nonzero((prob >= fit.thresholds[ENSEMBLE]) & sheet.mask) / max(1, np.count_nonzero(sheet.mask)))
+    return float(
+        np.count_nonzero((prob >= fit.thresholds[ENSEMBLE]) & sheet.mask) / max(1, np.count_nonzero(sheet.mask))
+    )
 
 
 def _copying(a_round: LabelRound, found: Sequence[Source], sheets: dict[str, Sheet]) -> Copying | None:

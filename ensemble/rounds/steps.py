@@ -6,11 +6,12 @@ from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field
+from scroll.rounds.paint_folder import label_file, read_back
 
 from ensemble.ink.fit import read_fit
 from ensemble.ink.fit_record import InkFit
-from ensemble.rounds.ask import AskedPatches, ask, marks_of, read_asked
 from ensemble.rounds.ask import NAME as ASKED
+from ensemble.rounds.ask import AskedPatches, ask, marks_of, read_asked
 from ensemble.rounds.labels import write_labels
 from ensemble.rounds.maps import Source, sources
 from ensemble.rounds.place import LabelRound
@@ -21,7 +22,6 @@ from ensemble.rounds.report import RoundReport, read_report, write_round_report
 from ensemble.rounds.train import train_student
 from scroll.data.labels import Label
 from scroll.errors import InputError, MissingInputError
-from scroll.rounds.paint_folder import label_file, read_back
 from scroll.runtime.files import read_sealed
 from scroll.runtime.receipt import file_hash
 from scroll.runtime.record import ByName, Versioned, as_record, write_record
@@ -30,7 +30,7 @@ TAKEN = "taken.json"
 
 
 class Taken(Versioned):
-    """taken.json: what a person had painted when the labels of a round were made, by sheet the hash of the picture; `fit` of the teacher."""
+    """taken.json: what was painted when the labels of a round were made, the hash of the picture by sheet; `fit` of the teacher."""
 
     painted: ByName[str] = Field({})
     fit: str
@@ -75,7 +75,9 @@ class Steps:
             MissingInputError: it was not asked yet.
         """
         path = self.a_round.folder / PROPOSED
-        return as_record(path, read_sealed(path, f"run 'make round CONFIG=... N={self.a_round.number}' first"), Proposals)
+        return as_record(
+            path, read_sealed(path, f"run 'make round CONFIG=... N={self.a_round.number}' first"), Proposals
+        )
 
     def _check_teacher(self, said: Proposals) -> None:
         if said.fit != self.fit.made_from:
@@ -124,8 +126,8 @@ class Steps:
         changed = sorted(name for name in {*now, *taken.painted} if now.get(name) != taken.painted.get(name))
         if changed:
             raise InputError(
-                f"{self.a_round.folder / 'paint' / changed[0]}: its label was changed after it was taken, and this round is trained on what "
-                f"was taken; paint on in round {self.a_round.number + 1}, or move {self.a_round.folder / TAKEN}, "
+                f"{self.a_round.folder / 'paint' / changed[0]}: its label was changed after it was taken, and this round is trained on "
+                f"what was taken; paint on in round {self.a_round.number + 1}, or move {self.a_round.folder / TAKEN}, "
                 f"{self.a_round.folder / 'labels'} and {self.a_round.folder / 'run'} away and run the same command again"
             )
 
@@ -168,6 +170,6 @@ def check_may_begin(a_round: LabelRound, is_told_to: bool) -> None:
         ) from None
     if report.has_fallen and not is_told_to:
         raise InputError(
-            f"{before.folder}: round {before.number} fell to F0.5 {report.score.f05:.3f} where nobody was taught, below what chance "
-            f"explains; look at what it was taught ({before.folder / 'labels'}), move the round away and make it again, or say --after-a-fall"
+            f"{before.folder}: round {before.number} fell to F0.5 {report.score.f05:.3f} where nobody was taught, below what "
+            f"chance explains; look at what it was taught ({before.folder / 'labels'}), move the round away and make it again, or say --after-a-fall"
         )

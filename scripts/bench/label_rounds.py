@@ -35,7 +35,7 @@ from ensemble.rounds.train import train_student
 from scroll.config.schema import Settings
 from scroll.data.labels import Label
 from scroll.data.sheets import Sheet, training_sheets
-from scroll.metrics.fbeta import auc, level_counts
+from scroll.metrics.fbeta import LEVELS, auc, level_counts
 from scroll.phantom.annotators import asked as labelled
 from scroll.phantom.dataset import make_fragments
 from scroll.phantom.settings import fragment_settings
@@ -47,7 +47,11 @@ from stage1_3d.train import train_stage1
 from stage2_2d.train import train_stage2
 
 SIZE_ZYX, FRAGMENTS, BIN, HELD_OUT_FROM = (65, 512, 1024), 4, 4, 0.625  # the last columns are never taught
-START, STEPS, ROUNDS = 0.05, (0.05, 0.05, 0.1, 0.1), 3  # shares of the open area: labelled at first, and asked for by round
+START, STEPS, ROUNDS = (
+    0.05,
+    (0.05, 0.05, 0.1, 0.1),
+    3,
+)  # shares of the open area: labelled at first, and asked for by round
 Mask = NDArray[np.bool_]
 Chooser = Callable[[LabelRound, Sequence[Source], InkFit], list[Asked]]
 
@@ -62,9 +66,8 @@ class World:
 
     def closed(self, name: str) -> Mask:
         """The validation stripe of a sheet."""
-        mask = np.zeros(self.truths[name].shape, bool)
-        mask[:, int(mask.shape[1] * HELD_OUT_FROM) :] = True
-        return mask
+        height, width = self.truths[name].shape
+        return np.broadcast_to(np.arange(width) >= int(width * HELD_OUT_FROM), (height, width))
 
 
 def main() -> None:
@@ -92,22 +95,34 @@ def drawn(root: Path, seed: int, preset: str) -> World:
 
 def settings_of(world: World, run: str, labels: str, ask: int = 1, propose_labels: bool = False) -> Settings:
     """A small CNN, a small U-Net and the demo's stage two; two folds of two fragments each."""
-    training = {
+    training: dict[str, object] = {
         "steps": 160, "train_batch_size": 3, "validation_patches": 8, "validate_every": 160, "checkpoint_every": 160,
         "learning_rate": 5e-3, "warmup_steps": 20, "precision": "fp32", "loader": {"workers": 0, "pin_memory": False},
     }  # fmt: skip
+    augment = {
+        "quarter_turns": False,
+        "brightness": 0.1,
+        "contrast": 0.1,
+        "noise": 0.1,
+        "layer_dropout": 0,
+        "cutout": 0,
+    }
     how = {
-        "patch_size": [16, 64, 64], "pool": "logsumexp", "training": training, "ink_share": 0.4,
-        "augment": {"quarter_turns": False, "brightness": 0.1, "contrast": 0.1, "noise": 0.1, "layer_dropout": 0, "cutout": 0},
+        "patch_size": [16, 64, 64], "pool": "logsumexp", "training": training, "ink_share": 0.4, "augment": augment,
     }  # fmt: skip
     members = {
-        "cnn3d": {"network": "cnn3d", "options": {"channels": [8, 16, 16], "stride_yx": 2, "dilations": [1, 2, 4]}} | how,
-        "unet3d": {"network": "unet3d", "options": {"channels": [8, 16, 32], "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2]]}} | how,
+        "cnn3d": {"network": "cnn3d", "options": {"channels": [8, 16, 16], "stride_yx": 2, "dilations": [1, 2, 4]}}
+        | how,
+        "unet3d": {
+            "network": "unet3d",
+            "options": {"channels": [8, 16, 32], "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2]]},
+        }
+        | how,
     }
     stage2 = {
         "network": "segformer", "patch_size": [64, 64], "ink_share": 0.25,
         "options": {"depths": [1] * 4, "hidden_sizes": [16, 32, 48, 64], "decoder_hidden_size": 48, "strides": [2] * 4, "dropout": 0.0},
-        "augment": how["augment"] | {"noise": 0.2},
+        "augment": augment | {"noise": 0.2},
         "training": training | {"steps": 80, "validate_every": 80, "checkpoint_every": 80, "learning_rate": 1e-3, "train_batch_size": 4},
         "window": {"overlap": 0.5, "tta": "none", "batch_size": 8},
     }  # fmt: skip
@@ -187,14 +202,20 @@ def by_chance(a_round: LabelRound, found: Sequence[Source], fit: InkFit) -> list
     rng = np.random.default_rng([a_round.base.seed, a_round.number])
     area = {s.sheet.id: patch_nats(np.ones(s.sheet.mask.shape, np.float32), open_mask(s), edge_px) for s in found}
     whole_patch = 0.9 * edge_px**2
-    return asked_for({name: (one > whole_patch) * rng.random(one.shape) for name, one in area.items()}, edge_px, a_round.base.rounds.ask)
+    return asked_for(
+        {name: (one > whole_patch) * rng.random(one.shape) for name, one in area.items()},
+        edge_px,
+        a_round.base.rounds.ask,
+    )
 
 
 def by_uncertainty(a_round: LabelRound, found: Sequence[Source], fit: InkFit) -> list[Asked]:
     """Where one network, the U-Net, is least sure."""
     edge_px = edge_of(a_round, found)
     nats = {
-        s.sheet.id: patch_nats(entropy(flat_map(s.folders["unet3d"], "unet3d", "")).astype(np.float32), open_mask(s), edge_px)
+        s.sheet.id: patch_nats(
+            entropy(flat_map(s.folders["unet3d"], "unet3d", "")).astype(np.float32), open_mask(s), edge_px
+        )
         for s in found
     }
     return asked_for(nats, edge_px, a_round.base.rounds.ask)
@@ -251,7 +272,7 @@ def _shares(world: World, sheet: Sheet) -> tuple[float, float]:
 
 def _auc(world: World, settings: Settings, fit: InkFit, sheets: Sequence[Sheet]) -> float:
     """Of the ensemble, in the validation stripes."""
-    counts = 0
+    counts = np.zeros((2, LEVELS), np.int64)
     for sheet in sheets:
         maps = [flat_map(settings.folder.oof(name, sheet.id), name, "") for name in fit.weights]
         prob = blend(maps, list(fit.weights.values()))

@@ -29,10 +29,17 @@ class RoundSettings(Frozen):
         (-2, 2),
         description="fragments: layers by which the depth window is shifted too, to see whether the members stay sure",
     )
-    propose: bool = Field(True, description="take for labels what can be trusted of the last prediction; false: people alone")
-    least_margin: float = Field(0.25, ge=0, le=1, description="of a proposed probability from the threshold, either way")
+    propose: bool = Field(
+        True, description="take for labels what can be trusted of the last prediction; false: people alone"
+    )
+    least_margin: float = Field(
+        0.25, ge=0, le=1, description="of a proposed probability from the threshold, either way"
+    )
     most_spread: float = Field(
-        0.15, ge=0, le=1, description="standard deviation of what members, folds and depth windows say where it is proposed"
+        0.15,
+        ge=0,
+        le=1,
+        description="standard deviation of what members, folds and depth windows say where it is proposed",
     )
     most_share: float = Field(0.75, ge=0, lt=1, description="of all that is known in a round that may be proposed")
     start: Literal["anew", "last"] = Field(

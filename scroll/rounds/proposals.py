@@ -57,8 +57,9 @@ class Proposal:
 def proposed(blend: Map, spread: Map, strengths: Map, is_open: Mask, trust: Trust) -> Proposal:
     """What can be trusted of a calibrated blend (Y, X).
 
-    `spread` (Y, X) is the standard deviation of the maps that say how sure it is. `strengths` (Y, X) is, on each pixel that is above the threshold, the strength of its component. `is_open` (Y, X): papyrus of which
-    no person said anything, and which is not held out; nothing is proposed elsewhere.
+    `spread` (Y, X) is the standard deviation of the maps that say how sure it is; `strengths` (Y, X), on each pixel that is above the
+    threshold, the strength of its component. `is_open` (Y, X): papyrus of which no person said anything, and which is not held out;
+    nothing is proposed elsewhere.
     """
     rules = {
         AGREED: spread <= trust.most_spread,

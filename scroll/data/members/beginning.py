@@ -42,8 +42,8 @@ def _of_a_run(source: Path, folds: list[Path], fold: Fold) -> Path:
         if _is_new_to(read_receipt(path, f"train {source} to the end first"), fold):
             return path / WEIGHTS
     raise InputError(
-        f"{source}: each of its folds was trained on some of what fold {fold.number} holds out, {', '.join(fold.held_out)}: a training that "
-        "begins there is judged on what it knows; leave init out, or split both runs alike"
+        f"{source}: each of its folds was trained on some of what fold {fold.number} holds out, {', '.join(fold.held_out)}: a training "
+        "that begins there is judged on what it knows; leave init out, or split both runs alike"
     )
 
 
@@ -53,6 +53,4 @@ def _is_new_to(receipt: Mapping[str, object], fold: Fold) -> bool:
     if not isinstance(was, dict) or not isinstance(seen, dict):
         return False
     held_out = {name: rows for name, rows in fold.held_out.items() if rows[0] < rows[1] and name in seen}
-    return all(
-        name in was and was[name][0] <= first and end <= was[name][1] for name, (first, end) in held_out.items()
-    )
+    return all(name in was and was[name][0] <= first and end <= was[name][1] for name, (first, end) in held_out.items())
