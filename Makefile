@@ -73,9 +73,9 @@ kaggle-bundle: setup  ## RUN=runs/demo_ink OWNER=you DOWNLOAD=3.12: a folder wit
 neuroglancer: setup  ## VOLUMES='a.zarr b/prob.zarr' LABELS=...: serve them on this machine and print a link to look at them
 	$(BIN)/python scripts/neuroglancer.py $(VOLUMES) $(if $(LABELS),--labels $(LABELS)) $(if $(VOXEL_UM),--voxel-um $(VOXEL_UM)) $(if $(PORT),--port $(PORT)) --serve
 
-napari: setup  ## VOLUMES=... LABELS=...: open them as layers of napari, which it installs
+napari: setup  ## VOLUMES=... LABELS=...: open them as layers of napari, which it installs; or PAINT=folder: paint on its label
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[view]"
-	$(BIN)/python scripts/napari_view.py $(VOLUMES) $(if $(LABELS),--labels $(LABELS)) $(if $(VOXEL_UM),--voxel-um $(VOXEL_UM))
+	$(BIN)/python scripts/napari_view.py $(VOLUMES) $(if $(LABELS),--labels $(LABELS)) $(if $(VOXEL_UM),--voxel-um $(VOXEL_UM)) $(if $(PAINT),--paint $(PAINT))
 
 doctor: setup  ## look for what would go wrong: data, labels, folds, patches, disk
 	$(BIN)/python scripts/doctor.py $(CONFIG) $(OPTIONS)

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +42,31 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
     Raises:
         InputError: score.json or a history is there but cannot be read.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+    from jinja2 import TemplateError
+
+    expected = "scores, views and placebo.json as this version writes them"
+    with reading(output_dir, expected, "delete what is damaged and write it again", also=(TemplateError,)):
+        html = rendered(TEMPLATE, _content(run_dir, output_dir))
+    write_text(output_dir / "report.html", html)
+    return output_dir / "report.html"
+
+
+def rendered(template: str, content: Mapping[str, Any]) -> str:
+    """A page by its template; all that it shows is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     page = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     page.filters |= {"signed": signed, "figure": figure}
-    expected = "scores, views and placebo.json as this version writes them"
-    with reading(output_dir, expected, "delete what is damaged and write it again", also=(TemplateError,)):
-        html = page.get_template(TEMPLATE).render(**_content(run_dir, output_dir))
-    write_text(output_dir / "report.html", html)
-    return output_dir / "report.html"
+    return page.get_template(template).render(**content)
+
+
+def style_and_script(styles: Sequence[str], scripts: Sequence[str]) -> dict[str, str]:
+    """The style and the script of a page by the names of their files, and the hash by which a browser knows the script."""
+    style, script = ("\n".join((HERE / name).read_text("utf-8") for name in names) for names in (styles, scripts))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"style": style, "script": script, "script_hash": digest}
 
 
 def _content(run_dir: Path, output_dir: Path) -> dict[str, Any]:
@@ -63,24 +77,25 @@ def _content(run_dir: Path, output_dir: Path) -> dict[str, Any]:
         views = _views(output_dir, scores.fragments)
         scored = _about(scores, run_dir) | _shown(output_dir, scores)
     kind = next((view["kind"] for view in views.values()), "")
-    script = (
-        "\n".join((HERE / name).read_text("utf-8") for name in ("viewer.js", SCRIPTS[kind], "page.js")) if kind else ""
+    scripts = ("viewer.js", SCRIPTS[kind], "page.js") if kind else ()
+    return (
+        scored
+        | style_and_script([STYLE], scripts)
+        | {
+            "viewer": kind,
+            "views": {"names": list(views), "views": views, "colours": _colours()},
+            "curves": [
+                (trained, curve_svg(trained, histories)) for trained, histories in read_histories(run_dir).items()
+            ],
+            "receipts": receipts([run_dir, output_dir]),
+            "made_with": made_with([run_dir, output_dir]),
+            "settings": plain_file(settings).read_text(encoding="utf-8", errors="replace") if settings.exists() else "",
+            "most_rows": MOST_ROWS,
+            "score_path": score_path,
+            "run_dir": run_dir,
+            "output_dir": output_dir,
+        }
     )
-    return scored | {
-        "style": (HERE / STYLE).read_text("utf-8"),
-        "script": script,
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "viewer": kind,
-        "views": {"names": list(views), "views": views, "colours": _colours()},
-        "curves": [(trained, curve_svg(trained, histories)) for trained, histories in read_histories(run_dir).items()],
-        "receipts": receipts([run_dir, output_dir]),
-        "made_with": made_with([run_dir, output_dir]),
-        "settings": plain_file(settings).read_text(encoding="utf-8", errors="replace") if settings.exists() else "",
-        "most_rows": MOST_ROWS,
-        "score_path": score_path,
-        "run_dir": run_dir,
-        "output_dir": output_dir,
-    }
 
 
 def _about(scores: Scores, run_dir: Path) -> dict[str, Any]:

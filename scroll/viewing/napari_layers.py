@@ -3,22 +3,36 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from scroll.viewing.layers import Shown
-from scroll.volumes.volume import Volume
 
 ORANGE = ((0.90, 0.62, 0.0, 0.0), (0.90, 0.62, 0.0, 0.8))  # from nothing to a probability of 1, RGBA
 
 
-class Lazy:
-    """A volume as napari wants it: with a number of axes, and read piece by piece."""
+class Readable(Protocol):
+    """What is read piece by piece by a basic index."""
 
-    def __init__(self, volume: Volume, is_labels: bool) -> None:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along each axis."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The numpy type of a voxel."""
+
+    def __getitem__(self, key: Any) -> Any:
+        """The voxels of the index."""
+
+
+class Lazy:
+    """A volume, or a plane of one, as napari wants it: with a number of axes, and read piece by piece."""
+
+    def __init__(self, volume: Readable, is_labels: bool) -> None:
         self._volume = volume
-        self.shape, self.ndim, self.size = volume.shape, 3, math.prod(volume.shape)
+        self.shape, self.ndim, self.size = volume.shape, len(volume.shape), math.prod(volume.shape)
         self.dtype = np.dtype(np.int32) if is_labels and volume.dtype.kind not in "ui" else _drawn(volume.dtype)
 
     def __getitem__(self, key: Any) -> np.ndarray:

@@ -45,6 +45,23 @@ def read_grey(path: Path, shape_yx: tuple[int, int] | None = None, slack: int = 
     Raises:
         InputError: neither PNG nor TIFF, damaged, of another size or above 2**31 pixels, several pictures, or colours.
     """
+    grey, alpha = grey_and_alpha(path, shape_yx, slack)
+    grey = grey if alpha is None else _over_black(grey, alpha)
+    check_size(path, grey.shape, shape_yx, slack)
+    return grey
+
+
+@reads("a picture", "copy it again")
+def grey_and_alpha(
+    path: Path, shape_yx: tuple[int, int] | None = None, slack: int = 0
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """The same as it is in the file, and how opaque it is, both (Y, X); None where the file has no such channel.
+
+    The one grey that a PNG without that channel calls transparent reads as 0.
+
+    Raises:
+        InputError: as `read_grey`.
+    """
     with plain_file(path).open("rb") as file:
         start = file.read(33)
     if start.startswith(PNG):
@@ -56,10 +73,9 @@ def read_grey(path: Path, shape_yx: tuple[int, int] | None = None, slack: int = 
             f"{path}: not readable as a picture (it begins with {start[:8]!r}, as neither PNG nor TIFF does); "
             "save it as an 8-bit grey PNG"
         )
-    grey = _one_grey(path, samples[..., :-1] if has_alpha else samples)
-    grey = _over_black(grey, samples[..., -1]) if has_alpha else grey
-    check_size(path, grey.shape, shape_yx, slack)
-    return grey
+    if has_alpha:
+        return _one_grey(path, samples[..., :-1]), samples[..., -1]
+    return _one_grey(path, samples), None
 
 
 @reads("a picture", "copy it again")
