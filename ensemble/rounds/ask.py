@@ -5,12 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scroll.report.ask_page import AskedPatch as ShownPatch
-from scroll.report.ask_page import AskedSheet, AskPage, write_ask_page
-from scroll.rounds.marks import NAME as MARKS
-from scroll.rounds.marks import Mark, read_marks, seconds_each
-from scroll.rounds.paint_folder import write_paint_folder
-from scroll.rounds.to_paint import BRIGHTEST_PERCENT, DARKEST_PERCENT, ToPaint
 
 from ensemble.ink.fit_record import InkFit
 from ensemble.ink.predictors import FullSize, flat_map
@@ -21,9 +15,15 @@ from ensemble.rounds.propose import Proposals, proposer_of
 from ensemble.rounds.rank import Place, ranked
 from scroll.data.labels import Label
 from scroll.data.sheets import Sheet
+from scroll.report.ask_page import AskedPatch as ShownPatch
+from scroll.report.ask_page import AskedSheet, AskPage, write_ask_page
+from scroll.rounds.marks import NAME as MARKS
+from scroll.rounds.marks import Mark, read_marks, seconds_each
+from scroll.rounds.paint_folder import write_paint_folder
 from scroll.rounds.painting import canvas
 from scroll.rounds.proposals import together
 from scroll.rounds.ranking import Asked
+from scroll.rounds.to_paint import BRIGHTEST_PERCENT, DARKEST_PERCENT, ToPaint
 from scroll.rounds.voices import Voices
 from scroll.runtime.files import read_sealed
 from scroll.runtime.record import Record, Versioned, as_record, write_record
@@ -148,10 +148,15 @@ def _thumbnail(sheet: Sheet) -> NDArray[np.uint8]:
     """The whole sheet in grey, every so many pixels."""
     step = max(1, max(sheet.shape_yx) // THUMBNAIL_PX)
     picture = np.asarray(sheet.picture()[::step, ::step], np.float32)
-    return _as_bytes(picture, np.percentile(picture, (DARKEST_PERCENT, BRIGHTEST_PERCENT)))
+    return _as_bytes(picture, _window(picture))
 
 
-def _as_bytes(values: NDArray[np.float32], window: Sequence[float]) -> NDArray[np.uint8]:
+def _window(values: NDArray[np.float32]) -> tuple[float, float]:
+    low, high = np.percentile(values, (DARKEST_PERCENT, BRIGHTEST_PERCENT))
+    return float(low), float(high)
+
+
+def _as_bytes(values: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.uint8]:
     low, high = window
     return np.asarray(np.clip((values - low) * (255 / max(1e-6, high - low)), 0, 255), np.uint8)
 
@@ -163,7 +168,7 @@ def _shown(one: Asked, source: Source, exported: ToPaint) -> ShownPatch:
     layers = np.stack([np.asarray(sheet.stack[z : z + 1, y, x], np.float32)[0] for z in exported.layers])
     of_members = {name: _full(flat_map(folder, name, AGAIN), sheet)[y, x] for name, folder in source.folders.items()}
     return ShownPatch(
-        asked=one, ct=_as_bytes(layers, np.percentile(layers, (DARKEST_PERCENT, BRIGHTEST_PERCENT))), layers=exported.layers,
+        asked=one, ct=_as_bytes(layers, _window(layers)), layers=exported.layers,
         maps={"blend": exported.probability[y, x], **of_members}, disagreement=exported.disagreement[y, x],
         known=canvas(exported.label, exported.papyrus, exported.held_out)[y, x],
     )  # fmt: skip

@@ -139,9 +139,8 @@ def _teachers_shares(fit: InkFit, found: Sequence[Source]) -> dict[str, float]:
 
 
 def _ink_share(prob: Map, sheet: Sheet, fit: InkFit) -> float:
-    return float(
-        np.count_nonzero((prob >= fit.thresholds[ENSEMBLE]) & sheet.mask) / max(1, np.count_nonzero(sheet.mask))
-    )
+    found = np.count_nonzero((prob >= fit.thresholds[ENSEMBLE]) & sheet.mask)
+    return float(found) / max(1, int(np.count_nonzero(sheet.mask)))
 
 
 def _copying(a_round: LabelRound, found: Sequence[Source], sheets: dict[str, Sheet]) -> Copying | None:

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field
-from scroll.rounds.paint_folder import label_file, read_back
 
 from ensemble.ink.fit import read_fit
 from ensemble.ink.fit_record import InkFit
@@ -22,6 +21,7 @@ from ensemble.rounds.report import RoundReport, read_report, write_round_report
 from ensemble.rounds.train import train_student
 from scroll.data.labels import Label
 from scroll.errors import InputError, MissingInputError
+from scroll.rounds.paint_folder import label_file, read_back
 from scroll.runtime.files import read_sealed
 from scroll.runtime.receipt import file_hash
 from scroll.runtime.record import ByName, Versioned, as_record, write_record
