@@ -91,11 +91,12 @@ def _others(a_round: LabelRound) -> list[Source]:
     sheets = a_round.other_sheets()
     if not sheets:
         return []
-    for sheet, seen in zip(sheets, preflighted(teacher, sheets, output), strict=True):
-        if seen != sheet:
+    sheets = preflighted(teacher, sheets, output)
+    for sheet in sheets:
+        if getattr(sheet, "is_flipped", False):
             raise InputError(
-                f"{sheet.folder}: its layers do not lie as those that were trained on (see {output / sheet.id / 'preflight.json'}), and a "
-                "round trains on it: turn or move them first (docs/real_data.md)"
+                f"{sheet.folder}: its layers run the other way than those that were trained on, and a round trains on it as it is: add the "
+                "line 'reversed' to its surface_volume_source.txt, or turn the stack (docs/real_data.md)"
             )
     if kind_of(teacher.data).has_one_volume_of_many:
         predict_new_segments(teacher, sheets, output)

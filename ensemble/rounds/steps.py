@@ -170,6 +170,7 @@ def check_may_begin(a_round: LabelRound, is_told_to: bool) -> None:
         ) from None
     if report.has_fallen and not is_told_to:
         raise InputError(
-            f"{before.folder}: round {before.number} fell to F0.5 {report.score.f05:.3f} where nobody was taught, below what "
-            f"chance explains; look at what it was taught ({before.folder / 'labels'}), move the round away and make it again, or say --after-a-fall"
+            f"{before.folder}: round {before.number} fell to F0.5 {report.score.f05:.3f} where nobody was taught, below what chance "
+            f"explains; look at what it was taught ({before.folder / 'labels'}), move the round away and make it again, or give "
+            "--after-a-fall"
         )
