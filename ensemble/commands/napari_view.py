@@ -75,6 +75,8 @@ def _paint(arguments: argparse.Namespace) -> "Callable[[Any], None]":
     layers = paint_layers(arguments.paint, label.numbers())
 
     def show(napari: Any) -> None:
+        from napari.utils import notifications
+
         viewer = _viewer(napari, f"Scroll Ensemble: {arguments.paint.name}, {WORDS}", layers)
         painted = viewer.layers[LABEL]
         viewer.layers.selection.active, painted.selected_label, painted.mode = painted, 1, "paint"
@@ -84,9 +86,9 @@ def _paint(arguments: argparse.Namespace) -> "Callable[[Any], None]":
 
         def save(_: Any) -> None:
             try:
-                napari.utils.notifications.show_info(f"saved: {label.save(painted.data)}")
+                notifications.show_info(f"saved: {label.save(painted.data)}")
             except InputError as error:
-                napari.utils.notifications.show_error(str(error))
+                notifications.show_error(str(error))
 
         viewer.bind_key("Control-S", save, overwrite=True)
         napari.run()

@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from scroll.errors import InputError
 from scroll.rounds.paint_folder import LAYERS, PaintedSheet, label_file, read_exported, read_sheet
-from scroll.rounds.painting import FIXED, HELD_OUT, INK, NO_INK, OFF, UNKNOWN, Grey, painted_grey, save_canvas
+from scroll.rounds.painting import (
+    FIXED,
+    HELD_OUT,
+    INK,
+    NO_INK,
+    OFF,
+    UNKNOWN,
+    Grey,
+    looked_up,
+    painted_grey,
+    save_canvas,
+)
 from scroll.rounds.to_paint import ASKED, DISAGREEMENT, LABEL, PROBABILITY, PROPOSED
 from scroll.runtime.content import as_it_is
 from scroll.viewing.napari_layers import ORANGE, Layer, Lazy
@@ -112,20 +123,21 @@ class LabelOnDisk:
 
 
 def as_numbers(grey: Grey) -> NDArray[np.uint8]:
-    """A picture of the five greys, of any shape, in the numbers of `MEANINGS`.
+    """A picture (Y, X) of the five greys in the numbers of `MEANINGS`.
 
-    >>> as_numbers(np.array([INK, NO_INK, UNKNOWN, HELD_OUT, OFF], np.uint8)).tolist()
-    [1, 2, 0, 3, 4]
+    >>> as_numbers(np.array([[INK, NO_INK, UNKNOWN, HELD_OUT, OFF]], np.uint8)).tolist()
+    [[1, 2, 0, 3, 4]]
     """
     table = np.zeros(256, np.uint8)
     for number, meant in MEANINGS.items():
         table[meant] = number
-    return table[grey]
+    return looked_up(table, grey)
 
 
 def as_grey(numbers: NDArray[np.integer], exported: Grey) -> Grey:
     """The picture of such numbers: what is fixed as it was exported, and elsewhere ink, no ink, or not known."""
-    grey = np.where(numbers == 1, INK, np.where(numbers == 2, NO_INK, UNKNOWN)).astype(np.uint8)
+    grey = np.full(exported.shape, UNKNOWN, np.uint8)
+    grey[numbers == 1], grey[numbers == 2] = INK, NO_INK
     return np.where(np.isin(exported, FIXED), exported, grey)
 
 
@@ -168,6 +180,7 @@ def _options(data: Plane | Volume, name: str, sheet: PaintedSheet) -> dict[str, 
     axes = len(data.shape)
     return {
         "data": Lazy(data, False),
+        "multiscale": False,
         "name": name,
         "scale": (sheet.pixel_um,) * axes,
         "units": ("um",) * axes,

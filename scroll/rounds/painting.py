@@ -29,10 +29,19 @@ Mask = NDArray[np.bool_]
 
 def canvas(label: Label, papyrus: Mask, held_out: Mask) -> Grey:
     """The picture (Y, X) of a hard label, of where there is papyrus and of what is held out."""
-    grey = np.where(label.ignore, UNKNOWN, np.where(label.ink, INK, NO_INK)).astype(np.uint8)
+    grey = np.where(label.ink, np.uint8(INK), np.uint8(NO_INK))
+    grey[label.ignore] = UNKNOWN
     grey[held_out] = HELD_OUT
     grey[~papyrus] = OFF
     return grey
+
+
+def looked_up(table: Grey, grey: Grey) -> Grey:
+    """`table[grey]` of a picture (Y, X), row by row: an index of all of it would be eight times as large as the picture."""
+    found = np.empty_like(grey)
+    for row, values in enumerate(grey):
+        found[row] = table[values]
+    return found
 
 
 def save_canvas(path: Path, grey: Grey) -> None:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from scroll.data.labels import Label
 from scroll.errors import InputError
-from scroll.rounds.painting import Grey, Mask, canvas
+from scroll.rounds.painting import Grey, Mask, canvas, looked_up
 from scroll.rounds.ranking import Asked
 from scroll.runtime.names import checked_name
 
 PROBABILITY, DISAGREEMENT, PROPOSED, ASKED, LABEL = "probability", "disagreement", "proposed", "asked", "label"
 DARKEST_PERCENT, BRIGHTEST_PERCENT = 0.5, 99.5
-STRIP_PX = 2**24  # read at once
+STRIP_PX = 2**22  # read at once
 SAMPLED_STRIPS, SAMPLED_ROWS = 16, 4  # of a layer, for its range of greys
 LINE_SHARE, TEXT_SHARE, LEAST_TEXT_PX = 80, 6, 10  # of a patch's edge: the width of its frame, the height of its number
 
@@ -84,7 +84,8 @@ def pictures(sheet: ToPaint, label: Grey) -> Iterator[tuple[str, Grey]]:
         yield f"ct_{z:0{digits}d}", _drawn(partial(_ct_rows, sheet, z), shape, scale)
     yield PROBABILITY, _drawn(lambda rows: sheet.probability[rows], shape, (0.0, 1.0))
     nats = _drawn(lambda rows: sheet.disagreement[rows], shape, (0.0, float(np.log(2))))
-    yield DISAGREEMENT, (np.arange(256) * (255 / max(1, int(nats.max())))).clip(0, 255).round().astype(np.uint8)[nats]
+    stretched = np.arange(256) * (255 / max(1, int(nats.max())))
+    yield DISAGREEMENT, looked_up(np.clip(np.rint(stretched), 0, 255).astype(np.uint8), nats)
     if sheet.proposed is not None:
         yield PROPOSED, canvas(sheet.proposed, sheet.papyrus, sheet.held_out)
     yield ASKED, asked_picture(sheet.numbered, shape)

@@ -140,7 +140,7 @@ class Layers(dict):
 
 
 def stand_in(work):
-    """napari as the command calls it; `work` is what a person does before the window is closed."""
+    """napari and napari.utils as the command calls them; `work` is what a person does before the window is closed."""
     viewers, said = [], []
 
     def new(title):
@@ -149,12 +149,12 @@ def stand_in(work):
 
     notifications = SimpleNamespace(show_info=said.append, show_error=said.append)
     napari = SimpleNamespace(Viewer=new, run=lambda: work(viewers[0], said), __spec__=None)
-    napari.utils = SimpleNamespace(notifications=notifications)
-    return napari
+    return napari, SimpleNamespace(notifications=notifications)
 
 
 def painting(monkeypatch, folder, work):
-    monkeypatch.setitem(sys.modules, "napari", stand_in(work))
+    for name, module in zip(("napari", "napari.utils"), stand_in(work), strict=True):
+        monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(sys, "argv", ["napari_view", "--paint", str(folder)])
     napari_view.main()
 
