@@ -32,7 +32,7 @@ def write_labels(
     proposer = proposer_of(a_round, fit, said)
     for source in found:
         sheet = source.sheet
-        human = painted.get(sheet.id, said_by_people(source))
+        human = with_painted(said_by_people(source), painted.get(sheet.id))
         proposal = at_full_size(proposer.of(source).thinned(said.keep, proposer.trust.threshold), sheet)
         label = together(human, proposal)
         if label.ignore.all() and not source.is_trained_on:
@@ -44,6 +44,14 @@ def write_labels(
             _write(a_round.folder / "painted" / sheet.id, sheet, human, None, version)
         _link(sheet.folder, a_round.folder / "data" / kind_of(a_round.base.data).train / sheet.id)
     _link(a_round.base.data.root / "phantom.json", a_round.folder / "data" / "phantom.json")
+
+
+def with_painted(said: Label, painted: Label | None) -> Label:
+    """What people say by now, (Y, X): what was painted, and where that is as it was, the soft target of before."""
+    if painted is None:
+        return said
+    is_same = (painted.ignore == said.ignore) & (painted.ink == said.ink)
+    return Label(np.where(is_same, said.target, painted.target), painted.ignore)
 
 
 def said_by_people(source: Source) -> Label:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scroll.config.labels import LabelVersions
-from scroll.config.schema import Settings
+from scroll.config.schema import MOST_SEED, Settings
 from scroll.data.kinds import kind_of, need_sheets
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.errors import InputError, MissingInputError
@@ -51,7 +51,10 @@ class LabelRound:
 
     @property
     def student(self) -> Settings:
-        """The run that this round trains: the base's settings on the round's labels."""
+        """The run that this round trains: the base's settings on the round's labels, and a seed of its own.
+
+        With its teacher's draws it would be its teacher again wherever the labels are the same.
+        """
         data = self.base.data.model_copy(
             update={
                 "root": self.folder / "data",
@@ -62,7 +65,13 @@ class LabelRound:
                 "grey_labels": "soft",
             }
         )
-        settings = self.base.model_copy(update={"run_dir": self.folder / "run", "data": data})
+        settings = self.base.model_copy(
+            update={
+                "run_dir": self.folder / "run",
+                "data": data,
+                "seed": (self.base.seed + self.number) % (MOST_SEED + 1),
+            }
+        )
         return settings if self.base.rounds.start == "anew" else _begun_from(settings, self.teacher)
 
     def training_sheets(self) -> Sequence[Sheet]:

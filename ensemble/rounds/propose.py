@@ -77,7 +77,8 @@ def propose(a_round: LabelRound, fit: InkFit, found: Sequence[Source]) -> Propos
     """Calibrate, look at blank copies, and count what may be kept of each sheet."""
     rounds = a_round.base.rounds
     platt = calibrated(fit, found)
-    strongest = max((strongest_blank(a_round, source, fit) for source in found), default=0.0)
+    looked_at = found if rounds.propose else []
+    strongest = max((strongest_blank(a_round, source, fit) for source in looked_at), default=0.0)
     trust = trusted(rounds, platt, fit, strongest)
     proposer = Proposer(fit, platt, trust)
     sheets = {source.sheet.id: _of_sheet(proposer, source) for source in found}
