@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,12 +47,10 @@ from scroll.volumes.masks import read_mask_png
 from stage1_3d.train import train_stage1
 from stage2_2d.train import train_stage2
 
-SIZE_ZYX, FRAGMENTS, BIN, HELD_OUT_FROM = (65, 512, 1024), 4, 4, 0.625  # the last columns are never taught
-START, STEPS, ROUNDS = (
-    0.05,
-    (0.05, 0.05, 0.1, 0.1),
-    3,
-)  # shares of the open area: labelled at first, and asked for by round
+SIZE_ZYX, FRAGMENTS, BIN = (65, 512, 1536), 4, 4
+OPEN_PX = 640  # columns; beyond them lies the validation stripe, which is never taught
+START, ROUNDS = 0.05, 3  # share of the open area that is labelled at first
+STEPS = (0.05, 0.1, 0.15)  # ... and asked for by round
 Mask = NDArray[np.bool_]
 Chooser = Callable[[LabelRound, Sequence[Source], InkFit], list[Asked]]
 
@@ -67,7 +66,7 @@ class World:
     def closed(self, name: str) -> Mask:
         """The validation stripe of a sheet."""
         height, width = self.truths[name].shape
-        return np.broadcast_to(np.arange(width) >= int(width * HELD_OUT_FROM), (height, width))
+        return np.broadcast_to(np.arange(width) >= OPEN_PX, (height, width))
 
 
 def main() -> None:
@@ -75,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", choices=list(EXPERIMENTS))
     parser.add_argument("--seeds", type=whole(0, 2**31), nargs="+", default=[11, 12, 13])
-    parser.add_argument("--preset", default="default", help="of the phantom (%(default)s)")
+    parser.add_argument("--preset", default="easy", help="of the phantom (%(default)s)")
     parser.add_argument("--keep", type=Path, help="work in this folder, and leave it")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
@@ -171,7 +170,7 @@ def _save_first(world: World, folder: Path, name: str, label: Label) -> None:
 def _boxes(world: World, name: str) -> list[tuple[slice, slice]]:
     edge = round(PATCH_UM / 7.91)
     height, width = world.truths[name].shape
-    starts = [(y, x) for y in range(0, height, edge) for x in range(0, int(width * HELD_OUT_FROM), edge)]
+    starts = [(y, x) for y in range(0, height, edge) for x in range(0, OPEN_PX, edge)]
     return [(slice(y, min(y + edge, height)), slice(x, min(x + edge, width))) for y, x in starts]
 
 
@@ -224,8 +223,13 @@ def by_uncertainty(a_round: LabelRound, found: Sequence[Source], fit: InkFit) ->
 CHOOSERS: dict[str, Chooser] = {"here next": by_disagreement, "random": by_chance, "uncertain": by_uncertainty}
 
 
-def a_round_of(world: World, base: Settings, number: int, choose: Chooser | None) -> tuple[InkFit, float]:
-    """One whole round, the annotator painting all that was asked for; the student's fit, and the annotator's seconds."""
+def a_round_of(
+    world: World, base: Settings, number: int, choose: Chooser | None, spoil: Callable[[Path], None] | None = None
+) -> tuple[InkFit, float]:
+    """One whole round, the annotator painting all that was asked for; the student's fit, and the annotator's seconds.
+
+    `spoil` does something to the folder of labels before they are trained on.
+    """
     a_round = LabelRound(base, number)
     fit = read_fit(a_round.teacher)
     found = sources(a_round, fit)
@@ -240,12 +244,14 @@ def a_round_of(world: World, base: Settings, number: int, choose: Chooser | None
         painted[one.sheet], took = _painted(world, one.sheet, painted[one.sheet], (box[0], box[1]))
         seconds += took
     write_labels(a_round, fit, found, said, painted)
+    if spoil:
+        spoil(a_round.folder / "labels")
     student = train_student(a_round)
     write_round_report(a_round, found, said, tuple(painted), len(asked), seconds)
     return student, seconds
 
 
-def say(world: World, arm: str, number: int, settings: Settings, fit: InkFit, seconds: float) -> None:
+def say(world: World, arm: str, number: int, settings: Settings, fit: InkFit, seconds: float, **also: float) -> None:
     """A line of JSON."""
     sheets = training_sheets(settings.data)
     shares = [_shares(world, sheet) for sheet in sheets]
@@ -259,6 +265,7 @@ def say(world: World, arm: str, number: int, settings: Settings, fit: InkFit, se
                 "auc": round(_auc(world, settings, fit, sheets), 4),
                 "members": {name: round(row.all.f05, 4) for name, row in fit.held_out.rows.items()} if fit.held_out else {},
             }
+            | also
         ),
         flush=True,
     )  # fmt: skip
@@ -315,8 +322,10 @@ def proposals(world: World) -> None:
     begun = settings_of(world, "round0", "labels")
     say(world, "begun", 0, begun, trained(begun), 0)
     arms: dict[str, tuple[Chooser | None, bool]] = {
-        "proposals": (None, True), "nothing new": (None, False), "both": (by_disagreement, True), "labels": (by_disagreement, False),
-    }  # fmt: skip
+        "proposals": (None, True),
+        "nothing new": (None, False),
+        "both": (by_disagreement, True),
+    }
     for arm, (choose, is_proposed) in arms.items():
         for number in range(1, ROUNDS + 1):
             base = base_of(world, arm, ask=patches_for(world, START), propose_labels=is_proposed)
@@ -324,7 +333,69 @@ def proposals(world: World) -> None:
             say(world, arm, number, LabelRound(base, number).student, fit, seconds)
 
 
-EXPERIMENTS: dict[str, Callable[[World], None]] = {"ranking": ranking, "proposals": proposals}
+def wrong(world: World) -> None:
+    """A letter that is not there is proposed on every sheet in round 1: is the run surer of it three rounds later than of bare papyrus?"""
+    first_labels(world, "labels", START)
+    begun = settings_of(world, "round0", "labels")
+    say(world, "begun", 0, begun, trained(begun), 0)
+    letters = {name: _letter_where_none_is(world, name) for name in world.truths}
+    arms = {"wrong": partial(_propose_wrongly, letters), "right": None}
+    for arm, spoil in arms.items():
+        for number in range(1, ROUNDS + 1):
+            base = base_of(world, arm, propose_labels=True)
+            fit, _ = a_round_of(world, base, number, None, spoil if number == 1 else None)
+            student = LabelRound(base, number).student
+            say(world, arm, number, student, fit, 0, wrong_auc=round(_auc_of_letters(world, student, fit, letters), 4))
+
+
+def _letter_where_none_is(world: World, name: str) -> Mask:
+    """(Y, X): the most inked patch of the validation stripe, in the open where there is least ink."""
+    ink, edge = world.truths[name], round(PATCH_UM / 7.91)
+    bare = min(_boxes(world, name), key=lambda box: (int(ink[box].sum()), box[0].start, box[1].start))
+    height, width = ink[bare].shape
+    rows, columns = range(0, ink.shape[0] - height, edge // 2), range(OPEN_PX, ink.shape[1] - width, edge // 2)
+    patches = [ink[y : y + height, x : x + width] for y in rows for x in columns]
+    letter = np.zeros(ink.shape, bool)
+    letter[bare] = max(patches, key=lambda patch: int(patch.sum())) & ~ink[bare]
+    return letter
+
+
+def _propose_wrongly(letters: Mapping[str, Mask], labels: Path) -> None:
+    for name, letter in letters.items():
+        for kind, value in (("inklabels", 242), ("supervision_mask", 255), ("proposed_mask", 255)):
+            path = max(labels.glob(f"{name}/{name}_{kind}_v*.png"), default=labels / name / f"{name}_{kind}_v1.png")
+            picture = np.array(Image.open(path)) if path.exists() else np.zeros(letter.shape, np.uint8)
+            picture[letter] = value
+            Image.fromarray(picture).save(path)
+
+
+def _auc_of_letters(world: World, settings: Settings, fit: InkFit, letters: Mapping[str, Mask]) -> float:
+    """Of the ensemble: how surely it tells the false letters from bare papyrus of the open part; 1/2 is chance."""
+    counts, centre = np.zeros((2, LEVELS), np.int64), slice(BIN // 2, None, BIN)
+    for name, letter in letters.items():
+        maps = [flat_map(settings.folder.oof(one, name), one, "") for one in fit.weights]
+        is_bare = (~world.truths[name] & ~world.closed(name))[centre, centre]
+        counts += level_counts(blend(maps, list(fit.weights.values())), letter[centre, centre], is_bare)
+    return auc(counts)
+
+
+def blank(world: World) -> None:
+    """Letters that are labelled and not in the scan: nothing may be learnt, in whatever round."""
+    first_labels(world, "labels", START * 4)
+    begun = settings_of(world, "round0", "labels")
+    say(world, "begun", 0, begun, trained(begun), 0)
+    for number in range(1, ROUNDS + 1):
+        base = base_of(world, "blank", ask=patches_for(world, START), propose_labels=True)
+        fit, seconds = a_round_of(world, base, number, by_disagreement)
+        say(world, "blank", number, LabelRound(base, number).student, fit, seconds)
+
+
+EXPERIMENTS: dict[str, Callable[[World], None]] = {
+    "ranking": ranking,
+    "proposals": proposals,
+    "wrong": wrong,
+    "blank": blank,
+}
 
 
 if __name__ == "__main__":
