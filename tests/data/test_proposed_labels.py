@@ -22,6 +22,7 @@ from scroll.data.labels import Label, SheetLabels, binned_label, ink_band, label
 from scroll.data.sample import Sample, Space, as_item
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.receipt import key_of
+from stage1_3d.external.raw_dataset import pages_of
 from stage1_3d.fragments.dataset import InkPatches
 from stage2_2d.ink.dataset import StackPatches
 from tests.data.scroll_fragments import write_fragment
@@ -322,3 +323,13 @@ def test_proposals_change_no_validation_patch_where_people_labelled_anything(tmp
             known = ~one[n]["ignore"]
             assert np.array_equal(one[n]["ignore"], other[n]["ignore"])
             assert np.array_equal(one[n]["target"][known], other[n]["target"][known])
+
+
+def test_a_data_set_for_others_knows_what_people_said_alone_for_it_has_no_weights(tmp_path):
+    fragment = fragments_of(tmp_path, one=HALF)[0]
+    run = Settings.model_validate(
+        {"run_dir": "none", "data": fragment.data, "stage1": {"members": {"a": {"network": "cnn3d"}}}}
+    )
+    _, _, label = pages_of(fragment, run, (-1, 1))
+    for page in label():
+        assert (page[HALF] == 2).all() and set(np.unique(page[~HALF])) <= {0, 1}
