@@ -109,10 +109,10 @@ def warnings_of(report: "RoundReport") -> list[str]:
             f"STOP: the score of round {report.number} fell beyond the interval of the round before: what it was taught is worse than what "
             "was known; the next round will not begin"
         )
-    if report.is_copy:
+    if report.is_copy and report.copying and report.known.proposed_cm2:
         said.append(
-            "the student copies its teacher where neither was taught (correlation {with_teacher:.2f}; two networks that were trained apart "
-            "agree to {of_strangers:.2f}): proposals add little, labels of people do".format(**report.copying or {})
+            f"the student copies its teacher where neither was taught (correlation {report.copying.with_teacher:.2f}; the teacher's two "
+            f"first members agree to {report.copying.of_strangers:.2f}): proposals add little, labels of people do"
         )
     said += [
         f"{sheet}: the share that is taken for ink changed by a factor {factor:g} in this round; look at its map"

@@ -27,23 +27,7 @@ def read_arguments() -> argparse.Namespace:
     """The command line; `draw` is the function that serves the subcommand."""
     parser = argparse.ArgumentParser(description=__doc__)
     kinds = parser.add_subparsers(required=True, metavar="fragments|cubes|surfaces|scrolls")
-    fragments = kinds.add_parser("fragments", help="flattened fragments in the ink competition's layout")
-    fragments.add_argument(
-        "--size", type=whole(-1, 65536), nargs=3, default=[65, 1024, 1024], metavar=("Z", "Y", "X"), help="voxels"
-    )
-    fragments.add_argument("--train", type=whole(-(10**6), 10**6), default=3, help="number of training fragments")
-    fragments.add_argument(
-        "--test", type=whole(-(10**6), 10**6), default=2, help="number of test fragments; their truth goes to heldout/"
-    )
-    fragments.add_argument("--letter-height-px", type=number(1, 1e5), help="default 190; strokes scale with it")
-    fragments.add_argument(
-        "--voxel-um",
-        type=number(0.5, 50),
-        default=7.91,
-        help="edge of a voxel; finer ones show the same papyrus in more",
-    )
-    fragments.add_argument("--zarr", action="store_true", help="layers as published surface volumes: OME-Zarr, uint8")
-    fragments.set_defaults(draw=draw_fragments)
+    fragments = _fragments_parser(kinds)
     cubes = kinds.add_parser("cubes", help="cubes with surface labels in the surface competition's layout")
     cubes.add_argument("--size", type=whole(-1, 65536), default=320, help="edge in voxels")
     cubes.add_argument("--train", type=whole(-(10**6), 10**6), default=6, help="number of training cubes")
@@ -81,6 +65,32 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _fragments_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    fragments = kinds.add_parser("fragments", help="flattened fragments in the ink competition's layout")
+    fragments.add_argument(
+        "--size", type=whole(-1, 65536), nargs=3, default=[65, 1024, 1024], metavar=("Z", "Y", "X"), help="voxels"
+    )
+    fragments.add_argument("--train", type=whole(-(10**6), 10**6), default=3, help="number of training fragments")
+    fragments.add_argument(
+        "--test", type=whole(-(10**6), 10**6), default=2, help="number of test fragments; their truth goes to heldout/"
+    )
+    fragments.add_argument("--letter-height-px", type=number(1, 1e5), help="default 190; strokes scale with it")
+    fragments.add_argument(
+        "--voxel-um",
+        type=number(0.5, 50),
+        default=7.91,
+        help="edge of a voxel; finer ones show the same papyrus in more",
+    )
+    fragments.add_argument("--zarr", action="store_true", help="layers as published surface volumes: OME-Zarr, uint8")
+    fragments.add_argument(
+        "--labelled",
+        type=number(0.01, 0.75),
+        help="share of each training fragment that is labelled, for label rounds; its last quarter is then a validation mask",
+    )
+    fragments.set_defaults(draw=draw_fragments)
+    return fragments
+
+
 def draw_fragments(arguments: argparse.Namespace) -> None:
     """Draw training and test fragments."""
     from scroll.phantom.dataset import make_fragments
@@ -90,7 +100,7 @@ def draw_fragments(arguments: argparse.Namespace) -> None:
         arguments.preset, tuple(arguments.size), arguments.crushed, arguments.letter_height_px, arguments.voxel_um
     )
     counts = (arguments.seed, arguments.train, arguments.test, arguments.jobs)
-    make_fragments(arguments.out, settings, *counts, is_zarr=arguments.zarr)
+    make_fragments(arguments.out, settings, *counts, is_zarr=arguments.zarr, labelled=arguments.labelled or 1.0)
 
 
 def draw_cubes(arguments: argparse.Namespace) -> None:

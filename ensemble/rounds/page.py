@@ -1,6 +1,6 @@
 """The page of all rounds so far: scores where nobody was taught, what each was trained on, and how the maps changed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,43 @@ from scroll.report.tiles import as_webp
 from scroll.runtime.files import write_text
 
 PAGE, PICTURE_PX, QUALITY, MOST_SHEETS = "report.html", 480, 70, 12
+COLUMNS: dict[str, Callable[[RoundReport], float | int | None]] = {
+    "F0.5": lambda one: one.score.f05,
+    "95 % from": lambda one: one.score.low,
+    "to": lambda one: one.score.high,
+    "Labelled by people, cm²": lambda one: one.known.human_cm2,
+    "Proposed, cm²": lambda one: one.known.proposed_cm2,
+    "Patches asked for": lambda one: one.asked,
+    "Sheets painted": lambda one: len(one.painted),
+    "Minutes of people": lambda one: None if one.seconds is None else one.seconds / 60,
+    "Like its teacher": lambda one: one.copying.with_teacher if one.copying else None,
+    "Strangers are alike": lambda one: one.copying.of_strangers if one.copying else None,
+}
 
 
 def write_rounds_page(a_round: LabelRound, reports: Sequence[RoundReport]) -> Path:
     """<round>/report.html, one file that needs nothing else."""
-    parts = style_and_script([STYLE], [])
-    content = {"number": a_round.number, "reports": reports, "sheets": _sheets(a_round), "verdict": verdict(reports)}
-    write_text(a_round.folder / PAGE, rendered("rounds.html.j2", parts | content))
+    rules = reports[-1].rules
+    content = {
+        "number": a_round.number,
+        "verdict": verdict(reports),
+        "columns": list(COLUMNS),
+        "rows": [[_name(one), *(_cell(value(one)) for value in COLUMNS.values())] for one in reports],
+        "rules_columns": list(next(iter(rules.values()), {})),
+        "rules_rows": [[name, *(f"{share:.0%}" for share in shares.values())] for name, shares in rules.items()],
+        "drift": reports[-1].drift,
+        "sheets": _sheets(a_round),
+    }
+    write_text(a_round.folder / PAGE, rendered("rounds.html.j2", style_and_script([STYLE], []) | content))
     return a_round.folder / PAGE
+
+
+def _name(report: RoundReport) -> str:
+    return f"{report.number} (fell)" if report.has_fallen else str(report.number)
+
+
+def _cell(value: float | int | None) -> str:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def verdict(reports: Sequence[RoundReport]) -> str:

@@ -1,6 +1,7 @@
 """What came of a round: the score where nobody ever taught, whether the student copies its teacher, and whether ink drifts."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,13 @@ class Known(Record):
         return self.proposed_cm2 / max(1e-12, self.human_cm2 + self.proposed_cm2)
 
 
+class Copied(Record):
+    """See `scroll.rounds.guards.Copying`."""
+
+    with_teacher: float
+    of_strangers: float
+
+
 class RoundReport(Versioned):
     """A round, or round 0, which has no teacher. Scores are F0.5 of the ensemble in the validation masks alone.
 
@@ -48,7 +56,7 @@ class RoundReport(Versioned):
     score: F05
     known: Known
     has_fallen: bool = False
-    copying: ByName[float] | None = None
+    copying: Copied | None = None
     is_copy: bool = False
     drift: ByName[float] = Field({})
     rules: ByName[ByName[float]] = Field({})
@@ -114,7 +122,7 @@ def write_round_report(
     report = RoundReport(
         number=a_round.number, score=score, known=known_of(student),
         has_fallen=has_fallen(score, held_out_score(before, teacher.folder.fit)),
-        copying=None if copied is None else {"with_teacher": copied.with_teacher, "of_strangers": copied.of_strangers},
+        copying=None if copied is None else Copied(**asdict(copied)),
         is_copy=copied is not None and copied.is_copy,
         drift=drifted(_ink_shares(student, fit, sheets), _teachers_shares(before, found)),
         rules={name: dict(one.shares) for name, one in said.sheets.items()},

@@ -32,11 +32,13 @@ def make_fragments(
     test: int,
     jobs: int | None = None,
     is_zarr: bool = False,
+    labelled: float = 1.0,
 ) -> None:
     """Write <out>/train/1.., <out>/test/a.. and <out>/heldout/a../inklabels.png, and <out>/phantom.json.
 
     Fragment n is drawn from (seed, n), so more fragments can be asked for later. What is there is kept. `is_zarr`: their layers are
-    written as published surface volumes are.
+    written as published surface volumes are. `labelled`: the share of those to train on that is labelled; a part of the rest is then for
+    validation.
 
     Raises:
         InputError: `out` holds something else, or the sizes or counts make no sense.
@@ -45,12 +47,13 @@ def make_fragments(
         raise InputError(f"--size {settings.size_zyx}: too small for a fragment; expected at least {SMALLEST_ZYX}")
     if train < 0 or not 0 <= test <= len(ascii_lowercase):
         raise InputError(f"--train {train} --test {test}: expected 0 or more to train and 0 to 26 to test")
-    claim(out, {"kind": "fragments", "seed": seed, "voxel_um": settings.voxel_um, "parameters": asdict(settings)})
+    parameters = asdict(settings) | ({"labelled": labelled} if labelled < 1 else {})
+    claim(out, {"kind": "fragments", "seed": seed, "voxel_um": settings.voxel_um, "parameters": parameters})
     missing: list[Job] = []
     for n in range(1, train + 1):
         folder = out / "train" / str(n)
         if not folder.is_dir():
-            missing.append(partial(_fragment, settings, (seed, n), folder, None, is_zarr))
+            missing.append(partial(_fragment, settings, (seed, n), folder, None, is_zarr, labelled))
     for n, name in enumerate(ascii_lowercase[:test]):
         folder, truth = out / "test" / name, out / "heldout" / name
         if not (folder.is_dir() and truth.is_dir()):
@@ -59,9 +62,14 @@ def make_fragments(
 
 
 def _fragment(
-    settings: FragmentSettings, seed: tuple[int, int], folder: Path, truth: Path | None, is_zarr: bool
+    settings: FragmentSettings,
+    seed: tuple[int, int],
+    folder: Path,
+    truth: Path | None,
+    is_zarr: bool,
+    labelled: float = 1.0,
 ) -> None:
-    write_fragment(draw_fragment(settings, seed), folder, truth, settings.voxel_um if is_zarr else None)
+    write_fragment(draw_fragment(settings, seed), folder, truth, settings.voxel_um if is_zarr else None, labelled)
 
 
 def make_cubes(

@@ -12,14 +12,20 @@ from scroll.surfaces.surface import Surface as TracedSurface
 from scroll.surfaces.tifxyz import write_tifxyz
 from scroll.volumes.binning import block_mean
 
+VALIDATED_FROM = 0.75  # share of the columns of a fragment that is labelled in part
+
 
 def write_fragment(
-    fragment: Fragment, folder: Path, ink_folder: Path | None = None, zarr_um: float | None = None
+    fragment: Fragment,
+    folder: Path,
+    ink_folder: Path | None = None,
+    zarr_um: float | None = None,
+    labelled: float = 1.0,
 ) -> None:
     """Write `surface_volume/00.tif..`, `mask.png` and `inklabels.png` as the ink competition has them.
 
     With `ink_folder`, the label goes there instead: the truth of a test fragment is kept apart. With `zarr_um`, the edge of a voxel,
-    the layers go into `surface-volume.zarr` as published ones do.
+    the layers go into `surface-volume.zarr` as published ones do. Where only a share of it is `labelled`, masks say so: see `masks_of`.
     """
     import tifffile
 
@@ -38,6 +44,20 @@ def write_fragment(
         write_png(aside / "mask.png", fragment.mask)
         if ink_folder is None:
             write_png(aside / "inklabels.png", fragment.ink)
+            for name, mask in masks_of(fragment.ink.shape, labelled).items():
+                write_png(aside / f"{name}.png", mask)
+
+
+def masks_of(shape_yx: tuple[int, ...], labelled: float) -> dict[str, NDArray[np.bool_]]:
+    """Masks by name, (Y, X): the first columns are labelled, that share of all; the last quarter is for validation. None of a whole label.
+
+    >>> {name: mask[0].astype(int).tolist() for name, mask in masks_of((1, 8), 0.25).items()}
+    {'supervision_mask': [1, 1, 0, 0, 0, 0, 0, 0], 'validation_mask': [0, 0, 0, 0, 0, 0, 1, 1]}
+    """
+    if labelled >= 1:
+        return {}
+    column = np.broadcast_to((np.arange(shape_yx[1]) + 0.5) / shape_yx[1], shape_yx)
+    return {"supervision_mask": column < labelled, "validation_mask": column > VALIDATED_FROM}
 
 
 def write_surface_volume(path: Path, volume: NDArray[np.uint16], voxel_um: float, levels: int = 4) -> None:
