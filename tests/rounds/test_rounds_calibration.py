@@ -1,0 +1,47 @@
+"""Calibrated probabilities: what is said with 0.3 is so three times in ten, whoever said it."""
+
+import numpy as np
+import pytest
+
+from scroll.metrics.calibration import reliability
+from scroll.metrics.fbeta import LEVELS, level_counts
+from scroll.rounds.calibration import Platt, fit_platt, log_odds
+
+
+def drawn(slope, offset, seed=1, pixels=200_000):
+    """Pixels whose truth follows the line of a predictor that says too much or too little."""
+    rng = np.random.default_rng(seed)
+    said = rng.beta(0.7, 1.5, pixels).astype(np.float32)
+    ink = rng.random(pixels) < Platt(slope, offset).at(said)
+    return said[None], ink[None], level_counts(said[None], ink[None], np.ones((1, pixels), bool))
+
+
+@pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (0.4, -0.5), (2.0, 1.0), (0.7, -2.0)])
+def test_the_line_that_made_the_labels_is_found_and_mends_them(slope, offset):
+    said, ink, counts = drawn(slope, offset)
+    found = fit_platt(counts)
+    assert found.slope == pytest.approx(slope, abs=0.05) and found.offset == pytest.approx(offset, abs=0.05)
+    mended = reliability(level_counts(found.at(said), ink, np.ones(ink.shape, bool)))
+    assert mended.error is not None and mended.error < 0.01
+
+
+def test_order_stays_and_a_blend_that_says_nothing_or_the_opposite_says_how_rare_ink_is():
+    said, _, counts = drawn(1.0, 0.0)
+    assert (np.diff(fit_platt(counts).at(np.linspace(0, 1, 50))) >= 0).all()
+    ink = np.random.default_rng(3).random(said.shape) < 0.2 * (1 - said)
+    opposite = fit_platt(level_counts(said, ink, np.ones(ink.shape, bool)))
+    assert opposite.slope == 0
+    np.testing.assert_allclose(opposite.at(np.array([0.1, 0.9])), ink.mean(), atol=1e-3)
+
+
+def test_few_pixels_and_none_give_finite_numbers():
+    nothing = np.zeros((2, LEVELS), np.int64)
+    assert fit_platt(nothing) == Platt(1.0, 0.0)
+    for row, level in ((0, 10), (1, 4000), (0, 0), (1, LEVELS - 1)):
+        one = nothing.copy()
+        one[row, level] = 5
+        assert np.isfinite(fit_platt(one).at(np.array([0.0, 0.5, 1.0]))).all()
+
+
+def test_log_odds_are_kept_off_certainty():
+    np.testing.assert_allclose(log_odds(np.array([0.0, 0.5, 1.0])), [-9.21024, 0, 9.21024], atol=1e-4)
