@@ -27,11 +27,21 @@ class LabelRound:
     number: int
 
     def __post_init__(self) -> None:
-        """Refuse what has no sheets to ask about."""
+        """Refuse what has no sheets to ask about, and a folder that is not there.
+
+        Raises:
+            MissingInputError: `rounds.also` is no folder.
+            InputError: data without sheets, or no such round.
+        """
         need_sheets(self.base.data)
         if self.number < 1:
             raise InputError(
                 f"round {self.number}: expected 1 or more; round 0 is the run itself: 'make stage1', 'make stage2'"
+            )
+        also = self.base.rounds.also
+        if also is not None and not also.is_dir():
+            raise MissingInputError(
+                f"{also}: no such folder; rounds.also is one with a folder for each sheet without labels"
             )
 
     @property
@@ -89,18 +99,10 @@ class LabelRound:
         return sheets
 
     def other_sheets(self) -> list[Any]:
-        """The sheets of `rounds.also` that the teacher was not trained on.
-
-        Raises:
-            MissingInputError: there is no such folder.
-        """
+        """The sheets of `rounds.also` that the teacher was not trained on."""
         also = self.base.rounds.also
         if also is None:
             return []
-        if not also.is_dir():
-            raise MissingInputError(
-                f"{also}: no such folder; rounds.also is one with a folder for each sheet without labels"
-            )
         known = {sheet.id for sheet in training_sheets(self.teacher.data)}
         return [sheet for sheet in kind_of(self.base.data).at(also, self.base.data) if sheet.id not in known]
 
