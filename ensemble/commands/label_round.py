@@ -9,6 +9,7 @@ neither data nor earlier rounds are written to. How to read it: docs/label_round
 """
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,11 +112,13 @@ def warnings_of(report: "RoundReport") -> list[str]:
         )
     if report.is_copy and report.copying and report.known.proposed_cm2:
         said.append(
-            f"the student copies its teacher where neither was taught (correlation {report.copying.with_teacher:.2f}; the teacher's two "
-            f"first members agree to {report.copying.of_strangers:.2f}): proposals add little, labels of people do"
+            f"the student copies its teacher where neither was taught (correlation {report.copying.with_teacher:.2f}; the teacher's "
+            f"first two members agree to {report.copying.of_strangers:.2f}): proposals add little, labels of people do"
         )
-    said += [
-        f"{sheet}: the share that is taken for ink changed by a factor {factor:g} in this round; look at its map"
-        for sheet, factor in report.drift.items()
-    ]
+    if report.drift:
+        most = max(report.drift, key=lambda sheet: abs(math.log(max(1e-9, report.drift[sheet]))))
+        said.append(
+            f"what is taken for ink changed by more than half on {len(report.drift)} of {len(report.rules)} sheets, most on {most} (to "
+            f"{report.drift[most]:g} times what it was); look at their maps"
+        )
     return said

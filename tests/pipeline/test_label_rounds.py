@@ -120,7 +120,7 @@ def test_rounds_come_in_turn_and_need_sheets_and_a_validation_mask(run, tmp_path
     assert "round 1 is not finished" in run.refused(2)
     assert "take the painted labels first" in run.refused(1, "--step", "train")
     cubes = load_settings(REPOSITORY / "configs" / "surface.yaml")
-    with pytest.raises(InputError, match="data.kind is cubes"):
+    with pytest.raises(InputError, match=r"data\.kind is cubes"):
         LabelRound(cubes, 1)
     assert "no such folder" in run.refused(1, "--set", f"rounds.also={tmp_path / 'gone'}")
     for name in ("1", "2"):
