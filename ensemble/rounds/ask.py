@@ -126,7 +126,7 @@ def shown_layers(sheet: Sheet) -> list[int]:
 
 
 def _to_paint(a_round: LabelRound, fit: InkFit, source: Source, said: Proposals, asked: Sequence[Asked]) -> ToPaint:
-    sheet, proposer = source.sheet, proposer_of(a_round, fit, said)
+    sheet, proposer = source.sheet, proposer_of(fit, said)
     human, held_out = said_by_people(source), held_out_of(source)
     proposal = proposer.of(source).thinned(said.keep, proposer.trust.threshold)
     suggested = together(human, at_full_size(proposal, sheet))

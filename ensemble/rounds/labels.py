@@ -29,7 +29,8 @@ def write_labels(
 
     `painted`: by sheet, all that people say of it by now, (Y, X) at full resolution; of the others it is what they said before.
     """
-    proposer = proposer_of(a_round, fit, said)
+    proposer, links = proposer_of(fit, said), a_round.folder / "data" / kind_of(a_round.base.data).train
+    known = set()
     for source in found:
         sheet = source.sheet
         human = with_painted(said_by_people(source), painted.get(sheet.id))
@@ -42,7 +43,11 @@ def write_labels(
         _write(a_round.folder / "labels" / sheet.id, sheet, label, held_out_of(source), version)
         if sheet.id in painted:
             _write(a_round.folder / "painted" / sheet.id, sheet, human, None, version)
-        _link(sheet.folder, a_round.folder / "data" / kind_of(a_round.base.data).train / sheet.id)
+        _link(sheet.folder, links / sheet.id)
+        known.add(sheet.id)
+    for link in links.iterdir():  # of an attempt that was stopped
+        if link.name not in known:
+            link.unlink()
     _link(a_round.base.data.root / "phantom.json", a_round.folder / "data" / "phantom.json")
 
 
@@ -85,10 +90,11 @@ def _write(folder: Path, sheet: Sheet, label: Label, held_out: Label | None, ver
         target = np.where(held_out.ignore, target, held_out.target)
         pictures[VALIDATION] = ~held_out.ignore
     pictures[f"{INK}_v{version}"] = target
-    for name, picture in pictures.items():
-        grey = np.rint(sheet.on_canvas(picture.astype(np.float32)) * 255).astype(np.uint8)
-        with written_aside(folder / f"{sheet.id}_{name}.png") as aside:
-            Image.fromarray(grey).save(aside, format="PNG")
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        for name, picture in pictures.items():
+            grey = np.rint(sheet.on_canvas(picture.astype(np.float32)) * 255).astype(np.uint8)
+            Image.fromarray(grey).save(aside / f"{sheet.id}_{name}.png")
 
 
 def _link(source: Path, place: Path) -> None:

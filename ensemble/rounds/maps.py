@@ -13,6 +13,7 @@ from ensemble.ink.predict import predict_candidates
 from ensemble.ink.predictors import flat_map, predictor_names
 from ensemble.preflight import preflighted
 from ensemble.rounds.place import LabelRound
+from ensemble.time_budget.plan import with_views
 from scroll.config.schema import Settings
 from scroll.data.folds import Parts, held_out_parts, make_folds
 from scroll.data.fragments import Fragment
@@ -34,7 +35,7 @@ class Source:
 
     Attributes:
         folders: by predictor, of what the blend is made of.
-        voters: of what has a say beside these: single folds, shifted depth windows.
+        voters: of what has a say beside these: single folds, shifted depth windows, single views.
         parts: which of the teacher's folds are new to which of its rows.
         is_trained_on: whether the teacher was trained on some of it.
         settings: of the teacher.
@@ -81,7 +82,7 @@ def _trained_on(a_round: LabelRound) -> list[Source]:
     for sheet in sheets:
         folders = {name: teacher.folder.oof(name, sheet.id) for name in predictor_names(teacher)}
         parts = held_out_parts(folds, sheet.id)
-        voters = _shifted(a_round, sheet, parts)
+        voters = _seen_otherwise(a_round, sheet, parts)
         found.append(Source(sheet, folders, voters, parts, is_trained_on=True, settings=teacher))
     return found
 
@@ -105,16 +106,20 @@ def _others(a_round: LabelRound) -> list[Source]:
         predict_candidates(teacher, sheet, output / sheet.id)
         folders = {name: output / sheet.id / name for name in predictor_names(teacher)}
         everyone: Parts = [((0, sheet.rows), list(range(teacher.folds.count)))]
-        voters = _shifted(a_round, sheet, everyone) | _single_folds(a_round, sheet)
+        voters = _seen_otherwise(a_round, sheet, everyone) | _single_folds(a_round, sheet)
         found.append(Source(sheet, folders, voters, everyone, is_trained_on=False, settings=teacher))
     return found
 
 
-def _shifted(a_round: LabelRound, sheet: Sheet, parts: Parts) -> dict[str, Path]:
-    """Members on a depth window that is shifted by each of `rounds.depth_offsets`, where the sheet has these layers."""
+def _seen_otherwise(a_round: LabelRound, sheet: Sheet, parts: Parts) -> dict[str, Path]:
+    """Members on a depth window that is shifted by each of `rounds.depth_offsets`, where the sheet has these layers; and without mirrors,
+    where they are asked with."""
     found: dict[str, Path] = {}
     if not isinstance(sheet, Fragment):
         return found
+    if a_round.teacher.stage1.window.tta != "none":
+        for name in voting_members(a_round.teacher):
+            found[f"{name}, one view"] = _predicted(a_round, name, sheet, parts, f"{name}-view", views=1)
     for offset in a_round.base.rounds.depth_offsets:
         shifted = replace(sheet, shift_layers=sheet.shift_layers + offset)
         try:
@@ -139,9 +144,12 @@ def _single_folds(a_round: LabelRound, sheet: Sheet) -> dict[str, Path]:
     }
 
 
-def _predicted(a_round: LabelRound, name: str, sheet: Fragment, parts: Parts, called: str) -> Path:
+def _predicted(
+    a_round: LabelRound, name: str, sheet: Fragment, parts: Parts, called: str, views: int | None = None
+) -> Path:
     folder = a_round.folder / "predict" / sheet.id / called
-    predict_fragment(a_round.teacher, name, sheet, folder, parts, f"{called}, {sheet.id}")
+    teacher = a_round.teacher if views is None else with_views(a_round.teacher, views)
+    predict_fragment(teacher, name, sheet, folder, parts, f"{called}, {sheet.id}")
     return folder
 
 

@@ -1,7 +1,7 @@
 """What a round proposes: the teacher's blend, calibrated on what people said, where it can be trusted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from ensemble.ink.predictors import ENSEMBLE
 from ensemble.rounds.blank import strengths_of, strongest_blank
 from ensemble.rounds.maps import Source
 from ensemble.rounds.place import LabelRound
-from scroll.config.rounds import RoundSettings
 from scroll.metrics.fbeta import LEVELS, level_counts
 from scroll.rounds.calibration import Platt, fit_platt
 from scroll.rounds.proposals import Proposal, Trust, proposed, share_to_keep
@@ -42,6 +41,8 @@ class Proposals(Versioned):
     slope: float
     offset: float
     threshold: float
+    least_margin: float
+    most_spread: float
     least_strength: float
     keep: float
     sheets: ByName[OfSheet] = Field({})
@@ -79,27 +80,22 @@ def propose(a_round: LabelRound, fit: InkFit, found: Sequence[Source]) -> Propos
     platt = calibrated(fit, found)
     looked_at = found if rounds.propose else []
     strongest = max((strongest_blank(a_round, source, fit) for source in looked_at), default=0.0)
-    trust = trusted(rounds, platt, fit, strongest)
+    threshold = float(platt.at(np.array([fit.thresholds[ENSEMBLE]]))[0])
+    trust = Trust(threshold, rounds.least_margin, rounds.most_spread, strongest)
     proposer = Proposer(fit, platt, trust)
     sheets = {source.sheet.id: _of_sheet(proposer, source) for source in found}
     human_px = sum(one.human_px for one in sheets.values())
     keep = share_to_keep(sum(one.kept_px for one in sheets.values()), human_px, rounds.most_share)
     return Proposals(
-        fit=fit.made_from, slope=platt.slope, offset=platt.offset, threshold=trust.threshold, least_strength=strongest,
+        fit=fit.made_from, slope=platt.slope, offset=platt.offset, **asdict(trust),
         keep=keep if rounds.propose else 0.0, sheets=sheets,
     )  # fmt: skip
 
 
-def trusted(rounds: RoundSettings, platt: Platt, fit: InkFit, least_strength: float) -> Trust:
-    """The rules, by settings and fit."""
-    threshold = float(platt.at(np.array([fit.thresholds[ENSEMBLE]]))[0])
-    return Trust(threshold, rounds.least_margin, rounds.most_spread, least_strength)
-
-
-def proposer_of(a_round: LabelRound, fit: InkFit, said: Proposals) -> Proposer:
+def proposer_of(fit: InkFit, said: Proposals) -> Proposer:
     """The same again, from what was written."""
-    platt = Platt(said.slope, said.offset)
-    return Proposer(fit, platt, trusted(a_round.base.rounds, platt, fit, said.least_strength))
+    trust = Trust(said.threshold, said.least_margin, said.most_spread, said.least_strength)
+    return Proposer(fit, Platt(said.slope, said.offset), trust)
 
 
 def calibrated(fit: InkFit, found: Sequence[Source]) -> Platt:

@@ -71,7 +71,8 @@ class Sheet(ABC):
     @property
     def known_labels(self) -> list[Any]:
         """For its key: hash of its labels, where they are in a folder of their own."""
-        return [] if self.data.labels is None else [fingerprint(self.labels_folder)]
+        is_elsewhere = self.data.labels is not None and self.labels_folder.is_dir()
+        return [fingerprint(self.labels_folder)] if is_elsewhere else []
 
     @property
     def full_label(self) -> Label:
