@@ -39,7 +39,7 @@ def strongest_blank(a_round: LabelRound, source: Source, fit: InkFit) -> float:
 
 def _blend_of_copy(a_round: LabelRound, source: Source, copy: Fragment, fit: InkFit) -> Map:
     """The whole teacher on a copy of a sheet, each row by the folds that are new to it, (Y, X) at working resolution."""
-    teacher, folder = a_round.teacher, a_round.folder / "predict" / source.sheet.id / "blank"
+    teacher, folder = a_round.teacher, a_round.predictions / source.sheet.id / "blank"
     for name in teacher.stage1.members:
         predict_fragment(teacher, name, copy, folder / name, source.parts, f"blank, {name}, {source.sheet.id}")
     flatten_ct(teacher, copy, folder / "ct")

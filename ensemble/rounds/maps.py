@@ -88,7 +88,7 @@ def _trained_on(a_round: LabelRound) -> list[Source]:
 
 
 def _others(a_round: LabelRound) -> list[Source]:
-    teacher, output = a_round.teacher, a_round.folder / "predict"
+    teacher, output = a_round.teacher, a_round.predictions
     sheets = a_round.other_sheets()
     if not sheets:
         return []
@@ -147,7 +147,7 @@ def _single_folds(a_round: LabelRound, sheet: Sheet) -> dict[str, Path]:
 def _predicted(
     a_round: LabelRound, name: str, sheet: Fragment, parts: Parts, called: str, views: int | None = None
 ) -> Path:
-    folder = a_round.folder / "predict" / sheet.id / called
+    folder = a_round.predictions / sheet.id / called
     teacher = a_round.teacher if views is None else with_views(a_round.teacher, views)
     predict_fragment(teacher, name, sheet, folder, parts, f"{called}, {sheet.id}")
     return folder

@@ -90,7 +90,7 @@ def _prob(run: Settings, sheet: Sheet) -> NDArray[np.float32]:
 
 def _new(a_round: LabelRound, sheet: Sheet) -> NDArray[np.float32]:
     """What the teacher said of a sheet that it was not trained on."""
-    fit, folder = read_fit(a_round.teacher), a_round.folder / "predict" / sheet.id
+    fit, folder = read_fit(a_round.teacher), a_round.predictions / sheet.id
     return Source(sheet, {name: folder / name for name in fit.weights}, {}, [], False, a_round.teacher).blend(fit)
 
 

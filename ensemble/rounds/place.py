@@ -18,9 +18,9 @@ HINT = "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...' first"
 class LabelRound:
     """Round `number`, from 1, of the run that `base` describes, which is round 0.
 
-    Everything of it is below <run_dir>/rounds/<number>: `predict` (what the teacher says of sheets it did not train on, and of shifted
-    windows), `proposals`, `ask` (the page), `paint` (what a person paints on), `labels` (what is trained on), `painted` (what people
-    said so far, alone), `data` (links to the CT), `run` (the student).
+    Everything of it is below <run_dir>/rounds/<number>: `ask` (the page), `paint` (what a person paints on), `labels` (what is trained
+    on), `painted` (what people said so far, alone), `data` (links to the CT), `run` (the student). What the teacher says of sheets it did
+    not train on, of shifted windows and of blank copies is in its own run: `teaching`.
     """
 
     base: Settings
@@ -48,6 +48,11 @@ class LabelRound:
     def folder(self) -> Path:
         """All of it."""
         return self.base.run_dir / "rounds" / str(self.number)
+
+    @property
+    def predictions(self) -> Path:
+        """What the teacher is asked: in its own run, whose weights these predictions are checked against."""
+        return self.teacher.run_dir / "teaching"
 
     @property
     def before(self) -> "LabelRound | None":

@@ -66,7 +66,7 @@ LEDGER = Kind("ledger", (("plan.json", '"key"'), ("locks/*", ""), ("done/*", "")
 POOLED = Kind("pooled stack", (("*/surface-volume.zarr", ""), ("*/.surface-volume.zarr.*part", "")), is_loose=True)
 LABEL_ROUND = Kind(
     "label round",
-    (("proposals.json", '"keep"'), ("predict/*", ""), ("ask/ask.json", '"patches"'), ("paint/*/sheet.json", '"sheet"'), ("taken.json", "")),
+    (("proposals.json", '"keep"'), ("ask/ask.json", '"patches"'), ("paint/*/sheet.json", '"sheet"'), ("taken.json", "")),
     is_loose=True,
 )  # fmt: skip
 PHANTOM = Kind("phantom", (("phantom.json", '"kind"'),), is_replaced=True)

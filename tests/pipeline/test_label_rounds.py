@@ -16,10 +16,14 @@ from ensemble.rounds.report import NAME, read_report
 from scroll.config.reader import load_settings
 from scroll.data.sheets import training_sheets
 from scroll.errors import InputError
+from scroll.phantom.scroll_dataset import make_scrolls
+from scroll.phantom.settings import scroll_settings
+from scroll.phantom.write import masks_of, write_png
 from scroll.rounds.painting import HELD_OUT, INK, NO_INK, OFF, UNKNOWN
 from scroll.runtime.receipt import fingerprint
 from scroll.runtime.record import write_record
-from tests.pipeline.pipeline_run import PHANTOM, REPOSITORY, tiny_settings
+from scroll.volumes.masks import read_mask_png
+from tests.pipeline.pipeline_run import PHANTOM, REPOSITORY, tiny_scroll_settings, tiny_settings
 from tests.steps import step
 
 pytestmark = pytest.mark.slow
@@ -197,11 +201,48 @@ def test_the_next_round_begins_from_the_last_one_s_weights_where_it_is_told_to(r
     assert read_report(run.round(2)).known.proposed_cm2 == 0
 
 
+def test_a_teacher_that_is_a_student_predicts_with_its_own_weights(run):
+    code, said, errors = run.go(3, "--unpainted")
+    assert code == 0 and "round 3: F0.5" in said, errors
+    receipts = list((run.round(2).folder / "run" / "teaching").glob("*/blank/cnn3d/receipt.json"))
+    assert receipts and all("rounds/2/run/stage1" in path.read_text() for path in receipts)
+
+
 def test_a_round_after_one_that_fell_does_not_begin(run):
     report = read_report(run.round(2))
     write_record(run.round(2).folder / NAME, report.model_copy(update={"has_fallen": True}))
     assert "round 2 fell to F0.5" in run.refused(3)
     write_record(run.round(2).folder / NAME, report)
+
+
+def test_a_round_on_segments_of_a_scroll(tmp_path):
+    """In scroll space: labels are lifted into the volume, proposals with them; wraps of another volume are proposed on too."""
+    content = tiny_scroll_settings(tmp_path, tmp_path / "run")
+    content["rounds"] = {
+        "ask": 2,
+        "ask_um": 150,
+        "also": str(tmp_path / "data" / "test"),
+        "least_margin": 0.0,
+        "most_spread": 1.0,
+    }
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(content))
+    make_scrolls(tmp_path / "data", scroll_settings("easy", 96, 56.0), 7, train=2, test=1, jobs=1)
+    for folder in (tmp_path / "data" / "train").iterdir():
+        for name, mask in masks_of(read_mask_png(folder / "inklabels.png").shape, 0.5).items():
+            write_png(folder / f"{name}.png", mask)
+    for arguments in (
+        ("-m", "stage1_3d.train", config), ("-m", "stage2_2d.train", config), ("-m", "ensemble.calibrate", config),
+        (ROUND, config, 1, "--unpainted"),
+    ):  # fmt: skip
+        done = step(*arguments)
+        assert done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
+    a_round = LabelRound(load_settings(config), 1)
+    taught = {sheet.id: sheet.full_label for sheet in training_sheets(a_round.student.data)}
+    assert any(name.startswith("a-") and label.proposed.any() for name, label in taught.items())
+    for sheet in training_sheets(a_round.base.data):
+        np.testing.assert_array_equal(taught[sheet.id].human.ignore, sheet.full_label.ignore)
+    assert {one["sheet"] for one in json.loads((a_round.folder / "ask" / "ask.json").read_text())["patches"]}
 
 
 def _files(folder, but=None):
