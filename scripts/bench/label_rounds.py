@@ -326,13 +326,13 @@ def proposals(world: World) -> None:
     first_labels(world, "labels", START)
     begun = settings_of(world, "round0", "labels")
     say(world, "begun", 0, begun, trained(begun), 0)
-    arms: dict[str, tuple[Chooser | None, bool]] = {
-        "proposals": (None, True),
-        "nothing new": (None, False),
-        "both": (by_disagreement, True),
+    arms: dict[str, tuple[Chooser | None, bool, int]] = {
+        "proposals": (None, True, ROUNDS),
+        "both": (by_disagreement, True, ROUNDS),
+        "another seed": (None, False, 1),
     }
-    for arm, (choose, is_proposed) in arms.items():
-        for number in range(1, ROUNDS + 1):
+    for arm, (choose, is_proposed, rounds) in arms.items():
+        for number in range(1, rounds + 1):
             base = base_of(world, arm, ask=patches_for(world, START), propose_labels=is_proposed)
             fit, seconds = a_round_of(world, base, number, choose)
             say(world, arm, number, LabelRound(base, number).student, fit, seconds)
@@ -342,15 +342,15 @@ def wrong(world: World) -> None:
     """A letter that is not there is proposed on every sheet in round 1: is the run surer of it three rounds later than of bare papyrus?"""
     first_labels(world, "labels", START)
     begun = settings_of(world, "round0", "labels")
-    say(world, "begun", 0, begun, trained(begun), 0)
     letters = {name: _letter_where_none_is(world, name) for name in world.truths}
-    arms = {"wrong": partial(_propose_wrongly, letters), "right": None}
-    for arm, spoil in arms.items():
-        for number in range(1, ROUNDS + 1):
-            base = base_of(world, arm, propose_labels=True)
-            fit, _ = a_round_of(world, base, number, None, spoil if number == 1 else None)
-            student = LabelRound(base, number).student
-            say(world, arm, number, student, fit, 0, wrong_auc=round(_auc_of_letters(world, student, fit, letters), 4))
+    fit = trained(begun)
+    say(world, "begun", 0, begun, fit, 0, wrong_auc=round(_auc_of_letters(world, begun, fit, letters), 4))
+    for number in range(1, ROUNDS + 1):
+        base = base_of(world, "wrong", propose_labels=True)
+        spoil = partial(_propose_wrongly, letters) if number == 1 else None
+        fit, _ = a_round_of(world, base, number, None, spoil)
+        student = LabelRound(base, number).student
+        say(world, "wrong", number, student, fit, 0, wrong_auc=round(_auc_of_letters(world, student, fit, letters), 4))
 
 
 def _letter_where_none_is(world: World, name: str) -> Mask:
