@@ -65,7 +65,7 @@ class Source:
             yield name, flat_map(folder, name, AGAIN)
 
 
-def sources(a_round: LabelRound, fit: InkFit) -> list[Source]:
+def sources(a_round: LabelRound) -> list[Source]:
     """Predict what is not predicted yet; all sheets of the round, those that the teacher was trained on first.
 
     Raises:

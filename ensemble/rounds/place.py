@@ -11,8 +11,6 @@ from scroll.data.kinds import kind_of, need_sheets
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.errors import InputError, MissingInputError
 
-HINT = "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...' first"
-
 
 @dataclass(frozen=True)
 class LabelRound:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from pydantic import Field
 
@@ -16,7 +15,6 @@ from ensemble.rounds.maps import Source, sources
 from ensemble.rounds.place import LabelRound
 from ensemble.rounds.propose import NAME as PROPOSED
 from ensemble.rounds.propose import Proposals, propose
-from ensemble.rounds.report import NAME as REPORT
 from ensemble.rounds.report import RoundReport, read_report, write_round_report
 from ensemble.rounds.train import train_student
 from scroll.data.labels import Label
@@ -50,7 +48,7 @@ class Steps:
     @cached_property
     def sources(self) -> Sequence[Source]:
         """Every sheet, predicted."""
-        return sources(self.a_round, self.fit)
+        return sources(self.a_round)
 
     def ask(self) -> AskedPatches:
         """Predict, propose, rank, and write what a person looks at and paints on.
@@ -145,11 +143,6 @@ class Steps:
         return write_round_report(
             self.a_round, self.sources, self.proposals, list(taken.painted), len(self.patches), seconds
         )
-
-    @property
-    def report(self) -> Path:
-        """Where the report is, or will be."""
-        return self.a_round.folder / REPORT
 
 
 def check_may_begin(a_round: LabelRound, is_told_to: bool) -> None:

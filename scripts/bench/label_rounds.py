@@ -237,7 +237,7 @@ def a_round_of(
     """
     a_round = LabelRound(base, number)
     fit = read_fit(a_round.teacher)
-    found = sources(a_round, fit)
+    found = sources(a_round)
     said = propose(a_round, fit, found)
     asked = choose(a_round, found, fit) if choose else []
     painted, seconds = {source.sheet.id: said_by_people(source) for source in found} if asked else {}, 0.0

@@ -53,15 +53,6 @@ def save_canvas(path: Path, grey: Grey) -> None:
         Image.fromarray(grey).save(aside, format=kind)
 
 
-def read_painted(path: Path, exported: Grey) -> Label:
-    """What a person painted on the `exported` picture, (Y, X), as a label.
-
-    Raises:
-        InputError: as `painted_grey`.
-    """
-    return as_label(painted_grey(path, exported))
-
-
 def as_label(painted: Grey) -> Label:
     """What the greys of a picture (Y, X) say."""
     return Label(painted == INK, (painted != INK) & (painted != NO_INK))

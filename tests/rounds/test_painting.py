@@ -6,7 +6,7 @@ from PIL import Image
 
 from scroll.data.labels import Label
 from scroll.errors import InputError
-from scroll.rounds.painting import HELD_OUT, INK, NO_INK, UNKNOWN, canvas, read_painted, save_canvas
+from scroll.rounds.painting import HELD_OUT, INK, NO_INK, UNKNOWN, as_label, canvas, painted_grey, save_canvas
 
 SHAPE = (40, 60)
 
@@ -24,13 +24,13 @@ def exported():
 def test_what_is_painted_is_read_back(tmp_path, ending):
     grey = exported()
     save_canvas(tmp_path / f"label{ending}", grey)
-    before = read_painted(tmp_path / f"label{ending}", grey)
+    before = as_label(painted_grey(tmp_path / f"label{ending}", grey))
     np.testing.assert_array_equal(before.target, grey == INK)
     np.testing.assert_array_equal(~before.ignore, np.isin(grey, (INK, NO_INK)))
     painted = grey.copy()
     painted[25:30, 10:20], painted[25:30, 20:26], painted[6:8, 8:12] = INK, NO_INK, UNKNOWN
     save_canvas(tmp_path / f"label{ending}", painted)
-    after = read_painted(tmp_path / f"label{ending}", grey)
+    after = as_label(painted_grey(tmp_path / f"label{ending}", grey))
     assert after.target[25:30, 10:20].all() and not after.ignore[25:30, 10:26].any() and after.ignore[6:8, 8:12].all()
 
 
@@ -88,5 +88,5 @@ def put(y, x, value):
 def test_a_picture_that_is_not_the_exported_one_is_one_line(tmp_path, save, said):
     save(tmp_path / "label.png", exported())
     with pytest.raises(InputError, match=said) as error:
-        read_painted(tmp_path / "label.png", exported())
+        painted_grey(tmp_path / "label.png", exported())
     assert "\n" not in str(error.value)
