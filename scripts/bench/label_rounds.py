@@ -51,7 +51,7 @@ SIZE_ZYX, FRAGMENTS, BIN = (65, 512, 1536), 4, 4
 OPEN_PX = 640  # columns; beyond them lies the validation stripe, which is never taught
 START, ROUNDS = 0.05, 3  # share of the open area that is labelled at first
 SEEN_FROM = 0.1  # share of ink in a patch from which on a person sees that there is a letter
-STEPS = (0.05, 0.1, 0.15)  # ... and asked for by round
+STEPS = (0.1, 0.2)  # ... and asked for by round
 Mask = NDArray[np.bool_]
 Chooser = Callable[[LabelRound, Sequence[Source], InkFit], list[Asked]]
 
@@ -322,19 +322,14 @@ def ranking(world: World) -> None:
 
 
 def proposals(world: World) -> None:
-    """Rounds without a further label, with what is proposed; beside rounds with labels, with and without what is proposed."""
+    """Rounds without a further label, with what is proposed; and what another seed alone changes."""
     first_labels(world, "labels", START)
     begun = settings_of(world, "round0", "labels")
     say(world, "begun", 0, begun, trained(begun), 0)
-    arms: dict[str, tuple[Chooser | None, bool, int]] = {
-        "proposals": (None, True, ROUNDS),
-        "both": (by_disagreement, True, ROUNDS),
-        "another seed": (None, False, 1),
-    }
-    for arm, (choose, is_proposed, rounds) in arms.items():
+    for arm, is_proposed, rounds in (("proposals", True, ROUNDS), ("another seed", False, 1)):
         for number in range(1, rounds + 1):
-            base = base_of(world, arm, ask=patches_for(world, START), propose_labels=is_proposed)
-            fit, seconds = a_round_of(world, base, number, choose)
+            base = base_of(world, arm, propose_labels=is_proposed)
+            fit, seconds = a_round_of(world, base, number, None)
             say(world, arm, number, LabelRound(base, number).student, fit, seconds)
 
 
