@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from scroll.config.schema import Settings
+from scroll.data.depth_windows import check_depth_offsets
 from scroll.data.folds import check_no_leak, make_folds
 from scroll.data.fragments import Fragment, training_fragments
 from scroll.data.patch_sampler import draw
@@ -32,6 +33,8 @@ def items_of(settings: Settings) -> list[Fragment]:
 def checks_of_all(settings: Settings, fragments: list[Fragment]) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is looked at in all of them together: a name, and a check that raises InputError."""
     yield f"folds: {settings.folds.count} by {settings.folds.by}", partial(_check_folds, settings, fragments)
+    if settings.stage1.window.depth_offsets:
+        yield "layers for stage1.window.depth_offsets", partial(check_depth_offsets, settings, fragments)
     yield "disk", partial(_check_disk, settings, fragments)
     if len(fragments) > 1 and any(fragment.zarr for fragment in fragments):
         yield "layers of all stacks run the same way", partial(_check_directions, fragments)
