@@ -112,11 +112,14 @@ def _check_directions(fragments: list[Fragment]) -> None:
 def _check_disk(settings: Settings, fragments: list[Fragment]) -> None:
     """Room for the working copies, or what is fetched, and for every out-of-fold probability volume (float16)."""
     copies = predictions = fetched = 0.0
+    depth, shifts = settings.data.depth[1] - settings.data.depth[0], settings.stage1.window.depth_shifts
     for fragment in fragments:
         pixels = fragment.shape_yx[0] * fragment.shape_yx[1] / settings.data.bin_yx**2
         if fragment.is_remote:
             fetched += math.prod(fragment.volume.shape) * fragment.volume.dtype.itemsize * settings.data.pool**3
         else:
-            copies += (fragment.layers[1] - fragment.layers[0]) * pixels * fragment.volume.dtype.itemsize
-        predictions += (settings.data.depth[1] - settings.data.depth[0]) * pixels * 2 * len(settings.stage1.members)
+            further = max(shifts) - min(shifts)  # windows that are shifted have a copy of their own
+            layers = fragment.layers[1] - fragment.layers[0] + (further + depth if further else 0)
+            copies += layers * pixels * fragment.volume.dtype.itemsize
+        predictions += depth * pixels * 2 * len(settings.stage1.members)
     check_room(settings, copies + min(fetched, settings.data.cache_gb * GIB), predictions)

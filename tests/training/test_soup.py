@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from tiny_task import Points, small_network, squared_error, tiny_task, training
 from torch import nn
 
+from scroll.config.schema import Settings
 from scroll.config.training import TrainingSettings
 from scroll.errors import InputError
 from scroll.training.loop import fit
@@ -179,6 +180,19 @@ def test_without_a_soup_keys_states_and_histories_are_those_of_before(tmp_path):
     assert "soup" not in torch.load(tmp_path / "resume.pt", weights_only=True)
     fit(tiny_task(tmp_path), training())
     assert not history_of(tmp_path, "soup_validation_loss")
+
+
+def test_both_stages_and_the_joint_training_take_a_soup_of_their_own():
+    settings = Settings.model_validate(
+        {
+            "run_dir": "run",
+            "stage1": {"members": {"net": {"network": "unet3d", "training": {"soup": 3}}}},
+            "stage2": {"training": {"soup": 4}},
+            "joint": {"member": "net", "training": {"soup": 5}},
+        }
+    )
+    trainings = [settings.stage1.members["net"].training, settings.stage2.training, settings.joint.training]
+    assert [one.deciding()["soup"] for one in trainings] == [3, 4, 5]
 
 
 @pytest.mark.parametrize(
