@@ -11,11 +11,13 @@ from torch import nn
 
 from scroll.config.schema import Settings
 from scroll.data.boxes import filled_up
+from scroll.data.depth_windows import with_room
 from scroll.data.folds import Fold, Parts, Rows, held_out_parts
 from scroll.data.fragments import Fragment
 from scroll.data.members.others import of_others
 from scroll.data.members.suits import check_voxels
 from scroll.data.sheets import Sheet, provenance_of
+from scroll.inference.depth_mean import depth_mean, over_depth_windows
 from scroll.inference.fold_ensemble import mean_of
 from scroll.inference.prediction_store import RowWriter, open_map
 from scroll.inference.sliding_window import Forward, Prediction, Sweep
@@ -115,13 +117,21 @@ def _hint(settings: Settings) -> str:
 
 
 def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows, folds: Sequence[int]) -> Prediction:
-    """A member's folds over rows of a fragment, (1, Z, Y, X) over `data.depth`; a fragment may be smaller than a patch."""
+    """A member's folds over rows of a fragment, (1, Z, Y, X) over `data.depth`; a fragment may be smaller than a patch.
+
+    Raises:
+        InputError: the stack does not hold one of `stage1.window.depth_offsets`.
+    """
     size, (depth, height, width) = window_of(settings, name), _shape(settings, fragment)
-    how = seen_as(settings, name, fragment)
+    window, member = settings.stage1.window, settings.stage1.members[name]
+    shifts, fragment = window.depth_shifts, with_room(fragment, window.depth_offsets)
+    how, before = seen_as(settings, name, fragment), fragment.kept[0]
 
     def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
         z, y, x = corner
-        return filled_up(fragment.patch(z + fragment.margin, y, x, size, how), size)[None]
+        return np.stack(
+            [filled_up(fragment.patch(z + before + shift, y, x, size, how), size) for shift in shifts]
+        )  # (K, *size)
 
     wanted = looked_at(settings, fragment)
 
@@ -130,8 +140,14 @@ def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows,
         return bool(wanted[y : y + size[1], x : x + size[2]].any())
 
     padded = (max(depth, size[0]), max(height, size[1]), max(width, size[2]))
-    sweep = Sweep(padded, size, settings.stage1.window, rows, is_wanted)
-    return Prediction(sweep, read, partial(load_forward, settings, name, folds), (depth, height, width))
+    sweep = Sweep(padded, size, window, rows, is_wanted)
+    return Prediction(
+        sweep,
+        read,
+        lambda: over_depth_windows(load_forward(settings, name, folds), len(shifts)),
+        (depth, height, width),
+        partial(depth_mean, shifts=shifts, is_of_sheet=member.member is None and member.supervision == "depth_pool"),
+    )
 
 
 def looked_at(settings: Settings, fragment: Fragment) -> NDArray[np.bool_]:

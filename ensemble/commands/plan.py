@@ -181,12 +181,12 @@ def prediction_lines(
     fitting = [plan for plan in plans if plan.chosen is not None]
     if not fitting:
         return ["  prediction: no member fits"]
-    overlaps, views = window.overlap_along(3), VIEWS[window.tta]
-    once = {plan.name: gigavoxel_time(plan.per_voxel_s, overlaps, 1, settings.folds.count) for plan in fitting}
+    overlaps, views, shifts = window.overlap_along(3), VIEWS[window.tta], len(window.depth_shifts)
+    once = {plan.name: gigavoxel_time(plan.per_voxel_s, overlaps, shifts, settings.folds.count) for plan in fitting}
     most = gigavoxels_in(machine.hours * 3600, [one * views for one in once.values()])
     lines = [
         f"  prediction: {machine.hours:g} h hold {in_short(most.low)}-{in_short(most.high)} e9 voxels of CT, by {len(fitting)} members x "
-        f"{settings.folds.count} folds x {views} views; reading and blending left out"
+        f"{settings.folds.count} folds x {views} views{f' x {shifts} depth windows' if shifts > 1 else ''}; reading and blending left out"
     ]
     if gigavoxels:
         costs = [MemberCost(name, one.high * gigavoxels, views, 1.0) for name, one in once.items()]

@@ -41,8 +41,11 @@ SAYS = {
 class Change(Protocol):
     """What is done to the layers that a run sees."""
 
-    def applied(self, ct: Volume, mask: NDArray[np.bool_]) -> Volume:
-        """The changed layers, (Z, Y, X) at working resolution, read as lazily as `ct`; `mask` (Y, X) is the papyrus."""
+    def applied(self, ct: Volume, mask: NDArray[np.bool_], before: int) -> Volume:
+        """The changed layers, (Z, Y, X) at working resolution, read as lazily as `ct`; `mask` (Y, X) is the papyrus.
+
+        `before` of the layers lie before those that the change was made for, as they do for shifted depth windows.
+        """
 
     def record(self) -> list[Any]:
         """What it is, for keys."""
@@ -54,7 +57,7 @@ class Shuffled:
 
     seed: int
 
-    def applied(self, ct: Volume, mask: NDArray[np.bool_]) -> Volume:
+    def applied(self, ct: Volume, mask: NDArray[np.bool_], before: int) -> Volume:
         """See `Change`."""
         return shuffled_layers(ct, self.seed)
 
@@ -71,7 +74,7 @@ class Scrambled:
     edge_px: int
     kept: NDArray[np.bool_]
 
-    def applied(self, ct: Volume, mask: NDArray[np.bool_]) -> Volume:
+    def applied(self, ct: Volume, mask: NDArray[np.bool_], before: int) -> Volume:
         """See `Change`."""
         return phase_scrambled(ct, mask, self.edge_px, self.seed, self.kept)
 
@@ -90,9 +93,9 @@ class Planted:
     blur_vox: float
     key: str
 
-    def applied(self, ct: Volume, mask: NDArray[np.bool_]) -> Volume:
+    def applied(self, ct: Volume, mask: NDArray[np.bool_], before: int) -> Volume:
         """See `Change`."""
-        return planted_film(ct, self.film, self.face, self.film_vox, self.blur_vox)
+        return planted_film(ct, self.film, self.face + np.float32(before), self.film_vox, self.blur_vox)
 
     def record(self) -> list[Any]:
         """See `Change`."""
@@ -108,12 +111,14 @@ class ChangedFragment(Fragment):
     @cached_property
     def original(self) -> Fragment:
         """The fragment as it is."""
-        return Fragment(self.id, self.folder, self.data, self.margin, self.is_flipped, self.shift_layers)
+        return Fragment(
+            self.id, self.folder, self.data, self.margin, self.is_flipped, self.shift_layers, beyond=self.beyond
+        )
 
     @cached_property
     def ct(self) -> Volume:
         """The depth window at working resolution, changed."""
-        return self.change.applied(self.original.ct, self.mask)
+        return self.change.applied(self.original.ct, self.mask, self.beyond[0])
 
     @property
     def key(self) -> str:
@@ -128,7 +133,9 @@ class TurnedFragment(Fragment):
     @cached_property
     def original(self) -> Fragment:
         """The fragment as it is."""
-        return Fragment(self.id, self.folder, self.data, self.margin, self.is_flipped, self.shift_layers)
+        return Fragment(
+            self.id, self.folder, self.data, self.margin, self.is_flipped, self.shift_layers, beyond=self.beyond
+        )
 
     @cached_property
     def volume(self) -> Volume:
@@ -189,7 +196,8 @@ def reversed_copy(fragment: Fragment) -> TurnedFragment:
     layers = fragment.volume.shape[0]
     centre = layers - 1 - (layers // 2 + fragment.shift_layers)
     first, end = fragment.data.depth
-    centre = min(max(centre, fragment.margin - first), layers - end - fragment.margin)
+    before, behind = fragment.kept
+    centre = min(max(centre, before - first), layers - end - behind)
     return TurnedFragment(
         f"{fragment.id} {REVERSED}", fragment.folder, fragment.data, fragment.margin,
         not fragment.is_flipped, centre - layers // 2,

@@ -13,6 +13,7 @@ from ensemble.controls.copies import BLANK, SAYS, Copy, placebo_copies, tile_px
 from ensemble.controls.predicted import Predicted, predicted
 from ensemble.ink.fit_record import InkFit
 from scroll.config.schema import Settings
+from scroll.data.depth_windows import with_room
 from scroll.data.fragments import Fragment
 from scroll.data.labels import share_in_blocks
 from scroll.metrics.bootstrap import block_edge_um
@@ -112,7 +113,8 @@ def placebo_panel(
     edge_px = edge_um / fragment.pixel_um
     found_px = share_in_blocks(real.mask, fragment.data.bin_yx) > 0
     by_kind: dict[str, list[_Shown]] = {}
-    for copy in placebo_copies(fragment, ink_and_rim(found_px, fragment), count):
+    held = with_room(fragment, settings.stage1.window.depth_offsets)  # so that the reversed copy leaves room for them
+    for copy in placebo_copies(held, ink_and_rim(found_px, fragment), count):
         found = predicted(settings, copy.fragment, folder / copy.name, fit)
         by_kind.setdefault(copy.kind, []).append(_shown(found.pieces, copy, edge_px, real))
     kinds = [_kind(name, shown, real.pieces.strength, papyrus_cm2) for name, shown in by_kind.items()]

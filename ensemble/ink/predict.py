@@ -17,6 +17,7 @@ from ensemble.request import Part, input_sheets
 from ensemble.time_budget.fragments import FragmentClock, stand_ins
 from ensemble.time_budget.plan import HOUR_S, with_views
 from scroll.config.schema import Settings
+from scroll.data.depth_windows import check_depth_offsets
 from scroll.data.kinds import kind_of, need_sheets
 from scroll.data.sheets import Sheet
 from stage1_3d.predict import flatten_ct
@@ -35,13 +36,15 @@ def predict(
 
     Raises:
         MissingInputError: the run lacks weights or its fit, or `source` holds no fragments.
-        InputError: a fragment is not as expected, or not even one member fits into the time.
+        InputError: a fragment is not as expected, lacks layers for a shifted depth window, or not even one member fits into the time.
     """
     need_sheets(settings.data)
     fit = read_fit(settings)
     masks = {}
     sheets = input_sheets(settings, source)
     sheets = preflighted(settings, part.of(sheets) if part else sheets, output)
+    if kind_of(settings.data).is_flattened:
+        check_depth_offsets(settings, sheets)
     if kind_of(settings.data).has_one_volume_of_many:
         predict_new_segments(settings, sheets, output)  # volume by volume: several sheets lie in each
     clock = _clock(settings, sheets, output, fit, hours)

@@ -22,8 +22,8 @@ Share = Annotated[float, Field(gt=0, le=1e9)]
 
 
 UNKNOWN_TO = {  # settings that a kind of data does not know
-    "segments": ("pool", "pool_from"),
-    "cubes": ("pool", "pool_from", "labels", "label_versions", "grey_labels", "shares"),
+    "segments": ("pool", "pool_from", "depth_offsets"),
+    "cubes": ("pool", "pool_from", "labels", "label_versions", "grey_labels", "shares", "depth_offsets"),
 }
 
 

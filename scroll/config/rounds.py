@@ -17,6 +17,9 @@ def _without_zero(offsets: tuple[int, ...]) -> tuple[int, ...]:
     return offsets
 
 
+DepthOffsets = Annotated[tuple[Offset, ...], AfterValidator(all_different), AfterValidator(_without_zero)]
+
+
 class RoundSettings(Frozen):
     """`make round`: a round predicts, proposes labels, asks a person, and trains on what both said."""
 
@@ -25,7 +28,7 @@ class RoundSettings(Frozen):
     )
     ask: int = Field(20, ge=0, le=10_000, description="how many patches a person is asked about in a round")
     ask_um: float = Field(2000.0, ge=10, le=1e5, description="edge of such a patch: about a letter")
-    depth_offsets: Annotated[tuple[Offset, ...], AfterValidator(all_different), AfterValidator(_without_zero)] = Field(
+    depth_offsets: DepthOffsets = Field(
         (-2, 2),
         description="fragments: layers by which the depth window is shifted too, to see whether the members stay sure",
     )

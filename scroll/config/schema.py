@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from scroll.config.data import UNKNOWN_TO, DataSettings, FoldSettings, Layers, SamplingSettings
-from scroll.config.rounds import RoundSettings
+from scroll.config.rounds import DepthOffsets, RoundSettings
 from scroll.config.training import AugmentSettings, Frozen, LossSettings, TrainingSettings
 from scroll.config.yaml_text import with_numbers
 from scroll.runtime.names import Name, all_different, told_apart
@@ -166,6 +166,21 @@ class WindowSettings(Frozen):
         return shares
 
 
+class Stage1WindowSettings(WindowSettings):
+    """Sliding-window prediction by the members of stage one."""
+
+    depth_offsets: DepthOffsets = Field(
+        (), exclude_if=lambda offsets: not offsets,
+        description="fragments: layers by which the depth window is shifted too, such as [-2, 2]; a member's prediction is the mean of "
+        "the probabilities of all these windows and of the one that is not shifted, which always counts; each costs a prediction",
+    )  # fmt: skip
+
+    @property
+    def depth_shifts(self) -> tuple[int, ...]:
+        """By how many layers each depth window is shifted, the one that is not first."""
+        return (0, *self.depth_offsets)
+
+
 def _for_axes(axes: int) -> AfterValidator:
     def check(window: WindowSettings) -> WindowSettings:
         window.overlap_along(axes)
@@ -179,7 +194,7 @@ class Stage1Settings(Frozen):
 
     members: Annotated[dict[Name, MemberSettings], AfterValidator(told_apart)] = Field(min_length=1)
     flatten: FlattenSettings = FlattenSettings()
-    window: Annotated[WindowSettings, _for_axes(3)] = WindowSettings()
+    window: Annotated[Stage1WindowSettings, _for_axes(3)] = Stage1WindowSettings()
     seen_all: tuple[str, ...] = Field(
         (), exclude_if=lambda names: not names,
         description="members of others without a weight here that have seen all training items; written by stage one, not set",
@@ -335,9 +350,13 @@ class Settings(Frozen):
     )
 
     @model_validator(mode="after")
-    def _shares_are_known(self) -> "Settings":
+    def _what_is_set_is_known(self) -> "Settings":
         if self.sampling.shares and "shares" in UNKNOWN_TO.get(self.data.kind, ()):
             raise ValueError(f"sampling.shares is set, which {self.data.kind} do not know: leave it out")
+        if self.stage1.window.depth_offsets and "depth_offsets" in UNKNOWN_TO.get(self.data.kind, ()):
+            raise ValueError(
+                f"stage1.window.depth_offsets is set, which {self.data.kind} do not know, for no axis of theirs is depth: leave it out"
+            )
         return self
 
     @property

@@ -125,6 +125,11 @@ class TrainingSettings(Frozen):
     warmup_steps: int = Field(50, ge=0, le=10**8, description="over which the learning rate rises to its highest")
     gradient_clip: float = Field(1.0, gt=0, le=1e12, description="largest norm of the whole gradient, after unscaling")
     ema_decay: float = Field(0.99, ge=0, lt=1, description="of the averaged weights that are saved; 0: no averaging")
+    soup: int = Field(
+        0, ge=0, le=1000, exclude_if=lambda count: count == 0,
+        description="keep the mean of the averaged weights at so many steps, evenly spaced over the last quarter, the last one included, "
+        "and take statistics of batch norms again; 0: keep the last",
+    )  # fmt: skip
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: on a GPU bf16 where it computes in it, else fp16; on a CPU fp32"
     )
@@ -146,6 +151,24 @@ class TrainingSettings(Frozen):
         100, ge=1, le=10**8, description="steps between two places at which a stopped training goes on"
     )
     loader: LoaderSettings = LoaderSettings()
+
+    @model_validator(mode="after")
+    def _a_soup_has_its_steps(self) -> "TrainingSettings":
+        if self.soup and self.early_stopping:
+            raise ValueError(
+                f"soup is {self.soup} and early_stopping is {self.early_stopping}: a soup is of the last quarter of all steps, which a "
+                "training that stops early may not reach; set one of them to 0"
+            )
+        if self.soup > max(1, self.steps // 4):
+            raise ValueError(
+                f"soup is {self.soup}: the last quarter of {self.steps} steps has {self.steps // 4}; give a smaller soup, or "
+                f"{4 * self.soup} steps"
+            )
+        return self
+
+    def without_workers(self) -> "TrainingSettings":
+        """The same without loading processes."""
+        return self.model_copy(update={"loader": self.loader.model_copy(update={"workers": 0})})
 
     def deciding(self) -> dict[str, object]:
         """Those settings that decide the weights; changing another one lets a training go on where it stopped."""

@@ -49,6 +49,7 @@ class Fragment(Sheet):
     is_flipped: bool = False
     shift_layers: int = 0
     is_seen_about_labels: bool = field(default=False, kw_only=True)  # alone; the rest of it is not fetched
+    beyond: tuple[int, int] = field(default=(0, 0), kw_only=True)  # layers kept before and behind the margin as well
 
     def to_train_on(self) -> "Fragment":
         """The same; of one that is far away only what is about its labels is looked at."""
@@ -128,15 +129,21 @@ class Fragment(Sheet):
             own_um = volume.voxel_um if self.zarr else open_volume(self.folder).voxel_um
         return [] if own_um is None else [Stated("its own metadata or name", own_um)]
 
+    @property
+    def kept(self) -> tuple[int, int]:
+        """How many layers are kept before and behind the depth window."""
+        return self.margin + self.beyond[0], self.margin + self.beyond[1]
+
     @cached_property
     def layers(self) -> tuple[int, int]:
-        """First and end layer of the depth window, the margin included.
+        """First and end layer of the depth window, the margin and what is kept beyond it included.
 
         Raises:
             InputError: the stack is too thin for it.
         """
         centre = self.volume.shape[0] // 2 + self.shift_layers
-        start, stop = centre + self.data.depth[0] - self.margin, centre + self.data.depth[1] + self.margin
+        before, behind = self.kept
+        start, stop = centre + self.data.depth[0] - before, centre + self.data.depth[1] + behind
         if start < 0 or stop > self.volume.shape[0]:
             widest = (self.margin - centre, self.volume.shape[0] - centre - self.margin)
             raise InputError(
@@ -232,7 +239,8 @@ class Fragment(Sheet):
             )
         picked = np.random.default_rng(0).choice(len(rows), size=SAMPLED_PLACES)
         samples = []
-        depth = slice(self.margin, self.ct.shape[0] - self.margin)  # the same scale whatever margin a training asks for
+        before, behind = self.kept
+        depth = slice(before, self.ct.shape[0] - behind)  # the same scale whatever is kept about the window
         for row, col in zip(rows[picked], cols[picked], strict=True):
             window = (slice(row, row + SAMPLED_EDGE), slice(col, col + SAMPLED_EDGE))
             samples.append(self.ct[(depth, *window)][:, self.mask[window]].ravel())
@@ -241,7 +249,7 @@ class Fragment(Sheet):
     def patch(
         self, z: int, y: int, x: int, size: tuple[int, int, int], seen_as: Intensity | None = None
     ) -> NDArray[np.float32]:
-        """CT at working resolution, normalised by `grey_scale`, float32 of shape `size`; (z, y, x) counts from the margin's start.
+        """CT at working resolution, normalised by `grey_scale`, float32 of shape `size`; (z, y, x) counts from the first layer kept.
 
         `seen_as`: another scaling, with the figures of this fragment in it.
 

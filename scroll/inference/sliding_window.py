@@ -96,12 +96,14 @@ class Prediction:
         read: corner of a window -> (C, *patch).
         load: gives the networks as one function; called only where there are rows to predict.
         shape: of the map, as many axes as the sweep's.
+        merged: what the networks say, as rows of the map: (K, *shape with fewer rows) -> as many rows, of fewer channels.
     """
 
     sweep: Sweep
     read: Read
     load: Callable[[], Forward]
     shape: tuple[int, ...]
+    merged: Callable[[NDArray[np.float32]], NDArray[np.float32]] = lambda rows: rows
 
     def count(self, from_row: int) -> int:
         """How many windows `run` will look at."""
@@ -113,7 +115,8 @@ class Prediction:
         if first >= self.sweep.rows[1]:
             return
         kept = (slice(None), *(slice(0, n) for n in self.shape[:-2]), slice(None), slice(0, self.shape[-1]))
-        predict(self.sweep, self.read, self.load(), lambda row, rows: write(row, rows[kept]), first, advance)
+        forward, merged = self.load(), self.merged
+        predict(self.sweep, self.read, forward, lambda row, rows: write(row, merged(rows[kept])), first, advance)
 
     def rows(self, first: int, end: int) -> NDArray[np.float32]:
         """Rows [first, end) alone, (K, *shape with end - first rows); the same values as in the whole map."""

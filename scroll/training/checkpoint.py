@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -36,6 +36,7 @@ class State(TypedDict):
     average: StateDict
     optimiser: StateDict
     scaler: StateDict
+    soup: NotRequired[StateDict]
 
 
 def save_weights(model: nn.Module, path: Path, about: About) -> None:

@@ -27,6 +27,7 @@ class Line(TypedDict, total=False):
     skipped: int
     breakdown: dict[str, float]
     validation_loss: float
+    soup_validation_loss: float
 
 
 class Curves(Protocol):

@@ -29,6 +29,7 @@ from scroll.training.distributed import any_is, leave_the_group, no_sync, told_o
 from scroll.training.loggers import Curves, Line, numbers_of, open_curves, write_history
 from scroll.training.optimizers import ema, learning_rate_factor, make_optimiser
 from scroll.training.profiler import WAIT_IS_LOUD, StepClock, Timed, forward_flop
+from scroll.training.soup import STATISTICS_BATCHES, Soup
 from scroll.training.successor import WEIGHTS, place_to_train, take_over
 
 OVERFLOWS = 50  # steps in a row that fp16 may overflow in before the run stops
@@ -125,6 +126,7 @@ def _train(run: "_Run") -> None:
                 run.save()
             if is_last:
                 raise KeyboardInterrupt
+        run.pour_soup()
 
 
 class _Run:
@@ -143,6 +145,7 @@ class _Run:
         self.average = AveragedModel(
             accelerator.unwrap_model(self.model), multi_avg_fn=ema(settings.ema_decay), use_buffers=True
         )
+        self.soup = Soup(settings.steps, settings.soup)
         self.clock = StepClock(accelerator.device)
         self.timed = Timed(Compiled(self.model) if is_compiled else self.model, self.clock)
         self.resume_path = task.folder / "resume.pt"
@@ -152,10 +155,8 @@ class _Run:
         """One forward and backward pass of the first batch, as the training will run them."""
         numbers = self._numbers()[0]
         model.to(self.accelerator.device)
-        batch = self._on_device(next(training_batches(self.task.train, [numbers], _alone(self.settings))))
-        with self.accelerator.autocast():
-            loss = self.task.loss_of(model, batch)
-        loss.backward()
+        batch = next(training_batches(self.task.train, [numbers], self.settings.without_workers()))
+        self._loss(model, batch).backward()
 
     @cached_property
     def curves(self) -> list[Curves]:
@@ -197,7 +198,7 @@ class _Run:
         self.optimiser.load_state_dict(state["optimiser"])
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.step, self.history = state["step"], state["history"]
+        self.step, self.history, self.soup.mean = state["step"], state["history"], state.get("soup", {})
         self.say(f"goes on at step {self.step}")
 
     def _made_on(self) -> dict[str, object]:
@@ -218,6 +219,8 @@ class _Run:
             "optimiser": self.optimiser.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else {},
         }
+        if self.soup.mean:
+            state["soup"] = self.soup.mean
         if self.accelerator.is_main_process:
             save_state(self.resume_path, state)
 
@@ -232,13 +235,11 @@ class _Run:
             self.waited_s = time.monotonic() - began
             yield batches
 
-    def _numbers(self) -> list[list[int]]:
-        size, world, rank = (
-            self.settings.train_batch_size,
-            self.accelerator.num_processes,
-            self.accelerator.process_index,
-        )
-        first = self.step * self.settings.accumulate_steps
+    def _numbers(self, step: int | None = None) -> list[list[int]]:
+        """Of the patches in each batch from a step on, the next one if none is given."""
+        size, world = self.settings.train_batch_size, self.accelerator.num_processes
+        rank = self.accelerator.process_index
+        first = (self.step if step is None else step) * self.settings.accumulate_steps
         last = self.settings.steps * self.settings.accumulate_steps
         return [[(n * world + rank) * size + i for i in range(size)] for n in range(first, last)]
 
@@ -264,6 +265,7 @@ class _Run:
             self.optimiser.zero_grad()
             self.average.update_parameters(self.accelerator.unwrap_model(self.model))
         self.step += 1
+        self.soup.take(self.step, self.average.module)
         line |= {"seconds": round(time.monotonic() - began, 4), "waited": round(self.waited_s, 4)}
         if skipped:
             line["skipped"] = skipped
@@ -343,16 +345,27 @@ class _Run:
             )
 
     @torch.no_grad()
-    def validate(self) -> None:
-        """Mean loss of the averaged weights over the validation patches, into the history."""
+    def validate(self, is_soup: bool = False) -> None:
+        """Mean loss of the weights that would be kept over the validation patches, into the history."""
         self.average.eval()
-        losses = []
-        for batch in validation_batches(self.task.validation, self.settings):
-            with self.accelerator.autocast():
-                losses.append(float(self.task.loss_of(self.average.module, self._on_device(batch))))
+        batches = validation_batches(self.task.validation, self.settings)
+        losses = [float(self._loss(self.average.module, batch)) for batch in batches]
         if losses:
-            self.record({"step": self.step, "validation_loss": round(sum(losses) / len(losses), 5)})
+            mean = round(sum(losses) / len(losses), 5)
+            named: Line = {"soup_validation_loss": mean} if is_soup else {"validation_loss": mean}
+            self.record({"step": self.step, **named})
             self._write_history()
+
+    def _loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        with self.accelerator.autocast():
+            return self.task.loss_of(model, self._on_device(batch))
+
+    def pour_soup(self) -> None:
+        """Where `training.soup` asks for one, let it be the weights that are kept, and validate it."""
+        if self.soup.mean:
+            batches = training_batches(self.task.train, self._numbers(0)[:STATISTICS_BATCHES], self.settings)
+            self.soup.pour(self.average.module, batches, self._loss)
+            self.validate(is_soup=True)
 
     @property
     def has_stalled(self) -> bool:
@@ -385,8 +398,3 @@ class _Run:
             if name != SKIPPED
         }
         return {name: in_layout(tensor, self.settings.channels_last) for name, tensor in moved.items()}
-
-
-def _alone(settings: TrainingSettings) -> TrainingSettings:
-    """The same settings without loading processes."""
-    return settings.model_copy(update={"loader": settings.loader.model_copy(update={"workers": 0})})

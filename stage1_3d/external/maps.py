@@ -1,7 +1,6 @@
 """Members that give a map of the sheet: from layers about it straight to an image, window by window; resumes row by row."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,12 @@ from torch import Tensor
 
 from scroll.config.schema import Settings, WindowSettings
 from scroll.data.boxes import filled_up
+from scroll.data.depth_windows import map_layers
 from scroll.data.members.card import Card
 from scroll.data.members.others import MemberOfOthers, of_others
-from scroll.data.members.suits import check_voxels, layers_in
+from scroll.data.members.suits import check_voxels
 from scroll.data.sheets import Sheet, provenance_of
+from scroll.inference.depth_mean import over_depth_windows
 from scroll.inference.fold_ensemble import mean_of
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Forward, Prediction, Sweep
@@ -60,14 +61,18 @@ def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[i
     other = of_others(settings)[name]
     card = other.card
     depth, *size = card.window
-    layers, patch = layers_in(other, sheet), (size[0], size[1])
+    layers, patch = map_layers(other, sheet, settings.stage1.window.depth_offsets), (size[0], size[1])
+    shifts = settings.stage1.window.depth_shifts
     how, coarse, bin_yx = card.intensity.of_item(sheet.grey_sample), sheet.mask, settings.data.bin_yx
     stack = sheet.stack
     where = f"{sheet.folder}: NaN or infinity in the CT"
 
     def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
+        return np.concatenate([read_shifted(corner, shift) for shift in shifts])  # (K * layers, *patch)
+
+    def read_shifted(corner: tuple[int, ...], shift: int) -> NDArray[np.float32]:
         y, x = corner
-        raw = np.asarray(stack[layers, y : y + patch[0], x : x + patch[1]])
+        raw = np.asarray(stack[layers.start + shift : layers.stop + shift, y : y + patch[0], x : x + patch[1]])
         turned = raw if card.direction == "inwards" else raw[::-1]
         return filled_up(how.scaled(turned, f"{where} near row {y}, column {x}"), (depth, *patch))
 
@@ -78,7 +83,13 @@ def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[i
     height, width = sheet.shape_yx
     window = window_settings(settings.stage1.window, card)
     sweep = Sweep((max(height, patch[0]), max(width, patch[1])), patch, window, (0, height), is_wanted)
-    return Prediction(sweep, read, partial(_forward, settings, other, folds), (height, width))
+    return Prediction(
+        sweep,
+        read,
+        lambda: over_depth_windows(_forward(settings, other, folds), len(shifts)),
+        (height, width),
+        lambda maps: maps.mean(axis=0, keepdims=True),
+    )
 
 
 def window_settings(window: WindowSettings, card: Card) -> WindowSettings:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from scroll.config.schema import DataSettings, Settings
+from scroll.data.depth_windows import check_depth_offsets
 from scroll.data.folds import Fold
 from scroll.data.fragments import Fragment, training_fragments
 from scroll.data.members.others import of_others
@@ -28,6 +29,7 @@ class FragmentData:
         self._fragments = {name: by_margin[margin] for name, margin in jitter.items()}
         for fragment in by_margin[max(by_margin)]:
             _ = fragment.layers, fragment.label
+        check_depth_offsets(settings, by_margin[max(by_margin)])
         _warn_of_uneven(settings.data, by_margin[max(by_margin)])
 
     @cached_property

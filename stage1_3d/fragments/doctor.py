@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from scroll.config.schema import Settings
+from scroll.data.depth_windows import check_depth_offsets
 from scroll.data.folds import check_no_leak, make_folds
 from scroll.data.fragments import Fragment, training_fragments
 from scroll.data.patch_sampler import draw
@@ -32,6 +33,8 @@ def items_of(settings: Settings) -> list[Fragment]:
 def checks_of_all(settings: Settings, fragments: list[Fragment]) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is looked at in all of them together: a name, and a check that raises InputError."""
     yield f"folds: {settings.folds.count} by {settings.folds.by}", partial(_check_folds, settings, fragments)
+    if settings.stage1.window.depth_offsets:
+        yield "layers for stage1.window.depth_offsets", partial(check_depth_offsets, settings, fragments)
     yield "disk", partial(_check_disk, settings, fragments)
     if len(fragments) > 1 and any(fragment.zarr for fragment in fragments):
         yield "layers of all stacks run the same way", partial(_check_directions, fragments)
@@ -109,11 +112,14 @@ def _check_directions(fragments: list[Fragment]) -> None:
 def _check_disk(settings: Settings, fragments: list[Fragment]) -> None:
     """Room for the working copies, or what is fetched, and for every out-of-fold probability volume (float16)."""
     copies = predictions = fetched = 0.0
+    depth, shifts = settings.data.depth[1] - settings.data.depth[0], settings.stage1.window.depth_shifts
     for fragment in fragments:
         pixels = fragment.shape_yx[0] * fragment.shape_yx[1] / settings.data.bin_yx**2
         if fragment.is_remote:
             fetched += math.prod(fragment.volume.shape) * fragment.volume.dtype.itemsize * settings.data.pool**3
         else:
-            copies += (fragment.layers[1] - fragment.layers[0]) * pixels * fragment.volume.dtype.itemsize
-        predictions += (settings.data.depth[1] - settings.data.depth[0]) * pixels * 2 * len(settings.stage1.members)
+            further = max(shifts) - min(shifts)  # windows that are shifted have a copy of their own
+            layers = fragment.layers[1] - fragment.layers[0] + (further + depth if further else 0)
+            copies += layers * pixels * fragment.volume.dtype.itemsize
+        predictions += depth * pixels * 2 * len(settings.stage1.members)
     check_room(settings, copies + min(fetched, settings.data.cache_gb * GIB), predictions)

@@ -1,5 +1,6 @@
 """Members that give a map: what they see of a fragment and of a segment, and where their answer goes, against plain arithmetic."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from scroll.config.schema import Settings
+from scroll.data.depth_windows import check_depth_offsets
 from scroll.data.fragments import find_fragments
 from scroll.data.members.card import Card
 from scroll.errors import InputError
@@ -57,11 +59,11 @@ def member(root: Path, folder: Path, **said: object) -> Path:
     return folder
 
 
-def run(root: Path, folder: Path, bin_yx: int = 2):
+def run(root: Path, folder: Path, bin_yx: int = 2, **window: object):
     settings = Settings.model_validate({
         "run_dir": folder.parent / "run",
         "data": {"root": root / "data", "cache_dir": root / "cache", "depth": [-8, 8], "bin_yx": bin_yx},
-        "stage1": {"members": {"ramp": {"member": folder}}, "window": {"blend": "uniform"}},
+        "stage1": {"members": {"ramp": {"member": folder}}, "window": {"blend": "uniform"} | window},
     })  # fmt: skip
     return settings, find_fragments(root / "data" / "train", settings.data)[0]
 
@@ -134,4 +136,27 @@ def test_another_depth_and_another_voxel_size_are_told_in_one_line(data, tmp_pat
     settings, fragment = run(data, member(data, tmp_path / "m", **said))
     with pytest.raises(InputError, match=refused) as error:
         predict_map(settings, "ramp", fragment, [0], tmp_path / "out")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("direction", ["inwards", "outwards"])
+def test_over_shifted_depth_windows_a_map_is_the_mean_of_the_maps_of_each(data, tmp_path, direction):
+    """By hand: each window's own layers, in the member's order, then the mean of the probabilities."""
+    folder = member(data, tmp_path / "m", direction=direction)
+    maps = []
+    for shift in (0, -2, 4):
+        settings, fragment = run(data, folder)
+        predict_map(settings, "ramp", replace(fragment, shift_layers=shift), [0], tmp_path / f"at{shift}")
+        maps.append(np.asarray(open_map(tmp_path / f"at{shift}" / "flat.zarr", "")[0], np.float32))
+    settings, fragment = run(data, folder, depth_offsets=[-2, 4])
+    predict_map(settings, "ramp", fragment, [0], tmp_path / "out")
+    found = np.asarray(open_map(tmp_path / "out" / "flat.zarr", "")[0], np.float32)
+    np.testing.assert_allclose(found, np.mean(maps, axis=0), atol=1e-3)  # stored as float16
+    assert np.abs(maps[0] - maps[2]).max() > 0.01
+
+
+def test_layers_that_a_shifted_window_of_a_map_lacks_are_told_in_one_line(data, tmp_path):
+    settings, fragment = run(data, member(data, tmp_path / "m", layers=(-11, -7)), depth_offsets=[-2, 1])
+    with pytest.raises(InputError, match=r"24 layers do not hold -2 of stage1\.window\.depth_offsets") as error:
+        check_depth_offsets(settings, [fragment])
     assert "\n" not in str(error.value)

@@ -57,6 +57,16 @@ def test_without_data_a_plan_for_each_size_of_card_is_written(config, monkeypatc
         assert settings.stage1.members["unet3d"].patch_size == (8, 32, 32)  # 30 is no multiple of 4
 
 
+def test_a_shifted_depth_window_counts_as_a_prediction_more(config, monkeypatch, capsys):
+    least = {}
+    for offsets in ("[]", "[-1,1]"):
+        assert go(monkeypatch, config, "--gpu", "t4", "--set", f"stage1.window.depth_offsets={offsets}") == 0
+        line = next(line for line in capsys.readouterr().out.splitlines() if " h hold " in line)
+        least[offsets] = float(line.split(" h hold ")[1].split("-")[0])
+        assert ("x 3 depth windows" in line) == (offsets != "[]")
+    assert least["[]"] / least["[-1,1]"] == pytest.approx(3, rel=0.1)
+
+
 def test_what_is_planned_trains_and_is_written_on_the_receipt(config, monkeypatch, capsys):
     root, planned = config.parent, config.parent / "chosen.yaml"
     make_fragments(
