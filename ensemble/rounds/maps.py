@@ -148,7 +148,7 @@ def _predicted(
     a_round: LabelRound, name: str, sheet: Fragment, parts: Parts, called: str, views: int | None = None
 ) -> Path:
     folder = a_round.predictions / sheet.id / called
-    teacher = a_round.teacher if views is None else with_views(a_round.teacher, views)
+    teacher = _in_one_window(a_round.teacher if views is None else with_views(a_round.teacher, views))
     predict_fragment(teacher, name, sheet, folder, parts, f"{called}, {sheet.id}")
     return folder
 
@@ -156,3 +156,9 @@ def _predicted(
 def voting_members(settings: Settings) -> Sequence[str]:
     """The members of the run's own, which can be asked again about other windows."""
     return [name for name in settings.stage1.fitted if name not in of_others(settings)]
+
+
+def _in_one_window(settings: Settings) -> Settings:
+    """The same, without the mean over depth windows: each of these has a say of its own."""
+    window = settings.stage1.window.model_copy(update={"depth_offsets": ()})
+    return settings.model_copy(update={"stage1": settings.stage1.model_copy(update={"window": window})})
