@@ -46,7 +46,7 @@ def blended_record(
 
 def _hash_of(receipt: Receipt | None) -> dict[str, str]:
     hashes = sorted(weights_in(receipt).values()) if receipt else []
-    return {"hash": str(key_of(hashes))} if hashes else {}
+    return {"weights_hash": str(key_of(hashes))} if hashes else {}
 
 
 def sheet_record(settings: Settings, sheet: Sheet, folder: Path, weights: Mapping[str, float]) -> dict[str, Any]:

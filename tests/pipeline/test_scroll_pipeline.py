@@ -72,7 +72,7 @@ def test_every_segments_files_tell_where_they_come_from(scroll_run):
     for folder in (scroll_run.data / "test").iterdir():
         file = scroll_run.output / folder.name / "ensemble" / "ink_prob.tif"
         record = read_record(file)
-        assert record["items"] == [folder.name] and {"hash", "weight"} == {*record["members"]["unet3d"]}
+        assert record["items"] == [folder.name] and {"weights_hash", "weight"} == {*record["members"]["unet3d"]}
         assert set(record["receipts"]) == {f"{folder.name}/{name}" for name in ("cnn3d", "unet3d", "stage2")}
         lines, is_same = told(file, scroll_run.run_dir)
         assert is_same and any("the same fit" in line for line in lines)

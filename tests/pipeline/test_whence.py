@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -17,13 +18,16 @@ from ensemble.ink.predictors import blended
 from ensemble.predict import main as predict
 from ensemble.request import input_sheets
 from scroll.config.reader import load_settings
-from scroll.runtime.file_record import record_text
+from scroll.runtime.file_record import png_info, record_text
 from scroll.runtime.files import read_json, write_json, write_sealed
 from scroll.runtime.manifest import file_sum
 from scroll.runtime.receipt import key_of, read_receipt
+from scroll.shards.plan import Plan, write_plan
 from scroll.volumes.flat_picture import read_image
 from scroll.volumes.masks import read_mask_png
 from scroll.volumes.read_record import read_record
+from scroll.volumes.sharded.format import OutputFormat
+from scroll.volumes.sharded.output import create_output
 
 NAMES = ("ink_mask.png", "ink_prob.png", "ink_prob.tif")
 CANDIDATES = ("cnn3d", "unet3d", "stage2")
@@ -46,7 +50,7 @@ def test_each_file_tells_the_run_the_weights_the_blend_and_how_it_was_looked_at(
         receipts = {one: read_receipt(run.output / "a" / one, "") for one in CANDIDATES}
         assert record["receipts"] == {f"a/{one}": receipt["key"] for one, receipt in receipts.items()}
         for one, receipt in receipts.items():
-            assert record["members"][one]["hash"] == key_of(sorted(receipt["weights"].values()))
+            assert record["members"][one]["weights_hash"] == key_of(sorted(receipt["weights"].values()))
         assert record["is_flipped"] == receipts["cnn3d"]["is_flipped"] and record["window"]["stage1"]["tta"] == "flips"
         assert record["made_by"]["packages"] == receipts["cnn3d"]["made_by"]["packages"]
         assert len(record_text(record)) < 4096
@@ -101,7 +105,7 @@ def test_it_is_told_in_plain_words_and_its_receipts_are_found(run, folder, door)
     for name in NAMES:
         code, said, error = door(whence.main, folder / name)
         assert code == 0 and not error, said
-        assert "by the run 'run'" in said and "-4 to 4 about the sheet" in said and "threshold" in said
+        assert "by the run 'run'" in said and re.search(r"depth layers +-4 to 4\n", said) and "threshold" in said
         assert "the same prediction: a/cnn3d, a/unet3d, a/stage2" in said and "its fit was not compared" in said
     code, said, _ = door(whence.main, folder / "ink_mask.png", "--run", run.run_dir)
     assert code == 0 and "the same fit" in said
@@ -122,7 +126,7 @@ def test_another_prediction_and_a_lost_receipt_are_named(run, tmp_path, door):
     file, receipt = own.output / "a/ensemble/ink_prob.tif", own.output / "a/unet3d/receipt.json"
     write_sealed(receipt, read_json(receipt) | {"key": "another"})
     code, said, _ = door(whence.main, file)
-    assert code == 1 and f"another prediction of a/unet3d now: {receipt} has key another" in said
+    assert code == 1 and f"another prediction of a/unet3d now: {receipt}\n" in said
     assert "the same for a/cnn3d, a/stage2" in said
     receipt.unlink()
     code, said, _ = door(whence.main, file)
@@ -169,7 +173,7 @@ def test_a_map_is_told_by_its_receipt_wherever_it_lies(run, tmp_path, door):
         assert code == 0 and "fragment a" in said and str(run.output / "a" / name.split("/")[0]) in said
     shutil.copytree(run.output / "a/stage2/ink.zarr", tmp_path / "mine.zarr")
     code, said, _ = door(whence.main, tmp_path / "mine.zarr")
-    assert code == 1 and "not found: no receipt beside it" in said
+    assert code == 1 and "a map that no receipt beside it speaks of" in said
     assert door(whence.main, tmp_path / "mine.zarr", "--run", run.output)[0] == 0
 
 
@@ -179,12 +183,22 @@ def test_a_file_without_a_record_is_known_by_a_receipt_that_holds_it(tmp_path, d
     sums = {"sheet-001/x.tif": file_sum(tmp_path / "sheet-001/x.tif")}
     write_json(tmp_path / "receipt.json", {"key": "k", "cube": "11", "holds": sums})
     code, said, _ = door(whence.main, tmp_path / "sheet-001/x.tif")
-    assert code == 0 and "a receipt knows it byte for byte" in said and "cube 11, key k" in said
+    assert code == 0 and "but a receipt knows it" in said and "cube 11, key k" in said
+
+
+def test_what_predict_scroll_wrote_is_known_by_its_plan(tmp_path, door):
+    how = OutputFormat((64, 64, 64), 64, 32, 7.91)
+    for name in ("a.zarr", "b.zarr"):
+        create_output(tmp_path / name, how, f"key of {name}")
+        plan = Plan("key of a.zarr", how, ((0, 0, 0),), 1, about={"run_dir": "/home/ada/runs/demo"})
+        write_plan(tmp_path / f"{name}.ledger" / "plan.json", plan)
+    code, said, _ = door(whence.main, tmp_path / "a.zarr", tmp_path / "b.zarr")
+    known, unknown = said.splitlines()[:2], said.splitlines()[2:]
+    assert "but a receipt knows it" in known[0] and "run_dir demo, key key of a.zarr" in known[1]
+    assert code == 1 and len(unknown) == 1 and "b.zarr: a map that no receipt beside it speaks of" in unknown[0]
 
 
 def test_somebody_elses_record_leads_nowhere_and_writes_nothing_to_the_terminal(tmp_path, door):
-    from scroll.runtime.file_record import png_info
-
     record = {"run": "\x1b]0;owned\x07", "items": ["**", "../../..", "/etc"], "receipts": {"**/x": "of nobody"}}
     Image.new("L", (3, 3)).save(tmp_path / "a.png", pnginfo=png_info(record))
     code, said, _ = door(whence.main, tmp_path / "a.png")

@@ -204,7 +204,7 @@ FAULTS = {
     "cut tiff": (tiff_with_record(mask_tiff_bytes(MASK, "a"), RECORD)[:-60], "expected a whole TIFF"),
     "no json": (png_saying("{" + MARK), "expected a whole TIFF or PNG"),
     "later": (png_saying(json.dumps({MARK: 2})), "not one of format 1"),
-    "wrong": (png_saying(json.dumps({MARK: 1, "members": [1]})), "'members' in its record is not what was written"),
+    "wrong": (png_saying(json.dumps({MARK: 1, "members": [1]})), "not one of format 1"),
     "deep": (png_saying("[" * 50_000 + "{" + MARK + "}"), "expected a whole TIFF or PNG"),
     "bomb": (
         GOOD[:33] + b"".join(
