@@ -13,8 +13,10 @@ from PIL import Image
 from pipeline_run import Run, copied, predict_arguments
 
 from ensemble.commands import montage, whence
+from ensemble.controls.copies import SHUFFLED, Shuffled, changed, reversed_copy
 from ensemble.ink.fit import read_fit
 from ensemble.ink.predictors import blended
+from ensemble.output_record import sheet_record
 from ensemble.predict import main as predict
 from ensemble.request import input_sheets
 from scroll.config.reader import load_settings
@@ -55,6 +57,15 @@ def test_each_file_tells_the_run_the_weights_the_blend_and_how_it_was_looked_at(
         assert record["made_by"]["packages"] == receipts["cnn3d"]["made_by"]["packages"]
         assert len(record_text(record)) < 4096
     assert read_record(folder / "ink_mask.png")["what"] == "mask of ink"
+
+
+def test_a_placebo_copy_is_called_one(run, folder):
+    settings = load_settings(run.config)
+    (sheet,) = input_sheets(settings, run.data / "test")
+    for copy in (changed(sheet, Shuffled(1), SHUFFLED), reversed_copy(sheet)):
+        record = sheet_record(settings, copy, folder.parent, {"unet3d": 1.0})
+        assert record["items"] == [copy.id] and copy.id in ("a depth-shuffled", "a reversed")
+        assert record["is_flipped"] == copy.is_flipped
 
 
 def test_the_pixels_are_the_blend_and_its_threshold_as_ever(run, folder):
