@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from scroll.runtime.file_record import MARK
 from scroll.runtime.files import read_mapping
 from scroll.runtime.json_fields import Stored
 from scroll.runtime.manifest import MANIFEST, file_sum
+from scroll.runtime.reading import reading
 from scroll.runtime.receipt import NAME as RECEIPT
 from scroll.volumes.ome_zarr import read_attributes
 from scroll.volumes.read_record import read_record
@@ -50,24 +52,23 @@ def told(path: Path, run: Path | None) -> tuple[list[str], bool]:
         raise
     lines, is_same = _compared(record, found, run)
     of = f"{record.get('what', 'an output')} ({record.get('kind', 'data')} {', '.join(record.get('items', []))})"
-    return [f"{path}: {of}, by the run '{record.get('run', '')}'", *_words(record), *lines], is_same
+    with reading(path, "a record of ours", "give the file as it was written"):  # others may have nested it without end
+        return [f"{path}: {of}, by the run '{record.get('run', '')}'", *_words(record), *lines], is_same
 
 
 def receipts_for(path: Path, run: Path | None) -> Iterator[Stored]:
     """The readable receipts, notes of masks and fits that may speak of a file: those beside it, and all below `run`."""
     folder = path.absolute().parent
     places = {place for pattern in BESIDE for place in folder.parent.glob(pattern)} | {folder / RECEIPT}
-    places |= {path.with_name(f"{path.name}.ledger").absolute() / PLAN}
+    places |= {Path(f"{path.absolute()}.ledger") / PLAN}
     places |= {above / "ensemble" / FIT for above in folder.parents[:ABOVE]}
     for here, folders, files in os.walk(run) if run else ():
         folders[:] = [name for name in folders if not name.endswith((".zarr", ".part"))]  # zarrs hold millions of files
         notes = {name for name in files if name.endswith(".json")} if Path(here).name == "masks" else set()
         places |= {Path(here).absolute() / name for name in ({RECEIPT, FIT} | notes) & {*files}}
     for place in sorted(place for place in places if place.is_file()):
-        try:
+        with suppress(InputError):  # a damaged one is as good as none, and beside a file anybody's may lie
             yield read_mapping(place)
-        except InputError as error:  # a damaged one is named, and the others are looked at
-            print(str(error).partition(";")[0])
 
 
 def _key(receipt: Stored) -> str:
@@ -104,7 +105,7 @@ def _compared(record: Mapping[str, Any], found: Sequence[Stored], run: Path | No
         lines.append(f"the same {'prediction: ' if is_same else 'for '}{', '.join(same)}{about}")
     lines += [f"another prediction of {name} now: {path}" for name, path in other.items()]
     if lost:
-        lines.append(f"not found {_where(run)}: that of {', '.join(lost)}; {GIVE_RUN}")
+        lines.append(f"not found, or damaged, {_where(run)}: that of {', '.join(lost)}; {GIVE_RUN}")
     fits = sorted((one for one in found if one.path.name == FIT), key=lambda one: _key(one) != record.get("fit"))
     if "fit" in record and fits:
         is_same_fit = _key(fits[0]) == record["fit"]

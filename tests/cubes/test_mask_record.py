@@ -107,7 +107,7 @@ def test_a_copy_of_a_tidied_prediction_says_what_is_gone(settings, cube, predict
     lines, is_same = told(tmp_path / "carried away.tiff", output)
     text = "\n".join(lines)
     assert not is_same and f"the same for {cube.id}/masks" in text
-    assert f"not found beside it or below {output}: that of {cube.id}/" in text
+    assert f"not found, or damaged, beside it or below {output}: that of {cube.id}/" in text
 
 
 def test_a_mask_that_was_left_empty_says_so(settings, cube, tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pipeline_run import Run, copied, predict_arguments
 
 from ensemble.commands import montage, whence
@@ -20,7 +21,7 @@ from ensemble.output_record import sheet_record
 from ensemble.predict import main as predict
 from ensemble.request import input_sheets
 from scroll.config.reader import load_settings
-from scroll.runtime.file_record import png_info, record_text
+from scroll.runtime.file_record import MARK, png_info, record_text
 from scroll.runtime.files import read_json, write_json, write_sealed
 from scroll.runtime.manifest import file_sum
 from scroll.runtime.receipt import key_of, read_receipt
@@ -127,7 +128,10 @@ def test_a_copy_under_another_name_elsewhere_is_known_by_its_run(run, folder, tm
         copy = tmp_path / f"what I found{Path(name).suffix}"
         shutil.copyfile(folder / name, copy)
         code, said, _ = door(whence.main, copy)
-        assert code == 1 and "not found beside it: that of a/cnn3d, a/unet3d, a/stage2; give --run DIR" in said
+        assert (
+            code == 1
+            and "not found, or damaged, beside it: that of a/cnn3d, a/unet3d, a/stage2; give --run DIR" in said
+        )
         code, said, _ = door(whence.main, copy, "--run", run.root)
         assert code == 0 and "the same prediction" in said and "the same fit" in said
 
@@ -141,14 +145,14 @@ def test_another_prediction_and_a_lost_receipt_are_named(run, tmp_path, door):
     assert "the same for a/cnn3d, a/stage2" in said
     receipt.unlink()
     code, said, _ = door(whence.main, file)
-    assert code == 1 and "not found beside it: that of a/unet3d" in said
+    assert code == 1 and "not found, or damaged, beside it: that of a/unet3d" in said
     fit = own.run_dir / "ensemble/fit.json"
     write_sealed(fit, read_json(fit) | {"made_from": "another"})
     code, said, _ = door(whence.main, file, "--run", own.run_dir)
     assert code == 1 and f"another fit now: {fit}" in said
     receipt.write_text("{")
     code, said, _ = door(whence.main, file)
-    assert code == 1 and f"{receipt}: not readable as JSON" in said
+    assert code == 1 and "not found, or damaged, beside it: that of a/unet3d" in said
 
 
 def test_a_montage_tells_of_what_it_shows(run, tmp_path, door):
@@ -197,6 +201,18 @@ def test_a_file_without_a_record_is_known_by_a_receipt_that_holds_it(tmp_path, d
     assert code == 0 and "but a receipt knows it" in said and "cube 11, key k" in said
 
 
+def test_whatever_is_given_is_one_line(tmp_path, door):
+    deep: object = 1
+    for _ in range(400):
+        deep = {"a": [deep]}
+    info = PngInfo()
+    info.add_text("Description", json.dumps({MARK: 1, "window": deep}))
+    Image.new("L", (3, 3)).save(tmp_path / "deep.png", pnginfo=info)
+    given = [tmp_path / "deep.png", tmp_path, ".", "/", "/dev/null", tmp_path / "none/none.tif"]
+    code, said, error = door(whence.main, *given)
+    assert code == 1 and not error and len(said.splitlines()) == len(given), said
+
+
 def test_what_predict_scroll_wrote_is_known_by_its_plan(tmp_path, door):
     how = OutputFormat((64, 64, 64), 64, 32, 7.91)
     for name in ("a.zarr", "b.zarr"):
@@ -213,4 +229,4 @@ def test_somebody_elses_record_leads_nowhere_and_writes_nothing_to_the_terminal(
     record = {"run": "\x1b]0;owned\x07", "items": ["**", "../../..", "/etc"], "receipts": {"**/x": "of nobody"}}
     Image.new("L", (3, 3)).save(tmp_path / "a.png", pnginfo=png_info(record))
     code, said, _ = door(whence.main, tmp_path / "a.png")
-    assert code == 1 and "\x1b" not in said and "not found beside it: that of **/x" in said
+    assert code == 1 and "\x1b" not in said and "not found, or damaged, beside it: that of **/x" in said
