@@ -51,6 +51,9 @@ class MontageRows(Protocol):
     def names_in(self, predicted: Path) -> list[str]:
         """Ids of the items that are predicted in a folder."""
 
+    def mask_of(self, predicted: Path, name: str) -> Path:
+        """The file that holds the mask of one of them."""
+
     def rows_of(self, settings: Settings, predicted: Path, name: str, truth: Path | None) -> "list[Row]":
         """The rows of one item; `truth` holds its label, if there is one."""
 

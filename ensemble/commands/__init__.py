@@ -48,6 +48,7 @@ COMMANDS = {
     "review": {
         "status": ("ensemble.commands.status", "what of a run is finished, and whether it is whole"),
         "replay": ("ensemble.commands.replay", "predict a part again from its receipt and compare"),
+        "whence": ("ensemble.commands.whence", "where a TIFF or PNG comes from, by the record in it"),
         "montage": ("ensemble.commands.montage", "one wide picture of a finished run"),
         "merged-sheets": ("ensemble.commands.merged_sheets", "how many touching sheets a run tells apart"),
     },

@@ -21,12 +21,17 @@ from scroll.volumes.masks import INK, files_beside, read_mask_png
 
 HINT = "predict with this run first: python ensemble/predict.py"
 COUNT = 2
-__all__ = ["COUNT", "LEGEND", "has_labels", "names_in", "rows_of", "scored"]
+__all__ = ["COUNT", "LEGEND", "has_labels", "mask_of", "names_in", "rows_of", "scored"]
 
 
 def names_in(predicted: Path) -> list[str]:
     """Ids of the sheets that are predicted in `predicted`."""
     return [path.parents[1].name for path in predicted.glob("*/ensemble/ink_mask.png")]
+
+
+def mask_of(predicted: Path, name: str) -> Path:
+    """Where the mask of a sheet is."""
+    return predicted / name / "ensemble" / "ink_mask.png"
 
 
 def has_labels(folder: Path, names: Sequence[str]) -> bool:
@@ -48,7 +53,7 @@ def rows_of(settings: Settings, predicted: Path, name: str, truth: Path | None) 
         (sheet,) = input_sheets(settings, Path(str(receipt["source"])))
     if isinstance(sheet, Fragment):
         sheet = replace(sheet, is_flipped=receipt["is_flipped"], shift_layers=receipt["shift_layers"])
-    mask = read_mask_png(folder / "ensemble" / "ink_mask.png", sheet.shape_yx)
+    mask = read_mask_png(mask_of(predicted, name), sheet.shape_yx)
     prob = read_image(folder / "ensemble" / "ink_prob.tif")
     panels = [Panel("CT at the sheet's centre", sheet.picture()), Panel("probability of ink", prob, PROBABILITY)]
     if truth is None:

@@ -11,13 +11,17 @@ from ensemble.ink.predictors import FullSize, predictor_names
 from scroll.config.schema import Settings
 from scroll.data.sheets import Sheet
 from scroll.report.pictures import errors_png, grey_png, prob_png, remove_pictures
+from scroll.runtime.file_record import Contents, png_info, record_text
 from scroll.runtime.files import written_aside
 
 NUMBERED = re.compile(r"\d+_.+\.png")  # as this module calls its pictures
 
 
-def save_probability(prob: NDArray[np.float32], folder: Path, pixel_um: float) -> None:
-    """Write a (Y, X) probability as ink_prob.tif (uint8 0-255, tiled LZW BigTIFF with its resolution) and ink_prob.png."""
+def save_probability(prob: NDArray[np.float32], folder: Path, pixel_um: float, record: Contents) -> None:
+    """Write a (Y, X) probability as ink_prob.tif (uint8 0-255, tiled LZW BigTIFF with its resolution) and ink_prob.png.
+
+    `record` says in both what they were made from (`scroll.runtime.file_record`).
+    """
     import tifffile
 
     grey = (prob * 255).astype(np.uint8)  # truncated, as the segment folders' predictions are
@@ -31,18 +35,18 @@ def save_probability(prob: NDArray[np.float32], folder: Path, pixel_um: float) -
             compression="lzw",
             resolution=(per_cm, per_cm),
             resolutionunit="CENTIMETER",
+            description=record_text(record),
+            metadata=None,  # tifffile's own description, which says the shape, would be a second one
         )
-    prob_png(folder / "ink_prob.png", prob)
+    prob_png(folder / "ink_prob.png", prob, record)
 
 
-def write_mask_png(path: Path, mask: NDArray[np.bool_]) -> None:
-    """Write a (Y, X) bool mask as an 8-bit PNG of 0 and 255, at full size."""
-    from skimage.io import imsave
+def write_mask_png(path: Path, mask: NDArray[np.bool_], record: Contents) -> None:
+    """Write a (Y, X) bool mask as an 8-bit PNG of 0 and 255, at full size, with a record of what it was made from."""
+    from PIL import Image
 
     with written_aside(path) as aside:
-        picture = aside.with_suffix(".png")  # the writer chooses the format by the ending
-        imsave(picture, mask.astype(np.uint8) * 255, check_contrast=False)
-        picture.rename(aside)
+        Image.fromarray(mask.astype(np.uint8) * 255).save(aside, format="PNG", pnginfo=png_info(record))
 
 
 def save_report_pictures(

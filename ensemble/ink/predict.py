@@ -12,6 +12,7 @@ from ensemble.ink.pictures import save_probability, write_mask_png
 from ensemble.ink.postprocess import drop_small
 from ensemble.ink.predictors import JOINT, STAGE2, blended
 from ensemble.ink.submission import read_submission, write_submission
+from ensemble.output_record import sheet_record
 from ensemble.preflight import preflighted
 from ensemble.request import Part, input_sheets
 from ensemble.time_budget.fragments import FragmentClock, stand_ins
@@ -98,11 +99,15 @@ def blend_sheet(
     """
     left_out = {name for name in settings.stage1.members if views is not None and name not in views}
     weights = {name: weight for name, weight in fit.weights.items() if name not in left_out}
-    prob = blended(settings, fragment, folder, weights if any(weights.values()) else dict.fromkeys(weights, 1.0))[:]
+    weights = weights if any(weights.values()) else dict.fromkeys(weights, 1.0)
+    prob = blended(settings, fragment, folder, weights)[:]
     prob[~fragment.full_mask] = 0
     mask = drop_small(prob >= fit.thresholds["ensemble"], settings.ensemble.min_area_um2, fragment.pixel_um)
-    save_probability(prob, folder / "ensemble", fragment.pixel_um)
-    write_mask_png(folder / "ensemble" / "ink_mask.png", mask)
+    record = sheet_record(settings, fragment, folder, weights) | ({} if views is None else {"views": views})
+    cut = {"threshold": fit.thresholds["ensemble"], "min_area_um2": settings.ensemble.min_area_um2}
+    record |= {"fit": fit.made_from, **cut}
+    save_probability(prob, folder / "ensemble", fragment.pixel_um, record)
+    write_mask_png(folder / "ensemble" / "ink_mask.png", mask, record | {"what": "mask of ink"})
     return mask
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble.kinds import montage_rows_of
+from ensemble.output_record import joined_record
 from scroll.config.schema import Settings
 from scroll.errors import MissingInputError
 from scroll.report.montage import Montage
@@ -39,7 +40,8 @@ def montage_of(settings: Settings, predicted: Path, names: Sequence[str], truth:
     scores = read_scores(predicted)
     with reading(predicted / NAME, "a score as ensemble/predict.py writes it", REMEDY):
         heading = f"{settings.run_dir.name}: {kind.scored(settings, scores) if scores else 'prediction'}"
-    return Montage(heading, rows, scores.note if scores else "", dict(kind.LEGEND if truth else PREDICTED))
+    record = joined_record(settings, "montage", names, [kind.mask_of(predicted, name) for name in names])
+    return Montage(heading, rows, scores.note if scores else "", dict(kind.LEGEND if truth else PREDICTED), record)
 
 
 def labels_beside(settings: Settings, names: Sequence[str]) -> Path | None:

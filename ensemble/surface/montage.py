@@ -34,6 +34,11 @@ def names_in(predicted: Path) -> list[str]:
     return [path.stem for path in (predicted / "masks").glob("*.json") if path.with_suffix(".tif").exists()]
 
 
+def mask_of(predicted: Path, name: str) -> Path:
+    """Where the mask of a cube is."""
+    return predicted / "masks" / f"{name}.tif"
+
+
 def has_labels(folder: Path, names: Sequence[str]) -> bool:
     """Whether `folder` holds the label of every one of these cubes."""
     return all(tiff_named(folder, name).is_file() for name in names)

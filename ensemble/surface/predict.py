@@ -4,10 +4,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.output_record import blended_record, run_record
 from ensemble.request import Request
 from ensemble.surface.fit import read_cube_fit
 from ensemble.surface.postprocess.pipeline import run
@@ -85,7 +87,7 @@ class CubeRun:
         if self.fit.route in FLAT:
             self.look_flat(cube, list(kept))
         mask = self.mask(cube, self.fit.route, list(kept))
-        write_mask_tif(self.mask_path(cube), mask)
+        write_mask_tif(self.mask_path(cube), mask, self._record(cube, kept))
         about = {"key": self._key(cube), "views": dict(kept), "mask": file_sum(self.mask_path(cube))}
         write_sealed(self.mask_path(cube).with_suffix(".json"), about)
 
@@ -124,11 +126,25 @@ class CubeRun:
         about = self.fit.rows[row]
         if about.lift is not None:
             return run(about.chain, LiftedSheets(self.where, about.lift, cube, row == STAGE2)())
+        return run(about.chain, Blended(self.where, as_pairs(self._shares(row, kept)), cube.id)())
+
+    def _shares(self, row: str, kept: Sequence[str] | None) -> dict[str, float]:
+        """How much each member counts in a row's blend."""
         weights = {row: 1.0} if row in self.weights else self.weights
         weights = {name: weights.get(name, 0.0) for name in kept or self.settings.stage1.members}
-        if not any(weights.values()):
-            weights = dict.fromkeys(weights, 1.0)
-        return run(about.chain, Blended(self.where, as_pairs(weights), cube.id)())
+        return weights if any(weights.values()) else dict.fromkeys(weights, 1.0)
+
+    def _record(self, cube: Cube, kept: Mapping[str, int]) -> dict[str, Any]:
+        """What the mask of a cube tells of itself; sheets are traced in the mean of all members."""
+        route, chain = self.fit.route, self.fit.rows[self.fit.route].chain
+        folders = {name: self.where.member(name, cube.id) for name in kept}
+        if route in FLAT:
+            folders |= {"sheets": self.where.sheets(cube.id), "stage2": self.where.stage2(cube.id)}
+        weights = dict.fromkeys(kept, 1.0) if route in FLAT else self._shares(route, list(kept))
+        record = blended_record(self.settings, "mask of the surface", cube.id, weights, folders)
+        record["receipts"] = {f"{cube.id}/masks": self._key(cube), **record["receipts"]}
+        told = {"route": route, "fit": self.fit.made_from, "threshold": chain.threshold, "views": dict(kept)}
+        return {**record, **told, "voxel_um": cube.pixel_um, "chain": {k: v for k, v in chain.as_record().items() if v}}
 
     def without(self, cube: Cube, name: str) -> NDArray[np.bool_]:
         """The mask (Z, Y, X) of the plain blend that was fitted without a member, from predictions that are there."""
@@ -199,7 +215,8 @@ def _left_empty(cube_run: CubeRun, cubes: Sequence[Cube]) -> Iterator[str]:
     """Empty masks, without the note that would call them done."""
     for cube in cubes:
         remove(cube_run.mask_path(cube).with_suffix(".json"))
-        write_mask_tif(cube_run.mask_path(cube), np.zeros(cube.shape, bool))
+        record = run_record(cube_run.settings, "empty mask, for no time was left", [cube.id])
+        write_mask_tif(cube_run.mask_path(cube), np.zeros(cube.shape, bool), record)
     yield f"no time left: {len(cubes)} cubes are submitted empty: {', '.join(cube.id for cube in cubes)}"
 
 

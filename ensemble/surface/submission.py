@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ensemble.surface.mask_tiff import tiff_faults
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.bounded import most_tiff_bytes, read_entry
+from scroll.runtime.file_record import NOTHING, Contents, tiff_with_record, tiff_without_record
 from scroll.runtime.files import written_aside
 
 Mask = npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
@@ -26,13 +27,16 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first time a zip can tell: the same mask
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
-def write_mask_tif(path: Path, mask: Mask) -> None:
+def write_mask_tif(path: Path, mask: Mask, record: Contents = NOTHING) -> None:
     """Write a (Z, Y, X) mask, bool or uint8 of 0 and 1, as a uint8 TIFF of one LZW page a layer, aside and renamed.
+
+    `record` says in it what it was made from; it is taken out again where the mask is packed into a submission.
 
     Raises:
         InputError: the mask is not one.
     """
     content = mask_tiff_bytes(mask, str(path))
+    content = tiff_with_record(content, record) if record else content
     with written_aside(path) as aside:
         aside.write_bytes(content)
 
@@ -85,7 +89,7 @@ def _files(folder: Path, ids: Collection[str]) -> Iterator[tuple[str, bytes]]:
     there = {cube_id: folder / f"{cube_id}.tif" for cube_id in sorted(ids)}
     _refuse_missing(folder, [cube_id for cube_id, file in there.items() if not file.is_file()], len(ids))
     for cube_id, file in there.items():
-        yield cube_id, file.read_bytes()
+        yield cube_id, tiff_without_record(file.read_bytes())
 
 
 def _encoded(masks: Iterable[tuple[str, Mask]]) -> Iterator[tuple[str, bytes]]:

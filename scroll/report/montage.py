@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.report.pictures import BRIGHTEST_PERCENT, DARKEST_PERCENT, LEGEND
+from scroll.runtime.file_record import Contents, described
 from scroll.runtime.files import written_aside
 from scroll.runtime.output_folder import DRAWN_BY
 
@@ -41,12 +42,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Montage:
-    """All of it: the rows have panels of the same titles; `legend` are colours by what they mean."""
+    """All of it: the rows have panels of the same titles; `legend` are colours by what they mean; `record`: what it was made from."""
 
     heading: str
     rows: Sequence[Row]
     note: str = ""
     legend: dict[str, tuple[int, int, int]] = field(default_factory=lambda: dict(LEGEND))
+    record: Contents = field(default_factory=dict)
 
 
 def with_interval(what: str, score: float, low: float | None, high: float | None) -> str:
@@ -83,7 +85,7 @@ def save_montage(path: Path, montage: Montage) -> Path:
         title=montage.note or None, title_fontsize=SMALL,
     )  # fmt: skip
     with written_aside(path) as aside:
-        figure.savefig(aside, format="png", metadata=DRAWN_BY)
+        figure.savefig(aside, format="png", metadata=DRAWN_BY | described(montage.record))
     return path
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scroll.errors import InputError
+from scroll.runtime.file_record import NOTHING, Contents, png_info
 from scroll.runtime.files import written_aside
 
 MAX_WIDTH_PX = 1400
@@ -60,14 +61,16 @@ def grey_png(path: Path, array: npt.NDArray[np.number]) -> Path:
     return _write(path, _as_bytes(array, float(low), float(high)))
 
 
-def prob_png(path: Path, prob: npt.NDArray[np.number]) -> Path:
+def prob_png(path: Path, prob: npt.NDArray[np.number], record: Contents = NOTHING) -> Path:
     """Write a (Y, X) probability map in grey: 0 black, 1 white, the same for every map so that they compare.
+
+    `record` says in it what it was made from.
 
     Raises:
         InputError: not two axes, nothing in it, or NaN.
     """
     _check(path, prob)
-    return _write(path, _as_bytes(prob, 0.0, 1.0))
+    return _write(path, _as_bytes(prob, 0.0, 1.0), record)
 
 
 def colour_png(path: Path, image: npt.NDArray[np.uint8]) -> Path:
@@ -110,7 +113,7 @@ def _as_bytes(array: npt.NDArray[np.number], low: float, high: float) -> npt.NDA
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
-def _write(path: Path, image: npt.NDArray[np.uint8]) -> Path:
+def _write(path: Path, image: npt.NDArray[np.uint8], record: Contents = NOTHING) -> Path:
     """(Y, X) grey or (Y, X, 3) colour; wider pictures are shrunk by averaging, so that no stroke falls through."""
     from PIL import Image
 
@@ -119,5 +122,5 @@ def _write(path: Path, image: npt.NDArray[np.uint8]) -> Path:
         height = max(1, round(picture.height * MAX_WIDTH_PX / picture.width))
         picture = picture.resize((MAX_WIDTH_PX, height), Image.Resampling.BOX)
     with written_aside(path) as aside:
-        picture.save(aside, format="PNG", optimize=True)
+        picture.save(aside, format="PNG", optimize=True, pnginfo=png_info(record))
     return path

@@ -165,7 +165,9 @@ class FileKind:
 
 
 DRAWN_BY = {"Software": "Scroll Ensemble"}  # stands in every picture that is drawn at a place of the user's choice
-PICTURE = FileKind("a picture of this project", b"\x89PNG", DRAWN_BY["Software"].encode())
+PICTURE = FileKind(  # by its keyword, for a mask's record may hold a run of that name
+    "a picture of this project", b"\x89PNG", b"Software\0" + DRAWN_BY["Software"].encode()
+)
 OWN_PLACE_PICTURE = FileKind(  # at a place of our own choice, where those of before hold another name
     PICTURE.name, PICTURE.begins, PICTURE.holds, b"Matplotlib"
 )

@@ -13,6 +13,7 @@ from scipy.ndimage import binary_erosion
 from ensemble.commands import doctor
 from ensemble.commands.replay import replay
 from ensemble.ink.submission import read_submission
+from ensemble.review.whence import told
 from ensemble.whole_scroll.members import member_weights
 from ensemble.whole_scroll.run import EnsembleRecipe
 from scroll.config.reader import load_settings
@@ -23,6 +24,7 @@ from scroll.inference.prediction_store import open_map
 from scroll.runtime.receipt import file_hash, read_receipt
 from scroll.surfaces.sample import Offsets, Source
 from scroll.training.checkpoint import trained_weights
+from scroll.volumes.read_record import read_record
 from stage1_3d.segments.flatten_surface import Flattening, flatten_surface
 from tests.steps import step
 
@@ -64,6 +66,17 @@ def test_every_segment_is_scored_on_the_sheet_and_in_the_volume(scroll_run):
     for row in score["rows"]:
         assert 0 <= row["f05"] <= 1 and 0 <= row["surface_dice"] <= 1 and 0 <= row["auc"] <= 1
     assert (scroll_run.output / "report.html").stat().st_size > 10_000
+
+
+def test_every_segments_files_tell_where_they_come_from(scroll_run):
+    for folder in (scroll_run.data / "test").iterdir():
+        file = scroll_run.output / folder.name / "ensemble" / "ink_prob.tif"
+        record = read_record(file)
+        assert record["items"] == [folder.name] and {"weights_hash", "weight"} == {*record["members"]["unet3d"]}
+        assert set(record["receipts"]) == {f"{folder.name}/{name}" for name in ("cnn3d", "unet3d", "stage2")}
+        lines, is_same = told(file, scroll_run.run_dir)
+        assert is_same and any("the same fit" in line for line in lines)
+        assert str(scroll_run.root) not in file.read_bytes().decode("latin-1")
 
 
 def test_the_submission_has_every_segment_at_the_size_of_its_canvas(scroll_run):
