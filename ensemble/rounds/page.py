@@ -85,13 +85,15 @@ def _sheets(a_round: LabelRound) -> list[dict[str, str]]:
 
 def _prob(run: Settings, sheet: Sheet) -> NDArray[np.float32]:
     fit = read_fit(run)
-    return Source(sheet, {name: run.folder.oof(name, sheet.id) for name in fit.weights}, {}, [], True, run).blend(fit)
+    return Source(sheet, {name: run.folder.oof(name, sheet.id) for name in fit.weights}, {}, {}, [], True, run).blend(
+        fit
+    )
 
 
 def _new(a_round: LabelRound, sheet: Sheet) -> NDArray[np.float32]:
     """What the teacher said of a sheet that it was not trained on."""
     fit, folder = read_fit(a_round.teacher), a_round.predictions / sheet.id
-    return Source(sheet, {name: folder / name for name in fit.weights}, {}, [], False, a_round.teacher).blend(fit)
+    return Source(sheet, {name: folder / name for name in fit.weights}, {}, {}, [], False, a_round.teacher).blend(fit)
 
 
 def _grey(prob: NDArray[np.floating]) -> str:

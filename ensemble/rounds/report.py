@@ -137,7 +137,7 @@ def _ink_shares(student: Settings, fit: InkFit, sheets: dict[str, Sheet]) -> dic
     found = {}
     for name, sheet in sheets.items():
         folders = {one: student.folder.oof(one, name) for one in fit.weights}
-        prob = Source(sheet, folders, {}, [], is_trained_on=True, settings=student).blend(fit)
+        prob = Source(sheet, folders, {}, {}, [], is_trained_on=True, settings=student).blend(fit)
         found[name] = _ink_share(prob, sheet, fit)
     return found
 
