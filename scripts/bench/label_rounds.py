@@ -391,12 +391,7 @@ def blank(world: World) -> None:
         say(world, "blank", number, LabelRound(base, number).student, fit, seconds)
 
 
-EXPERIMENTS: dict[str, Callable[[World], None]] = {
-    "ranking": ranking,
-    "proposals": proposals,
-    "wrong": wrong,
-    "blank": blank,
-}
+EXPERIMENTS: dict[str, Callable[[World], None]] = {one.__name__: one for one in (ranking, proposals, wrong, blank)}
 
 
 if __name__ == "__main__":
