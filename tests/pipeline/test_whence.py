@@ -124,8 +124,10 @@ def test_it_is_told_in_plain_words_and_its_receipts_are_found(run, folder, door)
 
 
 def test_a_copy_under_another_name_elsewhere_is_known_by_its_run(run, folder, tmp_path, door):
+    desk = tmp_path / "desk"  # what is beside it is looked at too, and other tests leave runs beside theirs
+    desk.mkdir()
     for name in NAMES:
-        copy = tmp_path / f"what I found{Path(name).suffix}"
+        copy = desk / f"what I found{Path(name).suffix}"
         shutil.copyfile(folder / name, copy)
         code, said, _ = door(whence.main, copy)
         assert (
