@@ -3,13 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.blend import blend
 from ensemble.controls.components import components_of
 from ensemble.controls.copies import SCRAMBLED, Scrambled, changed, tile_px
 from ensemble.controls.panel import ink_and_rim
 from ensemble.ink.fit_record import InkFit
-from ensemble.ink.predictors import ENSEMBLE, JOINT, STAGE2, flat_map
-from ensemble.rounds.maps import AGAIN, Source
+from ensemble.ink.predictors import ENSEMBLE, JOINT, STAGE2
+from ensemble.rounds.maps import AGAIN, Source, blended
 from ensemble.rounds.place import LabelRound
 from scroll.data.fragments import Fragment
 from stage1_3d.predict import flatten_ct, predict_fragment
@@ -51,6 +50,4 @@ def _blend_of_copy(a_round: LabelRound, source: Source, copy: Fragment, fit: Ink
         predictors[JOINT] = joint_predictor(teacher, copy, stack)
     for name, predictor in predictors.items():
         predict_parts(teacher, predictor, folder / name, source.parts, f"blank, {name}, {source.sheet.id}")
-    weights = {name: weight for name, weight in fit.weights.items() if name in source.folders}
-    maps = [flat_map(folder / name, name, AGAIN) for name in weights]
-    return np.asarray(np.where(source.sheet.mask, blend(maps, list(weights.values())), 0), np.float32)
+    return blended(fit, {name: folder / name for name in source.folders}, source.sheet.mask)

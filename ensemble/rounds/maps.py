@@ -1,6 +1,6 @@
 """What a round's teacher says of each sheet: the blend, and all maps that show how sure it is. Out of fold where it was trained."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,10 +56,8 @@ class Source:
         return looked_at(self.settings, self.sheet) if isinstance(self.sheet, Fragment) else self.sheet.mask
 
     def blend(self, fit: InkFit) -> Map:
-        """The teacher's blend, (Y, X) at working resolution, 0 off the papyrus."""
-        weights = {name: weight for name, weight in fit.weights.items() if name in self.folders}
-        maps = [flat_map(self.folders[name], name, AGAIN) for name in weights]
-        return np.asarray(np.where(self.sheet.mask, blend(maps, list(weights.values())), 0), np.float32)
+        """The teacher's blend: see `blended`."""
+        return blended(fit, self.folders, self.sheet.mask)
 
     def by_network(self) -> Iterator[tuple[str, Map]]:
         """The map of each network, one at a time: members, stage two, and single folds where several are new to the sheet."""
@@ -71,6 +69,13 @@ class Source:
         yield from self.by_network()
         for name, folder in self.looks.items():
             yield name, flat_map(folder, name, AGAIN)
+
+
+def blended(fit: InkFit, folders: Mapping[str, Path], mask: Mask) -> Map:
+    """The blend of those that have a folder of predictions, (Y, X) at working resolution, 0 where `mask` is false."""
+    weights = {name: weight for name, weight in fit.weights.items() if name in folders}
+    maps = [flat_map(folders[name], name, AGAIN) for name in weights]
+    return np.asarray(np.where(mask, blend(maps, list(weights.values())), 0), np.float32)
 
 
 def sources(a_round: LabelRound) -> list[Source]:
@@ -102,11 +107,7 @@ def _others(a_round: LabelRound) -> list[Source]:
         return []
     sheets = preflighted(teacher, sheets, output)
     for sheet in sheets:
-        if getattr(sheet, "is_flipped", False):
-            raise InputError(
-                f"{sheet.folder}: its layers run the other way than those that were trained on, and a round trains on it as it is: add the "
-                "line 'reversed' to its surface_volume_source.txt, or turn the stack (docs/real_data.md)"
-            )
+        check_lies_as_trained(sheet)
     if kind_of(teacher.data).has_one_volume_of_many:
         predict_new_segments(teacher, sheets, output)
     found = []
@@ -117,6 +118,22 @@ def _others(a_round: LabelRound) -> list[Source]:
         folds, looks = _single_folds(a_round, sheet), _seen_otherwise(a_round, sheet, everyone)
         found.append(Source(sheet, folders, folds, looks, everyone, is_trained_on=False, settings=teacher))
     return found
+
+
+def check_lies_as_trained(sheet: Sheet) -> None:
+    """Refuse a sheet that preflight turned round or shifted: the student would be trained on it as its files say."""
+    if getattr(sheet, "is_flipped", False):
+        raise InputError(
+            f"{sheet.folder}: its layers run the other way than those that were trained on, and a round trains on it as it is: add the "
+            "line 'reversed' to its surface_volume_source.txt, or turn the stack (docs/real_data.md)"
+        )
+    shift = getattr(sheet, "shift_layers", 0)
+    if shift:
+        raise InputError(
+            f"{sheet.folder}: its sheet lies {abs(shift)} layers {'deeper' if shift > 0 else 'less deep'} than those that were trained on, "
+            f"and a round trains on it as it is: leave out its {'first' if shift > 0 else 'last'} {2 * abs(shift)} layers, so that it lies "
+            "in the middle (docs/real_data.md)"
+        )
 
 
 def _seen_otherwise(a_round: LabelRound, sheet: Sheet, parts: Parts) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ensemble.ink.fit import read_fit
 from ensemble.ink.predictors import predictor_names
-from ensemble.rounds.maps import Source
+from ensemble.rounds.maps import blended
 from ensemble.rounds.place import LabelRound
 from ensemble.rounds.report import RoundReport
 from scroll.config.schema import Settings
@@ -85,18 +85,14 @@ def _sheets(a_round: LabelRound) -> list[dict[str, str]]:
 
 
 def _prob(run: Settings, sheet: Sheet) -> NDArray[np.float32]:
-    fit = read_fit(run)
-    return Source(
-        sheet, {name: run.folder.oof(name, sheet.id) for name in predictor_names(run)}, {}, {}, [], True, run
-    ).blend(fit)
+    folders = {name: run.folder.oof(name, sheet.id) for name in predictor_names(run)}
+    return blended(read_fit(run), folders, sheet.mask)
 
 
 def _new(a_round: LabelRound, sheet: Sheet) -> NDArray[np.float32]:
     """What the teacher said of a sheet that it was not trained on."""
-    fit, folder = read_fit(a_round.teacher), a_round.predictions / sheet.id
-    return Source(
-        sheet, {name: folder / name for name in predictor_names(a_round.teacher)}, {}, {}, [], False, a_round.teacher
-    ).blend(fit)
+    folders = {name: a_round.predictions / sheet.id / name for name in predictor_names(a_round.teacher)}
+    return blended(read_fit(a_round.teacher), folders, sheet.mask)
 
 
 def _grey(prob: NDArray[np.floating]) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 from ensemble.ink.fit import read_fit
 from ensemble.ink.fit_record import InkFit
 from ensemble.ink.predictors import ENSEMBLE, flat_map, predictor_names
-from ensemble.rounds.maps import AGAIN, Source, voting_members
+from ensemble.rounds.maps import AGAIN, Source, blended, voting_members
 from ensemble.rounds.place import LabelRound
 from ensemble.rounds.propose import Proposals
 from scroll.config.schema import Settings
@@ -137,8 +137,7 @@ def _ink_shares(student: Settings, fit: InkFit, sheets: dict[str, Sheet]) -> dic
     found = {}
     for name, sheet in sheets.items():
         folders = {one: student.folder.oof(one, name) for one in predictor_names(student)}
-        prob = Source(sheet, folders, {}, {}, [], is_trained_on=True, settings=student).blend(fit)
-        found[name] = _ink_share(prob, sheet, fit)
+        found[name] = _ink_share(blended(fit, folders, sheet.mask), sheet, fit)
     return found
 
 

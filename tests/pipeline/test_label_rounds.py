@@ -57,29 +57,27 @@ class Run:
         return errors[0]
 
 
+def begun(root, content, *arguments):
+    """Round 0 of these settings, and round 1 with `arguments`."""
+    open_to_all = {"ask_um": 250, "also": str(root / "data" / "test"), "least_margin": 0.0, "most_spread": 1.0}
+    made = Run(root, root / "tiny.yaml")
+    made.config.write_text(yaml.safe_dump(content | {"rounds": open_to_all | content["rounds"]}))
+    for command in ("stage1_3d.train", "stage2_2d.train", "ensemble.calibrate"):
+        done = step("-m", command, made.config)
+        assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
+    code, said, errors = made.go(1, *arguments)
+    assert code == 0, said + errors
+    return made
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Round 0, with a validation mask, and round 1 as far as it goes without a person; the tests below go on from there in turn."""
     root = tmp_path_factory.mktemp("rounds")
-    content = tiny_settings(root, root / "run")
-    content["rounds"] = {
-        "ask": 3,
-        "ask_um": 250,
-        "also": str(root / "data" / "test"),
-        "least_margin": 0.0,
-        "most_spread": 1.0,
-    }
-    (root / "tiny.yaml").write_text(yaml.safe_dump(content))
-    made = Run(root, root / "tiny.yaml")
-    for arguments in (
-        (REPOSITORY / "scripts" / "make_phantom.py", "fragments", "--out", root / "data", *PHANTOM, "--train", "2", "--test", "1",
-         "--labelled", "0.4"),
-        ("-m", "stage1_3d.train", made.config), ("-m", "stage2_2d.train", made.config), ("-m", "ensemble.calibrate", made.config),
-        (ROUND, made.config, 1),
-    ):  # fmt: skip
-        done = step(*arguments)
-        assert done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
-    return made
+    how = (*PHANTOM, "--train", "2", "--test", "1", "--labelled", "0.4")
+    done = step(REPOSITORY / "scripts" / "make_phantom.py", "fragments", "--out", root / "data", *how)
+    assert done.returncode == 0, done.stderr
+    return begun(root, tiny_settings(root, root / "run") | {"rounds": {"ask": 3}})
 
 
 def test_a_person_is_asked_about_what_is_open_and_waited_for(run):
@@ -217,27 +215,12 @@ def test_a_round_after_one_that_fell_does_not_begin(run):
 
 def test_a_round_on_segments_of_a_scroll(tmp_path):
     """In scroll space: labels are lifted into the volume, proposals with them; wraps of another volume are proposed on too."""
-    content = tiny_scroll_settings(tmp_path, tmp_path / "run")
-    content["rounds"] = {
-        "ask": 2,
-        "ask_um": 150,
-        "also": str(tmp_path / "data" / "test"),
-        "least_margin": 0.0,
-        "most_spread": 1.0,
-    }
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(content))
     make_scrolls(tmp_path / "data", scroll_settings("easy", 96, 56.0), 7, train=2, test=1, jobs=1)
     for folder in (tmp_path / "data" / "train").iterdir():
         for name, mask in masks_of(read_mask_png(folder / "inklabels.png").shape, 0.5).items():
             write_png(folder / f"{name}.png", mask)
-    for arguments in (
-        ("-m", "stage1_3d.train", config), ("-m", "stage2_2d.train", config), ("-m", "ensemble.calibrate", config),
-        (ROUND, config, 1, "--unpainted"),
-    ):  # fmt: skip
-        done = step(*arguments)
-        assert done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
-    a_round = LabelRound(load_settings(config), 1)
+    content = tiny_scroll_settings(tmp_path, tmp_path / "run")
+    a_round = begun(tmp_path, content | {"rounds": {"ask": 2, "ask_um": 150}}, "--unpainted").round(1)
     taught = {sheet.id: sheet.full_label for sheet in training_sheets(a_round.student.data)}
     assert any(name.startswith("a-") and label.proposed.any() for name, label in taught.items())
     for sheet in training_sheets(a_round.base.data):
