@@ -15,7 +15,7 @@ HINT = "predict it again: python ensemble/predict.py"
 SHOWN = ("is_flipped", "shift_layers", "normal_sign")  # of where a sheet comes from; the rest are paths
 
 
-def run_record(settings: Settings, what: str, items: Sequence[str]) -> dict[str, Any]:
+def run_record(settings: Settings, what: str, items: Sequence[str]) -> dict[str, object]:
     """What every file of a run tells: `what` it is, of which items, made by which code."""
     return {
         "what": what,
@@ -49,7 +49,7 @@ def _hash_of(receipt: Receipt | None) -> dict[str, str]:
     return {"weights_hash": str(key_of(hashes))} if hashes else {}
 
 
-def sheet_record(settings: Settings, sheet: Sheet, folder: Path, weights: Mapping[str, float]) -> dict[str, Any]:
+def sheet_record(settings: Settings, sheet: Sheet, folder: Path, weights: Mapping[str, float]) -> dict[str, object]:
     """Of a sheet's blend of the predictions in `folder`: depth, direction and shift too."""
     folders = {name: folder / name for name in weights}
     return {
@@ -60,7 +60,7 @@ def sheet_record(settings: Settings, sheet: Sheet, folder: Path, weights: Mappin
     }
 
 
-def joined_record(settings: Settings, what: str, items: Sequence[str], files: Iterable[Path]) -> dict[str, Any]:
+def joined_record(settings: Settings, what: str, items: Sequence[str], files: Iterable[Path]) -> dict[str, object]:
     """Of a picture of several items: what the records in `files` agree on, and the receipts of all of them."""
     parts = []
     for path in files:

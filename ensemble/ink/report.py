@@ -16,7 +16,7 @@ from scroll.data.sheets import Sheet
 from scroll.errors import InputError
 from scroll.report.patch_pictures import PatchRecord, save_patches
 from scroll.report.score_record import OutOfFold, out_of_fold
-from scroll.report.tiles import VIEWS_BUDGET_BYTES, Flat, flat_view
+from scroll.report.tiles import VIEWS_BUDGET_BYTES, Flat, FlatView, flat_view
 from scroll.runtime.files import read_mapping, write_json
 from scroll.runtime.receipt import NAME
 
@@ -69,7 +69,7 @@ def as_predicted(settings: Settings, sheet: Sheet, folder: Path) -> Sheet:
     return replace(sheet, is_flipped=said["is_flipped"], shift_layers=said["shift_layers"])
 
 
-def _view(seen: Seen, budget_bytes: int) -> dict[str, object]:
+def _view(seen: Seen, budget_bytes: int) -> FlatView:
     """The ensemble's probability first: it is shown when the page opens."""
     papyrus = seen.sheet.mask
     probs = {name: seen.maps[name].coarse * papyrus for name in [ENSEMBLE, *predictor_names(seen.settings)]}

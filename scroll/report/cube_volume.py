@@ -4,7 +4,7 @@ import base64
 import gzip
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,19 @@ class Volume:
     label: npt.NDArray[Any]
 
 
-def volume_view(volume: Volume, budget_bytes: int) -> dict[str, Any]:
+class VolumeView(TypedDict):
+    """A cube to cut through: pictures of `slab` layers each, and gzip of a byte a voxel, both in base64."""
+
+    kind: str
+    size_zyx: list[int]
+    shrink: int
+    full_size_zyx: list[int]
+    slab: int
+    slabs: list[str]
+    codes: str
+
+
+def volume_view(volume: Volume, budget_bytes: int) -> VolumeView:
     """The slabs and bytes and what they are, for JSON, in about `budget_bytes` (but never less than 32 voxels along an edge)."""
     sheets = sheet_colours(volume.mask)
     shrink = max(1, math.floor((volume.ct.size * BYTES_A_VOXEL / budget_bytes) ** (1 / 3)))
@@ -84,7 +96,7 @@ def neighbours(sheets: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDA
     return pairs, counts
 
 
-def _view(volume: Volume, sheets: npt.NDArray[np.uint8], shrink: int) -> dict[str, Any]:
+def _view(volume: Volume, sheets: npt.NDArray[np.uint8], shrink: int) -> VolumeView:
     grey = _grey(_blocks(volume.ct.astype(np.float32), shrink).mean(axis=(1, 3, 5)))
     colour = _blocks(sheets, shrink).max(axis=(1, 3, 5))
     blocks = _blocks(volume.label, shrink)

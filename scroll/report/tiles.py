@@ -9,7 +9,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +56,30 @@ class Flat:
     known: Bools
 
 
-def flat_view(flat: Flat, budget_bytes: int) -> dict[str, Any]:
+class Pyramid(TypedDict):
+    """Pictures of one thing, base64 of WebP, `levels` from `finest` on; `depth_um` of a layer of the CT."""
+
+    name: str
+    role: str
+    finest: int
+    levels: list[list[str]]
+    depth_um: NotRequired[float]
+
+
+class FlatView(TypedDict):
+    """A sheet to zoom into; `size_yx` in shown pixels, each `pixel_um` wide."""
+
+    kind: str
+    size_yx: list[int]
+    shrink: int
+    full_size_yx: list[int]
+    tile_px: int
+    pixel_um: float
+    depth: int
+    pyramids: list[Pyramid]
+
+
+def flat_view(flat: Flat, budget_bytes: int) -> FlatView:
     """The pyramids and what they are, for JSON, in at most `budget_bytes` of pictures (but never smaller than a tile)."""
     picked = picked_layers(flat.stack.shape[0], flat.centre)
     height, width = flat.mask.shape
@@ -84,15 +107,17 @@ def picked_layers(depth: int, centre: int) -> range:
     return range(centre % step, depth, step)
 
 
-def _view(flat: Flat, picked: range, shrink: int) -> dict[str, Any]:
+def _view(flat: Flat, picked: range, shrink: int) -> FlatView:
     layers = _grey(_read(flat.stack, picked, shrink))
     size = layers.shape[1:]
     count = level_count(size)
-    pyramids = [
-        {"name": f"layer {z}", "role": "ct", "depth_um": (z - flat.centre) * flat.layer_um}
-        | {"finest": 0, "levels": [_tiles(image, CT_QUALITY) for image in _halved(layer, count)]}
+    pyramids: list[Pyramid] = [
+        {
+            "name": f"layer {z}", "role": "ct", "depth_um": (z - flat.centre) * flat.layer_um, "finest": 0,
+            "levels": [_tiles(image, CT_QUALITY) for image in _halved(layer, count)],
+        }
         for z, layer in zip(picked, layers, strict=True)
-    ]
+    ]  # fmt: skip
     for name, prob in flat.probs.items():
         finest = min(count - 1, max(0, int(math.log2(max(1.0, flat.mask.shape[0] / prob.shape[0] / shrink)))))
         coarse = _resized(prob, tuple(-(-n // 2**finest) for n in size))
@@ -205,13 +230,11 @@ def as_webp(image: Bytes, quality: int | None) -> str:
     """A (Y, X), (Y, X, 3) or (Y, X, 4) picture as WebP in base64; without a quality nothing is lost."""
     from PIL import Image
 
-    how: dict[str, Any] = (
-        {"lossless": True, "quality": 60} if quality is None else {"quality": quality, "alpha_quality": 50}
-    )
+    how = {"lossless": True, "quality": 60} if quality is None else {"quality": quality, "alpha_quality": 50}
     written = io.BytesIO()
     Image.fromarray(image).save(written, format="WEBP", method=4, **how)
     return base64.b64encode(written.getvalue()).decode("ascii")
 
 
-def _size(view: dict[str, Any]) -> int:
+def _size(view: FlatView) -> int:
     return sum(len(tile) * 3 // 4 for one in view["pyramids"] for level in one["levels"] for tile in level)

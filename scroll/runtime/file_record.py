@@ -39,7 +39,7 @@ def run_name(run_dir: Path) -> str:
     return run_dir.name if run_dir.name not in ("", "..") else place.name
 
 
-def code_and_packages() -> dict[str, Any]:
+def code_and_packages() -> dict[str, object]:
     """Version and commit of this code, Python and packages; the kind of machine is left out."""
     return {name: value for name, value in made_by().items() if name != "machine"}
 
