@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from scroll.metrics.fbeta import LEVELS, Counts
 
 Map = NDArray[np.float32]
 LEAST_PROB = 1e-4
-STEPS, STILL = 50, 1e-9
+STILL = 1e-8  # nats a pixel and unit of slope or offset
 
 
 class Platt(NamedTuple):
@@ -33,7 +35,7 @@ def log_odds(prob: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def fit_platt(counts: Counts) -> Platt:
-    """By maximum likelihood on a histogram (2, LEVELS) of pixels without and with ink, by Newton steps; never falling.
+    """By maximum likelihood on a histogram (2, LEVELS) of pixels without and with ink, never falling.
 
     A blend that says nothing gives slope 0: everything is as likely as ink is. Nothing known: unchanged.
     """
@@ -44,14 +46,13 @@ def fit_platt(counts: Counts) -> Platt:
     wanted = ink * (inked + 1) / (inked + 2) + (pixels - ink) / (total - inked + 2)
     odds = log_odds((np.arange(LEVELS) + 0.5) / LEVELS)
     prior = float(np.log(wanted.sum()) - np.log(total - wanted.sum()))
-    found = np.array([1.0, 0.0])
-    for _ in range(STEPS):
-        prob = 1 / (1 + np.exp(-(found[0] * odds + found[1])))
-        weight = pixels * prob * (1 - prob)
-        gradient = np.array([((pixels * prob - wanted) * odds).sum(), (pixels * prob - wanted).sum()])
-        curvature = np.array([[(weight * odds**2).sum(), (weight * odds).sum()], [(weight * odds).sum(), weight.sum()]])
-        step = np.linalg.lstsq(curvature + 1e-9 * np.eye(2) * total, gradient, rcond=None)[0]
-        found = found - np.clip(step, -2, 2)
-        if np.abs(step).max() < STILL:
-            break
-    return Platt(float(found[0]), float(found[1])) if found[0] > 0 else Platt(0.0, prior)
+
+    def misfit(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Cross-entropy a pixel, and how it changes with slope and offset."""
+        said = line[0] * odds + line[1]
+        wrong = pixels * expit(said) - wanted
+        cost = pixels * np.logaddexp(0, said) - wanted * said
+        return float(cost.sum() / total), np.array([(wrong * odds).sum(), wrong.sum()]) / total
+
+    slope, offset = minimize(misfit, [0.0, prior], jac=True, method="BFGS", options={"gtol": STILL}).x
+    return Platt(float(slope), float(offset)) if slope > 0 else Platt(0.0, prior)

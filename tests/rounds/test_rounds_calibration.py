@@ -34,6 +34,26 @@ def test_order_stays_and_a_blend_that_says_nothing_or_the_opposite_says_how_rare
     np.testing.assert_allclose(opposite.at(np.array([0.1, 0.9])), ink.mean(), atol=1e-3)
 
 
+def sure_and_wrong(seed, pixels=4000):
+    """A network that calls almost everything ink, as one that was taught a few letters and little else."""
+    rng = np.random.default_rng(seed)
+    said = np.where(rng.random(pixels) < 0.5, 1 - rng.beta(0.3, 4, pixels), rng.random(pixels)).astype(np.float32)[None]
+    return said, rng.random(said.shape) < 0.05 + 0.3 * said**4
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_line_fits_better_however_wrong_the_blend_is(seed):
+    said, ink = sure_and_wrong(seed)
+    found = fit_platt(level_counts(said, ink, np.ones(ink.shape, bool)))
+
+    def misfit(slope, offset):
+        prob = Platt(slope, offset).at(said).astype(np.float64)
+        return -np.log(np.maximum(np.where(ink, prob, 1 - prob), 1e-12)).mean()
+
+    least = min(misfit(slope, offset) for slope in np.linspace(0, 2, 41) for offset in np.linspace(-4, 2, 61))
+    assert 0 < found.slope < 0.5 and misfit(*found) < least + 1e-4
+
+
 def test_few_pixels_and_none_give_finite_numbers():
     nothing = np.zeros((2, LEVELS), np.int64)
     assert fit_platt(nothing) == Platt(1.0, 0.0)
