@@ -131,8 +131,8 @@ def member_task(settings: "Settings", name: str, data: "TrainingData", fold: "Fo
     import torch
 
     from scroll.data.members.beginning import beginning
+    from scroll.training.begin_from import begin_from
     from scroll.training.loop import Task
-    from stage1_3d.external.beginning import begin_from
     from stage1_3d.network import about_network, build_network
 
     member = settings.stage1.members[name]

@@ -9,8 +9,10 @@ from torch.utils.data import Dataset
 from scroll.config.reader import save_run_settings
 from scroll.config.schema import Settings, TrainingSettings
 from scroll.data.folds import Fold
-from scroll.runtime.receipt import key_of
+from scroll.data.members.beginning import beginning
+from scroll.runtime.receipt import file_hash, key_of
 from scroll.runtime.run_folder import STAGE2
+from scroll.training.begin_from import begin_from
 from scroll.training.checkpoint import About
 from scroll.training.loop import LossOf, Task, fit
 
@@ -37,14 +39,28 @@ def stage2_task(
     stage2 = settings.stage2
     seed = settings.seed * 1000 + stage2.seed * 100 + fold.number + 50
     torch.manual_seed(seed)
-    deciding = stage2.model_dump(mode="json", exclude={"training", "window"}) | {"training": stage2.training.deciding()}
-    lines = {"seed": seed, "fold": fold.number, "held_out": fold.held_out, "axes": "yx"}
+    deciding = stage2.model_dump(mode="json", exclude={"training", "window", "init"}) | {
+        "training": stage2.training.deciding()
+    }
+    model, start = network(), beginning(stage2.init, fold) if stage2.init else None
+    started = {"started_from": begin_from(model, start)} if start else {}
+    lines = {"seed": seed, "fold": fold.number, "held_out": fold.held_out, "axes": "yx", **started}
     return Task(
         label=f"stage 2, fold {fold.number}",
         folder=settings.folder.fold(STAGE2, fold.number),
-        key=key_of([seed, deciding, made_with["data"], fold.held_out, fold.closed, *settings.sampling.deciding()]),
+        key=key_of(
+            [
+                seed,
+                deciding,
+                made_with["data"],
+                fold.held_out,
+                fold.closed,
+                *([file_hash(start)] if start else []),
+                *settings.sampling.deciding(),
+            ]
+        ),
         seed=seed,
-        model=network(),
+        model=model,
         loss_of=loss_of,
         train=patches(seed, True),
         validation=patches(seed, False),

@@ -34,7 +34,7 @@ DEPTHS = 5  # layers that are shown, spread over the depth window
 
 
 class AskedPatch(Record):
-    """A square in full-size pixels, and the nats that its label is worth."""
+    """A square in full-size pixels, and the nats by which networks contradict each other there."""
 
     sheet: str
     y: int
@@ -58,7 +58,7 @@ class AskedPatches(Versioned):
 def ask(a_round: LabelRound, fit: InkFit, found: Sequence[Source], said: Proposals) -> AskedPatches:
     """Rank the patches, and write ask.json, the page, and <round>/paint/<sheet>/ of each sheet that is asked about."""
     bin_yx = a_round.base.data.bin_yx
-    coarse = ranked(a_round, found, passed_over(a_round))
+    coarse = ranked(a_round, fit, found, passed_over(a_round))
     patches = [
         AskedPatch(sheet=one.sheet, y=one.y * bin_yx, x=one.x * bin_yx, edge_px=one.edge_px * bin_yx, nats=one.nats)
         for one in coarse

@@ -10,6 +10,7 @@ from scroll.config.schema import MOST_SEED, Settings
 from scroll.data.kinds import kind_of, need_sheets
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.errors import InputError, MissingInputError
+from scroll.runtime.run_folder import STAGE2
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,11 @@ class LabelRound:
 
 
 def _begun_from(settings: Settings, teacher: Settings) -> Settings:
-    """The same, stage one's networks beginning from the weights of the teacher's folds."""
+    """The same, all networks beginning from the weights of the teacher's folds."""
     members = {
         name: member if member.member is not None else member.model_copy(update={"init": teacher.folder.of(name)})
         for name, member in settings.stage1.members.items()
     }
-    return settings.model_copy(update={"stage1": settings.stage1.model_copy(update={"members": members})})
+    stage1 = settings.stage1.model_copy(update={"members": members})
+    stage2 = settings.stage2.model_copy(update={"init": teacher.folder.of(STAGE2)})
+    return settings.model_copy(update={"stage1": stage1, "stage2": stage2})

@@ -14,7 +14,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -58,11 +58,14 @@ Chooser = Callable[[LabelRound, Sequence[Source], InkFit], list[Asked]]
 
 @dataclass(frozen=True)
 class World:
-    """A phantom, the truth of each sheet (Y, X), and a seed."""
+    """A phantom, the truth of each sheet (Y, X), and a seed; which share is labelled at first and asked for by round, and by whom."""
 
     root: Path
     truths: Mapping[str, Mask]
     seed: int
+    start: float = START
+    steps: tuple[float, ...] = STEPS
+    arms: tuple[str, ...] = ()
 
     def closed(self, name: str) -> Mask:
         """The validation stripe of a sheet."""
@@ -76,19 +79,34 @@ def main() -> None:
     parser.add_argument("experiment", choices=list(EXPERIMENTS))
     parser.add_argument("--seeds", type=whole(0, 2**31), nargs="+", default=[21, 22, 23])
     parser.add_argument("--preset", default="easy", help="of the phantom (%(default)s)")
+    parser.add_argument("--ink-share", type=float, help="of the papyrus that bears ink, where not the preset's")
+    parser.add_argument(
+        "--start", type=float, default=START, help="share of the open area labelled at first (%(default)s)"
+    )
+    parser.add_argument(
+        "--steps", type=float, nargs="+", default=STEPS, help="ranking: share asked for by round (%(default)s)"
+    )
+    parser.add_argument(
+        "--arms", nargs="+", choices=list(CHOOSERS), default=list(CHOOSERS), help="ranking: these alone"
+    )
     parser.add_argument("--keep", type=Path, help="work in this folder, and leave it")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
         with tempfile.TemporaryDirectory() as folder:
             root = (arguments.keep or Path(folder)) / f"seed{seed}"
             preset = "zero" if arguments.experiment == "blank" else arguments.preset
-            EXPERIMENTS[arguments.experiment](drawn(root, seed, preset))
+            world = drawn(root, seed, preset, arguments.ink_share)
+            EXPERIMENTS[arguments.experiment](
+                replace(world, start=arguments.start, steps=tuple(arguments.steps), arms=tuple(arguments.arms))
+            )
 
 
-def drawn(root: Path, seed: int, preset: str) -> World:
-    """Fragments with full labels in <root>/data."""
+def drawn(root: Path, seed: int, preset: str, ink_share: float | None = None) -> World:
+    """Fragments with full labels in <root>/data; `ink_share` of the papyrus bears ink where it is not the preset's."""
     if not (root / "data").exists():
-        make_fragments(root / "data", fragment_settings(preset, SIZE_ZYX), seed, train=FRAGMENTS, test=0, jobs=1)
+        how = fragment_settings(preset, SIZE_ZYX)
+        how = how if ink_share is None else replace(how, ink=replace(how.ink, share=ink_share))
+        make_fragments(root / "data", how, seed, train=FRAGMENTS, test=0, jobs=1)
     folders = sorted((root / "data" / "train").iterdir())
     return World(root, {folder.name: read_mask_png(folder / "inklabels.png") for folder in folders}, seed)
 
@@ -196,14 +214,24 @@ def trained(settings: Settings) -> InkFit:
 
 
 def by_disagreement(a_round: LabelRound, found: Sequence[Source], fit: InkFit) -> list[Asked]:
-    """Label here next."""
-    return ranked(a_round, found)
+    """Where all networks contradict each other."""
+    return ranked(_choosing(a_round, "disagreement"), fit, found)
+
+
+def by_ink(a_round: LabelRound, found: Sequence[Source], fit: InkFit) -> list[Asked]:
+    """Label here next: by turns where ink is to be expected, and anywhere."""
+    return ranked(_choosing(a_round, "ink"), fit, found)
+
+
+def _choosing(a_round: LabelRound, how: str) -> LabelRound:
+    rounds = a_round.base.rounds.model_copy(update={"choose": how})
+    return replace(a_round, base=a_round.base.model_copy(update={"rounds": rounds}))
 
 
 def by_chance(a_round: LabelRound, found: Sequence[Source], fit: InkFit) -> list[Asked]:
     """Open patches in a random order."""
     edge_px = edge_of(a_round, found)
-    rng = np.random.default_rng([a_round.base.seed, a_round.number])
+    rng = np.random.default_rng([a_round.base.seed, a_round.number, 1])
     area = {s.sheet.id: patch_nats(np.ones(s.sheet.mask.shape, np.float32), open_mask(s), edge_px) for s in found}
     whole_patch = 0.9 * edge_px**2
     return asked_for(
@@ -225,7 +253,9 @@ def by_uncertainty(a_round: LabelRound, found: Sequence[Source], fit: InkFit) ->
     return asked_for(nats, edge_px, a_round.base.rounds.ask)
 
 
-CHOOSERS: dict[str, Chooser] = {"here next": by_disagreement, "random": by_chance, "uncertain": by_uncertainty}
+CHOOSERS: dict[str, Chooser] = {
+    "here next": by_ink, "random": by_chance, "disagreement": by_disagreement, "uncertain": by_uncertainty,
+}  # fmt: skip
 
 
 def a_round_of(
@@ -309,21 +339,21 @@ def patches_for(world: World, share: float) -> int:
 
 def ranking(world: World) -> None:
     """F0.5 by labelled area: asked for here next, at random, where one network is least sure; and all labelled."""
-    first_labels(world, "labels", START)
+    first_labels(world, "labels", world.start)
     first_labels(world, "all", 1.0)
     everything, begun = settings_of(world, "everything", "all"), settings_of(world, "round0", "labels")
     say(world, "everything", 0, everything, trained(everything), 0)
     say(world, "begun", 0, begun, trained(begun), 0)
-    for arm, choose in CHOOSERS.items():
-        for number, share in enumerate(STEPS, start=1):
+    for arm in world.arms:
+        for number, share in enumerate(world.steps, start=1):
             base = base_of(world, arm, ask=patches_for(world, share))
-            fit, seconds = a_round_of(world, base, number, choose)
+            fit, seconds = a_round_of(world, base, number, CHOOSERS[arm])
             say(world, arm, number, LabelRound(base, number).student, fit, seconds)
 
 
 def proposals(world: World) -> None:
     """Rounds without a further label, with what is proposed; and what another seed alone changes."""
-    first_labels(world, "labels", START)
+    first_labels(world, "labels", world.start)
     begun = settings_of(world, "round0", "labels")
     say(world, "begun", 0, begun, trained(begun), 0)
     for arm, is_proposed, rounds in (("proposals", True, ROUNDS), ("another seed", False, 1)):
@@ -335,7 +365,7 @@ def proposals(world: World) -> None:
 
 def wrong(world: World) -> None:
     """A letter that is not there is proposed on every sheet in round 1: are runs surer of its place than those that never saw it?"""
-    first_labels(world, "labels", START)
+    first_labels(world, "labels", world.start)
     begun = settings_of(world, "round0", "labels")
     letters = {name: _letter_where_none_is(world, name) for name in world.truths}
     fit = trained(begun)
@@ -382,11 +412,11 @@ def _auc_of_letters(world: World, settings: Settings, fit: InkFit, letters: Mapp
 
 def blank(world: World) -> None:
     """Letters that are labelled and not in the scan: nothing may be learnt, in whatever round."""
-    first_labels(world, "labels", START * 4)
+    first_labels(world, "labels", world.start * 4)
     begun = settings_of(world, "round0", "labels")
     say(world, "begun", 0, begun, trained(begun), 0)
     for number in range(1, ROUNDS + 1):
-        base = base_of(world, "blank", ask=patches_for(world, START), propose_labels=True)
+        base = base_of(world, "blank", ask=patches_for(world, world.start), propose_labels=True)
         fit, seconds = a_round_of(world, base, number, by_disagreement)
         say(world, "blank", number, LabelRound(base, number).student, fit, seconds)
 

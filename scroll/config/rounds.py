@@ -27,6 +27,10 @@ class RoundSettings(Frozen):
         None, description="folder of sheets without labels that are predicted, proposed on and asked about as well"
     )
     ask: int = Field(20, ge=0, le=10_000, description="how many patches a person is asked about in a round")
+    choose: Literal["ink", "disagreement"] = Field(
+        "ink",
+        description="what is asked about: by turns where ink is to be expected and anywhere (ink), or where networks contradict each other",
+    )
     ask_um: float = Field(2000.0, ge=10, le=1e5, description="edge of such a patch: about a letter")
     depth_offsets: DepthOffsets = Field(
         (-2, 2),
@@ -46,5 +50,5 @@ class RoundSettings(Frozen):
     )
     most_share: float = Field(0.75, ge=0, lt=1, description="of all that is known in a round that may be proposed")
     start: Literal["anew", "last"] = Field(
-        "anew", description="networks of stage one begin from nothing, or from the weights of the round before"
+        "anew", description="networks begin from nothing, or from the weights of the round before"
     )

@@ -233,6 +233,10 @@ class Stage2Settings(Frozen):
     """The 2D network on the flattened stack."""
 
     network: str = Field("segformer", description="segformer, or smp.<decoder> such as smp.unet")
+    init: Path | None = Field(
+        None, exclude_if=lambda source: source is None,
+        description="weights to begin from: a checkpoint, or <run>/stage2; what fits by name and shape is taken",
+    )  # fmt: skip
     options: Options = Field({}, description="the network's own options")
     skip: bool = Field(
         True, description="add a weighted sum of the input channels to the logits: the network learns what to change"

@@ -1,6 +1,7 @@
-"""Where a label would teach most: patches of the sheets on which predictions disagree about what each of them is sure of."""
+"""Where a label would teach most: patches on which predictions disagree, or where ink is to be expected and, as many, anywhere."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +10,13 @@ from numpy.typing import NDArray
 from scroll.volumes.binning import block_mean
 
 Map = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Squares = NDArray[np.float64]  # a value for each square of a sheet
 AGAIN = 0.8  # what the next patch of the same sheet is worth, of itself
 BESIDE = 0.5  # ... and one that touches a patch that is asked for already: much of it is known from there
+
+
+MOST_INKED = 0.1  # share of a sheet's open papyrus
 
 
 class Asked(NamedTuple):
@@ -23,7 +29,7 @@ class Asked(NamedTuple):
     nats: float
 
 
-def patch_nats(worth: Map, is_open: NDArray[np.bool_], edge_px: int) -> NDArray[np.float64]:
+def patch_nats(worth: Map, is_open: Mask, edge_px: int) -> Squares:
     """What a label of each square of that edge would teach, (rows, columns) nats: the sum over its open pixels, so that area counts.
 
     `worth` (Y, X) is nats by pixel, `is_open` (Y, X) papyrus that is neither labelled yet nor held out. The squares are side by side,
@@ -36,7 +42,35 @@ def patch_nats(worth: Map, is_open: NDArray[np.bool_], edge_px: int) -> NDArray[
     return np.asarray(block_mean(padded, (edge_px, edge_px)) * edge_px**2)
 
 
-def asked_for(nats: Mapping[str, NDArray[np.float64]], edge_px: int, count: int) -> list[Asked]:
+def most_inked(prob: Map, is_open: Mask) -> Map:
+    """1 on the tenth of a sheet's open papyrus that is most likely ink, (Y, X); else 0.
+
+    By rank: networks of different folds, which predict different sheets, are rarely sure in the same degree.
+    """
+    if not is_open.any():
+        return np.zeros(prob.shape, np.float32)
+    least = np.quantile(prob[is_open], 1 - MOST_INKED)
+    return np.asarray(is_open & (prob >= least), np.float32)
+
+
+def anywhere(open_px: Mapping[str, Squares], seed: Sequence[int]) -> dict[str, Squares]:
+    """Squares in a random order, those with more open pixels sooner; `open_px` is by sheet, (rows, columns)."""
+    rng = np.random.default_rng(seed)
+    return {name: rng.random(one.shape) * one for name, one in open_px.items()}
+
+
+def half_each(first: Mapping[str, Squares], second: Mapping[str, Squares], edge_px: int, count: int) -> list[Asked]:
+    """At most `count` patches, by turns one of the best by `first` and one of the best by `second`: see `asked_for`."""
+    ours = asked_for(first, edge_px, count - count // 2)
+    left = {name: one.copy() for name, one in second.items()}
+    for one in ours:
+        left[one.sheet][one.y // edge_px, one.x // edge_px] = 0
+    theirs = asked_for(left, edge_px, count - len(ours))
+    turns = zip_longest(ours, theirs)
+    return [one for both in turns for one in both if one is not None]
+
+
+def asked_for(nats: Mapping[str, Squares], edge_px: int, count: int) -> list[Asked]:
     """The patches whose label teaches most, the best first, at most `count`, spread over the sheets.
 
     `nats` is by sheet, (rows, columns), of squares of `edge_px`: see `patch_nats`. A square is worth less where its sheet was asked about

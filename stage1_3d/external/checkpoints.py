@@ -14,11 +14,11 @@ from scroll.data.members.card import Card, FoldCard
 from scroll.errors import InputError
 from scroll.geometry import Size
 from scroll.inference.fold_ensemble import device
-from stage1_3d.external.checkpoint import fitting, read_checkpoint, unwrapped, write_tensors
+from scroll.training.foreign_checkpoint import tensors_in
+from stage1_3d.external.checkpoint import fitting, write_tensors
 from stage1_3d.models.resnet3d import BLOCKS, LEAST_BOTTLENECK
 from stage1_3d.network import build_network
 
-HELD_IN = ("state_dict", "model_state_dict", "ema_model", "model", "network_weights")  # where programs put the tensors
 AS_BYTES = Intensity(how="clip_divide", low=0.0, high=200.0, spread=200.0)
 INPUT_NORM = "normalization.weight"
 
@@ -58,20 +58,6 @@ def import_checkpoint(source: Path, output: Path, family: str, told: Card) -> Ca
     )
     write_tensors(output / "fold0.safetensors", fitting(source, _built(card), state))
     return card
-
-
-def tensors_in(source: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, wherever in it they are, without what wrappers put before the names.
-
-    Raises:
-        InputError: it holds none, or code.
-    """
-    found = load_file(source) if source.suffix == ".safetensors" else read_checkpoint(source)
-    held = next((found[name] for name in HELD_IN if isinstance(found.get(name), dict)), found)
-    tensors = {unwrapped(str(name)): value for name, value in held.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise InputError(f"{source}: no tensors in it, nor in {', '.join(HELD_IN)}; give the checkpoint of a network")
-    return tensors
 
 
 def network(folder: Path, card: Card, fold: int) -> nn.Module:

@@ -24,7 +24,8 @@ from scroll.geometry import Size
 from scroll.inference.fold_ensemble import device
 from scroll.runtime.files import read_json
 from scroll.runtime.reading import reading
-from stage1_3d.external.checkpoint import fitting, read_checkpoint, write_tensors
+from scroll.training.foreign_checkpoint import read_checkpoint
+from stage1_3d.external.checkpoint import fitting, write_tensors
 
 PLANS, DATASET = "plans.json", "dataset.json"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")

@@ -10,7 +10,7 @@ from scroll.data.folds import Fold
 from scroll.data.members.beginning import beginning
 from scroll.data.members.card import Card, FoldCard
 from scroll.errors import InputError, MissingInputError
-from stage1_3d.external.beginning import begin_from
+from scroll.training.begin_from import begin_from
 from stage1_3d.external.checkpoint import write_card
 from stage1_3d.models import resnet3d
 from stage1_3d.network import build_network

@@ -190,8 +190,11 @@ def test_the_next_round_begins_from_the_last_one_s_weights_where_it_is_told_to(r
     code, said, errors = run.go(2, "--unpainted", "--set", "rounds.start=last", "--set", "rounds.propose=false")
     assert code == 0, errors
     assert "round 2: F0.5" in said
-    receipt = json.loads((run.round(2).folder / "run" / "stage1" / "cnn3d" / "fold0" / "receipt.json").read_text())
-    assert receipt["started_from"]["source"].endswith("rounds/1/run/stage1/cnn3d/fold0/weights.safetensors")
+    for network in ("stage1/cnn3d", "stage2"):
+        started = json.loads((run.round(2).folder / "run" / network / "fold0" / "receipt.json").read_text())[
+            "started_from"
+        ]
+        assert started["source"].endswith(f"rounds/1/run/{network}/fold0/weights.safetensors") and not started["new"]
     humans = [{s.id: s.full_label.human for s in training_sheets(run.round(n).student.data)} for n in (1, 2)]
     for name, label in humans[1].items():
         np.testing.assert_array_equal(label.ignore, humans[0][name].ignore)

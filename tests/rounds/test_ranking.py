@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scroll.rounds.ranking import AGAIN, BESIDE, asked_for, patch_nats
+from scroll.rounds.ranking import AGAIN, BESIDE, MOST_INKED, anywhere, asked_for, half_each, most_inked, patch_nats
 
 
 def nats_of(worth, edge, is_open=None):
@@ -49,3 +49,36 @@ def test_asking_changes_nothing_of_what_it_was_given():
     nats = {"a": np.ones((3, 3))}
     asked_for(nats, 4, 9)
     np.testing.assert_array_equal(nats["a"], 1)
+
+
+def test_a_tenth_of_every_sheet_is_most_inked_however_sure_its_network_is():
+    rng = np.random.default_rng(3)
+    is_open = rng.random((40, 50)) > 0.2
+    timid = rng.random((40, 50)).astype(np.float32) * 0.1
+    bold = 0.9 + timid
+    found = most_inked(timid, is_open)
+    np.testing.assert_array_equal(found, most_inked(bold, is_open))
+    assert found.sum() == pytest.approx(MOST_INKED * is_open.sum(), abs=1) and not found[~is_open].any()
+    assert timid[found > 0].min() >= timid[is_open & (found == 0)].max()
+    assert not most_inked(timid, np.zeros(is_open.shape, bool)).any()
+
+
+def test_a_random_order_is_the_seed_s_and_closed_squares_are_in_none():
+    open_px = {"a": np.full((30, 30), 16.0), "b": np.zeros((4, 4))}
+    once, again, other = (anywhere(open_px, seed) for seed in ([1, 2], [1, 2], [1, 3]))
+    np.testing.assert_array_equal(once["a"], again["a"])
+    assert (once["a"] != other["a"]).any() and not once["b"].any()
+    firsts = [one.y for one in asked_for({"a": once["a"]}, 1, 200)]
+    assert 12 < np.mean(firsts) < 18  # of rows 0 to 29
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 7, 40])
+def test_half_of_the_patches_are_of_each_kind_by_turns_and_none_twice(count):
+    rng = np.random.default_rng(4)
+    first = {"a": np.zeros((5, 6)), "b": np.zeros((5, 6))}
+    first["a"][:, :2], first["b"][0] = 1.0, 1.0
+    second = {name: rng.random(one.shape) for name, one in first.items()}
+    found = half_each(first, second, 4, count)
+    assert len({(one.sheet, one.y, one.x) for one in found}) == len(found) == count
+    best = [bool(first[one.sheet][one.y // 4, one.x // 4]) for one in found]
+    assert all(best[: min(count, 32) : 2][:16])

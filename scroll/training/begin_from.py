@@ -8,8 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scroll.errors import InputError
-from stage1_3d.external.checkpoint import unwrapped
-from stage1_3d.external.checkpoints import tensors_in
+from scroll.training.foreign_checkpoint import tensors_in, unwrapped
 
 BEFORE = ("network.", "backbone.", "model.")  # names that one program puts before those of another
 SHOWN = 3
