@@ -13,8 +13,14 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from ensemble.ink.fit import read_fit
+from ensemble.ink.predictors import predictor_names
+from ensemble.rounds.blank import strongest_blank
+from ensemble.rounds.maps import Source
+from ensemble.rounds.place import LabelRound
 from scroll.config.reader import load_settings
+from scroll.data.folds import held_out_parts, make_folds
 from scroll.data.fragments import find_fragments
+from scroll.data.sheets import training_sheets
 from scroll.inference.prediction_store import open_map
 from scroll.runtime.receipt import read_receipt
 from tests.pipeline.pipeline_run import Run, own_ink_run
@@ -214,3 +220,18 @@ def test_a_member_that_has_seen_all_of_it_and_is_to_be_fitted_is_refused_before_
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(settings))
     done = step("-m", "stage1_3d.train", tmp_path / "all.yaml", cwd=REPOSITORY)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "set it to equal_share" in done.stderr
+
+
+def test_a_blank_copy_for_a_label_round_is_asked_of_all_but_those_made_elsewhere(run, said, capsys):
+    settings = load_settings(run.config)
+    sheets = training_sheets(settings.data)
+    folders = {name: settings.folder.oof(name, sheets[0].id) for name in predictor_names(settings)}
+    assert {"ready", "depths"} < set(folders) and "seen" not in folders
+    parts = held_out_parts(make_folds(sheets, settings.folds), sheets[0].id)
+    source = Source(sheets[0], folders, {}, {}, parts, is_trained_on=True, settings=settings)
+    a_round = LabelRound(settings, 1)
+    strongest = strongest_blank(a_round, source, read_fit(settings))
+    assert np.isfinite(strongest) and strongest >= 0
+    assert "ready, stage2 cannot be asked about a blank copy" in capsys.readouterr().out
+    asked = {path.name for path in (a_round.predictions / sheets[0].id / "blank").iterdir()}
+    assert asked == set(folders) - {"ready", "stage2"}
