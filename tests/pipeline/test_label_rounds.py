@@ -187,7 +187,9 @@ def test_a_round_that_is_done_is_left_as_it_is_and_paint_over_it_is_refused(run)
 
 
 def test_the_next_round_begins_from_the_last_one_s_weights_where_it_is_told_to(run):
-    code, said, errors = run.go(2, "--unpainted", "--set", "rounds.start=last", "--set", "rounds.propose=false")
+    code, said, errors = run.go(
+        2, "--unpainted", "--after-a-fall", "--set", "rounds.start=last", "--set", "rounds.propose=false"
+    )
     assert code == 0, errors
     assert "round 2: F0.5" in said
     for network in ("stage1/cnn3d", "stage2"):
@@ -203,7 +205,7 @@ def test_the_next_round_begins_from_the_last_one_s_weights_where_it_is_told_to(r
 
 
 def test_a_teacher_that_is_a_student_predicts_with_its_own_weights(run):
-    code, said, errors = run.go(3, "--unpainted")
+    code, said, errors = run.go(3, "--unpainted", "--after-a-fall")  # networks of a few steps: chance
     assert code == 0 and "round 3: F0.5" in said, errors
     receipts = list((run.round(2).folder / "run" / "teaching").glob("*/blank/cnn3d/receipt.json"))
     assert receipts and all("rounds/2/run/stage1" in path.read_text() for path in receipts)
