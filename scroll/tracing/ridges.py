@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from scroll.runtime.compiled import njit
+from scroll.runtime.gaussian import gaussian
 
 Floats = NDArray[np.float32]
 BLOCK_VOX, HALO_VOX = 96, 16
@@ -51,7 +51,7 @@ def ridge_points(prob: Any, min_prob: float) -> Ridges:
 def _of_block(
     block: Floats, inside: tuple[slice, ...], corner: Floats, min_prob: float
 ) -> tuple[Floats, Floats, Floats]:
-    smooth = gaussian_filter(block, SMOOTH_VOX)
+    smooth = gaussian(block, SMOOTH_VOX)
     wanted = np.zeros(block.shape, bool)
     wanted[inside] = smooth[inside] >= min_prob
     places = np.argwhere(wanted).astype(np.int64)
@@ -70,7 +70,7 @@ def _normals(smooth: Floats, places: NDArray[np.int64]) -> Floats:
     at = tuple(places.T)
     tensor = np.empty((len(places), 3, 3), np.float32)
     for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)):
-        tensor[:, i, j] = tensor[:, j, i] = gaussian_filter(slopes[i] * slopes[j], TENSOR_VOX)[at]
+        tensor[:, i, j] = tensor[:, j, i] = gaussian(slopes[i] * slopes[j], TENSOR_VOX)[at]
     return np.ascontiguousarray(np.linalg.eigh(tensor)[1][:, :, 2]) if len(places) else np.zeros((0, 3), np.float32)
 
 
