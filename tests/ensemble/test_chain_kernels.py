@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, generate_binary_structure, label
 
 from ensemble.surface.postprocess.fill_holes import _is_simple, _shrink
-from ensemble.surface.postprocess.thickness import STEP_VOX, _first_eigenvectors, _near_ridge, sheet_normals
+from ensemble.surface.postprocess.thickness import STEP_VOX, _near_ridge, sheet_normals
 from scroll.metrics.betti_matching.connected import component_sizes, connected_components
+from scroll.tracing.directions import first_eigenvectors
 
 
 def slowly_simple(around: np.ndarray) -> bool:
@@ -136,7 +137,7 @@ def test_a_row_of_eigenvectors_is_each_matrix_squared_alone() -> None:
         longest = [(a, b, c), (b, d, e), (c, e, f)][0 if a >= d and a >= f else (1 if d >= f else 2)]
         one, two, three = (np.float64(part) for part in longest)
         expected[at] = np.array([one, two, three]) / np.sqrt(one**2 + two**2 + three**2)
-    assert np.array_equal(_first_eigenvectors(tensor), expected)
+    assert np.array_equal(first_eigenvectors(tensor), expected)
 
 
 @settings(max_examples=50, deadline=None)

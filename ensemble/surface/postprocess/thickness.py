@@ -7,6 +7,7 @@ from ensemble.surface.postprocess.merge_guard import keep_apart
 from scroll.geometry import BoolVolume
 from scroll.runtime.compiled import njit
 from scroll.runtime.gaussian import gaussian
+from scroll.tracing.directions import first_eigenvectors
 
 FloatVolume = npt.NDArray[np.float32]
 Profile = npt.NDArray[np.float32]
@@ -38,7 +39,7 @@ def sheet_normals(prob: FloatVolume) -> FloatVolume:
     tensor = np.empty((*coarse.shape, 6), np.float32)
     for i, (one, other) in enumerate(((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))):
         tensor[..., i] = gaussian(slopes[one] * slopes[other], TENSOR_SIGMA, truncate=2.0)
-    return _first_eigenvectors(tensor)
+    return first_eigenvectors(tensor)
 
 
 def _halved(prob: FloatVolume) -> FloatVolume:
@@ -46,46 +47,6 @@ def _halved(prob: FloatVolume) -> FloatVolume:
     for _ in range(3):  # the first axis is halved and goes to the end, three times
         padded = np.moveaxis((padded[::2] + padded[1::2]) * np.float32(0.5), 0, 2)
     return np.ascontiguousarray(padded)
-
-
-@njit(cache=True)
-def _first_eigenvectors(tensor: FloatVolume) -> FloatVolume:
-    """By squaring the matrix until the largest eigenvalue is left alone: exact enough for a direction. A row at a time."""
-    depth, height, width = tensor.shape[:3]
-    vectors, row = np.zeros((depth, height, width, 3), np.float32), np.empty((6, width), np.float32)
-    for z in range(depth):
-        for y in range(height):
-            for x in range(width):
-                for part in range(6):
-                    row[part, x] = tensor[z, y, x, part]
-                if row[0, x] + row[3, x] + row[5, x] <= 0:
-                    row[:, x] = 0
-            for _ in range(6):
-                _square(row[0], row[1], row[2], row[3], row[4], row[5])
-            for x in range(width):
-                zz, zy, zx, yy, yx, xx = row[0, x], row[1, x], row[2, x], row[3, x], row[4, x], row[5, x]
-                if zz >= yy and zz >= xx:
-                    one, two, three = np.float64(zz), np.float64(zy), np.float64(zx)
-                elif yy >= xx:
-                    one, two, three = np.float64(zy), np.float64(yy), np.float64(yx)
-                else:
-                    one, two, three = np.float64(zx), np.float64(yx), np.float64(xx)
-                length = np.sqrt(one**2 + two**2 + three**2)
-                if length > 0:
-                    vectors[z, y, x, 0], vectors[z, y, x, 1] = one / length, two / length
-                    vectors[z, y, x, 2] = three / length
-    return vectors
-
-
-@njit(cache=True)
-def _square(zz: Profile, zy: Profile, zx: Profile, yy: Profile, yx: Profile, xx: Profile) -> None:
-    """Symmetric matrices, (N,) of each part, divided by their traces and squared, in place; those of trace 0 stay 0."""
-    for i in range(zz.size):
-        trace = zz[i] + yy[i] + xx[i]
-        trace = trace if trace != 0 else np.float32(1)
-        a, b, c, d, e, f = zz[i] / trace, zy[i] / trace, zx[i] / trace, yy[i] / trace, yx[i] / trace, xx[i] / trace
-        zz[i], zy[i], zx[i] = a * a + b * b + c * c, a * b + b * d + c * e, a * c + b * e + c * f
-        yy[i], yx[i], xx[i] = b * b + d * d + e * e, b * c + d * e + e * f, c * c + e * e + f * f
 
 
 @njit(cache=True)
