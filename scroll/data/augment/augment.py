@@ -170,10 +170,10 @@ def change_image(
 
 def _blurred(image: NDArray[np.float32], sigma_vox: float, space: Space) -> NDArray[np.float32]:
     """A scan of less detail: a Gaussian along all axes, but never from one channel into another."""
-    from scipy.ndimage import gaussian_filter
+    from scroll.runtime.gaussian import gaussian  # numba's compiler, which takes a second to come
 
     sigmas = (0.0 if space is Space.STACK else sigma_vox, sigma_vox, sigma_vox)
-    return np.asarray(gaussian_filter(image, sigmas, mode="nearest"), dtype=np.float32)
+    return gaussian(image, sigmas, border="nearest")
 
 
 def _rectangle(rng: np.random.Generator, shape_yx: tuple[int, ...]) -> tuple[slice, slice]:
