@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, gaussian_filter
 from torch.nn.functional import grid_sample
 
-from scroll.data.augment.augment import NOTHING, _blurred
+from scroll.config.schema import AugmentSettings
+from scroll.data.augment.augment import NOTHING, _blurred, augmented, change_image
 from scroll.data.augment.elastic import EDGE_VOX, Warp, draw_warp, warped
 from scroll.data.labels import is_grey
 from scroll.data.sample import Sample, Space, _thickened
@@ -88,3 +89,38 @@ def test_lines_are_thickened_as_a_dilation_with_a_cross_does(seed, shape):
     lines = np.random.default_rng(seed).random(shape) < 0.2
     cross = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
     assert np.array_equal(_thickened(lines), binary_dilation(lines, cross))
+
+
+def plainly_changed(rng: np.random.Generator, image: np.ndarray, asked: AugmentSettings) -> np.ndarray:
+    contrast = 1 + asked.contrast * rng.uniform(-1, 1)
+    brightness = asked.brightness * rng.uniform(-1, 1)
+    changed = (image * contrast + brightness).astype(np.float32)
+    sigma_vox = asked.blur * rng.random()
+    changed = gaussian_filter(changed, sigma_vox, mode="nearest")
+    sd = asked.noise * rng.random()
+    return changed + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(sd)
+
+
+def test_an_image_is_changed_as_it_was_before_there_were_chances():
+    image = np.random.default_rng(0).standard_normal((6, 12, 13), dtype=np.float32)
+    asked = NOTHING.model_copy(update={"contrast": 0.2, "brightness": 0.3, "blur": 1.0, "noise": 0.2})
+    before = image.copy()
+    for seed in range(20):
+        found = change_image(np.random.default_rng(seed), image, asked, Space.SCROLL)
+        assert found.tobytes() == plainly_changed(np.random.default_rng(seed), image, asked).tobytes()
+    assert np.array_equal(image, before)
+
+
+@pytest.mark.parametrize("name", ["intensity", "noise", "blur", "warp"])
+def test_what_has_a_chance_happens_that_often_and_else_leaves_the_patch_alone(name):
+    image = np.random.default_rng(0).standard_normal((4, 8, 8), dtype=np.float32)
+    strengths = {"intensity": {"contrast": 0.2}, "noise": {"noise": 0.2}, "blur": {"blur": 1.0}, "warp": {"zoom": 0.2}}
+    asked = NOTHING.model_copy(update={**strengths[name], f"{name}_chance": 0.3})
+    sample = Sample(image, image > 0, np.zeros(image.shape, bool))
+    changed = sum(
+        augmented(np.random.default_rng(seed), lambda rng, _: sample, asked, Space.SHEET).image.tobytes()
+        != image.tobytes()
+        for seed in range(400)
+    )
+    assert 85 < changed < 155  # 120, give or take 9.2
+    assert not asked.model_copy(update={f"{name}_chance": 1.0}).model_dump().get(f"{name}_chance")

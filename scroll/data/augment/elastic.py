@@ -31,8 +31,10 @@ class Warp:
 
 
 def draw_warp(rng: np.random.Generator, settings: AugmentSettings, space: Space, shape: tuple[int, ...]) -> Warp | None:
-    """A warp for a patch of `shape` (L, Y, X), in its plane (all layers alike) or in scroll space; none where all is switched off."""
-    if not (settings.turn_degrees or settings.zoom or settings.elastic_vox):
+    """A warp for a patch of `shape` (L, Y, X), in its plane (all layers alike) or in scroll space; none where all is switched off,
+    or by chance.
+    """
+    if not (settings.turn_degrees or settings.zoom or settings.elastic_vox) or not happens(rng, settings.warp_chance):
         return None
     degrees = settings.turn_degrees * rng.uniform(-1, 1)
     scale = 1 + settings.zoom * rng.uniform(-1, 1)
@@ -44,6 +46,11 @@ def draw_warp(rng: np.random.Generator, settings: AugmentSettings, space: Space,
     knots = (max(LEAST_KNOTS_VOX, KNOTS_PER_SD * settings.elastic_vox),) * len(moving)
     noise = np.stack([smooth_noise(rng, moving, knots) for _ in moving])
     return Warp(degrees, scale, noise * np.float32(settings.elastic_vox))
+
+
+def happens(rng: np.random.Generator, chance: float) -> bool:
+    """Whether something of this chance comes about; nothing is drawn for what always does."""
+    return chance >= 1 or bool(rng.random() < chance)
 
 
 def warped(sample: Sample, warp: Warp, space: Space) -> Sample:

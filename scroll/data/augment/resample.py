@@ -58,31 +58,58 @@ def _see(
     moved: Floats, marked: Flags, outside: Flags,
 ) -> None:  # fmt: skip
     depth, height, width = outside.shape
-    places, plane = np.empty((3, width), np.float32), height * width
+    places, shares = np.empty((3, width), np.float32), np.empty((6, width), np.float32)
+    voxels = np.empty((5, width), np.uint64)
     for z in range(depth):
         for y in range(height):
             first = (z * height + y) * width
             _place_row(z, y, lines, turn, shift, scales, places, outside[z, y])
-            for x in range(width):
-                k, j, i = places[0, x], places[1, x], places[2, x]
-                nearest = (int(np.rint(k)) * height + int(np.rint(j))) * width + int(np.rint(i))
-                for flag in range(flags.shape[0]):
-                    marked[flag, first + x] = flags[flag, nearest]
-                k1, j1, i1 = int(k), int(j), int(i)
-                back, near, left = k - np.float32(k1), j - np.float32(j1), i - np.float32(i1)
-                rest_k, rest_j, rest_i = np.float32(k1 + 1) - k, np.float32(j1 + 1) - j, np.float32(i1 + 1) - i
-                here, right = (k1 * height + j1) * width + i1, int(i1 + 1 < width)
-                under, below = width * (j1 + 1 < height), plane * (k1 + 1 < depth)
-                for c in range(values.shape[0]):  # the shares of grid_sample, multiplied and added in its order
-                    value = np.float32(0) + values[c, here] * (rest_i * rest_j * rest_k)
-                    value += values[c, here + right] * (left * rest_j * rest_k)
-                    value += values[c, here + under] * (rest_i * near * rest_k)
-                    value += values[c, here + under + right] * (left * near * rest_k)
-                    value += values[c, here + below] * (rest_i * rest_j * back)
-                    value += values[c, here + below + right] * (left * rest_j * back)
-                    value += values[c, here + below + under] * (rest_i * near * back)
-                    value += values[c, here + below + under + right] * (left * near * back)
-                    moved[c, first + x] = value
+            _cut_row(places, outside.shape, voxels, shares)
+            for flag in range(flags.shape[0]):
+                _take_nearest(flags[flag], voxels[4], marked[flag, first : first + width])
+            for c in range(values.shape[0]):
+                _take_linear(values[c], voxels, shares, moved[c, first : first + width])
+
+
+@njit(cache=True, nogil=True)
+def _cut_row(places: Floats, shape: tuple[int, int, int], voxels: NDArray[np.uint64], shares: Floats) -> None:
+    """Of a row's places the first of their eight voxels, the steps to those beside it along x, y and z, and the nearest; and the
+    shares of the first and of the second voxel along z, y and x."""
+    depth, height, width = shape
+    for n in range(places.shape[1]):
+        k, j, i = places[0, n], places[1, n], places[2, n]
+        nearest = (np.int64(np.rint(k)) * height + np.int64(np.rint(j))) * width + np.int64(np.rint(i))
+        k1, j1, i1 = np.int64(k), np.int64(j), np.int64(i)
+        voxels[0, n], voxels[4, n] = np.uint64((k1 * height + j1) * width + i1), np.uint64(nearest)
+        voxels[1, n], voxels[2, n] = np.uint64(i1 + 1 < width), np.uint64(width * (j1 + 1 < height))
+        voxels[3, n] = np.uint64(width * height * (k1 + 1 < depth))
+        shares[0, n], shares[1, n] = np.float32(k1 + 1) - k, k - np.float32(k1)
+        shares[2, n], shares[3, n] = np.float32(j1 + 1) - j, j - np.float32(j1)
+        shares[4, n], shares[5, n] = np.float32(i1 + 1) - i, i - np.float32(i1)
+
+
+@njit(cache=True, nogil=True)
+def _take_nearest(flags: Flags, nearest: NDArray[np.uint64], marked: Flags) -> None:
+    for n in range(marked.size):
+        marked[n] = flags[nearest[n]]
+
+
+@njit(cache=True, nogil=True)
+def _take_linear(values: Floats, voxels: NDArray[np.uint64], shares: Floats, moved: Floats) -> None:
+    """The eight voxels by their shares, multiplied and added in the order of grid_sample."""
+    firsts, rights, unders, belows = voxels[0], voxels[1], voxels[2], voxels[3]
+    rest_k, back, rest_j, near, rest_i, left = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5]
+    for n in range(moved.size):
+        here, right, under = firsts[n], rights[n], unders[n]
+        below = here + belows[n]
+        value = np.float32(0) + values[here] * (rest_i[n] * rest_j[n] * rest_k[n])
+        value += values[here + right] * (left[n] * rest_j[n] * rest_k[n])
+        value += values[here + under] * (rest_i[n] * near[n] * rest_k[n])
+        value += values[here + under + right] * (left[n] * near[n] * rest_k[n])
+        value += values[below] * (rest_i[n] * rest_j[n] * back[n])
+        value += values[below + right] * (left[n] * rest_j[n] * back[n])
+        value += values[below + under] * (rest_i[n] * near[n] * back[n])
+        moved[n] = value + values[below + under + right] * (left[n] * near[n] * back[n])
 
 
 @njit(cache=True, nogil=True)
