@@ -151,6 +151,9 @@ def switched_on(augment: "AugmentSettings", space: "Space") -> list[str]:
         idle.add("depth_jitter")
     if space is Space.SCROLL and not augment.across_sheets:
         idle.add("quarter_turns")
+    idle |= {
+        name for name in type(augment).model_fields if name.endswith("_chance")
+    }  # how often what others do happens
     return [name for name in type(augment).model_fields if name not in idle and getattr(augment, name)]
 
 

@@ -33,7 +33,8 @@ from scroll.volumes.volume_key import placed_key, volume_key
 from stage1_3d.external.member import all_folds
 from stage1_3d.predict import load_forward, weights_of
 
-COARSE_VOXELS = 3e8  # that are looked through for emptiness
+COARSE_VOXELS = 3e8  # that are looked through for emptiness, if there is such a level
+MOST_LEVELS = 12
 
 
 @dataclass(frozen=True)
@@ -210,22 +211,22 @@ def requested_shards(
 
 
 def coarse_level(request: ScrollRequest, volume: Volume, cache_mb: int) -> Volume | None:
-    """The finest coarser level of the pyramid that can be looked through quickly; None where there is none.
+    """The finest coarser level of the pyramid that can be looked through quickly, or else the coarsest there is; None where
+    there is none.
 
     Emptiness then means that nothing brighter than a rounding error is there. Shards that prove empty only when they
     are read cost their reading, and are not predicted.
     """
     level_0_um = None if volume.voxel_um is None else volume.voxel_um / volume.place.edge
-    for up in range(1, 12):
-        if prod(volume.shape) / 8**up > COARSE_VOXELS:
-            continue
+    wanted = next((up for up in range(1, MOST_LEVELS) if prod(volume.shape) / 8**up <= COARSE_VOXELS), MOST_LEVELS)
+    for up in range(wanted, 0, -1):
         try:
             open_array(
                 request.source, request.level + up
             )  # asks for the level alone; a volume without a pyramid has none
             return open_level(request.source, request.level + up, cache_mb, level_0_um)
-        except InputError:
-            return None
+        except InputError:  # the pyramid ends before it
+            continue
     return None
 
 

@@ -7,6 +7,7 @@ BENCHES = {
     "window": "sliding-window prediction beside the pure forward passes of the same windows, and beside MONAI's",
     "score": "the surface score beside the packages that users would take, on the same pair of sheet volumes",
     "training": "patches a second of a loading process beside a raw memory map, and a training step in bf16 beside fp32",
+    "kernels": "the compiled kernels of loading, tracing and losses beside the library calls that give the same",
     "tune": "the loading processes that scripts/tune.py chooses beside the fastest of a full sweep, same training",
     "memory": "the planner's traced peak of memory beside what torch's allocator really holds, network by network",
     "scale": "a whole-volume prediction in shards beside the pure forward passes of the same windows",

@@ -54,6 +54,12 @@ def training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=3, help="training steps timed in each precision")
 
 
+def kernels(parser: argparse.ArgumentParser) -> None:
+    """The options of `bench.py kernels`."""
+    parser.add_argument("--kernel-edge", type=int, default=128, help="edge of the cube in voxels (%(default)s)")
+    parser.add_argument("--kernel-runs", type=int, default=5, help="runs of each (%(default)s)")
+
+
 def tune(parser: argparse.ArgumentParser) -> None:
     """The options of `bench.py tune`."""
     parser.add_argument("--tune-steps", type=int, default=60, help="steps counted in a trial (%(default)s)")
@@ -79,5 +85,5 @@ def scale(parser: argparse.ArgumentParser) -> None:
 OF = {
     "storage": storage,
     "stacks": stacks, "flatten": flatten, "window": window, "score": score, "training": training, "tune": tune, "memory": memory,
-    "scale": scale,
+    "scale": scale, "kernels": kernels,
 }  # fmt: skip

@@ -67,6 +67,22 @@ class AugmentSettings(Frozen):
     depth_cut_paste: float = Field(
         0.0, ge=0, le=1, description="chance that a run of layers is moved to another depth and the rest blanked"
     )
+    intensity_chance: float = Field(
+        1.0, ge=0, le=1, exclude_if=lambda chance: chance == 1.0,
+        description="chance that brightness and contrast change; strengths are drawn as ever",
+    )  # fmt: skip
+    noise_chance: float = Field(
+        1.0, ge=0, le=1, exclude_if=lambda chance: chance == 1.0,
+        description="chance that noise is added; strengths are drawn as ever",
+    )  # fmt: skip
+    blur_chance: float = Field(
+        1.0, ge=0, le=1, exclude_if=lambda chance: chance == 1.0,
+        description="chance that the image is blurred; strengths are drawn as ever",
+    )  # fmt: skip
+    warp_chance: float = Field(
+        1.0, ge=0, le=1, exclude_if=lambda chance: chance == 1.0,
+        description="chance that the patch is turned, zoomed and displaced, all three in one; strengths are drawn as ever",
+    )  # fmt: skip
 
 
 class LossSettings(Frozen):

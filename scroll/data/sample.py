@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation
 
 from scroll.config.schema import LossSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-CROSS = np.array([[[False, True, False], [True, True, True], [False, True, False]]])  # (1, 3, 3): within a slice
 
 
 class Space(Enum):
@@ -92,4 +89,14 @@ def skeleton_tube(target: NDArray[np.bool_] | NDArray[np.float32], ignore: NDArr
     known = (target >= 0.5) & ~ignore
     volume = known.reshape((-1, *known.shape[-2:]))  # (Z, Y, X); a picture is one slice
     lines = np.stack([skeletonize(layer) if layer.any() else layer for layer in volume])
-    return np.asarray(binary_dilation(lines, CROSS).reshape(known.shape) & known)
+    return np.asarray(_thickened(lines).reshape(known.shape) & known)
+
+
+def _thickened(lines: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Lines (N, Y, X) with the four neighbours of every voxel within its slice."""
+    wide = lines.copy()
+    wide[:, 1:] |= lines[:, :-1]
+    wide[:, :-1] |= lines[:, 1:]
+    wide[:, :, 1:] |= lines[:, :, :-1]
+    wide[:, :, :-1] |= lines[:, :, 1:]
+    return wide

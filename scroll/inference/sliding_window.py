@@ -12,6 +12,7 @@ from torch import Tensor
 from scroll.config.schema import WindowSettings
 from scroll.data.patch_sampler import window_starts
 from scroll.errors import InputError
+from scroll.inference.window_sums import add_window
 
 Corner = tuple[int, ...]
 Read = Callable[[Corner], NDArray[np.float32]]  # corner of a window -> (C, *patch)
@@ -165,14 +166,10 @@ class _Band:
         if self.sums is None:
             self.sums = np.zeros((scores.shape[1], *self.weights.shape), dtype=np.float32)
         for corner, score in zip(corners, scores, strict=True):
-            if not np.isfinite(score).all():
+            if not add_window(self.sums, self.weights, score, self.weight, corner):
                 raise InputError(
                     f"the network gave NaN or infinity for the window at {corner}; predict with training.precision fp32 or bf16"
                 )
-            place = [slice(c, c + p) for c, p in zip(corner, self.sweep.patch, strict=True)]
-            place[-2] = slice(0, self.sweep.patch[-2])
-            self.sums[(slice(None), *place)] += score * self.weight
-            self.weights[tuple(place)] += self.weight
 
     def finished(self, start: int, stop: int) -> NDArray[np.float32] | None:
         """Probabilities of rows [start, stop), which no later window reaches."""
@@ -184,9 +181,11 @@ class _Band:
         weights = self.weights[..., rows, :]
         seen = weights > 0
         mean = np.divide(self.sums[..., rows, :], weights, out=np.zeros_like(self.sums[..., rows, :]), where=seen)
-        if self.sweep.settings.average == "logits":
-            mean = 1 / (1 + np.exp(-np.clip(mean, -30, 30)))
-        return np.where(seen, mean, self.sweep.empty).astype(np.float32)
+        if self.sweep.settings.average == "logits":  # 1 / (1 + exp(-mean)), in the one array
+            np.negative(np.clip(mean, -30, 30, out=mean), out=mean)
+            np.divide(1, np.add(1, np.exp(mean, out=mean), out=mean), out=mean)
+        np.copyto(mean, np.float32(self.sweep.empty), where=~seen)
+        return mean
 
 
 def windows_about(sweep: Sweep, corner: Corner, size: tuple[int, ...]) -> list[list[int]]:
@@ -304,15 +303,37 @@ def symmetric_mean(forward: Forward, windows: Tensor, settings: WindowSettings) 
     is_square = windows.shape[-1] == windows.shape[-2]
     total: Tensor | None = None
     views = _views(settings.tta, is_square)
-    for turns, mirror in views:
-        seen = torch.rot90(windows.flip(-1) if mirror else windows, turns, (-2, -1))
-        scores = forward(seen).float()
+    for number, (turns, mirror) in enumerate(views):
+        scores = forward(_seen(windows, turns, mirror)).float()
         if settings.average == "probabilities":
             scores = torch.sigmoid(scores)
-        scores = torch.rot90(scores, -turns, (-2, -1))
-        scores = scores.flip(-1) if mirror else scores
-        total = scores if total is None else total + scores
-    return total / len(views) if total is not None else windows
+        scores = _turned_back(scores, turns, mirror)
+        if total is None:
+            total = scores
+        elif number == 1:  # the first may be the network's own, or the windows
+            total = total + scores
+        else:
+            total += scores
+    if total is None or len(views) == 1:
+        return windows if total is None else total
+    return total.div_(len(views))
+
+
+def _seen(windows: Tensor, turns: int, mirror: bool) -> Tensor:
+    """The windows mirrored, then turned by so many quarters: in one copy, or in none where neither is asked for."""
+    if turns == 0:
+        return windows.flip(-1) if mirror else windows
+    if turns == 2:
+        return windows.flip(-2) if mirror else windows.flip((-2, -1))
+    return torch.rot90(windows.flip(-1) if mirror else windows, turns, (-2, -1))
+
+
+def _turned_back(scores: Tensor, turns: int, mirror: bool) -> Tensor:
+    """The inverse of `_seen`."""
+    if turns in (0, 2):
+        return _seen(scores, turns, mirror)
+    scores = torch.rot90(scores, -turns, (-2, -1))
+    return scores.flip(-1) if mirror else scores
 
 
 def _views(tta: str, is_square: bool) -> list[tuple[int, bool]]:

@@ -1,7 +1,7 @@
 """A cache that forgets what was used longest ago once it holds more than it may."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
@@ -32,7 +32,18 @@ class LruCache(Generic[Value]):
             if key in self._values:
                 self._values.move_to_end(key)
                 return self._values[key]
-        value = make()
+        return self.keep(key, make())
+
+    def kept(self, keys: Iterable[Hashable]) -> list[Value | None]:
+        """The value under each key, None where none is kept."""
+        with self._lock:
+            for key in (wanted := list(keys)):
+                if key in self._values:
+                    self._values.move_to_end(key)
+            return [self._values.get(key) for key in wanted]
+
+    def keep(self, key: Hashable, value: Value) -> Value:
+        """Keep a value under a key that has none, for as long as there is room; returns it."""
         with self._lock:
             if key not in self._values:
                 self._values[key] = value

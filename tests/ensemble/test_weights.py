@@ -1,5 +1,7 @@
 """Fitted weights: who is right gets the weight, equals share it, and nobody is worse off than with the mean."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from ensemble.ink.weights import best_f05, climb_f05, equal_weights, fit_weights, log_loss, sample_pixels
 from scroll.errors import InputError
+from scroll.metrics.fbeta import confusion_at_levels, fbeta, level_counts
 
 
 def members(seed: int, n: int = 2000, skill: tuple[float, ...] = (0.0, 0.5, 0.9)) -> tuple[np.ndarray, np.ndarray]:
@@ -113,6 +116,44 @@ def test_climbing_leaves_the_noise_behind() -> None:
     weights = climb_f05(probs, truth, equal_weights(2))
     assert weights[1] > 0.85
     assert best_f05(probs, truth, weights) > best_f05(probs, truth, equal_weights(2)) + 0.05
+
+
+def climbed_slowly(probs: np.ndarray, truth: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Every move scored when it comes up, by the histogram of the score."""
+
+    def score(weights: np.ndarray) -> float:
+        mixed = np.clip(weights.astype(np.float32) @ probs, 0, 1)[None]
+        counts = level_counts(mixed, truth[None], np.ones(mixed.shape, bool))
+        return float(np.max(fbeta(*confusion_at_levels(counts))))
+
+    weights, best = start, score(start)
+    for step in (0.2, 0.1, 0.05, 0.025):
+        has_moved = True
+        while has_moved:
+            has_moved = False
+            for giver, taker in permutations(range(len(weights)), 2):
+                moved = weights.copy()
+                share = min(step, moved[giver])
+                moved[giver] -= share
+                moved[taker] += share
+                f05 = score(moved) if share > 0 else best
+                if f05 > best + 1e-4:
+                    weights, best, has_moved = moved, f05, True
+    return weights
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000), st.lists(st.floats(0, 1), min_size=2, max_size=5))
+def test_climbing_takes_the_moves_that_scoring_every_one_anew_takes(seed: int, skill: list[float]) -> None:
+    probs, truth = members(seed, 2000, tuple(skill))
+    probs = np.clip(probs, 0, 1)
+    start = equal_weights(len(probs))
+    assert climb_f05(probs, truth, start).tobytes() == climbed_slowly(probs, truth, start).tobytes()
+
+
+def test_a_probability_that_is_none_is_named_while_climbing() -> None:
+    with pytest.raises(InputError, match="1 valid pixels"):
+        best_f05(np.array([[0.5, np.nan]], np.float32), np.array([True, False]), equal_weights(1))
 
 
 def test_best_f05_by_hand() -> None:

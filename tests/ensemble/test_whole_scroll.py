@@ -16,7 +16,14 @@ import yaml
 
 from ensemble.commands import predict_scroll
 from ensemble.whole_scroll.members import member_weights
-from ensemble.whole_scroll.plan import ScrollRequest, key_of_request, make_plan, recipe_of
+from ensemble.whole_scroll.plan import (
+    ScrollRequest,
+    coarse_level,
+    key_of_request,
+    make_plan,
+    open_scroll,
+    recipe_of,
+)
 from ensemble.whole_scroll.run import EnsembleRecipe
 from scroll.config.schema import Settings
 from scroll.data.cubes import find_cubes
@@ -32,7 +39,7 @@ from scroll.surfaces.surface import Surface
 from scroll.surfaces.tifxyz import write_tifxyz
 from scroll.training.checkpoint import save_weights
 from scroll.volumes import open_volume
-from scroll.volumes.ome_zarr import create_ome_zarr, open_array, write_pyramid
+from scroll.volumes.ome_zarr import add_empty_levels, create_ome_zarr, open_array, write_pyramid
 from stage1_3d.cubes.predict import prediction_of
 from stage1_3d.network import about_network, build_network, load_checked_settings
 from stage1_3d.predict import load_forward
@@ -146,6 +153,21 @@ def test_shards_outside_the_scan_are_not_planned_and_the_reads_are_counted_with_
     assert plan.windows == {"a": (3 + 4 + 3) * (3 * 2) * (2 * 2), "b": (3 * 2) * (3 * 2) * (2 * 2)}
     assert plan.hours is None
     assert make_plan(settings, wish(scroll), is_measured=True).hours > 0
+
+
+def test_where_the_pyramid_ends_too_soon_its_coarsest_level_is_looked_through(settings, tmp_path):
+    path = tmp_path / "10_tb.zarr"  # no chunk of it is stored
+    create_ome_zarr(path, (22_000,) * 3, "uint8", (128,) * 3, 7.91)
+    add_empty_levels(path, 6)
+    volume = open_scroll(wish(path), settings)
+    coarse = coarse_level(wish(path), volume, 64)  # level 6 would be asked for; there are levels 0 to 5
+    assert coarse is not None and coarse.shape == (688,) * 3
+
+
+def test_a_volume_without_a_pyramid_has_no_coarse_level(settings, ct, tmp_path):
+    np.save(tmp_path / "scroll.npy", ct)
+    request = wish(tmp_path / "scroll.npy")
+    assert coarse_level(request, open_scroll(request, settings), 64) is None
 
 
 def test_a_plan_about_a_surface_holds_its_shards_alone(settings, scroll, tmp_path):

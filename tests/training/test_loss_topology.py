@@ -8,10 +8,10 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.ndimage import generate_binary_structure, label
+from scipy.ndimage import binary_dilation, generate_binary_structure, label
 
 from scroll.training.loss_terms.critical_components import critical_mistakes
-from scroll.training.loss_terms.topology import topology
+from scroll.training.loss_terms.topology import _critical_voxels, topology
 from scroll.training.loss_terms.voxels import Voxels, seen
 
 #   . background of both   # ink of both   - missed ink   + false ink   ? unknown: neither side may be looked at
@@ -245,3 +245,49 @@ def test_descending_the_term_alone_mends_the_topology_and_leaves_every_harmless_
     assert parts_count(predicted) != parts_count(truth) == parts_count(after)
     assert losses[0] > 0.01 and losses[-1] == 0
     assert (after[harmless] & ~truth[harmless]).all()
+
+
+def each_side_alone(mistakes: np.ndarray, around: np.ndarray, ignore: np.ndarray, by_corners: bool) -> set[int]:
+    """Components of mistakes, as scipy numbers them, that touch several parts of one side, or none and nothing unknown."""
+    components, count = label(mistakes, np.ones((3, 3, 3)))
+    parts = label(around | ignore, np.ones((3, 3, 3)) if by_corners else None)[0]
+    parts[ignore] = 0
+    near = np.ones((3, 3, 3), bool) if by_corners else generate_binary_structure(3, 1)
+    blamed = set()
+    for number in range(1, count + 1):
+        component = components == number
+        touched = set(np.unique(parts[binary_dilation(component, near)])) - {0}
+        is_excused = (binary_dilation(component, np.ones((3, 3, 3))) & ignore).any()
+        if len(touched) > 1 or (not touched and not is_excused):
+            blamed.add(number)
+    return blamed
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([0.3, 0.5, 0.7]), st.sampled_from([0.0, 0.05, 0.3]))
+def test_both_sides_looked_at_in_one_pass_blame_what_each_alone_blames(seed, share, unknown):
+    rng = np.random.default_rng(seed)
+    predicted, truth, ignore = (rng.random((5, 6, 7)) < one for one in (share, share, unknown))
+    expected = np.zeros(truth.shape, bool)
+    for wrong, foreground, background in (
+        (truth & ~predicted & ~ignore, truth & predicted, ~truth),
+        (predicted & ~truth & ~ignore, truth, ~truth & ~predicted),
+    ):
+        blamed = each_side_alone(wrong, foreground, ignore, True) | each_side_alone(wrong, background, ignore, False)
+        expected |= np.isin(label(wrong, np.ones((3, 3, 3)))[0], list(blamed))
+    assert np.array_equal(critical_mistakes(predicted, truth, ignore), expected)
+
+
+def test_samples_judged_in_threads_are_those_judged_one_after_the_other():
+    rng, threads = np.random.default_rng(5), torch.get_num_threads()
+    logits = torch.from_numpy(rng.standard_normal((5, 6, 9, 9)).astype(np.float32))
+    target = torch.from_numpy(rng.random((5, 6, 9, 9)) < 0.5)
+    voxels = seen(logits, {"target": target, "ignore": torch.zeros_like(target)})
+    found = []
+    try:
+        for count in (1, 4):
+            torch.set_num_threads(count)
+            found.append(_critical_voxels(voxels))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found) and found[0].any()

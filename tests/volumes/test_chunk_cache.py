@@ -1,5 +1,7 @@
 """A cache of chunks: the same voxels as without it, each chunk fetched once, never more bytes kept than allowed."""
 
+import itertools
+import multiprocessing
 import pickle
 from collections import Counter
 from pathlib import Path
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore, WrapperStore
 
 from scroll.volumes import open_volume
-from scroll.volumes.chunk_cache import CachedChunks, cached, is_chunked
+from scroll.volumes.chunk_cache import CachedChunks, boxes_of, cached, is_chunked
 from scroll.volumes.npy import open as open_npy
 from scroll.volumes.ome_zarr import create_ome_zarr
 from scroll.volumes.volume import Volume
@@ -135,3 +137,65 @@ def test_shards_are_read_by_the_chunks_inside_them(tmp_path):
     chunks = CachedChunks(array)
     assert chunks.chunks == (2, 2, 2)
     np.testing.assert_array_equal(chunks[1:7, 0:8, 3:4], VOXELS[1:7, 0:8, 3:4])
+
+
+indices = st.tuples(*[st.integers(0, 4)] * 3)
+
+
+@given(st.sets(indices, max_size=60))
+def test_boxes_of_chunks_hold_each_once_and_are_as_few_as_one_where_they_fill_one(asked):
+    boxes = list(boxes_of(asked))
+    held = [index for box in boxes for index in itertools.product(*box)]
+    assert sorted(held) == sorted(asked)
+    if asked and len(asked) == np.prod([len({index[axis] for index in asked}) for axis in range(3)]):
+        spans = [sorted({index[axis] for index in asked}) for axis in range(3)]
+        runs = [1 + sum(b - a > 1 for a, b in itertools.pairwise(span)) for span in spans]
+        assert len(boxes) == np.prod(runs)
+
+
+class Noted:
+    """An array that remembers which boxes were asked of it."""
+
+    shape, dtype, chunks = SHAPE, VOXELS.dtype, (2, 2, 2)
+
+    def __init__(self):
+        self.asked = []
+
+    def __getitem__(self, box):
+        self.asked.append(box)
+        return VOXELS[box]
+
+
+def test_chunks_that_are_missing_together_come_in_one_call():
+    array = Noted()
+    chunks = CachedChunks(array)
+    np.testing.assert_array_equal(chunks[1:5, 3:7, 0:2], VOXELS[1:5, 3:7, 0:2])
+    assert array.asked == [(slice(0, 6), slice(2, 8), slice(0, 2))]
+    np.testing.assert_array_equal(chunks[0:4, 2:8, 0:4], VOXELS[0:4, 2:8, 0:4])  # half of it is there
+    assert array.asked[1:] == [(slice(0, 4), slice(2, 8), slice(2, 4))]
+    for kept in chunks._kept._values.values():
+        assert kept.base is None and kept.flags.c_contiguous  # none holds on to what came with it
+
+
+@given(st.lists(indices.map(lambda index: tuple(min(i, 3) for i in index)), max_size=50, unique=True), st.data())
+def test_chunks_come_in_the_order_they_are_asked_for_whatever_is_there(asked, data):
+    chunks = CachedChunks(Noted())
+    for index in data.draw(st.lists(st.sampled_from(asked), max_size=9)) if asked else []:
+        chunks.chunk(index)
+    found = list(chunks.fetch(asked))
+    assert [index for index, _ in found] == asked
+    for index, voxels in found:
+        np.testing.assert_array_equal(voxels, VOXELS[tuple(slice(2 * i, 2 * i + 2) for i in index)])
+
+
+def test_a_forked_process_has_fetchers_of_its_own():
+    chunks = CachedChunks(Noted(), limit_bytes=1)
+    corners = [(0, 0, 0), (1, 1, 1), (2, 2, 2)]
+    before = [voxels.tolist() for _, voxels in chunks.fetch(corners)]
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: theirs.send([voxels.tolist() for _, voxels in chunks.fetch(corners)]))
+    process.start()
+    assert ours.poll(30) and ours.recv() == before
+    process.join(30)
+    assert process.exitcode == 0

@@ -7,6 +7,7 @@ fattening joined. Each membrane is then judged by what it does to the mask, and 
 Source for simple points: Bertrand and Malandain 1994, "A new characterization of three-dimensional simple points".
 """
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -21,8 +22,17 @@ from scroll.runtime.compiled import njit
 
 Shorts = npt.NDArray[np.int16]
 
-OFFSETS = np.array(list(product((-1, 0, 1), repeat=3)))
-CENTRE = 13
+
+def _bits(is_among: Callable[[int, int, int], bool]) -> int:
+    """Some of the 27 voxels about one as bits, x fastest; each is asked for with its z, y and x, 0 to 2."""
+    return sum(1 << i for i, place in enumerate(product(range(3), repeat=3)) if is_among(*place))
+
+
+RING = _bits(lambda z, y, x: (z, y, x) != (1, 1, 1))
+FACES = _bits(lambda z, y, x: (z != 1) + (y != 1) + (x != 1) == 1)
+CLOSE = _bits(lambda z, y, x: (z != 1) + (y != 1) + (x != 1) in (1, 2))  # a face or an edge is shared with the middle
+NOT_FIRST_Y, NOT_LAST_Y = _bits(lambda z, y, x: y > 0), _bits(lambda z, y, x: y < 2)
+NOT_FIRST_X, NOT_LAST_X = _bits(lambda z, y, x: x > 0), _bits(lambda z, y, x: x < 2)
 
 
 def plug_holes(mask: BoolVolume, radius_vox: int) -> BoolVolume:
@@ -66,24 +76,12 @@ def _membranes(mask: BoolVolume, radius_vox: int) -> BoolVolume:
     distances = squared_distances(padded, radius_vox)
     for axis in range(3):  # nothing is on the margin, so that every voxel has its neighbours
         np.moveaxis(distances, axis, 0)[[0, -1]] = farthest(radius_vox) + 1
-    left = _shrink(distances, farthest(radius_vox), *_neighbours())
+    left = _shrink(distances, farthest(radius_vox))
     return np.ascontiguousarray((left & ~padded)[1:-1, 1:-1, 1:-1])
 
 
-def _neighbours() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """For each of the 27 voxels around one, as bits: its 26-neighbours among them, and its 6-neighbours among the 18
-    that share a face or an edge with the middle; the middle itself is in none."""
-    steps = np.abs(OFFSETS[:, None] - OFFSETS[None])
-    is_ring = np.arange(27) != CENTRE
-    is_close = is_ring & (np.abs(OFFSETS).sum(1) <= 2)
-    bits = np.int32(1) << np.arange(27, dtype=np.int32)
-    near26 = ((steps.max(2) == 1) & is_ring[None] & is_ring[:, None]) @ bits
-    near6 = ((steps.sum(2) == 1) & is_close[None] & is_close[:, None]) @ bits
-    return near26.astype(np.int32), near6.astype(np.int32)
-
-
 @njit(cache=True)
-def _shrink(distances: Shorts, limit: int, near26: npt.NDArray[np.int32], near6: npt.NDArray[np.int32]) -> BoolVolume:
+def _shrink(distances: Shorts, limit: int) -> BoolVolume:
     """All within the limit, less what can be taken off without a change of topology, the farthest first."""
     height, width = distances.shape[1:]
     inside = distances <= limit
@@ -111,7 +109,7 @@ def _shrink(distances: Shorts, limit: int, near26: npt.NDArray[np.int32], near6:
         while waiting:
             voxel = queue[head]
             head, waiting, is_waiting[voxel] = (head + 1) % (size + 1), waiting - 1, False
-            if not _is_simple(flat, voxel, steps, near26, near6):
+            if not _is_simple(flat, voxel, height, width):
                 continue
             flat[voxel] = False
             for i in range(27):
@@ -123,43 +121,42 @@ def _shrink(distances: Shorts, limit: int, near26: npt.NDArray[np.int32], near6:
 
 
 @njit(cache=True)
-def _is_simple(
-    flat: BoolVolume,
-    voxel: int,
-    steps: npt.NDArray[np.int64],
-    near26: npt.NDArray[np.int32],
-    near6: npt.NDArray[np.int32],
-) -> bool:
+def _is_simple(flat: BoolVolume, voxel: int, height: int, width: int) -> bool:
     """Whether a voxel has one 6-connected part of the mask beside it, within 18 voxels, and one 26-connected free part."""
-    taken, free, faces, close = 0, 0, 0, 0
-    for i in range(27):
-        if i == 13:
-            continue
-        bit = 1 << i
-        if not flat[voxel + steps[i]]:
-            free |= bit
-            continue
-        off = (i // 9 != 1) + (i // 3 % 3 != 1) + (i % 3 != 1)
-        if off == 1:
-            faces |= bit
-        if off <= 2:
-            close |= bit
+    row, plane, one = np.uint64(width), np.uint64(height * width), np.uint64(1)
+    taken = 0
+    corner = np.uint64(voxel) - plane - row - one  # without signs: no look whether a number counts from the end
+    for z in range(3):
+        line = corner + np.uint64(z) * plane
+        for y in range(3):
+            three = flat[line] | flat[line + one] << 1 | flat[line + one + one] << 2
+            taken |= three << (9 * z + 3 * y)
+            line += row
+    free, faces = RING & ~taken, FACES & taken
     if not free or not faces:
         return False
-    taken = _flood(faces, close, near6)
-    return taken & faces == faces and _flood(free, free, near26) == free
+    return _is_one_by_faces(faces, CLOSE & taken) and _is_one_by_corners(free)
 
 
 @njit(cache=True)
-def _flood(seeds: int, allowed: int, near: npt.NDArray[np.int32]) -> int:
-    """All that is connected to the first of some seeds within what is allowed, as bits."""
-    fresh = seeds & -seeds
-    reached = 0
-    while fresh:
-        reached |= fresh
-        around = 0
-        for i in range(27):
-            if fresh >> i & 1:
-                around |= near[i]
-        fresh = around & allowed & ~reached
-    return reached
+def _is_one_by_faces(seeds: int, allowed: int) -> bool:
+    """Whether all of some voxels, as bits of the 27, are 6-connected within what is allowed."""
+    reached, before = seeds & -seeds, 0
+    while reached != before:
+        before = reached
+        reached |= (reached & NOT_LAST_X) << 1 | (reached & NOT_FIRST_X) >> 1
+        reached |= (before & NOT_LAST_Y) << 3 | (before & NOT_FIRST_Y) >> 3 | before << 9 | before >> 9
+        reached &= allowed
+    return reached & seeds == seeds
+
+
+@njit(cache=True)
+def _is_one_by_corners(free: int) -> bool:
+    """Whether some voxels, as bits of the 27, are 26-connected."""
+    reached, before = free & -free, 0
+    while reached != before:
+        before = reached
+        wide = reached | (reached & NOT_LAST_X) << 1 | (reached & NOT_FIRST_X) >> 1
+        wide |= (wide & NOT_LAST_Y) << 3 | (wide & NOT_FIRST_Y) >> 3
+        reached = (wide | wide << 9 | wide >> 9) & free
+    return reached == free

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
 from ensemble.surface.postprocess.fill_holes import plug_holes
 from ensemble.surface.postprocess.steps import (
@@ -26,6 +25,7 @@ from ensemble.surface.postprocess.steps import (
 from ensemble.surface.postprocess.thickness import even_thickness
 from scroll.errors import InputError
 from scroll.geometry import BoolVolume
+from scroll.runtime.gaussian import gaussian
 
 FloatVolume = npt.NDArray[np.float32]
 
@@ -142,7 +142,7 @@ def advance(chain: Chain, state: State, steps: Iterable[str] = tuple(SWITCHES)) 
 def _smoothed(prob: FloatVolume, sigma_vox: float) -> FloatVolume:
     if not sigma_vox or not prob.size:
         return prob
-    return np.asarray(gaussian_filter(prob, sigma_vox, truncate=3.0))
+    return gaussian(prob, sigma_vox, truncate=3.0)
 
 
 def _is_amount(value: Any) -> bool:

@@ -2,14 +2,15 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import find_objects, gaussian_filter
+from scipy.ndimage import find_objects
 
 from ensemble.surface.postprocess.distance_transform import closing, grown, touching
 from ensemble.surface.postprocess.merge_guard import keep_apart
 from scroll.geometry import BoolVolume
 from scroll.metrics.betti_matching.betti import cavities
-from scroll.metrics.betti_matching.connected import connected_components
+from scroll.metrics.betti_matching.connected import component_sizes, connected_components
 from scroll.metrics.topology import octants
+from scroll.runtime.gaussian import gaussian
 
 FloatVolume = npt.NDArray[np.float32]
 
@@ -20,7 +21,7 @@ def keep_strong(mask: BoolVolume, prob: FloatVolume, at_least: float) -> BoolVol
     is_strong = np.zeros(int(labels.max(initial=0)) + 1, bool)
     is_strong[labels[prob >= at_least]] = True
     is_strong[0] = False
-    return is_strong[labels]
+    return np.take(is_strong, labels)
 
 
 def drop_dust(mask: BoolVolume, min_vox: int) -> BoolVolume:
@@ -29,9 +30,9 @@ def drop_dust(mask: BoolVolume, min_vox: int) -> BoolVolume:
     6-connected as the score's topology counts them: a crumb that hangs on a sheet by an edge is one component more.
     """
     labels = connected_components(mask, 6)
-    is_kept = np.bincount(labels.ravel(), minlength=1) >= min_vox
+    is_kept = component_sizes(labels) >= min_vox
     is_kept[0] = False
-    return is_kept[labels]
+    return np.take(is_kept, labels)
 
 
 def drop_octant_dust(mask: BoolVolume, min_vox: int) -> BoolVolume:
@@ -48,7 +49,7 @@ def fill_cavities(mask: BoolVolume, max_vox: int) -> BoolVolume:
     A cavity in which another component is stays, for filling it would join the two.
     """
     labels, enclosed = cavities(mask)
-    sizes = np.bincount(labels.ravel(), minlength=1)
+    sizes = component_sizes(labels)
     small = enclosed[sizes[enclosed] <= max_vox]
     if not small.size:
         return mask.copy()
@@ -60,7 +61,7 @@ def fill_cavities(mask: BoolVolume, max_vox: int) -> BoolVolume:
         filled[number] = (
             len(np.unique(pieces[around][touching(labels[around] == number, 26)])) <= 2
         )  # the 0 and one label
-    return mask | filled[labels]
+    return mask | np.take(filled, labels)
 
 
 def close_gaps(mask: BoolVolume, radius_vox: int) -> BoolVolume:
@@ -70,4 +71,4 @@ def close_gaps(mask: BoolVolume, radius_vox: int) -> BoolVolume:
 
 def even_out(mask: BoolVolume, sigma_vox: float, level: float) -> BoolVolume:
     """A (Z, Y, X) mask blurred and cut at `level`: pinholes close, frays go; no two 26-connected components are joined."""
-    return keep_apart(mask, gaussian_filter(mask.astype(np.float32), sigma_vox, truncate=3.0) >= level)
+    return keep_apart(mask, gaussian(mask.astype(np.float32), sigma_vox, truncate=3.0) >= level)

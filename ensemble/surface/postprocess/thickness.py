@@ -2,13 +2,15 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
 from ensemble.surface.postprocess.merge_guard import keep_apart
 from scroll.geometry import BoolVolume
 from scroll.runtime.compiled import njit
+from scroll.runtime.gaussian import gaussian
+from scroll.tracing.directions import first_eigenvectors
 
 FloatVolume = npt.NDArray[np.float32]
+Profile = npt.NDArray[np.float32]
 GRADIENT_SIGMA = 1.0  # of the structure tensor, in voxels of half the resolution
 TENSOR_SIGMA = 4.0
 STEP_VOX = 0.5  # between two samples along the normal
@@ -33,14 +35,11 @@ def sheet_normals(prob: FloatVolume) -> FloatVolume:
     It is the first eigenvector of the structure tensor, so its sign says nothing; zero where nothing changes.
     """
     coarse = _halved(prob)
-    slopes = [
-        gaussian_filter(coarse, GRADIENT_SIGMA, order=order, truncate=3.0)
-        for order in ((1, 0, 0), (0, 1, 0), (0, 0, 1))
-    ]
+    slopes = [gaussian(coarse, GRADIENT_SIGMA, slope_along=axis, truncate=3.0) for axis in range(3)]
     tensor = np.empty((*coarse.shape, 6), np.float32)
     for i, (one, other) in enumerate(((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))):
-        tensor[..., i] = gaussian_filter(slopes[one] * slopes[other], TENSOR_SIGMA, truncate=2.0)
-    return _first_eigenvectors(tensor)
+        tensor[..., i] = gaussian(slopes[one] * slopes[other], TENSOR_SIGMA, truncate=2.0)
+    return first_eigenvectors(tensor)
 
 
 def _halved(prob: FloatVolume) -> FloatVolume:
@@ -51,71 +50,66 @@ def _halved(prob: FloatVolume) -> FloatVolume:
 
 
 @njit(cache=True)
-def _first_eigenvectors(tensor: FloatVolume) -> FloatVolume:
-    """By squaring the matrix until the largest eigenvalue is left alone: exact enough for a direction."""
-    vectors = np.zeros((*tensor.shape[:3], 3), np.float32)
-    matrix = np.empty((3, 3), np.float64)
-    for z in range(tensor.shape[0]):
-        for y in range(tensor.shape[1]):
-            for x in range(tensor.shape[2]):
-                zz, zy, zx, yy, yx, xx = tensor[z, y, x]
-                trace = zz + yy + xx
-                if trace <= 0:
-                    continue
-                for _ in range(6):
-                    zz, zy, zx, yy, yx, xx = zz / trace, zy / trace, zx / trace, yy / trace, yx / trace, xx / trace
-                    zz, zy, zx, yy, yx, xx = (
-                        zz * zz + zy * zy + zx * zx,
-                        zz * zy + zy * yy + zx * yx,
-                        zz * zx + zy * yx + zx * xx,
-                        zy * zy + yy * yy + yx * yx,
-                        zy * zx + yy * yx + yx * xx,
-                        zx * zx + yx * yx + xx * xx,
-                    )
-                    trace = zz + yy + xx
-                matrix[0, 0], matrix[0, 1], matrix[0, 2] = zz, zy, zx
-                matrix[1, 0], matrix[1, 1], matrix[1, 2] = zy, yy, yx
-                matrix[2, 0], matrix[2, 1], matrix[2, 2] = zx, yx, xx
-                longest = 0 if zz >= yy and zz >= xx else (1 if yy >= xx else 2)
-                length = np.sqrt((matrix[longest] ** 2).sum())
-                if length > 0:
-                    vectors[z, y, x] = matrix[longest] / length
-    return vectors
-
-
-@njit(cache=True)
 def _near_ridge(prob: FloatVolume, normals: FloatVolume, threshold: float, half: float) -> BoolVolume:
     """Where the nearest maximum along the normal of at least `threshold` is at most `half` voxels away."""
-    band = np.zeros(prob.shape, np.bool_)
+    depth, height, width = prob.shape
+    band, flat = np.zeros(prob.shape, np.bool_), prob.ravel()
     reach = (
         int(half / STEP_VOX) + 2
     )  # one sample beyond the last that may be a maximum, and one for its place between two
+    away = int(reach * STEP_VOX) + 2
     profile = np.empty(2 * reach + 1, np.float32)
-    for z in range(prob.shape[0]):
-        for y in range(prob.shape[1]):
-            for x in range(prob.shape[2]):
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
                 if prob[z, y, x] < threshold / 4:
                     continue
                 normal = normals[z // 2, y // 2, x // 2]
                 if normal[0] == 0 and normal[1] == 0 and normal[2] == 0:
                     continue
-                for i in range(profile.size):
-                    step = (i - reach) * STEP_VOX
-                    profile[i] = _sample(prob, z + step * normal[0], y + step * normal[1], x + step * normal[2])
-                band[z, y, x] = _distance_to_maximum(profile, threshold) <= half
+                is_inside = min(z, y, x) >= away and z < depth - away and y < height - away and x < width - away
+                band[z, y, x] = _is_near_ridge(prob, flat, (z, y, x), normal, is_inside, threshold, half, profile)
     return band
 
 
 @njit(cache=True)
-def _distance_to_maximum(profile: npt.NDArray[np.float32], threshold: float) -> float:
-    """From the middle of a profile to its nearest maximum of at least `threshold`, by a parabola through three samples."""
-    middle, nearest = profile.size // 2, np.inf
-    for i in range(1, profile.size - 1):
-        here, before, after = profile[i], profile[i - 1], profile[i + 1]
-        if here >= threshold and here >= before and here > after:
-            place = i - middle + 0.5 * (before - after) / (before - 2 * here + after)
-            nearest = min(nearest, abs(place) * STEP_VOX)
-    return nearest
+def _is_near_ridge(
+    prob: FloatVolume,
+    flat: Profile,
+    voxel: tuple[int, int, int],
+    normal: Profile,
+    is_inside: bool,
+    threshold: float,
+    half: float,
+    profile: Profile,
+) -> bool:
+    """From the voxel outwards, so that the first maximum that is near enough ends the search."""
+    height, width = prob.shape[1:]
+    middle = profile.size // 2
+    for off in range(middle + 1):
+        for side in (-off, off) if off else (0, 0):
+            step = side * STEP_VOX
+            z, y, x = voxel[0] + step * normal[0], voxel[1] + step * normal[1], voxel[2] + step * normal[2]
+            if is_inside:
+                profile[middle + side] = _sample_inside(flat, height, width, z, y, x)
+            else:
+                profile[middle + side] = _sample(prob, z, y, x)
+        if off and (
+            _is_maximum(profile, middle - off + 1, threshold, half)
+            or _is_maximum(profile, middle + off - 1, threshold, half)
+        ):
+            return True
+    return False
+
+
+@njit(cache=True)
+def _is_maximum(profile: Profile, i: int, threshold: float, half: float) -> bool:
+    """Whether there is a maximum of at least `threshold`, at most `half` voxels from the middle: a parabola through three samples."""
+    here, before, after = profile[i], profile[i - 1], profile[i + 1]
+    if not (here >= threshold and here >= before and here > after):
+        return False
+    place = i - profile.size // 2 + 0.5 * (before - after) / (before - 2 * here + after)
+    return abs(place) * STEP_VOX <= half
 
 
 @njit(cache=True)
@@ -131,5 +125,24 @@ def _sample(prob: FloatVolume, z: float, y: float, x: float) -> float:
     ) * b
     low = (prob[k2, j, i] * (1 - a) + prob[k2, j, i2] * a) * (1 - b) + (
         prob[k2, j2, i] * (1 - a) + prob[k2, j2, i2] * a
+    ) * b
+    return top * (1 - c) + low * c
+
+
+@njit(cache=True)
+def _sample_inside(flat: Profile, height: int, width: int, z: float, y: float, x: float) -> float:
+    """As `_sample` to the bit, where all eight voxels are there."""
+    k, j, i = int(z), int(y), int(x)
+    c, b, a = np.float32(z - k), np.float32(y - j), np.float32(x - i)
+    row, plane = np.uint64(width), np.uint64(height * width)
+    here, one = (
+        np.uint64((k * height + j) * width + i),
+        np.uint64(1),
+    )  # without a sign: no look whether it counts from the end
+    under, beneath = here + row, here + plane
+    far = beneath + row
+    top = (flat[here] * (1 - a) + flat[here + one] * a) * (1 - b) + (flat[under] * (1 - a) + flat[under + one] * a) * b
+    low = (flat[beneath] * (1 - a) + flat[beneath + one] * a) * (1 - b) + (
+        flat[far] * (1 - a) + flat[far + one] * a
     ) * b
     return top * (1 - c) + low * c

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import AugmentSettings
-from scroll.data.augment.elastic import draw_warp, warped
+from scroll.data.augment.elastic import draw_warp, happens, warped
 from scroll.data.augment.symmetries import draw_symmetry
 from scroll.data.sample import Sample, Space
 from scroll.errors import InputError
@@ -152,14 +152,18 @@ def change_image(
     rng: np.random.Generator, image: NDArray[np.float32], settings: AugmentSettings, space: Space = Space.SHEET
 ) -> NDArray[np.float32]:
     """Contrast, brightness, blur, noise, layer dropout and cut-out of a normalised image (L, Y, X): L layers or channels."""
-    contrast = 1 + settings.contrast * rng.uniform(-1, 1)
-    brightness = settings.brightness * rng.uniform(-1, 1)
-    changed = (image * contrast + brightness).astype(np.float32)
-    if settings.blur:
+    contrast, brightness = 1.0, 0.0
+    if happens(rng, settings.intensity_chance):
+        contrast = 1 + settings.contrast * rng.uniform(-1, 1)
+        brightness = settings.brightness * rng.uniform(-1, 1)
+    changed = np.asarray(image * contrast, dtype=np.float32)
+    changed += np.float32(brightness)
+    if settings.blur and happens(rng, settings.blur_chance):
         changed = _blurred(changed, settings.blur * rng.random(), space)
-    if settings.noise:
+    if settings.noise and happens(rng, settings.noise_chance):
         sd = settings.noise * rng.random()
-        changed += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(sd)
+        noise = rng.standard_normal(image.shape, dtype=np.float32)
+        changed += np.multiply(noise, np.float32(sd), out=noise)
     if rng.random() < settings.layer_dropout and image.shape[0] > 1:
         blank = rng.choice(image.shape[0], size=min(int(rng.integers(1, 3)), image.shape[0] - 1), replace=False)
         changed[blank] = 0
@@ -170,10 +174,10 @@ def change_image(
 
 def _blurred(image: NDArray[np.float32], sigma_vox: float, space: Space) -> NDArray[np.float32]:
     """A scan of less detail: a Gaussian along all axes, but never from one channel into another."""
-    from scipy.ndimage import gaussian_filter
+    from scroll.runtime.gaussian import gaussian  # numba's compiler, which takes a second to come
 
     sigmas = (0.0 if space is Space.STACK else sigma_vox, sigma_vox, sigma_vox)
-    return np.asarray(gaussian_filter(image, sigmas, mode="nearest"), dtype=np.float32)
+    return gaussian(image, sigmas, border="nearest")
 
 
 def _rectangle(rng: np.random.Generator, shape_yx: tuple[int, ...]) -> tuple[slice, slice]:

@@ -31,8 +31,10 @@ class Warp:
 
 
 def draw_warp(rng: np.random.Generator, settings: AugmentSettings, space: Space, shape: tuple[int, ...]) -> Warp | None:
-    """A warp for a patch of `shape` (L, Y, X), in its plane (all layers alike) or in scroll space; none where all is switched off."""
-    if not (settings.turn_degrees or settings.zoom or settings.elastic_vox):
+    """A warp for a patch of `shape` (L, Y, X), in its plane (all layers alike) or in scroll space; none where all is switched off,
+    or by chance.
+    """
+    if not (settings.turn_degrees or settings.zoom or settings.elastic_vox) or not happens(rng, settings.warp_chance):
         return None
     degrees = settings.turn_degrees * rng.uniform(-1, 1)
     scale = 1 + settings.zoom * rng.uniform(-1, 1)
@@ -46,50 +48,91 @@ def draw_warp(rng: np.random.Generator, settings: AugmentSettings, space: Space,
     return Warp(degrees, scale, noise * np.float32(settings.elastic_vox))
 
 
+def happens(rng: np.random.Generator, chance: float) -> bool:
+    """Whether something of this chance comes about; nothing is drawn for what always does."""
+    return chance >= 1 or bool(rng.random() < chance)
+
+
 def warped(sample: Sample, warp: Warp, space: Space) -> Sample:
     """The sample, its target of the type it had, through a warp: the image linearly, the label by the nearest voxel.
 
     A target with greys goes linearly too, as the weighted mean of what is known.
     What comes from outside the patch is 0 (the normalised middle) in the image, and ignored.
     """
-    # MONAI's Resample is this too, but importing it takes every worker about ten seconds
-    import torch
-    from torch.nn.functional import grid_sample
-
-    moving = sample.image.shape[-space.moving_axes :]
-    places = _places(warp, moving)
-    reach = [(length - 1) / 2 for length in moving]
-    outside = np.any([np.abs(at) > r + EDGE_VOX for at, r in zip(places, reach, strict=True)], axis=0)
-    # -1 and 1 are the outer faces of the outermost voxels
-    units = [at * np.float32(2 / length) for at, length in zip(places, moving, strict=True)]
-    grid = torch.from_numpy(np.stack(units[::-1], axis=-1))[None]  # (1, *moving, n), x first
-
-    def resampled(array: NDArray[Any], mode: str) -> NDArray[np.float32]:
-        channels = torch.from_numpy(np.ascontiguousarray(array, np.float32).reshape(1, -1, *moving))
-        found = grid_sample(channels, grid, mode=mode, padding_mode="border", align_corners=False)
-        return np.asarray(found.numpy()).reshape(array.shape)
-
     marks = [] if sample.proposed is None else [sample.proposed]
-    target, ignore, *moved = resampled(np.stack([sample.target, sample.ignore, *marks]), "nearest") > 0.5
+    flags, is_soft, known = (
+        [sample.target > 0.5, sample.ignore, *marks],
+        is_grey(sample.target, sample.ignore),
+        ~sample.ignore,
+    )
+    greys = [np.where(known, sample.target, 0), known] if is_soft else []
+    if space is Space.SCROLL:
+        values, (target, ignore, *moved), outside = _through_volume(warp, [sample.image, *greys], flags)
+        image, said = values[0], values[1:]
+    else:
+        image, said, (target, ignore, *moved), outside = _through_plane(warp, sample.image, greys, flags)
     ignore = ignore | outside
-    if is_grey(sample.target, sample.ignore):
-        known = ~sample.ignore
-        said, weight = resampled(np.stack([np.where(known, sample.target, 0), known]), "bilinear")
-        target = np.clip(np.divide(said, weight, out=np.zeros_like(said), where=weight > 0), 0, 1)
+    if is_soft:
+        target = np.clip(np.divide(said[0], said[1], out=np.zeros_like(said[0]), where=said[1] > 0), 0, 1)
+    np.copyto(image, np.float32(0), where=outside)
     return Sample(
-        np.where(outside, np.float32(0), resampled(sample.image, "bilinear")),
+        image,
         np.where(outside, target.dtype.type(0), target).astype(sample.target.dtype),
         ignore,
         moved[0] & ~outside if moved else None,
     )
 
 
+Seen = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
+
+
+def _through_volume(warp: Warp, values: list[NDArray[Any]], flags: list[NDArray[np.bool_]]) -> Seen:
+    """Of volumes (Z, Y, X): all values and all flags warped, one behind the other, and what comes from outside."""
+    from scroll.data.augment.resample import seen_through  # numba's compiler, which takes a second to come
+
+    z, y, x = (c / np.float32(warp.scale) for c in _centred(flags[0].shape))
+    channels = np.stack([part.astype(np.float32, copy=False) for part in values]) if values[1:] else values[0][None]
+    return seen_through(channels, np.stack(flags), (z, y, x), _turn(warp), warp.displacement_vox, EDGE_VOX)
+
+
+def _through_plane(
+    warp: Warp, image: NDArray[np.float32], greys: list[NDArray[Any]], flags: list[NDArray[np.bool_]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of layers (..., Y, X) that all move alike: image, greys and flags warped, and what comes from outside (Y, X)."""
+    # MONAI's Resample is this too, but importing it takes every worker about ten seconds
+    import torch
+    from torch.nn.functional import grid_sample
+
+    moving = image.shape[-2:]
+    places = _places(warp, moving)
+    reach = [(length - 1) / 2 for length in moving]
+    outside = np.any([np.abs(at) > r + EDGE_VOX for at, r in zip(places, reach, strict=True)], axis=0)
+    # -1 and 1 are the outer faces of the outermost voxels
+    units = [at * np.float32(2 / length) for at, length in zip(places, moving, strict=True)]
+    grid = torch.from_numpy(np.stack(units[::-1], axis=-1))[None]  # (1, Y, X, 2), x first
+
+    def resampled(array: NDArray[Any], mode: str) -> NDArray[np.float32]:
+        channels = torch.from_numpy(np.ascontiguousarray(array, np.float32).reshape(1, -1, *moving))
+        found = grid_sample(channels, grid, mode=mode, padding_mode="border", align_corners=False)
+        return np.asarray(found.numpy()).reshape(array.shape)
+
+    said = resampled(np.stack(greys), "bilinear") if greys else np.zeros(0, np.float32)
+    return resampled(image, "bilinear"), said, resampled(np.stack(flags), "nearest") > 0.5, outside
+
+
+def _centred(moving: tuple[int, ...]) -> list[NDArray[np.float32]]:
+    return [np.arange(length, dtype=np.float32) - (length - 1) / 2 for length in moving]
+
+
+def _turn(warp: Warp) -> tuple[np.float32, np.float32]:
+    return np.float32(np.cos(np.deg2rad(warp.degrees))), np.float32(np.sin(np.deg2rad(warp.degrees)))
+
+
 def _places(warp: Warp, moving: tuple[int, ...]) -> list[NDArray[np.float32]]:
-    """Where each voxel of the new patch comes from, in voxels from the centre: one array of shape `moving` per axis."""
-    centred = [np.arange(length, dtype=np.float32) - (length - 1) / 2 for length in moving]
-    *rest, y, x = np.meshgrid(*(c / np.float32(warp.scale) for c in centred), indexing="ij")
-    cos, sin = (np.float32(f(np.deg2rad(warp.degrees))) for f in (np.cos, np.sin))
-    places = [*rest, cos * y - sin * x, sin * y + cos * x]
+    """Where each pixel of the new plane comes from, in voxels from the centre: one array of shape `moving` per axis."""
+    y, x = np.meshgrid(*(c / np.float32(warp.scale) for c in _centred(moving)), indexing="ij")
+    cos, sin = _turn(warp)
+    places = [cos * y - sin * x, sin * y + cos * x]
     if warp.displacement_vox is None:
         return places
     return [at + away for at, away in zip(places, warp.displacement_vox, strict=True)]

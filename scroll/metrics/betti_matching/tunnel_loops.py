@@ -13,13 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba.typed import List
 
 from scroll.geometry import BoolVolume
-from scroll.metrics.betti_matching.dual_faces import OPEN, Flags, Ints, face_kinds, find, sides
+from scroll.metrics.betti_matching.dual_faces import OPEN, Flags, Ints
+from scroll.metrics.betti_matching.dual_tree import TREE, closed_loops, spanning_tree
 from scroll.runtime.compiled import njit
 
-TREE = 3  # an open face that belongs to the spanning tree of the dual graph
+PAIRS, SLOTS = 2**14, 2**16
+# All their parts, where each begins and ends, the sums of pairs that were added, and the sums there are by what they are of;
+# sum n is parts[starts[n] : starts[n + 1]], descending, and sum 0 is empty. What is forgotten of the latter two is made again.
+Sums = tuple[list[int], list[int], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 class Loops(NamedTuple):
@@ -32,26 +35,10 @@ class Loops(NamedTuple):
 
 def tunnel_loops(mask: BoolVolume) -> Loops:
     """One loop of open faces for every tunnel of a (Z, Y, X) mask."""
-    kinds = face_kinds(mask)
-    _mark_tree(kinds, mask.shape)
-    new_faces, spoilt = _new_faces(kinds, mask)
+    tree = spanning_tree(mask)
+    new_faces, spoilt = _new_faces(tree.kinds, mask)
     ends = np.sort(new_faces[~spoilt])
-    parent, depth = _hang(kinds, mask.shape)
-    faces, starts = _close_loops(ends, parent, depth, mask.shape)
-    return Loops(ends, faces, starts)
-
-
-@njit(cache=True)
-def _mark_tree(kinds: Flags, shape: tuple[int, int, int]) -> None:
-    """Mark as TREE the open faces that, from the last to the first, join two clusters of cubes."""
-    parents = np.arange(kinds.size // 3 + 1).astype(np.int32)
-    for face in range(kinds.size - 1, -1, -1):
-        if kinds[face] == OPEN:
-            one, other = sides(face, shape)
-            one, other = find(parents, one), find(parents, other)
-            if one != other:
-                parents[min(one, other)] = max(one, other)
-                kinds[face] = TREE
+    return Loops(ends, *closed_loops(ends, tree, mask.shape))
 
 
 @njit(cache=True)
@@ -94,44 +81,28 @@ def _cofaces(axis: int, z: int, y: int, x: int, shape: tuple[int, int, int], fou
 @njit(cache=True)
 def _new_faces(kinds: Flags, mask: BoolVolume) -> tuple[npt.NDArray[np.int64], BoolVolume]:
     """Faces that close a new loop when walked backwards, and which of those a later relation takes back."""
-    shape = mask.shape
+    depth, height, width = mask.shape
     of_face = np.zeros(kinds.size, np.int32)  # the sum of new loops that a face's loop is: a number in `sums`, 0 none
-    sums = List([np.empty(0, np.int64)])
-    new = List([np.int64(-1)])
-    lead = List([np.int64(0)])  # of each new face: the number of the relation that takes it back
-    found = np.empty(4, np.int64)
-    for face in range(kinds.size - 1, -1, -1):
-        if kinds[face] != OPEN and kinds[face] != TREE:
-            continue
-        is_known = kinds[face] == TREE
-        axis, voxel = face % 3, np.uint32(face // 3)  # 32 bits: they divide in a third of the time
-        line = voxel // np.uint32(shape[2])
-        x, z = np.int64(voxel - line * np.uint32(shape[2])), np.int64(line // np.uint32(shape[1]))
-        y = np.int64(line) - z * shape[1]
-        inner = z > 0 and y > 0 and x > 0
-        if inner and _is_plainly_none(axis, face, is_known, mask, z, y, x, of_face):
-            continue
-        for side in range(4):
-            if inner and (axis == 0 or (axis == 1 and side != 1) or (axis == 2 and side != 1 and side != 3)):
-                continue
-            along, ez, ey, ex = _edge_of_face(axis, side, z, y, x)
-            if mask[ez, ey, ex] and mask[ez + (along == 0), ey + (along == 1), ex + (along == 2)]:
-                continue
-            n = _cofaces(along, ez, ey, ex, shape, found)
-            if found[0] != face:
-                continue
-            total = 0
-            for i in range(1, n):
-                total = _add(total, of_face[found[i]], sums)
-            if not is_known:
-                of_face[face], is_known = total, True
-            else:
-                _relate(_add(total, of_face[face], sums), sums, lead)
-        if not is_known:
-            new.append(np.int64(face))
-            lead.append(np.int64(0))
-            sums.append(np.array([len(new) - 1], np.int64))
-            of_face[face] = len(sums) - 1
+    sums = ([np.int64(-1)], [1, 1], np.zeros((PAIRS, 3), np.int64), np.zeros(SLOTS, np.int64))
+    new, lead = [np.int64(-1)], [0]  # of each new face: the number of the relation that takes it back
+    has_sums = np.zeros((depth + 1, height + 1), np.bool_)  # of any face of a row
+    asked, found = np.empty(width, np.uint8), np.empty(4, np.int64)
+    for z in range(depth - 1, -1, -1):
+        for y in range(height - 1, -1, -1):
+            asked[:] = 7
+            if z and y:
+                asked[1:] = 0
+                if z + 1 < depth:
+                    _ask_row(kinds, mask, z, y, asked)
+                    if has_sums[z + 1, y - 1 : y + 2].any() or has_sums[z, y + 1]:
+                        _ask_beside_sums(kinds, mask, z, y, of_face, asked)
+            for x in range(width - 1, -1, -1):
+                for axis in range(2, -1, -1):
+                    if asked[x] >> axis & 1:
+                        face = ((z * height + y) * width + x) * 3 + axis
+                        if kinds[face] == OPEN or kinds[face] == TREE:
+                            _settle(face, axis, (z, y, x), kinds, mask, of_face, sums, new, lead, found)
+                            has_sums[z, y] |= of_face[face] != 0
     faces, spoilt = np.empty(len(new) - 1, np.int64), np.empty(len(new) - 1, np.bool_)
     for i in range(1, len(new)):
         faces[i - 1], spoilt[i - 1] = new[i], lead[i] != 0
@@ -139,31 +110,79 @@ def _new_faces(kinds: Flags, mask: BoolVolume) -> tuple[npt.NDArray[np.int64], B
 
 
 @njit(cache=True)
-def _is_plainly_none(
-    axis: int, face: int, is_tree: bool, mask: BoolVolume, z: int, y: int, x: int, of_face: Ints
-) -> bool:
-    """Whether nothing but zeros is summed for a face inside the grid: the case of nearly all, told without a sum.
+def _ask_row(kinds: Flags, mask: BoolVolume, z: int, y: int, asked: Flags) -> None:
+    """Of a row of voxels inside the grid, which faces may be new though nothing beside them is a sum: one bit an axis.
 
-    The faces looked at are those named in `_cofaces`.
+    Nearly none: nothing but zeros is summed for a face that has an open edge of those named in `_cofaces`, nor is a face of
+    the tree new, and along z all are of the tree.
     """
-    if axis == 0:
-        return is_tree
-    row, plane = mask.shape[2] * 3, mask.shape[1] * mask.shape[2] * 3
-    above, beside = face - axis + plane, face - axis + row
-    if axis == 1:
-        if mask[z + 1, y, x] and mask[z + 1, y, x + 1]:
-            return is_tree
-        return not (of_face[above] or of_face[above - row] or of_face[above + 1])
-    is_open = False
-    if not (mask[z + 1, y, x] and mask[z + 1, y + 1, x]):
-        is_open = True
+    height, width = mask.shape[1:]
+    first = (z * height + y) * width
+    above, beside, across = mask[z + 1, y], mask[z, min(y + 1, height - 1)], mask[z + 1, min(y + 1, height - 1)]
+    for x in range(1, width):
+        is_filled = above[x] and (above[x + 1] if x + 1 < width else False)
+        along_x = is_filled and kinds[3 * (first + x) + 1] == OPEN
+        along_y = above[x] and beside[x] and across[x] and kinds[3 * (first + x) + 2] == OPEN
+        asked[x] |= 2 * along_x | 4 * along_y
+
+
+@njit(cache=True)
+def _ask_beside_sums(kinds: Flags, mask: BoolVolume, z: int, y: int, of_face: Ints, asked: Flags) -> None:
+    """Of the same row, which faces have an open edge at which another face is a sum of new loops."""
+    height, width = mask.shape[1:]
+    row, plane = 3 * width, 3 * height * width
+    for x in range(1, width):
+        face = ((z * height + y) * width + x) * 3
+        above, beside = face + plane, face + row
+        if x + 1 < width and (of_face[above] or of_face[above - row] or of_face[above + 1]):
+            asked[x] |= 2 * (not (mask[z + 1, y, x] and mask[z + 1, y, x + 1]))
+        if y + 1 == height:
+            continue
         if of_face[above] or of_face[above - 3] or of_face[above + 2]:
-            return False
-    if not (mask[z, y + 1, x] and mask[z + 1, y + 1, x]):
-        is_open = True
+            asked[x] |= 4 * (not (mask[z + 1, y, x] and mask[z + 1, y + 1, x]))
         if of_face[beside + 1] or of_face[beside - 2] or of_face[beside + 2]:
-            return False
-    return is_tree or is_open
+            asked[x] |= 4 * (not (mask[z, y + 1, x] and mask[z + 1, y + 1, x]))
+
+
+@njit(cache=True, inline="always")
+def _settle(
+    face: int,
+    axis: int,
+    at: tuple[int, int, int],
+    kinds: Flags,
+    mask: BoolVolume,
+    of_face: Ints,
+    sums: Sums,
+    new: list[int],
+    lead: list[int],
+    found: npt.NDArray[np.int64],
+) -> None:
+    """Write the loop of one open face as a sum of new ones, note what relations it is in, or take it in as new."""
+    shape, (z, y, x) = mask.shape, at
+    is_known, inner = kinds[face] == TREE, z > 0 and y > 0 and x > 0
+    for side in range(4):
+        if inner and (axis == 0 or (axis == 1 and side != 1) or (axis == 2 and side != 1 and side != 3)):
+            continue
+        along, ez, ey, ex = _edge_of_face(axis, side, z, y, x)
+        if mask[ez, ey, ex] and mask[ez + (along == 0), ey + (along == 1), ex + (along == 2)]:
+            continue
+        n = _cofaces(along, ez, ey, ex, shape, found)
+        if found[0] != face:
+            continue
+        total = 0
+        for i in range(1, n):
+            more = of_face[found[i]]
+            if more:  # asked here, for a call takes longer than most of them would have to do
+                total = _add(total, more, sums, lead)
+        if not is_known:
+            of_face[face], is_known = total, True
+        elif total != of_face[face]:
+            _relate(_add(total, of_face[face], sums, lead), sums, lead)
+    if not is_known:
+        new.append(face)
+        lead.append(0)
+        sums[0].append(len(new) - 1)
+        of_face[face] = _number_of(len(sums[0]) - 1, sums)
 
 
 @njit(cache=True)
@@ -177,112 +196,81 @@ def _edge_of_face(axis: int, side: int, z: int, y: int, x: int) -> tuple[int, in
 
 
 @njit(cache=True)
-def _add(one: int, other: int, sums: List) -> int:
-    """The number of the sum modulo 2 of two sums of new loops, each a list of descending numbers."""
+def _add(one: int, other: int, sums: Sums, lead: list[int]) -> int:
+    """The number of the sum modulo 2 of two sums of new loops, each a list of descending numbers, none of them taken back."""
     if one == 0 or other == 0:
         return one + other
     if one == other:
         return 0
-    merged = _xor(sums[one], sums[other])
-    if not merged.size:
-        return 0
-    sums.append(merged)
-    return len(sums) - 1
+    one, other = min(one, other), max(one, other)
+    parts, starts, pairs, _ = sums
+    known = pairs[(one * 40503 + other) % PAIRS]
+    if known[0] == one and known[1] == other:
+        return known[2]
+    begin = len(parts)
+    for i in range(starts[one], starts[one + 1]):
+        parts.append(parts[i])
+    _add_from(begin, other, sums)
+    at = begin
+    while at < len(parts):
+        if lead[parts[at]]:
+            _add_from(at, lead[parts[at]], sums)
+        else:
+            at += 1
+    number = _number_of(begin, sums)
+    known[0], known[1], known[2] = one, other, number
+    return number
 
 
 @njit(cache=True)
-def _xor(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    merged = np.empty(a.size + b.size, np.int64)
-    i = j = n = 0
-    while i < a.size or j < b.size:
-        if j == b.size or (i < a.size and a[i] > b[j]):
-            merged[n] = a[i]
-            i, n = i + 1, n + 1
-        elif i == a.size or b[j] > a[i]:
-            merged[n] = b[j]
-            j, n = j + 1, n + 1
+def _add_from(begin: int, other: int, sums: Sums) -> None:
+    """Add a sum to the parts that stand from `begin` on."""
+    parts, starts = sums[0], sums[1]
+    alone = np.array([parts[i] for i in range(begin, len(parts))])
+    for _ in range(alone.size):
+        parts.pop()
+    i, j, end = 0, starts[other], starts[other + 1]
+    while i < alone.size or j < end:
+        if j == end or (i < alone.size and alone[i] > parts[j]):
+            parts.append(alone[i])
+            i += 1
+        elif i == alone.size or parts[j] > alone[i]:
+            parts.append(parts[j])
+            j += 1
         else:
             i, j = i + 1, j + 1
-    return merged[:n].copy()
 
 
 @njit(cache=True)
-def _relate(number: int, sums: List, lead: List) -> None:
+def _number_of(begin: int, sums: Sums) -> int:
+    """The number of the sum whose parts stand from `begin` on: that of an equal one, if there is one, and they go."""
+    parts, starts, _, slots = sums
+    size = len(parts) - begin
+    if not size:
+        return 0
+    mixed = np.uint64(0)
+    for i in range(begin, len(parts)):
+        mixed = (mixed ^ np.uint64(parts[i])) * np.uint64(0x9E3779B97F4A7C15)
+    slot = np.int64(mixed >> np.uint64(48))
+    there = slots[slot]
+    if there and starts[there + 1] - starts[there] == size:
+        i = 0
+        while i < size and parts[starts[there] + i] == parts[begin + i]:
+            i += 1
+        if i == size:
+            for _ in range(size):
+                parts.pop()
+            return there
+    starts.append(len(parts))
+    slots[slot] = len(starts) - 2
+    return len(starts) - 2
+
+
+@njit(cache=True)
+def _relate(number: int, sums: Sums, lead: list[int]) -> None:
     """Take in that a sum of new loops is none: it takes back the new loop that was found last."""
-    if number == 0:
-        return
-    left = sums[number]
-    while left.size and lead[left[0]]:
-        left = _xor(left, sums[lead[left[0]]])
-    if left.size:
-        sums.append(left)
-        lead[left[0]] = len(sums) - 1
-
-
-@njit(cache=True)
-def _hang(kinds: Flags, shape: tuple[int, int, int]) -> tuple[Ints, Ints]:
-    """Per cube, the tree face that leads to the outside, or in a cavity to its first cube, and how many are on the way; -1: none."""
-    depth, height, width = shape
-    cubes = depth * height * width
-    parent, steps = np.full(cubes + 1, -1, np.int32), np.full(cubes + 1, -1, np.int32)
-    queue = np.empty(cubes + 1, np.int32)
-    filled = 0
-    steps[cubes] = 0
-    for face in range(kinds.size):  # every tree face at the border leads outside
-        if kinds[face] == TREE:
-            one, other = sides(face, shape)
-            if one == cubes or other == cubes:
-                cube = min(one, other)
-                parent[cube], steps[cube], queue[filled] = face, 1, cube
-                filled += 1
-    done = _hang_on(kinds, shape, parent, steps, queue, 0, filled)
-    for cube in range(cubes):  # a cavity may be a ring, which closes a loop inside it
-        if steps[cube] < 0:
-            steps[cube], queue[done] = 0, cube
-            done = _hang_on(kinds, shape, parent, steps, queue, done, done + 1)
-    return parent, steps
-
-
-@njit(cache=True)
-def _hang_on(
-    kinds: Flags, shape: tuple[int, int, int], parent: Ints, steps: Ints, queue: Ints, done: int, filled: int
-) -> int:
-    """Hang all that the cubes queue[done:filled] lead to; returns where the queue ends."""
-    cubes = shape[0] * shape[1] * shape[2]
-    around = np.array([0, 1, 2, 3 * shape[1] * shape[2], 3 * shape[2] + 1, 3 + 2])
-    while done < filled:
-        cube = queue[done]
-        done += 1
-        for i in range(6):
-            face = cube * 3 + around[i]
-            if face < kinds.size and kinds[face] == TREE:
-                one, other = sides(face, shape)
-                there = one + other - cube
-                if there < cubes and steps[there] < 0:
-                    parent[there], steps[there], queue[filled] = face, steps[cube] + 1, there
-                    filled += 1
-    return done
-
-
-@njit(cache=True)
-def _close_loops(
-    ends: npt.NDArray[np.int64], parent: Ints, steps: Ints, shape: tuple[int, int, int]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Faces of the loops that `ends` close in the tree, one after the other, and where each begins."""
-    faces = List([np.int64(-1)])
-    starts = np.zeros(ends.size + 1, np.int64)
-    for i in range(ends.size):
-        faces.append(ends[i])
-        one, other = sides(ends[i], shape)
-        while one != other:
-            if steps[one] < steps[other]:
-                one, other = other, one
-            face = np.int64(parent[one])
-            faces.append(face)
-            before, after = sides(face, shape)
-            one = before + after - one
-        starts[i + 1] = len(faces) - 1
-    flat = np.empty(len(faces) - 1, np.int64)
-    for i in range(flat.size):
-        flat[i] = faces[i + 1]
-    return flat, starts
+    parts, starts = sums[0], sums[1]
+    while number and lead[parts[starts[number]]]:
+        number = _add(number, lead[parts[starts[number]]], sums, lead)
+    if number:
+        lead[parts[starts[number]]] = number

@@ -17,6 +17,7 @@ from scroll.runtime.compiled import njit
 
 Words = npt.NDArray[np.uint64]
 Longs = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int32]
 Place = tuple[int, int, int]
 WORD = 64
 
@@ -108,29 +109,31 @@ def _cast(marks: Words) -> None:
 
 
 @njit(cache=True)
-def _forest(mask: BoolVolume) -> tuple[Longs, Longs]:
+def _forest(mask: BoolVolume) -> tuple[Ints, Ints]:
     """Voxels of a mask so that each follows its parent, and the parents (itself at the root of a component)."""
     depth, height, width = mask.shape
-    flat = mask.ravel()
+    plane, flat = height * width, mask.ravel()
     count = flat.sum()
-    order, parents = np.empty(count, np.int64), np.empty(count, np.int64)
-    seen = np.zeros(flat.size, np.bool_)
+    order, parents = np.empty(count, np.int32), np.empty(count, np.int32)
+    left = mask.copy().ravel()  # not seen so far
     filled = 0
     for root in range(flat.size):
-        if not flat[root] or seen[root]:
+        if not left[root]:
             continue
         done = filled
-        order[filled], parents[filled], seen[root] = root, root, True
+        order[filled], parents[filled], left[root] = root, root, False
         filled += 1
         while done < filled:
             here = order[done]
             done += 1
-            z, y, x = here // (height * width), here // width % height, here % width
+            line = here // width
+            x, z = here - line * width, line // height
+            y = line - z * height
             for side in range(6):
                 if side == 0 and z + 1 < depth:
-                    there = here + height * width
+                    there = here + plane
                 elif side == 1 and z:
-                    there = here - height * width
+                    there = here - plane
                 elif side == 2 and y + 1 < height:
                     there = here + width
                 elif side == 3 and y:
@@ -141,50 +144,50 @@ def _forest(mask: BoolVolume) -> tuple[Longs, Longs]:
                     there = here - 1
                 else:
                     continue
-                if flat[there] and not seen[there]:
-                    order[filled], parents[filled], seen[there] = there, here, True
+                if left[there]:
+                    order[filled], parents[filled], left[there] = there, here, False
                     filled += 1
     return order, parents
 
 
 @njit(cache=True)
-def _linked_edges(
-    mask: BoolVolume, order: Longs, parents: Longs, along_z: Words, along_y: Words
-) -> tuple[Longs, Words]:
-    """Edges of the mask (3 * voxel + axis) whose loop through the forest is linked, and with which of 64 loops."""
+def _linked_edges(mask: BoolVolume, order: Ints, parents: Ints, along_z: Words, along_y: Words) -> tuple[Longs, Words]:
+    """Edges of the mask (3 * voxel + axis) whose loop through the forest is linked, and with which of 64 loops; rising."""
     depth, height, width = mask.shape
     flat, cut_z, cut_y = mask.ravel(), along_z.ravel(), along_y.ravel()
-    plane = height * width
-    links = np.zeros(flat.size, np.uint64)  # of the way from the root
+    plane, no_cut = height * width, np.uint64(0)
+    links = np.empty(flat.size, np.uint64)  # of the way from the root; told for the mask alone
     for i in range(order.size):
         here, parent = order[i], parents[i]
         first, step = min(here, parent), abs(here - parent)
-        cut = np.uint64(0)
+        cut = no_cut
         if step == plane:  # asked first: on an axis of one voxel no step is taken, so equal strides do no harm
             cut = cut_z[first]
         elif step == width:
             cut = cut_y[first]
-        links[here] = links[parent] ^ cut
-    edges, bits = np.empty(3 * order.size, np.int64), np.empty(3 * order.size, np.uint64)
-    n = 0
-    for i in range(order.size):
-        here = order[i]
-        z, y, x = here // plane, here // width % height, here % width
-        for axis in range(3):
-            if axis == 0 and z + 1 < depth:
-                there, cut = here + plane, cut_z[here]
-            elif axis == 1 and y + 1 < height:
-                there, cut = here + width, cut_y[here]
-            elif axis == 2 and x + 1 < width:
-                there, cut = here + 1, np.uint64(0)
-            else:
-                continue
-            if flat[there]:
-                linked = links[here] ^ links[there] ^ cut
-                if linked:
-                    edges[n], bits[n] = here * 3 + axis, linked
-                    n += 1
-    return edges[:n].copy(), bits[:n].copy()
+        links[here] = (links[parent] if step else no_cut) ^ cut
+    edges, bits = [0 for _ in range(0)], [no_cut for _ in range(0)]  # lists of a type, with nothing in them
+    for z in range(depth):
+        for y in range(height):
+            first = z * plane + y * width
+            for here in range(first, first + width):
+                if not flat[here]:
+                    continue
+                for axis in range(3):
+                    if axis == 0 and z + 1 < depth:
+                        there, cut = here + plane, cut_z[here]
+                    elif axis == 1 and y + 1 < height:
+                        there, cut = here + width, cut_y[here]
+                    elif axis == 2 and here + 1 < first + width:
+                        there, cut = here + 1, no_cut
+                    else:
+                        continue
+                    if flat[there]:
+                        linked = links[here] ^ links[there] ^ cut
+                        if linked:
+                            edges.append(here * 3 + axis)
+                            bits.append(linked)
+    return np.array(edges), np.array(bits)
 
 
 def _rows(chunks: list[tuple[Longs, Words]]) -> Words:

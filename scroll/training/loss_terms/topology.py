@@ -1,5 +1,7 @@
 """Cross-entropy on those mistakes alone that change how many pieces, holes or cavities there are."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,12 +33,12 @@ def _critical_voxels(voxels: Voxels) -> Tensor:
 
     shape = voxels.logits.shape
     as_volumes = (shape[0], *(1,) * (4 - len(shape)), *shape[1:])  # (B, Z, Y, X); a picture is one layer
-    samples = zip(
-        *(
-            part.reshape(as_volumes).cpu().numpy()
-            for part in (voxels.logits > 0, voxels.target >= 0.5, voxels.known == 0)
-        ),
-        strict=True,
-    )
-    found = np.stack([critical_mistakes(*sample) for sample in samples])
+    parts = (voxels.logits > 0, voxels.target >= 0.5, voxels.known == 0)
+    arrays = [part.reshape(as_volumes).cpu().numpy() for part in parts]
+    threads = min(shape[0], torch.get_num_threads())
+    if threads > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            found = np.stack(list(pool.map(critical_mistakes, *arrays)))
+    else:
+        found = np.stack(list(map(critical_mistakes, *arrays)))
     return torch.from_numpy(found).reshape(shape).to(voxels.logits.device)
