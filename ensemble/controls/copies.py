@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.audit.figures import REVERSED, SCRAMBLED, SHUFFLED
 from scroll.controls.planted import planted_film
 from scroll.controls.rearranged import exchanged_axes, shuffled_layers
 from scroll.controls.scrambled import LEAST_EDGE_PX, phase_scrambled
@@ -15,16 +16,15 @@ from scroll.data.fragments import Fragment
 from scroll.runtime.receipt import key_of
 from scroll.volumes.volume import Volume
 
-SCRAMBLED, REVERSED, SHUFFLED = "phase-scrambled", "reversed", "depth-shuffled"
-BLANK = (SCRAMBLED, REVERSED)
-"""The copies that hold no ink where the run looks for it; what they show counts as imagined."""
+VERSION = 2  # of how layers are scrambled: predictions of other copies are not taken for these
 TILE_UM = 4000.0
 """Edge of a scrambled tile: letters are 2 to 3 mm high, so that each is spread over more than its own place."""
 SAYS = {
     SCRAMBLED: (
-        "texture of the same wavelengths, directions and grey values in every layer, phases at random: no shape that was drawn is "
-        "left. It is taken from where nothing was found, for ink's own wavelengths would come back as blobs; what ink was missed still "
-        "does. Cracks, edges and single fibres are gone too, so a run that mistakes those for ink looks better here than it is."
+        "texture of the same wavelengths, directions and grey values in every layer, as rough as the papyrus there, phases at random: no "
+        "shape that was drawn is left. It is taken from where nothing was found, for ink's own wavelengths would come back as blobs; what "
+        "ink was missed still does. Cracks, edges and single fibres are gone too, so a run that mistakes those for ink looks better here "
+        "than it is."
     ),
     REVERSED: (
         "the same papyrus looked at from its back and turned by a quarter, so that fibres run as those of the face do: real fibres, cracks "
@@ -80,7 +80,13 @@ class Scrambled:
 
     def record(self) -> list[Any]:
         """See `Change`."""
-        return [SCRAMBLED, self.seed, self.edge_px, hashlib.sha256(np.packbits(self.kept).tobytes()).hexdigest()]
+        return [
+            SCRAMBLED,
+            VERSION,
+            self.seed,
+            self.edge_px,
+            hashlib.sha256(np.packbits(self.kept).tobytes()).hexdigest(),
+        ]
 
 
 @dataclass(frozen=True, eq=False)

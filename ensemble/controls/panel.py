@@ -9,9 +9,10 @@ from scipy.ndimage import distance_transform_edt
 
 from ensemble.controls.chance import block_p, chance_imagined, rate_per_cm2
 from ensemble.controls.components import Components, share_on_found, strongest_in_blocks
-from ensemble.controls.copies import BLANK, SAYS, Copy, placebo_copies, tile_px
+from ensemble.controls.copies import SAYS, Copy, placebo_copies, tile_px
 from ensemble.controls.predicted import Predicted, predicted
 from ensemble.ink.fit_record import InkFit
+from scroll.audit.figures import BLANK
 from scroll.config.schema import Settings
 from scroll.data.depth_windows import with_room
 from scroll.data.fragments import Fragment

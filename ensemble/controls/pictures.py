@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.controls.copies import BLANK
 from ensemble.controls.detectability import Detectability
 from ensemble.controls.panel import STANDS_OUT, Panel
+from scroll.audit.figures import BLANK
 from scroll.data.fragments import Fragment
 from scroll.report.curves import COLOURS
 from scroll.runtime.files import written_aside

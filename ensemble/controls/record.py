@@ -6,10 +6,11 @@ from typing import TypedDict
 
 import numpy as np
 
-from ensemble.controls.copies import BLANK, REVERSED, SAYS, SCRAMBLED, SHUFFLED
+from ensemble.controls.copies import SAYS
 from ensemble.controls.detectability import FOUND_SHARE, Detectability
 from ensemble.controls.panel import STANDS_OUT, Kind, Panel
 from ensemble.controls.pictures import curve_picture, found_picture, map_picture, null_picture
+from scroll.audit.figures import BLANK, REVERSED, SCRAMBLED, SHUFFLED
 from scroll.data.fragments import Fragment
 
 NAME = "placebo.json"
