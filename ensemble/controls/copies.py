@@ -181,8 +181,8 @@ class Copy:
         """
         return f"{self.kind}-{self.number}"
 
-    def laid_on(self, picture: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """A (Y, X) map of the real fragment, turned as this copy is."""
+    def laid_on(self, picture: NDArray[Any]) -> NDArray[Any]:
+        """A (Y, X) map of the real fragment, turned as this copy is; and one of this copy, turned back."""
         return picture.T if isinstance(self.fragment, TurnedFragment) else picture
 
 
@@ -195,19 +195,30 @@ def changed(fragment: Fragment, change: Change, name: str) -> ChangedFragment:
 
 
 def reversed_copy(fragment: Fragment) -> TurnedFragment:
-    """The fragment seen from its back, turned by a quarter, for the fibres there run across those of the face.
+    """The fragment seen from its back, turned by a quarter, for the fibres there run across those of the face; see `opposite`."""
+    return TurnedFragment(
+        f"{fragment.id} {REVERSED}", fragment.folder, fragment.data, fragment.margin,
+        not fragment.is_flipped, _mirrored_shift(fragment),
+    )  # fmt: skip
+
+
+def opposite(fragment: Fragment) -> Fragment:
+    """The fragment as it would be fed were its layers stored in the opposite order.
 
     The window is mirrored about the sheet's centre layer, and moved into the stack if it hangs over.
     """
+    return Fragment(
+        f"{fragment.id} in opposite order", fragment.folder, fragment.data, fragment.margin,
+        not fragment.is_flipped, _mirrored_shift(fragment), beyond=fragment.beyond,
+    )  # fmt: skip
+
+
+def _mirrored_shift(fragment: Fragment) -> int:
     layers = fragment.volume.shape[0]
     centre = layers - 1 - (layers // 2 + fragment.shift_layers)
     first, end = fragment.data.depth
     before, behind = fragment.kept
-    centre = min(max(centre, before - first), layers - end - behind)
-    return TurnedFragment(
-        f"{fragment.id} {REVERSED}", fragment.folder, fragment.data, fragment.margin,
-        not fragment.is_flipped, centre - layers // 2,
-    )  # fmt: skip
+    return min(max(centre, before - first), layers - end - behind) - layers // 2
 
 
 def tile_px(fragment: Fragment) -> int:

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 from scipy.ndimage import distance_transform_edt
 
+from ensemble.controls.asked import Asked, Predicted
 from ensemble.controls.chance import block_p, chance_imagined, rate_per_cm2
 from ensemble.controls.components import Components, share_on_found, strongest_in_blocks
 from ensemble.controls.copies import SAYS, Copy, placebo_copies, tile_px
-from ensemble.controls.predicted import Predicted, predicted
-from ensemble.ink.fit_record import InkFit
 from scroll.audit.figures import BLANK
-from scroll.config.schema import Settings
 from scroll.data.depth_windows import with_room
 from scroll.data.fragments import Fragment
 from scroll.data.labels import share_in_blocks
@@ -42,7 +41,7 @@ class Kind:
     chance: Floats
     on_found: float
 
-    def row(self) -> dict[str, object]:
+    def row(self) -> dict[str, JsonValue]:
         """For the table of copies."""
         return {
             "copy": self.name,
@@ -64,6 +63,7 @@ class Panel:
     real: Predicted
     papyrus_cm2: float
     kinds: list[Kind]
+    copies: list[Copy]
     tile_mm: float
     block_mm: float
 
@@ -104,9 +104,7 @@ class Panel:
         return min(1.0, 1 / (ratio * max(1, len(self.real.pieces))))
 
 
-def placebo_panel(
-    settings: Settings, fragment: Fragment, folder: Path, fit: InkFit, real: Predicted, count: int
-) -> Panel:
+def placebo_panel(asked: Asked, fragment: Fragment, folder: Path, real: Predicted, count: int) -> Panel:
     """Predict every copy into `folder`/<copy> and hold what was really found against it; `count` copies of each seeded kind."""
     pixel_cm2 = (fragment.pixel_um / 1e4) ** 2
     papyrus_cm2 = float(fragment.full_mask.sum()) * pixel_cm2
@@ -114,13 +112,16 @@ def placebo_panel(
     edge_px = edge_um / fragment.pixel_um
     found_px = share_in_blocks(real.mask, fragment.data.bin_yx) > 0
     by_kind: dict[str, list[_Shown]] = {}
-    held = with_room(fragment, settings.stage1.window.depth_offsets)  # so that the reversed copy leaves room for them
-    for copy in placebo_copies(held, ink_and_rim(found_px, fragment), count):
-        found = predicted(settings, copy.fragment, folder / copy.name, fit)
+    held = with_room(
+        fragment, asked.settings.stage1.window.depth_offsets
+    )  # so that the reversed copy leaves room for them
+    copies = placebo_copies(held, ink_and_rim(found_px, fragment), count)
+    for copy in copies:
+        found = asked.predicted(copy.fragment, folder / copy.name)
         by_kind.setdefault(copy.kind, []).append(_shown(found.pieces, copy, edge_px, real))
     kinds = [_kind(name, shown, real.pieces.strength, papyrus_cm2) for name, shown in by_kind.items()]
     tile_mm = tile_px(fragment) * fragment.pixel_um * fragment.data.bin_yx / 1000
-    return Panel(real, papyrus_cm2, kinds, tile_mm, edge_um / 1000)
+    return Panel(real, papyrus_cm2, kinds, copies, tile_mm, edge_um / 1000)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class MemberFigures(Record):
         threshold: from which probability on it is said to call ink.
         flagged: share of the papyrus called ink, by what it was shown: "real" and the kinds of copies.
         spread: standard deviation of its log-odds on the papyrus; near 0 where it says the same everywhere.
-        sureness: see `surely`, on the real sheet.
+        sureness: see `surely`, on the real sheet; `imagined` is the same on scrambled copies.
         with_others: mean correlation of its log-odds with the other members', None where it is alone.
         adds: what it adds to the effective number of members.
         direction, depths: of members that can be asked again.
@@ -74,6 +74,7 @@ class MemberFigures(Record):
     flagged: ByName[Share]
     spread: float
     sureness: float
+    imagined: float = 0.0
     with_others: float | None = None
     adds: float | None = None
     direction: Direction | None = None
@@ -129,7 +130,12 @@ def direction_of(forward: Blocks, backward: Blocks, with_others: tuple[float, fl
     return Direction(forward=there, reversed=back, gain=drawn.gain(1, 0), with_others=with_others)
 
 
+def sureness_of(found: Blocks) -> float:
+    """Mean of `surely` over the papyrus; 0 where there is none."""
+    return float(found.surely.sum() / max(1.0, found.pixels.sum()))
+
+
 def depth_of(offset: int, found: Blocks) -> Depth:
     """One point of a sweep over depth."""
     area = max(1.0, float(found.pixels.sum()))
-    return Depth(offset=offset, flagged=float(found.flagged.sum()) / area, sureness=float(found.surely.sum()) / area)
+    return Depth(offset=offset, flagged=float(found.flagged.sum()) / area, sureness=sureness_of(found))

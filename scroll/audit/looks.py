@@ -1,6 +1,6 @@
 """What a member looks like by what it says of real sheets, of copies without ink, of reversed stacks and of planted letters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from scroll.audit.figures import BLANK, REAL, SCRAMBLED, MemberFigures
 from scroll.runtime.record import Record
@@ -11,7 +11,8 @@ BACKWARDS, PAINTS, RANDOM, MEMORISED = (
 NOTHING_ODD = "nothing odd"
 
 FAR_SURER = 2.0
-"""Times as sure on the reversed stack. A member of the right direction that sees ink from both sides is about as sure of it on both."""
+"""Times as sure on the reversed stack as on the one as it is, and as on scrambled copies. A member of the right direction that sees ink
+from both sides is about as sure of it on both; one that takes rough papyrus for ink finds the back, which is rougher, surer too."""
 AS_MUCH = 0.5
 """Of what is called ink on the real sheet: from this on on copies without ink, what is found on the real one is mostly imagined."""
 MUCH = 0.01
@@ -21,6 +22,19 @@ SAYS_NOTHING = 0.5
 AGREES = 0.1  # a correlation below which two maps have nothing to do with each other
 FINDS, MISSES = 0.5, 0.25  # shares of the brightest planted letters
 BLIND_ELSEWHERE = 0.2  # of its sureness where it was trained; and so much of that has to be no imagination
+
+
+def said_of_looks(looks: Mapping[str, Sequence["Looks"]]) -> list[str]:
+    """A sentence for each way in which somebody looks odd; none where nobody does."""
+    by_kind: dict[str, list[str]] = {}
+    whys: dict[str, str] = {}
+    for name, found in looks.items():
+        for one in found:
+            if one.kind != NOTHING_ODD:
+                by_kind.setdefault(one.kind, []).append(name)
+                whys.setdefault(one.kind, one.why)
+    said = {BACKWARDS: BACKWARDS, PAINTS: "a painter of texture or fibres", RANDOM: "random", MEMORISED: MEMORISED}
+    return [f"{', '.join(names)}: {said[kind]}. {names[0]} {whys[kind]}." for kind, names in by_kind.items()]
 
 
 class Looks(Record):
@@ -58,13 +72,13 @@ def _backwards(one: MemberFigures) -> str:
     if one.direction is None or one.direction.gain.low <= 0:
         return ""
     there, back = one.direction.forward, one.direction.reversed
-    if back < FAR_SURER * there:
+    if back < FAR_SURER * max(there, one.imagined):
         return ""
     agreed = one.direction.with_others
     if agreed and agreed[1] < agreed[0]:
         return ""
     times = f"{back / there:.1f} times as" if there > 0 else "only there"
-    return f"{times} sure of ink with the layers in opposite order ({back:.3g} against {there:.3g} log-odds a pixel)"
+    return f"is {times} sure of ink with the layers in opposite order ({back:.3g} against {there:.3g} log-odds a pixel)"
 
 
 def _random(one: MemberFigures) -> str:
@@ -109,6 +123,6 @@ def _memorised(seen: Sequence[MemberFigures], new: Sequence[MemberFigures]) -> s
     if not (is_sure and is_blind):
         return ""
     return (
-        f"{known.sureness:.3g} log-odds a pixel sure where it was trained, and {other.sureness:.3g} elsewhere, where it misses planted "
-        "letters too"
+        f"is {known.sureness:.3g} log-odds a pixel sure of ink where it was trained, and {other.sureness:.3g} elsewhere, where it "
+        "misses planted letters too"
     )

@@ -93,10 +93,7 @@ def _reasons(evidence: Evidence) -> list[str]:
         f"{evidence.stands_out} of {evidence.found} components stand out of the copies without ink; the least chance of being imagined "
         f"that these copies could tell is {evidence.least_chance:.2g}."
     ]
-    said += [
-        f"Called ink beyond the {name} copies, as a share of the papyrus: {one.in_words}."
-        for name, one in evidence.beyond.items()
-    ]
+    said += [_beside(name, one) for name, one in evidence.beyond.items()]
     if evidence.was_planted:
         said.append(_planted(evidence))
     if evidence.texture is not None:
@@ -105,6 +102,14 @@ def _reasons(evidence: Evidence) -> list[str]:
             f"{': too soft a scan to see ink in.' if evidence.is_soft else '.'}"
         )
     return said
+
+
+def _beside(name: str, more: Gain) -> str:
+    told = f"{100 * more.difference:+.1f} % of the papyrus ({100 * more.low:+.1f} to {100 * more.high:+.1f})"
+    how = {"better": "surely more", "worse": "surely less", "inside noise": "no difference that could be told"}[
+        more.verdict
+    ]
+    return f"Called ink beyond what is on {name} copies: {told}, {how}."
 
 
 def _planted(evidence: Evidence) -> str:

@@ -3,7 +3,7 @@
 Tile by tile every layer is taken to frequencies, its amplitudes kept, and the same random phase added in all layers, so that
 what runs through several layers still does. What is scrambled is how far a voxel is from a smooth level, in units of a smooth
 local spread; both stay in place. So a crack or a rough spot is not smeared over its whole tile as blots, and a tile's edges, which
-are faded out, are none. A shape shorter than a tile is spread over the tile; brightness wider than a third of a tile stays.
+are faded out, are none. A shape shorter than a tile is spread over the tile; brightness wider than a quarter of a tile stays.
 
 Sources: Theiler et al. 1992, "Testing for nonlinearity in time series: the method of surrogate data" (amplitude-adjusted);
 for the local spread: divisive normalisation, as in Lyu and Simoncelli 2009, "Nonlinear extraction of independent components of
@@ -26,9 +26,10 @@ FloatArray = NDArray[np.float32]
 LEAST_EDGE_PX = 8
 LEAST_KEPT = 0.25
 SHARED = 4  # a quarter of a tile is shared with its neighbour
-LEVEL_SHARE, SPREAD_SHARE = 0.35, 0.18
-"""Of a tile's edge: Gaussian widths of the smooth level and of the smooth spread. Of a tile of 4 mm 1.4 and 0.7 mm, wider than strokes
-(0.3 to 0.5 mm): a missed letter stays as a faint spot without a shape at most. Chosen among 0.12 to 0.35 on a bare phantom."""
+LEVEL_SHARE, SPREAD_SHARE = 0.12, 0.12
+"""Of a tile's edge: Gaussian widths of the smooth level and of the smooth spread. Of a tile of 4 mm half a millimetre, wider than strokes
+(0.3 to 0.5 mm). Of a letter that was missed a faint spot may be left, a third of its contrast: it was missed at all of it. Wider ones smear
+more of what is coarse over the tile, and a small network finds stronger components there than on bare papyrus."""
 
 
 def random_phases(edge_px: int, rng: np.random.Generator) -> NDArray[np.complex64]:

@@ -163,6 +163,9 @@ def test_each_member_looks_like_what_it_is() -> None:
     assert kinds(member(0.3, 0.3, spread=0.1, **MISSED)) == [look.RANDOM]
     assert kinds(member(0.1, 0.1, with_others=0.02, **MISSED)) == [look.RANDOM]
     assert kinds(member(0.02, 0.0, direction=direction(0.2, 4))) == [look.BACKWARDS]
+    assert kinds(member(0.02, 0.0, direction=direction(0.2, 4), imagined=9.0)) == [
+        look.NOTHING_ODD
+    ]  # takes rough for ink
     assert kinds(member(0.02, 0.0, direction=direction(4, 0.2))) == [look.NOTHING_ODD]
     assert kinds(member(0.02, 0.0, direction=direction(0.2, 4, with_others=(0.5, 0.1)))) == [look.NOTHING_ODD]
 
