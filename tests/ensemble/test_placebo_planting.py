@@ -7,8 +7,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from ensemble.audit.sheet import How
+from ensemble.audit.study import audit, fragments_at
+from ensemble.controls.asked import alone
 from ensemble.controls.copies import (
-    REVERSED,
     Copy,
     Planted,
     Scrambled,
@@ -27,7 +29,7 @@ from ensemble.controls.planting import (
     letter_height_um,
     letters_at,
 )
-from ensemble.controls.study import study
+from scroll.audit.figures import REVERSED
 from scroll.config.reader import load_settings
 from scroll.config.schema import DataSettings
 from scroll.data.fragments import Fragment
@@ -207,7 +209,7 @@ def test_contrasts_that_make_no_curve_are_refused(contrasts: tuple[float, ...]) 
 
 def test_a_run_on_cubes_and_no_copies_at_all_are_refused(tmp_path: Path) -> None:
     configs = Path(__file__).resolve().parents[2] / "configs"
-    with pytest.raises(InputError, match="give a run of fragments"):
-        study(load_settings(configs / "demo_surface.yaml", []), tmp_path, tmp_path, 1, None, "")
+    with pytest.raises(InputError, match="audit these with a run of fragments"):
+        fragments_at(load_settings(configs / "demo_surface.yaml", []), [tmp_path])
     with pytest.raises(InputError, match="--copies is 0"):
-        study(load_settings(configs / "demo_ink.yaml", []), tmp_path, tmp_path, 0, None, "")
+        audit(alone(load_settings(configs / "demo_ink.yaml", []), {}), [tmp_path], tmp_path, How(copies=0), "")
