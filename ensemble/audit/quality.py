@@ -9,7 +9,7 @@ import numpy as np
 from ensemble.preflight import corrected, judged, kept_beside
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
-from scroll.errors import InputError
+from scroll.errors import InputError, UnreadableError
 from scroll.preflight.depth_profile import FREQUENCIES, DepthProfile, look
 from scroll.preflight.training_span import Preflight, read_reference
 from scroll.runtime.files import read_mapping
@@ -42,10 +42,13 @@ def placed(settings: Settings, fragment: Fragment, reference: Mapping[str, objec
             turned = corrected(fragment, result)
             kept_beside(output, fragment, result.record() | {"reference": reference.get("key")})
             note, unusable = f"layers: {result.verdict}: {result.why}", _uncorrected(settings, result)
-            texture = texture_beside(fragment, read_reference(reference), settings.preflight.windows)
+            if result.finding is not None:
+                texture = texture_beside(fragment, read_reference(reference), settings.preflight.windows)
+        except UnreadableError:  # that is the network's or the disk's, not the sheet's
+            raise
         except InputError as error:
             kept_beside(output, fragment, {"verdict": "refused", "why": str(error)})
-            return Placed(fragment, f"It does not lie as the networks were trained: {error}.")
+            return Placed(fragment, f"It cannot be looked at as the networks were trained: {error}.")
     try:
         _ = turned.layers
     except InputError as error:

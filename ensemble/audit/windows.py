@@ -8,6 +8,8 @@ from ensemble.controls.asked import Asked
 from ensemble.controls.copies import opposite
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
+from scroll.data.members.others import of_others
+from scroll.data.members.suits import layers_in
 from scroll.errors import InputError
 from stage1_3d.predict import predict_new
 
@@ -40,11 +42,12 @@ def other_windows(asked: Asked, fragment: Fragment, folder: Path, name: str, dep
 
 def _tried(settings: Settings, fragment: Fragment, folder: Path, name: str) -> Path | None:
     """`folder` with the member's map in it; None where the stack lacks the layers for it."""
+    other = of_others(settings).get(name)
     try:
-        _ = fragment.layers
-        predict_new(settings, name, fragment, folder)
+        _ = layers_in(other, fragment) if other and other.gives_map else fragment.layers
     except InputError:
         return None
+    predict_new(settings, name, fragment, folder)
     return folder
 
 

@@ -46,7 +46,7 @@ LETTER_UM = LETTER_PX * VOXEL_UM
 CUT_LAYERS, BLUR_VOX = 26, (2.0, 8.0, 8.0)
 LIKE_TRUTH = 0.5  # share of a component on letters from which on it is a true one
 NETWORKS: dict[str, dict[str, object]] = {
-    "cnn3d": {"network": "cnn3d", "options": {"channels": [8, 16, 16], "stride_yx": 2, "dilations": [1, 2, 4]}},
+    "cnn3d": {"network": "cnn3d", "options": {"channels": [8, 16, 16], "stride_yx": 2}},
     "unet3d": {"network": "unet3d", "options": {"channels": [8, 16, 32], "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2]]}},
 }
 
@@ -75,7 +75,7 @@ def of_sheets(root: Path, seed: int, each: int) -> None:
     for kind, change in (("cut", _cut), ("blurred", _blurred)):
         for source in sorted((root / "easy" / "test").iterdir()):
             _changed(source, root / kind / "test" / source.name, change)
-    settings = _settings(root, "run", root / "easy", NETWORKS, steps=200)
+    settings = _settings(root, "run", root / "easy", NETWORKS, steps=160)
     train_stage1(settings)
     train_stage2(settings)
     calibrate(settings)
@@ -115,11 +115,11 @@ def of_members(root: Path, seed: int) -> None:
             shutil.copytree(root / "good" / "train", root / kind / "train")
             for folder in sorted((root / kind / "train").iterdir()):
                 spoil(folder)
-    steps = {"good": 200, "memorised": 600}
+    steps = {"memorised": 400}
     members = {}
     for kind in ("good", *worlds):
         networks = NETWORKS if kind == "good" else {"cnn3d": NETWORKS["cnn3d"]}
-        settings = _settings(root, f"run-{kind}", root / kind, networks, steps.get(kind, 200))
+        settings = _settings(root, f"run-{kind}", root / kind, networks, steps.get(kind, 120))
         train_stage1(settings)
         for name in networks:
             members[name if kind == "good" else kind] = folder = root / "members" / (name if kind == "good" else kind)
@@ -144,7 +144,7 @@ def _settings(root: Path, run: str, data: Path, networks: Mapping[str, Mapping[s
     """Small networks, two folds; all layers about the sheet in a window that is its own mirror image."""
     training: dict[str, object] = {
         "steps": steps, "train_batch_size": 3, "validation_patches": 8, "validate_every": steps, "checkpoint_every": steps,
-        "learning_rate": 5e-3, "warmup_steps": 20, "precision": "fp32", "loader": {"workers": 0, "pin_memory": False},
+        "learning_rate": 5e-3, "warmup_steps": 10, "ema_decay": 0.9, "precision": "fp32", "loader": {"workers": 0, "pin_memory": False},
     }  # fmt: skip
     augment = {"quarter_turns": False, "layer_dropout": 0, "cutout": 0, "depth_jitter": 0}
     how = {"patch_size": [24, 64, 64], "pool": "logsumexp", "training": training, "ink_share": 0.4, "augment": augment}

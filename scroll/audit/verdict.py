@@ -15,9 +15,9 @@ NOT_ASKED = "nothing found; nobody asked whether it would have been"
 BLIND_CONTRAST = 2.0
 """Spreads of the papyrus' grey values. Planted ink this much brighter is plain to the eye; a run that misses half of it is blind here.
 The phantoms' easy ink is about half as bright."""
-LEAST_TEXTURE = 0.25
-"""Of the training's power in the finest octave that the networks see: half the amplitude. Below it the scan is too soft to trust planted
-ink, which is laid on sharp."""
+LEAST_TEXTURE = 0.1
+"""Of the training's power in the finest octave that the networks see: a third of the amplitude. Phantoms of other seeds than the training's
+have 0.4 and more; a blur of 2 working pixels leaves a hundredth. Below it the scan is too soft to trust planted ink, which is sharp."""
 BLIND_PLACES = 0.5  # share of places where even the strongest planted letter was missed, from which on that is said
 LITTLE_PLACEBO = 0.1  # the least chance that could be told has to be below what makes a component stand out
 

@@ -199,7 +199,7 @@ SEEN = {"was_planted": True, "half_contrast": 0.9, "least_chance": 0.02}
         (Evidence(beyond={"reversed": SAME}, **SEEN), NO_INK),
         (Evidence(was_planted=True, half_contrast=None), BLIND),
         (Evidence(was_planted=True, half_contrast=3.0), BLIND),
-        (Evidence(texture=0.1, **SEEN), BLIND),
+        (Evidence(texture=0.05, **SEEN), BLIND),
         (Evidence(unusable="the sheet is 9 layers off", stands_out=3), BLIND),
         (Evidence(), NOT_ASKED),
     ],
