@@ -5,7 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from ensemble.controls.asked import Asked, alone
+from ensemble.controls.asked import PLAIN_THRESHOLD, Asked, alone
+from ensemble.ink.predictors import ENSEMBLE
 from scroll.config.reader import load_settings
 from scroll.config.schema import Settings
 from scroll.data.members.card import Card, read_card
@@ -17,9 +18,14 @@ NAME = "members.yaml"
 
 
 def asked_alone(
-    folders: Sequence[Path], source: Path, output: Path, overrides: Sequence[str], config: Path | None
+    folders: Sequence[Path],
+    source: Path,
+    output: Path,
+    overrides: Sequence[str],
+    config: Path | None,
+    threshold: float = PLAIN_THRESHOLD,
 ) -> Asked:
-    """Members by their folders; `config` says how data is looked at where it is given, else their cards do.
+    """Members by their folders, with one threshold; `config` says how data is looked at where it is given, else their cards do.
 
     Leaves <output>/members.yaml, the settings that were made.
 
@@ -41,7 +47,7 @@ def asked_alone(
         settings = load_settings(config, overrides)
         chosen = Settings.model_validate({"run_dir": output, "stage1": {"members": members}}).stage1.members
         stage1 = settings.stage1.model_copy(update={"members": chosen})
-        return alone(settings.model_copy(update={"stage1": stage1}), {})
+        return alone(settings.model_copy(update={"stage1": stage1}), dict.fromkeys([*members, ENSEMBLE], threshold))
     content = {
         "run_dir": str(output / "members"),
         "data": _data(list(cards.values()), folders, source, output),
@@ -49,7 +55,7 @@ def asked_alone(
         "preflight": {"mode": "off"},
     }
     write_text(output / NAME, yaml.safe_dump(content))
-    return alone(load_settings(output / NAME, overrides), {})
+    return alone(load_settings(output / NAME, overrides), dict.fromkeys([*members, ENSEMBLE], threshold))
 
 
 def _data(cards: Sequence[Card], folders: Sequence[Path], source: Path, output: Path) -> dict[str, object]:

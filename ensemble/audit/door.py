@@ -30,6 +30,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         help="folder for audit.json, audit.html and pictures; that of ensemble/predict.py spares the prediction itself",
     )  # fmt: skip
     found.add_argument(
+        "--threshold", type=number(0, 1), default=0.5,
+        help="of --member: from which probability on it is ink (%(default)s)",
+    )  # fmt: skip
+    found.add_argument(
         "--look", action="store_true", help="predict nothing: only say whether layers lie as in training"
     )
     found.add_argument(
@@ -93,7 +97,9 @@ def _asked(arguments: argparse.Namespace) -> "Asked":
     if arguments.member:
         from ensemble.audit.alone import asked_alone
 
-        return asked_alone(arguments.member, arguments.input[0], arguments.output, arguments.set, arguments.config)
+        return asked_alone(
+            arguments.member, arguments.input[0], arguments.output, arguments.set, arguments.config, arguments.threshold
+        )
     from ensemble.check import load_run_settings
     from ensemble.controls.asked import asked_run
 

@@ -82,7 +82,7 @@ def verdict_of(evidence: Evidence) -> Verdict:
     elif evidence.is_beyond:
         kind = NOT_TOLD
     else:
-        kind = NO_INK if evidence.was_planted else NOT_ASKED
+        kind = NO_INK if evidence.was_planted else NOT_TOLD if evidence.found else NOT_ASKED
     return Verdict(kind=kind, reasons=tuple(_reasons(evidence)), next=tuple(_next(kind, evidence)))
 
 

@@ -166,6 +166,10 @@ def test_each_member_looks_like_what_it_is() -> None:
     assert kinds(member(0.02, 0.0, direction=direction(0.2, 4), imagined=9.0)) == [
         look.NOTHING_ODD
     ]  # takes rough for ink
+    alike = direction(2, 2, with_others=(0.03, 0.94))
+    assert kinds(member(0.4, 0.4, direction=alike, **MISSED)) == [
+        look.BACKWARDS
+    ]  # as sure both ways, but with the others one way
     assert kinds(member(0.02, 0.0, direction=direction(4, 0.2))) == [look.NOTHING_ODD]
     assert kinds(member(0.02, 0.0, direction=direction(0.2, 4, with_others=(0.5, 0.1)))) == [look.NOTHING_ODD]
 
@@ -202,6 +206,7 @@ SEEN = {"was_planted": True, "half_contrast": 0.9, "least_chance": 0.02}
         (Evidence(texture=0.05, **SEEN), BLIND),
         (Evidence(unusable="the sheet is 9 layers off", stands_out=3), BLIND),
         (Evidence(), NOT_ASKED),
+        (Evidence(found=9, beyond={"reversed": SAME}), NOT_TOLD),  # so much that no letter found room
     ],
 )
 def test_a_sheet_s_verdict(evidence: Evidence, kind: str) -> None:
