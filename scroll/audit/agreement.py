@@ -30,7 +30,7 @@ def sampled(values: NDArray[np.floating], papyrus: NDArray[np.bool_]) -> Floats:
 def correlations(odds: Sequence[Floats]) -> Floats:
     """Correlation matrix (M, M) of M maps, (N,) each; one that says the same everywhere goes with nobody, 0.
 
-    >>> correlations([np.array([0.0, 1.0]), np.array([2.0, 0.0]), np.array([1.0, 1.0])]).tolist()
+    >>> correlations([np.array([0.0, 1.0]), np.array([2.0, 0.0]), np.array([1.0, 1.0])]).round(3).tolist()
     [[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     found = np.eye(len(odds))
