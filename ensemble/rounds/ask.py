@@ -130,7 +130,7 @@ def _to_paint(a_round: LabelRound, fit: InkFit, source: Source, said: Proposals,
     human, held_out = said_by_people(source), held_out_of(source)
     proposal = proposer.of(source).thinned(said.keep, proposer.trust.threshold)
     suggested = together(human, at_full_size(proposal, sheet))
-    voices = Voices.of(one for _, one in source.by_voter())
+    voices = Voices.of(one for _, one in source.by_network())
     return ToPaint(
         sheet=sheet.id, round=a_round.number, pixel_um=sheet.pixel_um, label=Label(human.ink, human.ignore),
         papyrus=sheet.full_mask, held_out=np.zeros(sheet.shape_yx, bool) if held_out is None else ~held_out.ignore,

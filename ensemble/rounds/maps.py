@@ -35,7 +35,8 @@ class Source:
 
     Attributes:
         folders: by predictor, of what the blend is made of.
-        voters: of what has a say beside these: single folds, shifted depth windows, single views.
+        folds: of single folds, of a sheet that none was trained on.
+        looks: of the same networks on shifted depth windows, and without mirrors.
         parts: which of the teacher's folds are new to which of its rows.
         is_trained_on: whether the teacher was trained on some of it.
         settings: of the teacher.
@@ -43,7 +44,8 @@ class Source:
 
     sheet: Sheet
     folders: dict[str, Path]
-    voters: dict[str, Path]
+    folds: dict[str, Path]
+    looks: dict[str, Path]
     parts: Parts
     is_trained_on: bool
     settings: Settings
@@ -59,9 +61,15 @@ class Source:
         maps = [flat_map(self.folders[name], name, AGAIN) for name in weights]
         return np.asarray(np.where(self.sheet.mask, blend(maps, list(weights.values())), 0), np.float32)
 
-    def by_voter(self) -> Iterator[tuple[str, Map]]:
-        """Every map that has a say, one at a time: members, stage two, single folds, shifted depth windows."""
-        for name, folder in {**self.folders, **self.voters}.items():
+    def by_network(self) -> Iterator[tuple[str, Map]]:
+        """The map of each network, one at a time: members, stage two, and single folds where several are new to the sheet."""
+        for name, folder in {**self.folders, **self.folds}.items():
+            yield name, flat_map(folder, name, AGAIN)
+
+    def by_look(self) -> Iterator[tuple[str, Map]]:
+        """These, and the same networks on shifted depth windows and without mirrors."""
+        yield from self.by_network()
+        for name, folder in self.looks.items():
             yield name, flat_map(folder, name, AGAIN)
 
 
@@ -82,8 +90,8 @@ def _trained_on(a_round: LabelRound) -> list[Source]:
     for sheet in sheets:
         folders = {name: teacher.folder.oof(name, sheet.id) for name in predictor_names(teacher)}
         parts = held_out_parts(folds, sheet.id)
-        voters = _seen_otherwise(a_round, sheet, parts)
-        found.append(Source(sheet, folders, voters, parts, is_trained_on=True, settings=teacher))
+        looks = _seen_otherwise(a_round, sheet, parts)
+        found.append(Source(sheet, folders, {}, looks, parts, is_trained_on=True, settings=teacher))
     return found
 
 
@@ -106,8 +114,8 @@ def _others(a_round: LabelRound) -> list[Source]:
         predict_candidates(teacher, sheet, output / sheet.id)
         folders = {name: output / sheet.id / name for name in predictor_names(teacher)}
         everyone: Parts = [((0, sheet.rows), list(range(teacher.folds.count)))]
-        voters = _seen_otherwise(a_round, sheet, everyone) | _single_folds(a_round, sheet)
-        found.append(Source(sheet, folders, voters, everyone, is_trained_on=False, settings=teacher))
+        folds, looks = _single_folds(a_round, sheet), _seen_otherwise(a_round, sheet, everyone)
+        found.append(Source(sheet, folders, folds, looks, everyone, is_trained_on=False, settings=teacher))
     return found
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.ink.fit import read_fit
+from ensemble.ink.predictors import predictor_names
 from ensemble.rounds.maps import Source
 from ensemble.rounds.place import LabelRound
 from ensemble.rounds.report import RoundReport
@@ -85,13 +86,17 @@ def _sheets(a_round: LabelRound) -> list[dict[str, str]]:
 
 def _prob(run: Settings, sheet: Sheet) -> NDArray[np.float32]:
     fit = read_fit(run)
-    return Source(sheet, {name: run.folder.oof(name, sheet.id) for name in fit.weights}, {}, [], True, run).blend(fit)
+    return Source(
+        sheet, {name: run.folder.oof(name, sheet.id) for name in predictor_names(run)}, {}, {}, [], True, run
+    ).blend(fit)
 
 
 def _new(a_round: LabelRound, sheet: Sheet) -> NDArray[np.float32]:
     """What the teacher said of a sheet that it was not trained on."""
     fit, folder = read_fit(a_round.teacher), a_round.predictions / sheet.id
-    return Source(sheet, {name: folder / name for name in fit.weights}, {}, [], False, a_round.teacher).blend(fit)
+    return Source(
+        sheet, {name: folder / name for name in predictor_names(a_round.teacher)}, {}, {}, [], False, a_round.teacher
+    ).blend(fit)
 
 
 def _grey(prob: NDArray[np.floating]) -> str:

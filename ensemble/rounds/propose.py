@@ -59,7 +59,7 @@ class Proposer:
     def of(self, source: Source) -> Proposal:
         """What is kept of a sheet before the cap, at working resolution."""
         blend, raw_threshold = source.blend(self.fit), self.fit.thresholds[ENSEMBLE]
-        voices = Voices.of(self.platt.at(one) for _, one in source.by_voter())
+        voices = Voices.of(self.platt.at(one) for _, one in source.by_look())
         strengths = strengths_of(source, blend, raw_threshold).astype(np.float32)
         return proposed(self.platt.at(blend), voices.spread, strengths, open_mask(source), self.trust)
 

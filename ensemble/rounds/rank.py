@@ -17,7 +17,7 @@ def ranked(a_round: LabelRound, found: Sequence[Source], passed_over: Collection
     rounds, nats = a_round.base.rounds, {}
     edge_px = edge_of(a_round, found)
     for source in found:
-        worth = Voices.of(one for _, one in source.by_voter()).disagreement
+        worth = Voices.of(one for _, one in source.by_network()).disagreement
         of_sheet = patch_nats(worth, open_mask(source), edge_px)
         for sheet, y, x in passed_over:
             if sheet == source.sheet.id:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ensemble.ink.fit import read_fit
 from ensemble.ink.fit_record import InkFit
-from ensemble.ink.predictors import ENSEMBLE, flat_map
+from ensemble.ink.predictors import ENSEMBLE, flat_map, predictor_names
 from ensemble.rounds.maps import AGAIN, Source, voting_members
 from ensemble.rounds.place import LabelRound
 from ensemble.rounds.propose import Proposals
@@ -136,8 +136,8 @@ def _ink_shares(student: Settings, fit: InkFit, sheets: dict[str, Sheet]) -> dic
     """By sheet, the share of the papyrus that the student takes for ink, out of fold."""
     found = {}
     for name, sheet in sheets.items():
-        folders = {one: student.folder.oof(one, name) for one in fit.weights}
-        prob = Source(sheet, folders, {}, [], is_trained_on=True, settings=student).blend(fit)
+        folders = {one: student.folder.oof(one, name) for one in predictor_names(student)}
+        prob = Source(sheet, folders, {}, {}, [], is_trained_on=True, settings=student).blend(fit)
         found[name] = _ink_share(prob, sheet, fit)
     return found
 

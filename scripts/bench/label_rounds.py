@@ -334,18 +334,19 @@ def proposals(world: World) -> None:
 
 
 def wrong(world: World) -> None:
-    """A letter that is not there is proposed on every sheet in round 1: is the run surer of it three rounds later than of bare papyrus?"""
+    """A letter that is not there is proposed on every sheet in round 1: are runs surer of its place than those that never saw it?"""
     first_labels(world, "labels", START)
     begun = settings_of(world, "round0", "labels")
     letters = {name: _letter_where_none_is(world, name) for name in world.truths}
     fit = trained(begun)
     say(world, "begun", 0, begun, fit, 0, wrong_auc=round(_auc_of_letters(world, begun, fit, letters), 4))
-    for number in range(1, ROUNDS + 1):
-        base = base_of(world, "wrong", propose_labels=True)
-        spoil = partial(_propose_wrongly, letters) if number == 1 else None
-        fit, _ = a_round_of(world, base, number, None, spoil)
-        student = LabelRound(base, number).student
-        say(world, "wrong", number, student, fit, 0, wrong_auc=round(_auc_of_letters(world, student, fit, letters), 4))
+    for arm, spoil in (("wrong", partial(_propose_wrongly, letters)), ("proposals", None)):
+        for number in range(1, ROUNDS + 1):
+            base = base_of(world, arm, propose_labels=True)
+            fit, _ = a_round_of(world, base, number, None, spoil if number == 1 else None)
+            student = LabelRound(base, number).student
+            found = round(_auc_of_letters(world, student, fit, letters), 4)
+            say(world, arm, number, student, fit, 0, wrong_auc=found)
 
 
 def _letter_where_none_is(world: World, name: str) -> Mask:
@@ -390,12 +391,7 @@ def blank(world: World) -> None:
         say(world, "blank", number, LabelRound(base, number).student, fit, seconds)
 
 
-EXPERIMENTS: dict[str, Callable[[World], None]] = {
-    "ranking": ranking,
-    "proposals": proposals,
-    "wrong": wrong,
-    "blank": blank,
-}
+EXPERIMENTS: dict[str, Callable[[World], None]] = {one.__name__: one for one in (ranking, proposals, wrong, blank)}
 
 
 if __name__ == "__main__":

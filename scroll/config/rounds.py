@@ -30,7 +30,7 @@ class RoundSettings(Frozen):
     ask_um: float = Field(2000.0, ge=10, le=1e5, description="edge of such a patch: about a letter")
     depth_offsets: DepthOffsets = Field(
         (-2, 2),
-        description="fragments: layers by which the depth window is shifted too, to see whether the members stay sure",
+        description="fragments: layers by which the depth window is shifted too, to see whether members stay sure of what is proposed",
     )
     propose: bool = Field(
         True, description="take for labels what can be trusted of the last prediction; false: people alone"

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scroll.volumes.binning import block_mean
 
 Map = NDArray[np.float32]
-LEAST_SHARE = 0.01  # of ink: where hardly any is found, a few wrong pixels must not decide alone
 AGAIN = 0.8  # what the next patch of the same sheet is worth, of itself
 BESIDE = 0.5  # ... and one that touches a patch that is asked for already: much of it is known from there
 
@@ -22,19 +21,6 @@ class Asked(NamedTuple):
     x: int
     edge_px: int
     nats: float
-
-
-def balanced(nats: Map, prob: Map, ink_share: float) -> Map:
-    """What a label of each pixel is worth to a training that shows as much ink as papyrus, however rare ink is: (Y, X) nats.
-
-    Nats (Y, X) times the weight that such a training gives the pixel, by the probability (Y, X) that it is ink: 1/2 over the share of
-    the class that it is of. Where ink is a seventh of the papyrus, a pixel that may be ink is worth six of bare ones.
-
-    >>> balanced(np.ones((1, 2), np.float32), np.array([[0, 1]], np.float32), 0.2).tolist()
-    [[0.625, 2.5]]
-    """
-    ink, bare = 0.5 / max(LEAST_SHARE, ink_share), 0.5 / max(LEAST_SHARE, 1 - ink_share)
-    return np.asarray(nats * (prob * ink + (1 - prob) * bare), np.float32)
 
 
 def patch_nats(worth: Map, is_open: NDArray[np.bool_], edge_px: int) -> NDArray[np.float64]:

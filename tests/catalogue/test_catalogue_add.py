@@ -344,6 +344,15 @@ def test_terms_that_the_catalogue_holds_are_shown_and_other_ones_are_asked_for_a
         add(catalogue, f"Scroll1/{OTHER}", not_yet)
 
 
+def whole_files(folder):
+    """Names of the chunks of level 0 that arrived whole, not those on their way."""
+    return [
+        path.relative_to(folder).as_posix()
+        for path in (folder / "0").rglob("*")
+        if path.is_file() and path.suffix != ".part"
+    ]
+
+
 def test_a_kill_in_the_middle_costs_no_file_that_was_whole(server, served, source, tmp_path):
     labels = served / BUCKET / "PHerc0139" / "segments" / SEGMENT / "labels"
     wide = np.arange(320 * 320, dtype=np.uint32).reshape(320, 320).astype(np.uint8) | 1
@@ -354,16 +363,12 @@ def test_a_kill_in_the_middle_costs_no_file_that_was_whole(server, served, sourc
     process = subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
     aside = tmp_path / "train" / ".PHerc0139_w016.adding" / ".PHerc0139_w016_inklabels_v8.zarr.adding"
     until = time.monotonic() + 60
-    while not (aside / "0").exists() or sum(path.is_file() for path in (aside / "0").rglob("*")) < 20:
+    while not (aside / "0").exists() or len(whole_files(aside)) < 20:
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    whole = [
-        path.relative_to(aside).as_posix()
-        for path in (aside / "0").rglob("*")
-        if path.is_file() and path.suffix != ".part"
-    ]
+    whole = whole_files(aside)
     assert 20 <= len(whole) < 300 and not (tmp_path / "train" / "PHerc0139_w016").exists()
     time.sleep(10 * server.pause_s)  # what it had asked for is still counted
     server.requests[:], server.pause_s = [], 0

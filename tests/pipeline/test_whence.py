@@ -124,8 +124,10 @@ def test_it_is_told_in_plain_words_and_its_receipts_are_found(run, folder, door)
 
 
 def test_a_copy_under_another_name_elsewhere_is_known_by_its_run(run, folder, tmp_path, door):
+    desk = tmp_path / "desk"  # what is beside it is looked at too, and other tests leave runs beside theirs
+    desk.mkdir()
     for name in NAMES:
-        copy = tmp_path / f"what I found{Path(name).suffix}"
+        copy = desk / f"what I found{Path(name).suffix}"
         shutil.copyfile(folder / name, copy)
         code, said, _ = door(whence.main, copy)
         assert (
@@ -186,10 +188,10 @@ def test_a_map_is_told_by_its_receipt_wherever_it_lies(run, tmp_path, door):
     for name in ("unet3d/prob.zarr", "unet3d/flat.zarr", "stage2/ink.zarr"):
         code, said, _ = door(whence.main, run.output / "a" / name)
         assert code == 0 and "fragment a" in said and str(run.output / "a" / name.split("/")[0]) in said
-    shutil.copytree(run.output / "a/stage2/ink.zarr", tmp_path / "mine.zarr")
-    code, said, _ = door(whence.main, tmp_path / "mine.zarr")
+    shutil.copytree(run.output / "a/stage2/ink.zarr", tmp_path / "desk" / "mine.zarr")
+    code, said, _ = door(whence.main, tmp_path / "desk" / "mine.zarr")
     assert code == 1 and "a map that no receipt beside it speaks of" in said
-    assert door(whence.main, tmp_path / "mine.zarr", "--run", run.output)[0] == 0
+    assert door(whence.main, tmp_path / "desk" / "mine.zarr", "--run", run.output)[0] == 0
 
 
 def test_a_file_without_a_record_is_known_by_a_receipt_that_holds_it(tmp_path, door):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scroll.rounds.ranking import AGAIN, BESIDE, asked_for, balanced, patch_nats
+from scroll.rounds.ranking import AGAIN, BESIDE, asked_for, patch_nats
 
 
 def nats_of(worth, edge, is_open=None):
@@ -49,17 +49,3 @@ def test_asking_changes_nothing_of_what_it_was_given():
     nats = {"a": np.ones((3, 3))}
     asked_for(nats, 4, 9)
     np.testing.assert_array_equal(nats["a"], 1)
-
-
-@pytest.mark.parametrize("ink_share", [0.05, 0.2, 0.5])
-def test_ink_and_papyrus_are_worth_the_same_in_all_however_rare_ink_is(ink_share):
-    rng = np.random.default_rng(5)
-    ink = (rng.random((200, 200)) < ink_share).astype(np.float32)
-    worth = balanced(np.ones(ink.shape, np.float32), ink, float(ink.mean()))
-    assert worth[ink == 1].sum() == pytest.approx(worth[ink == 0].sum(), rel=1e-4)
-    assert worth.mean() == pytest.approx(1, rel=1e-4)  # on the whole a nat stays a nat
-
-
-def test_where_hardly_any_ink_is_found_no_pixel_decides_alone():
-    worth = balanced(np.ones((1, 2), np.float32), np.array([[0.0, 1.0]], np.float32), 0.0)
-    assert worth.tolist() == [[0.5, 50.0]]
