@@ -1,7 +1,5 @@
 """Sliding windows: a constant stays constant, a pointwise network stays pointwise, and a restart changes no bit."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor
 from scroll.config.schema import WindowSettings
 from scroll.errors import InputError
 from scroll.inference.sliding_window import Corner, Sweep, blend_weights, count_windows, predict, symmetric_mean
+from tests.peak_memory import with_peak_bytes
 
 BLENDS, TTAS, AVERAGES = ["hann", "gaussian", "uniform"], ["none", "flips", "dihedral"], ["logits", "probabilities"]
 overlaps = st.sampled_from([0.0, 0.25, 0.5, 0.8])
@@ -171,10 +170,9 @@ def test_memory_is_that_of_one_row_of_windows_not_of_the_volume():
     depth, height, width, patch = 4, 4000, 128, (4, 32, 32)
     sweep = Sweep((depth, height, width), patch, WindowSettings(), (0, height))
     zeros = np.zeros((1, *patch), dtype=np.float32)
-    tracemalloc.start()
-    predict(sweep, lambda corner: zeros, lambda windows: windows, lambda row, rows: None)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    _, peak = with_peak_bytes(
+        lambda: predict(sweep, lambda corner: zeros, lambda windows: windows, lambda row, rows: None)
+    )
     band = depth * patch[1] * width * 4
     assert peak < 8 * band < depth * height * width * 4 / 10
 

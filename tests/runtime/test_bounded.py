@@ -24,6 +24,7 @@ from scroll.runtime.files import read_json
 from scroll.runtime.output_folder import read_mark
 from scroll.surfaces.mesh import LONGEST_LINE, read_mesh
 from scroll.volumes import npy, open_volume
+from tests.peak_memory import peak_bytes_until_refused, with_peak_bytes
 
 SHAPE = (2, 8, 8)
 MASK = np.indices(SHAPE).sum(axis=0) % 2 == 0
@@ -125,10 +126,8 @@ def test_an_npz_is_unpacked_only_if_it_is_what_its_headers_say(tmp_path, monkeyp
         with pytest.raises(InputError, match=said):
             open_volume(path)
     np.savez_compressed(path, other=np.zeros(2**26, np.uint8), one=np.ones(SHAPE))
-    tracemalloc.start()
-    np.testing.assert_array_equal(open_volume(path)[...], np.ones(SHAPE))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    one, peak = with_peak_bytes(lambda: open_volume(path)[...])
+    np.testing.assert_array_equal(one, np.ones(SHAPE))
     assert peak < 2**24  # the other stays packed
     monkeypatch.setattr(npy, "MOST_BYTES", 100)
     with pytest.raises(InputError, match="at most 100"):
@@ -140,11 +139,7 @@ def test_an_npz_is_unpacked_only_if_it_is_what_its_headers_say(tmp_path, monkeyp
 )
 def test_a_line_of_a_mesh_is_read_only_so_far(tmp_path, lines):
     (tmp_path / "a.obj").write_bytes(lines + b"\nf 1 1 1\n")
-    tracemalloc.start()
-    with pytest.raises(InputError, match=rf"longer than {LONGEST_LINE} bytes"):
-        read_mesh(tmp_path / "a.obj")
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    peak = peak_bytes_until_refused(lambda: read_mesh(tmp_path / "a.obj"), rf"longer than {LONGEST_LINE} bytes")
     assert peak < 32 * 2**20
 
 

@@ -2,7 +2,6 @@
 
 import pickle
 import shutil
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from scroll.surfaces.layer_stack import layer_stack_surface
 from scroll.surfaces.surface import normals_of
 from scroll.surfaces.tifxyz import write_tifxyz
 from scroll.volumes import ome_zarr
+from tests.peak_memory import with_peak_bytes
 
 
 @pytest.mark.parametrize(("layers", "middle"), [(65, 32), (64, 32), (1, 0)])
@@ -40,12 +40,13 @@ def test_its_tiles_are_pixels_of_the_layers():
 
 
 def test_a_stack_of_any_size_costs_nothing():
-    tracemalloc.start()
-    surface = layer_stack_surface((65, 80_000, 90_000))
-    tile = surface.tile(slice(79_990, None), slice(89_990, None))
+    def cut():
+        surface = layer_stack_surface((65, 80_000, 90_000))
+        return surface, surface.tile(slice(79_990, None), slice(89_990, None))
+
+    (surface, tile), peak = with_peak_bytes(cut)
     assert surface.points[-1, -1].tolist() == [32, 79_999, 89_999]
-    assert tile.valid.all() and tracemalloc.get_traced_memory()[1] < 1e6
-    tracemalloc.stop()
+    assert tile.valid.all() and peak < 1e6
     assert len(pickle.dumps(surface)) < 1000
 
 

@@ -2,7 +2,6 @@
 
 import pickle
 import re
-import tracemalloc
 import warnings
 
 import numpy as np
@@ -17,6 +16,7 @@ from scroll.errors import InputError
 from scroll.surfaces import open_surface
 from scroll.surfaces.geometry import measure
 from scroll.surfaces.surface import Surface
+from tests.peak_memory import peak_bytes_until_refused, with_peak_bytes
 
 HEADER = "width: {w}\nheight: {h}\ndim: 6\nordered: true\ntype: double\nversion: 1\n<>\n"
 
@@ -122,11 +122,7 @@ def test_a_map_of_terabytes_opens_at_once_and_gives_a_tile_for_its_bytes(tmp_pat
         file.seek(start + 48 * (width * 70_000 + 80_000))
         file.write(np.array([1.0, 2, 3, 0, 0, 2]).tobytes())
         file.truncate(start + 48 * height * width)
-    tracemalloc.start()
-    surface = open_surface(path)
-    tile = surface.tile(slice(69_990, 70_010), slice(79_990, 80_010))
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    tile, most = with_peak_bytes(lambda: open_surface(path).tile(slice(69_990, 70_010), slice(79_990, 80_010)))
     assert most < 2e6
     assert (
         tile.valid.sum() == 1
@@ -217,11 +213,8 @@ def test_a_header_without_end_is_not_searched_for_through_gigabytes(tmp_path):
     with (tmp_path / "s.ppm").open("wb") as file:
         file.write(b"width: 5\n")
         file.truncate(200 * 2**30)
-    tracemalloc.start()
-    with pytest.raises(InputError, match=r"no line '<>' in the first 65536 bytes"):
-        open_surface(tmp_path / "s.ppm")
-    assert tracemalloc.get_traced_memory()[1] < 1e6
-    tracemalloc.stop()
+    said = r"no line '<>' in the first 65536 bytes"
+    assert peak_bytes_until_refused(lambda: open_surface(tmp_path / "s.ppm"), said) < 1e6
 
 
 @settings(max_examples=300, deadline=None)

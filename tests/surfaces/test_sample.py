@@ -1,8 +1,8 @@
 """Sampling along normals: exact where the answer is known, scipy's answer elsewhere, and no chunk read that is not needed."""
 
 import itertools
-import tracemalloc
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from scroll.volumes import open_volume
 from scroll.volumes.binning import block_mean
 from scroll.volumes.chunk_cache import CachedChunks, cached
 from scroll.volumes.ome_zarr import create_ome_zarr
+from tests.peak_memory import with_peak_bytes
 
 compiling = settings(deadline=None)  # the first example of a kind is
 TYPES = [np.uint8, np.uint16, np.int16, np.float16, np.float32, np.float64, np.dtype(">u2")]
@@ -223,10 +224,7 @@ def test_a_mapped_file_is_sampled_where_it_lies(tmp_path):
     tile, offsets = random_tile(np.random.default_rng(6), volume.shape, (20, 20)), Offsets(-5, 6)
     opened = open_volume(tmp_path / "s.npy", voxel_um=1.0)
     truth = sample_along_normals(tile, offsets, [Source(volume)])
-    tracemalloc.start()
-    got = sample_along_normals(tile, offsets, [Source(opened)])
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    got, peak = with_peak_bytes(lambda: sample_along_normals(tile, offsets, [Source(opened)]))
     np.testing.assert_array_equal(got, truth)
     assert peak < volume.nbytes + got.nbytes
 
@@ -300,24 +298,21 @@ def test_a_tile_that_spans_too_much_is_cut_and_comes_out_the_same(monkeypatch, o
     np.testing.assert_array_equal(sample_along_normals(tile, offsets, [Source(array)] * 2, order), whole)
 
 
-def peak_bytes(surface, volume):
-    """Most memory while a surface is sampled tile by tile, nothing kept."""
+def sample_tile_by_tile(surface, path):
+    """Nothing is kept but a small cache."""
+    volume = cached(open_volume(path), limit_bytes=2**20)
     offsets, (height, width) = Offsets(-8, 9), surface.canvas_shape()
-    tracemalloc.start()
     for row, column in itertools.product(range(0, height, 64), range(0, width, 64)):
         tile = surface.tile(slice(row, row + 64), slice(column, column + 64))
         sample_along_normals(tile, offsets, [Source(volume)])
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
 
 
 def test_a_larger_surface_costs_no_more_memory(tmp_path):
     create_ome_zarr(tmp_path / "s.zarr", (64, 144, 2000), "u1", (32, 32, 32), 7.91)[:, :, 1000:1040] = 7
     peaks = {}
-    for columns in (60, 120, 490):
-        volume = cached(open_volume(tmp_path / "s.zarr"), limit_bytes=2**20)
-        peaks[columns] = peak_bytes(curved_surface(36, columns), volume)
+    for columns in (120, 490):
+        surface = curved_surface(36, columns)
+        _, peaks[columns] = with_peak_bytes(partial(sample_tile_by_tile, surface, tmp_path / "s.zarr"))
     assert peaks[490] < peaks[120] + 2**20  # chunks on their way; all its samples are 19 MiB
 
 

@@ -1,7 +1,7 @@
 """Lifting: every voxel of the band and none beyond it, the nearest sheet wins, and no piece knows the order of the others."""
 
 import itertools
-import tracemalloc
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from scroll.surfaces.lift import INK, NO_INK, UNKNOWN, image_band, label_bands, 
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface, normals_of
 from scroll.volumes.ome_zarr import create_ome_zarr
+from tests.peak_memory import with_peak_bytes
 
 
 def surface_of(points, cell):
@@ -253,10 +254,7 @@ def test_a_whole_scroll_is_filled_chunk_by_chunk_only_where_the_sheet_is(tmp_pat
     one.points[...] = np.rint(one.points * 64) / 64  # float32 keeps these that far out as well
     surface = replace(one, points=one.points + corner)
     array = create_ome_zarr(tmp_path / "label.zarr", shape, "u1", (64, 64, 64), 7.91)
-    tracemalloc.start()
-    lift_into(array, [image_band(surface, full(surface), (-4, 5))])
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    _, peak = with_peak_bytes(lambda: lift_into(array, [image_band(surface, full(surface), (-4, 5))]))
     truth = lift([image_band(one, full(one), (-4, 5))], (100, 100, 100))
     np.testing.assert_array_equal(array[5000:5100, 3000:3100, 6000:6100], truth)
     touched = {tuple(np.array(v) // 64) for v in np.argwhere(truth) + corner.astype(int)}
@@ -273,12 +271,9 @@ def test_a_larger_sheet_costs_no_more_memory_than_its_grid():
     peaks = []
     for columns in (50, 400):
         surface = flat(rows=20, columns=columns, depth=30.0)
-        image = full(surface)
-        tracemalloc.start()
-        for _ in lifted_blocks([image_band(surface, image, (-4, 5))], (64, 100, 1700), (64, 64, 64)):
-            pass
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        sheet = [image_band(surface, full(surface), (-4, 5))]
+        _, peak = with_peak_bytes(lambda sheet=sheet: deque(lifted_blocks(sheet, (64, 100, 1700), (64, 64, 64)), 0))
+        peaks.append(peak)
     assert peaks[1] < peaks[0] + 2**17
 
 

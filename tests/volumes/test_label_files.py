@@ -1,7 +1,6 @@
 """Ink, supervision and validation masks: under every name, number and format they are kept in, read as what they say, or refused."""
 
 import re
-import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from scroll.errors import InputError, MissingInputError
 from scroll.volumes import open_volume
 from scroll.volumes.label_zarr import read_label_zarr
 from scroll.volumes.masks import read_ink, read_picture, say_what_is_passed_over
+from tests.peak_memory import with_peak_bytes
 
 INK = np.zeros((40, 50), bool)
 INK[10:30, 5:20] = True
@@ -177,10 +177,7 @@ def test_a_canvas_takes_the_memory_of_its_picture_and_not_of_its_layers(tmp_path
     size, spot = (2048, 2048), np.zeros((2048, 2048), np.uint8)
     spot[1000:1040, 1500:1600] = 255
     path = canvas(tmp_path / "large.zarr", {32: spot}, levels=1, chunks=(65, 64, 64))
-    tracemalloc.start()
-    picture = read_label_zarr(path)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    picture, peak = with_peak_bytes(lambda: read_label_zarr(path))
     assert picture.shape == size and np.array_equal(picture, spot)
     assert peak < 3 * picture.nbytes  # 65 layers are 65 times as much
 

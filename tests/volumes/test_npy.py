@@ -1,12 +1,11 @@
 """numpy files: mapped, never unpickled, and told apart when broken."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 
 from scroll.errors import InputError
 from scroll.volumes import open_volume
+from tests.peak_memory import with_peak_bytes
 
 
 def refusal(path) -> str:
@@ -21,10 +20,8 @@ def test_a_file_far_larger_than_memory_opens_and_reads_only_the_patch(tmp_path):
     huge = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (2000, 10_000, 10_000))  # 186 GiB of holes
     huge[1500, 7000, 3] = 9
     huge.flush()
-    tracemalloc.start()
-    patch = open_volume(tmp_path / "a.npy")[1490:1510, 6990:7010, :20]
-    assert tracemalloc.get_traced_memory()[1] < 2**20
-    tracemalloc.stop()
+    patch, peak = with_peak_bytes(lambda: open_volume(tmp_path / "a.npy")[1490:1510, 6990:7010, :20])
+    assert peak < 2**20
     assert np.argwhere(patch).tolist() == [[10, 10, 3]]
 
 

@@ -1,7 +1,6 @@
 """Folders of layers: found under their three names, opened from the headers alone, and told apart when broken."""
 
 import shutil
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from scroll.errors import InputError
 from scroll.volumes import open_volume
 from scroll.volumes.tiff import stack as tiff_stack
 from scroll.volumes.tiff.pages import OPEN_FILES
+from tests.peak_memory import with_peak_bytes
 
 VOXELS = np.random.default_rng(0).integers(0, 65536, (4, 12, 17), dtype=np.uint16)
 
@@ -145,10 +145,7 @@ def test_opening_a_fragment_far_larger_than_memory_reads_only_the_patch(tmp_path
         pixels = tifffile.memmap(folder / f"{layer:02d}.tif", shape=(40_000, 40_000), dtype=np.uint16)
         pixels[30_000, 20_000] = layer + 1
         pixels.flush()
-    tracemalloc.start()
-    patch = open_volume(tmp_path)[:, 29_990:30_010, 19_990:20_010]
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    patch, peak = with_peak_bytes(lambda: open_volume(tmp_path)[:, 29_990:30_010, 19_990:20_010])
     assert patch[:, 10, 10].tolist() == list(range(1, 66))
     assert np.count_nonzero(patch) == 65
     assert peak < 8 * 2**20

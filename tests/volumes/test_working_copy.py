@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import time
-import tracemalloc
 from math import ceil
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from scroll.volumes import ome_zarr, open_volume, working_copy
 from scroll.volumes.binning import block_mean
 from scroll.volumes.volume import Volume
 from scroll.volumes.working_copy import working_copy as copy_of
+from tests.peak_memory import with_peak_bytes
 
 RNG = np.random.default_rng(5)
 
@@ -234,18 +234,13 @@ def test_a_copy_that_cannot_fit_is_refused_before_anything_is_written(tmp_path):
     assert list((tmp_path / "copies").iterdir()) == []
 
 
-def test_copying_never_holds_the_volume_in_memory(tmp_path):
+def test_copying_never_holds_the_volume_in_memory(tmp_path, monkeypatch):
     folder = tmp_path / "layers"
     folder.mkdir()
     for layer in range(6):
         tifffile.memmap(folder / f"{layer:02d}.tif", shape=(3000, 4000), dtype=np.uint16).flush()  # 137 MiB in all
-    before, working_copy.STRIP_BYTES = working_copy.STRIP_BYTES, 2**20
-    tracemalloc.start()
-    try:
-        copied = copy_of(open_volume(tmp_path), tmp_path / "copies", (0, 6), 2)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-        working_copy.STRIP_BYTES = before
+    monkeypatch.setattr(working_copy, "STRIP_BYTES", 2**20)
+    copies = iter((tmp_path / "copies", tmp_path / "again"))
+    copied, peak = with_peak_bytes(lambda: copy_of(open_volume(tmp_path), next(copies), (0, 6), 2))
     assert copied.shape == (6, 1500, 2000)
     assert peak < 12 * 2**20
