@@ -1,6 +1,6 @@
 """Members without a run: settings made of their cards, so that anybody's network can be audited on anybody's stack."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -23,9 +23,11 @@ def asked_alone(
     output: Path,
     overrides: Sequence[str],
     config: Path | None,
-    threshold: float = PLAIN_THRESHOLD,
+    threshold: float | None = None,
 ) -> Asked:
-    """Members by their folders, with one threshold; `config` says how data is looked at where it is given, else their cards do.
+    """Members by their folders; `config` says how data is looked at where it is given, else their cards do.
+
+    A `threshold` that is given is everybody's; else each has its card's, or `PLAIN_THRESHOLD`, and their mean the mean of these.
 
     Leaves <output>/members.yaml, the settings that were made.
 
@@ -47,7 +49,7 @@ def asked_alone(
         settings = load_settings(config, overrides)
         chosen = Settings.model_validate({"run_dir": output, "stage1": {"members": members}}).stage1.members
         stage1 = settings.stage1.model_copy(update={"members": chosen})
-        return alone(settings.model_copy(update={"stage1": stage1}), dict.fromkeys([*members, ENSEMBLE], threshold))
+        return alone(settings.model_copy(update={"stage1": stage1}), _thresholds(cards, threshold))
     content = {
         "run_dir": str(output / "members"),
         "data": _data(list(cards.values()), folders, source, output),
@@ -55,7 +57,13 @@ def asked_alone(
         "preflight": {"mode": "off"},
     }
     write_text(output / NAME, yaml.safe_dump(content))
-    return alone(load_settings(output / NAME, overrides), dict.fromkeys([*members, ENSEMBLE], threshold))
+    return alone(load_settings(output / NAME, overrides), _thresholds(cards, threshold))
+
+
+def _thresholds(cards: Mapping[str, Card], given: float | None) -> dict[str, float]:
+    """Of every member and of their plain mean."""
+    told = {name: given or card.threshold or PLAIN_THRESHOLD for name, card in cards.items()}
+    return {**told, ENSEMBLE: sum(told.values()) / len(told)}
 
 
 def _data(cards: Sequence[Card], folders: Sequence[Path], source: Path, output: Path) -> dict[str, object]:

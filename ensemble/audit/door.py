@@ -30,8 +30,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         help="folder for audit.json, audit.html and pictures; that of ensemble/predict.py spares the prediction itself",
     )  # fmt: skip
     found.add_argument(
-        "--threshold", type=number(0, 1), default=0.5,
-        help="of --member: from which probability on it is ink (%(default)s)",
+        "--threshold", type=number(0.001, 0.999),
+        help="of --member: from which probability on it is ink (the card's own, as it was fitted; else 0.5)",
     )  # fmt: skip
     found.add_argument(
         "--look", action="store_true", help="predict nothing: only say whether layers lie as in training"

@@ -1,10 +1,13 @@
 """What prizes ask for, and what was trained on: windows in mm, depth, overlap with what is audited."""
 
+from collections.abc import Sequence
+
 from ensemble.audit.record import Facts
 from ensemble.controls.asked import Asked
 from scroll.config.schema import Settings
-from scroll.data.fragments import Fragment, training_fragments
+from scroll.data.fragments import Fragment
 from scroll.data.members.others import MemberOfOthers, of_others
+from scroll.data.sheets import Sheet, training_sheets
 from scroll.errors import InputError
 from stage1_3d.external.member import window_of
 
@@ -21,7 +24,7 @@ def facts_of(asked: Asked, fragment: Fragment) -> Facts:
         _, y, x = window_of(settings, name)
         windows[name] = (round(y * pixel_um / 1000, 3), round(x * pixel_um / 1000, 3))
         depths[name] = _layers(settings, other)
-    trained_on = {name: trained_on_of(settings, name) for name in asked.members}
+    trained_on = {name: trained_on_of(asked, name) for name in asked.members}
     return Facts(
         voxel_um=fragment.pixel_um,
         working_um=fragment.seen_um,
@@ -29,7 +32,7 @@ def facts_of(asked: Asked, fragment: Fragment) -> Facts:
         depth_layers=depths,
         depth_um={name: round((end - first) * fragment.pixel_um, 1) for name, (first, end) in depths.items()},
         trained_on=trained_on,
-        overlap=tuple(name for name in asked.members if is_trained_on(settings, name, fragment)),
+        overlap=tuple(name for name in asked.members if is_trained_on(asked, name, fragment)),
     )
 
 
@@ -40,27 +43,34 @@ def _layers(settings: Settings, other: MemberOfOthers | None) -> tuple[int, int]
     return other.card.layers or (-(depth // 2), depth - depth // 2)
 
 
-def trained_on_of(settings: Settings, name: str) -> tuple[str, ...]:
+def trained_on_of(asked: Asked, name: str) -> tuple[str, ...]:
     """Ids of what a member was trained on; none where that is not known."""
-    other = of_others(settings).get(name)
+    other = of_others(asked.settings).get(name)
     if other:
         return tuple(sorted({item for fold in other.card.folds for item in fold.trained_on}))
-    try:
-        return tuple(one.id for one in training_fragments(settings.data))
-    except InputError:  # a run whose data is elsewhere
-        return ()
+    return tuple(one.id for one in _training_sheets(asked) or ())
 
 
-def is_trained_on(settings: Settings, name: str, fragment: Fragment) -> bool | None:
-    """Whether a member was trained on a fragment; None: not known."""
-    other = of_others(settings).get(name)
+def is_trained_on(asked: Asked, name: str, fragment: Fragment) -> bool | None:
+    """Whether a member was trained on a fragment, or on the segment that it was flattened from; None: not known."""
+    other = of_others(asked.settings).get(name)
     if other:
         card = other.card
         if not all(fold.trained_on for fold in card.folds):
             return None
         return len(card.unseen(fragment.id, fragment.volume_name)) < len(card.all_folds)
+    sheets = _training_sheets(asked)
+    if sheets is None:
+        return None
+    if asked.trained_as is not None:
+        return fragment.id in {one.id for one in sheets}
+    return fragment.folder.resolve() in {one.folder.resolve() for one in sheets}
+
+
+def _training_sheets(asked: Asked) -> Sequence[Sheet] | None:
+    """What the run was trained on; None of a run whose data is elsewhere."""
     try:
-        return fragment.folder.resolve() in {one.folder.resolve() for one in training_fragments(settings.data)}
+        return training_sheets((asked.trained_as or asked.settings).data)
     except InputError:
         return None
 

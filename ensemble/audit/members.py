@@ -178,7 +178,11 @@ def _planted(planted: Detectability | None, name: str) -> dict[str, object]:
     by_contrast = {
         f"{contrast:g}": float(share) for contrast, share in zip(planted.contrasts, is_found.mean(axis=0), strict=True)
     }
-    return {"planted": by_contrast, "half_contrast": half_found(planted.contrasts, is_found).contrast}
+    return {
+        "planted": by_contrast,
+        "half_contrast": half_found(planted.contrasts, is_found).contrast,
+        "gained": round(float(planted.gained[name][-1]), 4),
+    }
 
 
 def surest_window(one: MemberFigures) -> int | None:

@@ -12,10 +12,11 @@ from ensemble.audit.members import Asking, agreement_of, beyond_copies, figures_
 from ensemble.audit.pictures import depths_picture, votes_picture, windows_picture
 from ensemble.audit.quality import Placed
 from ensemble.audit.record import HalfContrast, Picture, Place, SheetAudit, picture
+from ensemble.audit.traced import SAID
 from ensemble.audit.windows import DEPTHS, other_windows
 from ensemble.controls.asked import Asked, Predicted
 from ensemble.controls.detectability import Detectability, Planting, detectability
-from ensemble.controls.panel import STANDS_OUT, Panel, placebo_panel
+from ensemble.controls.panel import STANDS_OUT, Panel, Strengths, placebo_panel
 from ensemble.controls.pictures import curve_picture, found_picture, map_picture, null_picture
 from ensemble.controls.planting import NoRoomError
 from ensemble.ink.predictors import ENSEMBLE
@@ -44,8 +45,20 @@ class Looked:
     note: str
 
 
-def audited(asked: Asked, placed: Placed, output: Path, how: How) -> SheetAudit:
+def strengths_on_copies(asked: Asked, placed: Placed, output: Path, how: How) -> Strengths:
+    """Predict a fragment and its copies below <output>/<fragment>, and tell by kind how strong the copies' components are, (N,) each."""
+    if placed.unusable:
+        return {}
+    folder = output / placed.fragment.id
+    real = asked.predicted(placed.fragment, folder)
+    panel = placebo_panel(asked, placed.fragment, folder / "placebo", real, how.copies)
+    return {kind.name: kind.strengths for kind in panel.blank}
+
+
+def audited(asked: Asked, placed: Placed, output: Path, how: How, elsewhere: Strengths | None = None) -> SheetAudit:
     """Predict a fragment, its copies and other windows below <output>/<fragment>, and judge; what is current there is kept.
+
+    `elsewhere`: what copies of the other sheets show.
 
     Raises:
         MissingInputError: the run lacks weights.
@@ -55,11 +68,11 @@ def audited(asked: Asked, placed: Placed, output: Path, how: How) -> SheetAudit:
     if placed.unusable:
         notes = tuple(filter(None, [placed.note]))
         return SheetAudit(id=fragment.id, verdict=verdict_of(Evidence(unusable=placed.unusable)), notes=notes)
-    looked = _predicted(asked, fragment, output / fragment.id, how)
+    looked = _predicted(asked, fragment, output / fragment.id, how, elsewhere)
     asking, odds = looked.asking, odds_of_members(looked.asking)
     facts = facts_of(asked, fragment)
     figures = [
-        figures_of(asking, name, odds, is_trained_on(asked.settings, name, fragment) if name in odds else None)
+        figures_of(asking, name, odds, is_trained_on(asked, name, fragment) if name in odds else None)
         for name in asked.names
     ]
     return _record(looked, placed, figures, output).model_copy(
@@ -67,15 +80,22 @@ def audited(asked: Asked, placed: Placed, output: Path, how: How) -> SheetAudit:
             "facts": facts,
             "agreement": agreement_of(asking, odds) if len(odds) > 1 else None,
             "notes": tuple(
-                filter(None, [placed.note, tables.panel_note(looked.panel), looked.note, *said_of_facts(facts)])
+                filter(
+                    None,
+                    [*_how_seen(asked, placed), tables.panel_note(looked.panel), looked.note, *said_of_facts(facts)],
+                )
             ),
         }
     )
 
 
-def _predicted(asked: Asked, fragment: Fragment, folder: Path, how: How) -> Looked:
+def _how_seen(asked: Asked, placed: Placed) -> list[str]:
+    return [SAID, placed.note] if asked.trained_as is not None else [placed.note]
+
+
+def _predicted(asked: Asked, fragment: Fragment, folder: Path, how: How, elsewhere: Strengths | None) -> Looked:
     real = asked.predicted(fragment, folder)
-    panel = placebo_panel(asked, fragment, folder / "placebo", real, how.copies)
+    panel = placebo_panel(asked, fragment, folder / "placebo", real, how.copies, elsewhere)
     planted, note = None, ""
     if how.planting is not None:
         try:

@@ -34,11 +34,15 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Asked:
-    """Settings, and weights and thresholds: those that the run fitted, or a plain mean of `is_alone` members without stage two."""
+    """Settings, and weights and thresholds: those that the run fitted, or a plain mean of `is_alone` members without stage two.
+
+    `trained_as`: how the run's own training data is looked at, where `settings` look at something else (segments that were flattened).
+    """
 
     settings: Settings
     fit: InkFit
     is_alone: bool = False
+    trained_as: Settings | None = None
 
     @cached_property
     def members(self) -> list[str]:

@@ -51,7 +51,8 @@ class Detectability:
     """Which planted letters were found: `is_found` (P, K) over places and rising contrasts.
 
     `grey_levels` (K,) is what each contrast adds; `letter_px` and `cells` are at working resolution; `face` (Y, X) the layer of
-    the window that the film was laid on. `by_name` (P, K): the same as `is_found` of each that is asked, at its own threshold.
+    the window that the film was laid on. `by_name` (P, K): the same as `is_found` of each that is asked, at its own threshold, and not
+    where it called the place ink before. `gained` (K,) of each: share of a letter's pixels that it calls ink, less that share before.
     """
 
     contrasts: NDArray[np.float64]
@@ -62,6 +63,7 @@ class Detectability:
     film_vox: float
     face: NDArray[np.float32]
     by_name: dict[str, NDArray[np.bool_]]
+    gained: dict[str, NDArray[np.float64]]
 
     @property
     def half(self) -> HalfFound:
@@ -109,6 +111,8 @@ def check_contrasts(contrasts: tuple[float, ...]) -> None:
 def detectability(asked: Asked, fragment: Fragment, folder: Path, real: Predicted, planting: Planting) -> Detectability:
     """Plant, predict into `folder`/planted-<k>, and look which letters are found; `real` says where nothing was found before.
 
+    The folder above `folder` holds the prediction of the fragment itself.
+
     Raises:
         InputError: there is no free place, or the contrasts make no curve.
     """
@@ -121,7 +125,7 @@ def detectability(asked: Asked, fragment: Fragment, folder: Path, real: Predicte
     contrasts = np.array(planting.contrasts)
     grey_levels = contrasts * fragment.grey_scale[1]
     turn = _turns(len(cells.corner_px), len(contrasts))
-    is_found = {name: np.zeros((len(turn), len(contrasts)), bool) for name in asked.names}
+    shown = {name: np.zeros((len(turn), len(contrasts))) for name in asked.names}
     blur_vox = CtSettings.blur_vox
     for shift in range(len(contrasts)):
         picked = (turn + shift) % len(contrasts)  # (P,) which contrast a place bears in this pass
@@ -132,9 +136,13 @@ def detectability(asked: Asked, fragment: Fragment, folder: Path, real: Predicte
         ink = Planted(film, face, planting.film_vox, blur_vox, key)
         copy = changed(fragment, ink, f"with planted ink {shift + 1}/{len(contrasts)}")
         for name, shares in _shares_found(asked, copy, folder / f"planted-{shift + 1}", number).items():
-            is_found[name][np.arange(len(turn)), picked] = shares >= FOUND_SHARE
-    whole = is_found[ENSEMBLE]
-    return Detectability(contrasts, grey_levels, whole, cells, letter_um, planting.film_vox, face, is_found)
+            shown[name][np.arange(len(turn)), picked] = shares
+    before = {ENSEMBLE: np.zeros(len(turn))} | _shares_of_members(asked, folder.parent, number)
+    is_found = {name: (one >= FOUND_SHARE) & (before[name] < FOUND_SHARE)[:, None] for name, one in shown.items()}
+    gained = {name: (one - before[name][:, None]).mean(axis=0) for name, one in shown.items()}
+    return Detectability(
+        contrasts, grey_levels, is_found[ENSEMBLE], cells, letter_um, planting.film_vox, face, is_found, gained
+    )
 
 
 def _learnt_height_um(asked: Asked) -> float:
@@ -148,10 +156,15 @@ def _shares_found(
     """How much of every planted letter each of those that are asked finds, (P,); the blend's as it would be submitted."""
     mask = asked.predicted(copy, folder).mask
     found = {ENSEMBLE: found_share(share_in_blocks(mask, copy.data.bin_yx), number)}
-    for name in asked.names[:-1]:
-        is_ink = asked.map_of(folder, name) >= asked.threshold(name)
-        found[name] = found_share(is_ink.astype(np.float32), number)
-    return found
+    return found | _shares_of_members(asked, folder, number)
+
+
+def _shares_of_members(asked: Asked, folder: Path, number: NDArray[np.int32]) -> dict[str, NDArray[np.float64]]:
+    """How much of every letter's pixels each of them, and stage two, calls ink in what was predicted into `folder`, (P,)."""
+    return {
+        name: found_share((asked.map_of(folder, name) >= asked.threshold(name)).astype(np.float32), number)
+        for name in asked.names[:-1]
+    }
 
 
 def _turns(places: int, contrasts: int) -> NDArray[np.int64]:

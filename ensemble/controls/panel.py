@@ -1,5 +1,6 @@
 """The placebo panel of a fragment: every copy predicted, and what its components say of those really found."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ensemble.controls.asked import Asked, Predicted
 from ensemble.controls.chance import block_p, chance_imagined, rate_per_cm2
 from ensemble.controls.components import Components, share_on_found, strongest_in_blocks
 from ensemble.controls.copies import SAYS, Copy, placebo_copies, tile_px
+from ensemble.controls.tail import LEAST_EXPECTED, tail_of
 from scroll.audit.figures import BLANK
 from scroll.data.depth_windows import with_room
 from scroll.data.fragments import Fragment
@@ -19,6 +21,7 @@ from scroll.data.labels import share_in_blocks
 from scroll.metrics.bootstrap import block_edge_um
 
 Floats = NDArray[np.float64]
+Strengths = Mapping[str, Floats]  # by kind of copy, of what copies show, (N,) each
 RIM_UM = 100.0
 FAR_MORE = 2.0  # times the share that what was found covers
 STANDS_OUT = 0.1
@@ -40,6 +43,7 @@ class Kind:
     p: Floats
     chance: Floats
     on_found: float
+    has_tail: bool = False
 
     def row(self) -> dict[str, JsonValue]:
         """For the table of copies."""
@@ -99,18 +103,25 @@ class Panel:
 
     @property
     def least_chance(self) -> float:
-        """What could be told at best: the chance of a component had placebo shown nothing at all."""
-        ratio = min(kind.area_cm2 for kind in self.blank) / self.papyrus_cm2
-        return min(1.0, 1 / (ratio * max(1, len(self.real.pieces))))
+        """What could be told at best: by counting, of a component had placebo shown nothing at all; less where tails are carried on."""
+        expected = max(LEAST_EXPECTED if kind.has_tail else self.papyrus_cm2 / kind.area_cm2 for kind in self.blank)
+        return min(1.0, expected / max(1, len(self.real.pieces)))
 
 
-def placebo_panel(asked: Asked, fragment: Fragment, folder: Path, real: Predicted, count: int) -> Panel:
-    """Predict every copy into `folder`/<copy> and hold what was really found against it; `count` copies of each seeded kind."""
+def placebo_panel(
+    asked: Asked, fragment: Fragment, folder: Path, real: Predicted, count: int, elsewhere: Strengths | None = None
+) -> Panel:
+    """Predict every copy into `folder`/<copy> and hold what was really found against it; `count` copies of each seeded kind.
+
+    The folder above `folder` holds the prediction of the fragment itself.
+
+    `elsewhere`: by kind, the strengths (N,) of what copies of other sheets of the same scan and run show; they say how the tail falls.
+    """
     pixel_cm2 = (fragment.pixel_um / 1e4) ** 2
     papyrus_cm2 = float(fragment.full_mask.sum()) * pixel_cm2
     edge_um = block_edge_um(papyrus_cm2 * 1e8)
     edge_px = edge_um / fragment.pixel_um
-    found_px = share_in_blocks(real.mask, fragment.data.bin_yx) > 0
+    found_px = (share_in_blocks(real.mask, fragment.data.bin_yx) > 0) | called_by_half(asked, folder.parent)
     by_kind: dict[str, list[_Shown]] = {}
     held = with_room(
         fragment, asked.settings.stage1.window.depth_offsets
@@ -119,7 +130,11 @@ def placebo_panel(asked: Asked, fragment: Fragment, folder: Path, real: Predicte
     for copy in copies:
         found = asked.predicted(copy.fragment, folder / copy.name)
         by_kind.setdefault(copy.kind, []).append(_shown(found.pieces, copy, edge_px, real))
-    kinds = [_kind(name, shown, real.pieces.strength, papyrus_cm2) for name, shown in by_kind.items()]
+    others = elsewhere or {}
+    kinds = [
+        _kind(name, shown, real.pieces.strength, papyrus_cm2, others.get(name, np.zeros(0)))
+        for name, shown in by_kind.items()
+    ]
     tile_mm = tile_px(fragment) * fragment.pixel_um * fragment.data.bin_yx / 1000
     return Panel(real, papyrus_cm2, kinds, copies, tile_mm, edge_um / 1000)
 
@@ -138,15 +153,22 @@ def _shown(pieces: Components, copy: Copy, edge_px: float, real: Predicted) -> _
     return _Shown(pieces.strength, strongest, share_on_found(pieces, copy.laid_on(real.mask)))
 
 
+def called_by_half(asked: Asked, folder: Path) -> NDArray[np.bool_]:
+    """(Y, X) at working resolution, where at least half of the members call ink: a bad member may hide it from the blend."""
+    said = [asked.map_of(folder, name) >= asked.threshold(name) for name in asked.members]
+    return np.asarray(2 * np.sum(said, axis=0) >= len(said))
+
+
 def ink_and_rim(found: NDArray[np.bool_], fragment: Fragment) -> NDArray[np.bool_]:
     """What was found and RIM_UM around it, for a mask is narrower than its stroke, both (Y, X) at working resolution."""
     rim_px = max(1, round(RIM_UM / (fragment.pixel_um * fragment.data.bin_yx)))
     return np.asarray(distance_transform_edt(~found) <= rim_px) if found.any() else found
 
 
-def _kind(name: str, shown: list[_Shown], of_real: Floats, papyrus_cm2: float) -> Kind:
-    """One kind of copy, each of `papyrus_cm2`, against the strengths `of_real` (R,)."""
+def _kind(name: str, shown: list[_Shown], of_real: Floats, papyrus_cm2: float, elsewhere: Floats) -> Kind:
+    """One kind of copy, each of `papyrus_cm2`, against the strengths `of_real` (R,); `elsewhere` (N,) of other sheets' copies."""
     strengths = np.concatenate([one.strengths for one in shown])
+    tail = tail_of(np.concatenate([strengths, elsewhere]))
     area_cm2 = papyrus_cm2 * len(shown)
     return Kind(
         name=name,
@@ -155,6 +177,7 @@ def _kind(name: str, shown: list[_Shown], of_real: Floats, papyrus_cm2: float) -
         strengths=strengths,
         rate=rate_per_cm2(of_real, strengths, area_cm2),
         p=block_p(of_real, np.concatenate([one.strongest for one in shown])),
-        chance=chance_imagined(of_real, strengths, float(len(shown))),
+        chance=chance_imagined(of_real, strengths, float(len(shown)), tail),
         on_found=float(np.mean([one.on_found for one in shown])),
+        has_tail=tail is not None,
     )

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from imageio.v3 import imread, imwrite
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
@@ -29,9 +30,12 @@ from ensemble.audit.sheet import How
 from ensemble.audit.study import audit
 from ensemble.controls.asked import asked_run
 from ensemble.controls.detectability import Planting
+from ensemble.ink.evidence import judged
 from ensemble.ink.fit import calibrate
+from ensemble.ink.predictors import flat_map
 from scroll.config.reader import save_run_settings
 from scroll.config.schema import Settings
+from scroll.data.sheets import training_sheets
 from scroll.metrics.betti_matching.connected import connected_components
 from scroll.phantom.dataset import make_fragments
 from scroll.phantom.settings import fragment_settings
@@ -43,6 +47,7 @@ from stage2_2d.train import train_stage2
 
 SIZE_ZYX, LETTER_PX, BIN, VOXEL_UM = (65, 768, 768), 110.0, 4, 7.91
 LETTER_UM = LETTER_PX * VOXEL_UM
+SCRAP_PX = 384
 CUT_LAYERS, BLUR_VOX = 26, (2.0, 8.0, 8.0)
 LIKE_TRUTH = 0.5  # share of a component on letters from which on it is a true one
 NETWORKS: dict[str, dict[str, object]] = {
@@ -123,16 +128,26 @@ def of_members(root: Path, seed: int) -> None:
         train_stage1(settings)
         for name in networks:
             members[name if kind == "good" else kind] = folder = root / "members" / (name if kind == "good" else kind)
-            export_member(settings, name, folder, "safetensors")
+            export_member(settings, name, folder, "safetensors", _fitted_alone(settings, name))
     for kind in worlds:
         folders = [members["cnn3d"], members["unet3d"], members[kind]]
         changes = [f"data.bin_yx={BIN}", "data.depth=[-12, 12]", f"data.voxel_um={VOXEL_UM}"]
-        output, sources = root / "audit" / kind, [root / "good" / "test", root / "good" / "train" / "1"]
+        output, sources = (
+            root / "audit" / kind,
+            [root / "good" / "test", root / (kind if kind == "memorised" else "good") / "train" / "1"],
+        )
         output.mkdir(parents=True, exist_ok=True)
         asked = asked_alone(folders, root / "good", output, changes, None)
         found = audit(asked, sources, output, How(1, Planting((0.5, 2.0), LETTER_UM), (-4, 4)), "")
         for name, looks in found.looks.items():
             print(f"seed {seed}, {kind}: {name}: {'; '.join(f'{one.kind} {one.why}' for one in looks)}", flush=True)
+
+
+def _fitted_alone(settings: Settings, name: str) -> float:
+    """The threshold of the best out-of-fold F0.5, as a run with a second stage would have fitted it."""
+    sheets = training_sheets(settings.data)
+    maps = {one.id: [flat_map(settings.folder.oof(name, one.id), name, "")] for one in sheets}
+    return judged(settings, sheets, maps, np.ones(1), LETTER_UM).threshold
 
 
 def _draw(root: Path, preset: str, seed: int, train: int, test: int) -> None:
@@ -217,9 +232,12 @@ def _write_label(folder: Path, ink: NDArray[np.bool_]) -> None:
 
 
 def _one_sheet(folder: Path) -> None:
-    """Two copies of the first sheet, so that both folds learn it, with labels that nothing in it tells: only learned by heart."""
+    """Two copies of a scrap of the first sheet, so that both folds learn it, with labels that nothing in it tells: learned by heart."""
     if folder.name == "1":
         _wrong_labels(folder)
+        for path in [*_layers(folder), folder / "mask.png", folder / "inklabels.png"]:
+            scrap = imread(path)[-SCRAP_PX:, -SCRAP_PX:]
+            imwrite(path, scrap)
         return
     shutil.rmtree(folder)
     if folder.name == "2":

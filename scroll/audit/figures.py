@@ -66,6 +66,8 @@ class MemberFigures(Record):
         direction, depths: of members that can be asked again.
         planted: share of planted letters found, by contrast.
         half_contrast: of which half are found; None: not even of the strongest, or nothing was planted.
+        gained: of the pixels of the brightest letters, the share that it calls ink less the share that it called ink before they were
+            planted; None: nothing was.
         is_trained_on: whether it was trained on this sheet; None: not known.
     """
 
@@ -81,6 +83,7 @@ class MemberFigures(Record):
     depths: tuple[Depth, ...] = ()
     planted: ByName[float] = Field({})
     half_contrast: float | None = None
+    gained: float | None = None
     is_trained_on: bool | None = None
 
 

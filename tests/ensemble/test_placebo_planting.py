@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from ensemble.audit.sheet import How
-from ensemble.audit.study import audit, fragments_at
+from ensemble.audit.study import asked_about, audit
 from ensemble.controls.asked import alone
 from ensemble.controls.copies import (
     Copy,
@@ -209,7 +209,7 @@ def test_contrasts_that_make_no_curve_are_refused(contrasts: tuple[float, ...]) 
 
 def test_a_run_on_cubes_and_no_copies_at_all_are_refused(tmp_path: Path) -> None:
     configs = Path(__file__).resolve().parents[2] / "configs"
-    with pytest.raises(InputError, match="audit these with a run of fragments"):
-        fragments_at(load_settings(configs / "demo_surface.yaml", []), [tmp_path])
+    with pytest.raises(InputError, match=r"not for ink.*score_cubes\.py"):
+        asked_about(alone(load_settings(configs / "demo_surface.yaml", []), {}), [tmp_path], tmp_path)
     with pytest.raises(InputError, match="--copies is 0"):
         audit(alone(load_settings(configs / "demo_ink.yaml", []), {}), [tmp_path], tmp_path, How(copies=0), "")
