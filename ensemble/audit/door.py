@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from scroll.errors import InputError
 from scroll.runtime.command_line import as_typed, number, whole
 
+MOST = 1000.0  # contrasts in spreads, and layers
+
 if TYPE_CHECKING:
     from ensemble.audit.sheet import How
     from ensemble.controls.asked import Asked
@@ -76,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _audited(arguments: argparse.Namespace) -> int:
-    from ensemble.audit.study import audit, said_of
+    from ensemble.audit.study import audit, refuse_cubes, said_of
     from scroll.runtime.output_folder import PREDICTION
     from scroll.runtime.run_lock import writing
 
@@ -85,6 +87,7 @@ def _audited(arguments: argparse.Namespace) -> int:
         from scroll.config.reader import load_settings
 
         settings = load_settings(arguments.config, arguments.set)
+        refuse_cubes(settings)
         inputs += [settings.run_dir, settings.data.root]
     with writing(arguments.output, PREDICTION, inputs):
         found = audit(_asked(arguments), arguments.input, arguments.output, how, shlex.join(as_typed(sys.argv)))
@@ -126,9 +129,12 @@ def read_numbers(option: str, text: str) -> tuple[float, ...]:
     (0.5, 1.0)
 
     Raises:
-        InputError: not numbers.
+        InputError: not numbers, or none that an end has.
     """
     try:
-        return tuple(float(part) for part in text.split(",") if part.strip())
+        found = tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:
         raise InputError(f"{option} '{text}': expected numbers parted by commas, such as 0.25,0.5,1") from None
+    if not all(abs(one) <= MOST for one in found):
+        raise InputError(f"{option} '{text}': expected numbers up to {MOST:g}, parted by commas, such as 0.25,0.5,1")
+    return found

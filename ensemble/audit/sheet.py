@@ -52,7 +52,7 @@ def strengths_on_copies(asked: Asked, placed: Placed, output: Path, how: How) ->
     folder = output / placed.fragment.id
     real = asked.predicted(placed.fragment, folder)
     panel = placebo_panel(asked, placed.fragment, folder / "placebo", real, how.copies)
-    return {kind.name: kind.strengths for kind in panel.blank}
+    return {kind.name: kind.together for kind in panel.blank}
 
 
 def audited(asked: Asked, placed: Placed, output: Path, how: How, elsewhere: Strengths | None = None) -> SheetAudit:

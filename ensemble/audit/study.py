@@ -16,6 +16,7 @@ from ensemble.controls.panel import Strengths
 from ensemble.request import input_sheets
 from scroll.audit.figures import BLANK
 from scroll.audit.looks import looks_of, said_of_looks
+from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
 from scroll.data.kinds import kind_of
 from scroll.errors import InputError
@@ -31,11 +32,7 @@ def asked_about(asked: Asked, sources: Sequence[Path], output: Path) -> tuple[As
         InputError: cubes, or two have one name.
     """
     settings = asked.settings
-    if not kind_of(settings.data).has_sheets:
-        raise InputError(
-            f"data.kind is {settings.data.kind} ({settings.data.root}): their networks look for papyrus, not for ink, so there is no "
-            "ink to doubt; how good their sheets are says scripts/score_cubes.py (docs/surface_competition.md)"
-        )
+    refuse_cubes(settings)
     found = [sheet for source in sources for sheet in input_sheets(settings, source)]
     ids = [sheet.id for sheet in found]
     twice = next((name for name in ids if ids.count(name) > 1), None)
@@ -47,6 +44,19 @@ def asked_about(asked: Asked, sources: Sequence[Path], output: Path) -> tuple[As
         return asked, found
     asked = asked_of_traced(asked, output)
     return asked, flattened_fragments(asked, found)
+
+
+def refuse_cubes(settings: Settings) -> None:
+    """Refuse what no ink is looked for in.
+
+    Raises:
+        InputError: cubes; says what to use instead.
+    """
+    if not kind_of(settings.data).has_sheets:
+        raise InputError(
+            f"data.kind is {settings.data.kind} ({settings.data.root}): their networks look for papyrus, not for ink, so there is no "
+            "ink to doubt; how good their sheets are says scripts/score_cubes.py (docs/surface_competition.md)"
+        )
 
 
 def audit(asked: Asked, sources: Sequence[Path], output: Path, how: How, command: str) -> Audit:

@@ -9,7 +9,7 @@ from ensemble.audit.members import surest_window
 from ensemble.audit.record import Table
 from ensemble.controls.copies import SAYS
 from ensemble.controls.detectability import FOUND_SHARE, Detectability
-from ensemble.controls.panel import STANDS_OUT, Kind, Panel
+from ensemble.controls.panel import STANDS_OUT, SURROUNDINGS_UM, Kind, Panel
 from scroll.audit.figures import BLANK, REAL, REVERSED, SCRAMBLED, SHUFFLED, MemberFigures
 
 COMPONENT_COLUMNS = {
@@ -19,6 +19,7 @@ COMPONENT_COLUMNS = {
     "area_mm2": "Area, mm²",
     "mean_prob": "Mean probability",
     "strength": "Strength, log-odds x mm²",
+    "together": "with its surroundings",
     "placebo_per_cm2": "Placebo shows at least so strong, per cm²",
     "p": "p of one block",
     "chance_imagined": "Chance of being imagined",
@@ -104,6 +105,7 @@ def components_table(panel: Panel) -> Table:
             "area_mm2": digits(pieces.area_mm2[n]),
             "mean_prob": digits(pieces.mean_prob[n]),
             "strength": digits(pieces.strength[n]),
+            "together": digits(panel.together[n]),
             "placebo_per_cm2": digits(panel.rate[n]),
             "p": digits(panel.p[n]),
             "chance_imagined": digits(panel.chance[n]),
@@ -114,7 +116,8 @@ def components_table(panel: Panel) -> Table:
         for n in order
     ]
     note = (
-        "Strongest first. Strength is log-odds above the threshold, added up over the component. The rate counts the component "
+        "Strongest first. Strength is log-odds above the threshold, added up over the component; with its surroundings, over all within "
+        f"{SURROUNDINGS_UM / 1000:g} mm, which the chance of being imagined goes by. The rate counts the component "
         f"itself, so it is never 0. p is the chance that one block of placebo, {panel.block_mm:.1f} mm wide, shows one at least so "
         "strong; it does not know at how many places one looked, the chance of being imagined does. "
         f"All are the worse of {' and '.join(BLANK)}; every copy's own are in by_copy."

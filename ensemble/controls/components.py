@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from scroll.metrics.betti_matching.connected import connected_components
 
@@ -52,6 +53,17 @@ def components_of(prob: Any, mask: NDArray[np.bool_], threshold: float, pixel_um
         mean_prob=summed(values) / pixels,
         centre_px=np.stack([summed(axis.astype(np.float64)) / pixels for axis in where], axis=1),
     )
+
+
+def with_surroundings(found: Components, reach_px: float) -> NDArray[np.float64]:
+    """Strength of each piece and of all whose centres lie within `reach_px` of its own, added up, (N,).
+
+    A letter falls into pieces along its cracks, and writing has letters beside it; what is imagined lies alone.
+    """
+    if not len(found):
+        return np.zeros(0)
+    tree = cKDTree(found.centre_px)
+    return np.array([found.strength[near].sum() for near in tree.query_ball_point(found.centre_px, reach_px)])
 
 
 def _log_odds(prob: NDArray[np.float64]) -> NDArray[np.float64]:

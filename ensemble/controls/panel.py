@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt
 
 from ensemble.controls.asked import Asked, Predicted
 from ensemble.controls.chance import block_p, chance_imagined, rate_per_cm2
-from ensemble.controls.components import Components, share_on_found, strongest_in_blocks
+from ensemble.controls.components import Components, share_on_found, strongest_in_blocks, with_surroundings
 from ensemble.controls.copies import SAYS, Copy, placebo_copies, tile_px
 from ensemble.controls.tail import LEAST_EXPECTED, tail_of
 from scroll.audit.figures import BLANK
@@ -23,6 +23,7 @@ from scroll.metrics.bootstrap import block_edge_um
 Floats = NDArray[np.float64]
 Strengths = Mapping[str, Floats]  # by kind of copy, of what copies show, (N,) each
 RIM_UM = 100.0
+SURROUNDINGS_UM = 1500.0  # pieces of one letter, which is 2 to 3 mm high, and of its neighbours
 FAR_MORE = 2.0  # times the share that what was found covers
 STANDS_OUT = 0.1
 """Up to this chance of being imagined a component is said to stand out; of all that do, about a tenth may still be imagined."""
@@ -32,13 +33,15 @@ STANDS_OUT = 0.1
 class Kind:
     """All copies of one kind together, and what they say of the R components found.
 
-    `strengths` (N,) of what was found in them on `area_cm2`; `rate` (R,) per cm2, `p` (R,), `chance` (R,): see `chance`.
+    `strengths` (N,) of what was found in them on `area_cm2`, `together` (N,) with their surroundings; `rate` (R,) per cm2 and `p` (R,) go
+    by strengths, `chance` (R,) by those together: see `chance`.
     """
 
     name: str
     copies: int
     area_cm2: float
     strengths: Floats
+    together: Floats
     rate: Floats
     p: Floats
     chance: Floats
@@ -62,9 +65,13 @@ class Kind:
 
 @dataclass(frozen=True)
 class Panel:
-    """A fragment's placebo panel; `chance` (R,) is the most cautious over the copies that hold no ink where the run looks."""
+    """A fragment's placebo panel; `chance` (R,) is the most cautious over the copies that hold no ink where the run looks.
+
+    `together` (R,): how strong each component found is with its surroundings.
+    """
 
     real: Predicted
+    together: Floats
     papyrus_cm2: float
     kinds: list[Kind]
     copies: list[Copy]
@@ -115,12 +122,14 @@ def placebo_panel(
 
     The folder above `folder` holds the prediction of the fragment itself.
 
-    `elsewhere`: by kind, the strengths (N,) of what copies of other sheets of the same scan and run show; they say how the tail falls.
+    `elsewhere`: by kind, how strong with its surroundings all is that copies of other sheets of the same scan and run show, (N,); it says
+    how the tail falls.
     """
     pixel_cm2 = (fragment.pixel_um / 1e4) ** 2
     papyrus_cm2 = float(fragment.full_mask.sum()) * pixel_cm2
     edge_um = block_edge_um(papyrus_cm2 * 1e8)
-    edge_px = edge_um / fragment.pixel_um
+    edge_px, reach_px = edge_um / fragment.pixel_um, SURROUNDINGS_UM / fragment.pixel_um
+    together = with_surroundings(real.pieces, reach_px)
     found_px = (share_in_blocks(real.mask, fragment.data.bin_yx) > 0) | called_by_half(asked, folder.parent)
     by_kind: dict[str, list[_Shown]] = {}
     held = with_room(
@@ -129,28 +138,33 @@ def placebo_panel(
     copies = placebo_copies(held, ink_and_rim(found_px, fragment), count)
     for copy in copies:
         found = asked.predicted(copy.fragment, folder / copy.name)
-        by_kind.setdefault(copy.kind, []).append(_shown(found.pieces, copy, edge_px, real))
+        by_kind.setdefault(copy.kind, []).append(_shown(found.pieces, copy, (edge_px, reach_px), real))
     others = elsewhere or {}
     kinds = [
-        _kind(name, shown, real.pieces.strength, papyrus_cm2, others.get(name, np.zeros(0)))
+        _kind(name, shown, (real.pieces.strength, together), papyrus_cm2, others.get(name, np.zeros(0)))
         for name, shown in by_kind.items()
     ]
     tile_mm = tile_px(fragment) * fragment.pixel_um * fragment.data.bin_yx / 1000
-    return Panel(real, papyrus_cm2, kinds, copies, tile_mm, edge_um / 1000)
+    return Panel(real, together, papyrus_cm2, kinds, copies, tile_mm, edge_um / 1000)
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """What one copy showed, without its maps: strengths (N,), each block's strongest (B,), share lying on what was really found."""
+    """What one copy showed, without its maps: strengths (N,), with surroundings too, each block's strongest (B,), share lying on what was
+    really found."""
 
     strengths: Floats
+    together: Floats
     strongest: Floats
     on_found: float
 
 
-def _shown(pieces: Components, copy: Copy, edge_px: float, real: Predicted) -> _Shown:
-    strongest = strongest_in_blocks([pieces], copy.fragment.full_mask, edge_px)
-    return _Shown(pieces.strength, strongest, share_on_found(pieces, copy.laid_on(real.mask)))
+def _shown(pieces: Components, copy: Copy, edges_px: tuple[float, float], real: Predicted) -> _Shown:
+    """`edges_px`: of a block, and how far a component's surroundings reach."""
+    block_px, reach_px = edges_px
+    strongest = strongest_in_blocks([pieces], copy.fragment.full_mask, block_px)
+    together = with_surroundings(pieces, reach_px)
+    return _Shown(pieces.strength, together, strongest, share_on_found(pieces, copy.laid_on(real.mask)))
 
 
 def called_by_half(asked: Asked, folder: Path) -> NDArray[np.bool_]:
@@ -165,19 +179,24 @@ def ink_and_rim(found: NDArray[np.bool_], fragment: Fragment) -> NDArray[np.bool
     return np.asarray(distance_transform_edt(~found) <= rim_px) if found.any() else found
 
 
-def _kind(name: str, shown: list[_Shown], of_real: Floats, papyrus_cm2: float, elsewhere: Floats) -> Kind:
-    """One kind of copy, each of `papyrus_cm2`, against the strengths `of_real` (R,); `elsewhere` (N,) of other sheets' copies."""
-    strengths = np.concatenate([one.strengths for one in shown])
-    tail = tail_of(np.concatenate([strengths, elsewhere]))
+def _kind(
+    name: str, shown: list[_Shown], of_real: tuple[Floats, Floats], papyrus_cm2: float, elsewhere: Floats
+) -> Kind:
+    """One kind of copy, each of `papyrus_cm2`, against strengths `of_real` (R,), alone and with surroundings; `elsewhere` (N,): with
+    surroundings, of other sheets' copies."""
+    strengths, together = (np.concatenate([getattr(one, what) for one in shown]) for what in ("strengths", "together"))
+    tail = tail_of(np.concatenate([together, elsewhere]))
+    alone, with_others = of_real
     area_cm2 = papyrus_cm2 * len(shown)
     return Kind(
         name=name,
         copies=len(shown),
         area_cm2=area_cm2,
         strengths=strengths,
-        rate=rate_per_cm2(of_real, strengths, area_cm2),
-        p=block_p(of_real, np.concatenate([one.strongest for one in shown])),
-        chance=chance_imagined(of_real, strengths, float(len(shown)), tail),
+        together=together,
+        rate=rate_per_cm2(alone, strengths, area_cm2),
+        p=block_p(alone, np.concatenate([one.strongest for one in shown])),
+        chance=chance_imagined(with_others, together, float(len(shown)), tail),
         on_found=float(np.mean([one.on_found for one in shown])),
         has_tail=tail is not None,
     )

@@ -51,17 +51,17 @@ def null_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
     from matplotlib.ticker import FuncFormatter
 
     figure, axes = plain_figure()
-    _survival(axes, panel.real.pieces.strength, panel.papyrus_cm2, "found", ("black", 2.4, "-"))
+    _survival(axes, panel.together, panel.papyrus_cm2, "found", ("black", 2.4, "-"))
     for number, kind in enumerate(panel.kinds):
         is_blank = kind.name in BLANK
         name = f"{kind.name}, {kind.area_cm2:.2g} cm²" + ("" if is_blank else " (ink would keep its shape)")
-        _survival(axes, kind.strengths, kind.area_cm2, name, (COLOURS[number], 1.8, "-" if is_blank else "--"))
+        _survival(axes, kind.together, kind.area_cm2, name, (COLOURS[number], 1.8, "-" if is_blank else "--"))
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else ""))
-    axes.set_xlabel("strength of a component (log-odds above the threshold x mm²)")
+    axes.set_xlabel("strength of a component with its surroundings (log-odds above the threshold x mm²)")
     axes.set_ylabel("components at least so strong, per cm²")
     axes.set_title(f"{fragment.id}: found against imagined")
     axes.legend(frameon=False, fontsize=9)
