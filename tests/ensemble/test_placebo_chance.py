@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.controls.chance import at_least, block_p, chance_imagined, rate_per_cm2
-from ensemble.controls.components import components_of, share_on_found, strongest_in_blocks
+from ensemble.controls.components import components_of, share_on_found, strongest_in_blocks, with_surroundings
 from ensemble.controls.psychometric import contrast_of_half, half_found, least_found, wilson
 from scroll.errors import InputError
 
@@ -103,6 +103,16 @@ def test_each_block_tells_its_strongest_piece_and_bare_blocks_count_as_nought() 
     papyrus[4:, 4:] = False  # a block without papyrus is none
     pieces = components_of(prob, prob > 0.5, 0.5, 1000)
     assert strongest_in_blocks([pieces, pieces], papyrus, 4) == pytest.approx(2 * [np.log(9), np.log(3), 0])
+
+
+def test_a_pieces_surroundings_are_what_lies_within_reach_of_its_middle() -> None:
+    prob = np.zeros((3, 40))
+    prob[1, [2, 6, 30]] = 0.75  # three pieces, log 3 each; the first two are four pixels apart
+    pieces = components_of(prob, prob >= 0.5, threshold=0.5, pixel_um=1000)
+    assert with_surroundings(pieces, 5) == pytest.approx(np.log(3) * np.array([2, 2, 1]))
+    assert with_surroundings(pieces, 3) == pytest.approx(pieces.strength)
+    assert with_surroundings(pieces, 100) == pytest.approx(3 * [pieces.strength.sum()])
+    assert with_surroundings(components_of(prob, prob > 1, 0.5, 1000), 5).shape == (0,)
 
 
 def test_share_of_a_copys_pieces_on_what_was_found() -> None:

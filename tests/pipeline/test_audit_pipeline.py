@@ -123,6 +123,20 @@ def test_a_second_time_nothing_is_predicted_again(studies: Studies) -> None:
     assert maps() == before and again == content
 
 
+def test_a_killed_audit_goes_on_with_what_is_missing(studies: Studies) -> None:
+    """As a kill leaves it: no record yet, one pass of planted ink not begun, another without its receipt."""
+    output = studies.root / "predict_zero"
+    content = read_json(output / NAME)
+    (output / NAME).unlink()
+    shutil.rmtree(output / "a" / "placebo" / "planted-2")
+    (output / "a" / "placebo" / "planted-3" / "cnn3d" / "receipt.json").unlink()
+    kept = {path: path.stat().st_mtime_ns for path in output.rglob("receipt.json")}
+    assert read_json(studies.bare() / NAME) == content
+    again = {path: path.stat().st_mtime_ns for path in output.rglob("receipt.json")}
+    changed = {path.relative_to(output).parts[2] for path in again if again[path] != kept.get(path)}
+    assert changed == {"planted-2", "planted-3"} and len(again) > len(kept)
+
+
 def test_letters_are_found_and_bare_papyrus_shows_none(studies: Studies) -> None:
     written, bare = (only_fragment(studies.root / name)["verdict"]["kind"] for name in ("predict_data", "predict_zero"))
     assert written in (FOUND, NOT_TOLD)  # so small a network on so little placebo
@@ -179,4 +193,6 @@ def test_a_member_is_audited_without_its_run(studies: Studies) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     alone = only_fragment(output)
     assert [one["name"] for one in alone["members"]] == ["cnn3d", "ensemble"]
-    assert alone["members"][0]["threshold"] == 0.5 and alone["verdict"]["kind"] in (NO_INK, NOT_TOLD, BLIND, FOUND)
+    fitted = read_sealed(studies.root / "run" / "ensemble" / "fit.json", "")["thresholds"]["cnn3d"]
+    assert alone["members"][0]["threshold"] == fitted  # its card's
+    assert alone["verdict"]["kind"] in (NO_INK, NOT_TOLD, BLIND, FOUND)
