@@ -138,11 +138,25 @@ def detectability(asked: Asked, fragment: Fragment, folder: Path, real: Predicte
         for name, shares in _shares_found(asked, copy, folder / f"planted-{shift + 1}", number).items():
             shown[name][np.arange(len(turn)), picked] = shares
     before = {ENSEMBLE: np.zeros(len(turn))} | _shares_of_members(asked, folder.parent, number)
-    is_found = {name: (one >= FOUND_SHARE) & (before[name] < FOUND_SHARE)[:, None] for name, one in shown.items()}
-    gained = {name: (one - before[name][:, None]).mean(axis=0) for name, one in shown.items()}
+    told = {name: because_of_ink(one, before[name]) for name, one in shown.items()}
+    is_found, gained = {name: one[0] for name, one in told.items()}, {name: one[1] for name, one in told.items()}
     return Detectability(
         contrasts, grey_levels, is_found[ENSEMBLE], cells, letter_um, planting.film_vox, face, is_found, gained
     )
+
+
+def because_of_ink(
+    shown: NDArray[np.float64], before: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which letters are found that were not called ink before, (P, K), and what more of them is on average, (K,).
+
+    `shown` (P, K): share of each letter's pixels called ink, by contrast; `before` (P,): the same of the bare place.
+
+    >>> because_of_ink(np.array([[0.2, 0.9], [1.0, 1.0]]), np.array([0.1, 1.0]))[0].tolist()
+    [[False, True], [False, False]]
+    """
+    is_found = (shown >= FOUND_SHARE) & (before < FOUND_SHARE)[:, None]
+    return is_found, np.asarray((shown - before[:, None]).mean(axis=0))
 
 
 def _learnt_height_um(asked: Asked) -> float:

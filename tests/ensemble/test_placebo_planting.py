@@ -19,7 +19,7 @@ from ensemble.controls.copies import (
     placebo_copies,
     reversed_copy,
 )
-from ensemble.controls.detectability import check_contrasts, found_share
+from ensemble.controls.detectability import because_of_ink, check_contrasts, found_share
 from ensemble.controls.planting import (
     Cells,
     face_layer,
@@ -205,6 +205,13 @@ def test_share_of_a_letter_that_lies_in_a_mask() -> None:
 def test_contrasts_that_make_no_curve_are_refused(contrasts: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="rising"):
         check_contrasts(contrasts)
+
+
+def test_one_that_calls_everything_ink_finds_no_letter_and_gains_nothing_by_one() -> None:
+    everything = because_of_ink(np.ones((5, 3)), np.ones(5))
+    assert not everything[0].any() and everything[1].tolist() == [0, 0, 0]
+    found, gained = because_of_ink(np.array([[0.0, 0.6], [0.3, 1.0]]), np.array([0.0, 0.2]))
+    assert found.tolist() == [[False, True], [False, True]] and gained == pytest.approx([0.05, 0.7])
 
 
 def test_a_run_on_cubes_and_no_copies_at_all_are_refused(tmp_path: Path) -> None:
