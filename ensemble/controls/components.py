@@ -56,14 +56,16 @@ def components_of(prob: Any, mask: NDArray[np.bool_], threshold: float, pixel_um
 
 
 def with_surroundings(found: Components, reach_px: float) -> NDArray[np.float64]:
-    """Strength of each piece and of all whose centres lie within `reach_px` of its own, added up, (N,).
+    """Geometric mean of each piece's strength and of the strengths of all whose centres lie within `reach_px` of its own, added up, (N,).
 
-    A letter falls into pieces along its cracks, and writing has letters beside it; what is imagined lies alone.
+    A letter falls into pieces along its cracks, and writing has letters beside it; what is imagined lies alone. A speck beside a letter
+    has the letter's surroundings, and its own strength still.
     """
     if not len(found):
         return np.zeros(0)
     tree = cKDTree(found.centre_px)
-    return np.array([found.strength[near].sum() for near in tree.query_ball_point(found.centre_px, reach_px)])
+    around = np.array([found.strength[near].sum() for near in tree.query_ball_point(found.centre_px, reach_px)])
+    return np.asarray(np.sqrt(found.strength * around))
 
 
 def _log_odds(prob: NDArray[np.float64]) -> NDArray[np.float64]:

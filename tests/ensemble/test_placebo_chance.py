@@ -109,9 +109,9 @@ def test_a_pieces_surroundings_are_what_lies_within_reach_of_its_middle() -> Non
     prob = np.zeros((3, 40))
     prob[1, [2, 6, 30]] = 0.75  # three pieces, log 3 each; the first two are four pixels apart
     pieces = components_of(prob, prob >= 0.5, threshold=0.5, pixel_um=1000)
-    assert with_surroundings(pieces, 5) == pytest.approx(np.log(3) * np.array([2, 2, 1]))
+    assert with_surroundings(pieces, 5) == pytest.approx(np.log(3) * np.sqrt([2, 2, 1]))
     assert with_surroundings(pieces, 3) == pytest.approx(pieces.strength)
-    assert with_surroundings(pieces, 100) == pytest.approx(3 * [pieces.strength.sum()])
+    assert with_surroundings(pieces, 100) == pytest.approx(3 * [np.log(3) * np.sqrt(3)])
     assert with_surroundings(components_of(prob, prob > 1, 0.5, 1000), 5).shape == (0,)
 
 
