@@ -117,7 +117,8 @@ def components_table(panel: Panel) -> Table:
     ]
     note = (
         "Strongest first. Strength is log-odds above the threshold, added up over the component; with its surroundings, the geometric mean "
-        f"of its own and of all within {SURROUNDINGS_UM / 1000:g} mm together, which the chance of being imagined goes by. The rate counts the component "
+        f"of its own and of all within {SURROUNDINGS_UM / 1000:g} mm together, which the chance of being imagined goes by. "
+        "The rate counts the component "
         f"itself, so it is never 0. p is the chance that one block of placebo, {panel.block_mm:.1f} mm wide, shows one at least so "
         "strong; it does not know at how many places one looked, the chance of being imagined does. "
         f"All are the worse of {' and '.join(BLANK)}; every copy's own are in by_copy."
