@@ -56,8 +56,9 @@ def null_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
         is_blank = kind.name in BLANK
         name = f"{kind.name}, {kind.area_cm2:.2g} cm²" + ("" if is_blank else " (ink would keep its shape)")
         _survival(axes, kind.together, kind.area_cm2, name, (COLOURS[number], 1.8, "-" if is_blank else "--"))
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    if any((strengths > 0).any() for strengths in (panel.together, *(kind.together for kind in panel.kinds))):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else ""))
@@ -73,6 +74,7 @@ def _survival(
 ) -> None:
     """Draw one curve; `line`: colour, width and style."""
     colour, width, style = line
+    strengths = strengths[strengths > 0]
     if not len(strengths):
         axes.plot([], [], color=colour, linewidth=width, linestyle=style, label=f"{label}: none")
         return

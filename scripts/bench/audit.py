@@ -78,13 +78,9 @@ def run_of(root: Path, seed: int) -> Settings:
 def of_sheets(root: Path, seed: int, bare: int) -> None:
     """Audit sheets of every kind, and print their verdicts and what of their components is called real."""
     asked = asked_run(run_of(root, seed))
-    phantoms.draw(root / "default", "default", seed + 2000, 3, 2)
     phantoms.draw(root / "bare", "zero", seed + 1000, 0, bare)
     _report(root, seed, "bare", audit(asked, [root / "bare" / "test"], root / "audit" / "bare", NO_PLANTING, ""))
     _report(root, seed, "easy", audit(asked, [root / "easy" / "test"], root / "audit" / "easy", NO_PLANTING, ""))
-    by_default = asked_run(phantoms.trained_run(root, root / "default", "run-default"))
-    found = audit(by_default, [root / "default" / "test"], root / "audit" / "default", NO_PLANTING, "")
-    _report(root, seed, "default", found)
     source = root / "easy" / "test" / "a"
     for kind, change in (("cut", phantoms.cut), ("blurred", phantoms.blurred)):
         phantoms.changed(source, root / "verdicts" / kind, change)
@@ -95,6 +91,10 @@ def of_sheets(root: Path, seed: int, bare: int) -> None:
     for sheet in audit(asked, [root / "verdicts"], root / "audit" / "verdicts", how, "").sheets:
         half = sheet.half_found.contrast if sheet.half_found else None
         print(f"seed {seed}, {sheet.id}: {sheet.verdict.kind} (half found at {half})", flush=True)
+    phantoms.draw(root / "default", "default", seed + 2000, 3, 2)
+    by_default = asked_run(phantoms.trained_run(root, root / "default", "run-default"))
+    found = audit(by_default, [root / "default" / "test"], root / "audit" / "default", NO_PLANTING, "")
+    _report(root, seed, "default", found)
 
 
 def _report(root: Path, seed: int, kind: str, found: Audit) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ensemble.controls.chance import at_least, block_p, chance_imagined, rate_per_cm2
 from ensemble.controls.components import components_of, share_on_found, strongest_in_blocks, with_surroundings
 from ensemble.controls.psychometric import contrast_of_half, half_found, least_found, wilson
+from ensemble.controls.tail import tail_of
 from scroll.errors import InputError
 
 strengths = st.lists(st.floats(0.001, 100), min_size=1, max_size=30).map(np.array)
@@ -113,6 +114,14 @@ def test_a_pieces_surroundings_are_what_lies_within_reach_of_its_middle() -> Non
     assert with_surroundings(pieces, 3) == pytest.approx(pieces.strength)
     assert with_surroundings(pieces, 100) == pytest.approx(3 * [np.log(3) * np.sqrt(3)])
     assert with_surroundings(components_of(prob, prob > 1, 0.5, 1000), 5).shape == (0,)
+
+
+def test_the_pixel_that_an_empty_mask_is_given_stands_for_nothing() -> None:
+    prob, mask = np.full((4, 4), 0.1), np.zeros((4, 4), bool)
+    mask[1, 1] = True  # as `ensemble.when_empty: one_pixel` does
+    pieces = components_of(prob, mask, threshold=0.5, pixel_um=1000)
+    assert pieces.strength[0] < 0 and with_surroundings(pieces, 5).tolist() == [0]
+    assert tail_of(np.zeros(20)) is None and chance_imagined(np.zeros(1), np.zeros(3), 1.0).tolist() == [1]
 
 
 def test_share_of_a_copys_pieces_on_what_was_found() -> None:
