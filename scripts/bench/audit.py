@@ -43,7 +43,7 @@ from stage1_3d.train import train_stage1
 
 LIKE_TRUTH = 0.5  # share of a component on letters from which on it is a true one
 NO_PLANTING = How(copies=1, planting=None, depths=())
-DENSITIES = (0.08, 0.12, 0.18, 0.27, 0.4, 0.6)  # of films that phantoms are drawn with: rising contrasts
+DENSITIES = (0.2, 0.3, 0.45, 0.65, 0.95, 1.4)  # of films that phantoms are drawn with: rising contrasts
 BAD_STEPS = {"memorised": 300}
 
 
