@@ -13,7 +13,7 @@ TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no
 OF_BUNDLE := $(if $(OUT),--output $(OUT)) $(if $(OWNER),--owner $(OWNER)) $(if $(SLUG),--slug $(SLUG)) $(if $(DOWNLOAD),--download $(DOWNLOAD)) $(if $(WHEELS),--wheels $(WHEELS))
 OPTIONS := $(strip $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair)))
 .DEFAULT_GOAL := help
-.PHONY: stale help setup demo stage1 stage2 joint preview round placebo montage plan tune predict preflight doctor kaggle-bundle neuroglancer napari check test test-all bench clean
+.PHONY: stale help setup demo stage1 stage2 joint preview round audit placebo montage plan tune predict preflight doctor kaggle-bundle neuroglancer napari check test test-all bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -52,8 +52,10 @@ preview: setup  ## a contact sheet of augmented training patches with their labe
 round: setup  ## CONFIG, N=1: a label round: predict, propose, ask a person; after painting, the same again: train, report
 	$(BIN)/python scripts/label_round.py $(CONFIG) $(N) $(if $(STEP),--step $(STEP)) $(if $(UNPAINTED),--unpainted) $(OPTIONS)
 
-placebo: setup  ## CONFIG, INPUT=folder: is what was found real, what would be missed? Blank copies, planted ink; into RUN/predict
-	$(BIN)/python scripts/placebo.py $(CONFIG) --input $(INPUT) --output $(RUN)/predict $(OPTIONS)
+audit: setup  ## CONFIG, INPUT=folder: is it ink? A verdict a sheet: blank copies, planted ink, direction, depth, agreement; into RUN/predict
+	$(BIN)/python scripts/audit.py $(CONFIG) --input $(INPUT) --output $(RUN)/predict $(OPTIONS)
+
+placebo: audit  ## now audit
 
 montage: setup  ## RUN=runs/demo: one wide PNG of a finished run, for a post or a chat: CT, prediction, errors
 	$(BIN)/python scripts/montage.py $(RUN) $(if $(TRUTH),--truth $(TRUTH)) $(if $(COUNT),--count $(COUNT)) $(if $(OUT),--out $(OUT))
@@ -64,8 +66,8 @@ plan: setup  ## which patch, batch and workers suit GPU=t4, and how long that ta
 tune: setup  ## measure which batch, workers and prefetching suit this machine; writes <run_dir>.tuned.yaml for PLAN=
 	$(BIN)/python scripts/tune.py $(CONFIG) $(OPTIONS)
 
-preflight: setup  ## INPUT=folder: do its layers lie as in training? direction, depth, scale
-	$(BIN)/python scripts/preflight.py $(CONFIG) --input $(INPUT) $(OPTIONS)
+preflight: setup  ## INPUT=folder: do its layers lie as in training? direction, depth, scale (audit --look)
+	$(BIN)/python scripts/audit.py $(CONFIG) --input $(INPUT) --look $(OPTIONS)
 
 kaggle-bundle: setup  ## RUN=runs/demo_ink OWNER=you DOWNLOAD=3.12: a folder with wheels, weights and a notebook that needs no internet
 	$(BIN)/python scripts/kaggle_bundle.py $(RUN) $(OF_BUNDLE)

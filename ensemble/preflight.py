@@ -42,22 +42,28 @@ def checked(settings: Settings, sheet: Any, reference: dict[str, object], output
         InputError: refused; <output>/<sheet>/preflight.json then holds why.
     """
     try:
-        result = _judged(settings, sheet, reference)
-        corrected = _corrected(sheet, result)
+        result = judged(settings, sheet, reference)
+        turned = corrected(sheet, result)
     except InputError as error:
-        _record(output, sheet, {"verdict": "refused", "why": str(error)})
+        kept_beside(output, sheet, {"verdict": "refused", "why": str(error)})
         raise
     print(f"preflight {sheet.id}: {result.verdict}: {result.why}")
-    _record(output, sheet, result.record() | {"reference": reference.get("key")})
-    return corrected
+    kept_beside(output, sheet, result.record() | {"reference": reference.get("key")})
+    return turned
 
 
-def _record(output: Path | None, sheet: Sheet, content: dict[str, object]) -> None:
+def kept_beside(output: Path | None, sheet: Sheet, content: dict[str, object]) -> None:
+    """Write <output>/<sheet>/preflight.json, where there is an output."""
     if output is not None:
         write_json(output / sheet.id / NAME, content)
 
 
-def _judged(settings: Settings, sheet: Sheet, reference: dict[str, object]) -> Preflight:
+def judged(settings: Settings, sheet: Sheet, reference: dict[str, object]) -> Preflight:
+    """How a sheet lies beside what was trained on, and what `preflight.mode` makes of it.
+
+    Raises:
+        InputError: refused.
+    """
     try:
         reach = TRACED_WITHIN_VOX if isinstance(sheet, Segment) else REACH_LAYERS
         profile, windows = read_reference(reference), settings.preflight.windows
@@ -69,7 +75,7 @@ def _judged(settings: Settings, sheet: Sheet, reference: dict[str, object]) -> P
     return decide(finding, settings.preflight.mode, str(sheet.folder))
 
 
-def _corrected(sheet: Sheet, result: Preflight) -> Sheet:
+def corrected(sheet: Any, result: Preflight) -> Any:
     """The sheet turned and shifted as found.
 
     Raises:

@@ -33,7 +33,7 @@ COMMANDS = {
             "ensemble.commands.export_member",
             "a trained member as safetensors or ONNX with a card, for others",
         ),
-        "preflight": ("ensemble.commands.preflight", "whether new layers lie as in training: direction, depth, scale"),
+        "preflight": ("ensemble.commands.preflight", "now audit --look: whether layers lie as in training"),
         "predict": ("ensemble.predict", "predict, and write the submission and the report"),
         "flatten": ("ensemble.commands.flatten", "flatten a scroll and its predictions along a traced surface"),
         "kaggle-bundle": ("ensemble.commands.kaggle_bundle", "a run as a folder for Kaggle, with wheels and notebook"),
@@ -43,7 +43,8 @@ COMMANDS = {
         "score-cubes": ("ensemble.commands.score_cubes", "that score of a run's out-of-fold predictions"),
         "validate": ("ensemble.commands.validate", "whether a submission will be graded"),
         "compare": ("ensemble.commands.compare", "what helps, over several seeds, on held-out data"),
-        "placebo": ("ensemble.commands.placebo", "whether what was found is real, and what would be missed"),
+        "audit": ("ensemble.commands.audit", "is it ink: copies without ink, planted ink, direction, depth, agreement"),
+        "placebo": ("ensemble.commands.placebo", "now audit"),
     },
     "review": {
         "status": ("ensemble.commands.status", "what of a run is finished, and whether it is whole"),

@@ -23,6 +23,7 @@ def main() -> None:
         help="how the networks are written (%(default)s)",
     )
     arguments = parser.parse_args()
+    from ensemble.ink.fit import fitted_threshold
     from scroll.data.members.card import NAME
     from scroll.errors import InputError
     from stage1_3d.external.ours import export_member
@@ -33,7 +34,8 @@ def main() -> None:
         raise InputError(
             f"{output}: holds something else; expected a new folder, or an exported member: give another --output"
         )
-    card = export_member(settings, arguments.member, output, arguments.to)
+    threshold = fitted_threshold(settings, arguments.member)
+    card = export_member(settings, arguments.member, output, arguments.to, threshold)
     print(
         f"{output}: {len(card.folds)} folds of {arguments.member}, window {card.window}, voxels of {card.voxel_um:g} um"
     )

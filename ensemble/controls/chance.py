@@ -14,6 +14,7 @@ may be seen on the next, so the found component itself is counted among the imag
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.controls.tail import Tail, expected_beyond
 from scroll.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -48,10 +49,11 @@ def block_p(found: Floats, strongest: Floats) -> Floats:
     return np.asarray((1 + at_least(found, strongest)) / (1 + len(strongest)), dtype=np.float64)
 
 
-def chance_imagined(found: Floats, placebo: Floats, ratio: float) -> Floats:
+def chance_imagined(found: Floats, placebo: Floats, ratio: float, tail: Tail | None = None) -> Floats:
     """Share of imagined ones, (R,) up to 1, among what was found at least as strong; `ratio`: placebo's area over the fragment's.
 
-    A component is told the best share that any bar at or below it reaches: what helps the weaker helps the stronger.
+    A component is told the best share that any bar at or below it reaches: what helps the weaker helps the stronger. Where a `tail` is
+    given, imagined ones are counted by it where that tells fewer.
 
     >>> chance_imagined(np.array([9.0, 8.0, 1.0]), np.array([1.0]), ratio=1.0).round(3).tolist()
     [0.5, 0.5, 0.667]
@@ -63,7 +65,10 @@ def chance_imagined(found: Floats, placebo: Floats, ratio: float) -> Floats:
         raise InputError(f"placebo of {ratio} times the fragment's area; expected more than none")
     if not len(found):
         return np.zeros(0)
-    share = (1 + at_least(found, placebo)) / (ratio * at_least(found, found))
+    expected = (1 + at_least(found, placebo)) / ratio
+    if tail is not None:
+        expected = np.minimum(expected, expected_beyond(found, placebo, tail, ratio))
+    share = expected / at_least(found, found)
     weakest_first = np.argsort(found, kind="stable")
     best = np.minimum.accumulate(share[weakest_first])
     told = np.empty(len(found))

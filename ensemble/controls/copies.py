@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from scroll.audit.figures import REVERSED, SCRAMBLED, SHUFFLED
 from scroll.controls.planted import planted_film
 from scroll.controls.rearranged import exchanged_axes, shuffled_layers
 from scroll.controls.scrambled import LEAST_EDGE_PX, phase_scrambled
@@ -15,16 +16,15 @@ from scroll.data.fragments import Fragment
 from scroll.runtime.receipt import key_of
 from scroll.volumes.volume import Volume
 
-SCRAMBLED, REVERSED, SHUFFLED = "phase-scrambled", "reversed", "depth-shuffled"
-BLANK = (SCRAMBLED, REVERSED)
-"""The copies that hold no ink where the run looks for it; what they show counts as imagined."""
+VERSION = 2  # of how layers are scrambled: predictions of other copies are not taken for these
 TILE_UM = 4000.0
 """Edge of a scrambled tile: letters are 2 to 3 mm high, so that each is spread over more than its own place."""
 SAYS = {
     SCRAMBLED: (
-        "texture of the same wavelengths, directions and grey values in every layer, phases at random: no shape that was drawn is "
-        "left. It is taken from where nothing was found, for ink's own wavelengths would come back as blobs; what ink was missed still "
-        "does. Cracks, edges and single fibres are gone too, so a run that mistakes those for ink looks better here than it is."
+        "texture of the same wavelengths, directions and grey values in every layer, as rough as the papyrus there, phases at random: no "
+        "shape that was drawn is left. It is taken from where nothing was found, for ink's own wavelengths would come back as blobs; what "
+        "ink was missed still does. Cracks, edges and single fibres are gone too, so a run that mistakes those for ink looks better here "
+        "than it is."
     ),
     REVERSED: (
         "the same papyrus looked at from its back and turned by a quarter, so that fibres run as those of the face do: real fibres, cracks "
@@ -80,7 +80,13 @@ class Scrambled:
 
     def record(self) -> list[Any]:
         """See `Change`."""
-        return [SCRAMBLED, self.seed, self.edge_px, hashlib.sha256(np.packbits(self.kept).tobytes()).hexdigest()]
+        return [
+            SCRAMBLED,
+            VERSION,
+            self.seed,
+            self.edge_px,
+            hashlib.sha256(np.packbits(self.kept).tobytes()).hexdigest(),
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +181,8 @@ class Copy:
         """
         return f"{self.kind}-{self.number}"
 
-    def laid_on(self, picture: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """A (Y, X) map of the real fragment, turned as this copy is."""
+    def laid_on(self, picture: NDArray[Any]) -> NDArray[Any]:
+        """A (Y, X) map of the real fragment, turned as this copy is; and one of this copy, turned back."""
         return picture.T if isinstance(self.fragment, TurnedFragment) else picture
 
 
@@ -189,19 +195,30 @@ def changed(fragment: Fragment, change: Change, name: str) -> ChangedFragment:
 
 
 def reversed_copy(fragment: Fragment) -> TurnedFragment:
-    """The fragment seen from its back, turned by a quarter, for the fibres there run across those of the face.
+    """The fragment seen from its back, turned by a quarter, for the fibres there run across those of the face; see `opposite`."""
+    return TurnedFragment(
+        f"{fragment.id} {REVERSED}", fragment.folder, fragment.data, fragment.margin,
+        not fragment.is_flipped, _mirrored_shift(fragment),
+    )  # fmt: skip
+
+
+def opposite(fragment: Fragment) -> Fragment:
+    """The fragment as it would be fed were its layers stored in the opposite order.
 
     The window is mirrored about the sheet's centre layer, and moved into the stack if it hangs over.
     """
+    return Fragment(
+        f"{fragment.id} in opposite order", fragment.folder, fragment.data, fragment.margin,
+        not fragment.is_flipped, _mirrored_shift(fragment), beyond=fragment.beyond,
+    )  # fmt: skip
+
+
+def _mirrored_shift(fragment: Fragment) -> int:
     layers = fragment.volume.shape[0]
     centre = layers - 1 - (layers // 2 + fragment.shift_layers)
     first, end = fragment.data.depth
     before, behind = fragment.kept
-    centre = min(max(centre, before - first), layers - end - behind)
-    return TurnedFragment(
-        f"{fragment.id} {REVERSED}", fragment.folder, fragment.data, fragment.margin,
-        not fragment.is_flipped, centre - layers // 2,
-    )  # fmt: skip
+    return min(max(centre, before - first), layers - end - behind) - layers // 2
 
 
 def tile_px(fragment: Fragment) -> int:

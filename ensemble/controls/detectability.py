@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.controls.asked import Asked, Predicted
 from ensemble.controls.copies import Planted, changed
 from ensemble.controls.planting import (
+    LETTER_UM,
     Cells,
     face_layer,
     film_of,
@@ -20,10 +22,8 @@ from ensemble.controls.planting import (
     letter_height_um,
     letters_at,
 )
-from ensemble.controls.predicted import Predicted, predicted
 from ensemble.controls.psychometric import HalfFound, half_found, least_found, wilson
-from ensemble.ink.fit_record import InkFit
-from scroll.config.schema import Settings
+from ensemble.ink.predictors import ENSEMBLE
 from scroll.data.fragments import Fragment, training_fragments
 from scroll.data.labels import share_in_blocks
 from scroll.errors import InputError
@@ -51,7 +51,8 @@ class Detectability:
     """Which planted letters were found: `is_found` (P, K) over places and rising contrasts.
 
     `grey_levels` (K,) is what each contrast adds; `letter_px` and `cells` are at working resolution; `face` (Y, X) the layer of
-    the window that the film was laid on.
+    the window that the film was laid on. `by_name` (P, K): the same as `is_found` of each that is asked, at its own threshold, and not
+    where it called the place ink before. `gained` (K,) of each: share of a letter's pixels that it calls ink, less that share before.
     """
 
     contrasts: NDArray[np.float64]
@@ -61,6 +62,8 @@ class Detectability:
     letter_um: float
     film_vox: float
     face: NDArray[np.float32]
+    by_name: dict[str, NDArray[np.bool_]]
+    gained: dict[str, NDArray[np.float64]]
 
     @property
     def half(self) -> HalfFound:
@@ -105,25 +108,24 @@ def check_contrasts(contrasts: tuple[float, ...]) -> None:
         )
 
 
-def detectability(
-    settings: Settings, fragment: Fragment, folder: Path, fit: InkFit, real: Predicted, planting: Planting
-) -> Detectability:
+def detectability(asked: Asked, fragment: Fragment, folder: Path, real: Predicted, planting: Planting) -> Detectability:
     """Plant, predict into `folder`/planted-<k>, and look which letters are found; `real` says where nothing was found before.
+
+    The folder above `folder` holds the prediction of the fragment itself.
 
     Raises:
         InputError: there is no free place, or the contrasts make no curve.
     """
     check_contrasts(planting.contrasts)
-    letter_um = planting.letter_um or letter_height_um(training_fragments(settings.data))
-    bin_yx = fragment.data.bin_yx
+    letter_um, bin_yx = planting.letter_um or _learnt_height_um(asked), fragment.data.bin_yx
     letter_px = max(3, round(letter_um / (fragment.pixel_um * bin_yx)))
     cells = free_cells(fragment.mask, share_in_blocks(real.mask, bin_yx) > 0, letter_px)
     cover, number = letters_at(cells, fragment.mask.shape, SEED)
-    face = face_layer(fragment, learnt_layer(fragment, settings.stage1.flatten.window))
+    face = face_layer(fragment, learnt_layer(fragment, asked.settings.stage1.flatten.window))
     contrasts = np.array(planting.contrasts)
     grey_levels = contrasts * fragment.grey_scale[1]
     turn = _turns(len(cells.corner_px), len(contrasts))
-    is_found = np.zeros((len(cells.corner_px), len(contrasts)), bool)
+    shown = {name: np.zeros((len(turn), len(contrasts))) for name in asked.names}
     blur_vox = CtSettings.blur_vox
     for shift in range(len(contrasts)):
         picked = (turn + shift) % len(contrasts)  # (P,) which contrast a place bears in this pass
@@ -133,9 +135,50 @@ def detectability(
         )
         ink = Planted(film, face, planting.film_vox, blur_vox, key)
         copy = changed(fragment, ink, f"with planted ink {shift + 1}/{len(contrasts)}")
-        mask = predicted(settings, copy, folder / f"planted-{shift + 1}", fit).mask
-        is_found[np.arange(len(turn)), picked] = found_share(share_in_blocks(mask, bin_yx), number) >= FOUND_SHARE
-    return Detectability(contrasts, grey_levels, is_found, cells, letter_um, planting.film_vox, face)
+        for name, shares in _shares_found(asked, copy, folder / f"planted-{shift + 1}", number).items():
+            shown[name][np.arange(len(turn)), picked] = shares
+    before = {ENSEMBLE: np.zeros(len(turn))} | _shares_of_members(asked, folder.parent, number)
+    told = {name: because_of_ink(one, before[name]) for name, one in shown.items()}
+    is_found, gained = {name: one[0] for name, one in told.items()}, {name: one[1] for name, one in told.items()}
+    return Detectability(
+        contrasts, grey_levels, is_found[ENSEMBLE], cells, letter_um, planting.film_vox, face, is_found, gained
+    )
+
+
+def because_of_ink(
+    shown: NDArray[np.float64], before: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which letters are found that were not called ink before, (P, K), and what more of them is on average, (K,).
+
+    `shown` (P, K): share of each letter's pixels called ink, by contrast; `before` (P,): the same of the bare place.
+
+    >>> because_of_ink(np.array([[0.2, 0.9], [1.0, 1.0]]), np.array([0.1, 1.0]))[0].tolist()
+    [[False, True], [False, False]]
+    """
+    is_found = (shown >= FOUND_SHARE) & (before < FOUND_SHARE)[:, None]
+    return is_found, np.asarray((shown - before[:, None]).mean(axis=0))
+
+
+def _learnt_height_um(asked: Asked) -> float:
+    """As high as the letters that the run learned from; members alone know of none."""
+    return LETTER_UM if asked.is_alone else letter_height_um(training_fragments(asked.settings.data))
+
+
+def _shares_found(
+    asked: Asked, copy: Fragment, folder: Path, number: NDArray[np.int32]
+) -> dict[str, NDArray[np.float64]]:
+    """How much of every planted letter each of those that are asked finds, (P,); the blend's as it would be submitted."""
+    mask = asked.predicted(copy, folder).mask
+    found = {ENSEMBLE: found_share(share_in_blocks(mask, copy.data.bin_yx), number)}
+    return found | _shares_of_members(asked, folder, number)
+
+
+def _shares_of_members(asked: Asked, folder: Path, number: NDArray[np.int32]) -> dict[str, NDArray[np.float64]]:
+    """How much of every letter's pixels each of them, and stage two, calls ink in what was predicted into `folder`, (P,)."""
+    return {
+        name: found_share((asked.map_of(folder, name) >= asked.threshold(name)).astype(np.float32), number)
+        for name in asked.names[:-1]
+    }
 
 
 def _turns(places: int, contrasts: int) -> NDArray[np.int64]:

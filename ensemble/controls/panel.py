@@ -1,25 +1,29 @@
 """The placebo panel of a fragment: every copy predicted, and what its components say of those really found."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 from scipy.ndimage import distance_transform_edt
 
+from ensemble.controls.asked import Asked, Predicted
 from ensemble.controls.chance import block_p, chance_imagined, rate_per_cm2
-from ensemble.controls.components import Components, share_on_found, strongest_in_blocks
-from ensemble.controls.copies import BLANK, SAYS, Copy, placebo_copies, tile_px
-from ensemble.controls.predicted import Predicted, predicted
-from ensemble.ink.fit_record import InkFit
-from scroll.config.schema import Settings
+from ensemble.controls.components import Components, share_on_found, strongest_in_blocks, with_surroundings
+from ensemble.controls.copies import SAYS, Copy, placebo_copies, tile_px
+from ensemble.controls.tail import LEAST_EXPECTED, tail_of
+from scroll.audit.figures import BLANK
 from scroll.data.depth_windows import with_room
 from scroll.data.fragments import Fragment
 from scroll.data.labels import share_in_blocks
 from scroll.metrics.bootstrap import block_edge_um
 
 Floats = NDArray[np.float64]
+Strengths = Mapping[str, Floats]  # by kind of copy, of what copies show, (N,) each
 RIM_UM = 100.0
+SURROUNDINGS_UM = 1500.0  # pieces of one letter, which is 2 to 3 mm high, and of its neighbours
 FAR_MORE = 2.0  # times the share that what was found covers
 STANDS_OUT = 0.1
 """Up to this chance of being imagined a component is said to stand out; of all that do, about a tenth may still be imagined."""
@@ -29,19 +33,22 @@ STANDS_OUT = 0.1
 class Kind:
     """All copies of one kind together, and what they say of the R components found.
 
-    `strengths` (N,) of what was found in them on `area_cm2`; `rate` (R,) per cm2, `p` (R,), `chance` (R,): see `chance`.
+    `strengths` (N,) of what was found in them on `area_cm2`, `together` (N,) with their surroundings; `rate` (R,) per cm2 and `p` (R,) go
+    by strengths, `chance` (R,) by those together: see `chance`.
     """
 
     name: str
     copies: int
     area_cm2: float
     strengths: Floats
+    together: Floats
     rate: Floats
     p: Floats
     chance: Floats
     on_found: float
+    has_tail: bool = False
 
-    def row(self) -> dict[str, object]:
+    def row(self) -> dict[str, JsonValue]:
         """For the table of copies."""
         return {
             "copy": self.name,
@@ -58,11 +65,16 @@ class Kind:
 
 @dataclass(frozen=True)
 class Panel:
-    """A fragment's placebo panel; `chance` (R,) is the most cautious over the copies that hold no ink where the run looks."""
+    """A fragment's placebo panel; `chance` (R,) is the most cautious over the copies that hold no ink where the run looks.
+
+    `together` (R,): how strong each component found is with its surroundings.
+    """
 
     real: Predicted
+    together: Floats
     papyrus_cm2: float
     kinds: list[Kind]
+    copies: list[Copy]
     tile_mm: float
     block_mm: float
 
@@ -98,42 +110,67 @@ class Panel:
 
     @property
     def least_chance(self) -> float:
-        """What could be told at best: the chance of a component had placebo shown nothing at all."""
-        ratio = min(kind.area_cm2 for kind in self.blank) / self.papyrus_cm2
-        return min(1.0, 1 / (ratio * max(1, len(self.real.pieces))))
+        """What could be told at best: by counting, of a component had placebo shown nothing at all; less where tails are carried on."""
+        expected = max(LEAST_EXPECTED if kind.has_tail else self.papyrus_cm2 / kind.area_cm2 for kind in self.blank)
+        return min(1.0, expected / max(1, len(self.real.pieces)))
 
 
 def placebo_panel(
-    settings: Settings, fragment: Fragment, folder: Path, fit: InkFit, real: Predicted, count: int
+    asked: Asked, fragment: Fragment, folder: Path, real: Predicted, count: int, elsewhere: Strengths | None = None
 ) -> Panel:
-    """Predict every copy into `folder`/<copy> and hold what was really found against it; `count` copies of each seeded kind."""
+    """Predict every copy into `folder`/<copy> and hold what was really found against it; `count` copies of each seeded kind.
+
+    The folder above `folder` holds the prediction of the fragment itself.
+
+    `elsewhere`: by kind, how strong with its surroundings all is that copies of other sheets of the same scan and run show, (N,); it says
+    how the tail falls.
+    """
     pixel_cm2 = (fragment.pixel_um / 1e4) ** 2
     papyrus_cm2 = float(fragment.full_mask.sum()) * pixel_cm2
     edge_um = block_edge_um(papyrus_cm2 * 1e8)
-    edge_px = edge_um / fragment.pixel_um
-    found_px = share_in_blocks(real.mask, fragment.data.bin_yx) > 0
+    edge_px, reach_px = edge_um / fragment.pixel_um, SURROUNDINGS_UM / fragment.pixel_um
+    together = with_surroundings(real.pieces, reach_px)
+    found_px = (share_in_blocks(real.mask, fragment.data.bin_yx) > 0) | called_by_half(asked, folder.parent)
     by_kind: dict[str, list[_Shown]] = {}
-    held = with_room(fragment, settings.stage1.window.depth_offsets)  # so that the reversed copy leaves room for them
-    for copy in placebo_copies(held, ink_and_rim(found_px, fragment), count):
-        found = predicted(settings, copy.fragment, folder / copy.name, fit)
-        by_kind.setdefault(copy.kind, []).append(_shown(found.pieces, copy, edge_px, real))
-    kinds = [_kind(name, shown, real.pieces.strength, papyrus_cm2) for name, shown in by_kind.items()]
+    held = with_room(
+        fragment, asked.settings.stage1.window.depth_offsets
+    )  # so that the reversed copy leaves room for them
+    copies = placebo_copies(held, ink_and_rim(found_px, fragment), count)
+    for copy in copies:
+        found = asked.predicted(copy.fragment, folder / copy.name)
+        by_kind.setdefault(copy.kind, []).append(_shown(found.pieces, copy, (edge_px, reach_px), real))
+    others = elsewhere or {}
+    kinds = [
+        _kind(name, shown, (real.pieces.strength, together), papyrus_cm2, others.get(name, np.zeros(0)))
+        for name, shown in by_kind.items()
+    ]
     tile_mm = tile_px(fragment) * fragment.pixel_um * fragment.data.bin_yx / 1000
-    return Panel(real, papyrus_cm2, kinds, tile_mm, edge_um / 1000)
+    return Panel(real, together, papyrus_cm2, kinds, copies, tile_mm, edge_um / 1000)
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """What one copy showed, without its maps: strengths (N,), each block's strongest (B,), share lying on what was really found."""
+    """What one copy showed, without its maps: strengths (N,), with surroundings too, each block's strongest (B,), share lying on what was
+    really found."""
 
     strengths: Floats
+    together: Floats
     strongest: Floats
     on_found: float
 
 
-def _shown(pieces: Components, copy: Copy, edge_px: float, real: Predicted) -> _Shown:
-    strongest = strongest_in_blocks([pieces], copy.fragment.full_mask, edge_px)
-    return _Shown(pieces.strength, strongest, share_on_found(pieces, copy.laid_on(real.mask)))
+def _shown(pieces: Components, copy: Copy, edges_px: tuple[float, float], real: Predicted) -> _Shown:
+    """`edges_px`: of a block, and how far a component's surroundings reach."""
+    block_px, reach_px = edges_px
+    strongest = strongest_in_blocks([pieces], copy.fragment.full_mask, block_px)
+    together = with_surroundings(pieces, reach_px)
+    return _Shown(pieces.strength, together, strongest, share_on_found(pieces, copy.laid_on(real.mask)))
+
+
+def called_by_half(asked: Asked, folder: Path) -> NDArray[np.bool_]:
+    """(Y, X) at working resolution, where at least half of the members call ink: a bad member may hide it from the blend."""
+    said = [asked.map_of(folder, name) >= asked.threshold(name) for name in asked.members]
+    return np.asarray(2 * np.sum(said, axis=0) >= len(said))
 
 
 def ink_and_rim(found: NDArray[np.bool_], fragment: Fragment) -> NDArray[np.bool_]:
@@ -142,17 +179,24 @@ def ink_and_rim(found: NDArray[np.bool_], fragment: Fragment) -> NDArray[np.bool
     return np.asarray(distance_transform_edt(~found) <= rim_px) if found.any() else found
 
 
-def _kind(name: str, shown: list[_Shown], of_real: Floats, papyrus_cm2: float) -> Kind:
-    """One kind of copy, each of `papyrus_cm2`, against the strengths `of_real` (R,)."""
-    strengths = np.concatenate([one.strengths for one in shown])
+def _kind(
+    name: str, shown: list[_Shown], of_real: tuple[Floats, Floats], papyrus_cm2: float, elsewhere: Floats
+) -> Kind:
+    """One kind of copy, each of `papyrus_cm2`, against strengths `of_real` (R,), alone and with surroundings; `elsewhere` (N,): with
+    surroundings, of other sheets' copies."""
+    strengths, together = (np.concatenate([getattr(one, what) for one in shown]) for what in ("strengths", "together"))
+    tail = tail_of(np.concatenate([together, elsewhere]))
+    alone, with_others = of_real
     area_cm2 = papyrus_cm2 * len(shown)
     return Kind(
         name=name,
         copies=len(shown),
         area_cm2=area_cm2,
         strengths=strengths,
-        rate=rate_per_cm2(of_real, strengths, area_cm2),
-        p=block_p(of_real, np.concatenate([one.strongest for one in shown])),
-        chance=chance_imagined(of_real, strengths, float(len(shown))),
+        together=together,
+        rate=rate_per_cm2(alone, strengths, area_cm2),
+        p=block_p(alone, np.concatenate([one.strongest for one in shown])),
+        chance=chance_imagined(with_others, together, float(len(shown)), tail),
         on_found=float(np.mean([one.on_found for one in shown])),
+        has_tail=tail is not None,
     )

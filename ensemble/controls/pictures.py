@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.controls.copies import BLANK
 from ensemble.controls.detectability import Detectability
 from ensemble.controls.panel import STANDS_OUT, Panel
+from scroll.audit.figures import BLANK
 from scroll.data.fragments import Fragment
 from scroll.report.curves import COLOURS
 from scroll.runtime.files import written_aside
@@ -27,13 +27,13 @@ def found_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
     """The found components on the papyrus, dark where they stand out, light where they may well be imagined."""
     from matplotlib.colors import LogNorm
 
-    figure, axes = _figure(fragment)
-    _papyrus(axes, fragment)
+    figure, axes = sheet_figure(fragment)
+    draw_papyrus(axes, fragment)
     least = min(0.03, panel.least_chance)
     chance = np.concatenate([[np.nan], panel.chance])
-    step = _step(fragment)
+    step = shown_step(fragment)
     shown = np.ma.masked_invalid(chance[panel.real.pieces.labels[::step, ::step]])
-    drawn = axes.imshow(shown, cmap=RAMP, norm=LogNorm(least, 1), interpolation="nearest", extent=_extent(fragment))
+    drawn = axes.imshow(shown, cmap=RAMP, norm=LogNorm(least, 1), interpolation="nearest", extent=extent_mm(fragment))
     ticks = [tick for tick in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1) if tick >= least]
     bar = figure.colorbar(drawn, ax=axes, fraction=0.045, pad=0.02, ticks=ticks)
     bar.ax.set_yticklabels([f"{tick:g}" for tick in ticks])
@@ -43,29 +43,30 @@ def found_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
         f"chance of being imagined, the worse of both blank copies\n(white line: {STANDS_OUT:g}; below it a component stands out)"
     )
     axes.set_title(f"{fragment.id}: what was found, {len(panel.real.pieces)} components")
-    _save(figure, path)
+    save(figure, path)
 
 
 def null_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
     """How many components a square centimetre holds that are at least so strong: really found, and in each kind of copy."""
     from matplotlib.ticker import FuncFormatter
 
-    figure, axes = _plain_figure()
-    _survival(axes, panel.real.pieces.strength, panel.papyrus_cm2, "found", ("black", 2.4, "-"))
+    figure, axes = plain_figure()
+    _survival(axes, panel.together, panel.papyrus_cm2, "found", ("black", 2.4, "-"))
     for number, kind in enumerate(panel.kinds):
         is_blank = kind.name in BLANK
         name = f"{kind.name}, {kind.area_cm2:.2g} cm²" + ("" if is_blank else " (ink would keep its shape)")
-        _survival(axes, kind.strengths, kind.area_cm2, name, (COLOURS[number], 1.8, "-" if is_blank else "--"))
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+        _survival(axes, kind.together, kind.area_cm2, name, (COLOURS[number], 1.8, "-" if is_blank else "--"))
+    if any((strengths > 0).any() for strengths in (panel.together, *(kind.together for kind in panel.kinds))):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else ""))
-    axes.set_xlabel("strength of a component (log-odds above the threshold x mm²)")
+    axes.set_xlabel("strength of a component with its surroundings (log-odds above the threshold x mm²)")
     axes.set_ylabel("components at least so strong, per cm²")
     axes.set_title(f"{fragment.id}: found against imagined")
     axes.legend(frameon=False, fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _survival(
@@ -73,6 +74,7 @@ def _survival(
 ) -> None:
     """Draw one curve; `line`: colour, width and style."""
     colour, width, style = line
+    strengths = strengths[strengths > 0]
     if not len(strengths):
         axes.plot([], [], color=colour, linewidth=width, linestyle=style, label=f"{label}: none")
         return
@@ -84,7 +86,7 @@ def _survival(
 
 def curve_picture(path: Path, fragment: Fragment, found: Detectability) -> None:
     """Share of the planted letters that was found, over contrast, with Wilson intervals and the contrast of which half is found."""
-    figure, axes = _plain_figure()
+    figure, axes = plain_figure()
     rows, half = found.rows(), found.half
     contrast, share = found.contrasts, np.array([row["share"] for row in rows])
     ends = np.array([[row["share"] - row["low"] for row in rows], [row["high"] - row["share"] for row in rows]])
@@ -109,7 +111,7 @@ def curve_picture(path: Path, fragment: Fragment, found: Detectability) -> None:
     axes.set_ylabel("share of planted letters found")
     axes.set_title(f"{fragment.id}: {len(found.is_found)} letters of {found.letter_um / 1000:.2g} mm at each contrast")
     axes.legend(frameon=False, fontsize=9, loc="upper left")
-    _save(figure, path)
+    save(figure, path)
 
 
 def map_picture(path: Path, fragment: Fragment, found: Detectability) -> None:
@@ -117,8 +119,8 @@ def map_picture(path: Path, fragment: Fragment, found: Detectability) -> None:
     from matplotlib import colormaps
     from matplotlib.patches import Patch, Rectangle
 
-    figure, axes = _figure(fragment)
-    _papyrus(axes, fragment)
+    figure, axes = sheet_figure(fragment)
+    draw_papyrus(axes, fragment)
     count = len(found.contrasts)
     colours = [colormaps[RAMP](number / max(1, count - 1)) for number in range(count)]
     to_mm = fragment.pixel_um * fragment.data.bin_yx / 1000
@@ -138,10 +140,10 @@ def map_picture(path: Path, fragment: Fragment, found: Detectability) -> None:
         frameon=False, fontsize=9,
     )  # fmt: skip
     axes.set_title(f"{fragment.id}: how faint ink may be and still be found")
-    _save(figure, path)
+    save(figure, path)
 
 
-def _figure(fragment: Fragment) -> "tuple[Figure, Axes]":
+def sheet_figure(fragment: Fragment) -> "tuple[Figure, Axes]":
     """One picture in millimetres, as high as the fragment asks for."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -152,7 +154,8 @@ def _figure(fragment: Fragment) -> "tuple[Figure, Axes]":
     return figure, figure.add_subplot()
 
 
-def _plain_figure() -> "tuple[Figure, Axes]":
+def plain_figure() -> "tuple[Figure, Axes]":
+    """One chart."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -165,17 +168,17 @@ def _plain_figure() -> "tuple[Figure, Axes]":
     return figure, axes
 
 
-def _papyrus(axes: "Axes", fragment: Fragment) -> None:
+def draw_papyrus(axes: "Axes", fragment: Fragment) -> None:
     """The CT of the sheet's centre, pale, white where there is no papyrus, with a scale bar instead of axes."""
-    step = _step(fragment)
+    step = shown_step(fragment)
     ct = np.asarray(fragment.picture()[::step, ::step], np.float32)
     inside = fragment.full_mask[::step, ::step]
     low, high = np.percentile(ct[inside] if inside.any() else ct, (1, 99))
     grey = PALE[0] + (PALE[1] - PALE[0]) * np.clip((ct - low) / max(1e-6, float(high - low)), 0, 1)
     axes.imshow(
-        np.where(inside, grey, 1.0), cmap="gray", vmin=0, vmax=1, extent=_extent(fragment), interpolation="nearest"
+        np.where(inside, grey, 1.0), cmap="gray", vmin=0, vmax=1, extent=extent_mm(fragment), interpolation="nearest"
     )
-    _, right, bottom, _ = _extent(fragment)
+    _, right, bottom, _ = extent_mm(fragment)
     bar_mm = max((mm for mm in SCALE_BARS_MM if mm <= right / 4), default=SCALE_BARS_MM[0])
     axes.set_xlim(0, right)
     axes.set_ylim(bottom * 1.07, 0)  # room for the bar below
@@ -186,16 +189,19 @@ def _papyrus(axes: "Axes", fragment: Fragment) -> None:
     axes.set_axis_off()
 
 
-def _step(fragment: Fragment) -> int:
+def shown_step(fragment: Fragment) -> int:
+    """Every how many-th pixel is drawn."""
     return max(1, max(fragment.shape_yx) // LONG_EDGE_PX)
 
 
-def _extent(fragment: Fragment) -> tuple[float, float, float, float]:
+def extent_mm(fragment: Fragment) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top of the fragment in millimetres, as `imshow` wants them."""
     height, width = (length * fragment.pixel_um / 1000 for length in fragment.shape_yx)
     return 0.0, width, height, 0.0
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save(figure: "Figure", path: Path) -> None:
+    """Write a PNG, whole or not at all."""
     with written_aside(path) as aside:
         aside.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(aside, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})

@@ -13,6 +13,7 @@ from ensemble.ink.predictors import ENSEMBLE, EQUAL, JOINT, MEMBERS_MEAN, blend_
 from ensemble.ink.weights import equal_weights
 from ensemble.others import fitted_on, with_equal_shares
 from scroll.config.schema import Settings
+from scroll.data.kinds import kind_of
 from scroll.data.members.others import of_others
 from scroll.data.sheets import Sheet, labelled_by_people, training_sheets
 from scroll.errors import InputError
@@ -157,3 +158,12 @@ def read_fit(settings: Settings) -> InkFit:
             f"{path}: was fitted for other weights or settings than those in {settings.run_dir}; {command}"
         )
     return fit
+
+
+def fitted_threshold(settings: Settings, name: str) -> float | None:
+    """From which probability on a member calls ink, as this run fitted it; None where it was not fitted for the weights that are there."""
+    path = settings.folder.fit
+    if not kind_of(settings.data).has_sheets or not path.exists():
+        return None
+    fit = kept_record(path, "fitted", InkFit)
+    return dict(fit.thresholds).get(name) if fit and fit.made_from == calibration_key(settings) else None

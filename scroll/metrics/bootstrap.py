@@ -134,6 +134,23 @@ def block_counts(decided: Any, truth: Bools, known: Bools, edge_px: float) -> Co
     return np.concatenate(found).astype(np.int64) if found else np.empty((0, 3), np.int64)
 
 
+def block_sums(values: Any, known: Bools, edge_px: float) -> Floats:
+    """Sum of `values` (Y, X) over what is known of each block of `block_counts`' grid, and how many pixels that is, (2, B).
+
+    Blocks in which nothing is known are in it too, as nothing: maps of one sheet have the same blocks, whatever they say.
+    """
+    rows, columns = (_cuts(length, edge_px) for length in known.shape)
+    if len(rows) < 2 or len(columns) < 2:
+        return np.empty((2, 0))
+    found = []
+    for first, end in pairwise(rows):
+        strip = slice(first, end)
+        inside = known[strip]
+        sums = [np.where(inside, values[strip], 0).sum(axis=0, dtype=np.float64), inside.sum(axis=0, dtype=np.float64)]
+        found.append(np.add.reduceat(np.stack(sums), columns[:-1], axis=1))
+    return np.concatenate(found, axis=1)
+
+
 def _cuts(length: int, edge_px: float) -> list[int]:
     parts = min(length, math.ceil(length / max(1.0, edge_px) - 1e-9))  # 1e-9: 12 mm are three blocks of 4
     return [length * part // parts for part in range(parts + 1)] if length else [0]
@@ -170,6 +187,20 @@ def resampled_seeds(counts: npt.ArrayLike, seed: int = 0, draws: int = DRAWS) ->
     own = np.asarray(fbeta(whole[..., 0], whole[..., 1], whole[..., 2]))
     tail = tail_share(blocks) if blocks > 1 else OUTSIDE / 2
     return Resampled(own.mean(axis=0), np.concatenate(found).T, blocks, tail)
+
+
+def resampled_ratios(sums: npt.ArrayLike, pixels: npt.ArrayLike, seed: int = 0, draws: int = DRAWS) -> Resampled:
+    """Means of M maps, `sums` (M, B) over `pixels` (M, B) of the same B blocks, each drawn as a whole; 0 where there is no pixel.
+
+    Scores may be of any size here, not only 0 to 1.
+    """
+    above, below = np.asarray(sums, np.float64), np.asarray(pixels, np.float64)
+    used = below.sum(axis=0) > 0
+    above, below, blocks = above[:, used], below[:, used], int(np.count_nonzero(used))
+    times = _drawn(np.random.default_rng(seed), draws, blocks)
+    drawn = (times @ above.T) / np.maximum(times @ below.T, 1e-12)  # (D, M)
+    own = above.sum(axis=1) / np.maximum(below.sum(axis=1), 1e-12)
+    return Resampled(own, drawn.T, blocks, tail_share(blocks) if blocks > 1 else OUTSIDE / 2)
 
 
 def resampled_means(scores: npt.ArrayLike, scrolls: Sequence[str], seed: int = 0, draws: int = DRAWS) -> Resampled:

@@ -22,7 +22,7 @@ PICTURE_BUDGET_BYTES = 5_000_000  # as base64 a third more, beside the viewer's 
 PAGE_BUDGET_BYTES = 20_000_000
 HERE = Path(__file__).parent
 TEMPLATE, STYLE = "page.html.j2", "page.css"
-PLACEBO, MOST_ROWS = "placebo.json", 30
+AUDIT = "audit.html"
 SCRIPTS = {"flat": "flat_viewer.js", "volume": "volume_viewer.js"}
 SWEPT = {
     "f05": "F0.5", "score": "score", "precision": "precision", "recall": "recall", "topo": "topology", "surface_dice": "surface Dice",
@@ -35,8 +35,8 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
 
     The page takes title, note, tables, curves, patches and commands from `<output_dir>/score.json`, the learning curves from
     every `history.jsonl` below `run_dir`, what its viewer shows from `<output_dir>/<fragment>/view.json`, and every
-    `<output_dir>/<fragment>/pictures/*.png` in the order of the names; what `scripts/placebo.py` found, where
-    `<output_dir>/placebo.json` is there. It needs nothing from elsewhere: pictures are inside
+    `<output_dir>/<fragment>/pictures/*.png` in the order of the names; a link to audit.html,
+    where that is there. It needs nothing from elsewhere: pictures are inside
     it, shrunk if all together they are too many. What is missing is said on it.
 
     Raises:
@@ -44,7 +44,7 @@ def write_report(run_dir: Path, output_dir: Path) -> Path:
     """
     from jinja2 import TemplateError
 
-    expected = "scores, views and placebo.json as this version writes them"
+    expected = "scores and views as this version writes them"
     with reading(output_dir, expected, "delete what is damaged and write it again", also=(TemplateError,)):
         html = rendered(TEMPLATE, _content(run_dir, output_dir))
     write_text(output_dir / "report.html", html)
@@ -90,7 +90,6 @@ def _content(run_dir: Path, output_dir: Path) -> dict[str, Any]:
             "receipts": receipts([run_dir, output_dir]),
             "made_with": made_with([run_dir, output_dir]),
             "settings": plain_file(settings).read_text(encoding="utf-8", errors="replace") if settings.exists() else "",
-            "most_rows": MOST_ROWS,
             "score_path": score_path,
             "run_dir": run_dir,
             "output_dir": output_dir,
@@ -121,15 +120,11 @@ def _about(scores: Scores, run_dir: Path) -> dict[str, Any]:
 
 
 def _shown(output_dir: Path, scores: Scores) -> dict[str, Any]:
-    """Still pictures of every fragment, the patches and the placebo panel, all within the budget."""
+    """Still pictures of every fragment, and the patches, all within the budget."""
     names, paths = _pictures(output_dir, scores.fragments)
     of_patches = [output_dir / path for one in scores.patches for cuts in one.cuts.values() for path in cuts.values()]
-    placebo = read_mapping(output_dir / PLACEBO) if (output_dir / PLACEBO).exists() else {}
-    of_placebo = [picture for fragment in placebo.get("fragments", []) for picture in fragment["pictures"]]
     of_all = (path for of_fragment in paths.values() for path in of_fragment)
-    sources = _within_budget([*of_patches, *of_all, *(output_dir / picture["path"] for picture in of_placebo)])
-    for picture in of_placebo:
-        picture["source"] = sources[output_dir / picture["path"]]
+    sources = within_budget([*of_patches, *of_all])
     inside = [
         {axis: {name: sources[output_dir / path] for name, path in cuts.items()} for axis, cuts in one.cuts.items()}
         for one in scores.patches
@@ -145,7 +140,7 @@ def _shown(output_dir: Path, scores: Scores) -> dict[str, Any]:
         }
         for name in names
     ]
-    return {"patches": patches, "fragments": fragments, "placebo": placebo}
+    return {"patches": patches, "fragments": fragments, "audit": AUDIT if (output_dir / AUDIT).exists() else ""}
 
 
 def _charts(out_of_fold: OutOfFold, thing: str) -> list[dict[str, str]]:
@@ -206,7 +201,7 @@ def _in_name_order(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
-def _within_budget(paths: list[Path]) -> dict[Path, str]:
+def within_budget(paths: list[Path]) -> dict[Path, str]:
     """Pictures as data URLs; all are made narrower by the same steps until together they fit the page."""
     width, pictures = MAX_WIDTH_PX, {path: plain_file(path).read_bytes() for path in paths}
     while sum(map(len, pictures.values())) > PICTURE_BUDGET_BYTES and width > 100:

@@ -38,6 +38,8 @@ FILES = (
     "fit.json",
     "score.json",
     "placebo.json",
+    "audit.json",
+    "audit.html",
     "phantom.json",
     "bundle.json",
     "report.html",

@@ -44,7 +44,8 @@ RUN = Kind(
 OF_A_RUN = ("stage1", "stage2", "joint", "ensemble", "sheets")  # what only the run's own commands write to
 PREDICTION = Kind(
     "prediction",
-    (("score.json", '"rows"'), ("placebo.json", '"fragments"'), ("masks/*.json", '"key"'), ("*/ensemble/ink_prob.tif", ""),
+    (("score.json", '"rows"'), ("placebo.json", '"fragments"'), ("audit.json", '"sheets"'),
+     ("masks/*.json", '"key"'), ("*/ensemble/ink_prob.tif", ""),
      ("*/preflight.json", ""), ("*/*/receipt.json", '"key"'), ("*/*/.*.rows.part", ""), ("*/placebo/*", "")),
 )  # fmt: skip
 FLATTENED = Kind("flattened surface", (("receipt.json", "offsets_vox"), (".flat.zarr.*part", ""), (".tiles.part", "")))

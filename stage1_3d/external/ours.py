@@ -26,10 +26,11 @@ from stage1_3d.predict import load_member, weights_path
 Format = Literal["safetensors", "onnx"]
 
 
-def export_member(settings: Settings, name: str, output: Path, to: Format) -> Card:
+def export_member(settings: Settings, name: str, output: Path, to: Format, threshold: float | None = None) -> Card:
     """Write a trained member's folds and their card into `output`; returns the card.
 
     A fold's `trained_on` are the items it did not hold out whole. It sees grey values in our robust spreads of the item ("ours").
+    `threshold` is the one that was fitted for it, if any was.
 
     Raises:
         InputError: no such member, or none that is trained here; packages for ONNX are not installed.
@@ -55,6 +56,7 @@ def export_member(settings: Settings, name: str, output: Path, to: Format) -> Ca
         window=member.patch_size,
         layers=settings.data.depth if member.network in MAPS else None,
         voxel_um=items[0].seen_um,
+        threshold=threshold,
         intensity=Intensity(how="ours"),
         options={"network": member.network, "options": dict(member.options), "auto_pad": member.auto_pad},
         folds=tuple(folds),

@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import binary_dilation, gaussian_filter, uniform_filter
 
 from scroll.controls.planted import film_share, planted_film
 from scroll.controls.rearranged import exchanged_axes, layer_order, shuffled_layers
-from scroll.controls.scrambled import phase_scrambled, random_phases, scrambled_tile, with_phases
+from scroll.controls.scrambled import phase_scrambled, random_phases, scrambled_tile, with_phases, with_values_of
 from scroll.data.augment.smooth_fields import smooth_noise
 from scroll.errors import InputError
+from scroll.phantom.dataset import make_fragments
+from scroll.phantom.settings import fragment_settings
+from scroll.volumes import open_volume
+from scroll.volumes.binning import block_mean
 from scroll.volumes.changed import reversed_layers
 from scroll.volumes.volume import Volume
 
@@ -100,15 +105,68 @@ def test_layers_keep_their_relation_to_one_another() -> None:
     assert np.corrcoef(turned.reshape(4, -1)) == pytest.approx(before, abs=1e-3)
 
 
-def test_a_scrambled_tile_has_its_grey_values_again_and_nearly_its_spectrum_but_elsewhere() -> None:
+def test_a_scrambled_tile_has_nearly_its_grey_values_and_its_spectrum_again_but_elsewhere() -> None:
     tile, whole = np.asarray(papyrus((3, 64, 64))[...], np.float32), np.ones((64, 64), bool)
-    mean, changed = scrambled_tile(tile, whole, whole, np.random.default_rng(2))
-    scrambled = changed + mean[:, None, None]
-    assert np.sort(scrambled, axis=None) == pytest.approx(np.sort(tile, axis=None), abs=0.01)
+    level, changed = scrambled_tile(tile, whole, whole, np.random.default_rng(2))
+    scrambled = changed + level
+    shares = (0.1, 0.3, 0.5, 0.7, 0.9)
+    for z in range(3):
+        assert np.quantile(scrambled[z], shares) == pytest.approx(
+            np.quantile(tile[z], shares), abs=0.35 * float(tile[z].std())
+        )
     power = [np.abs(np.fft.rfft2(one - one.mean(axis=(1, 2), keepdims=True))) ** 2 for one in (tile, scrambled)]
     bands = [one.reshape(3, 8, 8, -1).mean(axis=(2, 3)) for one in power]  # along y, eight bands
-    assert bands[1] == pytest.approx(bands[0], rel=0.35)
-    assert abs(np.corrcoef(tile[0].ravel(), scrambled[0].ravel())[0, 1]) < 0.25
+    holds = bands[0] > 0.1 * bands[0].max()  # elsewhere there is next to nothing, a hundredth
+    assert bands[1][holds] == pytest.approx(bands[0][holds], rel=0.5)
+    assert abs(np.corrcoef(tile[0].ravel(), scrambled[0].ravel())[0, 1]) < 0.3
+
+
+def bare_phantom(folder: Path, seed: int) -> np.ndarray:
+    """(16, 192, 192) layers about a sheet without ink, at half the resolution; whole tiles of 96."""
+    make_fragments(
+        folder, fragment_settings("zero", (24, 384, 384), letter_height_px=110), seed, train=1, test=0, jobs=1
+    )
+    layers = open_volume(next((folder / "train").iterdir()), 7.91)[2:18]
+    return np.asarray(block_mean(layers, (1, 2, 2)), np.float32)
+
+
+def scrambled_by_whole_tiles(volume: np.ndarray, edge: int, rng: np.random.Generator) -> np.ndarray:
+    """The plain way: each tile's own spectrum, its edges as they are, its grey values dealt out again."""
+    found = np.empty_like(volume)
+    for y in range(0, volume.shape[1], edge):
+        for x in range(0, volume.shape[2], edge):
+            tile = volume[:, y : y + edge, x : x + edge]
+            flat = tile - tile.mean(axis=(1, 2), keepdims=True)
+            turned = with_phases(flat, random_phases(edge, rng)).reshape(len(tile), -1)
+            found[:, y : y + edge, x : x + edge] = with_values_of(turned, tile.reshape(len(tile), -1)).reshape(
+                tile.shape
+            )
+    return found
+
+
+def blots(volume: np.ndarray) -> np.ndarray:
+    """Of structure as wide as a stroke, (3, Z): its spread, its kurtosis, and how unevenly its variance lies over the sheet."""
+    band = np.stack([gaussian_filter(one, 2) - gaussian_filter(one, 8) for one in volume])[:, 8:-8, 8:-8]
+    local = np.stack([uniform_filter(one**2, 24)[12:-12:12, 12:-12:12] for one in band])
+    centred = band - band.mean(axis=(1, 2), keepdims=True)
+    kurtosis = (centred**4).mean(axis=(1, 2)) / band.var(axis=(1, 2)) ** 2
+    return np.stack([band.std(axis=(1, 2)), kurtosis, local.std(axis=(1, 2)) / local.mean(axis=(1, 2))])
+
+
+def test_copies_are_hardly_blotchier_than_papyrus_and_less_than_those_of_whole_tiles(tmp_path: Path) -> None:
+    ours, plain = [], []
+    for seed in range(1, 6):
+        stack = bare_phantom(tmp_path / str(seed), seed)
+        whole = np.ones(stack.shape[1:], bool)
+        copy = phase_scrambled(Volume(stack, Path("bare")), whole, 96, seed)[...]
+        ours.append(np.log(blots(copy) / blots(stack)))
+        plain.append(np.log(blots(scrambled_by_whole_tiles(stack, 96, np.random.default_rng(seed))) / blots(stack)))
+    (spread, kurtosis, uneven), other = np.mean(ours, axis=(0, 2)), np.mean(plain, axis=(0, 2))
+    assert (
+        -0.15 < spread < 0.02 and other[0] > 0.1
+    )  # blobs are no stronger than papyrus's own; those of whole tiles are
+    assert other[2] < uneven < 0.05  # the variance lies nearly where it lay
+    assert other[1] < kurtosis < 0.05
 
 
 def test_no_letter_is_left_where_it_lay() -> None:
@@ -118,13 +176,19 @@ def test_no_letter_is_left_where_it_lay() -> None:
         letters[corner : corner + 50, corner : corner + 10] = True
         letters[corner : corner + 10, corner : corner + 50] = True
     inked = Volume((volume[...] + np.uint16(6000) * letters).astype(np.uint16), Path("inked"))
-    scrambled = phase_scrambled(inked, np.ones((192, 192), bool), 96, seed=8)[...].astype(float)
+    whole = np.ones((192, 192), bool)
+    missed, found = (
+        phase_scrambled(inked, whole, 96, 8, kept)[...].astype(float)
+        for kept in (whole, ~binary_dilation(letters, iterations=3))
+    )
 
     def contrast(stack: np.ndarray) -> float:
         return float(stack[:, letters].mean() - stack[:, ~letters].mean())
 
     assert contrast(inked[...].astype(float)) > 5500
-    assert abs(contrast(scrambled)) < 1500
+    assert abs(contrast(found)) < 1000  # what was found leaves nothing
+    assert abs(contrast(missed)) < 2400  # what was missed a spot
+    assert np.abs(np.diff(missed, axis=1))[:, letters[1:] != letters[:-1]].mean() < 1800  # of 6000: without edges
 
 
 def test_blended_tiles_keep_mean_and_spread_of_every_layer() -> None:
@@ -133,7 +197,7 @@ def test_blended_tiles_keep_mean_and_spread_of_every_layer() -> None:
     scrambled = phase_scrambled(volume, inside, 48, seed=1)[...].astype(float)
     whole = volume[...].astype(float)
     assert scrambled.mean(axis=(1, 2)) == pytest.approx(whole.mean(axis=(1, 2)), rel=0.005)
-    assert scrambled.std(axis=(1, 2)) == pytest.approx(whole.std(axis=(1, 2)), rel=0.08)
+    assert scrambled.std(axis=(1, 2)) == pytest.approx(whole.std(axis=(1, 2)), rel=0.15)
 
 
 def test_texture_is_taken_from_what_is_kept_alone() -> None:

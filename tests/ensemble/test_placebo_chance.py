@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.controls.chance import at_least, block_p, chance_imagined, rate_per_cm2
-from ensemble.controls.components import components_of, share_on_found, strongest_in_blocks
+from ensemble.controls.components import components_of, share_on_found, strongest_in_blocks, with_surroundings
 from ensemble.controls.psychometric import contrast_of_half, half_found, least_found, wilson
+from ensemble.controls.tail import tail_of
 from scroll.errors import InputError
 
 strengths = st.lists(st.floats(0.001, 100), min_size=1, max_size=30).map(np.array)
@@ -103,6 +104,24 @@ def test_each_block_tells_its_strongest_piece_and_bare_blocks_count_as_nought() 
     papyrus[4:, 4:] = False  # a block without papyrus is none
     pieces = components_of(prob, prob > 0.5, 0.5, 1000)
     assert strongest_in_blocks([pieces, pieces], papyrus, 4) == pytest.approx(2 * [np.log(9), np.log(3), 0])
+
+
+def test_a_pieces_surroundings_are_what_lies_within_reach_of_its_middle() -> None:
+    prob = np.zeros((3, 40))
+    prob[1, [2, 6, 30]] = 0.75  # three pieces, log 3 each; the first two are four pixels apart
+    pieces = components_of(prob, prob >= 0.5, threshold=0.5, pixel_um=1000)
+    assert with_surroundings(pieces, 5) == pytest.approx(np.log(3) * np.sqrt([2, 2, 1]))
+    assert with_surroundings(pieces, 3) == pytest.approx(pieces.strength)
+    assert with_surroundings(pieces, 100) == pytest.approx(3 * [np.log(3) * np.sqrt(3)])
+    assert with_surroundings(components_of(prob, prob > 1, 0.5, 1000), 5).shape == (0,)
+
+
+def test_the_pixel_that_an_empty_mask_is_given_stands_for_nothing() -> None:
+    prob, mask = np.full((4, 4), 0.1), np.zeros((4, 4), bool)
+    mask[1, 1] = True  # as `ensemble.when_empty: one_pixel` does
+    pieces = components_of(prob, mask, threshold=0.5, pixel_um=1000)
+    assert pieces.strength[0] < 0 and with_surroundings(pieces, 5).tolist() == [0]
+    assert tail_of(np.zeros(20)) is None and chance_imagined(np.zeros(1), np.zeros(3), 1.0).tolist() == [1]
 
 
 def test_share_of_a_copys_pieces_on_what_was_found() -> None:

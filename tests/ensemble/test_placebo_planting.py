@@ -7,8 +7,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from ensemble.audit.sheet import How
+from ensemble.audit.study import asked_about, audit
+from ensemble.controls.asked import alone
 from ensemble.controls.copies import (
-    REVERSED,
     Copy,
     Planted,
     Scrambled,
@@ -17,7 +19,7 @@ from ensemble.controls.copies import (
     placebo_copies,
     reversed_copy,
 )
-from ensemble.controls.detectability import check_contrasts, found_share
+from ensemble.controls.detectability import because_of_ink, check_contrasts, found_share
 from ensemble.controls.planting import (
     Cells,
     face_layer,
@@ -27,7 +29,7 @@ from ensemble.controls.planting import (
     letter_height_um,
     letters_at,
 )
-from ensemble.controls.study import study
+from scroll.audit.figures import REVERSED
 from scroll.config.reader import load_settings
 from scroll.config.schema import DataSettings
 from scroll.data.fragments import Fragment
@@ -205,9 +207,16 @@ def test_contrasts_that_make_no_curve_are_refused(contrasts: tuple[float, ...]) 
         check_contrasts(contrasts)
 
 
+def test_one_that_calls_everything_ink_finds_no_letter_and_gains_nothing_by_one() -> None:
+    everything = because_of_ink(np.ones((5, 3)), np.ones(5))
+    assert not everything[0].any() and everything[1].tolist() == [0, 0, 0]
+    found, gained = because_of_ink(np.array([[0.0, 0.6], [0.3, 1.0]]), np.array([0.0, 0.2]))
+    assert found.tolist() == [[False, True], [False, True]] and gained == pytest.approx([0.05, 0.7])
+
+
 def test_a_run_on_cubes_and_no_copies_at_all_are_refused(tmp_path: Path) -> None:
     configs = Path(__file__).resolve().parents[2] / "configs"
-    with pytest.raises(InputError, match="give a run of fragments"):
-        study(load_settings(configs / "demo_surface.yaml", []), tmp_path, tmp_path, 1, None, "")
+    with pytest.raises(InputError, match=r"not for ink.*score_cubes\.py"):
+        asked_about(alone(load_settings(configs / "demo_surface.yaml", []), {}), [tmp_path], tmp_path)
     with pytest.raises(InputError, match="--copies is 0"):
-        study(load_settings(configs / "demo_ink.yaml", []), tmp_path, tmp_path, 0, None, "")
+        audit(alone(load_settings(configs / "demo_ink.yaml", []), {}), [tmp_path], tmp_path, How(copies=0), "")

@@ -21,6 +21,7 @@ from scroll.data.intensity import grey_scale_of
 from scroll.data.segments import find_segments, grey_sample_about
 from scroll.errors import InputError
 from scroll.inference.prediction_store import open_map
+from scroll.runtime.files import read_sealed
 from scroll.runtime.receipt import file_hash, read_receipt
 from scroll.surfaces.sample import Offsets, Source
 from scroll.training.checkpoint import trained_weights
@@ -226,3 +227,20 @@ def test_the_run_flattens_on_the_fly_what_it_would_predict_first_and_flatten_the
     one, two = (open_map(tmp_path / name / "flat.zarr", "")[...] for name in ("one", "two"))
     np.testing.assert_allclose(one, two, atol=1e-5)
     assert one[1].std() > 0
+
+
+def test_a_segment_is_audited_by_the_members_on_layers_flattened_from_it(scroll_run):
+    """Which verdict it is so small a run does not know; that every figure of an audit is there, and that what was flattened is kept."""
+    source = sorted((scroll_run.data / "test").iterdir())[0]
+    output = scroll_run.root / "audit"
+    asked = ("scripts/audit.py", scroll_run.config, "--input", source, "--output", output)
+    few = ("--copies", 1, "--contrasts", "1,4", "--depths", "2", "--letter-um", 400)
+    done = step(*asked, *few)
+    assert done.returncode == 0, done.stderr + done.stdout
+    (sheet,) = read_sealed(output / "audit.json", "audit it")["sheets"]
+    assert sheet["id"] == source.name and [one["name"] for one in sheet["members"]] == ["cnn3d", "unet3d", "ensemble"]
+    assert {*sheet["members"][0]["flagged"]} == {"real", "phase-scrambled", "reversed", "depth-shuffled"}
+    assert sheet["members"][0]["is_trained_on"] is False and "flattened" in " ".join(sheet["notes"])
+    layers = output / "flattened" / source.name / "surface-volume.zarr"
+    before = layers.stat().st_mtime_ns
+    assert step(*asked, *few).returncode == 0 and layers.stat().st_mtime_ns == before

@@ -6,7 +6,6 @@ import io
 import json
 import re
 from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -248,35 +247,15 @@ def test_only_the_page_s_own_script_may_run(folders: tuple[Path, Path]) -> None:
     assert "</script" not in script and "src=" not in re.findall(r"<script[^>]*>", html)
 
 
-def test_what_may_be_imagined_stands_on_the_page_with_its_pictures_and_a_dash_for_what_is_unknown(tmp_path):
-    output = tmp_path / "predict"
-    grey_png(output / "a" / "placebo" / "pictures" / "1_found.png", np.zeros((4, 4), np.uint8))
-    table = {
-        "title": "Found components",
-        "note": "Strongest first.",
-        "columns": {"component": "Component", "chance": "Chance of being imagined"},
-    }
-    rows = [{"component": n, "chance": None if n == 2 else 0.25} for n in range(1, page.MOST_ROWS + 2)]
-    picture = {"path": "a/placebo/pictures/1_found.png", "alt": "two components", "caption": "two components"}
-    fragment = {"id": "a", "note": "1 of 2 stand out.", "tables": [table | {"rows": rows}], "pictures": [picture]}
-    (output / "placebo.json").write_text(
-        json.dumps({"title": "Blank or blind", "note": "No chance is 0.", "fragments": [fragment]})
-    )
-    html = write_report(tmp_path / "run", output).read_text(encoding="utf-8")
-    read = Page(html)
-    assert "Blank or blind" in read.text and "1 of 2 stand out." in read.text
-    cells = re.findall(r"<td[^>]*>(.*?)</td>", html)
-    assert ("2", "–") in pairwise(cells) and ("3", "0.25") in pairwise(cells)
-    assert f"The first {page.MOST_ROWS} of {page.MOST_ROWS + 1}" in read.text
-    (image,) = [tag for name, tag in read.tags if name == "img" and "two components" in (tag["alt"] or "")]
-    assert (image["src"] or "").startswith("data:image/png;base64,")
+def test_an_audit_is_linked_where_there_is_one(folders: tuple[Path, Path]) -> None:
+    assert "audit.html" not in write_report(*folders).read_text(encoding="utf-8")
+    (folders[1] / "audit.html").write_text("<p>ink</p>")
+    assert '<a href="audit.html">' in write_report(*folders).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("placebo.json", {"title": "t", "note": "n", "fragments": [{"id": "a", "note": "", "pictures": [], "tables": [5]}]}),
-        ("placebo.json", {"fragments": 5}), ("placebo.json", {"title": "t", "note": "n", "fragments": [{"pictures": []}]}),
         ("score.json", {"fragments": 5}), ("score.json", {"rows": [5]}), ("score.json", {"patches": [{"cuts": 5}]}),
     ],
 )  # fmt: skip

@@ -44,6 +44,7 @@ class Card(Versioned):
         layers: first and end layer about the sheet's centre that a map is made of.
         direction: whether layer numbers grow into the papyrus or out of it.
         voxel_um: edge of a voxel that it was trained at; None: not known.
+        threshold: from which probability on it calls ink, as it was fitted out of fold; None: not known.
         options: what the family's network is built by.
         folds: its networks.
         ready: of "predictions", by item.
@@ -58,6 +59,7 @@ class Card(Versioned):
     layers: tuple[int, int] | None = None
     direction: Literal["inwards", "outwards"] = "inwards"
     voxel_um: float | None = Field(None, gt=0)
+    threshold: float | None = Field(None, gt=0, lt=1, exclude_if=lambda threshold: threshold is None)
     intensity: Intensity = Intensity()
     options: dict[str, JsonValue] = Field({})
     folds: tuple[FoldCard, ...] = ()

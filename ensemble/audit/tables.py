@@ -1,25 +1,17 @@
-"""placebo.json: what the panel and the planted ink say, in words and tables that a page can show as they are."""
+"""The tables of an audit: found components, copies, planted letters, members; in words that a page can show as they are."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TypedDict
+from collections.abc import Sequence
 
 import numpy as np
+from pydantic import JsonValue
 
-from ensemble.controls.copies import BLANK, REVERSED, SAYS, SCRAMBLED, SHUFFLED
+from ensemble.audit.members import surest_window
+from ensemble.audit.record import Table
+from ensemble.controls.copies import SAYS
 from ensemble.controls.detectability import FOUND_SHARE, Detectability
-from ensemble.controls.panel import STANDS_OUT, Kind, Panel
-from ensemble.controls.pictures import curve_picture, found_picture, map_picture, null_picture
-from scroll.data.fragments import Fragment
+from ensemble.controls.panel import STANDS_OUT, SURROUNDINGS_UM, Kind, Panel
+from scroll.audit.figures import BLANK, REAL, REVERSED, SCRAMBLED, SHUFFLED, MemberFigures
 
-NAME = "placebo.json"
-TITLE = "Blank or blind: what may be imagined, and what would have been missed"
-NOTE = (
-    "Every component found is held against components found in copies of the same fragment that hold no ink where the run looks. "
-    "Its chance of being imagined is the share of all components at least so strong that those copies explain. No chance is ever 0: "
-    "the copies are only so large. Planted letters then tell how faint ink may be before this run misses it. "
-    "Both speak of this run on this fragment, and neither says what a component reads."
-)
 COMPONENT_COLUMNS = {
     "component": "Component",
     "y_px": "y, pixels",
@@ -27,6 +19,7 @@ COMPONENT_COLUMNS = {
     "area_mm2": "Area, mm²",
     "mean_prob": "Mean probability",
     "strength": "Strength, log-odds x mm²",
+    "together": "with its surroundings",
     "placebo_per_cm2": "Placebo shows at least so strong, per cm²",
     "p": "p of one block",
     "chance_imagined": "Chance of being imagined",
@@ -54,81 +47,17 @@ PLANTED_COLUMNS = {
 }
 
 
-class Table(TypedDict):
-    """A table for the report: `columns` names those that it shows of the rows."""
-
-    title: str
-    note: str
-    columns: dict[str, str]
-    rows: Sequence[Mapping[str, object]]
-
-
-class FragmentRecord(TypedDict, total=False):
-    """One fragment's part of placebo.json; `half_found` and `places` where letters were planted."""
-
-    id: str
-    title: str
-    note: str
-    papyrus_cm2: float
-    least_chance: float
-    stands_out: int
-    found: int
-    half_found: dict[str, object]
-    places: list[dict[str, float | None]]
-    tables: list[Table]
-    pictures: list[dict[str, str]]
-
-
-class Study(TypedDict):
-    """placebo.json."""
-
-    title: str
-    note: str
-    command: str
-    fragments: list[FragmentRecord]
-
-
-def fragment_record(
-    fragment: Fragment, panel: Panel, found: Detectability | None, output: Path, name: str
-) -> FragmentRecord:
-    """One fragment's part; draws its pictures into <output>/<name>/placebo/pictures, named relative to `output`."""
-    folder = output / name / "placebo" / "pictures"
-    tables = [_components_table(panel), _copies_table(panel)]
-    pictures = [
-        _picture(folder / "1_found.png", output, lambda path: found_picture(path, fragment, panel), _found_alt(panel)),
-        _picture(folder / "2_null.png", output, lambda path: null_picture(path, fragment, panel), _null_alt(panel)),
-    ]
-    record: FragmentRecord = {
-        "id": name,
-        "title": name,
-        "note": _panel_note(panel),
-        "papyrus_cm2": round(panel.papyrus_cm2, 3),
-        "least_chance": _digits(panel.least_chance),
-        "stands_out": int((panel.chance <= STANDS_OUT).sum()),
-        "found": len(panel.real.pieces),
-    }
-    if found is not None:
-        tables.append(_planted_table(found))
-        pictures.append(
-            _picture(
-                folder / "3_curve.png", output, lambda path: curve_picture(path, fragment, found), _curve_alt(found)
-            )
-        )
-        pictures.append(
-            _picture(folder / "4_map.png", output, lambda path: map_picture(path, fragment, found), _map_alt(found))
-        )
-        record["half_found"] = vars(found.half)
-        record["places"] = [
-            {"y_px": int(y), "x_px": int(x), "least_contrast": float(least) if np.isfinite(least) else None}
-            for (y, x), least in zip(found.cells.corner_px * fragment.data.bin_yx, found.least, strict=True)
-        ]
-    record["tables"], record["pictures"] = tables, pictures
-    return record
-
-
-def _picture(path: Path, output: Path, draw: Callable[[Path], None], alt: str) -> dict[str, str]:
-    draw(path)
-    return {"path": path.relative_to(output).as_posix(), "alt": alt, "caption": alt}
+MEMBER_COLUMNS = {
+    "name": "Who",
+    "looks": "Looks like",
+    REAL: "Called ink, % of the papyrus",
+    **{kind: f"on {kind} copies" for kind in (SCRAMBLED, REVERSED, SHUFFLED)},
+    "half_contrast": "Half of planted letters at",
+    "opposite": "Sureness with layers in opposite order, times",
+    "surest": "Surest at offset, layers",
+    "with_others": "Goes with the others",
+    "adds": "Adds to the effective number",
+}
 
 
 def verdict(chances: dict[str, float]) -> str:
@@ -147,7 +76,8 @@ def verdict(chances: dict[str, float]) -> str:
     return f"stands out of {' and '.join(passed)} only" if passed else "may be imagined"
 
 
-def _panel_note(panel: Panel) -> str:
+def panel_note(panel: Panel) -> str:
+    """How many components stand out, of how much placebo."""
     stands_out = int((panel.chance <= STANDS_OUT).sum())
     areas = " and ".join(f"{kind.area_cm2:.2f} cm2 of {kind.name} placebo" for kind in panel.blank)
     alone = " and ".join(f"{int((kind.chance <= STANDS_OUT).sum())} of the {kind.name} one" for kind in panel.blank)
@@ -164,63 +94,72 @@ def _panel_note(panel: Panel) -> str:
     return f"{note}.{''.join(again)}"
 
 
-def _components_table(panel: Panel) -> Table:
+def components_table(panel: Panel) -> Table:
+    """A row a component, strongest first."""
     pieces, order = panel.real.pieces, np.argsort(-panel.real.pieces.strength, kind="stable")
     rows = [
         {
             "component": int(n) + 1,
             "y_px": round(float(pieces.centre_px[n, 0])),
             "x_px": round(float(pieces.centre_px[n, 1])),
-            "area_mm2": _digits(pieces.area_mm2[n]),
-            "mean_prob": _digits(pieces.mean_prob[n]),
-            "strength": _digits(pieces.strength[n]),
-            "placebo_per_cm2": _digits(panel.rate[n]),
-            "p": _digits(panel.p[n]),
-            "chance_imagined": _digits(panel.chance[n]),
-            **{f"chance_{kind.name}": _digits(kind.chance[n]) for kind in panel.blank},
+            "area_mm2": digits(pieces.area_mm2[n]),
+            "mean_prob": digits(pieces.mean_prob[n]),
+            "strength": digits(pieces.strength[n]),
+            "together": digits(panel.together[n]),
+            "placebo_per_cm2": digits(panel.rate[n]),
+            "p": digits(panel.p[n]),
+            "chance_imagined": digits(panel.chance[n]),
+            **{f"chance_{kind.name}": digits(kind.chance[n]) for kind in panel.blank},
             "verdict": verdict({kind.name: float(kind.chance[n]) for kind in panel.blank}),
             "by_copy": {kind.name: _by_copy(kind, int(n)) for kind in panel.kinds},
         }
         for n in order
     ]
     note = (
-        "Strongest first. Strength is log-odds above the threshold, added up over the component. The rate counts the component "
+        "Strongest first. Strength is log-odds above the threshold, added up over the component; with its surroundings, the geometric mean "
+        f"of its own and of all within {SURROUNDINGS_UM / 1000:g} mm together, which the chance of being imagined goes by. "
+        "The rate counts the component "
         f"itself, so it is never 0. p is the chance that one block of placebo, {panel.block_mm:.1f} mm wide, shows one at least so "
         "strong; it does not know at how many places one looked, the chance of being imagined does. "
         f"All are the worse of {' and '.join(BLANK)}; every copy's own are in by_copy."
     )
-    return {"title": "Found components", "note": note, "columns": COMPONENT_COLUMNS, "rows": rows}
+    return Table(title="Found components", note=note, columns=COMPONENT_COLUMNS, rows=tuple(rows))
 
 
 def _by_copy(kind: Kind, component: int) -> dict[str, float]:
     return {
-        "chance_imagined": _digits(kind.chance[component]),
-        "p": _digits(kind.p[component]),
-        "placebo_per_cm2": _digits(kind.rate[component]),
+        "chance_imagined": digits(kind.chance[component]),
+        "p": digits(kind.p[component]),
+        "placebo_per_cm2": digits(kind.rate[component]),
     }
 
 
-def _copies_table(panel: Panel) -> Table:
+def copies_table(panel: Panel) -> Table:
+    """A row a kind of copy."""
     said = " ".join(f"{name.capitalize()}: {SAYS[name]}" for name in (SCRAMBLED, REVERSED, SHUFFLED))
     note = (
         f"{said} Tiles of the scrambled copies are {panel.tile_mm:.1f} mm wide: shapes shorter than that are spread over a tile, "
         f"brightness that changes from tile to tile stays. What was found covers {panel.found_share:.3f} of the papyrus: where a "
         "far larger share of a blank copy's components is on it, the run sees the same thing in both, ink at another depth or a crack."
     )
-    return {"title": "Copies", "note": note, "columns": COPY_COLUMNS, "rows": [kind.row() for kind in panel.kinds]}
+    return Table(title="Copies", note=note, columns=COPY_COLUMNS, rows=tuple(kind.row() for kind in panel.kinds))
 
 
-def _planted_table(found: Detectability) -> Table:
+def planted_table(found: Detectability) -> Table:
+    """A row a contrast."""
     note = (
-        f"{_half_said(found)} Letters {found.letter_um / 1000:.2g} mm high, a film of {found.film_vox:g} voxels on the sheet's face, "
+        f"{half_said(found)} Letters {found.letter_um / 1000:.2g} mm high, a film of {found.film_vox:g} voxels on the sheet's face, "
         "brighter than the papyrus by the contrast told, raising no relief; found means that "
         f"{FOUND_SHARE:.0%} of a letter's pixels are in the mask. Nobody knows which papyrus of a real fragment is empty: letters lie "
         "where the run found nothing, so at no contrast the share found is 0 by choice, and ink that it missed may lie beneath."
     )
-    return {"title": "Planted letters", "note": note, "columns": PLANTED_COLUMNS, "rows": found.rows()}
+    return Table(
+        title="Planted letters", note=note, columns=PLANTED_COLUMNS, rows=tuple({**row} for row in found.rows())
+    )
 
 
-def _half_said(found: Detectability) -> str:
+def half_said(found: Detectability) -> str:
+    """The contrast of which half is found, in a sentence."""
     half = found.half
     if half.contrast is None:
         strongest = f"{found.contrasts[-1]:g}"
@@ -232,12 +171,14 @@ def _half_said(found: Detectability) -> str:
     return f"Half of the letters are found at a contrast of {half.contrast:.2g} (95 % interval: {low} to {high})."
 
 
-def _found_alt(panel: Panel) -> str:
+def found_alt(panel: Panel) -> str:
+    """What the picture of found components shows."""
     stands_out = int((panel.chance <= STANDS_OUT).sum())
     return f"The found components on the papyrus, darker the less likely imagined: {stands_out} of {len(panel.real.pieces)} stand out"
 
 
-def _null_alt(panel: Panel) -> str:
+def null_alt(panel: Panel) -> str:
+    """What the picture of strengths shows."""
     return (
         "Components at least so strong per square centimetre: found (black), and in "
         + ", ".join(k.name for k in panel.kinds)
@@ -245,17 +186,46 @@ def _null_alt(panel: Panel) -> str:
     )
 
 
-def _curve_alt(found: Detectability) -> str:
-    return "Share of planted letters found over their contrast, with 95 % intervals. " + _half_said(found)
+def curve_alt(found: Detectability) -> str:
+    """What the picture of the curve shows."""
+    return "Share of planted letters found over their contrast, with 95 % intervals. " + half_said(found)
 
 
-def _map_alt(found: Detectability) -> str:
+def map_alt(found: Detectability) -> str:
+    """What the picture of places shows."""
     missed = int(np.isinf(found.least).sum())
     return (
         f"The least contrast found at each of {len(found.least)} places on the papyrus; {missed} missed every contrast"
     )
 
 
-def _digits(value: float) -> float:
+def digits(value: float) -> float:
     """Four significant digits, which keeps what is small from becoming 0."""
     return float(f"{float(value):.4g}")
+
+
+def members_table(members: Sequence[MemberFigures]) -> Table:
+    """A row for everyone; who looks like what is added over all sheets, by the page."""
+    note = (
+        "Shares of the papyrus with 95 % intervals over blocks. What is found on a blank copy is imagined; on depth-shuffled layers ink "
+        "keeps its shape, so that much there only says that the order of depths is not needed. Sureness is log-odds above the threshold, "
+        "a pixel of papyrus. Goes with the others: mean correlation of log-odds. One that repeats others adds nothing to the effective "
+        "number."
+    )
+    return Table(title="Members", note=note, columns=MEMBER_COLUMNS, rows=tuple(_member_row(one) for one in members))
+
+
+def _member_row(one: MemberFigures) -> dict[str, JsonValue]:
+    row: dict[str, JsonValue] = {"name": one.name, "looks": None}
+    for kind in (REAL, SCRAMBLED, REVERSED, SHUFFLED):
+        share = dict(one.flagged).get(kind)
+        row[kind] = share.in_words if share else None
+    direction = one.direction
+    times = direction.reversed / direction.forward if direction and direction.forward > 0 else None
+    return row | {
+        "half_contrast": None if one.half_contrast is None else digits(one.half_contrast),
+        "opposite": None if times is None else digits(times),
+        "surest": surest_window(one),
+        "with_others": one.with_others,
+        "adds": one.adds,
+    }

@@ -1,0 +1,100 @@
+"""The audit of everything that is given: every sheet, what the members look like over all of them, audit.json and audit.html."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ensemble.audit.page import write_audit_page
+from ensemble.audit.quality import placed, reference_of
+from ensemble.audit.record import NAME, Audit
+from ensemble.audit.sheet import How, audited, by_member, strengths_on_copies
+from ensemble.audit.traced import asked_of_traced, flattened_fragments
+from ensemble.controls.asked import Asked
+from ensemble.controls.detectability import check_contrasts
+from ensemble.controls.panel import Strengths
+from ensemble.request import input_sheets
+from scroll.audit.figures import BLANK
+from scroll.audit.looks import looks_of, said_of_looks
+from scroll.config.schema import Settings
+from scroll.data.fragments import Fragment
+from scroll.data.kinds import kind_of
+from scroll.errors import InputError
+from scroll.runtime.file_record import code_and_packages
+from scroll.runtime.record import write_record
+
+
+def asked_about(asked: Asked, sources: Sequence[Path], output: Path) -> tuple[Asked, list[Fragment]]:
+    """The fragments at several places, by unequal names, and who is asked about them; traced segments are flattened first.
+
+    Raises:
+        MissingInputError: a place holds none.
+        InputError: cubes, or two have one name.
+    """
+    settings = asked.settings
+    refuse_cubes(settings)
+    found = [sheet for source in sources for sheet in input_sheets(settings, source)]
+    ids = [sheet.id for sheet in found]
+    twice = next((name for name in ids if ids.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"--input: two sheets are called '{twice}', and their predictions would lie in one folder; audit one at a time"
+        )
+    if kind_of(settings.data).is_flattened:
+        return asked, found
+    asked = asked_of_traced(asked, output)
+    return asked, flattened_fragments(asked, found)
+
+
+def refuse_cubes(settings: Settings) -> None:
+    """Refuse what no ink is looked for in.
+
+    Raises:
+        InputError: cubes; says what to use instead.
+    """
+    if not kind_of(settings.data).has_sheets:
+        raise InputError(
+            f"data.kind is {settings.data.kind} ({settings.data.root}): their networks look for papyrus, not for ink, so there is no "
+            "ink to doubt; how good their sheets are says scripts/score_cubes.py (docs/surface_competition.md)"
+        )
+
+
+def audit(asked: Asked, sources: Sequence[Path], output: Path, how: How, command: str) -> Audit:
+    """Judge every fragment; what is current below `output` is not predicted again. Writes audit.json and audit.html there.
+
+    Raises:
+        MissingInputError: the run lacks weights or its fit, or there are no fragments.
+        InputError: not of the kind fragments, or settings of the audit that make no sense.
+    """
+    if how.copies < 1:
+        raise InputError(f"--copies is {how.copies}; expected 1 or more of each seeded kind")
+    if how.planting is not None:
+        check_contrasts(how.planting.contrasts)
+    asked, fragments = asked_about(asked, sources, output)
+    reference = reference_of(asked.settings)
+    as_asked = {one.id: placed(asked.settings, one, reference, output) for one in fragments}
+    shown = {name: strengths_on_copies(asked, one, output, how) for name, one in as_asked.items()}
+    sheets = {name: audited(asked, one, output, how, _elsewhere(shown, name)) for name, one in as_asked.items()}
+    members = by_member(sheets)
+    looks = {name: tuple(looks_of(members[name])) for name in asked.names if name in members}
+    made_by = code_and_packages()
+    found = Audit(command=command, made_by=made_by, sheets=tuple(sheets.values()), looks=looks)
+    write_record(output / NAME, found)
+    write_audit_page(found, output)
+    return found
+
+
+def _elsewhere(shown: Mapping[str, Strengths], name: str) -> Strengths:
+    """By kind, how strong all is that copies of the other sheets show, (N,)."""
+    others = [one for other, one in shown.items() if other != name]
+    return {kind: np.concatenate([one[kind] for one in others if one] or [np.zeros(0)]) for kind in BLANK}
+
+
+def said_of(found: Audit) -> list[str]:
+    """Lines for the terminal: a verdict a sheet with its reasons, and every member that looks odd."""
+    said = []
+    for sheet in found.sheets:
+        said += ["", f"{sheet.id}: {sheet.verdict.kind}", *(f"  {reason}" for reason in sheet.verdict.reasons)]
+        said += [f"  next: {advice}" for advice in sheet.verdict.next]
+    odd = said_of_looks(found.looks)
+    return [*said, "", *(odd or ["No member looks odd."] if found.looks else [])]
