@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,7 @@ from scroll.metrics.bootstrap import Gain, block_edge_um
 
 Map = NDArray[np.float32]
 Floats = NDArray[np.float64]
+NO_MAPS: Mapping[str, Map] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,15 @@ def odds_of_members(asking: Asking) -> dict[str, Floats]:
     return {name: sampled(asking.asked.map_of(asking.folder, name), mask) for name in asking.asked.members}
 
 
-def agreement_of(asking: Asking, odds: Mapping[str, Floats]) -> Agreement:
-    """How the members go together on the real sheet."""
-    asked, names = asking.asked, list(odds)
+def agreement_of(asking: Asking, odds: Mapping[str, Floats], elsewhere: Mapping[str, Map]) -> Agreement | None:
+    """How the members go together on the real sheet, those with them that only have a map of it; None of a single one."""
+    asked, mask = asking.asked, asking.fragment.mask
+    odds = {**odds, **{name: sampled(prob, mask) for name, prob in elsewhere.items()}}
+    names = list(odds)
+    if len(names) < 2:
+        return None
     matrix = correlations(list(odds.values()))
-    counted = votes_of(asking)
+    counted = votes_of(asking, elsewhere)
     without = {name: one.loss.in_words for name, one in asked.fit.without.items() if name in asked.names}
     return Agreement(
         members=tuple(names),
@@ -94,10 +101,11 @@ def agreement_of(asking: Asking, odds: Mapping[str, Floats]) -> Agreement:
     )
 
 
-def votes_of(asking: Asking) -> NDArray[np.int16]:
-    """(Y, X) at working resolution: how many members call it ink, -1 off the papyrus."""
+def votes_of(asking: Asking, elsewhere: Mapping[str, Map] = NO_MAPS) -> NDArray[np.int16]:
+    """(Y, X) at working resolution: how many members, and of those elsewhere, call it ink, -1 off the papyrus."""
     asked = asking.asked
-    said = (asked.map_of(asking.folder, name) >= asked.threshold(name) for name in asked.members)
+    maps = chain(((name, asked.map_of(asking.folder, name)) for name in asked.members), elsewhere.items())
+    said = (prob >= asked.threshold(name) for name, prob in maps)
     return votes(said, asking.fragment.mask)
 
 

@@ -78,7 +78,7 @@ def audited(asked: Asked, placed: Placed, output: Path, how: How, elsewhere: Str
     return _record(looked, placed, figures, output).model_copy(
         update={
             "facts": facts,
-            "agreement": agreement_of(asking, odds) if len(odds) > 1 else None,
+            "agreement": agreement_of(asking, odds, asked.made_elsewhere(fragment, output / fragment.id)),
             "notes": tuple(
                 filter(
                     None,

@@ -1,6 +1,6 @@
 """Whoever is asked whether there is ink: a whole run, or members alone; its prediction of a fragment, real or changed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -37,12 +37,14 @@ class Asked:
     """Settings, and weights and thresholds: those that the run fitted, or a plain mean of `is_alone` members without stage two.
 
     `trained_as`: how the run's own training data is looked at, where `settings` look at something else (segments that were flattened).
+    `whole`: the run with the members whose predictions were made elsewhere, where it has such, which `settings` leave out.
     """
 
     settings: Settings
     fit: InkFit
     is_alone: bool = False
     trained_as: Settings | None = None
+    whole: Settings | None = None
 
     @cached_property
     def members(self) -> list[str]:
@@ -74,6 +76,20 @@ class Asked:
         prob = blended(self.settings, fragment, folder, self.fit.weights)
         return Predicted(mask, components_of(prob, mask, self.threshold(ENSEMBLE), fragment.pixel_um))
 
+    def made_elsewhere(self, fragment: Fragment, folder: Path) -> dict[str, Map]:
+        """(Y, X) probability at working resolution of a real fragment by each member that nobody can ask of a copy, where it has one."""
+        found: dict[str, Map] = {}
+        if self.whole is None:
+            return found
+        for name in [one for one in self.whole.stage1.members if one not in self.members]:
+            try:
+                predict_new(self.whole, name, fragment, folder / name)
+            except InputError as error:
+                print(f"audit: {name} has no part in what members agree on: {error}")
+                continue
+            found[name] = flat_map(folder / name, name, AGAIN)
+        return found
+
     def map_of(self, folder: Path, name: str) -> Map:
         """(Y, X) probability at working resolution of one of `names`, as it was predicted into `folder`."""
         if name != ENSEMBLE:
@@ -95,9 +111,8 @@ def asked_run(settings: Settings) -> Asked:
     if not ready:
         return Asked(settings, fit)
     print(f"audit: {', '.join(ready)} cannot be asked of a copy; the other members are asked, without stage two")
-    return alone(
-        without(settings, ready), {name: float(one) for name, one in fit.thresholds.items() if name not in ready}
-    )
+    asked = alone(without(settings, ready), {name: float(one) for name, one in fit.thresholds.items()})
+    return replace(asked, whole=settings)
 
 
 def without(settings: Settings, names: list[str]) -> Settings:
@@ -118,5 +133,5 @@ def without(settings: Settings, names: list[str]) -> Settings:
 def alone(settings: Settings, thresholds: dict[str, float]) -> Asked:
     """Members without a run: their plain mean, `PLAIN_THRESHOLD` where no threshold is given."""
     names = list(settings.stage1.members)
-    told = {name: thresholds.get(name, PLAIN_THRESHOLD) for name in [*names, ENSEMBLE]}
+    told = thresholds | {name: thresholds.get(name, PLAIN_THRESHOLD) for name in [*names, ENSEMBLE]}
     return Asked(settings, InkFit(made_from="", weights=dict.fromkeys(names, 1.0), thresholds=told), is_alone=True)

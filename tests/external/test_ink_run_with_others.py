@@ -189,6 +189,44 @@ def test_rows_that_are_made_of_who_has_seen_what_is_scored_have_a_mark_and_no_ot
         )
 
 
+def test_a_blank_copy_for_a_label_round_is_asked_of_all_but_those_made_elsewhere(run, said, capsys):
+    settings = load_settings(run.config)
+    sheets = training_sheets(settings.data)
+    folders = {name: settings.folder.oof(name, sheets[0].id) for name in predictor_names(settings)}
+    assert {"ready", "depths"} < set(folders) and "seen" not in folders
+    parts = held_out_parts(make_folds(sheets, settings.folds), sheets[0].id)
+    source = Source(sheets[0], folders, {}, {}, parts, is_trained_on=True, settings=settings)
+    a_round = LabelRound(settings, 1)
+    strongest = strongest_blank(a_round, source, read_fit(settings))
+    assert np.isfinite(strongest) and strongest >= 0
+    assert "ready, stage2 cannot be asked about a blank copy" in capsys.readouterr().out
+    asked = {path.name for path in (a_round.predictions / sheets[0].id / "blank").iterdir()}
+    assert asked == set(folders) - {"ready", "stage2"}
+
+
+def test_an_audit_asks_no_copy_of_ready_maps_and_counts_them_where_members_agree(run, said):
+    where = ("--input", run.data / "test", "--output", run.output)
+    told = door(REPOSITORY / "scripts" / "audit.py", run.config, *where, "--copies", 1, "--contrasts=", "--depths=")
+    assert "ready cannot be asked of a copy" in told
+    (sheet,) = json.loads((run.output / "audit.json").read_text())["sheets"]
+    assert "ready" not in {one["name"] for one in sheet["members"]}
+    agreement = sheet["agreement"]
+    names = agreement["members"]
+    assert set(names) == {"cnn3d", "unet3d", "depths", "seen", "ready"}
+    matrix = np.array(agreement["correlation"])
+    assert matrix.shape == (5, 5) and 1 <= agreement["effective_number"] <= 5
+    assert len(agreement["shares_of_votes"]) == 5
+    (fragment,) = find_fragments(run.data / "test", load_settings(run.config).data)
+    mask = fragment.mask
+    maps = {
+        name: np.asarray(open_map(run.output / scored(run) / name / "flat.zarr", "")[:], np.float32).max(axis=0)[mask]
+        for name in ("cnn3d", "ready")
+    }
+    odds = [np.log(np.clip(one, 1e-4, 1 - 1e-4) / (1 - np.clip(one, 1e-4, 1 - 1e-4))) for one in maps.values()]
+    expected = np.corrcoef(*odds)[0, 1]
+    assert matrix[names.index("cnn3d"), names.index("ready")] == pytest.approx(expected, abs=0.02)
+
+
 def test_a_member_new_to_one_fragment_alone_is_fitted_there(run, said, tmp_path):
     settings = yaml.safe_load(run.config.read_text())
     del settings["stage1"]["members"]["seen"], settings["stage1"]["members"]["ready"]
@@ -220,18 +258,3 @@ def test_a_member_that_has_seen_all_of_it_and_is_to_be_fitted_is_refused_before_
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(settings))
     done = step("-m", "stage1_3d.train", tmp_path / "all.yaml", cwd=REPOSITORY)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "set it to equal_share" in done.stderr
-
-
-def test_a_blank_copy_for_a_label_round_is_asked_of_all_but_those_made_elsewhere(run, said, capsys):
-    settings = load_settings(run.config)
-    sheets = training_sheets(settings.data)
-    folders = {name: settings.folder.oof(name, sheets[0].id) for name in predictor_names(settings)}
-    assert {"ready", "depths"} < set(folders) and "seen" not in folders
-    parts = held_out_parts(make_folds(sheets, settings.folds), sheets[0].id)
-    source = Source(sheets[0], folders, {}, {}, parts, is_trained_on=True, settings=settings)
-    a_round = LabelRound(settings, 1)
-    strongest = strongest_blank(a_round, source, read_fit(settings))
-    assert np.isfinite(strongest) and strongest >= 0
-    assert "ready, stage2 cannot be asked about a blank copy" in capsys.readouterr().out
-    asked = {path.name for path in (a_round.predictions / sheets[0].id / "blank").iterdir()}
-    assert asked == set(folders) - {"ready", "stage2"}
