@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -91,7 +92,7 @@ class CachedChunks:
         if is_alone and len(boxes) == 1:
             return asked | self._read_box(boxes[0])
         for one in boxes:
-            reading = fetchers().submit(self._read_box, one)
+            reading = fetchers(getattr(_here, "depth", 0) + 1).submit(self._read_box, one)
             asked.update(dict.fromkeys(itertools.product(*one), reading))
         return asked
 
@@ -155,10 +156,21 @@ def _shared(low: int, high: int, chunk: int) -> dict[int, tuple[slice, slice]]:
     return parts
 
 
+_here = threading.local()
+
+
 @cache
-def fetchers() -> ThreadPoolExecutor:
-    """The threads of this process that fetch chunks, made when the first are wanted."""
-    return ThreadPoolExecutor(FETCHERS, "chunks")
+def fetchers(depth: int) -> ThreadPoolExecutor:
+    """The threads of this process that fetch chunks, made when the first are wanted.
+
+    An array may be made of another one with a cache of its own: whoever fetches for it at one `depth` waits for threads of the next,
+    never for one of its own, all of which may be waiting.
+    """
+    return ThreadPoolExecutor(FETCHERS, f"chunks-{depth}", initializer=_fetch_at, initargs=(depth,))
+
+
+def _fetch_at(depth: int) -> None:
+    _here.depth = depth
 
 
 os.register_at_fork(after_in_child=fetchers.cache_clear)  # a forked process has none of the threads

@@ -3,6 +3,7 @@
 import itertools
 import multiprocessing
 import pickle
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -186,6 +187,32 @@ def test_chunks_come_in_the_order_they_are_asked_for_whatever_is_there(asked, da
     assert [index for index, _ in found] == asked
     for index, voxels in found:
         np.testing.assert_array_equal(voxels, VOXELS[tuple(slice(2 * i, 2 * i + 2) for i in index)])
+
+
+class Through:
+    """A chunked array that reads another one, as a pooled volume does."""
+
+    def __init__(self, array, chunks):
+        self.array, self.chunks, self.shape, self.dtype = array, chunks, array.shape, array.dtype
+
+    def __getitem__(self, box):
+        return self.array[box]
+
+
+def test_caches_over_caches_never_wait_for_each_other():
+    """More boxes at once than there are threads, and in each of them again."""
+    array = CachedChunks(zarr.create_array(MemoryStore(), data=VOXELS, chunks=(2, 2, 2)), limit_bytes=1)
+    for chunks in ((3, 3, 3), (4, 3, 4), (3, 5, 3)):
+        array = CachedChunks(Through(array, chunks), limit_bytes=1)
+    apart = list(itertools.product(range(0, 3, 2), range(3), range(0, 4, 2)))
+    found = []
+    reading = threading.Thread(target=lambda: found.extend(array.fetch(apart)), daemon=True)
+    reading.start()
+    reading.join(60)
+    assert not reading.is_alive() and [index for index, _ in found] == apart
+    for index, voxels in found:
+        box = tuple(slice(i * c, i * c + c) for i, c in zip(index, array.chunks, strict=True))
+        np.testing.assert_array_equal(voxels, VOXELS[box])
 
 
 def test_a_forked_process_has_fetchers_of_its_own():
