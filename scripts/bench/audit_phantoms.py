@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from ensemble.ink.evidence import judged
 from ensemble.ink.fit import calibrate
 from ensemble.ink.predictors import flat_map
+from scripts.bench.small_runs import training_of
 from scroll.config.reader import save_run_settings
 from scroll.config.schema import Settings
 from scroll.data.sheets import training_sheets
@@ -51,15 +52,12 @@ def draw_with_film(root: Path, seed: int, density: float) -> None:
 
 def settings_of(root: Path, run: str, data: Path, networks: Mapping[str, Mapping[str, object]], steps: int) -> Settings:
     """Small networks, two folds; all layers about the sheet in a window that is its own mirror image."""
-    training: dict[str, object] = {
-        "steps": steps, "train_batch_size": 3, "validation_patches": 8, "validate_every": steps, "checkpoint_every": steps,
-        "learning_rate": 5e-3, "warmup_steps": 10, "ema_decay": 0.9, "precision": "fp32", "loader": {"workers": 0, "pin_memory": False},
-    }  # fmt: skip
+    training = training_of(steps, 10, ema_decay=0.9)
     augment = {"quarter_turns": False, "layer_dropout": 0, "cutout": 0, "depth_jitter": 0}
     how = {"patch_size": [24, 64, 64], "pool": "logsumexp", "training": training, "ink_share": 0.4, "augment": augment}
     stage2 = {
         "patch_size": [64, 64], "options": {"depths": [1] * 4, "hidden_sizes": [16, 16, 20, 32], "decoder_hidden_size": 32},
-        "training": training | {"steps": 80, "validate_every": 80, "checkpoint_every": 80, "learning_rate": 1e-3},
+        "training": training_of(80, 10, ema_decay=0.9, learning_rate=1e-3),
         "window": {"overlap": 0.5, "tta": "none"},
     }  # fmt: skip
     settings = Settings.model_validate(

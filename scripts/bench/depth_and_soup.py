@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.ink.predictors import flat_map
+from scripts.bench.small_runs import SMALL_UNET, training_of
 from scroll.config.schema import Settings
 from scroll.data.folds import Parts, held_out_parts, make_folds
 from scroll.data.fragments import Fragment, find_fragments
@@ -85,12 +86,8 @@ def of_seed(root: Path, seed: int, steps: int) -> dict[str, dict[str, Found]]:
 
 def _settings(root: Path, ids: list[str], soup: int, seed: int, steps: int) -> Settings:
     """The demo's U-Net at half of the resolution, two folds of two fragments each."""
-    training = {
-        "steps": steps, "train_batch_size": 3, "validation_patches": 8, "validate_every": steps, "checkpoint_every": steps, "soup": soup,
-        "learning_rate": 5e-3, "warmup_steps": 30, "precision": "fp32", "loader": {"workers": 0, "pin_memory": False},
-    }  # fmt: skip
-    member = {
-        "network": "unet3d", "options": {"channels": [8, 16, 32], "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2]]},
+    training = training_of(steps, 30, soup=soup)
+    member = SMALL_UNET | {
         "patch_size": [16, 64, 64], "pool": "max", "ink_share": 0.3, "training": training,
         "augment": {"quarter_turns": False, "layer_dropout": 0, "cutout": 0},
     }  # fmt: skip

@@ -14,12 +14,11 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ensemble.blend import blend
@@ -33,44 +32,31 @@ from ensemble.rounds.propose import open_mask, propose
 from ensemble.rounds.rank import edge_of, ranked
 from ensemble.rounds.report import write_round_report
 from ensemble.rounds.train import train_student
+from scripts.bench.labelled_phantom import (
+    BIN,
+    OPEN_PX,
+    PATCH_UM,
+    START,
+    STEPS,
+    Mask,
+    World,
+    boxes_of,
+    drawn,
+    first_labels,
+    painted_on,
+    settings_of,
+)
 from scroll.config.schema import Settings
-from scroll.data.labels import Label
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.metrics.fbeta import LEVELS, auc, level_counts
-from scroll.phantom.annotators import asked as labelled
-from scroll.phantom.dataset import make_fragments
-from scroll.phantom.settings import fragment_settings
 from scroll.rounds.ranking import Asked, asked_for, patch_nats
 from scroll.rounds.voices import entropy
 from scroll.runtime.command_line import run_command, whole
-from scroll.volumes.masks import read_mask_png
 from stage1_3d.train import train_stage1
 from stage2_2d.train import train_stage2
 
-SIZE_ZYX, FRAGMENTS, BIN = (65, 512, 1536), 4, 4
-OPEN_PX = 640  # columns; beyond them lies the validation stripe, which is never taught
-START, ROUNDS = 0.05, 3  # share of the open area that is labelled at first
-SEEN_FROM = 0.1  # share of ink in a patch from which on a person sees that there is a letter
-STEPS = (0.1, 0.2)  # ... and asked for by round
-Mask = NDArray[np.bool_]
+ROUNDS = 3
 Chooser = Callable[[LabelRound, Sequence[Source], InkFit], list[Asked]]
-
-
-@dataclass(frozen=True)
-class World:
-    """A phantom, the truth of each sheet (Y, X), and a seed; which share is labelled at first and asked for by round, and by whom."""
-
-    root: Path
-    truths: Mapping[str, Mask]
-    seed: int
-    start: float = START
-    steps: tuple[float, ...] = STEPS
-    arms: tuple[str, ...] = ()
-
-    def closed(self, name: str) -> Mask:
-        """The validation stripe of a sheet."""
-        height, width = self.truths[name].shape
-        return np.broadcast_to(np.arange(width) >= OPEN_PX, (height, width))
 
 
 def main() -> None:
@@ -99,111 +85,6 @@ def main() -> None:
             EXPERIMENTS[arguments.experiment](
                 replace(world, start=arguments.start, steps=tuple(arguments.steps), arms=tuple(arguments.arms))
             )
-
-
-def drawn(root: Path, seed: int, preset: str, ink_share: float | None = None) -> World:
-    """Fragments with full labels in <root>/data; `ink_share` of the papyrus bears ink where it is not the preset's."""
-    if not (root / "data").exists():
-        how = fragment_settings(preset, SIZE_ZYX)
-        how = how if ink_share is None else replace(how, ink=replace(how.ink, share=ink_share))
-        make_fragments(root / "data", how, seed, train=FRAGMENTS, test=0, jobs=1)
-    folders = sorted((root / "data" / "train").iterdir())
-    return World(root, {folder.name: read_mask_png(folder / "inklabels.png") for folder in folders}, seed)
-
-
-def settings_of(world: World, run: str, labels: str, ask: int = 1, propose_labels: bool = False) -> Settings:
-    """A small CNN, a small U-Net and the demo's stage two; two folds of two fragments each."""
-    training: dict[str, object] = {
-        "steps": 160, "train_batch_size": 3, "validation_patches": 8, "validate_every": 160, "checkpoint_every": 160,
-        "learning_rate": 5e-3, "warmup_steps": 20, "precision": "fp32", "loader": {"workers": 0, "pin_memory": False},
-    }  # fmt: skip
-    augment = {
-        "quarter_turns": False,
-        "brightness": 0.1,
-        "contrast": 0.1,
-        "noise": 0.1,
-        "layer_dropout": 0,
-        "cutout": 0,
-    }
-    how = {
-        "patch_size": [16, 64, 64], "pool": "logsumexp", "training": training, "ink_share": 0.4, "augment": augment,
-    }  # fmt: skip
-    members = {
-        "cnn3d": {"network": "cnn3d", "options": {"channels": [8, 16, 16], "stride_yx": 2, "dilations": [1, 2, 4]}}
-        | how,
-        "unet3d": {
-            "network": "unet3d",
-            "options": {"channels": [8, 16, 32], "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2]]},
-        }
-        | how,
-    }
-    stage2 = {
-        "network": "segformer", "patch_size": [64, 64], "ink_share": 0.25,
-        "options": {"depths": [1] * 4, "hidden_sizes": [16, 32, 48, 64], "decoder_hidden_size": 48, "strides": [2] * 4, "dropout": 0.0},
-        "augment": augment | {"noise": 0.2},
-        "training": training | {"steps": 80, "validate_every": 80, "checkpoint_every": 80, "learning_rate": 1e-3, "train_batch_size": 4},
-        "window": {"overlap": 0.5, "tta": "none", "batch_size": 8},
-    }  # fmt: skip
-    return Settings.model_validate(
-        {
-            "run_dir": world.root / run, "seed": world.seed,
-            "data": {
-                "root": world.root / "data", "cache_dir": world.root / "cache", "depth": [-12, 4], "bin_yx": BIN,
-                "labels": world.root / labels,
-            },
-            "folds": {"by": "fragment", "count": 2},
-            "stage1": {"members": members, "flatten": {"reduce": "max"}, "window": {"overlap": 0.5, "tta": "none", "batch_size": 8}},
-            "stage2": stage2, "preflight": {"mode": "off"},
-            "rounds": {"ask": ask, "ask_um": PATCH_UM, "propose": propose_labels},
-        }
-    )  # fmt: skip
-
-
-PATCH_UM = 64 * 7.91 * 2  # 128 x 128 full-size pixels: 20 of them a sheet
-
-
-def first_labels(world: World, labels: str, share: float) -> None:
-    """Label a share of the open area, patch by patch, as an annotator would: any patches in which a letter is to be seen, for that is where
-    a person begins. The validation stripe is labelled as it is.
-    """
-    rng = np.random.default_rng([world.seed, 1])
-    for name, ink in world.truths.items():
-        boxes = _boxes(world, name)
-        count = len(boxes) if share >= 1 else max(1, round(share * len(boxes)))
-        label = Label(np.zeros(ink.shape, bool), np.ones(ink.shape, bool))
-        order = rng.permutation(len(boxes))
-        with_letter = [number for number in order if ink[boxes[number]].mean() >= SEEN_FROM]
-        for number in [*with_letter, *(number for number in order if number not in with_letter)][:count]:
-            label, _ = _painted(world, name, label, boxes[number])
-        _save_first(world, world.root / labels / name, name, label)
-
-
-def _save_first(world: World, folder: Path, name: str, label: Label) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    closed = world.closed(name)
-    pictures = {
-        "inklabels": np.where(closed, world.truths[name], label.target),
-        "supervision_mask": ~label.ignore,
-        "validation_mask": closed,
-    }
-    for kind, picture in pictures.items():
-        Image.fromarray(picture.astype(np.uint8) * 255).save(folder / f"{name}_{kind}.png")
-
-
-def _boxes(world: World, name: str) -> list[tuple[slice, slice]]:
-    edge = round(PATCH_UM / 7.91)
-    height, width = world.truths[name].shape
-    starts = [(y, x) for y in range(0, height, edge) for x in range(0, OPEN_PX, edge)]
-    return [(slice(y, min(y + edge, height)), slice(x, min(x + edge, width))) for y, x in starts]
-
-
-def _painted(world: World, name: str, label: Label, box: tuple[slice, slice]) -> tuple[Label, float]:
-    """A label with one more patch in it, and the seconds that this takes."""
-    ink, seconds = labelled(world.truths[name], box, world.seed, 7.91)
-    target, ignore = label.target.astype(bool), label.ignore.copy()
-    is_open = ~world.closed(name)[box]
-    target[box], ignore[box] = np.where(is_open, ink, target[box]), np.where(is_open, False, ignore[box])
-    return Label(target, ignore), seconds
 
 
 def trained(settings: Settings) -> InkFit:
@@ -276,7 +157,7 @@ def a_round_of(
         box = tuple(
             slice(at * BIN, min((at + one.edge_px) * BIN, length)) for at, length in ((one.y, height), (one.x, width))
         )
-        painted[one.sheet], took = _painted(world, one.sheet, painted[one.sheet], (box[0], box[1]))
+        painted[one.sheet], took = painted_on(world, one.sheet, painted[one.sheet], (box[0], box[1]))
         seconds += took
     write_labels(a_round, fit, found, said, painted)
     if spoil:
@@ -334,7 +215,7 @@ def base_of(world: World, arm: str, **how: object) -> Settings:
 
 def patches_for(world: World, share: float) -> int:
     """How many patches make that share of the open area of all sheets."""
-    return max(1, round(share * sum(len(_boxes(world, name)) for name in world.truths)))
+    return max(1, round(share * sum(len(boxes_of(world, name)) for name in world.truths)))
 
 
 def ranking(world: World) -> None:
@@ -382,7 +263,7 @@ def wrong(world: World) -> None:
 def _letter_where_none_is(world: World, name: str) -> Mask:
     """(Y, X): the most inked patch of the validation stripe, in the open where there is least ink."""
     ink, edge = world.truths[name], round(PATCH_UM / 7.91)
-    bare = min(_boxes(world, name), key=lambda box: (int(ink[box].sum()), box[0].start, box[1].start))
+    bare = min(boxes_of(world, name), key=lambda box: (int(ink[box].sum()), box[0].start, box[1].start))
     height, width = ink[bare].shape
     rows, columns = range(0, ink.shape[0] - height, edge // 2), range(OPEN_PX, ink.shape[1] - width, edge // 2)
     patches = [ink[y : y + height, x : x + width] for y in rows for x in columns]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ensemble.ink.predictors import flat_map
+from scripts.bench.small_runs import SMALL_UNET, training_of
 from scroll.config.labels import LabelVersions
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment, training_fragments
@@ -86,12 +87,8 @@ def of_seed(root: Path, seed: int, steps: int) -> dict[int, dict[str, Found]]:
 
 def _settings(root: Path, arm: str, labels: dict[str, object], seed: int, steps: int) -> Settings:
     """The demo's U-Net at half of the resolution, two folds of two fragments each; pooled as it is flattened, by cross-entropy alone."""
-    training = {
-        "steps": steps, "train_batch_size": 3, "validation_patches": 8, "validate_every": steps, "checkpoint_every": steps,
-        "learning_rate": 5e-3, "warmup_steps": 30, "precision": "fp32", "loader": {"workers": 0, "pin_memory": False},
-    }  # fmt: skip
-    member = {
-        "network": "unet3d", "options": {"channels": [8, 16, 32], "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2]]},
+    training = training_of(steps, 30)
+    member = SMALL_UNET | {
         "patch_size": [16, 64, 64], "pool": "max", "ink_share": 0.2, "training": training,
         "loss": {"bce": 1.0, "dice": 0.0}, "augment": {"quarter_turns": False, "layer_dropout": 0, "cutout": 0},
     }  # fmt: skip
