@@ -207,7 +207,13 @@ def requested_shards(
         check_same_space(mask, volume.shape)
         shards = where_not_zero(shards, volume.shape, mask)
     coarse = coarse_level(request, volume, settings.data.cache_mb)
-    return shards if coarse is None else where_not_zero(shards, volume.shape, coarse)
+    if coarse is not None:
+        return where_not_zero(shards, volume.shape, coarse)
+    if max(volume.shape) > request.shard_vox:
+        print(
+            f"{request.source}: has no coarser level to see air in; every shard is read, and those without papyrus are not predicted"
+        )
+    return shards
 
 
 def coarse_level(request: ScrollRequest, volume: Volume, cache_mb: int) -> Volume | None:

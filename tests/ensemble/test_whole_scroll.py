@@ -23,6 +23,7 @@ from ensemble.whole_scroll.plan import (
     make_plan,
     open_scroll,
     recipe_of,
+    requested_shards,
 )
 from ensemble.whole_scroll.run import EnsembleRecipe
 from scroll.config.schema import Settings
@@ -164,10 +165,13 @@ def test_where_the_pyramid_ends_too_soon_its_coarsest_level_is_looked_through(se
     assert coarse is not None and coarse.shape == (688,) * 3
 
 
-def test_a_volume_without_a_pyramid_has_no_coarse_level(settings, ct, tmp_path):
+def test_a_volume_without_a_pyramid_has_no_coarse_level_which_is_said(settings, ct, tmp_path, capsys):
     np.save(tmp_path / "scroll.npy", ct)
     request = wish(tmp_path / "scroll.npy")
-    assert coarse_level(request, open_scroll(request, settings), 64) is None
+    volume = open_scroll(request, settings)
+    assert coarse_level(request, volume, 64) is None
+    assert len(list(requested_shards(settings, request, volume, []))) > 1
+    assert "every shard is read" in capsys.readouterr().out
 
 
 def test_a_plan_about_a_surface_holds_its_shards_alone(settings, scroll, tmp_path):
