@@ -15,7 +15,8 @@ from ensemble.controls.detectability import check_contrasts
 from ensemble.controls.panel import Strengths
 from ensemble.request import input_sheets
 from scroll.audit.figures import BLANK
-from scroll.audit.looks import looks_of, said_of_looks
+from scroll.audit.looks import looks_of, odd_ones, said_of_looks
+from scroll.audit.verdict import beside_odd_members
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
 from scroll.data.kinds import kind_of
@@ -78,7 +79,14 @@ def audit(asked: Asked, sources: Sequence[Path], output: Path, how: How, command
     members = by_member(sheets)
     looks = {name: tuple(looks_of(members[name])) for name in asked.names if name in members}
     made_by = code_and_packages()
-    found = Audit(command=command, made_by=made_by, sheets=tuple(sheets.values()), looks=looks)
+    odd = odd_ones(looks)
+    judged = [
+        one.model_copy(
+            update={"verdict": beside_odd_members(one.verdict, [name for name in asked.members if name in odd])}
+        )
+        for one in sheets.values()
+    ]
+    found = Audit(command=command, made_by=made_by, sheets=tuple(judged), looks=looks)
     write_record(output / NAME, found)
     write_audit_page(found, output)
     return found

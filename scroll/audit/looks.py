@@ -44,6 +44,11 @@ def said_of_looks(looks: Mapping[str, Sequence["Looks"]]) -> list[str]:
     return [f"{', '.join(names)}: {said[kind]}. {names[0]} {whys[kind]}." for kind, names in by_kind.items()]
 
 
+def odd_ones(looks: Mapping[str, Sequence["Looks"]]) -> list[str]:
+    """Who looks odd."""
+    return [name for name, found in looks.items() if any(one.kind != NOTHING_ODD for one in found)]
+
+
 class Looks(Record):
     """What a member looks like, and why."""
 

@@ -86,6 +86,14 @@ def verdict_of(evidence: Evidence) -> Verdict:
     return Verdict(kind=kind, reasons=tuple(_reasons(evidence)), next=tuple(_next(kind, evidence)))
 
 
+def beside_odd_members(verdict: Verdict, odd: Sequence[str]) -> Verdict:
+    """The same, saying first that members which look odd may hide what the others see, where nothing was found that stands out."""
+    if not odd or verdict.kind == FOUND:
+        return verdict
+    advice = f"Leave out {', '.join(odd)}, and audit again: who looks odd may hide what the others see."
+    return verdict.model_copy(update={"next": (advice, *verdict.next)})
+
+
 def _reasons(evidence: Evidence) -> list[str]:
     if evidence.unusable:
         return [evidence.unusable]

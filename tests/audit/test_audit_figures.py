@@ -28,8 +28,8 @@ from scroll.audit.figures import (
     surely,
     together,
 )  # fmt: skip
-from scroll.audit.looks import looks_of
-from scroll.audit.verdict import BLIND, FOUND, NO_INK, NOT_ASKED, NOT_TOLD, Evidence, verdict_of
+from scroll.audit.looks import looks_of, odd_ones
+from scroll.audit.verdict import BLIND, FOUND, NO_INK, NOT_ASKED, NOT_TOLD, Evidence, beside_odd_members, verdict_of
 from scroll.metrics.bootstrap import block_sums, gain_of, resampled_ratios
 
 PAPYRUS = np.ones((64, 80), bool)
@@ -236,3 +236,22 @@ def test_a_sheet_s_verdict(evidence: Evidence, kind: str) -> None:
 def test_too_little_placebo_is_named_where_it_is_the_reason() -> None:
     few = Evidence(found=2, beyond={"reversed": MORE}, was_planted=True, half_contrast=0.9, least_chance=0.5)
     assert any("--copies" in sentence for sentence in verdict_of(few).next)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "is_said"),
+    [
+        (Evidence(found=3, stands_out=1, was_planted=True, half_contrast=0.5), False),
+        (Evidence(was_planted=True), True),
+        (Evidence(was_planted=True, half_contrast=0.5), True),
+    ],
+)
+def test_where_nothing_stands_out_odd_members_are_to_be_left_out_first(evidence, is_said):
+    before = verdict_of(evidence)
+    after = beside_odd_members(before, ["painter"])
+    assert (after.kind, after.reasons) == (before.kind, before.reasons)
+    assert ("painter" in after.next[0]) == is_said and after.next[-len(before.next) :] == before.next
+    assert beside_odd_members(before, []) == before
+    assert odd_ones(
+        {"painter": [look.Looks(kind=look.PAINTS, why="")], "good": [look.Looks(kind=look.NOTHING_ODD, why="")]}
+    ) == ["painter"]
