@@ -50,7 +50,8 @@ class CachedChunks:
 
     def chunk(self, index_zyx: Index) -> Voxels:
         """One decoded chunk, cut where the array ends; not to be written to."""
-        return self._kept.get(index_zyx, lambda: self._read(index_zyx))
+        (found,) = self._kept.kept([index_zyx])
+        return self._read_box(_alone(index_zyx))[index_zyx] if found is None else found
 
     def fetch(self, indices: Iterable[Index]) -> Iterator[tuple[Index, Voxels]]:
         """(index, chunk) of each of `indices`, in their order, the next few on their way while one is looked at."""
@@ -108,12 +109,6 @@ class CachedChunks:
             voxels.flags.writeable = False
             found[index] = self._kept.keep(index, voxels)
         return found
-
-    def _read(self, index: Index) -> Voxels:
-        box = tuple(slice(i * c, min(i * c + c, n)) for i, c, n in zip(index, self.chunks, self.shape, strict=True))
-        voxels = np.ascontiguousarray(self.array[box], self.dtype)
-        voxels.flags.writeable = False
-        return voxels
 
     def __reduce__(self) -> Any:
         return CachedChunks, (self.array, self._kept.limit)

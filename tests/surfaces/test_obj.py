@@ -207,10 +207,7 @@ def test_a_hole_in_the_mesh_is_a_hole_in_the_grid(tmp_path):
         (CORNER.replace("18 20", "1e30 20") + "f 1/1 2/2 3/3\n", r"v 2 is .*up to 1e\+09"),
         (CORNER.replace("vt 1 1", "vt inf 1") + "f 1/1 2/2 3/3\n", r"vt 2 is .*expected finite numbers"),
         (CORNER.replace("vt 1 1", "vt 0 1") + "f 1/1 2/2 3/3\n", r"no triangle has an area both in UV and in space"),
-        (
-            CORNER.replace("v 18 20 5", "v 10 20 5") + "f 1/1 2/2 3/3\n",
-            r"no triangle has an area both in UV and in space",
-        ),
+        (CORNER.replace("v 18 20 5", "v 10 20 5") + "f 1/1 2/2 3/3\n", r"no triangle has an area both in .* space"),
         (CORNER.replace("v 18 20 5", "v 90000000 20 5") + "f 1/1 2/2 3/3\n", r"grid of .*larger cell_vox"),
         (CORNER.replace("vt 1 1", "vt 1e-9 1") + "f 1/1 2/2 3/3\n", r"grid of 3 x 2e\+09; .*larger cell_vox"),
     ],
@@ -241,7 +238,7 @@ def test_damage_is_one_line(tmp_path_factory, changes, cut):
         content[place % len(content)] = value
     path = tmp_path_factory.mktemp("o") / "s.obj"
     path.write_bytes(bytes(content[: max(0, len(content) - cut)]))
-    is_in_the_box_of_its_vertices_or_says_why(path)
+    assert is_in_the_box_of_its_vertices_or_says_why(path)
 
 
 @settings(max_examples=100, deadline=None)
@@ -257,7 +254,7 @@ def test_damage_is_one_line(tmp_path_factory, changes, cut):
 def test_lines_in_any_order_are_a_surface_or_one_line(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("o") / "s.obj"
     path.write_text("\n".join(lines))
-    is_in_the_box_of_its_vertices_or_says_why(path)
+    assert is_in_the_box_of_its_vertices_or_says_why(path)
 
 
 @settings(max_examples=100, deadline=None)
@@ -271,12 +268,11 @@ def test_any_bytes_are_one_line(tmp_path_factory, content):
 def is_in_the_box_of_its_vertices_or_says_why(path):
     surface = opened_or_says_why(path)
     if surface is None:
-        return
+        return True
     points, vertices = surface.points[surface.valid], np.array(list(vertices_in(path.read_bytes())))
     near = 1e-4 * (1 + np.abs(vertices).max())
-    assert (
-        len(points) and (points >= vertices.min(axis=0) - near).all() and (points <= vertices.max(axis=0) + near).all()
-    )
+    low, high = vertices.min(axis=0) - near, vertices.max(axis=0) + near
+    return bool(len(points) and ((points >= low) & (points <= high)).all())
 
 
 def vertices_in(content):
