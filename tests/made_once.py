@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+SHARED = "made-once"  # the folder beside those of the session's processes
+
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """The folder that `make` filled, in this process or in another one of the session; nobody may change what is in it."""
     base = factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made-once"
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / SHARED
     shared.mkdir(exist_ok=True)
     folder, is_made = shared / name, shared / f"{name}.made"
     with (shared / f"{name}.lock").open("w") as lock:
