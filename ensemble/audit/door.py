@@ -28,6 +28,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         "--input", type=Path, nargs="+", required=True, help="folders of fragments, single ones, or volume files"
     )
     found.add_argument(
+        "--blank", type=Path, nargs="+", default=[], metavar="PLACE",
+        help="papyrus of the same scan that holds no ink, in the same forms: what is called ink there is imagined, and chances rest on it",
+    )  # fmt: skip
+    found.add_argument(
         "--output", type=Path,
         help="folder for audit.json, audit.html and pictures; that of ensemble/predict.py spares the prediction itself",
     )  # fmt: skip
@@ -82,7 +86,7 @@ def _audited(arguments: argparse.Namespace) -> int:
     from scroll.runtime.output_folder import PREDICTION
     from scroll.runtime.run_lock import writing
 
-    how, inputs = _how(arguments), [*arguments.input, *arguments.member]
+    how, inputs = _how(arguments), [*arguments.input, *arguments.blank, *arguments.member]
     if arguments.config is not None:
         from scroll.config.reader import load_settings
 
@@ -90,7 +94,8 @@ def _audited(arguments: argparse.Namespace) -> int:
         refuse_cubes(settings)
         inputs += [settings.run_dir, settings.data.root]
     with writing(arguments.output, PREDICTION, inputs):
-        found = audit(_asked(arguments), arguments.input, arguments.output, how, shlex.join(as_typed(sys.argv)))
+        command = shlex.join(as_typed(sys.argv))
+        found = audit(_asked(arguments), arguments.input, arguments.output, how, command, arguments.blank)
     print("\n".join(said_of(found)))
     print(f"\naudit: {arguments.output / 'audit.html'}")
     return 0

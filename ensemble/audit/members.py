@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ensemble.audit.record import Agreement
 from ensemble.audit.windows import Windows
 from ensemble.controls.asked import Asked
+from ensemble.controls.blank_papyrus import BlankPapyrus
 from ensemble.controls.copies import Copy
 from ensemble.controls.detectability import Detectability
 from ensemble.controls.psychometric import half_found
@@ -26,6 +27,7 @@ from scroll.audit.agreement import (
 )
 from scroll.audit.figures import (
     BLANK,
+    PAPYRUS,
     REAL,
     SCRAMBLED,
     Blocks,
@@ -35,6 +37,7 @@ from scroll.audit.figures import (
     blocks_of_map,
     depth_of,
     direction_of,
+    flagged_beyond,
     shares,
     sureness_of,
     together,
@@ -49,7 +52,7 @@ NO_MAPS: Mapping[str, Map] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Asking:
-    """A fragment, where its predictions lie, the copies below `folder`/placebo, and each member's other windows."""
+    """A fragment, where its predictions lie, the copies below `folder`/placebo, each member's other windows, and papyrus without ink."""
 
     asked: Asked
     fragment: Fragment
@@ -57,6 +60,7 @@ class Asking:
     copies: list[Copy]
     windows: Mapping[str, Windows]
     planted: Detectability | None
+    blank: BlankPapyrus | None = None
 
     @property
     def edge_px(self) -> float:
@@ -113,6 +117,8 @@ def figures_of(asking: Asking, name: str, odds: Mapping[str, Floats], is_trained
     """Of one of those who are asked."""
     asked, by_kind = asking.asked, asking.by_kind(name)
     told, _ = shares(by_kind)
+    if asking.blank is not None:
+        told |= shares({PAPYRUS: asking.blank.blocks[name]})[0]
     real = asking.asked.map_of(asking.folder, name)
     own = odds[name] if name in odds else sampled(real, asking.fragment.mask)
     there = by_kind[REAL]
@@ -133,9 +139,12 @@ def figures_of(asking: Asking, name: str, odds: Mapping[str, Floats], is_trained
     )
 
 
-def beyond_copies(asking: Asking, name: str) -> dict[str, Gain]:
-    """By kind of blank copy: share of the papyrus called ink on the real sheet less that on the copies, over the same blocks."""
+def beyond_blank(asking: Asking, name: str) -> dict[str, Gain]:
+    """Share of the papyrus called ink on the real sheet less that on blank papyrus; where there is none, by kind of blank copy, over the
+    same blocks."""
     by_kind = asking.by_kind(name)
+    if asking.blank is not None:
+        return {PAPYRUS: flagged_beyond(by_kind[REAL], asking.blank.blocks[name])}
     _, drawn = shares(by_kind)
     return {kind: drawn.gain(0, number) for number, kind in enumerate(by_kind) if kind in BLANK}
 

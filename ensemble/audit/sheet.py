@@ -8,19 +8,20 @@ import numpy as np
 
 from ensemble.audit import tables
 from ensemble.audit.facts import facts_of, is_trained_on, said_of_facts
-from ensemble.audit.members import Asking, agreement_of, beyond_copies, figures_of, odds_of_members, votes_of
+from ensemble.audit.members import Asking, agreement_of, beyond_blank, figures_of, odds_of_members, votes_of
 from ensemble.audit.pictures import depths_picture, votes_picture, windows_picture
 from ensemble.audit.quality import Placed
 from ensemble.audit.record import HalfContrast, Picture, Place, SheetAudit, picture
 from ensemble.audit.traced import SAID
 from ensemble.audit.windows import DEPTHS, other_windows
 from ensemble.controls.asked import Asked, Predicted
+from ensemble.controls.blank_papyrus import BlankPapyrus
 from ensemble.controls.detectability import Detectability, Planting, detectability
 from ensemble.controls.panel import STANDS_OUT, Panel, Strengths, placebo_panel
 from ensemble.controls.pictures import curve_picture, found_picture, map_picture, null_picture
 from ensemble.controls.planting import NoRoomError
 from ensemble.ink.predictors import ENSEMBLE
-from scroll.audit.figures import MemberFigures
+from scroll.audit.figures import BLANK, MemberFigures
 from scroll.audit.verdict import Evidence, verdict_of
 from scroll.data.fragments import Fragment
 
@@ -52,13 +53,20 @@ def strengths_on_copies(asked: Asked, placed: Placed, output: Path, how: How) ->
     folder = output / placed.fragment.id
     real = asked.predicted(placed.fragment, folder)
     panel = placebo_panel(asked, placed.fragment, folder / "placebo", real, how.copies)
-    return {kind.name: kind.together for kind in panel.blank}
+    return {kind.name: kind.together for kind in panel.kinds if kind.name in BLANK}
 
 
-def audited(asked: Asked, placed: Placed, output: Path, how: How, elsewhere: Strengths | None = None) -> SheetAudit:
+def audited(
+    asked: Asked,
+    placed: Placed,
+    output: Path,
+    how: How,
+    elsewhere: Strengths | None = None,
+    blank: BlankPapyrus | None = None,
+) -> SheetAudit:
     """Predict a fragment, its copies and other windows below <output>/<fragment>, and judge; what is current there is kept.
 
-    `elsewhere`: what copies of the other sheets show.
+    `elsewhere`: what copies of the other sheets show; `blank`: what papyrus without ink does.
 
     Raises:
         MissingInputError: the run lacks weights.
@@ -68,7 +76,7 @@ def audited(asked: Asked, placed: Placed, output: Path, how: How, elsewhere: Str
     if placed.unusable:
         notes = tuple(filter(None, [placed.note]))
         return SheetAudit(id=fragment.id, verdict=verdict_of(Evidence(unusable=placed.unusable)), notes=notes)
-    looked = _predicted(asked, fragment, output / fragment.id, how, elsewhere)
+    looked = _predicted(asked, fragment, output / fragment.id, how, elsewhere, blank)
     asking, odds = looked.asking, odds_of_members(looked.asking)
     facts = facts_of(asked, fragment)
     figures = [
@@ -93,9 +101,11 @@ def _how_seen(asked: Asked, placed: Placed) -> list[str]:
     return [SAID, placed.note] if asked.trained_as is not None else [placed.note]
 
 
-def _predicted(asked: Asked, fragment: Fragment, folder: Path, how: How, elsewhere: Strengths | None) -> Looked:
+def _predicted(
+    asked: Asked, fragment: Fragment, folder: Path, how: How, elsewhere: Strengths | None, blank: BlankPapyrus | None
+) -> Looked:
     real = asked.predicted(fragment, folder)
-    panel = placebo_panel(asked, fragment, folder / "placebo", real, how.copies, elsewhere)
+    panel = placebo_panel(asked, fragment, folder / "placebo", real, how.copies, elsewhere, blank)
     planted, note = None, ""
     if how.planting is not None:
         try:
@@ -103,7 +113,7 @@ def _predicted(asked: Asked, fragment: Fragment, folder: Path, how: How, elsewhe
         except NoRoomError as error:  # what was found can be judged all the same
             note = f"Nothing was planted: {error}."
     windows = {name: other_windows(asked, fragment, folder / "placebo", name, how.depths) for name in asked.members}
-    return Looked(Asking(asked, fragment, folder, panel.copies, windows, planted), real, panel, planted, note)
+    return Looked(Asking(asked, fragment, folder, panel.copies, windows, planted, blank), real, panel, planted, note)
 
 
 def _record(looked: Looked, placed: Placed, figures: list[MemberFigures], output: Path) -> SheetAudit:
@@ -113,7 +123,7 @@ def _record(looked: Looked, placed: Placed, figures: list[MemberFigures], output
         found=len(panel.real.pieces),
         stands_out=stands_out,
         least_chance=panel.least_chance,
-        beyond=beyond_copies(looked.asking, ENSEMBLE),
+        beyond=beyond_blank(looked.asking, ENSEMBLE),
         was_planted=planted is not None,
         half_contrast=None if planted is None else planted.half.contrast,
         blind_places=0.0 if planted is None else float(np.isinf(planted.least).mean()),

@@ -11,6 +11,7 @@ from ensemble.audit.record import NAME, Audit
 from ensemble.audit.sheet import How, audited, by_member, strengths_on_copies
 from ensemble.audit.traced import asked_of_traced, flattened_fragments
 from ensemble.controls.asked import Asked
+from ensemble.controls.blank_papyrus import FOLDER, blank_papyrus
 from ensemble.controls.detectability import check_contrasts
 from ensemble.controls.panel import Strengths
 from ensemble.request import input_sheets
@@ -60,22 +61,30 @@ def refuse_cubes(settings: Settings) -> None:
         )
 
 
-def audit(asked: Asked, sources: Sequence[Path], output: Path, how: How, command: str) -> Audit:
+def audit(
+    asked: Asked, sources: Sequence[Path], output: Path, how: How, command: str, blank: Sequence[Path] = ()
+) -> Audit:
     """Judge every fragment; what is current below `output` is not predicted again. Writes audit.json and audit.html there.
+
+    `blank`: places of papyrus of the same scan that is known to hold no ink.
 
     Raises:
         MissingInputError: the run lacks weights or its fit, or there are no fragments.
-        InputError: not of the kind fragments, or settings of the audit that make no sense.
+        InputError: not of the kind fragments, settings of the audit that make no sense, or blank papyrus that cannot be looked at.
     """
     if how.copies < 1:
         raise InputError(f"--copies is {how.copies}; expected 1 or more of each seeded kind")
     if how.planting is not None:
         check_contrasts(how.planting.contrasts)
+    without_ink = asked_about(asked, blank, output / FOLDER)[1] if blank else []
     asked, fragments = asked_about(asked, sources, output)
     reference = reference_of(asked.settings)
+    imagined = blank_papyrus(asked, _placed_blank(asked, without_ink, fragments, output), output)
     as_asked = {one.id: placed(asked.settings, one, reference, output) for one in fragments}
     shown = {name: strengths_on_copies(asked, one, output, how) for name, one in as_asked.items()}
-    sheets = {name: audited(asked, one, output, how, _elsewhere(shown, name)) for name, one in as_asked.items()}
+    sheets = {
+        name: audited(asked, one, output, how, _elsewhere(shown, name), imagined) for name, one in as_asked.items()
+    }
     members = by_member(sheets)
     looks = {name: tuple(looks_of(members[name])) for name in asked.names if name in members}
     made_by = code_and_packages()
@@ -89,6 +98,26 @@ def audit(asked: Asked, sources: Sequence[Path], output: Path, how: How, command
     found = Audit(command=command, made_by=made_by, sheets=tuple(judged), looks=looks)
     write_record(output / NAME, found)
     write_audit_page(found, output)
+    return found
+
+
+def _placed_blank(asked: Asked, blank: Sequence[Fragment], audited: Sequence[Fragment], output: Path) -> list[Fragment]:
+    """Blank sheets turned and shifted as they are to be asked about.
+
+    Raises:
+        InputError: one is audited too, or cannot be looked at as the networks were trained.
+    """
+    reference, found = reference_of(asked.settings), []
+    places = {one.folder.resolve(): one.id for one in audited}
+    for sheet in blank:
+        if sheet.folder.resolve() in places:
+            raise InputError(
+                f"--blank: {sheet.folder} is audited too, and would excuse what it shows itself; give other papyrus"
+            )
+        placed_as = placed(asked.settings, sheet, reference, output / FOLDER)
+        if placed_as.unusable:
+            raise InputError(f"--blank: {sheet.folder}: {placed_as.unusable} Give papyrus that can be looked at")
+        found.append(placed_as.fragment)
     return found
 
 

@@ -7,10 +7,11 @@ from pydantic import JsonValue
 
 from ensemble.audit.members import surest_window
 from ensemble.audit.record import Table
+from ensemble.controls.components import SURROUNDINGS_UM
 from ensemble.controls.copies import SAYS
 from ensemble.controls.detectability import FOUND_SHARE, Detectability
-from ensemble.controls.panel import STANDS_OUT, SURROUNDINGS_UM, Kind, Panel
-from scroll.audit.figures import BLANK, REAL, REVERSED, SCRAMBLED, SHUFFLED, MemberFigures
+from ensemble.controls.panel import STANDS_OUT, Kind, Panel
+from scroll.audit.figures import PAPYRUS, REAL, REVERSED, SCRAMBLED, SHUFFLED, MemberFigures, named
 
 COMPONENT_COLUMNS = {
     "component": "Component",
@@ -20,16 +21,14 @@ COMPONENT_COLUMNS = {
     "mean_prob": "Mean probability",
     "strength": "Strength, log-odds x mm²",
     "together": "with its surroundings",
-    "placebo_per_cm2": "Placebo shows at least so strong, per cm²",
+    "placebo_per_cm2": "Without ink, at least so strong, per cm²",
     "p": "p of one block",
     "chance_imagined": "Chance of being imagined",
-    **{f"chance_{name}": f"by the {name} copy" for name in BLANK},
-    "verdict": "Verdict",
 }
 COPY_COLUMNS = {
     "copy": "Copy",
     "copies": "Copies",
-    "placebo_cm2": "Placebo, cm²",
+    "placebo_cm2": "Papyrus, cm²",
     "components": "Components",
     "per_cm2": "per cm²",
     "strongest": "Strongest",
@@ -51,7 +50,7 @@ MEMBER_COLUMNS = {
     "name": "Who",
     "looks": "Looks like",
     REAL: "Called ink, % of the papyrus",
-    **{kind: f"on {kind} copies" for kind in (SCRAMBLED, REVERSED, SHUFFLED)},
+    **{kind: f"on {named(kind)}" for kind in (PAPYRUS, SCRAMBLED, REVERSED, SHUFFLED)},
     "half_contrast": "Half of planted letters at",
     "opposite": "Sureness with layers in opposite order, times",
     "surest": "Surest at offset, layers",
@@ -61,7 +60,7 @@ MEMBER_COLUMNS = {
 
 
 def verdict(chances: dict[str, float]) -> str:
-    """A component's chances by kind of blank copy in words.
+    """A component's chances by what they rest on, in words.
 
     >>> verdict({"phase-scrambled": 0.04, "reversed": 0.1})
     'stands out'
@@ -79,12 +78,12 @@ def verdict(chances: dict[str, float]) -> str:
 def panel_note(panel: Panel) -> str:
     """How many components stand out, of how much placebo."""
     stands_out = int((panel.chance <= STANDS_OUT).sum())
-    areas = " and ".join(f"{kind.area_cm2:.2f} cm2 of {kind.name} placebo" for kind in panel.blank)
-    alone = " and ".join(f"{int((kind.chance <= STANDS_OUT).sum())} of the {kind.name} one" for kind in panel.blank)
+    areas = " and ".join(f"{kind.area_cm2:.2f} cm2 of {named(kind.name)}" for kind in panel.blank)
+    each = [f"{int((kind.chance <= STANDS_OUT).sum())} of {named(kind.name)}" for kind in panel.blank]
+    alone = f" ({' and '.join(each)} alone)" if len(each) > 1 else ""
     note = (
-        f"{stands_out} of {len(panel.real.pieces)} components stand out of both blank copies (chance of being imagined {STANDS_OUT:g} "
-        f"or less), {alone} alone, judged on {areas}, for {panel.papyrus_cm2:.2f} cm2 of papyrus. "
-        f"The least chance this much placebo could tell is {panel.least_chance:.2g}"
+        f"{stands_out} of {len(panel.real.pieces)} components stand out (chance of being imagined {STANDS_OUT:g} or less){alone}, judged "
+        f"on {areas}, for {panel.papyrus_cm2:.2f} cm2 of papyrus. The least chance this much could tell is {panel.least_chance:.2g}"
     )
     again = [
         f" The {kind.name} copy's components lie on what was found {kind.on_found / panel.found_share:.1f} times as often as chance "
@@ -119,11 +118,18 @@ def components_table(panel: Panel) -> Table:
         "Strongest first. Strength is log-odds above the threshold, added up over the component; with its surroundings, the geometric mean "
         f"of its own and of all within {SURROUNDINGS_UM / 1000:g} mm together, which the chance of being imagined goes by. "
         "The rate counts the component "
-        f"itself, so it is never 0. p is the chance that one block of placebo, {panel.block_mm:.1f} mm wide, shows one at least so "
+        f"itself, so it is never 0. p is the chance that one block without ink, {panel.block_mm:.1f} mm wide, shows one at least so "
         "strong; it does not know at how many places one looked, the chance of being imagined does. "
-        f"All are the worse of {' and '.join(BLANK)}; every copy's own are in by_copy."
+        f"All are {'the worse of ' if len(panel.blank) > 1 else ''}those by {' and '.join(named(kind.name) for kind in panel.blank)}; what "
+        "every copy says is in by_copy."
     )
-    return Table(title="Found components", note=note, columns=COMPONENT_COLUMNS, rows=tuple(rows))
+    by_kind = {f"chance_{kind.name}": f"by {named(kind.name)}" for kind in panel.blank} if len(panel.blank) > 1 else {}
+    return Table(
+        title="Found components",
+        note=note,
+        columns=COMPONENT_COLUMNS | by_kind | {"verdict": "Verdict"},
+        rows=tuple(rows),
+    )
 
 
 def _by_copy(kind: Kind, component: int) -> dict[str, float]:
@@ -136,13 +142,18 @@ def _by_copy(kind: Kind, component: int) -> dict[str, float]:
 
 def copies_table(panel: Panel) -> Table:
     """A row a kind of copy."""
-    said = " ".join(f"{name.capitalize()}: {SAYS[name]}" for name in (SCRAMBLED, REVERSED, SHUFFLED))
+    said = " ".join(f"{kind.name.capitalize()}: {SAYS[kind.name]}" for kind in panel.kinds)
     note = (
         f"{said} Tiles of the scrambled copies are {panel.tile_mm:.1f} mm wide: shapes shorter than that are spread over a tile, "
         f"brightness that changes from tile to tile stays. What was found covers {panel.found_share:.3f} of the papyrus: where a "
         "far larger share of a blank copy's components is on it, the run sees the same thing in both, ink at another depth or a crack."
     )
-    return Table(title="Copies", note=note, columns=COPY_COLUMNS, rows=tuple(kind.row() for kind in panel.kinds))
+    return Table(
+        title="Copies",
+        note=note,
+        columns=COPY_COLUMNS,
+        rows=tuple(kind.row(kind in panel.blank) for kind in panel.kinds),
+    )
 
 
 def planted_table(found: Detectability) -> Table:
@@ -179,10 +190,8 @@ def found_alt(panel: Panel) -> str:
 
 def null_alt(panel: Panel) -> str:
     """What the picture of strengths shows."""
-    return (
-        "Components at least so strong per square centimetre: found (black), and in "
-        + ", ".join(k.name for k in panel.kinds)
-        + " copies"
+    return "Components at least so strong per square centimetre: found (black), and in " + ", ".join(
+        named(kind.name) for kind in panel.kinds
     )
 
 
@@ -212,12 +221,14 @@ def members_table(members: Sequence[MemberFigures]) -> Table:
         "a pixel of papyrus. Goes with the others: mean correlation of log-odds. One that repeats others adds nothing to the effective "
         "number."
     )
-    return Table(title="Members", note=note, columns=MEMBER_COLUMNS, rows=tuple(_member_row(one) for one in members))
+    asked = {kind for one in members for kind in one.flagged}
+    columns = {key: heading for key, heading in MEMBER_COLUMNS.items() if key in asked or key != PAPYRUS}
+    return Table(title="Members", note=note, columns=columns, rows=tuple(_member_row(one) for one in members))
 
 
 def _member_row(one: MemberFigures) -> dict[str, JsonValue]:
     row: dict[str, JsonValue] = {"name": one.name, "looks": None}
-    for kind in (REAL, SCRAMBLED, REVERSED, SHUFFLED):
+    for kind in (REAL, PAPYRUS, SCRAMBLED, REVERSED, SHUFFLED):
         share = dict(one.flagged).get(kind)
         row[kind] = share.in_words if share else None
     direction = one.direction

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from scroll.data.fragments import Fragment
 from scroll.metrics.betti_matching.connected import connected_components
 
+SURROUNDINGS_UM = 1500.0  # pieces of one letter, which is 2 to 3 mm high, and of its neighbours
 LEAST_PROB = 1e-4  # beyond it no probability is told apart, as in `stage2_2d.ink.stack`
 
 
@@ -67,6 +69,23 @@ def with_surroundings(found: Components, reach_px: float) -> NDArray[np.float64]
     own = np.maximum(found.strength, 0)
     around = np.array([own[near].sum() for near in tree.query_ball_point(found.centre_px, reach_px)])
     return np.asarray(np.sqrt(own * around))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one sheet or copy showed, without its maps: strengths (N,), with surroundings too, each block's strongest (B,), and of a copy
+    the share that lies on what was found on the sheet itself."""
+
+    strengths: NDArray[np.float64]
+    together: NDArray[np.float64]
+    strongest: NDArray[np.float64]
+    on_found: float = 0.0
+
+
+def shown_of(pieces: Components, fragment: Fragment, edge_um: float, on_found: float = 0.0) -> Shown:
+    """Of the pieces found on a fragment or on a copy of it, in blocks of `edge_um`."""
+    strongest = strongest_in_blocks([pieces], fragment.full_mask, edge_um / fragment.pixel_um)
+    return Shown(pieces.strength, with_surroundings(pieces, SURROUNDINGS_UM / fragment.pixel_um), strongest, on_found)
 
 
 def _log_odds(prob: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scroll.audit.figures import REVERSED, SCRAMBLED, SHUFFLED
+from scroll.audit.figures import PAPYRUS, REVERSED, SCRAMBLED, SHUFFLED
 from scroll.controls.planted import planted_film
 from scroll.controls.rearranged import exchanged_axes, shuffled_layers
 from scroll.controls.scrambled import LEAST_EDGE_PX, phase_scrambled
@@ -20,6 +20,10 @@ VERSION = 2  # of how layers are scrambled: predictions of other copies are not 
 TILE_UM = 4000.0
 """Edge of a scrambled tile: letters are 2 to 3 mm high, so that each is spread over more than its own place."""
 SAYS = {
+    PAPYRUS: (
+        "papyrus of the same scan that is said to hold no ink, as it is: real fibres, cracks and noise of the face itself. What is called "
+        "ink there is imagined, so chances rest on it alone. Ink that somebody missed there makes them too high."
+    ),
     SCRAMBLED: (
         "texture of the same wavelengths, directions and grey values in every layer, as rough as the papyrus there, phases at random: no "
         "shape that was drawn is left. It is taken from where nothing was found, for ink's own wavelengths would come back as blobs; what "

@@ -1,6 +1,6 @@
 """The placebo panel of a fragment: every copy predicted, and what its components say of those really found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,12 @@ from pydantic import JsonValue
 from scipy.ndimage import distance_transform_edt
 
 from ensemble.controls.asked import Asked, Predicted
+from ensemble.controls.blank_papyrus import BlankPapyrus
 from ensemble.controls.chance import block_p, chance_imagined, rate_per_cm2
-from ensemble.controls.components import Components, share_on_found, strongest_in_blocks, with_surroundings
+from ensemble.controls.components import SURROUNDINGS_UM, Shown, share_on_found, shown_of, with_surroundings
 from ensemble.controls.copies import SAYS, Copy, placebo_copies, tile_px
 from ensemble.controls.tail import LEAST_EXPECTED, tail_of
-from scroll.audit.figures import BLANK
+from scroll.audit.figures import BLANK, PAPYRUS
 from scroll.data.depth_windows import with_room
 from scroll.data.fragments import Fragment
 from scroll.data.labels import share_in_blocks
@@ -23,7 +24,6 @@ from scroll.metrics.bootstrap import block_edge_um
 Floats = NDArray[np.float64]
 Strengths = Mapping[str, Floats]  # by kind of copy, of what copies show, (N,) each
 RIM_UM = 100.0
-SURROUNDINGS_UM = 1500.0  # pieces of one letter, which is 2 to 3 mm high, and of its neighbours
 FAR_MORE = 2.0  # times the share that what was found covers
 STANDS_OUT = 0.1
 """Up to this chance of being imagined a component is said to stand out; of all that do, about a tenth may still be imagined."""
@@ -31,7 +31,7 @@ STANDS_OUT = 0.1
 
 @dataclass(frozen=True)
 class Kind:
-    """All copies of one kind together, and what they say of the R components found.
+    """All copies of one kind, or all blank papyrus, together, and what they say of the R components found.
 
     `strengths` (N,) of what was found in them on `area_cm2`, `together` (N,) with their surroundings; `rate` (R,) per cm2 and `p` (R,) go
     by strengths, `chance` (R,) by those together: see `chance`.
@@ -48,8 +48,8 @@ class Kind:
     on_found: float
     has_tail: bool = False
 
-    def row(self) -> dict[str, JsonValue]:
-        """For the table of copies."""
+    def row(self, rests_on_it: bool) -> dict[str, JsonValue]:
+        """For the table of copies; `rests_on_it`: whether chances do."""
         return {
             "copy": self.name,
             "copies": self.copies,
@@ -58,14 +58,15 @@ class Kind:
             "per_cm2": round(len(self.strengths) / self.area_cm2, 3),
             "strongest": round(float(self.strengths.max()), 4) if len(self.strengths) else None,
             "share_on_found": round(self.on_found, 3),
-            "chance_rests_on_it": "yes" if self.name in BLANK else "no",
+            "chance_rests_on_it": "yes" if rests_on_it else "no",
             "says": SAYS[self.name],
         }
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A fragment's placebo panel; `chance` (R,) is the most cautious over the copies that hold no ink where the run looks.
+    """A fragment's placebo panel; `chance` (R,) is that by blank papyrus where there is some, else the most cautious over the copies that
+    hold no ink where the run looks.
 
     `together` (R,): how strong each component found is with its surroundings.
     """
@@ -81,7 +82,8 @@ class Panel:
     @property
     def blank(self) -> list[Kind]:
         """The kinds that chances rest on."""
-        return [kind for kind in self.kinds if kind.name in BLANK]
+        papyrus = [kind for kind in self.kinds if kind.name == PAPYRUS]
+        return papyrus or [kind for kind in self.kinds if kind.name in BLANK]
 
     @property
     def chance(self) -> Floats:
@@ -116,55 +118,45 @@ class Panel:
 
 
 def placebo_panel(
-    asked: Asked, fragment: Fragment, folder: Path, real: Predicted, count: int, elsewhere: Strengths | None = None
+    asked: Asked,
+    fragment: Fragment,
+    folder: Path,
+    real: Predicted,
+    count: int,
+    elsewhere: Strengths | None = None,
+    blank: BlankPapyrus | None = None,
 ) -> Panel:
     """Predict every copy into `folder`/<copy> and hold what was really found against it; `count` copies of each seeded kind.
 
     The folder above `folder` holds the prediction of the fragment itself.
 
     `elsewhere`: by kind, how strong with its surroundings all is that copies of other sheets of the same scan and run show, (N,); it says
-    how the tail falls.
+    how the tail falls. `blank`: what real papyrus without ink shows.
     """
     pixel_cm2 = (fragment.pixel_um / 1e4) ** 2
     papyrus_cm2 = float(fragment.full_mask.sum()) * pixel_cm2
     edge_um = block_edge_um(papyrus_cm2 * 1e8)
-    edge_px, reach_px = edge_um / fragment.pixel_um, SURROUNDINGS_UM / fragment.pixel_um
-    together = with_surroundings(real.pieces, reach_px)
+    together = with_surroundings(real.pieces, SURROUNDINGS_UM / fragment.pixel_um)
     found_px = (share_in_blocks(real.mask, fragment.data.bin_yx) > 0) | called_by_half(asked, folder.parent)
-    by_kind: dict[str, list[_Shown]] = {}
+    by_kind: dict[str, list[Shown]] = {}
     held = with_room(
         fragment, asked.settings.stage1.window.depth_offsets
     )  # so that the reversed copy leaves room for them
     copies = placebo_copies(held, ink_and_rim(found_px, fragment), count)
     for copy in copies:
         found = asked.predicted(copy.fragment, folder / copy.name)
-        by_kind.setdefault(copy.kind, []).append(_shown(found.pieces, copy, (edge_px, reach_px), real))
+        on_found = share_on_found(found.pieces, copy.laid_on(real.mask))
+        by_kind.setdefault(copy.kind, []).append(shown_of(found.pieces, copy.fragment, edge_um, on_found))
     others = elsewhere or {}
+    of_real = (real.pieces.strength, together)
     kinds = [
-        _kind(name, shown, (real.pieces.strength, together), papyrus_cm2, others.get(name, np.zeros(0)))
+        _kind(name, shown, of_real, (len(shown) * papyrus_cm2, papyrus_cm2), others.get(name, np.zeros(0)))
         for name, shown in by_kind.items()
     ]
+    if blank is not None:
+        kinds.insert(0, _kind(PAPYRUS, blank.shown, of_real, (blank.area_cm2, papyrus_cm2), np.zeros(0)))
     tile_mm = tile_px(fragment) * fragment.pixel_um * fragment.data.bin_yx / 1000
     return Panel(real, together, papyrus_cm2, kinds, copies, tile_mm, edge_um / 1000)
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """What one copy showed, without its maps: strengths (N,), with surroundings too, each block's strongest (B,), share lying on what was
-    really found."""
-
-    strengths: Floats
-    together: Floats
-    strongest: Floats
-    on_found: float
-
-
-def _shown(pieces: Components, copy: Copy, edges_px: tuple[float, float], real: Predicted) -> _Shown:
-    """`edges_px`: of a block, and how far a component's surroundings reach."""
-    block_px, reach_px = edges_px
-    strongest = strongest_in_blocks([pieces], copy.fragment.full_mask, block_px)
-    together = with_surroundings(pieces, reach_px)
-    return _Shown(pieces.strength, together, strongest, share_on_found(pieces, copy.laid_on(real.mask)))
 
 
 def called_by_half(asked: Asked, folder: Path) -> NDArray[np.bool_]:
@@ -180,14 +172,18 @@ def ink_and_rim(found: NDArray[np.bool_], fragment: Fragment) -> NDArray[np.bool
 
 
 def _kind(
-    name: str, shown: list[_Shown], of_real: tuple[Floats, Floats], papyrus_cm2: float, elsewhere: Floats
+    name: str,
+    shown: Sequence[Shown],
+    of_real: tuple[Floats, Floats],
+    areas_cm2: tuple[float, float],
+    elsewhere: Floats,
 ) -> Kind:
-    """One kind of copy, each of `papyrus_cm2`, against strengths `of_real` (R,), alone and with surroundings; `elsewhere` (N,): with
-    surroundings, of other sheets' copies."""
+    """One kind, of the first of `areas_cm2` in all, against strengths `of_real` (R,) on the second, alone and with surroundings;
+    `elsewhere` (N,): with surroundings, of other sheets' copies."""
     strengths, together = (np.concatenate([getattr(one, what) for one in shown]) for what in ("strengths", "together"))
     tail = tail_of(np.concatenate([together, elsewhere]))
     alone, with_others = of_real
-    area_cm2 = papyrus_cm2 * len(shown)
+    area_cm2, papyrus_cm2 = areas_cm2
     return Kind(
         name=name,
         copies=len(shown),
@@ -196,7 +192,7 @@ def _kind(
         together=together,
         rate=rate_per_cm2(alone, strengths, area_cm2),
         p=block_p(alone, np.concatenate([one.strongest for one in shown])),
-        chance=chance_imagined(with_others, together, float(len(shown)), tail),
+        chance=chance_imagined(with_others, together, area_cm2 / papyrus_cm2, tail),
         on_found=float(np.mean([one.on_found for one in shown])),
         has_tail=tail is not None,
     )

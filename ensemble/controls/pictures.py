@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ensemble.controls.detectability import Detectability
 from ensemble.controls.panel import STANDS_OUT, Panel
-from scroll.audit.figures import BLANK
+from scroll.audit.figures import SHUFFLED
 from scroll.data.fragments import Fragment
 from scroll.report.curves import COLOURS
 from scroll.runtime.files import written_aside
@@ -39,9 +39,8 @@ def found_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
     bar.ax.set_yticklabels([f"{tick:g}" for tick in ticks])
     bar.ax.minorticks_off()
     bar.ax.axhline(STANDS_OUT, color="white", linewidth=2)
-    bar.set_label(
-        f"chance of being imagined, the worse of both blank copies\n(white line: {STANDS_OUT:g}; below it a component stands out)"
-    )
+    by = " or ".join(kind.name for kind in panel.blank)
+    bar.set_label(f"chance of being imagined, by {by}\n(white line: {STANDS_OUT:g}; below it a component stands out)")
     axes.set_title(f"{fragment.id}: what was found, {len(panel.real.pieces)} components")
     save(figure, path)
 
@@ -53,7 +52,7 @@ def null_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
     figure, axes = plain_figure()
     _survival(axes, panel.together, panel.papyrus_cm2, "found", ("black", 2.4, "-"))
     for number, kind in enumerate(panel.kinds):
-        is_blank = kind.name in BLANK
+        is_blank = kind.name != SHUFFLED
         name = f"{kind.name}, {kind.area_cm2:.2g} cm²" + ("" if is_blank else " (ink would keep its shape)")
         _survival(axes, kind.together, kind.area_cm2, name, (COLOURS[number], 1.8, "-" if is_blank else "--"))
     if any((strengths > 0).any() for strengths in (panel.together, *(kind.together for kind in panel.kinds))):

@@ -5,7 +5,8 @@
     python -m scripts.bench.audit halves [--seeds 81 82 83] [--keep DIR]
 
 - sheets: a run of two small members and stage two reads bare fragments, and fragments with easy and default ink: how many components are
-  called real, of those on letters and of those beside them. A bare one, a stack cut off the sheet and a blurred one: the verdict of each.
+  called real, of those on letters and of those beside them, by the copies alone and where `BLANK` other bare fragments are given as blank
+  papyrus. A bare one, a stack cut off the sheet and a blurred one: the verdict of each.
 - members: the run's members and one that is bad in a known way: trained on reversed stacks, on labels of another place (random), on bright
   fibres (paints), or on one scrap for long, with labels that nothing tells (memorised). What each looks like.
 - halves: the contrast of which half of the planted letters is found, on a bare fragment, beside the contrast at which the run finds half of
@@ -44,6 +45,7 @@ from stage1_3d.train import train_stage1
 LIKE_TRUTH = 0.5  # share of a component on letters from which on it is a true one
 NO_PLANTING = How(copies=1, planting=None, depths=())
 DENSITIES = (0.2, 0.3, 0.45, 0.65, 0.95, 1.4)  # of films that phantoms are drawn with: rising contrasts
+BLANK = 3  # fragments given as papyrus without ink
 BAD_STEPS = {"memorised": 300}
 
 
@@ -79,8 +81,9 @@ def of_sheets(root: Path, seed: int, bare: int) -> None:
     """Audit sheets of every kind, and print their verdicts and what of their components is called real."""
     asked = asked_run(run_of(root, seed))
     phantoms.draw(root / "bare", "zero", seed + 1000, 0, bare)
-    _report(root, seed, "bare", audit(asked, [root / "bare" / "test"], root / "audit" / "bare", NO_PLANTING, ""))
-    _report(root, seed, "easy", audit(asked, [root / "easy" / "test"], root / "audit" / "easy", NO_PLANTING, ""))
+    phantoms.draw(root / "blank", "zero", seed + 4000, 0, BLANK)
+    _both_ways(root, seed, "bare", asked)
+    _both_ways(root, seed, "easy", asked)
     source = root / "easy" / "test" / "a"
     for kind, change in (("cut", phantoms.cut), ("blurred", phantoms.blurred)):
         phantoms.changed(source, root / "verdicts" / kind, change)
@@ -92,18 +95,24 @@ def of_sheets(root: Path, seed: int, bare: int) -> None:
         half = sheet.half_found.contrast if sheet.half_found else None
         print(f"seed {seed}, {sheet.id}: {sheet.verdict.kind} (half found at {half})", flush=True)
     phantoms.draw(root / "default", "default", seed + 2000, 3, 2)
-    by_default = asked_run(phantoms.trained_run(root, root / "default", "run-default"))
-    found = audit(by_default, [root / "default" / "test"], root / "audit" / "default", NO_PLANTING, "")
-    _report(root, seed, "default", found)
+    _both_ways(root, seed, "default", asked_run(phantoms.trained_run(root, root / "default", "run-default")))
 
 
-def _report(root: Path, seed: int, kind: str, found: Audit) -> None:
+def _both_ways(root: Path, seed: int, kind: str, asked: Asked) -> None:
+    """Audit the sheets of a kind by copies alone, and beside blank papyrus."""
+    for blank in ([], [root / "blank" / "test"]):
+        found = audit(asked, [root / kind / "test"], root / "audit" / kind, NO_PLANTING, "", blank)
+        _report(root, seed, kind, found, "beside blank papyrus" if blank else "by copies")
+
+
+def _report(root: Path, seed: int, kind: str, found: Audit, how: str) -> None:
     """How many components stand out, of those on letters and of those beside them."""
     counts = np.sum([_called_real(root, kind, sheet) for sheet in found.sheets], axis=0)
     sheets = [sheet for sheet in found.sheets if sheet.stands_out]
+    true, imagined = counts.tolist()
     print(
-        f"seed {seed}, {kind}: called real {counts[0, 0]} of {counts[0, 1]} true components, {counts[1, 0]} of {counts[1, 1]} imagined "
-        f"ones; something on {len(sheets)} of {len(found.sheets)} sheets",
+        f"seed {seed}, {kind}, {how}: called real {true[0]} of {true[1]} true components, {imagined[0]} of {imagined[1]} imagined ones; "
+        f"something on {len(sheets)} of {len(found.sheets)} sheets",
         flush=True,
     )
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from scroll.audit.agreement import log_odds
-from scroll.metrics.bootstrap import Gain, Resampled, block_sums, resampled_ratios
+from scroll.metrics.bootstrap import Gain, Resampled, block_sums, gain_apart, resampled_ratios
 from scroll.runtime.record import ByName, Record
 
 Map = NDArray[np.float32]
@@ -17,6 +17,17 @@ Floats = NDArray[np.float64]
 REAL, SCRAMBLED, REVERSED, SHUFFLED = "real", "phase-scrambled", "reversed", "depth-shuffled"
 BLANK = (SCRAMBLED, REVERSED)
 """The copies that hold no ink where the run looks for it; what they show counts as imagined."""
+PAPYRUS = "blank papyrus"
+"""Real papyrus of the same scan that is known to hold no ink. Where there is such, it tells what is imagined, and no copy has to."""
+
+
+def named(kind: str) -> str:
+    """What somebody was shown, in a sentence.
+
+    >>> named(REVERSED), named(PAPYRUS)
+    ('reversed copies', 'blank papyrus')
+    """
+    return kind if kind == PAPYRUS else f"{kind} copies"
 
 
 class Share(Record):
@@ -124,6 +135,12 @@ def shares(found: Mapping[str, Blocks]) -> tuple[dict[str, Share], Resampled]:
         low, high = drawn.interval(number)
         told[name] = Share(share=float(drawn.scores[number]), low=low, high=high)
     return told, drawn
+
+
+def flagged_beyond(sheet: Blocks, other: Blocks) -> Gain:
+    """Share called ink on one sheet less that on another one, whose blocks are drawn apart."""
+    drawn = [resampled_ratios([one.flagged], [one.pixels], seed) for seed, one in enumerate((sheet, other))]
+    return gain_apart(drawn[0], drawn[1])
 
 
 def direction_of(forward: Blocks, backward: Blocks, with_others: tuple[float, float] | None = None) -> Direction:

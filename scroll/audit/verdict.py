@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from scroll.audit.figures import named
 from scroll.metrics.bootstrap import Gain
 from scroll.runtime.record import Record
 
@@ -37,8 +38,8 @@ class Evidence:
     Attributes:
         unusable: why the sheet cannot be looked at as the networks were trained, or "".
         found, stands_out: components called ink, and those unlikely to be imagined.
-        least_chance: the least chance of being imagined that so much placebo could tell.
-        beyond: by kind of blank copy, share called ink on the real sheet less that on the copies.
+        least_chance: the least chance of being imagined that so much papyrus without ink could tell.
+        beyond: by what holds no ink, share called ink on the real sheet less that.
         was_planted: whether ink was planted; `half_contrast`: of which half was found, None: not even at the strongest.
         blind_places: share of places where even the strongest was missed.
         texture: power of the finest texture beside the training's, None: not known.
@@ -67,7 +68,7 @@ class Evidence:
 
     @property
     def is_beyond(self) -> bool:
-        """Whether surely more is called ink than on every kind of blank copy."""
+        """Whether surely more is called ink than on all that holds none."""
         return self.found > 0 and all(one.low > 0 for one in self.beyond.values())
 
 
@@ -98,8 +99,8 @@ def _reasons(evidence: Evidence) -> list[str]:
     if evidence.unusable:
         return [evidence.unusable]
     said = [
-        f"{evidence.stands_out} of {evidence.found} components stand out of the copies without ink; the least chance of being imagined "
-        f"that these copies could tell is {evidence.least_chance:.2g}."
+        f"{evidence.stands_out} of {evidence.found} components stand out; the least chance of being imagined that could be told here is "
+        f"{evidence.least_chance:.2g}."
     ]
     said += [_beside(name, one) for name, one in evidence.beyond.items()]
     if evidence.was_planted:
@@ -117,7 +118,7 @@ def _beside(name: str, more: Gain) -> str:
     how = {"better": "surely more", "worse": "surely less", "inside noise": "no difference that could be told"}[
         more.verdict
     ]
-    return f"Called ink beyond what is on {name} copies: {told}, {how}."
+    return f"Called ink beyond what is on {named(name)}: {told}, {how}."
 
 
 def _planted(evidence: Evidence) -> str:
@@ -132,7 +133,10 @@ def _planted(evidence: Evidence) -> str:
 
 
 def _next(kind: str, evidence: Evidence) -> Sequence[str]:
-    few = "Audit more papyrus of this scan together with it, or more copies (--copies): this little placebo could not tell more."
+    few = (
+        "Audit more papyrus of this scan together with it, give more that holds no ink (--blank), or ask more copies (--copies): this "
+        "little could not tell more."
+    )
     said = {
         FOUND: [
             "Look at the components that stand out, strongest first, and at what each member looks like: one that paints spoils the blend.",

@@ -93,6 +93,16 @@ class Resampled:
         return float(low), float(high)
 
 
+def gain_apart(one: Resampled, over: Resampled) -> Gain:
+    """Difference between the single candidates of two sets that have no block in common; -1 to 1 where nothing is known of either."""
+    difference = float(one.scores[0] - over.scores[0])
+    if min(one.count, over.count) < 2:
+        return gain_of(difference, -1.0, 1.0)
+    tail = min(one.tail, over.tail)  # of the fewer blocks
+    low, high = np.quantile(one.draws[0] - over.draws[0], (tail, 1 - tail))
+    return gain_of(difference, float(low), float(high))
+
+
 def tail_share(blocks: int) -> float:
     """Share of the draws below a 95 % interval, and above it: 2.5 %, less of few blocks, whose draws spread too little.
 

@@ -17,6 +17,7 @@ from scroll.audit.agreement import (
 )  # fmt: skip
 from scroll.audit.figures import (
     REAL,
+    Blocks,
     Depth,
     Direction,
     MemberFigures,
@@ -24,6 +25,7 @@ from scroll.audit.figures import (
     blocks_of_map,
     depth_of,
     direction_of,
+    flagged_beyond,
     shares,
     surely,
     together,
@@ -107,6 +109,21 @@ def test_an_interval_of_a_share_holds_the_truth_nineteen_times_in_twenty() -> No
         low, high = drawn.interval(0)
         held += low <= truth <= high
     assert 0.89 <= held / 300 <= 0.99
+
+
+def test_a_difference_between_sheets_drawn_apart_holds_the_truth_nineteen_times_in_twenty() -> None:
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(300):
+        pixels = [rng.integers(50, 200, count).astype(float) for count in (30, 18)]
+        sheets = [Blocks(one * rng.beta(2, 8, len(one)), one, one) for one in pixels]
+        gain = flagged_beyond(*sheets)
+        held += gain.low <= 0 <= gain.high
+        assert gain.difference == pytest.approx(
+            sheets[0].flagged.sum() / pixels[0].sum() - sheets[1].flagged.sum() / pixels[1].sum()
+        )
+    assert 0.89 <= held / 300 <= 0.99
+    single = Blocks(np.array([1.0]), np.array([1.0]), np.array([2.0]))
+    assert (flagged_beyond(sheets[0], single).low, flagged_beyond(sheets[0], single).high) == (-1, 1)
 
 
 def direction(

@@ -33,7 +33,7 @@ class Studies:
         source = self.root / data / "test"
         done = step("scripts/audit.py", self.config, "--input", source, "--output", output, *options)
         assert done.returncode == 0, done.stderr
-        assert "components stand out of the copies without ink" in done.stdout
+        assert "components stand out; the least chance" in done.stdout
         return output
 
     def written(self) -> Path:
@@ -100,7 +100,7 @@ def test_nothing_is_told_to_be_impossible_and_the_placebos_area_is_told(studies:
         assert [row["copy"] for row in copies] == ["phase-scrambled", "reversed", "depth-shuffled"]
         for row in copies:
             assert row["placebo_cm2"] == pytest.approx(row["copies"] * fragment["papyrus_cm2"], abs=0.02)
-        assert f"{copies[1]['placebo_cm2']:.2f} cm2 of reversed placebo" in " ".join(fragment["notes"])
+        assert f"{copies[1]['placebo_cm2']:.2f} cm2 of reversed copies" in " ".join(fragment["notes"])
 
 
 def test_pictures_lie_where_the_record_says(studies: Studies) -> None:
@@ -196,3 +196,38 @@ def test_a_member_is_audited_without_its_run(studies: Studies) -> None:
     fitted = read_sealed(studies.root / "run" / "ensemble" / "fit.json", "")["thresholds"]["cnn3d"]
     assert alone["members"][0]["threshold"] == fitted  # its card's
     assert alone["verdict"]["kind"] in (NO_INK, NOT_TOLD, BLIND, FOUND)
+
+
+def test_where_papyrus_without_ink_is_known_it_tells_what_is_imagined(studies: Studies) -> None:
+    """Chances rest on it, by its own area; everyone's share of it called ink is told; and it is predicted once."""
+    blank = studies.root / "zero" / "test"
+    copies = {row["copy"]: row for row in table(only_fragment(studies.root / "predict_data"), "Copies")}
+    options = ("--copies", 2, "--contrasts", "", "--depths", "4", "--blank", blank)
+    output = studies.judge("data", *options)
+    sheet = only_fragment(output)
+    rows = {row["copy"]: row for row in table(sheet, "Copies")}
+    assert [name for name, row in rows.items() if row["chance_rests_on_it"] == "yes"] == ["blank papyrus"]
+    assert {name: row["components"] for name, row in rows.items() if name in copies} == {
+        name: row["components"] for name, row in copies.items()
+    }
+    bare = only_fragment(studies.root / "predict_zero")
+    assert rows["blank papyrus"]["components"] == bare["found"]
+    assert rows["blank papyrus"]["placebo_cm2"] == pytest.approx(bare["papyrus_cm2"], abs=0.01)
+    for row in table(sheet, "Found components"):
+        assert row["chance_imagined"] == row["by_copy"]["blank papyrus"]["chance_imagined"]
+    shown = {one["name"]: one["flagged"]["blank papyrus"]["share"] for one in sheet["members"]}
+    assert shown == {one["name"]: one["flagged"]["real"]["share"] for one in bare["members"]}
+    assert any("what is on blank papyrus" in reason for reason in sheet["verdict"]["reasons"])
+    made = {path: path.stat().st_mtime_ns for path in output.rglob("receipt.json")}
+    studies.judge("data", *options)
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("receipt.json")} == made
+
+
+def test_papyrus_that_is_audited_cannot_excuse_itself(studies: Studies) -> None:
+    source, output = studies.root / "zero" / "test", studies.root / "itself"
+    few = ("--copies", 1, "--contrasts", "", "--depths", "")
+    done = step(
+        "scripts/audit.py", studies.config, "--input", source, "--blank", source / "a", "--output", output, *few
+    )
+    assert done.returncode == 2 and "--blank: " in done.stderr and "would excuse what it shows itself" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
