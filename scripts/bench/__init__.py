@@ -10,5 +10,6 @@ BENCHES = {
     "kernels": "the compiled kernels of loading, tracing and losses beside the library calls that give the same",
     "tune": "the loading processes that scripts/tune.py chooses beside the fastest of a full sweep, same training",
     "memory": "the planner's traced peak of memory beside what torch's allocator really holds, network by network",
+    "growth": "time and memory for 1, 2, 4 and 8 times the volume, shards, cubes, rows and members",
     "scale": "a whole-volume prediction in shards beside the pure forward passes of the same windows",
 }

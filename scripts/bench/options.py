@@ -82,8 +82,14 @@ def scale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale-tables", nargs="+", choices=TABLES, default=TABLES, help="default: all of them")
 
 
+def growth(parser: argparse.ArgumentParser) -> None:
+    """The options of `bench.py growth`."""
+    parser.add_argument("--growth-rows", nargs="*", help="names of the table that it prints; default: all")
+    parser.add_argument("--growth-times", type=int, nargs="+", default=[1, 2, 4, 8], help="how many times as much")
+
+
 OF = {
     "storage": storage,
     "stacks": stacks, "flatten": flatten, "window": window, "score": score, "training": training, "tune": tune, "memory": memory,
-    "scale": scale, "kernels": kernels,
+    "scale": scale, "growth": growth, "kernels": kernels,
 }  # fmt: skip

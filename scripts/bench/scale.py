@@ -20,6 +20,7 @@ from scripts.bench.storage import voxels
 from scripts.bench.timing import Times
 from scroll.config.schema import Settings
 from scroll.inference.sliding_window import windows_about
+from scroll.runtime.process_memory import GIB, peak_resident_gib
 from scroll.runtime.processes import processes_of
 from scroll.runtime.receipt import key_of
 from scroll.shards.drive import Driver, run_part
@@ -62,28 +63,35 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure and print the four tables."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        settings, shape = _settings(arguments, folder), (arguments.scale_edge,) * 3
+        settings = settings_of(folder, arguments.scale_window, arguments.scale_channels)
+        shape = (arguments.scale_edge,) * 3
         recipe = BenchRecipe(settings, str(_volume(folder, shape)))
         for table in arguments.scale_tables:
             TABLES[table](arguments, recipe, folder)
 
 
-def _settings(arguments: argparse.Namespace, folder: Path) -> Settings:
-    width = arguments.scale_channels
+def settings_of(folder: Path, window: int, channels: int) -> Settings:
+    """One network, so wide, that sees cubes of `window` voxels."""
     member = {
         "network": "cnn3d",
-        "options": {"channels": [width] * 3, "dilations": [1, 1, 1], "stride_yx": 1},
-        "patch_size": [arguments.scale_window] * 3,
+        "options": {"channels": [channels] * 3, "dilations": [1, 1, 1], "stride_yx": 1},
+        "patch_size": [window] * 3,
         "supervision": "band",
     }
-    window = {"overlap": 0.25, "blend": "gaussian", "batch_size": 1}
+    sweep = {"overlap": 0.25, "blend": "gaussian", "batch_size": 1}
     return Settings.model_validate(
         {
             "run_dir": folder,
             "data": {"kind": "cubes", "root": folder},
-            "stage1": {"members": {"one": member}, "window": window},
+            "stage1": {"members": {"one": member}, "window": sweep},
         }
     )
+
+
+def scale_recipe(folder: Path, shape: tuple[int, int, int], edge: int) -> tuple[BenchRecipe, Plan]:
+    """A volume of `shape` to predict with a light network in shards of `edge`, windows half as wide."""
+    recipe = BenchRecipe(settings_of(folder, edge // 2, 4), str(_volume(folder, shape)))
+    return recipe, _plan(recipe, shape, edge)
 
 
 def _volume(folder: Path, shape: tuple[int, int, int]) -> Path:
@@ -97,7 +105,7 @@ def _plan(recipe: BenchRecipe, shape: tuple[int, ...], edge: int) -> Plan:
     return Plan(key_of([edge]), how, tuple(shard.index for shard in shards_of(shape, edge)), 0)
 
 
-def _run_plan(plan: Plan, recipe: "BenchRecipe | TimedRecipe", out: Path, workers: int) -> float:
+def timed_plan(plan: Plan, recipe: "BenchRecipe | TimedRecipe", out: Path, workers: int) -> float:
     """Seconds of wall clock for a whole plan, from nothing to the last line of the ledger."""
     began = time.perf_counter()
     ledger = out.with_name(out.name + ".ledger")
@@ -145,7 +153,7 @@ def _overhead(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) 
     count = len(_corners(recipe, plan))
     timed = TimedRecipe(recipe, spent)
     with whole.one():
-        _run_plan(plan, timed, folder / "overhead.zarr", workers=1)
+        timed_plan(plan, timed, folder / "overhead.zarr", workers=1)
     print(f"\noverhead: volume {shape}, shards of {edge}, {count} windows of {arguments.scale_window}, one process")
     for name, said in (("forward passes", spent), ("all of it", whole)):
         print(f"  {name:<16} {sum(said.wall):8.2f} s wall {sum(said.cpu):8.2f} s processor")
@@ -165,7 +173,7 @@ def _processes(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path)
     for workers in arguments.scale_processes:
         out = folder / f"workers{workers}.zarr"
         before = sum(os.times()[:4])  # of this process and of those that ended
-        seconds = _run_plan(plan, recipe, out, workers)
+        seconds = timed_plan(plan, recipe, out, workers)
         spent = sum(os.times()[:4]) - before
         results[workers] = open_array(out)[:]
         print(
@@ -228,8 +236,7 @@ def _peak_of_one(recipe: BenchRecipe, shape: tuple[int, int, int], edge: int, fo
     outcome: Any = Worker(job, "bench").do(plan.shards[len(plan.shards) // 2])
     if outcome.error:
         raise RuntimeError(outcome.error)
-    (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024  # not getrusage's: that is at least the parent's
+    return round(peak_resident_gib() * GIB)
 
 
 TABLES = dict(zip(NAMES, (_overhead, _processes, _halos, _memory), strict=True))

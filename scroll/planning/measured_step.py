@@ -4,8 +4,6 @@ import ctypes
 import gc
 import json
 import re
-import resource
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,12 +22,11 @@ from scroll.errors import InputError, WorkerDiedError
 from scroll.planning.tuning import Setting, Trial, trial_steps
 from scroll.runtime.bounded import read_lines
 from scroll.runtime.files import remove
+from scroll.runtime.process_memory import GIB, PAGE, forget_peak, peak_resident_gib, resident_gib
 from scroll.training.dataloader import Batch
 from scroll.training.loop import LossOf, Task, fit
 
-GIB = 2**30
 LOOK_EVERY_S = 0.1  # at the RAM
-PAGE = resource.getpagesize()
 FULL = re.compile(  # cuDNN and cuBLAS have words of their own for it, and so has a full /dev/shm
     r"out of memory|can't allocate memory|cannot allocate memory|unable to allocate|ALLOC_FAILED"
     r"|unable to find an engine|unable to write to file </torch",
@@ -131,7 +128,7 @@ def memory(limit_gib: float | None = None) -> Memory:
     """
     ram = _ram_gib()
     if not torch.cuda.is_available():
-        return Memory(_resident_gib() + 0.8 * ram["MemAvailable"] if limit_gib is None else limit_gib, *ram.values())
+        return Memory(resident_gib() + 0.8 * ram["MemAvailable"] if limit_gib is None else limit_gib, *ram.values())
     total = torch.cuda.get_device_properties(0).total_memory / GIB
     if limit_gib is not None and limit_gib > total:
         raise InputError(
@@ -160,7 +157,7 @@ def _within(loss_of: LossOf, limit_gib: float) -> LossOf:
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         value = loss_of(model, batch)
-        held = _resident_gib()
+        held = resident_gib()
         if held > limit_gib:
             raise torch.OutOfMemoryError(f"{held:.2f} GiB held after the forward pass, {limit_gib:.2f} GiB allowed")
         return value
@@ -174,7 +171,7 @@ def _steps_in(folder: Path) -> list[Step]:
 
 
 def _figures(phase: str, setting: Setting, counted: list[Step], ram: "_RamWatch", failure: str) -> Trial:
-    allocated, peak = None, _peak_resident_gib()
+    allocated, peak = None, peak_resident_gib()
     if torch.cuda.is_available():
         allocated, peak = torch.cuda.max_memory_allocated() / GIB, torch.cuda.max_memory_reserved() / GIB
     trial = Trial(
@@ -252,23 +249,7 @@ def _ram_gib() -> dict[str, float]:
 
 
 def _forget_peak() -> None:
-    """Let the peak of this process begin again, where the system can."""
+    """Let the peak of this process, and of its card, begin again."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_resident_gib() -> float:
-    with suppress(OSError):
-        found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-        if found:
-            return int(found[1]) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (GIB if sys.platform == "darwin" else 2**20)
-
-
-def _resident_gib() -> float:
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE / GIB
-    except OSError:
-        return _peak_resident_gib()
+    forget_peak()

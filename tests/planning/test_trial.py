@@ -14,8 +14,9 @@ from tiny_task import Points, squared_error, tiny_task, training
 from torch.utils.data import get_worker_info
 
 from scroll.errors import InputError
-from scroll.planning.measured_step import _resident_gib, is_out_of_memory, memory, run_trial
+from scroll.planning.measured_step import is_out_of_memory, memory, run_trial
 from scroll.planning.tuning import WORKERS, Bounds, Setting, tune
+from scroll.runtime.process_memory import resident_gib
 
 LEARN_S, LOAD_S = 0.18, 0.15  # a batch, a patch
 
@@ -78,7 +79,7 @@ def test_a_trial_measures_the_waiting_it_was_given(tmp_path, clock):
 
 @pytest.mark.parametrize(("loss_of", "room_gib"), [(greedy_error, 64.0), (hoarding_error, 0.5)])
 def test_memory_that_ends_steps_back_to_a_good_batch(tmp_path, loss_of, room_gib):
-    before = _resident_gib()
+    before = resident_gib()
     measure = measurer(tmp_path, limit_gib=before + room_gib, loss_of=loss_of)
     found = tune(Setting(4), Bounds(workers=(0,)), measure)
     tried = [(trial.setting.batch, trial.failure[:13]) for trial in found.trials]
@@ -86,7 +87,7 @@ def test_memory_that_ends_steps_back_to_a_good_batch(tmp_path, loss_of, room_gib
     assert found.chosen is not None and found.chosen.setting.batch in (2, 4) and not found.chosen.failure
     gc.collect()
     assert not multiprocessing.active_children() and not list(tmp_path.iterdir())
-    assert _resident_gib() < before + 0.4  # the GiB of the failed trial is given back
+    assert resident_gib() < before + 0.4  # the GiB of the failed trial is given back
 
 
 def test_a_limit_below_what_the_process_holds_already_lets_nothing_train(tmp_path):

@@ -13,8 +13,8 @@ from ensemble.commands import tune
 from scroll.config.reader import load_settings
 from scroll.phantom.dataset import make_fragments
 from scroll.phantom.settings import fragment_settings
-from scroll.planning.measured_step import _resident_gib
 from scroll.runtime.command_line import run_command
+from scroll.runtime.process_memory import resident_gib
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GROWTH_GIB = 0.3  # between what two and 64 samples of the larger network below hold
@@ -62,7 +62,7 @@ def test_a_limit_that_many_samples_pass_is_stepped_back_from(config, monkeypatch
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what earlier tests freed would hold the samples, and the process not grow
-    limit_gib = _resident_gib() + GROWTH_GIB
+    limit_gib = resident_gib() + GROWTH_GIB
     options = ("--steps", 2, "--max-batch", 64, "--workers", 0, "--gpu-limit-gib", limit_gib)
     spawned = "stage1.defaults.training.loader.start_method=spawn"
     assert go(monkeypatch, config, "--member", "large", *options, "--set", spawned) == 0
