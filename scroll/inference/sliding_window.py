@@ -1,7 +1,9 @@
 """Sliding-window prediction whose memory is bounded by one row of windows, not by the volume."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -13,6 +15,7 @@ from scroll.config.schema import WindowSettings
 from scroll.data.patch_sampler import window_starts
 from scroll.errors import InputError
 from scroll.inference.window_sums import add_window
+from scroll.runtime.overlap import PutAway, made_ahead
 
 Corner = tuple[int, ...]
 Read = Callable[[Corner], NDArray[np.float32]]  # corner of a window -> (C, *patch)
@@ -69,23 +72,49 @@ def predict(
     Started again at `from_row` (the first row not yet written), it writes the same values as an undisturbed run: windows
     that reach into unwritten rows are simply computed again.
 
-    Memory: two float32 arrays of one row of windows, that is of `shape` with `patch` rows.
+    The next windows are read, and the last ones blended and written, in a thread each while `forward` runs; the order of all is that of
+    one thread, and so are the bits.
+
+    Memory: two float32 arrays of one row of windows, that is of `shape` with `patch` rows; three batches of windows.
     """
     first = sweep.rows[0] if from_row is None else from_row
     row_starts = sweep.row_starts(first)
     if not row_starts:
         return
     band = _Band(sweep, row_starts[0])
-    for y, next_y in zip(row_starts, [*row_starts[1:], sweep.rows[1]], strict=True):
-        band.begin_at(y)
-        for corners in _batches(sweep, y):
-            windows = torch.from_numpy(np.stack([read(corner) for corner in corners]))
-            scores = symmetric_mean(forward, windows, sweep.settings)
-            band.add(corners, scores.cpu().numpy())
-            advance(len(corners))
-        rows = band.finished(max(y, first), next_y)
+    next_starts = dict(zip(row_starts, [*row_starts[1:], sweep.rows[1]], strict=True))
+
+    def windows_of(batch: "_Batch") -> "tuple[_Batch, Tensor | None]":
+        return batch, torch.from_numpy(np.stack([read(corner) for corner in batch.corners])) if batch.corners else None
+
+    def add(batch: "_Batch", scores: NDArray[np.float32] | None) -> None:
+        band.begin_at(batch.row)
+        if scores is not None:
+            band.add(batch.corners, scores)
+            advance(len(batch.corners))
+        rows = band.finished(max(batch.row, first), next_starts[batch.row]) if batch.ends_row else None
         if rows is not None:
-            write(max(y, first), rows)
+            write(max(batch.row, first), rows)
+
+    batches = (batch for y in row_starts for batch in _row_of_batches(sweep, y))
+    with PutAway() as behind, closing(made_ahead(windows_of, batches)) as ready:
+        for batch, windows in ready:
+            scores = None if windows is None else symmetric_mean(forward, windows, sweep.settings).cpu().numpy()
+            behind.do(partial(add, batch, scores))
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Some windows of the row of windows that begins at `row`; none where none of it is wanted."""
+
+    row: int
+    corners: list[Corner]
+    ends_row: bool
+
+
+def _row_of_batches(sweep: Sweep, y: int) -> list[_Batch]:
+    corners = _batches(sweep, y) or [[]]
+    return [_Batch(y, some, number == len(corners)) for number, some in enumerate(corners, start=1)]
 
 
 @dataclass(frozen=True)

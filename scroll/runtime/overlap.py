@@ -1,0 +1,77 @@
+"""Work in another thread while this one goes on: what comes next is made ready, what is done is put away; all in its order."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+WAITING = 1  # pieces of work that are put away later, at most: each holds its memory
+
+
+def made_ahead(make: Callable[[Item], Made], items: Iterable[Item]) -> Generator[Made]:
+    """What `make` makes of each item, in their order; the next one is made, in one other thread, while one is used.
+
+    Close the iterator (`contextlib.closing`), or use it up: its thread ends with it. Memory: one more of what is made.
+
+    Raises:
+        Whatever `make` raises, where its item would have come.
+    """
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        waiting: deque[Future[Made]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(make, item))
+                if len(waiting) > 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()
+
+
+class PutAway:
+    """Does what it is given in one other thread, in order, at most `WAITING` behind; once something failed, nothing more is done.
+
+    A context: its end waits for what is given, and raises what that raised; where the block itself raises, what is waiting is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "behind")
+        self._waiting: deque[Future[None]] = deque()
+        self._has_failed = False
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Have it done.
+
+        Raises:
+            Whatever an earlier piece of work raised.
+        """
+        while len(self._waiting) >= WAITING:
+            self._waiting.popleft().result()
+        self._waiting.append(self._pool.submit(self._done, work))
+
+    def _done(self, work: Callable[[], None]) -> None:
+        if self._has_failed:
+            return
+        try:
+            work()
+        except BaseException:
+            self._has_failed = True
+            raise
+
+    def __enter__(self) -> "PutAway":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._has_failed = True  # what waits is dropped
+        self._pool.shutdown(wait=True)
+        if kind is None:
+            for one in self._waiting:
+                one.result()
