@@ -10,6 +10,7 @@ BENCHES = {
     "kernels": "the compiled kernels of loading, tracing and losses beside the library calls that give the same",
     "tune": "the loading processes that scripts/tune.py chooses beside the fastest of a full sweep, same training",
     "memory": "the planner's traced peak of memory beside what torch's allocator really holds, network by network",
+    "parts": "the parts of a training step and of a prediction, and the share of each",
     "growth": "time and memory for 1, 2, 4 and 8 times the volume, shards, cubes, rows and members",
     "scale": "a whole-volume prediction in shards beside the pure forward passes of the same windows",
 }

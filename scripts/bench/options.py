@@ -88,8 +88,16 @@ def growth(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--growth-times", type=int, nargs="+", default=[1, 2, 4, 8], help="how many times as much")
 
 
+def parts(parser: argparse.ArgumentParser) -> None:
+    """The options of `bench.py parts`."""
+    parser.add_argument("--parts-edge", type=int, default=160, help="of the cubes, in voxels (%(default)s)")
+    parser.add_argument(
+        "--parts-steps", type=int, default=60, help="of the training, the first 20 do not count (%(default)s)"
+    )
+
+
 OF = {
     "storage": storage,
     "stacks": stacks, "flatten": flatten, "window": window, "score": score, "training": training, "tune": tune, "memory": memory,
-    "scale": scale, "growth": growth, "kernels": kernels,
+    "scale": scale, "growth": growth, "parts": parts, "kernels": kernels,
 }  # fmt: skip
