@@ -5,16 +5,18 @@ windows, flattening and the planner treat such a network as any other: whatever 
 must then show the network the same layers: a patch is best as deep as `data.depth`.
 """
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 from torch.nn import functional
 
 
-class OverDepth(nn.Module):
+class OverDepth(nn.Module, ABC):
     """A network of `sheet_map`. One inherits from it, so that no further name stands before those of its tensors."""
 
+    @abstractmethod
     def sheet_map(self, ct: Tensor) -> Tensor:
         """(B, 1, Z, Y, X) CT -> logits of the sheet, (B, 1, y, x), as coarse as the network makes them."""
-        raise NotImplementedError
 
     def forward(self, ct: Tensor) -> Tensor:
         """(B, 1, Z, Y, X) CT -> (B, 1, Z, Y, X) logits, the same in each layer."""
