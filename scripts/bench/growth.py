@@ -31,10 +31,12 @@ from scroll.runtime.gaussian import gaussian
 from scroll.runtime.process_memory import forget_peak, peak_resident_gib, resident_gib
 from scroll.runtime.processes import single_threaded_processes
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
+from scroll.surfaces.surface import Tile
 from scroll.tracing.sheets import trace_sheets
 
 EDGE, WINDOW, SHARD = 128, (16, 64, 64), 64
 CHAIN = Chain(0.5, dust_vox=200, thickness_vox=3.0, closing_radius_vox=2, plug_radius_vox=3, cavity_vox=100)
+STRIP_ROWS = 128
 LEAST_S, LEAST_MIB = 1e-3, 16.0  # less is not told apart
 LINEAR = 1.15  # exponent up to which time or memory is said to grow no faster than its input
 Result = TypeVar("Result")
@@ -156,11 +158,18 @@ def _tracing(times: int, folder: Path) -> Work:
 
 
 def _flattening(times: int, folder: Path) -> Work:
-    """Rows of a sheet, sampled along its normals."""
+    """Rows of a sheet, sampled along its normals strip by strip, as they are written."""
     tile = sheet(512 * times, 512)
     depth = int(tile.points[..., 0].max()) + MARGIN_VOX
     volume = voxels((depth, 512 * times + 2 * MARGIN_VOX, 512 + 2 * MARGIN_VOX))
-    return lambda: sample_along_normals(tile, Offsets(-32, 33), [Source(volume)])
+    strips = [slice(row, row + STRIP_ROWS) for row in range(0, 512 * times, STRIP_ROWS)]
+    pieces = [Tile(tile.points[rows], tile.normals[rows], tile.valid[rows]) for rows in strips]
+
+    def work() -> None:
+        for piece in pieces:
+            sample_along_normals(piece, Offsets(-32, 33), [Source(volume)])
+
+    return work
 
 
 def _maps(members: int, pixels: int) -> tuple[np.ndarray, np.ndarray]:
