@@ -8,55 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
+from stored_patches import ALONE, CHANCES, EVERYTHING, LABELS, Patches
 
-from scroll.config.schema import AugmentSettings, LossSettings, MemberSettings
-from scroll.data.augment.augment import NOTHING, put_together, with_grey_change
+from scroll.config.schema import LossSettings
+from scroll.data.augment.augment import put_together, with_grey_change
 from scroll.data.augment.draws import draw_changes, seeded_noise
 from scroll.data.augment.on_device import normals
-from scroll.data.intensity import in_spreads
-from scroll.data.patch_dataset import PatchDataset
 from scroll.data.sample import Sample, Space, as_item
 
 CPU = torch.device("cpu")
-MOVING = {"flips": True, "quarter_turns": True, "across_sheets": True}
-ALONE = {
-    "nothing": {}, "symmetries": MOVING, "turn": {"turn_degrees": 40.0}, "zoom": {"zoom": 0.3}, "elastic": {"elastic_vox": 2.0},
-    "intensity": {"brightness": 0.3, "contrast": 0.3}, "blur": {"blur": 1.5}, "noise": {"noise": 0.3}, "layers": {"layer_dropout": 1.0},
-    "cutout": {"cutout": 1.0}, "mixup": {"mixup": 0.6}, "cutmix": {"cutmix": 0.6}, "both": {"mixup": 0.6, "cutmix": 0.6},
-    "depth": {"depth_cut_paste": 0.7},
-}  # fmt: skip
-CHANCES = dict.fromkeys(("warp_chance", "blur_chance", "noise_chance", "intensity_chance"), 0.7)
-EVERYTHING = {name: value for one in ALONE.values() for name, value in one.items()} | CHANCES
-LABELS = ("flat", "layers", "soft", "proposed")
-
-
-class Patches(PatchDataset):
-    """Patches of grey values as they are stored, and smooth enough labels, all of the random numbers that are given."""
-
-    streams = (6, 7)
-
-    def __init__(self, space: Space, label: str = "layers", types: tuple[str, ...] = ("uint8",), **how: object) -> None:
-        self.size = how.pop("size", (8, 24, 24))
-        self.space, self.label, self.types = space, label, types
-        asked = {"augment": NOTHING.model_copy(update=how.pop("augment", {})), "loss": how.pop("loss", {})}
-        super().__init__(MemberSettings(network="cnn3d", patch_size=self.size, **asked), 5, is_training=True)
-
-    def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:
-        """A patch; what type it is stored in is drawn too."""
-        dtype = np.dtype(self.types[int(rng.integers(len(self.types)))])
-        smooth = np.kron(rng.random([-(-n // 4) for n in self.size]), np.ones((4, 4, 4)))[tuple(map(slice, self.size))]
-        grey_scale = (120.0, 31.0) if dtype.itemsize == 1 else (30000.0, 4000.0)
-        raw = np.clip(grey_scale[0] + grey_scale[1] * 3 * (smooth - 0.5), 0, None).astype(dtype)
-        raw[0, 0, :2] = 0, 65535 if dtype.itemsize > 1 else 255  # some of it beyond what is cut off
-        shown = smooth if self.space is Space.SCROLL or self.label == "layers" else smooth[0]
-        target = shown > 0.5
-        if self.label == "soft":
-            is_grey = rng.random() < 0.7
-            target = np.clip(2 * shown - 0.5, 0, 1).astype(np.float32) if is_grey else target.astype(np.float32)
-        seen_as = self.seen_as(grey_scale)
-        image = in_spreads(raw, grey_scale) if seen_as is None else seen_as.scaled(raw)
-        proposed = rng.random(target.shape) < 0.3 if self.label == "proposed" else None
-        return Sample(image, target, rng.random(target.shape) < 0.1, proposed, grey_scale)
 
 
 def noise_of_its_seed(rng: np.random.Generator, shape: tuple[int, ...], sd: float) -> np.ndarray:
