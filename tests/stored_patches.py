@@ -62,6 +62,21 @@ class Patches(PatchDataset):
         return Sample(image, target, rng.random(target.shape) < 0.1, proposed, grey_scale)
 
 
+def assert_left_to_the_device_they_are_the_same(patches: PatchDataset, numbers: list[int]) -> dict[str, torch.dtype]:
+    """Patches, not noisy, of a loading process and by batches: images within 1e-4, labels equal. Returns the types that are sent."""
+    deferred = patches.deferred()
+    items = [deferred[n] for n in numbers]
+    found = deferred.finish(deferred.collate(items), torch.device("cpu"))
+    for number, n in enumerate(numbers):
+        plain = patches[n]
+        assert found.keys() == plain.keys()
+        for name, tensor in plain.items():
+            there = found[name][number]
+            assert there.dtype == tensor.dtype and there.shape == tensor.shape, name
+            torch.testing.assert_close(there, tensor, atol=1e-4 if tensor.dtype == torch.float32 else 0, rtol=0)
+    return {name: part.dtype for name, part in items[0].items() if isinstance(part, Tensor)}
+
+
 def error_where_known(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     return ((model(batch["ct"])[:, 0] - batch["target"].float()).square() * ~batch["ignore"]).mean()
 

@@ -356,8 +356,9 @@ class _Run:
             self._write_history()
 
     def _loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        there = self._on_device(batch)
         with self.accelerator.autocast():
-            return self.task.loss_of(model, self._on_device(batch))
+            return self.task.loss_of(model, there)
 
     def pour_soup(self) -> None:
         """Where `training.soup` asks for one, let it be the weights that are kept, and validate it."""

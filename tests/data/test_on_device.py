@@ -130,6 +130,15 @@ def test_what_is_sent_is_as_it_is_stored_and_a_label_is_a_byte():
     assert patches[0]["ct"].dtype == torch.float32  # the patches that were left to the device are others
 
 
+@pytest.mark.parametrize("space", Space)
+@pytest.mark.parametrize("label", LABELS)
+def test_on_a_device_nothing_is_asked_back_from_it_and_nothing_lies_elsewhere(label, space):
+    """Tensors on torch's meta device have no values, and no other tensor can be added to them."""
+    deferred = Patches(space, label, ("uint8", "uint16"), augment=asked(space, **EVERYTHING)).deferred()
+    found = deferred.finish(deferred.collate([deferred[n] for n in range(6)]), torch.device("meta"))
+    assert all(tensor.device.type == "meta" and len(tensor) == 6 for tensor in found.values())
+
+
 def test_noise_is_normal_and_of_one_seed_always_the_same():
     one, other = normals([1, 2**61], (50, 40, 31), CPU)
     for values in (one, other):

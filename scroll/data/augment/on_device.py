@@ -5,7 +5,7 @@ last bits, and a label may where a place lies midway between two voxels.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import inf, pi, prod
 
@@ -53,10 +53,10 @@ class Cuts:
     codes: Tensor | None
     shares: Tensor | None
 
-    def at(self, numbers: list[int]) -> "Cuts":
-        """Some of them, in copies."""
-        parts = (self.image, self.codes, self.shares)
-        return Cuts(*(None if part is None else part[numbers] for part in parts))  # type: ignore[arg-type]
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Cuts":
+        """The same change of all of them."""
+        codes = None if self.codes is None else change(self.codes)
+        return Cuts(change(self.image), codes, None if self.shares is None else change(self.shares))
 
     def put(self, numbers: list[int], others: "Cuts") -> None:
         """Let others take the place of some of them."""
@@ -79,24 +79,19 @@ class Augmented:
 @torch.no_grad()
 def augmented_batch(cuts: Cuts, sources: Sequence[Source], changes: Sequence[Changes], space: Space) -> Augmented:
     """Training patches made of patches as they were cut; `changes` are those of each training patch, in the order of the patches."""
-    with torch.autocast(cuts.image.device.type, enabled=False):
-        moves = [move for one in changes for move in one.moves]
-        image = _normalised(cuts.image, [source.grey_scale for source in sources])
-        cuts = Cuts(*(_mirrored(part, moves) for part in (image, cuts.codes, cuts.shares)))  # type: ignore[arg-type]
-        numbers = [n for n, move in enumerate(moves) if move.warp is not None]
-        if numbers:
-            warps = [move.warp for move in moves if move.warp is not None]
-            cuts.put(numbers, _warped(cuts.at(numbers), warps, [sources[n].is_soft for n in numbers], space))
-        for n, move in enumerate(moves):
-            if move.depth is not None:
-                _move_through_depth(cuts, n, move.depth)
-        batch = _put_together(_labelled(cuts, sources, changes[0].has_shares), changes)
-        return Augmented(
-            _with_grey_changes(batch.image, [one.grey for one in changes], space),
-            batch.target,
-            batch.ignore,
-            batch.proposed,
-        )
+    moves = [move for one in changes for move in one.moves]
+    image = _normalised(cuts.image, [source.grey_scale for source in sources])
+    cuts = replace(cuts, image=image).each(lambda part: _mirrored(part, moves))
+    numbers = [n for n, move in enumerate(moves) if move.warp is not None]
+    if numbers:
+        warps = [move.warp for move in moves if move.warp is not None]
+        are_soft = [sources[n].is_soft for n in numbers]
+        cuts.put(numbers, _warped(cuts.each(lambda part: part[numbers]), warps, are_soft, space))
+    for n, move in enumerate(moves):
+        if move.depth is not None:
+            _move_through_depth(cuts, n, move.depth)
+    batch = _put_together(_labelled(cuts, sources, changes[0].has_shares), changes)
+    return replace(batch, image=_with_grey_changes(batch.image, [one.grey for one in changes], space))
 
 
 def _normalised(image: Tensor, scales: Sequence[GreyScale | None]) -> Tensor:
@@ -110,10 +105,8 @@ def _normalised(image: Tensor, scales: Sequence[GreyScale | None]) -> Tensor:
     return torch.minimum(torch.maximum(values, -far), far)
 
 
-def _mirrored(part: Tensor | None, moves: Sequence[Move]) -> Tensor | None:
+def _mirrored(part: Tensor, moves: Sequence[Move]) -> Tensor:
     """Each patch (..., Y, X) through its symmetry, as `Symmetry.apply` does it; a copy."""
-    if part is None:
-        return None
     symmetries = [move.symmetry for move in moves]
     seen = [torch.flip(one, symmetry.mirrored_axes) for one, symmetry in zip(part, symmetries, strict=True)]
     return torch.stack([torch.rot90(one, s.quarter_turns, (-2, -1)) for one, s in zip(seen, symmetries, strict=True)])
@@ -234,7 +227,8 @@ def _put_together(cuts: Augmented, changes: Sequence[Changes]) -> Augmented:
                 part[first][one.box] = part[end - 1][one.box]
     if len(changes) == starts[-1]:
         return cuts
-    return Augmented(*(None if part is None else part[starts[:-1]] for part in parts))  # type: ignore[arg-type]
+    labels = (None if part is None else part[starts[:-1]] for part in parts[1:])
+    return Augmented(cuts.image[starts[:-1]], *labels)
 
 
 def _with_grey_changes(image: Tensor, greys: Sequence[GreyChange], space: Space) -> Tensor:
