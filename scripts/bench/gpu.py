@@ -53,7 +53,7 @@ def main() -> None:
 
 def bench(arguments: argparse.Namespace, folder: Path) -> list[dict[str, object]]:
     """A row for every member, precision and place of augmentation."""
-    from ensemble.commands.demo import PHANTOM, run_step
+    from ensemble.commands.demo import phantom_of, run_step
     from scroll.data.kinds import kind_of
     from stage1_3d.network import load_checked_settings
 
@@ -65,7 +65,7 @@ def bench(arguments: argparse.Namespace, folder: Path) -> list[dict[str, object]
         settings = load_checked_settings(arguments.config, [*arguments.set, *own, "folds.by=volume", "folds.count=2"])
     run_step(
         "phantom",
-        ["-m", "ensemble.commands", "make-phantom", *PHANTOM[settings.data.kind], "--out", str(folder / "data")],
+        ["-m", "ensemble.commands", "make-phantom", *phantom_of(settings.data).split(), "--out", str(folder / "data")],
     )
     rows = []
     names = arguments.member or settings.stage1.members
