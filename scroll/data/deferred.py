@@ -51,7 +51,7 @@ class DeferredPatches(Dataset[dict[str, Any]]):
             )
             for sample in samples
         ]
-        images = _of_one_type([torch.from_numpy(np.ascontiguousarray(sample.image[None])) for sample in samples])
+        images = _of_one_type([torch.from_numpy(np.array(sample.image[None], order="C")) for sample in samples])
         item: dict[str, Any] = {SOURCES: sources, CHANGES: [changes], "image": images}
         if self.patches.loss.skeleton_recall:
             without_image = [replace(sample, image=sample.image[:0]) for sample in samples]

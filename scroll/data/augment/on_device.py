@@ -58,12 +58,11 @@ class Cuts:
         codes = None if self.codes is None else change(self.codes)
         return Cuts(change(self.image), codes, None if self.shares is None else change(self.shares))
 
-    def put(self, numbers: list[int], others: "Cuts") -> None:
-        """Let others take the place of some of them."""
-        parts = ((self.image, others.image), (self.codes, others.codes), (self.shares, others.shares))
-        for mine, other in parts:
+    def put(self, index: Tensor, others: "Cuts") -> None:
+        """Let others take the place of those that are numbered."""
+        for mine, other in ((self.image, others.image), (self.codes, others.codes), (self.shares, others.shares)):
             if mine is not None and other is not None:
-                mine[numbers] = other
+                mine.index_copy_(0, index, other)
 
 
 @dataclass(frozen=True)
@@ -82,16 +81,24 @@ def augmented_batch(cuts: Cuts, sources: Sequence[Source], changes: Sequence[Cha
     moves = [move for one in changes for move in one.moves]
     image = _normalised(cuts.image, [source.grey_scale for source in sources])
     cuts = replace(cuts, image=image).each(lambda part: _mirrored(part, moves))
-    numbers = [n for n, move in enumerate(moves) if move.warp is not None]
-    if numbers:
-        warps = [move.warp for move in moves if move.warp is not None]
-        are_soft = [sources[n].is_soft for n in numbers]
-        cuts.put(numbers, _warped(cuts.each(lambda part: part[numbers]), warps, are_soft, space))
+    warps = {n: move.warp for n, move in enumerate(moves) if move.warp is not None}
+    are_soft = [sources[n].is_soft for n in warps]
+    if len(warps) == len(moves):
+        cuts = _warped(cuts, [*warps.values()], are_soft, space)
+    elif warps:
+        index = _sent([*warps], image.device)
+        some = cuts.each(lambda part: part.index_select(0, index))
+        cuts.put(index, _warped(some, [*warps.values()], are_soft, space))
     for n, move in enumerate(moves):
         if move.depth is not None:
             _move_through_depth(cuts, n, move.depth)
     batch = _put_together(_labelled(cuts, sources, changes[0].has_shares), changes)
     return replace(batch, image=_with_grey_changes(batch.image, [one.grey for one in changes], space))
+
+
+def _sent(figures: Sequence[object], device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Figures as a tensor on the device, without waiting for what it still computes."""
+    return torch.tensor(figures, dtype=dtype).to(device, non_blocking=True)
 
 
 def _normalised(image: Tensor, scales: Sequence[GreyScale | None]) -> Tensor:
@@ -100,7 +107,7 @@ def _normalised(image: Tensor, scales: Sequence[GreyScale | None]) -> Tensor:
     if not any(scales):
         return values
     figures = [(*scale, FAR) if scale else (0.0, 1.0, inf) for scale in scales]
-    middle, spread, far = torch.tensor(figures, dtype=torch.float32, device=image.device).T[..., None, None, None]
+    middle, spread, far = _sent(figures, image.device, torch.float32).T[..., None, None, None]
     values = (values - middle) / spread
     return torch.minimum(torch.maximum(values, -far), far)
 
@@ -147,13 +154,13 @@ def _warped_shares(cuts: Cuts, codes: Tensor, is_soft: Sequence[bool], seen: See
     known = (cuts.codes & IGNORE) == 0
     said, weight = seen(torch.where(known, cuts.shares, 0), "bilinear"), seen(known, "bilinear")
     mean = torch.where(weight > 0, said / weight, 0).clamp(0, 1)
-    soft = torch.tensor(is_soft, device=hard.device).view(-1, *[1] * (hard.ndim - 1))
+    soft = _sent(is_soft, hard.device).view(-1, *[1] * (hard.ndim - 1))
     return torch.where(soft, mean, hard)
 
 
 def _places(warps: Sequence[Warp], moving: tuple[int, ...], device: torch.device) -> list[Tensor]:
     """Where each voxel comes from, in voxels from the centre: one (P, *moving) per axis."""
-    figures = torch.tensor([(*w.turn, w.scale) for w in warps], dtype=torch.float32, device=device)
+    figures = _sent([(*w.turn, w.scale) for w in warps], device, torch.float32)
     cos, sin, scale = figures.T.reshape(3, -1, *[1] * len(moving))
     lines = []
     for axis, length in enumerate(moving):
@@ -173,17 +180,18 @@ def _displacements_vox(warps: Sequence[Warp], device: torch.device) -> Tensor:
     lattices = np.zeros((len(fields), *sizes), np.float32)
     for lattice, field in zip(lattices, fields, strict=True):
         lattice[tuple(slice(n) for n in field.lattice.shape)] = field.lattice
-    values = torch.from_numpy(lattices).to(device)
+    values = torch.from_numpy(lattices).to(device, non_blocking=True)
     for axis in reversed(range(len(sizes))):
-        first = torch.from_numpy(np.stack([field.splines[axis].first for field in fields])).to(device)
-        weights = torch.from_numpy(np.stack([field.splines[axis].weights for field in fields])).to(device)
+        splines = [field.splines[axis] for field in fields]
+        first = torch.from_numpy(np.stack([spline.first for spline in splines])).to(device, non_blocking=True)
+        weights = torch.from_numpy(np.stack([spline.weights for spline in splines])).to(device, non_blocking=True)
         along = (len(fields), *(first.shape[1] if n == axis else 1 for n in range(len(sizes))))
         wanted = (*values.shape[: axis + 1], first.shape[1], *values.shape[axis + 2 :])
         values = sum(  # type: ignore[assignment]
             weights[..., k].reshape(along) * values.gather(axis + 1, (first + k).reshape(along).expand(wanted))
             for k in range(4)
         )
-    by = torch.tensor([warp.elastic_vox for warp in warps], dtype=torch.float32, device=device)
+    by = _sent([warp.elastic_vox for warp in warps], device, torch.float32)
     shape = values.shape[1:]
     return values.view(len(warps), -1, *shape) * by.view(-1, *[1] * (len(shape) + 1))
 
@@ -227,31 +235,42 @@ def _put_together(cuts: Augmented, changes: Sequence[Changes]) -> Augmented:
                 part[first][one.box] = part[end - 1][one.box]
     if len(changes) == starts[-1]:
         return cuts
-    labels = (None if part is None else part[starts[:-1]] for part in parts[1:])
-    return Augmented(cuts.image[starts[:-1]], *labels)
+    firsts = _sent(starts[:-1], cuts.image.device)
+    labels = (None if part is None else part.index_select(0, firsts) for part in parts[1:])
+    return Augmented(cuts.image.index_select(0, firsts), *labels)
 
 
 def _with_grey_changes(image: Tensor, greys: Sequence[GreyChange], space: Space) -> Tensor:
     """Images (B, L, Y, X) with their grey values changed, as `with_grey_change` does it."""
-    figures = torch.tensor(
-        [(grey.contrast, grey.brightness) for grey in greys], dtype=torch.float32, device=image.device
-    )
+    figures = _sent([(grey.contrast, grey.brightness) for grey in greys], image.device, torch.float32)
     contrast, brightness = figures.T[..., None, None, None]
     image = image * contrast + brightness
-    blurred = [n for n, grey in enumerate(greys) if grey.blur_vox]
-    if blurred:
-        image[blurred] = _blurred(image[blurred], [greys[n].blur_vox for n in blurred], space)
+    sigmas_vox = {n: grey.blur_vox for n, grey in enumerate(greys) if grey.blur_vox}
+    image = _with_some_changed(image, [*sigmas_vox], lambda some: _blurred(some, [*sigmas_vox.values()], space))
     noises = {n: grey.noise for n, grey in enumerate(greys) if isinstance(grey.noise, SeededNoise)}
-    if noises:
-        sd = torch.tensor([noise.sd for noise in noises.values()], dtype=torch.float32, device=image.device)
-        drawn = normals([noise.seed for noise in noises.values()], tuple(image.shape[1:]), image.device)
-        image[[*noises]] += drawn * sd[:, None, None, None]
+    image = _with_some_changed(image, [*noises], lambda some: some + _noise([*noises.values()], some))
     for one, grey in zip(image, greys, strict=True):
         for layer in grey.blank_layers:
             one[layer] = 0
         if grey.blank_yx is not None:
             one[(slice(None), *grey.blank_yx)] = 0
     return image
+
+
+def _with_some_changed(image: Tensor, numbers: list[int], change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Images (B, ...), those of these numbers changed; in place, where that is not all of them."""
+    if len(numbers) == len(image):
+        return change(image)
+    if numbers:
+        index = _sent(numbers, image.device)
+        image.index_copy_(0, index, change(image.index_select(0, index)))
+    return image
+
+
+def _noise(noises: Sequence[SeededNoise], image: Tensor) -> Tensor:
+    """Noise for each of some images (B, L, Y, X)."""
+    drawn = normals([noise.seed for noise in noises], tuple(image.shape[1:]), image.device)
+    return drawn * _sent([noise.sd for noise in noises], image.device, torch.float32)[:, None, None, None]
 
 
 def _blurred(image: Tensor, sigmas_vox: Sequence[float], space: Space) -> Tensor:
@@ -261,7 +280,9 @@ def _blurred(image: Tensor, sigmas_vox: Sequence[float], space: Space) -> Tensor
     kernels = [half_kernel(sigma) for sigma in sigmas_vox]
     reach = max(len(kernel) for kernel in kernels) - 1
     padded = np.stack([np.pad(kernel, (0, reach + 1 - len(kernel))) for kernel in kernels]).astype(np.float32)
-    weights = torch.from_numpy(padded).to(image.device).T[..., None, None, None]  # (reach + 1, B, 1, 1, 1)
+    weights = (
+        torch.from_numpy(padded).to(image.device, non_blocking=True).T[..., None, None, None]
+    )  # (reach + 1, B, 1, 1, 1)
     for axis in (2, 3) if space is Space.STACK else (1, 2, 3):
         length = image.shape[axis]
         places = torch.arange(-reach, length + reach, device=image.device).clamp(0, length - 1)
@@ -279,7 +300,7 @@ def normals(seeds: Sequence[int], shape: tuple[int, ...], device: torch.device) 
     Sources: Steele et al. 2014, "Fast splittable pseudorandom number generators" (splitmix64); Box and Muller 1958.
     """
     count = prod(shape)
-    state = torch.arange(1, count // 2 + 2, device=device) * STEP + torch.tensor(seeds, device=device)[:, None]
+    state = torch.arange(1, count // 2 + 2, device=device) * STEP + _sent(seeds, device)[:, None]
     for shift, factor in ((30, ONCE), (27, TWICE)):
         state = (state ^ _shifted(state, shift)) * factor
     state = state ^ _shifted(state, 31)
