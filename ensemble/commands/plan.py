@@ -122,9 +122,12 @@ class Measured:
 
 def measured(settings: "Settings") -> Measured:
     """A few training patches of each member, cut and timed; nothing where there is no data here."""
+    import torch
+
     from scroll.data.folds import make_folds
     from scroll.data.kinds import kind_of
     from scroll.errors import InputError
+    from scroll.training.dataloader import with_augmentation_on
     from stage1_3d.kinds import training_data
     from stage1_3d.memory.plan import legal_member
 
@@ -135,7 +138,10 @@ def measured(settings: "Settings") -> Measured:
     try:
         data = training_data(settings)
         fold = make_folds(data.items, settings.folds)[0]
-        loading_s = {name: _seconds_a_patch(data.patches(name, fold, settings.seed, True)) for name in members}
+        loading_s = {}
+        for name, member in members.items():  # as it will be on the card
+            patches, where = data.patches(name, fold, settings.seed, True), member.training.augment_on
+            loading_s[name] = _seconds_a_patch(with_augmentation_on(patches, where, torch.device("cuda")))
     except InputError as error:
         print(f"data: left aside, loading not measured: {error}")
         return Measured()

@@ -73,6 +73,9 @@ class JointPatches(StackPatches):
             sample = replace(sample, image=change_image(rng, sample.image, self.of_stack, Space.STACK))
         return as_item(replace(sample, image=np.concatenate([ct, sample.image])), self.space, self.loss)
 
+    def deferred(self) -> None:
+        """They are augmented here: CT and channels lie in spaces of their own."""
+
     def _allowed_by_both(self) -> AugmentSettings:
         return AugmentSettings(
             flips=self.of_ct.flips and self.of_stack.flips,

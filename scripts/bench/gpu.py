@@ -1,17 +1,21 @@
 """One hundred steps of every member of a configuration on this machine's GPU: step time, waiting, peak memory, by precision.
 
-python scripts/bench_gpu.py [configs/exp001_full.yaml] [--steps 100] [--precision bf16 fp16] [--member unet3d] [--out results.json]
+python scripts/bench_gpu.py [configs/exp001_full.yaml] [--steps 100] [--precision bf16 fp16] [--augment-on cpu device]
+                            [--member unet3d] [--out results.json]
 """
 
 import argparse
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scroll.config.schema import Settings
 
-COLUMNS = ("member", "precision", "batch", "step_s", "wait_share", "allocated_gib", "reserved_gib", "tflop_a_s", "said")
+COLUMNS = (
+    "member", "precision", "augment_on", "batch", "step_s", "wait_share", "augment_s", "allocated_gib", "reserved_gib", "tflop_a_s", "said",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -20,6 +24,8 @@ def main() -> None:
     parser.add_argument("config", type=Path, nargs="?", default=Path("configs/exp001_full.yaml"))
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16", "fp16"), default=["bf16", "fp16"])
+    said = "where patches are augmented"
+    parser.add_argument("--augment-on", nargs="+", choices=("cpu", "device"), default=["cpu", "device"], help=said)
     parser.add_argument("--member", action="append", default=[], help="only this one; may be repeated")
     parser.add_argument("--out", type=Path, help="also write the rows to this JSON file")
     parser.add_argument("--cpu", action="store_true", help="run without a GPU all the same, to try the script")
@@ -46,8 +52,8 @@ def main() -> None:
 
 
 def bench(arguments: argparse.Namespace, folder: Path) -> list[dict[str, object]]:
-    """A row for every member and precision."""
-    from ensemble.commands.demo import PHANTOM, run_step
+    """A row for every member, precision and place of augmentation."""
+    from ensemble.commands.demo import phantom_of, run_step
     from scroll.data.kinds import kind_of
     from stage1_3d.network import load_checked_settings
 
@@ -59,21 +65,20 @@ def bench(arguments: argparse.Namespace, folder: Path) -> list[dict[str, object]
         settings = load_checked_settings(arguments.config, [*arguments.set, *own, "folds.by=volume", "folds.count=2"])
     run_step(
         "phantom",
-        ["-m", "ensemble.commands", "make-phantom", *PHANTOM[settings.data.kind], "--out", str(folder / "data")],
+        ["-m", "ensemble.commands", "make-phantom", *phantom_of(settings.data).split(), "--out", str(folder / "data")],
     )
     rows = []
-    for precision in arguments.precision:
-        for name in arguments.member or settings.stage1.members:
-            run_dir = folder / "runs" / precision
-            rows.append(
-                bench_member(settings.model_copy(update={"run_dir": run_dir}), name, precision, arguments.steps)
-            )
-            print(table(rows[-1:]))
+    names = arguments.member or settings.stage1.members
+    for precision, name, augment_on in product(arguments.precision, names, arguments.augment_on):
+        run = settings.model_copy(update={"run_dir": folder / "runs" / precision / augment_on})
+        how = {"precision": precision, "augment_on": augment_on, "steps": arguments.steps}
+        rows.append(bench_member(run, name, how))
+        print(table(rows[-1:]))
     return rows
 
 
-def bench_member(settings: "Settings", name: str, precision: str, steps: int) -> dict[str, object]:
-    """Train one member on one fold; where the GPU's memory is too small, again with half the batch."""
+def bench_member(settings: "Settings", name: str, how: dict[str, object]) -> dict[str, object]:
+    """Train one member on one fold with `how` for its training; where the GPU's memory is too small, again with half the batch."""
     import torch
 
     from scroll.data.folds import make_folds
@@ -83,7 +88,7 @@ def bench_member(settings: "Settings", name: str, precision: str, steps: int) ->
     batch = settings.stage1.members[name].training.train_batch_size
     said = ""
     while True:
-        changed = _with(settings, name, {"train_batch_size": batch, "precision": precision, "steps": steps})
+        changed = _with(settings, name, {"train_batch_size": batch, **how})
         data = training_data(changed)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -93,11 +98,11 @@ def bench_member(settings: "Settings", name: str, precision: str, steps: int) ->
         except torch.OutOfMemoryError:
             said = f"batch {batch} does not fit"
             if batch == 1:
-                return {"member": name, "precision": precision, "batch": batch, "said": said}
+                return {"member": name, **how, "batch": batch, "said": said}
             batch //= 2
             continue
         folder = changed.folder.fold(name, 0)
-        return {"member": name, "precision": precision, "batch": batch, **last_breakdown(folder), "said": said}
+        return {"member": name, **how, "batch": batch, **last_breakdown(folder), "said": said}
 
 
 def _with(settings: "Settings", name: str, training: dict[str, object]) -> "Settings":

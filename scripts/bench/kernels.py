@@ -3,10 +3,13 @@
 import argparse
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, gaussian_filter
 from torch.nn.functional import grid_sample
 
@@ -14,7 +17,10 @@ from scripts.bench.score import draw_pair
 from scripts.bench.timing import beside, in_turns
 from scroll.config.schema import AugmentSettings, LossSettings
 from scroll.data.augment.augment import augmented
+from scroll.data.augment.draws import Changes, draw_changes, seeded_noise
 from scroll.data.augment.elastic import Warp, warped
+from scroll.data.augment.on_device import Cuts, Source, augmented_batch
+from scroll.data.deferred import codes_of
 from scroll.data.sample import Sample, Space, as_item, skeleton_tube
 from scroll.runtime.gaussian import gaussian
 from scroll.tracing.directions import first_eigenvectors
@@ -93,13 +99,34 @@ def items(sample: Sample) -> Calls:
         return as_item(changed, Space.SCROLL, loss)
 
     wrong = sample.image > 0.5
+    stored = in_bytes(sample)
     return {
         "item": item,
+        "left to the device: what the loading process does": lambda: drawn_and_coded(stored),
+        "left to the device: what that does, here on the CPU": partial(by_torch, stored, *drawn_and_coded(stored)),
         "its noise": lambda: np.random.default_rng(0).standard_normal(sample.image.shape, dtype=np.float32),
         "its skeleton": lambda: skeleton_tube(sample.target, sample.ignore),
         "scipy's dilation alone": lambda: binary_dilation(sample.target, cross),
         "critical mistakes of the topology term": lambda: critical_mistakes(wrong, sample.target, sample.ignore),
     }
+
+
+def in_bytes(sample: Sample) -> Sample:
+    """The same with its grey values as they would be stored."""
+    raw = np.clip(100 + 50 * sample.image, 0, 255).astype(np.uint8)
+    return replace(sample, image=raw, grey_scale=(100.0, 50.0))
+
+
+def drawn_and_coded(stored: Sample) -> tuple[Changes, NDArray[np.uint8]]:
+    """What is drawn for a patch that is augmented on the device, and its label as bits; skeletons are not asked for."""
+    changes = draw_changes(np.random.default_rng([1, 2]), lambda rng, _: stored, SURFACE, Space.SCROLL, seeded_noise)[1]
+    return changes, codes_of(stored)
+
+
+def by_torch(stored: Sample, changes: Changes, codes: NDArray[np.uint8]) -> object:
+    """A batch of one patch, normalised, moved and changed by torch."""
+    cuts = Cuts(torch.from_numpy(stored.image)[None], torch.from_numpy(codes)[None], None)
+    return augmented_batch(cuts, [Source(stored.grey_scale, False, False)], [changes], Space.SCROLL)
 
 
 def reads(folder: Path) -> Calls:

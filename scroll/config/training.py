@@ -149,6 +149,11 @@ class TrainingSettings(Frozen):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: on a GPU bf16 where it computes in it, else fp16; on a CPU fp32"
     )
+    augment_on: Literal["auto", "cpu", "device"] = Field(
+        "auto", exclude_if=lambda where: where == "auto",
+        description="where patches are augmented: cpu: in the loading processes; device: in batches where the network trains, the loading "
+        "processes only draw, read and cut; auto: device on a GPU (CUDA), else cpu. Joint training: always cpu",
+    )  # fmt: skip
     channels_last: bool = Field(False, description="memory layout that speeds convolutions up in bf16 and fp16")
     compile: bool = Field(False, description="torch.compile, tried on one patch first and left alone where it fails")
     early_stopping: int = Field(
@@ -188,7 +193,7 @@ class TrainingSettings(Frozen):
 
     def deciding(self) -> dict[str, object]:
         """Those settings that decide the weights; changing another one lets a training go on where it stopped."""
-        harmless = {"loader", "checkpoint_every", "skip_share"}
+        harmless = {"loader", "checkpoint_every", "skip_share", "augment_on"}
         if not self.early_stopping:
             harmless |= {"validate_every", "validation_patches", "validation_batch_size"}
         return self.model_dump(mode="json", exclude=harmless)

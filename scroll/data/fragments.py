@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
-from scroll.data.intensity import GreyScale, Intensity, grey_scale_of, in_spreads
+from scroll.data.intensity import AsStored, GreyScale, Intensity, grey_scale_of, in_spreads
 from scroll.data.kinds import training_items
 from scroll.data.labels import SheetLabels, label_contents, labels_beside, share_in_blocks
 from scroll.data.sheets import Sheet
@@ -247,8 +247,8 @@ class Fragment(Sheet):
         return np.concatenate(samples)
 
     def patch(
-        self, z: int, y: int, x: int, size: tuple[int, int, int], seen_as: Intensity | None = None
-    ) -> NDArray[np.float32]:
+        self, z: int, y: int, x: int, size: tuple[int, int, int], seen_as: Intensity | AsStored | None = None
+    ) -> NDArray[Any]:
         """CT at working resolution, normalised by `grey_scale`, float32 of shape `size`; (z, y, x) counts from the first layer kept.
 
         `seen_as`: another scaling, with the figures of this fragment in it.

@@ -1,5 +1,6 @@
 """Grey values as networks see them: in robust spreads from the median, or as a network of others was trained on them."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +39,23 @@ def in_spreads(raw: NDArray[Any], grey_scale: GreyScale, where: str | None = Non
     if where is not None and not np.isfinite(values).all():
         raise UnreadableError(f"{where}; repair the volume")
     return np.clip(values, -FAR, FAR, out=values)
+
+
+@dataclass(frozen=True)
+class AsStored:
+    """Grey values as they are stored, where that is whole numbers of one or two bytes; all others in spreads, which take no more room."""
+
+    grey_scale: GreyScale
+
+    def scaled(self, raw: NDArray[Any], where: str | None = None) -> NDArray[Any]:
+        """(any shape) whole numbers in this machine's order of bytes, or float32 in spreads from the median.
+
+        Raises:
+            UnreadableError: not all values are finite, where `where` is given, which the message begins with.
+        """
+        if raw.dtype.kind in "ui" and raw.dtype.itemsize <= 2:
+            return raw.astype(raw.dtype.newbyteorder("="), copy=False)
+        return in_spreads(raw, self.grey_scale, where)
 
 
 class Intensity(Record):

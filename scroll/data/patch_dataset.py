@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -10,8 +10,12 @@ from torch.utils.data import Dataset
 
 from scroll.config.schema import AugmentSettings, MemberSettings, Stage2Settings
 from scroll.data.augment.augment import NOTHING, augmented
+from scroll.data.intensity import AsStored, GreyScale
 from scroll.data.patch_sampler import draw
 from scroll.data.sample import Sample, Space, as_item
+
+if TYPE_CHECKING:
+    from scroll.data.deferred import DeferredPatches
 
 STAGE1, STAGE2, END_TO_END = (0, 1), (2, 3), (4, 5)  # streams of random numbers, of training and of validation
 
@@ -27,10 +31,12 @@ class PatchDataset(Dataset[dict[str, Tensor]], ABC):
     Attributes:
         space: what the axes of a patch are.
         streams: of random numbers, for training and for validation, so that no two datasets of a seed draw alike.
+        cuts_as_stored: whether patches are cut with the grey values that are stored, to be normalised by whoever augments them.
     """
 
     space: ClassVar[Space]
     streams: ClassVar[tuple[int, int]]
+    cuts_as_stored = False
 
     def __init__(self, how: MemberSettings | Stage2Settings, seed: int, is_training: bool) -> None:
         """`how` they are changed, what the loss asks of them, and how many are validated on."""
@@ -43,11 +49,24 @@ class PatchDataset(Dataset[dict[str, Tensor]], ABC):
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Patch number n."""
-        rng = draw(self.seed, n, self.streams[0 if self.is_training else 1])
-        augment = self.augment
+        rng, augment = self.rng_of(n), self.augment
         cut = partial(self.cut, turn=n)
         sample = cut(rng, NOTHING) if augment is None else augmented(rng, cut, augment, self.space)
         return as_item(sample, self.space, self.loss)
+
+    def rng_of(self, n: int) -> np.random.Generator:
+        """The random numbers of patch n."""
+        return draw(self.seed, n, self.streams[0 if self.is_training else 1])
+
+    def deferred(self) -> "DeferredPatches | None":
+        """The same training patches, augmented in batches on the device that trains; None where they cannot be."""
+        from scroll.data.deferred import DeferredPatches
+
+        return None if self.augment is None else DeferredPatches(self, self.augment)
+
+    def seen_as(self, grey_scale: GreyScale) -> AsStored | None:
+        """How `cut` is to scale grey values; None: in spreads of their own scale."""
+        return AsStored(grey_scale) if self.cuts_as_stored else None
 
     @abstractmethod
     def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:

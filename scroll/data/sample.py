@@ -1,7 +1,7 @@
 """A training patch with its label, and the space it is in: that says which changes leave the label true."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import LossSettings
+from scroll.data.intensity import GreyScale
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,21 +39,25 @@ class Sample:
     """A patch.
 
     Attributes:
-        image: (L, Y, X) float32, normalised, L layers or channels.
+        image: (L, Y, X), L layers or channels: float32, normalised; or of another type, as it is stored.
         target: (Y, X) or (L, Y, X), bool; float32 from 0 to 1 where labels are soft or patches were mixed.
         ignore: bool, as the target; true where the target says nothing.
         proposed: bool, as the target; true where the target is proposed by a round. None: nowhere in the whole data.
+        grey_scale: what an image that is as it is stored is to be normalised with.
     """
 
-    image: NDArray[np.float32]
+    image: NDArray[Any]
     target: NDArray[Any]
     ignore: NDArray[np.bool_]
     proposed: NDArray[np.bool_] | None = None
+    grey_scale: GreyScale | None = None
 
     def each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> "Sample":
         """The same change of all of them."""
         proposed = None if self.proposed is None else change(self.proposed)
-        return Sample(change(self.image), change(self.target), change(self.ignore), proposed)
+        return replace(
+            self, image=change(self.image), target=change(self.target), ignore=change(self.ignore), proposed=proposed
+        )
 
 
 def as_item(sample: Sample, space: Space, loss: LossSettings) -> "dict[str, Tensor]":

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scroll.config.schema import DataSettings
 from scroll.data.boxes import Size, box_inside, filled_up
 from scroll.data.fragments import names_below
-from scroll.data.intensity import GreyScale, Intensity, grey_scale_of, in_spreads
+from scroll.data.intensity import AsStored, GreyScale, Intensity, grey_scale_of, in_spreads
 from scroll.data.labels import SheetLabels, label_contents, labels_beside
 from scroll.data.sheets import Sheet
 from scroll.data.sources import chunks_on_disk, source_said_in, spelled
@@ -303,8 +303,8 @@ class TracedVolume:
         return box_inside(self.volume.shape, corner, size)
 
     def patch(
-        self, corner: tuple[int, ...], size: tuple[int, int, int], seen_as: Intensity | None = None
-    ) -> NDArray[np.float32]:
+        self, corner: tuple[int, ...], size: tuple[int, int, int], seen_as: Intensity | AsStored | None = None
+    ) -> NDArray[Any]:
         """CT at `data.level` in spreads of the grey scale, (Z, Y, X) float32 of `size`; beyond the volume its edge is repeated.
 
         `seen_as`: another scaling, with the figures of this volume in it.

@@ -14,13 +14,14 @@ from scroll.runtime.compiled import njit
 FloatVolume = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 LEAST_SIGMA = 1e-15  # scipy leaves an axis alone below it
+TRUNCATE = 4.0  # sigmas, where scipy ends a kernel too
 
 
 def gaussian(
     volume: FloatVolume,
     sigma_vox: float | Sequence[float],
     slope_along: int | None = None,
-    truncate: float = 4.0,
+    truncate: float = TRUNCATE,
     border: Literal["reflect", "nearest"] = "reflect",
 ) -> FloatVolume:
     """A (Z, Y, X) float32 volume blurred, or the slope of the blurred volume along one axis; a new array.
@@ -43,13 +44,13 @@ def gaussian(
         return blurred
     for axis, (sigma, along) in enumerate(zip(sigmas, (_along_z, _along_y, _along_x), strict=True)):
         if sigma > LEAST_SIGMA:
-            weights = _half_kernel(sigma, truncate, axis == slope_along)
+            weights = half_kernel(sigma, truncate, axis == slope_along)
             places = _places(volume.shape[axis], len(weights) - 1, border)
             along(blurred, weights, places, axis == slope_along)
     return blurred
 
 
-def _half_kernel(sigma: float, truncate: float, is_slope: bool) -> Doubles:
+def half_kernel(sigma: float, truncate: float = TRUNCATE, is_slope: bool = False) -> Doubles:
     """The kernel from its middle outwards, as scipy turns it round: what stands before a voxel has these weights."""
     reach = int(truncate * float(sigma) + 0.5)
     steps, square = np.arange(-reach, reach + 1), sigma * sigma

@@ -2,9 +2,10 @@
 
 import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -21,6 +22,50 @@ Batch = dict[str, Tensor]
 ATTEMPTS = 5
 FAR = 10**9  # between the number of a patch and that of its substitute: farther than any training counts
 SKIPPED = "skipped"  # name in the batch of how many patches each of its patches stands in for
+
+
+@runtime_checkable
+class Deferrable(Protocol):
+    """Patches whose augmentation can be left to the device that trains."""
+
+    def deferred(self) -> "Deferred | None":
+        """The same patches, not augmented yet; None where they cannot be."""
+
+
+@runtime_checkable
+class Deferred(Protocol):
+    """Patches that are not augmented yet: a batch of them is, on the device."""
+
+    def __getitem__(self, n: int) -> Batch:
+        """Patch n, not augmented yet."""
+
+    def collate(self, items: Sequence[Batch]) -> Batch:
+        """A batch of items."""
+
+    def finish(self, batch: Batch, device: torch.device) -> Batch:
+        """A batch on the device and augmented; one that is whole, as those of validation are, as it is."""
+
+
+def with_augmentation_on(
+    patches: "Dataset[Batch]", augment_on: Literal["auto", "cpu", "device"], device: torch.device
+) -> "Dataset[Batch]":
+    """The patches of a training as they are, or `Deferred` where their augmentation is left to the device."""
+    is_left = augment_on == "device" or (augment_on == "auto" and device.type == "cuda")
+    deferred = patches.deferred() if is_left and isinstance(patches, Deferrable) else None
+    return patches if deferred is None else deferred  # type: ignore[return-value]
+
+
+def augmented_on(patches: "Dataset[Batch]", device: torch.device) -> str:
+    """Where patches are augmented: "loader", or the type of the device that they are left to."""
+    return device.type if isinstance(patches, Deferred) else "loader"
+
+
+def on_device(batch: Batch, patches: "Dataset[Batch]", device: torch.device) -> Batch:
+    """A batch on the device, and augmented there where its `patches` are not yet."""
+    parts = {name: part for name, part in batch.items() if name != SKIPPED}
+    if isinstance(patches, Deferred):
+        return patches.finish(parts, device)
+    return {name: part.to(device, non_blocking=True) for name, part in parts.items()}
 
 
 class SkipUnreadable(Dataset[Batch]):
@@ -70,11 +115,31 @@ def training_batches(
         persistent_workers=has_workers and loading.persistent_workers,
         multiprocessing_context=family(loading.start_method) if has_workers else None,
         worker_init_fn=partial(_begin, loading.workers) if has_workers else None,
+        collate_fn=patches.collate if isinstance(patches, Deferred) else None,
     )
     try:
         yield from loader
     except InputError as error:  # from a worker it comes wrapped in that process's whole traceback
         raise InputError(str(error).rsplit("Error: ", 1)[-1].strip()) from None
+
+
+def skipped_in(
+    batches: Sequence[Batch], settings: TrainingSettings, history: Sequence[Mapping[str, Any]], label: str, step: int
+) -> int:
+    """How many patches of a step's batches stand in for unreadable ones; taken out of the batches. `history`: the steps before.
+
+    Raises:
+        InputError: there were more of those in this run than `skip_share` allows.
+    """
+    now = sum(int(batch.pop(SKIPPED).sum()) for batch in batches)
+    total = now + sum(line.get("skipped", 0) for line in history) if now else 0
+    allowed = settings.skip_share * settings.steps * settings.accumulate_steps * settings.train_batch_size
+    if total > max(allowed, 1.0 if settings.skip_share else 0.0):
+        raise InputError(
+            f"{label}: {total} patches could not be read by step {step}, more than skip_share "
+            f"{settings.skip_share} of the whole run; repair the data named above, or raise training.skip_share"
+        )
+    return now
 
 
 def _begin(workers: int, _: int) -> None:

@@ -24,7 +24,17 @@ from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, write_receipt
 from scroll.training.checkpoint import About, State, last_state, save_state, save_weights, state_before
 from scroll.training.compile import Compiled, can_compile, in_layout
-from scroll.training.dataloader import SKIPPED, Batch, told_of_dead_workers, training_batches, validation_batches
+from scroll.training.dataloader import (
+    Batch,
+    Deferred,
+    augmented_on,
+    on_device,
+    skipped_in,
+    told_of_dead_workers,
+    training_batches,
+    validation_batches,
+    with_augmentation_on,
+)
 from scroll.training.distributed import any_is, leave_the_group, no_sync, told_of_dead_ranks
 from scroll.training.loggers import Curves, Line, numbers_of, open_curves, write_history
 from scroll.training.optimizers import ema, learning_rate_factor, make_optimiser
@@ -134,6 +144,7 @@ class _Run:
 
     def __init__(self, task: Task, settings: TrainingSettings, accelerator: Accelerator) -> None:
         self.task, self.settings, self.accelerator = task, settings, accelerator
+        self.train = with_augmentation_on(task.train, settings.augment_on, accelerator.device)
         self.step = 0
         self.waited_s = 0.0  # for the batches of the step under way
         self.flop: float | None = None
@@ -155,7 +166,7 @@ class _Run:
         """One forward and backward pass of the first batch, as the training will run them."""
         numbers = self._numbers()[0]
         model.to(self.accelerator.device)
-        batch = next(training_batches(self.task.train, [numbers], self.settings.without_workers()))
+        batch = next(training_batches(self.train, [numbers], self.settings.without_workers()))
         self._loss(model, batch).backward()
 
     @cached_property
@@ -188,10 +199,11 @@ class _Run:
         if state["key"] != self.task.key:
             self.say(f"settings or data changed since {self.resume_path}; training from the start")
             return
-        if state["made_on"] != self._made_on():
+        if {"augmented_on": "loader"} | state["made_on"] != self._made_on():
             raise InputError(
                 f"{self.resume_path}: was written on {state['made_on']}, this run is on {self._made_on()}, and would not end in the same "
-                "weights: set training.precision and the number of processes as they were, or delete the file to train from the start"
+                "weights: set training.precision, training.augment_on and the number of processes as they were, or delete the file to "
+                "train from the start"
             )
         self.accelerator.unwrap_model(self.model).load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
@@ -203,7 +215,9 @@ class _Run:
 
     def _made_on(self) -> dict[str, object]:
         """What else than the settings decides the arithmetic."""
-        return {"precision": self.accelerator.mixed_precision, "processes": self.accelerator.num_processes}
+        accelerator = self.accelerator
+        where = augmented_on(self.train, accelerator.device)
+        return {"precision": accelerator.mixed_precision, "processes": accelerator.num_processes, "augmented_on": where}
 
     def save(self) -> None:
         """Write the whole state aside and rename it into place."""
@@ -227,7 +241,7 @@ class _Run:
     def batches(self) -> Iterator[list[Batch]]:
         """For every step left, its `accumulate_steps` batches; patch numbers depend on the step alone."""
         per_step = self.settings.accumulate_steps
-        loader = training_batches(self.task.train, self._numbers(), self.settings)
+        loader = training_batches(self.train, self._numbers(), self.settings)
         for _ in range(self.settings.steps - self.step):
             began = time.monotonic()
             with self.clock.part("wait"):
@@ -256,7 +270,7 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         line: Line = {"step": self.step + 1, "lr": rate}
-        skipped = self._skipped(batches)
+        skipped = skipped_in(batches, self.settings, self.history, self.task.label, self.step + 1)
         losses = self._backward(batches)
         with self.clock.part("optimiser"):
             norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
@@ -279,9 +293,11 @@ class _Run:
         losses = []
         for i, batch in enumerate(batches):
             is_last = i == len(batches) - 1
+            with self.clock.part("augment" if isinstance(self.train, Deferred) else "loss"):
+                there = self._on_device(batch)
             with no_sync(self.accelerator, self.model, not is_last):
                 with self.accelerator.autocast(), self.clock.part("loss"):
-                    loss = self.task.loss_of(self.timed, self._on_device(batch)) / len(batches)
+                    loss = self.task.loss_of(self.timed, there) / len(batches)
                 with self.clock.part("backward"):
                     self.accelerator.backward(loss)
             losses.append(loss.detach().float())
@@ -301,23 +317,6 @@ class _Run:
         if self.accelerator.scaler is None or sum("overflow" in line for line in before) == OVERFLOWS:
             self._check_finite(norm, "gradient's norm")
         return line | {"overflow": True}
-
-    def _skipped(self, batches: list[Batch]) -> int:
-        """How many patches of these batches stand in for unreadable ones.
-
-        Raises:
-            InputError: there were more of those in this run than `skip_share` allows.
-        """
-        now = sum(int(batch.pop(SKIPPED).sum()) for batch in batches)
-        settings = self.settings
-        total = now + sum(line.get("skipped", 0) for line in self.history) if now else 0
-        allowed = settings.skip_share * settings.steps * settings.accumulate_steps * settings.train_batch_size
-        if total > max(allowed, 1.0 if settings.skip_share else 0.0):
-            raise InputError(
-                f"{self.task.label}: {total} patches could not be read by step {self.step + 1}, more than skip_share "
-                f"{settings.skip_share} of the whole run; repair the data named above, or raise training.skip_share"
-            )
-        return now
 
     def _breakdown(self) -> dict[str, float]:
         """Where the time of the last steps went; says so aloud, once, where a fifth of it was waiting for patches."""
@@ -357,13 +356,14 @@ class _Run:
             self._write_history()
 
     def _loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        there = self._on_device(batch)
         with self.accelerator.autocast():
-            return self.task.loss_of(model, self._on_device(batch))
+            return self.task.loss_of(model, there)
 
     def pour_soup(self) -> None:
         """Where `training.soup` asks for one, let it be the weights that are kept, and validate it."""
         if self.soup.mean:
-            batches = training_batches(self.task.train, self._numbers(0)[:STATISTICS_BATCHES], self.settings)
+            batches = training_batches(self.train, self._numbers(0)[:STATISTICS_BATCHES], self.settings)
             self.soup.pour(self.average.module, batches, self._loss)
             self.validate(is_soup=True)
 
@@ -380,9 +380,8 @@ class _Run:
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             save_weights(self.average.module, weights, self.task.about)
-            write_receipt(
-                self.task.folder, self.task.key, weights=file_hash(weights), steps=self.step, **self.task.made_with
-            )
+            made_with = {**self.task.made_with, "augmented_on": self._made_on()["augmented_on"]}
+            write_receipt(self.task.folder, self.task.key, weights=file_hash(weights), steps=self.step, **made_with)
             remove(self.resume_path)
             remove(state_before(self.resume_path))
         self.accelerator.wait_for_everyone()
@@ -392,9 +391,5 @@ class _Run:
             write_history(self.task.folder, self.history)
 
     def _on_device(self, batch: Batch) -> Batch:
-        moved = {
-            name: tensor.to(self.accelerator.device, non_blocking=True)
-            for name, tensor in batch.items()
-            if name != SKIPPED
-        }
+        moved = on_device(batch, self.train, self.accelerator.device)
         return {name: in_layout(tensor, self.settings.channels_last) for name, tensor in moved.items()}

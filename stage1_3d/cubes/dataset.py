@@ -35,4 +35,6 @@ class CubePatches(PatchDataset):
         if self.is_training:
             row = box.corner[1]
             check_no_leak(self.fold, box.cube.id, row, row + self.member.patch_size[1])
-        return Sample(box.cube.patch(box.corner, self.member.patch_size), box.label.target, box.label.ignore)
+        grey_scale = box.cube.grey_scale
+        ct = box.cube.patch(box.corner, self.member.patch_size, self.seen_as(grey_scale))
+        return Sample(ct, box.label.target, box.label.ignore, grey_scale=grey_scale)

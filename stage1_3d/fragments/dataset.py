@@ -46,9 +46,10 @@ class InkPatches(PatchDataset):
         shift = int(rng.integers(-jitter, jitter + 1))
         if self.is_training:
             check_no_leak(self.fold, fragment.id, place.y, place.y + self.member.patch_size[1])
-        ct = fragment.patch(self._first_layer(fragment) + shift, place.y, place.x, self.member.patch_size)
+        first, seen_as = self._first_layer(fragment) + shift, self.seen_as(fragment.grey_scale)
+        ct = fragment.patch(first, place.y, place.x, self.member.patch_size, seen_as)
         label = self._label(fragment, place, shift)
-        return Sample(ct, label.target, label.ignore, label.proposed)
+        return Sample(ct, label.target, label.ignore, label.proposed, fragment.grey_scale)
 
     def _first_layer(self, fragment: Fragment) -> int:
         """The patch's first layer in the working copy: the middle of the depth window, where the patch is thinner than it."""

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from drawn_cubes import cubes_of, striped, write_cubes
+from stored_patches import assert_left_to_the_device_they_are_the_same
 
 from scroll.config.schema import AugmentSettings, FoldSettings, MemberSettings
 from scroll.data.cubes import Cube, prepare, training_cubes
@@ -151,6 +153,16 @@ def test_a_patch_drawn_in_another_process_is_the_same_and_no_voxel_travels_there
     assert len(sent) < 0.02 * sum(np.prod(cube.shape) for cube in sparse)
     there = pickle.loads(sent)
     assert all((there[3][key] == patches[3][key]).all() for key in ("ct", "target", "ignore"))
+
+
+@pytest.mark.parametrize("skeleton_recall", [0, 0.5])
+def test_boxes_left_to_the_device_are_the_same_and_are_sent_as_they_are_stored(data, skeleton_recall):
+    cubes = prepare(training_cubes(data))
+    fold = make_folds(cubes, FoldSettings(by="scroll", count=2))[1]
+    moved = AugmentSettings(turn_degrees=15, zoom=0.1, elastic_vox=1, blur=1, noise=0, cutmix=0.5, layer_dropout=0)
+    asking = member(augment=moved.model_dump(), loss={"skeleton_recall": skeleton_recall})
+    patches = CubePatches(cubes, fold, asking, 1, is_training=True)
+    assert assert_left_to_the_device_they_are_the_same(patches, list(range(6)))["image"] == torch.uint8
 
 
 def test_label_and_ct_are_moved_alike_and_shaped_alike(tmp_path):

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from stored_patches import assert_left_to_the_device_they_are_the_same
 from surface_run import REPOSITORY, own_surface_run
 
 from ensemble.request import Request
@@ -19,14 +21,17 @@ from ensemble.surface.fit_record import SurfaceFit
 from ensemble.surface.predict import CubeRun, predict_test_cubes
 from ensemble.surface.predictors import CHAIN, ENSEMBLE, SHEETS, STAGE2
 from ensemble.surface.score import score_cubes
-from scroll.config.schema import Settings
+from scroll.config.schema import AugmentSettings, Settings
 from scroll.data.cubes import find_cubes, prepare, training_cubes
+from scroll.data.folds import make_folds
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.files import read_json
 from scroll.runtime.receipt import read_receipt
 from scroll.runtime.record import write_record
 from scroll.surfaces import tifxyz
 from scroll.volumes.ome_zarr import open_array
+from stage2_2d.surface.dataset import SheetPatches
+from stage2_2d.surface.train import labelled_sheets
 from tests.steps import step
 
 
@@ -72,6 +77,16 @@ def test_a_fold_of_stage_two_saw_no_sheet_of_the_scroll_it_predicts(settings):
     for cube in training_cubes(settings.data):
         (fold,) = read_receipt(settings.run_dir / "stage2" / "oof" / cube.id, "")["folds"]
         assert cube.id in read_receipt(settings.run_dir / "stage2" / f"fold{fold}", "")["held_out"]
+
+
+def test_patches_of_sheets_left_to_the_device_are_the_same(settings):
+    cubes = prepare(training_cubes(settings.data))
+    fold = make_folds(cubes, settings.folds)[0]
+    labelled = [pair for cube in cubes for pair in labelled_sheets(settings.folder.sheets / cube.id, cube, "")]
+    quiet = AugmentSettings(turn_degrees=20, zoom=0.1, elastic_vox=1, blur=1, noise=0, cutmix=0.5, depth_jitter=0)
+    patches = SheetPatches(labelled, fold, settings.stage2.model_copy(update={"augment": quiet}), 0, is_training=True)
+    sent = assert_left_to_the_device_they_are_the_same(patches, list(range(6)))
+    assert sent == {"image": torch.float32, "codes": torch.uint8, "shares": torch.float32}
 
 
 def test_no_step_of_the_chain_is_kept_that_lowers_the_out_of_fold_score(fit):

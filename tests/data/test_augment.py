@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from scroll.config.schema import AugmentSettings
 from scroll.data.augment.augment import (
-    MIX_ALPHA,
     NOTHING,
     augmented,
     change_image,
@@ -16,6 +15,7 @@ from scroll.data.augment.augment import (
     mixed,
     pasted,
 )
+from scroll.data.augment.draws import MIX_ALPHA, draw_box, draw_depth_move, draw_share
 from scroll.data.sample import Sample, Space
 from scroll.errors import InputError
 
@@ -96,7 +96,7 @@ def test_the_label_stays_on_its_voxels_through_all_that_moves_them_whole(seed, s
 @given(st.integers(0, 10**6))
 def test_mixup_is_the_mean_of_both_by_one_weight_and_unknown_where_either_is(seed):
     first, second = speckled(seed), speckled(seed + 7)
-    both = mixed(np.random.default_rng(seed), first, second)
+    both = mixed(first, second, draw_share(np.random.default_rng(seed)))
     share = np.random.default_rng(seed).beta(MIX_ALPHA, MIX_ALPHA)
     np.testing.assert_allclose(both.image, share * first.image + (1 - share) * second.image, atol=1e-5)
     np.testing.assert_allclose(both.target, share * first.target + (1 - share) * second.target, atol=1e-6)
@@ -121,7 +121,7 @@ def test_cutmix_pastes_one_box_of_the_second_patch_label_and_all(seed, space, is
     one = Sample(np.zeros(shape, np.float32), np.zeros(shape[1:] if flat else shape, bool), np.zeros(shape, bool))
     one = Sample(one.image, one.target, np.zeros(one.target.shape, bool))
     other = one.each(np.ones_like)
-    both = pasted(np.random.default_rng(seed), one, other, space)
+    both = pasted(one, other, draw_box(np.random.default_rng(seed), shape[-space.moving_axes :]))
     box = both.image > 0
     for label in (both.target, both.ignore):
         np.testing.assert_array_equal(np.broadcast_to(label, shape), box)
@@ -134,11 +134,12 @@ def test_cutmix_pastes_one_box_of_the_second_patch_label_and_all(seed, space, is
     assert not one.image.any() and other.image.all()
 
 
-@pytest.mark.parametrize(("space", "axes"), [(Space.SHEET, 2), (Space.SCROLL, 3)])
-def test_the_pasted_share_is_uniform(space, axes):
+@pytest.mark.parametrize("axes", [2, 3])
+def test_the_pasted_share_is_uniform(axes):
     shape = (40, 40, 40)
     one = Sample(np.zeros(shape, np.float32), np.zeros(shape, bool), np.zeros(shape, bool))
-    drawn = [pasted(np.random.default_rng(n), one, one.each(np.ones_like), space).image.mean() for n in range(200)]
+    boxes = [draw_box(np.random.default_rng(n), shape[-axes:]) for n in range(200)]
+    drawn = [pasted(one, one.each(np.ones_like), box).image.mean() for box in boxes]
     for quantile in (0.25, 0.5, 0.75):
         assert np.quantile(drawn, quantile) == pytest.approx(quantile, abs=0.1)
 
@@ -147,7 +148,8 @@ def test_the_pasted_share_is_uniform(space, axes):
 def test_a_run_of_layers_moves_through_depth_and_the_rest_is_blank_and_unknown(seed, layers, is_flat):
     image = np.broadcast_to(np.arange(1, layers + 1, dtype=np.float32)[:, None, None], (layers, 2, 3))
     target = np.ones(image.shape[1:], bool) if is_flat else image % 2 == 0
-    moved = depth_moved(np.random.default_rng(seed), Sample(image, target, np.zeros_like(target)))
+    move = draw_depth_move(np.random.default_rng(seed), layers)
+    moved = depth_moved(Sample(image, target, np.zeros_like(target)), move)
     order = moved.image[:, 0, 0]
     kept = np.flatnonzero(order)
     assert min(layers - 1, 0.75 * layers) <= len(kept) < layers and (np.diff(kept) == 1).all()
@@ -162,8 +164,7 @@ def test_a_run_of_layers_moves_through_depth_and_the_rest_is_blank_and_unknown(s
 
 
 def test_a_single_layer_stays():
-    sample = speckled(0, shape=(1, 4, 4))
-    assert_same(depth_moved(np.random.default_rng(0), sample), sample)
+    assert draw_depth_move(np.random.default_rng(0), layers=1) is None
 
 
 @pytest.mark.parametrize("space", Space)

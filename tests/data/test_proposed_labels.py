@@ -15,6 +15,7 @@ from ensemble.end_to_end.dataset import JointPatches
 from scroll.config.labels import LabelVersions
 from scroll.config.schema import AugmentSettings, DataSettings, LossSettings, MemberSettings, Settings
 from scroll.data.augment.augment import augmented, depth_moved, mixed, pasted
+from scroll.data.augment.draws import draw_box, draw_depth_move
 from scroll.data.augment.elastic import Warp, warped
 from scroll.data.folds import Fold
 from scroll.data.fragments import Fragment, find_fragments
@@ -203,19 +204,20 @@ def test_a_warp_takes_the_nearest_pixel_and_nothing_from_beyond(seed, is_grey):
 def test_of_two_patches_either_is_proposed_in_a_mixture_and_the_pasted_one_in_its_box():
     rng = np.random.default_rng(0)
     first, second = marked_by_target(rng, EVERYTHING), marked_by_target(rng, EVERYTHING)
-    assert np.array_equal(mixed(rng, first, second).proposed, first.proposed | second.proposed)
-    whole = pasted(np.random.default_rng(3), first, second, Space.SHEET)
+    assert np.array_equal(mixed(first, second, 0.3).proposed, first.proposed | second.proposed)
+    box = draw_box(np.random.default_rng(3), first.image.shape[1:])
+    whole = pasted(first, second, box)
     assert np.array_equal(whole.proposed, whole.target) and not np.array_equal(whole.target, first.target)
     human = replace(second, proposed=None)
-    assert np.array_equal(mixed(rng, first, human).proposed, first.proposed)
-    part = pasted(np.random.default_rng(3), first, human, Space.SHEET).proposed
+    assert np.array_equal(mixed(first, human, 0.3).proposed, first.proposed)
+    part = pasted(first, human, box).proposed
     assert np.array_equal(part, first.proposed & ~(whole.image != first.image))
-    assert mixed(rng, human, human).proposed is None and pasted(rng, human, human, Space.SHEET).proposed is None
+    assert mixed(human, human, 0.3).proposed is None and pasted(human, human, box).proposed is None
 
 
 def test_a_move_through_depth_leaves_nothing_proposed_in_the_blank_layers():
     sample = replace(marked_by_target(np.random.default_rng(1), EVERYTHING), proposed=np.ones((8, 24, 24), bool))
-    moved = depth_moved(np.random.default_rng(2), sample)
+    moved = depth_moved(sample, draw_depth_move(np.random.default_rng(2), layers=8))
     assert np.array_equal(moved.proposed, ~moved.ignore) and moved.ignore.any()
 
 

@@ -19,6 +19,7 @@ from scroll.config.schema import MemberSettings, Settings
 from scroll.data.folds import Fold, make_folds
 from scroll.data.fragments import Fragment, find_fragments
 from scroll.errors import InputError
+from scroll.training.dataloader import with_augmentation_on
 from stage1_3d.models import NETWORKS
 from stage1_3d.network import build_network as build_stage1
 from stage1_3d.network import divisor_of
@@ -244,6 +245,11 @@ def test_patch_n_is_the_same_whatever_was_asked_before_and_another_seed_gives_ot
     assert [again[n]["stack"].numpy().tobytes() for n in reversed(range(6))] == in_order[::-1]
     assert len(set(in_order)) == 6
     assert patches_of(fragments, seed=1)[0][0]["stack"].numpy().tobytes() != in_order[0]
+
+
+def test_its_patches_are_augmented_where_they_are_cut_whatever_is_asked_for(fragments: list[Fragment]) -> None:
+    patches, _ = patches_of(fragments, training={"augment_on": "device"})
+    assert with_augmentation_on(patches, "device", torch.device("cpu")) is patches
 
 
 REFUSED = {

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from stored_patches import assert_left_to_the_device_they_are_the_same
 
 from ensemble.commands import preview
 from scroll.config.schema import AugmentSettings, FoldSettings, LossSettings, MemberSettings
@@ -172,6 +174,17 @@ def test_no_box_is_drawn_about_a_working_pixel_whose_middle_is_off_the_sheet(dat
     rims = [s.mask & ~s.surface.tile(slice(None), slice(None), 8).valid for s in segments]
     assert sum(rim.sum() for rim in rims) > 10  # such pixels there are, and their point is (-1, -1, -1)
     assert (0, 0, 0) not in {boxes.place(draw(1, n))[1] for n in range(300)}
+
+
+@pytest.mark.parametrize("skeleton_recall", [0, 0.5])
+def test_boxes_left_to_the_device_are_the_same_and_are_sent_as_they_are_stored(data, skeleton_recall):
+    segments = find_segments(data.root / "train", data)
+    fold = make_folds(segments, FoldSettings(by="volume", count=2))[0]
+    quiet = AugmentSettings(turn_degrees=20, zoom=0.2, elastic_vox=1, blur=1, mixup=0.5, cutmix=0.5, noise=0)
+    volumes = [LabelledVolume(v, lifted_label(v, MEMBER.ink_depth)) for v in by_volume(segments)]
+    loss = LossSettings(skeleton_recall=skeleton_recall)
+    patches = SegmentPatches(volumes, fold, MEMBER.model_copy(update={"augment": quiet, "loss": loss}), 0, True)
+    assert assert_left_to_the_device_they_are_the_same(patches, list(range(6)))["image"] == torch.uint8
 
 
 def test_the_preview_shows_boxes_with_every_augmentation_of_scroll_space(data):

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from stored_patches import assert_left_to_the_device_they_are_the_same
 from torch.utils.data import DataLoader
 
 from scroll.config.schema import AugmentSettings, DataSettings, FoldSettings, MemberSettings, Stage2Settings
@@ -190,6 +191,28 @@ def test_default_patches_of_stage_two_are_what_they_were_too(root: Path, is_trai
     stacks = [np.random.default_rng(k).standard_normal((3, 96, 80), dtype=np.float32) for k in (0, 1)]
     patches = StackPatches(fragments, stacks, fold, Stage2Settings(patch_size=(16, 24)), 5, is_training)
     assert digest(patches) == golden
+
+
+@pytest.mark.parametrize("skeleton_recall", [0, 0.5])
+@pytest.mark.parametrize("supervision", ["depth_pool", "band"])
+def test_patches_left_to_the_device_are_the_same_and_are_sent_as_they_are_stored(
+    root: Path, supervision: str, skeleton_recall: float
+) -> None:
+    quiet = EVERYTHING.model_copy(update={"noise": 0.0})
+    loss = {"skeleton_recall": skeleton_recall}
+    patches, _ = patches_of(root, supervision=supervision, augment=quiet, loss=loss)
+    sent = assert_left_to_the_device_they_are_the_same(patches, list(range(8)))
+    assert sent["image"] == torch.uint16 and ("skeleton" in sent) == bool(skeleton_recall)
+
+
+def test_patches_of_stage_two_left_to_the_device_are_the_same(root: Path) -> None:
+    fragments = fragments_of(root)
+    fold = make_folds(fragments, FoldSettings(by="region", count=3, buffer_px=16))[1]
+    stacks = [np.random.default_rng(k).standard_normal((3, 96, 80), dtype=np.float32) * 20 for k in (0, 1)]
+    quiet = EVERYTHING.model_copy(update={"noise": 0.0, "depth_cut_paste": 0.0})
+    patches = StackPatches(fragments, stacks, fold, Stage2Settings(patch_size=(16, 24), augment=quiet), 5, True)
+    sent = assert_left_to_the_device_they_are_the_same(patches, list(range(8)))
+    assert sent == {"image": torch.float32, "codes": torch.uint8}
 
 
 @pytest.mark.parametrize("supervision", ["depth_pool", "band"])

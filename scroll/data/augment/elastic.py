@@ -1,7 +1,7 @@
 """Turn, zoom and smooth displacement of a patch in one resampling, so that nothing is blurred twice."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from scroll.config.schema import AugmentSettings
 from scroll.data.labels import is_grey
 from scroll.data.sample import Sample, Space
+
+if TYPE_CHECKING:
+    from scroll.data.augment.smooth_fields import SmoothField
 
 LEAST_KNOTS_VOX = 24.0  # between two independent displacements
 KNOTS_PER_SD = 8  # then slopes have a standard deviation of about 0.15, and 1, a fold, is out of reach
@@ -22,12 +25,26 @@ class Warp:
     Attributes:
         degrees: turn from y to x (in scroll space: about z).
         scale: size of things in the new patch over that in the old one.
-        displacement_vox: (n, *moving axes) float32, one component per axis; none: no displacement.
+        elastic_vox: standard deviation of the displacement.
+        fields: smooth fields of variance 1, one for each moving axis; none: no displacement.
     """
 
     degrees: float
     scale: float
-    displacement_vox: NDArray[np.float32] | None = None
+    elastic_vox: float = 0.0
+    fields: "tuple[SmoothField, ...]" = ()
+
+    @property
+    def turn(self) -> tuple[np.float32, np.float32]:
+        """Cosine and sine of the turn."""
+        return np.float32(np.cos(np.deg2rad(self.degrees))), np.float32(np.sin(np.deg2rad(self.degrees)))
+
+    @property
+    def displacement_vox(self) -> NDArray[np.float32] | None:
+        """(n, *moving axes) float32, one component per axis; None: no displacement."""
+        if not self.fields:
+            return None
+        return np.stack([field.values for field in self.fields]) * np.float32(self.elastic_vox)
 
 
 def draw_warp(rng: np.random.Generator, settings: AugmentSettings, space: Space, shape: tuple[int, ...]) -> Warp | None:
@@ -40,12 +57,11 @@ def draw_warp(rng: np.random.Generator, settings: AugmentSettings, space: Space,
     scale = 1 + settings.zoom * rng.uniform(-1, 1)
     if not settings.elastic_vox:
         return Warp(degrees, scale)
-    from scroll.data.augment.smooth_fields import smooth_noise
+    from scroll.data.augment.smooth_fields import draw_field  # scipy's sparse matrices
 
     moving = shape[-space.moving_axes :]
     knots = (max(LEAST_KNOTS_VOX, KNOTS_PER_SD * settings.elastic_vox),) * len(moving)
-    noise = np.stack([smooth_noise(rng, moving, knots) for _ in moving])
-    return Warp(degrees, scale, noise * np.float32(settings.elastic_vox))
+    return Warp(degrees, scale, settings.elastic_vox, tuple(draw_field(rng, moving, knots) for _ in moving))
 
 
 def happens(rng: np.random.Generator, chance: float) -> bool:
@@ -57,8 +73,9 @@ def warped(sample: Sample, warp: Warp, space: Space) -> Sample:
     """The sample, its target of the type it had, through a warp: the image linearly, the label by the nearest voxel.
 
     A target with greys goes linearly too, as the weighted mean of what is known.
-    What comes from outside the patch is 0 (the normalised middle) in the image, and ignored.
+    What comes from outside the patch is 0 (the normalised middle) in the image, and ignored. An image of no layers stays one.
     """
+    images = [sample.image] if sample.image.size else []
     marks = [] if sample.proposed is None else [sample.proposed]
     flags, is_soft, known = (
         [sample.target > 0.5, sample.ignore, *marks],
@@ -67,19 +84,21 @@ def warped(sample: Sample, warp: Warp, space: Space) -> Sample:
     )
     greys = [np.where(known, sample.target, 0), known] if is_soft else []
     if space is Space.SCROLL:
-        values, (target, ignore, *moved), outside = _through_volume(warp, [sample.image, *greys], flags)
-        image, said = values[0], values[1:]
+        values, (target, ignore, *moved), outside = _through_volume(warp, [*images, *greys], flags)
+        image, said = values[0] if images else sample.image, values[len(images) :]
     else:
         image, said, (target, ignore, *moved), outside = _through_plane(warp, sample.image, greys, flags)
     ignore = ignore | outside
     if is_soft:
         target = np.clip(np.divide(said[0], said[1], out=np.zeros_like(said[0]), where=said[1] > 0), 0, 1)
-    np.copyto(image, np.float32(0), where=outside)
-    return Sample(
-        image,
-        np.where(outside, target.dtype.type(0), target).astype(sample.target.dtype),
-        ignore,
-        moved[0] & ~outside if moved else None,
+    if images:
+        np.copyto(image, np.float32(0), where=outside)
+    return replace(
+        sample,
+        image=image,
+        target=np.where(outside, target.dtype.type(0), target).astype(sample.target.dtype),
+        ignore=ignore,
+        proposed=moved[0] & ~outside if moved else None,
     )
 
 
@@ -91,8 +110,9 @@ def _through_volume(warp: Warp, values: list[NDArray[Any]], flags: list[NDArray[
     from scroll.data.augment.resample import seen_through  # numba's compiler, which takes a second to come
 
     z, y, x = (c / np.float32(warp.scale) for c in _centred(flags[0].shape))
-    channels = np.stack([part.astype(np.float32, copy=False) for part in values]) if values[1:] else values[0][None]
-    return seen_through(channels, np.stack(flags), (z, y, x), _turn(warp), warp.displacement_vox, EDGE_VOX)
+    parts = [part.astype(np.float32, copy=False)[None] for part in values]
+    channels = np.concatenate(parts) if parts[1:] else (parts or [np.empty((0, *flags[0].shape), np.float32)])[0]
+    return seen_through(channels, np.stack(flags), (z, y, x), warp.turn, warp.displacement_vox, EDGE_VOX)
 
 
 def _through_plane(
@@ -124,15 +144,12 @@ def _centred(moving: tuple[int, ...]) -> list[NDArray[np.float32]]:
     return [np.arange(length, dtype=np.float32) - (length - 1) / 2 for length in moving]
 
 
-def _turn(warp: Warp) -> tuple[np.float32, np.float32]:
-    return np.float32(np.cos(np.deg2rad(warp.degrees))), np.float32(np.sin(np.deg2rad(warp.degrees)))
-
-
 def _places(warp: Warp, moving: tuple[int, ...]) -> list[NDArray[np.float32]]:
     """Where each pixel of the new plane comes from, in voxels from the centre: one array of shape `moving` per axis."""
     y, x = np.meshgrid(*(c / np.float32(warp.scale) for c in _centred(moving)), indexing="ij")
-    cos, sin = _turn(warp)
+    cos, sin = warp.turn
     places = [cos * y - sin * x, sin * y + cos * x]
-    if warp.displacement_vox is None:
+    displacement_vox = warp.displacement_vox
+    if displacement_vox is None:
         return places
-    return [at + away for at, away in zip(places, warp.displacement_vox, strict=True)]
+    return [at + away for at, away in zip(places, displacement_vox, strict=True)]

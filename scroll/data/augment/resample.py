@@ -27,7 +27,7 @@ def seen_through(
     """Values, flags and what is outside of a warped volume: (C, Z, Y, X), (F, Z, Y, X) and (Z, Y, X).
 
     Args:
-        values: (C, Z, Y, X), sampled linearly; what is outside is as the border.
+        values: (C, Z, Y, X), sampled linearly; what is outside is as the border. C may be 0.
         flags: (F, Z, Y, X), sampled at the nearest voxel.
         lines: per axis, voxels from the centre before the turn, already divided by the scale.
         turn: cosine and sine of the turn from y to x.
@@ -45,7 +45,7 @@ def seen_through(
     )
     shift = np.zeros((3, 0, 0, 0), np.float32) if away is None else np.ascontiguousarray(away)
     flat = [
-        part.reshape(len(part), -1)
+        part.reshape(len(part), outside.size)
         for part in (np.ascontiguousarray(values), np.ascontiguousarray(flags), moved, marked)
     ]
     _see(flat[0], flat[1], lines, turn, shift, (sizes, reach, units), flat[2], flat[3], outside)

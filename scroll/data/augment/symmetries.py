@@ -21,11 +21,15 @@ class Symmetry:
     quarter_turns: int
     flip_z: bool = False
 
+    @property
+    def mirrored_axes(self) -> tuple[int, ...]:
+        """The axes that are mirrored, counted from the last one, which is -1."""
+        flips = ((-3, self.flip_z), (-2, self.flip_y), (-1, self.flip_x))
+        return tuple(axis for axis, flip in flips if flip)
+
     def apply(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """The array (..., Y, X), with `flip_z` (..., Z, Y, X), seen through this symmetry; a copy, contiguous."""
-        flips = ((-3, self.flip_z), (-2, self.flip_y), (-1, self.flip_x))
-        axes = tuple(axis for axis, flip in flips if flip)
-        return np.array(np.rot90(np.flip(array, axes), self.quarter_turns, axes=(-2, -1)), order="C")
+        return np.array(np.rot90(np.flip(array, self.mirrored_axes), self.quarter_turns, axes=(-2, -1)), order="C")
 
 
 def draw_symmetry(
