@@ -49,10 +49,28 @@ class Deferred(Protocol):
 def with_augmentation_on(
     patches: "Dataset[Batch]", augment_on: Literal["auto", "cpu", "device"], device: torch.device
 ) -> "Dataset[Batch]":
-    """The patches of a training as they are, or `Deferred` where their augmentation is left to the device."""
+    """The patches of a training as they are, or `Deferred` where their augmentation is left to the device.
+
+    Where nobody asked for it ("auto" on a GPU), it is tried on the first patch, and what fails there stays in the loading processes.
+    """
     is_left = augment_on == "device" or (augment_on == "auto" and device.type == "cuda")
     deferred = patches.deferred() if is_left and isinstance(patches, Deferrable) else None
-    return patches if deferred is None else deferred  # type: ignore[return-value]
+    if deferred is None or (augment_on == "auto" and not _works(deferred, device)):
+        return patches
+    return deferred  # type: ignore[return-value]
+
+
+def _works(deferred: "Deferred", device: torch.device) -> bool:
+    try:
+        deferred.finish(deferred.collate([deferred[0]]), device)
+    except InputError:  # the patch cannot be read, which says nothing of the device; the training tells it in its turn
+        return True
+    except Exception as error:  # noqa: BLE001 - whatever it is, the loading processes can do it
+        print(
+            f"patches are augmented by the loading processes: {device.type} fails at it: {str(error).splitlines()[0]}"
+        )
+        return False
+    return True
 
 
 def augmented_on(patches: "Dataset[Batch]", device: torch.device) -> str:

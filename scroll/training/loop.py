@@ -199,7 +199,11 @@ class _Run:
         if state["key"] != self.task.key:
             self.say(f"settings or data changed since {self.resume_path}; training from the start")
             return
-        if {"augmented_on": "loader"} | state["made_on"] != self._made_on():
+        began = {"augmented_on": "loader"} | state["made_on"]
+        if self.settings.augment_on == "auto":  # as it began
+            is_left = began["augmented_on"] != "loader"
+            self.train = with_augmentation_on(self.task.train, "device" if is_left else "cpu", self.accelerator.device)
+        if began != self._made_on():
             raise InputError(
                 f"{self.resume_path}: was written on {state['made_on']}, this run is on {self._made_on()}, and would not end in the same "
                 "weights: set training.precision, training.augment_on and the number of processes as they were, or delete the file to "

@@ -17,6 +17,7 @@ from torch import nn
 from scroll.config.schema import TrainingSettings
 from scroll.errors import InputError
 from scroll.runtime.receipt import read_receipt
+from scroll.training.dataloader import Deferred, with_augmentation_on
 from scroll.training.loop import fit
 
 SCRIPT = Path(__file__).parents[1] / "stored_patches.py"
@@ -98,6 +99,26 @@ def test_a_training_goes_on_only_where_it_was_augmented(tmp_path):
     fit(stored_task(folder), training_on("cpu", validate_every=8))
     fit(stored_task(tmp_path / "undisturbed"), training_on("cpu"))
     assert are_equal(folder, tmp_path / "undisturbed")
+
+
+def test_where_nothing_is_asked_for_a_training_goes_on_as_it_began(tmp_path):
+    """Begun before there was a choice, or where there was another default: no wish is taken for another one."""
+    for began in ("cpu", "device"):
+        folder = tmp_path / began
+        stopped_in_its_fifth_step(folder, began)
+        fit(stored_task(folder), training_on("auto", validate_every=8))
+        fit(stored_task(tmp_path / f"{began}-undisturbed"), training_on(began))
+        assert are_equal(folder, tmp_path / f"{began}-undisturbed")
+        assert read_receipt(folder, "")["augmented_on"] == {"cpu": "loader", "device": "cpu"}[began]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a card works")
+def test_a_device_that_cannot_is_not_asked_where_nobody_asked_for_it(tmp_path, capsys):
+    patches, card = stored_task(tmp_path).train, torch.device("cuda")
+    assert with_augmentation_on(patches, "auto", card) is patches
+    said = capsys.readouterr().out
+    assert "by the loading processes: cuda fails at it" in said and len(said.splitlines()) == 1
+    assert isinstance(with_augmentation_on(patches, "device", card), Deferred)
 
 
 def test_where_it_is_done_is_no_part_of_what_is_trained():
