@@ -46,6 +46,7 @@ LIKE_TRUTH = 0.5  # share of a component on letters from which on it is a true o
 NO_PLANTING = How(copies=1, planting=None, depths=())
 DENSITIES = (0.2, 0.3, 0.45, 0.65, 0.95, 1.4)  # of films that phantoms are drawn with: rising contrasts
 BLANK = 3  # fragments given as papyrus without ink
+DEFAULT_STEPS = 640  # of a run for default ink: after 160 it tells none of it from papyrus
 BAD_STEPS = {"memorised": 300}
 
 
@@ -95,7 +96,8 @@ def of_sheets(root: Path, seed: int, bare: int) -> None:
         half = sheet.half_found.contrast if sheet.half_found else None
         print(f"seed {seed}, {sheet.id}: {sheet.verdict.kind} (half found at {half})", flush=True)
     phantoms.draw(root / "default", "default", seed + 2000, 3, 2)
-    _both_ways(root, seed, "default", asked_run(phantoms.trained_run(root, root / "default", "run-default")))
+    by_default = phantoms.trained_run(root, root / "default", f"run-default-{DEFAULT_STEPS}", DEFAULT_STEPS)
+    _both_ways(root, seed, "default", asked_run(by_default))
 
 
 def _both_ways(root: Path, seed: int, kind: str, asked: Asked) -> None:

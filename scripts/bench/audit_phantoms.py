@@ -76,9 +76,9 @@ def settings_of(root: Path, run: str, data: Path, networks: Mapping[str, Mapping
     return settings
 
 
-def trained_run(root: Path, data: Path, name: str = "run") -> Settings:
+def trained_run(root: Path, data: Path, name: str = "run", steps: int = 160) -> Settings:
     """A run of two small members and stage two, fitted; what is trained already is kept."""
-    settings = settings_of(root, name, data, NETWORKS, steps=160)
+    settings = settings_of(root, name, data, NETWORKS, steps)
     train_stage1(settings)
     train_stage2(settings)
     calibrate(settings)
