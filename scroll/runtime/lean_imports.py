@@ -1,21 +1,49 @@
-"""Importing a library without a heavy package that it would bring along for parts that are not used here."""
+"""Importing a library without the heavy packages that it would bring along for parts that are not used here."""
 
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+# MONAI needs torch and numpy; these it imports where they are installed, for parts that nobody here uses
+BESIDE_MONAI = frozenset({
+    "huggingface_hub", "jsonschema", "matplotlib", "nibabel", "pandas", "requests", "scipy.optimize", "scipy.signal", "skimage",
+    "sklearn", "tensorboard", "torchvision", "transformers",
+})  # fmt: skip
+
+
+class _Absent(MetaPathFinder):
+    """Tells one thread that some modules are not installed."""
+
+    def __init__(self, names: Set[str]) -> None:
+        self.names, self.thread = names, threading.get_ident()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """None, which leaves a module to the finders that come after this one.
+
+        Raises:
+            ModuleNotFoundError: it is one of them.
+        """
+        if fullname in self.names and threading.get_ident() == self.thread:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+        return None
 
 
 @contextmanager
-def without_transformers() -> Iterator[None]:
-    """Imports within this block find no `transformers`, unless it is imported already; those after it do.
+def without(names: Set[str]) -> Iterator[None]:
+    """Imports of this thread within this block find none of these modules, unless they are imported already.
 
-    MONAI's networks import it for one network that nobody here uses: more than a third of the time that MONAI takes.
+    Other threads find them, and so does everybody after the block. What was imported within it goes on without them, as where
+    they are not installed: `without(BESIDE_MONAI)`, MONAI's networks and losses are whole, and its plots and file formats are not.
     """
-    if "transformers" in sys.modules:
-        yield
-        return
-    sys.modules["transformers"] = None  # type: ignore[assignment]  # Python's own way to say that there is no such module
+    absent = _Absent(names)
+    sys.meta_path.insert(0, absent)
     try:
         yield
     finally:
-        del sys.modules["transformers"]
+        sys.meta_path.remove(absent)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from scroll.config.schema import Frozen
-from scroll.runtime.lean_imports import without_transformers
+from scroll.runtime.lean_imports import BESIDE_MONAI, without
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,7 +37,7 @@ def divisor(options: Options) -> tuple[int, int, int]:
 
 def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
     """(B, 1, Z, Y, X) -> (B, 1, Z, Y, X) logits; works for any legal patch, whatever `patch_size`."""
-    with without_transformers():
+    with without(BESIDE_MONAI):
         from monai.networks.nets.swin_unetr import SwinUNETR
 
     network: nn.Module = SwinUNETR(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from scroll.runtime.lean_imports import without_transformers
+from scroll.runtime.lean_imports import BESIDE_MONAI, without
 from stage1_3d.models.levels import LevelOptions, divisor
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
 
     With `deep_supervision` a list of them while training, finest first.
     """
-    with without_transformers():
+    with without(BESIDE_MONAI):
         from monai.networks.nets.dynunet import DynUNet
     from torch import nn
 

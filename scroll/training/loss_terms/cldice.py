@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from scroll.runtime.lean_imports import without_transformers
+from scroll.runtime.lean_imports import BESIDE_MONAI, without
 from scroll.training.loss_terms.voxels import Voxels
 
 # strokes are up to some 30 pixels wide, sheets and the ink on them up to some 10 voxels thick; in 3D each one costs
@@ -19,7 +19,7 @@ def cldice(voxels: Voxels) -> Tensor:
     Source: Shit et al. 2021, "clDice - a novel topology-preserving loss function for tubular structure segmentation".
     Ours differs: it is summed over the batch, as our Dice is, and sums only what is known.
     """
-    with without_transformers():
+    with without(BESIDE_MONAI):
         from monai.losses.cldice import soft_skel  # many seconds when cold, and most runs need it not
 
     erosions = EROSIONS[voxels.logits.ndim - 1]
