@@ -8,6 +8,7 @@ BENCHES = {
     "score": "the surface score beside the packages that users would take, on the same pair of sheet volumes",
     "training": "patches a second of a loading process beside a raw memory map, and a training step in bf16 beside fp32",
     "kernels": "the compiled kernels of loading, tracing and losses beside the library calls that give the same",
+    "start": "what comes before the first step: torch, a network of MONAI's, loading processes by the way they are started",
     "tune": "the loading processes that scripts/tune.py chooses beside the fastest of a full sweep, same training",
     "memory": "the planner's traced peak of memory beside what torch's allocator really holds, network by network",
     "parts": "the parts of a training step and of a prediction, and the share of each",

@@ -96,8 +96,14 @@ def parts(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def start(parser: argparse.ArgumentParser) -> None:
+    """The options of `bench.py start`."""
+    parser.add_argument("--start-workers", type=int, default=4, help="loading processes of a training (%(default)s)")
+    parser.add_argument("--start-runs", type=int, default=5, help="runs of each (%(default)s)")
+
+
 OF = {
     "storage": storage,
     "stacks": stacks, "flatten": flatten, "window": window, "score": score, "training": training, "tune": tune, "memory": memory,
-    "scale": scale, "growth": growth, "parts": parts, "kernels": kernels,
+    "scale": scale, "growth": growth, "parts": parts, "kernels": kernels, "start": start,
 }  # fmt: skip

@@ -35,8 +35,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def loading(folder: Path, patches: int) -> None:
     """Time every layer of the way from disk to batch on a phantom fragment of 65 x 1024 x 1024 uint16, cut to 72^2 ... 136^2."""
-    member, fragment = _member(), _fragment(folder)
-    training = _patches(fragment, member)
+    member, fragment = unet_member(), phantom_fragment(folder)
+    training = ink_patches(fragment, member)
     shape = np.array(fragment.ct.shape)
     corners = (np.random.default_rng(0).random((patches, 3)) * (shape - member.patch_size + 1)).astype(int)
     mapped = _raw_map(folder, fragment)
@@ -46,7 +46,7 @@ def loading(folder: Path, patches: int) -> None:
         "normalised, float32": lambda n: fragment.patch(
             int(corners[n][0]), int(corners[n][1]), int(corners[n][2]), member.patch_size
         ),
-        "whole item, no augmentation": _patches(fragment, member, PLAIN).__getitem__,
+        "whole item, no augmentation": ink_patches(fragment, member, PLAIN).__getitem__,
         "whole item, default augmentation": training.__getitem__,
     }
     rates = {name: _rate(read, patches) for name, read in ways.items()}
@@ -64,11 +64,13 @@ def _box(corner: np.ndarray, size: tuple[int, int, int]) -> tuple[slice, ...]:
     return tuple(slice(int(c), int(c) + s) for c, s in zip(corner, size, strict=True))
 
 
-def _member() -> MemberSettings:
+def unet_member() -> MemberSettings:
+    """A U-Net on patches of 64 x 128 x 128."""
     return MemberSettings(network="unet3d", patch_size=(64, 128, 128))
 
 
-def _fragment(folder: Path) -> Fragment:
+def phantom_fragment(folder: Path) -> Fragment:
+    """A phantom of 65 x 1024 x 1024 voxels, written into `folder`, with its working copy beside it."""
     make_fragments(folder, fragment_settings("default", (65, 1024, 1024)), 0, train=1, test=0)
     data = DataSettings(root=folder, depth=(-32, 32), cache_dir=folder / "cache")
     return Fragment("1", next((folder / "train").iterdir()), data)
@@ -80,7 +82,8 @@ def _raw_map(folder: Path, fragment: Fragment) -> np.ndarray:
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
-def _patches(fragment: Fragment, member: MemberSettings, augment: dict[str, int] | None = None) -> Any:
+def ink_patches(fragment: Fragment, member: MemberSettings, augment: dict[str, int] | None = None) -> Any:
+    """Training patches of the fragment without end, augmented by default but for what `augment` sets."""
     changes = {"depth_jitter": 0} if augment is None else augment
     member = member.model_copy(update={"augment": AugmentSettings.model_validate(changes)})
     return InkPatches([fragment], Fold(0, {}, {}), member, 1, True)

@@ -118,8 +118,10 @@ class LoaderSettings(Frozen):
     prefetch_factor: int = Field(2, ge=1, le=1024, description="batches that each of them keeps ready")
     pin_memory: bool = Field(False, description="page-locked memory, quicker to copy to a GPU")
     persistent_workers: bool = Field(True, description="keep the processes from one pass to the next")
-    start_method: Literal["spawn", "fork", "forkserver"] = Field(
-        "spawn", description="how they are started; volumes read over the network need spawn"
+    start_method: Literal["auto", "spawn", "fork", "forkserver"] = Field(
+        "auto",
+        description="how they are started; auto: forkserver on Linux, which imports torch once for all, else spawn; fork cannot read "
+        "volumes over the network",
     )
 
 

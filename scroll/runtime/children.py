@@ -1,7 +1,8 @@
 """Processes of this machine that end with the one that started them, however that ends, and that leave Ctrl-C to it.
 
 Where Linux is, its kernel kills a child as soon as its parent is gone (prctl PR_SET_PDEATHSIG); elsewhere, and under a fork
-server, a thread of the child waits for the end of its parent.
+server, a thread of the child waits for the end of its parent. A fork server is a process that has imported what all of them need
+and forks for each: it runs no thread, opens no file and knows no GPU, and ends with the last that asks it.
 """
 
 import atexit
@@ -13,8 +14,18 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
-from multiprocessing import active_children, connection, parent_process, popen_spawn_posix, reduction, spawn, util
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import (
+    active_children,
+    connection,
+    forkserver,
+    parent_process,
+    popen_spawn_posix,
+    reduction,
+    spawn,
+    util,
+)
 from multiprocessing.context import (
     ForkContext,
     ForkProcess,
@@ -170,13 +181,19 @@ def _end_with_this_one() -> str:
 
 
 def _spawned(command: list[str], kept_open: list[int]) -> int:
-    """Start it with Ctrl-C and SIGTERM held back, which a new process has from the one that starts it."""
+    with _stopping_held_back():
+        pid: int = util.spawnv_passfds(os.fsencode(spawn.get_executable()), command, kept_open)
+    return pid
+
+
+@contextmanager
+def _stopping_held_back() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait: in this process until the block ends, in one that is started within it until that allows them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
-        pid: int = util.spawnv_passfds(os.fsencode(spawn.get_executable()), command, kept_open)
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return pid
 
 
 class _EndsWithParent(BaseProcess):
@@ -195,7 +212,50 @@ class _Fork(_EndsWithParent, ForkProcess):
 
 
 class _ForkServer(_EndsWithParent, ForkServerProcess):
-    pass
+    """Its server may be older than what this process has by now: environment and outputs go along."""
+
+    environment: dict[str, str]
+    outputs: dict[int, Any]
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        with _stopping_held_back(), _found_by_a_server():
+            forkserver.ensure_running()
+        return ForkServerProcess._Popen(process_obj)
+
+    def __getstate__(self) -> dict[str, Any]:
+        outputs = {number: reduction.DupFd(number) for number in (1, 2) if _is_open(number)}
+        return {**self.__dict__, "environment": {**os.environ}, "outputs": outputs}
+
+    def run(self) -> None:
+        """What it was made for."""
+        os.environ.clear()
+        os.environ.update(self.environment)
+        for number, output in self.outputs.items():
+            os.dup2(output.detach(), number)
+        super().run()
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _found_by_a_server() -> Iterator[None]:
+    """A fork server that starts meanwhile finds the modules that this process finds; until Python 3.13 it looks nowhere else."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 class _Spawn(_EndsWithParent, SpawnProcess):
@@ -219,11 +279,19 @@ class _SpawnFamily(SpawnContext):
 _FAMILIES = {"spawn": _SpawnFamily(), "fork": _ForkFamily(), "forkserver": _ForkServerFamily()}
 
 
-def family(start_method: Literal["spawn", "fork", "forkserver"] = "spawn") -> Any:
+def family(
+    start_method: Literal["auto", "spawn", "fork", "forkserver"] = "spawn", preloaded: Iterable[str] = ()
+) -> Any:
     """What `multiprocessing.get_context` gives, of processes that end with this one.
 
     They end with the thread that starts them too, as the kernel counts: start them from one that lives as long.
+    auto: forkserver on Linux; elsewhere spawn, for libraries of macOS may not be used after a fork. A fork server imports the
+    modules `preloaded` once for all its processes; once it runs, it is too late to name others.
     """
+    if start_method == "auto":
+        start_method = "forkserver" if sys.platform == "linux" else "spawn"
+    if start_method == "forkserver":
+        forkserver.set_forkserver_preload([name for name in preloaded if name != "__main__"])
     return _FAMILIES[start_method]
 
 

@@ -131,7 +131,9 @@ def training_batches(
         num_workers=loading.workers,
         prefetch_factor=loading.prefetch_factor if has_workers else None,
         persistent_workers=has_workers and loading.persistent_workers,
-        multiprocessing_context=family(loading.start_method) if has_workers else None,
+        multiprocessing_context=family(loading.start_method, (__name__, type(patches).__module__))
+        if has_workers
+        else None,
         worker_init_fn=partial(_begin, loading.workers) if has_workers else None,
         collate_fn=patches.collate if isinstance(patches, Deferred) else None,
     )

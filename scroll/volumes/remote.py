@@ -311,8 +311,8 @@ def check_process(url: Url) -> None:
         _runtime_owner = os.getpid()
     if _runtime_owner != os.getpid():
         raise InputError(
-            f"{url}: read in a process forked from one that had read a remote volume; expected a spawned one: set "
-            "start_method to spawn, or make a working copy first"
+            f"{url}: read in a process forked from one that had read a remote volume; expected a fresh one: set "
+            "start_method to auto, or make a working copy first"
         )
 
 

@@ -42,6 +42,10 @@ def runs(process: int) -> bool:
         return False
 
 
+def started_by(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
 NAP = """
     import os, pathlib, sys, time
     from scroll.runtime.children import family
@@ -67,7 +71,8 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, method, number):
     marks = tmp_path / "marks"
     assert wait_until(lambda: marks.is_dir() and len(list(marks.iterdir())) == 2)
     children = [int(mark.name) for mark in marks.iterdir()]
-    assert all(map(runs, children))
+    children += {started_by(child) for child in children} - {parent.pid}  # the fork server, where there is one
+    assert all(map(runs, children)) and len(children) == 2 + (method == "forkserver")
     if number == signal.SIGTERM:
         os.killpg(parent.pid, number)  # as a terminal, docker and SLURM do
     else:
@@ -134,6 +139,40 @@ def test_one_that_dies_before_it_has_read_its_work_does_not_leave_the_other_wait
     """
     said, trouble = started(tmp_path, program).communicate(timeout=PATIENCE_S)
     assert "died while it started (exit code 7)" in said and said.count("\n") == 1 and not trouble
+
+
+SERVED = """
+    import os, sys
+    from pathlib import Path
+    from scroll.runtime.children import family
+    folder = Path(sys.argv[1])
+    def look():
+        import heavy
+        threads = len(os.listdir(f"/proc/{os.getppid()}/task"))
+        print(os.getppid(), heavy.IMPORTED_BY, threads, os.environ.get("SAID"), "PYTHONPATH" in os.environ, flush=True)
+    def run():
+        process = family("forkserver", ["__main__", "heavy"]).Process(target=look)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+    if __name__ == "__main__":
+        (folder / "heavy.py").write_text("import os; IMPORTED_BY = os.getpid()")
+        del os.environ["PYTHONPATH"]
+        run()
+        os.environ["SAID"] = "later"
+        os.dup2(os.open(folder / "later.txt", os.O_CREAT | os.O_WRONLY), 1)
+        run()
+"""
+
+
+def test_a_fork_server_imports_once_and_its_processes_have_environment_and_outputs_of_the_one_that_asks(tmp_path):
+    process = started(tmp_path, SERVED)
+    said, trouble = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0 and not trouble
+    server = said.split()[0]
+    assert said.split() == [server, server, "1", "None", "False"]
+    assert (tmp_path / "later.txt").read_text().split() == [server, server, "1", "later", "False"]
+    assert wait_until(lambda: not runs(int(server)))
 
 
 def end_this_one(_: int) -> None:

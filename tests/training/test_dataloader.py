@@ -58,7 +58,7 @@ def test_where_nothing_can_be_read_it_is_said_in_one_line():
     assert not isinstance(caught.value, UnreadableError)
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_a_corrupt_patch_is_skipped_counted_and_changes_nothing_else(tmp_path, workers):
     loader = {"workers": workers}
     fit(tiny_task(tmp_path, corrupt=(13, 30)), training(loader=loader, skip_share=0.5))
@@ -83,9 +83,9 @@ def test_with_no_share_allowed_the_first_corrupt_patch_stops_the_run(tmp_path):
         fit(tiny_task(tmp_path, corrupt=(13,)), training(skip_share=0))
 
 
-@pytest.mark.slow
-def test_a_loading_process_that_dies_is_one_line_and_the_last_checkpoint_is_whole(tmp_path):
-    loader = {"workers": 1}
+@pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
+def test_a_loading_process_that_dies_is_one_line_and_the_last_checkpoint_is_whole(tmp_path, start_method):
+    loader = {"workers": 1, "start_method": start_method}
     task = with_points(tmp_path, Deadly())
     with pytest.raises(InputError, match=r"a loading process died .*lower training\.loader\.workers \(now 1\)") as said:
         fit(task, training(loader=loader, checkpoint_every=2))
@@ -95,11 +95,12 @@ def test_a_loading_process_that_dies_is_one_line_and_the_last_checkpoint_is_whol
     subprocess.run([sys.executable, "-c", ""], check=True)  # another child's end is no second notice of that death
 
 
-def test_a_program_that_ends_while_patches_are_still_being_loaded_does_end():
-    program = """
+@pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
+def test_a_program_that_ends_while_patches_are_still_being_loaded_does_end(start_method):
+    program = f"""
 from scroll.training.dataloader import training_batches
 from tiny_task import Points, training
-held = training_batches(Points(), [[n] for n in range(100)], training(loader={"workers": 1, "start_method": "spawn"}))
+held = training_batches(Points(), [[n] for n in range(100)], training(loader={{"workers": 1, "start_method": "{start_method}"}}))
 next(held)
 """
     places = os.pathsep.join(str(Path(__file__).parents[n]) for n in (1, 2))
@@ -109,7 +110,31 @@ next(held)
     assert done.returncode == 0 and not done.stderr
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+class Whereabouts(Points):
+    """Beside a point, the process that made it, that one's parent, and how many threads this has."""
+
+    def __getitem__(self, n: int) -> dict[str, torch.Tensor]:
+        parent = os.getppid()
+        where = {"process": os.getpid(), "parent": parent, "threads": len([*Path(f"/proc/{parent}/task").iterdir()])}
+        return {**super().__getitem__(n), **{name: torch.tensor(value) for name, value in where.items()}}
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="where else a process is forked from one that has imported torch is not said"
+)
+def test_loading_processes_of_all_trainings_are_forked_from_one_of_a_single_thread_and_give_what_this_one_gives():
+    numbers, servers = [[4 * k + n for n in range(4)] for k in range(6)], set()
+    for _ in range(2):
+        batches = list(training_batches(Whereabouts(), numbers, training(loader={"workers": 2})))
+        assert len({int(n) for batch in batches for n in batch["process"]}) == 2
+        assert all((batch["threads"] == 1).all() for batch in batches)
+        servers |= {int(n) for batch in batches for n in batch["parent"]}
+        here = training_batches(Points(), numbers, training())
+        assert all(torch.equal(a[name], b[name]) for a, b in zip(batches, here, strict=True) for name in b)
+    assert len(servers) == 1 and servers != {os.getpid()}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
 def test_a_mistake_of_the_users_is_not_skipped_and_reads_the_same_from_a_loading_process(workers):
     settings = training(loader={"workers": workers})
     batches = training_batches(Refusing(), [[8, 9]], settings)

@@ -216,10 +216,9 @@ def test_settings_that_only_change_the_speed_or_the_rhythm_change_no_bit(tmp_pat
     assert_same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
 
 
-@pytest.mark.slow
 def test_the_number_of_workers_changes_no_bit(tmp_path):
     for workers in (0, 2):
-        loader = {"workers": workers, "start_method": "spawn"}
+        loader = {"workers": workers}
         fit(tiny_task(tmp_path / str(workers), is_linear=False), training(loader=loader))
     assert_same(weights_of(tmp_path / "0"), weights_of(tmp_path / "2"))
 

@@ -170,7 +170,7 @@ def test_a_forked_process_is_refused_where_it_would_hang(server):
     child = context.Process(target=read_in_child, args=(volume, answers), daemon=True)
     child.start()
     try:
-        assert "set start_method to spawn" in answers.get(timeout=20)
+        assert "set start_method to auto" in answers.get(timeout=20)
     finally:
         child.kill()
         child.join()
