@@ -13,7 +13,6 @@ from scripts.bench.timing import Times, beside
 from scroll.errors import InputError
 
 PR_SET_CHILD_SUBREAPER = 36  # processes whose parent is gone come to this one, so that their seconds are counted too
-TORCH = "torch imported"
 BUILT = """
 import torch
 from scroll.config.schema import MemberSettings
@@ -51,27 +50,44 @@ def run(arguments: argparse.Namespace) -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     from scripts.bench.training import phantom_fragment
 
-    networks = {
-        TORCH: "import torch",
-        **{f"{name} built": BUILT.format(network=name) for name in ("unet3d", "swinunetr")},
-        "unet3d built, MONAI with all it finds": "import monai" + BUILT.format(network="unet3d"),
-    }
     with tempfile.TemporaryDirectory() as folder:
         phantom_fragment(Path(folder))
-        count = arguments.start_workers
-        ways = {f"{count} patches in each of {TRAININGS} trainings, no loading process": (0, "spawn")}
-        ways |= {f"the same from {count} processes, {method}": (count, method) for method in ("spawn", "forkserver")}
-        loading = {
-            name: LOADED.format(folder=folder, workers=workers, patches=count, method=method, trainings=TRAININGS)
-            for name, (workers, method) in ways.items()
-        }
-        for programs in (networks, loading):
-            times = {name: Times() for name in programs}
-            for _ in range(arguments.start_runs):
-                for name, program in programs.items():
-                    _count(times[name], program, Path(folder))
-            base = times[next(iter(programs))]
-            print(beside(times, next(iter(programs)), lambda one, base=base: f"{one.median - base.median:+.2f} CPU s"))
+        for programs in (_networks(), _loading(folder, arguments.start_workers)):
+            print(_table(programs, Path(folder), arguments.start_runs))
+
+
+def _networks() -> dict[str, str]:
+    """Name -> program; the first is the yardstick."""
+    return {
+        "torch imported": "import torch",
+        "unet3d built": BUILT.format(network="unet3d"),
+        "swinunetr built": BUILT.format(network="swinunetr"),
+        "unet3d built, MONAI with all it finds": "import monai" + BUILT.format(network="unet3d"),
+    }
+
+
+def _loading(folder: str, count: int) -> dict[str, str]:
+    """Name -> program; the first is the yardstick."""
+    ways = {f"{count} patches in each of {TRAININGS} trainings, no loading process": (0, "spawn")}
+    ways |= {f"the same from {count} processes, {method}": (count, method) for method in ("spawn", "forkserver")}
+    return {
+        name: LOADED.format(folder=folder, workers=workers, patches=count, method=method, trainings=TRAININGS)
+        for name, (workers, method) in ways.items()
+    }
+
+
+def _table(programs: dict[str, str], folder: Path, runs: int) -> str:
+    times = {name: Times() for name in programs}
+    for _ in range(runs):
+        for name, program in programs.items():
+            _count(times[name], program, folder)
+    yardstick = next(iter(programs))
+    base = times[yardstick].median
+
+    def extra(one: Times) -> str:
+        return f"{one.median - base:+.2f} CPU s"
+
+    return beside(times, yardstick, extra)
 
 
 def _count(times: Times, program: str, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 Where Linux is, its kernel kills a child as soon as its parent is gone (prctl PR_SET_PDEATHSIG); elsewhere, and under a fork
 server, a thread of the child waits for the end of its parent. A fork server is a process that has imported what all of them need
-and forks for each: it runs no thread, opens no file and knows no GPU, and ends with the last that asks it.
+and forks for each: it has one thread and knows no GPU, and ends with the last process that may ask it.
 """
 
 import atexit
@@ -40,6 +40,7 @@ from multiprocessing.resource_tracker import getfd
 from typing import Any, Literal
 
 from scroll.errors import WorkerDiedError
+from scroll.runtime.environment import environment
 
 PARENT = "SCROLL_ENDS_WITH"  # environment variable of a command that another one started: that one's process number
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -212,14 +213,18 @@ class _Fork(_EndsWithParent, ForkProcess):
 
 
 class _ForkServer(_EndsWithParent, ForkServerProcess):
-    """Its server may be older than what this process has by now: environment and outputs go along."""
+    """Its server may be older than what this process has by now: environment and outputs go along.
+
+    Only what a library reads as it is imported, such as a number of threads, stays as it was when the server began.
+    """
 
     environment: dict[str, str]
     outputs: dict[int, Any]
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
-        with _stopping_held_back(), _found_by_a_server():
+        sought = os.pathsep.join(sys.path)  # where a server looks for what it imports: until Python 3.13 it is not told
+        with _stopping_held_back(), environment(PYTHONPATH=sought):
             forkserver.ensure_running()
         return ForkServerProcess._Popen(process_obj)
 
@@ -242,20 +247,6 @@ def _is_open(number: int) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextmanager
-def _found_by_a_server() -> Iterator[None]:
-    """A fork server that starts meanwhile finds the modules that this process finds; until Python 3.13 it looks nowhere else."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
 
 
 class _Spawn(_EndsWithParent, SpawnProcess):

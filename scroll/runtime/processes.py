@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from scroll.errors import WorkerDiedError
 from scroll.runtime.children import family
+from scroll.runtime.environment import environment
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,21 +36,6 @@ def sharers() -> int:
 def usable_cores() -> int:
     """Cores that this process may use, where the system says so; else all of the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def environment(**settings: str) -> Iterator[None]:
-    """Environment variables for what is started meanwhile; afterwards this process has its own back."""
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

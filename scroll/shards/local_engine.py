@@ -10,7 +10,8 @@ from typing import Any
 
 from scroll.errors import WorkerDiedError
 from scroll.runtime.children import family
-from scroll.runtime.processes import environment, usable_cores
+from scroll.runtime.environment import environment
+from scroll.runtime.processes import usable_cores
 from scroll.shards.engines import Hand, hand_out, in_this_process
 from scroll.shards.grid import Shard
 from scroll.shards.ledger import Ledger, Outcome

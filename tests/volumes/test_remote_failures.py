@@ -11,6 +11,7 @@ import pytest
 from remote_scans import HASTY, KINDS, VOXELS, at, hasty, name_of
 
 from scroll.errors import InputError, MissingInputError
+from scroll.runtime.children import family
 from scroll.volumes import ome_zarr, open_volume
 from scroll.volumes.remote import RemoteSettings
 
@@ -171,6 +172,20 @@ def test_a_forked_process_is_refused_where_it_would_hang(server):
     child.start()
     try:
         assert "set start_method to auto" in answers.get(timeout=20)
+    finally:
+        child.kill()
+        child.join()
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_fresh_process_reads_what_the_one_that_starts_it_reads(server, method):
+    volume = hasty(server)
+    context = family(method)
+    answers = context.Queue()
+    child = context.Process(target=read_in_child, args=(volume, answers), daemon=True)
+    child.start()
+    try:
+        assert answers.get(timeout=60) == "read"
     finally:
         child.kill()
         child.join()
