@@ -98,10 +98,12 @@ def _random(one: MemberFigures) -> str:
         return ""
     if one.spread < SAYS_NOTHING:
         return f"says nearly the same everywhere: its log-odds vary by {one.spread:.2g}"
-    agrees_with_nobody = one.with_others is not None and abs(one.with_others) < AGREES
-    if agrees_with_nobody and _is_blank_alike(one) and _gained(one) < MISSES and one.half_contrast is None:
-        return f"agrees with nobody (correlation {one.with_others:.2f}) and tells the sheet from no copy, nor a planted letter from papyrus"
-    return ""
+    if one.with_others is None or one.with_others >= AGREES or _gained(one) >= MISSES or one.half_contrast is not None:
+        return ""
+    said = f"agrees with nobody (correlation {one.with_others:.2f})"
+    if one.gained is not None:
+        return f"{said} and finds no planted letter"
+    return f"{said} and tells the sheet from no copy" if _is_blank_alike(one) else ""
 
 
 def _paints(one: MemberFigures) -> str:

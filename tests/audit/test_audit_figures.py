@@ -182,6 +182,11 @@ def test_each_member_looks_like_what_it_is() -> None:
     assert kinds(member(0.3, 0.3, spread=0.1, **MISSED)) == [look.RANDOM]
     assert kinds(member(0.9, 0.9, spread=0.3, planted={"2": 1.0}, gained=0.04)) == [look.RANDOM]  # calls everything ink
     assert kinds(member(0.1, 0.1, with_others=0.02, **MISSED)) == [look.RANDOM]
+    assert kinds(member(0.12, 0.09, back=0.003, with_others=-0.1, **MISSED)) == [
+        look.RANDOM
+    ]  # whatever its copies show
+    assert kinds(member(0.12, 0.09, back=0.003, with_others=0.3, **MISSED)) == [look.NOTHING_ODD]  # sees what others do
+    assert kinds(member(0.12, 0.09, back=0.003, with_others=0.02)) == [look.NOTHING_ODD]  # nothing was planted
 
 
 def test_a_good_member_is_none_of_these_whatever_it_imagines() -> None:
