@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# Asleep at length, a Python to which a signal comes just before it falls asleep hears of it only when it wakes: so in short naps.
 AT_WORK = """
 import sys, tempfile, time
 from pathlib import Path
@@ -17,7 +18,7 @@ def main():
     with tempfile.TemporaryDirectory(dir=sys.argv[1]), written_aside(Path(sys.argv[1], "map")) as aside:
         aside.touch()
         print("at work", flush=True)
-        time.sleep(60)
+        for _ in range(6000): time.sleep(0.01)
 run_command(main)
 """
 OVER = """
@@ -25,7 +26,7 @@ import atexit, time
 from scroll.runtime.command_line import run_command
 def late():
     print("over", flush=True)
-    time.sleep(60)
+    for _ in range(6000): time.sleep(0.01)
 run_command(lambda: atexit.register(late) and None)
 """
 DROPPED = """
@@ -38,7 +39,7 @@ class Dropping:
 def main():
     print("at work", flush=True)
     Dropping()
-    time.sleep(60)
+    for _ in range(6000): time.sleep(0.01)
 run_command(main)
 """
 IMPORTING = """
@@ -51,7 +52,7 @@ def main():
     print("at work", flush=True)
     sys.path.insert(0, folder)
     import asking, time
-    time.sleep(60)
+    for _ in range(6000): time.sleep(0.01)
 run_command(main)
 """
 
