@@ -89,10 +89,9 @@ def audit(
     looks = {name: tuple(looks_of(members[name])) for name in asked.names if name in members}
     made_by = code_and_packages()
     odd = odd_ones(looks)
+    strange = [name for name in asked.members if name in odd]
     judged = [
-        one.model_copy(
-            update={"verdict": beside_odd_members(one.verdict, [name for name in asked.members if name in odd])}
-        )
+        one.model_copy(update={"verdict": beside_odd_members(one.verdict, strange, asked.members)})
         for one in sheets.values()
     ]
     found = Audit(command=command, made_by=made_by, sheets=tuple(judged), looks=looks)

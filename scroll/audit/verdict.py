@@ -87,11 +87,17 @@ def verdict_of(evidence: Evidence) -> Verdict:
     return Verdict(kind=kind, reasons=tuple(_reasons(evidence)), next=tuple(_next(kind, evidence)))
 
 
-def beside_odd_members(verdict: Verdict, odd: Sequence[str]) -> Verdict:
-    """The same, saying first that members which look odd may hide what the others see, where nothing was found that stands out."""
-    if not odd or verdict.kind == FOUND:
+def beside_odd_members(verdict: Verdict, odd: Sequence[str], members: Sequence[str]) -> Verdict:
+    """The same, saying first that those of the `members` which look odd may hide what the others see, where nothing was found that stands
+    out; or, whatever was found, that all of them look odd."""
+    if odd and len(odd) == len(members):
+        advice = (
+            "Ask other members: everyone here looks odd on papyrus like this, and what they say of it is worth little."
+        )
+    elif odd and verdict.kind != FOUND:
+        advice = f"Leave out {', '.join(odd)}, and audit again: who looks odd may hide what the others see."
+    else:
         return verdict
-    advice = f"Leave out {', '.join(odd)}, and audit again: who looks odd may hide what the others see."
     return verdict.model_copy(update={"next": (advice, *verdict.next)})
 
 

@@ -270,10 +270,12 @@ def test_too_little_placebo_is_named_where_it_is_the_reason() -> None:
 )
 def test_where_nothing_stands_out_odd_members_are_to_be_left_out_first(evidence, is_said):
     before = verdict_of(evidence)
-    after = beside_odd_members(before, ["painter"])
+    after = beside_odd_members(before, ["painter"], ["painter", "good"])
     assert (after.kind, after.reasons) == (before.kind, before.reasons)
     assert ("painter" in after.next[0]) == is_said and after.next[-len(before.next) :] == before.next
-    assert beside_odd_members(before, []) == before
+    assert beside_odd_members(before, [], ["painter", "good"]) == before
+    nobody_left = beside_odd_members(before, ["painter", "good"], ["painter", "good"])
+    assert "other members" in nobody_left.next[0] and nobody_left.next[1:] == before.next
     assert odd_ones(
         {"painter": [look.Looks(kind=look.PAINTS, why="")], "good": [look.Looks(kind=look.NOTHING_ODD, why="")]}
     ) == ["painter"]
