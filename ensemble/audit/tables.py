@@ -80,9 +80,9 @@ def panel_note(panel: Panel) -> str:
     stands_out = int((panel.chance <= STANDS_OUT).sum())
     areas = " and ".join(f"{kind.area_cm2:.2f} cm2 of {named(kind.name)}" for kind in panel.blank)
     each = [f"{int((kind.chance <= STANDS_OUT).sum())} of {named(kind.name)}" for kind in panel.blank]
-    alone = f" ({' and '.join(each)} alone)" if len(each) > 1 else ""
+    alone = f"; {' and '.join(each)} alone" if len(each) > 1 else ""
     note = (
-        f"{stands_out} of {len(panel.real.pieces)} components stand out (chance of being imagined {STANDS_OUT:g} or less){alone}, judged "
+        f"{stands_out} of {len(panel.real.pieces)} components stand out (chance of being imagined {STANDS_OUT:g} or less{alone}), judged "
         f"on {areas}, for {panel.papyrus_cm2:.2f} cm2 of papyrus. The least chance this much could tell is {panel.least_chance:.2g}"
     )
     again = [
