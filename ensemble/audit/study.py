@@ -26,8 +26,12 @@ from scroll.runtime.file_record import code_and_packages
 from scroll.runtime.record import write_record
 
 
-def asked_about(asked: Asked, sources: Sequence[Path], output: Path) -> tuple[Asked, list[Fragment]]:
+def asked_about(
+    asked: Asked, sources: Sequence[Path], output: Path, option: str = "--input"
+) -> tuple[Asked, list[Fragment]]:
     """The fragments at several places, by unequal names, and who is asked about them; traced segments are flattened first.
+
+    `option` names the places in errors.
 
     Raises:
         MissingInputError: a place holds none.
@@ -40,7 +44,7 @@ def asked_about(asked: Asked, sources: Sequence[Path], output: Path) -> tuple[As
     twice = next((name for name in ids if ids.count(name) > 1), None)
     if twice is not None:
         raise InputError(
-            f"--input: two sheets are called '{twice}', and their predictions would lie in one folder; audit one at a time"
+            f"{option}: two sheets are called '{twice}', and their predictions would lie in one folder; give one of them"
         )
     if kind_of(settings.data).is_flattened:
         return asked, found
@@ -76,7 +80,7 @@ def audit(
         raise InputError(f"--copies is {how.copies}; expected 1 or more of each seeded kind")
     if how.planting is not None:
         check_contrasts(how.planting.contrasts)
-    without_ink = asked_about(asked, blank, output / FOLDER)[1] if blank else []
+    without_ink = asked_about(asked, blank, output / FOLDER, "--blank")[1] if blank else []
     asked, fragments = asked_about(asked, sources, output)
     reference = reference_of(asked.settings)
     imagined = blank_papyrus(asked, _placed_blank(asked, without_ink, fragments, output), output)

@@ -2,13 +2,20 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from ensemble.audit.alone import asked_alone
 from ensemble.audit.door import parser, read_numbers, run
+from ensemble.audit.sheet import How
+from ensemble.audit.study import audit
+from ensemble.controls.asked import alone
 from ensemble.ink.predictors import ENSEMBLE
+from scroll.config.schema import Settings
 from scroll.data.members.card import Card, FoldCard
-from scroll.errors import InputError
+from scroll.errors import InputError, MissingInputError
 from scroll.runtime.record import write_record
 from stage1_3d.external.checkpoint import write_card
 
@@ -56,3 +63,34 @@ def test_members_alone_call_ink_from_their_cards_threshold_on_and_their_mean_fro
 def test_a_card_without_a_threshold_is_written_as_cards_always_were(tmp_path: Path) -> None:
     write_record(tmp_path / "card.json", Card(family="ours"))
     assert "threshold" not in (tmp_path / "card.json").read_text(encoding="utf-8")
+
+
+def settings_of(root: Path) -> Settings:
+    member = {"network": "cnn3d", "patch_size": [4, 32, 32], "options": {"channels": [4, 8], "stride_yx": 2}}
+    data = {"root": root / "sheets", "cache_dir": root / "cache", "depth": [-2, 2], "bin_yx": 1}
+    return Settings.model_validate(
+        {"run_dir": root / "run", "data": data, "stage1": {"members": {"cnn3d": member}}, "preflight": {"mode": "off"}}
+    )
+
+
+def test_what_is_no_blank_papyrus_is_refused_before_anything_is_predicted(tmp_path: Path) -> None:
+    """Two sheets of one name, a place where none is, and papyrus that is audited too."""
+    settings = settings_of(tmp_path)
+    asked = alone(settings, {})
+    for place in ("one", "other", "sheets"):
+        sheet = tmp_path / place / "a" / "surface_volume"
+        sheet.mkdir(parents=True)
+        for layer in range(4):
+            tifffile.imwrite(sheet / f"{layer:02}.tif", np.full((64, 64), 100, np.uint16))
+        Image.fromarray(np.full((64, 64), 255, np.uint8)).save(sheet.parent / "mask.png")
+    how = How(copies=1, planting=None, depths=())
+    wrong = {
+        "--blank: two sheets are called 'a'": [tmp_path / "one", tmp_path / "other"],
+        "nowhere": [tmp_path / "nowhere"],
+        "would excuse what it shows itself": [tmp_path / "sheets"],
+    }
+    for said, blank in wrong.items():
+        with pytest.raises((InputError, MissingInputError), match=said) as refused:
+            audit(asked, [tmp_path / "sheets"], tmp_path / "out", how, "", blank)
+        assert "\n" not in str(refused.value)
+    assert not list((tmp_path / "out").rglob("*.zarr"))
