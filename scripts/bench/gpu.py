@@ -1,11 +1,16 @@
-"""One hundred steps of every member of a configuration on this machine's GPU: step time, waiting, peak memory, by precision.
+"""Every member of a configuration on this machine's GPU: a training step in several ways, and prediction, within a time.
 
-python scripts/bench_gpu.py [configs/exp001_full.yaml] [--steps 100] [--precision bf16 fp16] [--augment-on cpu device]
+python scripts/bench_gpu.py [configs/exp001_full.yaml] [--minutes 12] [--steps 60] [--precision bf16] [--ways ...]
                             [--member unet3d] [--out results.json]
+
+Ways: `plain` is augmented in the loading processes; `device` on the GPU; `compiled`, `channels last` and `no topology` are `device`
+with that changed; `prediction` is windows of what `plain` trained, read from memory. What comes after the time is not begun.
 """
 
 import argparse
 import tempfile
+import time
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,19 +18,39 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scroll.config.schema import Settings
 
+Row = dict[str, object]
+Changes = dict[str, object]
 COLUMNS = (
-    "member", "precision", "augment_on", "batch", "step_s", "wait_share", "augment_s", "allocated_gib", "reserved_gib", "tflop_a_s", "said",
+    "member", "way", "precision", "batch", "step_s", "wait_share", "augment_s", "tflop_a_s", "peak_share", "allocated_gib", "planned_gib",
+    "reserved_gib", "megavoxel_a_s", "said",
 )  # fmt: skip
+ON_DEVICE: Changes = {"augment_on": "device"}
+WAYS: Mapping[str, Changes] = {
+    "plain": {"augment_on": "cpu"},
+    "device": ON_DEVICE,
+    "compiled": {**ON_DEVICE, "compile": True},
+    "channels last": {**ON_DEVICE, "channels_last": True},
+    "no topology": ON_DEVICE,
+}
+WITHOUT_TOPOLOGY, PREDICTION = "no topology", "prediction"
+WINDOWS_YX = 4  # of the predicted volume: so many windows beside each other along y and x, one along z
 
 
 def main() -> None:
-    """Train each member in each precision, on a phantom made for it, and print what it took."""
+    """Train each member in each way and precision, on a phantom made for it, predict, and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, nargs="?", default=Path("configs/exp001_full.yaml"))
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16", "fp16"), default=["bf16", "fp16"])
-    said = "where patches are augmented"
-    parser.add_argument("--augment-on", nargs="+", choices=("cpu", "device"), default=["cpu", "device"], help=said)
+    parser.add_argument("--minutes", type=float, default=12.0, help="after which nothing more is begun (%(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=60, help="of each training, the first 20 do not count (%(default)s)"
+    )
+    precisions = ("fp32", "bf16", "fp16")
+    parser.add_argument(
+        "--precision", nargs="+", choices=precisions, help="default: bf16 where the card has it, else fp16"
+    )
+    parser.add_argument(
+        "--ways", nargs="+", choices=(*WAYS, PREDICTION), default=[*WAYS, PREDICTION], help="default: all"
+    )
     parser.add_argument("--member", action="append", default=[], help="only this one; may be repeated")
     parser.add_argument("--out", type=Path, help="also write the rows to this JSON file")
     parser.add_argument("--cpu", action="store_true", help="run without a GPU all the same, to try the script")
@@ -42,42 +67,124 @@ def main() -> None:
     if not (torch.cuda.is_available() or arguments.cpu):
         raise InputError("no GPU is visible to torch: install a CUDA build of it, or try the script with --cpu")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    about = {"device": device, "torch": torch.__version__, "config": str(arguments.config)}
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        rows = bench(arguments, Path(folder))
+        for row in bench(arguments, Path(folder), device):
+            rows.append(row)
+            print(table([row]).splitlines()[-1], flush=True)
+            if arguments.out:  # what is measured is not lost with a machine that is taken away
+                write_json(arguments.out, {**about, "rows": rows})
     print(f"\n{device}, torch {torch.__version__}, {arguments.config}, {arguments.steps} steps\n{table(rows)}")
-    if arguments.out:
-        write_json(
-            arguments.out, {"device": device, "torch": torch.__version__, "config": str(arguments.config), "rows": rows}
+
+
+def bench(arguments: argparse.Namespace, folder: Path, device: str) -> Iterator[Row]:
+    """A row for every way, member and precision, the plain ones first; those that the time does not reach say so."""
+    until = time.monotonic() + 60 * arguments.minutes
+    settings = _with_phantom(arguments, folder)
+    names = arguments.member or list(settings.stage1.trained)
+    for way, precision, name in product(arguments.ways, arguments.precision or [_precision()], names):
+        row: Row = {"member": name, "way": way, "precision": precision}
+        if time.monotonic() > until:
+            yield {**row, "said": "not begun: no time left"}
+            continue
+        run = settings.model_copy(update={"run_dir": folder / "runs" / precision})
+        if way == PREDICTION:
+            yield {**row, **predicted(run, name, precision)}
+            continue
+        run = run.model_copy(
+            update={"run_dir": folder / "runs" / precision / ("" if way == "plain" else way.replace(" ", "-"))}
         )
+        how = {**WAYS[way], "precision": precision, "steps": arguments.steps}
+        found = bench_member(_without_topology(run, name) if way == WITHOUT_TOPOLOGY else run, name, how)
+        yield {**row, **found, **_beside_the_card(run, name, device, precision, found)}
 
 
-def bench(arguments: argparse.Namespace, folder: Path) -> list[dict[str, object]]:
-    """A row for every member, precision and place of augmentation."""
+def _with_phantom(arguments: argparse.Namespace, folder: Path) -> "Settings":
+    """The configuration on a phantom of its kind."""
     from ensemble.commands.demo import phantom_of, run_step
     from scroll.data.kinds import kind_of
     from stage1_3d.network import load_checked_settings
 
     own = [f"data.root={folder / 'data'}", f"data.cache_dir={folder / 'cache'}"]
     settings = load_checked_settings(arguments.config, [*arguments.set, *own])
-    if kind_of(
-        settings.data
-    ).has_one_volume_of_many:  # the phantom's volumes are too small for bands of rows with a buffer between
+    if kind_of(settings.data).has_one_volume_of_many:
+        # the phantom's volumes are too small for bands of rows with a buffer between
         settings = load_checked_settings(arguments.config, [*arguments.set, *own, "folds.by=volume", "folds.count=2"])
-    run_step(
-        "phantom",
-        ["-m", "ensemble.commands", "make-phantom", *phantom_of(settings.data).split(), "--out", str(folder / "data")],
-    )
-    rows = []
-    names = arguments.member or settings.stage1.members
-    for precision, name, augment_on in product(arguments.precision, names, arguments.augment_on):
-        run = settings.model_copy(update={"run_dir": folder / "runs" / precision / augment_on})
-        how = {"precision": precision, "augment_on": augment_on, "steps": arguments.steps}
-        rows.append(bench_member(run, name, how))
-        print(table(rows[-1:]))
-    return rows
+    made = [
+        "-m",
+        "ensemble.commands",
+        "make-phantom",
+        *phantom_of(settings.data).split(),
+        "--out",
+        str(folder / "data"),
+    ]
+    run_step("phantom", made)
+    return settings
 
 
-def bench_member(settings: "Settings", name: str, how: dict[str, object]) -> dict[str, object]:
+def _precision() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "fp32"
+    return "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
+
+
+def _without_topology(settings: "Settings", name: str) -> "Settings":
+    member = settings.stage1.members[name]
+    return _with_member(settings, name, {"loss": member.loss.model_copy(update={"topology": 0.0})})
+
+
+def _beside_the_card(settings: "Settings", name: str, device: str, precision: str, found: Row) -> Row:
+    """Share of the card's peak where the card is known, and what the plan says that the step holds, in GiB."""
+    from scroll.planning.machine import GPUS
+    from stage1_3d.memory.plan import candidate_of, legal_member
+
+    more: Row = {}
+    card = next((gpu for gpu in GPUS.values() if gpu.name in device), None)
+    speed = found.get("tflop_a_s")
+    if card is not None and isinstance(speed, float) and card.tflop_s[precision]:
+        more["peak_share"] = round(speed / card.tflop_s[precision], 4)
+    batch = found["batch"]
+    member = legal_member(settings.stage1.members[name], settings.data)
+    traced = candidate_of(member, member.patch_size, None, precision != "fp32")
+    if isinstance(batch, int):
+        more["planned_gib"] = round(traced.footprint.at(batch).total, 3)
+    return more
+
+
+def predicted(settings: "Settings", name: str, precision: str) -> Row:
+    """Windows of the member that `plain` trained, a million voxels a second of wall clock; where there is none, why."""
+    import numpy as np
+    import torch
+
+    from scroll.inference.sliding_window import Sweep, predict
+    from stage1_3d.external.member import window_of
+    from stage1_3d.predict import load_forward
+
+    if not (settings.folder.fold(name, 0) / "weights.safetensors").exists():
+        return {"said": "the plain way was not trained"}
+    changed = _with(settings, name, {"precision": precision, "steps": 1})
+    window = window_of(changed, name)
+    shape = (window[0], WINDOWS_YX * window[1], WINDOWS_YX * window[2])
+    volume = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    forward = load_forward(changed, name, [0])
+
+    def read(corner: tuple[int, ...]) -> "np.typing.NDArray[np.float32]":
+        box = tuple(slice(c, c + p) for c, p in zip(corner, window, strict=True))
+        return np.asarray((volume[box].astype(np.float32) - 127) / 64, np.float32)[None]
+
+    sweep = Sweep(shape, window, changed.stage1.window, (0, shape[1]))
+    with torch.inference_mode():
+        for _ in range(2):  # the first compiles, allocates and chooses kernels
+            began = time.perf_counter()
+            predict(sweep, read, forward, lambda row, rows: None)
+            took_s = time.perf_counter() - began
+    return {"megavoxel_a_s": round(volume.size / took_s / 1e6, 3)}
+
+
+def bench_member(settings: "Settings", name: str, how: Changes) -> Row:
     """Train one member on one fold with `how` for its training; where the GPU's memory is too small, again with half the batch."""
     import torch
 
@@ -98,24 +205,28 @@ def bench_member(settings: "Settings", name: str, how: dict[str, object]) -> dic
         except torch.OutOfMemoryError:
             said = f"batch {batch} does not fit"
             if batch == 1:
-                return {"member": name, **how, "batch": batch, "said": said}
+                return {"batch": batch, "said": said}
             batch //= 2
             continue
         folder = changed.folder.fold(name, 0)
-        return {"member": name, **how, "batch": batch, **last_breakdown(folder), "said": said}
+        return {"batch": batch, **last_breakdown(folder), "said": said}
 
 
-def _with(settings: "Settings", name: str, training: dict[str, object]) -> "Settings":
+def _with(settings: "Settings", name: str, training: Changes) -> "Settings":
     """The same settings with one member's training changed; validated and saved only at the end."""
     steps = training["steps"]
-    member = settings.stage1.members[name]
     rhythm = {"validate_every": steps, "checkpoint_every": steps, "validation_patches": 1}
-    changed = member.model_copy(update={"training": member.training.model_copy(update={**training, **rhythm})})
-    members = {**settings.stage1.members, name: changed}
+    own = settings.stage1.members[name].training
+    return _with_member(settings, name, {"training": own.model_copy(update={**training, **rhythm})})
+
+
+def _with_member(settings: "Settings", name: str, changes: Changes) -> "Settings":
+    """The same settings with one member changed."""
+    members = {**settings.stage1.members, name: settings.stage1.members[name].model_copy(update=changes)}
     return settings.model_copy(update={"stage1": settings.stage1.model_copy(update={"members": members})})
 
 
-def last_breakdown(folder: Path) -> dict[str, object]:
+def last_breakdown(folder: Path) -> Row:
     """The last breakdown in a training's history.
 
     Raises:
@@ -132,7 +243,7 @@ def last_breakdown(folder: Path) -> dict[str, object]:
     return dict(found[-1])
 
 
-def table(rows: list[dict[str, object]]) -> str:
+def table(rows: list[Row]) -> str:
     """The rows as Markdown."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(str(row.get(column, "-")) for column in COLUMNS) + " |" for row in rows]
