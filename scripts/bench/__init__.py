@@ -7,6 +7,7 @@ BENCHES = {
     "window": "sliding-window prediction beside the pure forward passes of the same windows, and beside MONAI's",
     "score": "the surface score beside the packages that users would take, on the same pair of sheet volumes",
     "training": "patches a second of a loading process beside a raw memory map, and a training step in bf16 beside fp32",
+    "items": "a training item beside batchgeneratorsv2, MONAI and nnU-Net, at the same strength",
     "kernels": "the compiled kernels of loading, tracing and losses beside the library calls that give the same",
     "start": "what comes before the first step: torch, a network of MONAI's, loading processes by the way they are started",
     "tune": "the loading processes that scripts/tune.py chooses beside the fastest of a full sweep, same training",

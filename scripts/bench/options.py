@@ -102,8 +102,13 @@ def start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start-runs", type=int, default=5, help="runs of each (%(default)s)")
 
 
+def items(parser: argparse.ArgumentParser) -> None:
+    """The options of `bench.py items`."""
+    parser.add_argument("--item-runs", type=int, default=9, help="items of each (%(default)s)")
+
+
 OF = {
     "storage": storage,
     "stacks": stacks, "flatten": flatten, "window": window, "score": score, "training": training, "tune": tune, "memory": memory,
-    "scale": scale, "growth": growth, "parts": parts, "kernels": kernels, "start": start,
+    "scale": scale, "growth": growth, "parts": parts, "kernels": kernels, "items": items, "start": start,
 }  # fmt: skip
