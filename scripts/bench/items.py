@@ -41,7 +41,8 @@ def _sample(size: tuple[int, int, int]) -> Sample:
     """Sheets with noise, and their label, cut to the size."""
     whole = draw_sample(max(size))
     box = tuple(slice(0, length) for length in size)
-    return Sample(*(np.ascontiguousarray(part[box]) for part in (whole.image, whole.target, whole.ignore)))
+    image, target, ignore = (np.ascontiguousarray(part[box]) for part in (whole.image, whole.target, whole.ignore))
+    return Sample(image, target, ignore)
 
 
 def _ours(sample: Sample) -> Item:
