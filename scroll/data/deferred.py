@@ -20,10 +20,11 @@ from scroll.data.labels import is_grey
 from scroll.data.patch_dataset import PatchDataset
 from scroll.data.sample import Sample, Space, as_item
 
+Parts = dict[str, Any]  # of an item or a batch: tensors, and lists under these two names
 SOURCES, CHANGES = "sources", "changes"  # names in a batch of what is no tensor
 
 
-class DeferredPatches(Dataset[dict[str, Any]]):
+class DeferredPatches(Dataset[Parts]):
     """Patches by number, not augmented yet: patch n is a pure function of (seed, n).
 
     Item n is {"image": (P, L, Y, X), the one to three patches that it is made of, of the type that is stored or float32; "sources" and
@@ -39,7 +40,7 @@ class DeferredPatches(Dataset[dict[str, Any]]):
         self.patches.cuts_as_stored = True
         self.augment, self.space = augment, patches.space
 
-    def __getitem__(self, n: int) -> dict[str, Any]:
+    def __getitem__(self, n: int) -> Parts:
         """Patch number n, not augmented yet."""
         rng, cut = self.patches.rng_of(n), partial(self.patches.cut, turn=n)
         samples, changes = draw_changes(rng, cut, self.augment, self.space, seeded_noise)
@@ -52,7 +53,7 @@ class DeferredPatches(Dataset[dict[str, Any]]):
             for sample in samples
         ]
         images = _of_one_type([torch.from_numpy(np.array(sample.image[None], order="C")) for sample in samples])
-        item: dict[str, Any] = {SOURCES: sources, CHANGES: [changes], "image": images}
+        item: Parts = {SOURCES: sources, CHANGES: [changes], "image": images}
         if self.patches.loss.skeleton_recall:
             without_image = [replace(sample, image=sample.image[:0]) for sample in samples]
             label = as_item(put_together(without_image, changes, self.space), self.space, self.patches.loss)
@@ -62,9 +63,9 @@ class DeferredPatches(Dataset[dict[str, Any]]):
             item["shares"] = torch.from_numpy(np.stack([sample.target.astype(np.float32) for sample in samples]))
         return item
 
-    def collate(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def collate(self, items: Sequence[Parts]) -> Parts:
         """A batch of items, what they hold one behind the other; numbers (of whoever adds them) become (B,)."""
-        batch: dict[str, Any] = {}
+        batch: Parts = {}
         for name, first in items[0].items():
             parts = [item[name] for item in items]
             if isinstance(first, list):
@@ -73,7 +74,7 @@ class DeferredPatches(Dataset[dict[str, Any]]):
                 batch[name] = _of_one_type(parts) if first.ndim else torch.stack(parts)
         return batch
 
-    def finish(self, batch: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
+    def finish(self, batch: Parts, device: torch.device) -> dict[str, Tensor]:
         """A batch as the network sees it, on the device: what plain patches give, augmented here. One that is whole stays as it is."""
         parts = {
             name: part.to(device, non_blocking=True) for name, part in batch.items() if name not in (SOURCES, CHANGES)

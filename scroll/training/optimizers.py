@@ -22,14 +22,17 @@ def make_optimiser(model: nn.Module, settings: TrainingSettings) -> torch.optim.
     )
 
 
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+Group = dict[str, Any]  # of parameters, and what the optimiser does with them
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[Group]:
     """Two groups: weights of two or more axes decay; biases, norms and position tables of one axis do not."""
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
     free = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
-def muon_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def muon_groups(model: nn.Module, weight_decay: float) -> list[Group]:
     """Two groups: weights with several outputs decay and go to Muon; the rest, position tables and one-channel heads too, to AdamW."""
     learning = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in learning if p.ndim >= 2 and p.shape[0] > 1]
@@ -47,7 +50,7 @@ class MuonAndAdamW(torch.optim.Optimizer):
     Source: Jordan et al. 2024, "Muon"; its scaling after Liu et al. 2025, "Muon is scalable for LLM training".
     """
 
-    def __init__(self, groups: list[dict[str, Any]], learning_rate: float, momentum: float) -> None:
+    def __init__(self, groups: list[Group], learning_rate: float, momentum: float) -> None:
         super().__init__(groups, {"lr": learning_rate})
         weights, rest = self.param_groups
         self._matrices = [nn.Parameter(torch.empty(0, 0)) for _ in weights["params"]]
