@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from scroll.config.schema import TrainingSettings
 
+Group = dict[str, Any]  # of parameters, and what the optimiser does with them
+
 
 def make_optimiser(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
     """The optimiser that the settings name, over the model's parameters that learn."""
@@ -20,9 +22,6 @@ def make_optimiser(model: nn.Module, settings: TrainingSettings) -> torch.optim.
     return torch.optim.SGD(
         groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0
     )
-
-
-Group = dict[str, Any]  # of parameters, and what the optimiser does with them
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[Group]:
