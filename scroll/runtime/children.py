@@ -9,9 +9,11 @@ import atexit
 import ctypes
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -19,6 +21,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import (
     active_children,
     connection,
+    current_process,
     forkserver,
     parent_process,
     popen_spawn_posix,
@@ -45,6 +48,10 @@ from scroll.runtime.environment import environment
 PARENT = "SCROLL_ENDS_WITH"  # environment variable of a command that another one started: that one's process number
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 PR_SET_PDEATHSIG = 1
+LONGEST_PLACE = 107 - len(
+    "/pymp-12345678/listener-12345678"
+)  # bytes of a folder in which a socket's name is no longer than it may be
+SHORT_PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 LOOK_S = 1.0  # between two looks at the parent, where no kernel says that it ended
 
 
@@ -279,11 +286,27 @@ def family(
     auto: forkserver on Linux; elsewhere spawn, for libraries of macOS may not be used after a fork. A fork server imports the
     modules `preloaded` once for all its processes; once it runs, it is too late to name others.
     """
+    _keep_sockets_short()
     if start_method == "auto":
         start_method = "forkserver" if sys.platform == "linux" else "spawn"
     if start_method == "forkserver":
         forkserver.set_forkserver_preload([name for name in preloaded if name != "__main__"])
     return _FAMILIES[start_method]
+
+
+def _keep_sockets_short() -> None:
+    """Where TMPDIR is deep down, let the sockets by which processes hand each other files lie elsewhere: their names must be short.
+
+    Python raises an error there, or, in a loading process, waits for ever.
+    """
+    config: dict[str, Any] = current_process()._config  # type: ignore[attr-defined]
+    if "tempdir" in config or len(os.fsencode(tempfile.gettempdir())) <= LONGEST_PLACE:
+        return
+    place = next((one for one in SHORT_PLACES if os.access(one, os.W_OK)), None)
+    if place is not None:
+        folder = tempfile.mkdtemp(prefix="pymp-", dir=place)
+        util.Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-100)
+        config["tempdir"] = folder  # of this process, and of all that it starts
 
 
 @atexit.register  # before that of multiprocessing, which sends them the SIGTERM they ignore, and waits for ever

@@ -16,6 +16,8 @@ from scroll.errors import InputError, UnreadableError
 from scroll.training.dataloader import FAR, SKIPPED, SkipUnreadable, training_batches
 from scroll.training.loop import Task, fit
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+
 
 class Deadly(Points):
     """Its loading process is killed at point 21, as by a machine that runs out of memory."""
@@ -161,3 +163,29 @@ def test_the_loss_sees_the_patches_and_nothing_of_the_counting(tmp_path):
     object.__setattr__(task, "loss_of", loss_of)
     fit(task, training(steps=2))
     assert seen and all(names == {"x", "y"} for names in seen)
+
+
+DEEP_DOWN = """
+import sys
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+from scroll.runtime.children import family
+
+if __name__ == "__main__":
+    patches = TensorDataset(torch.arange(8.0))
+    loader = DataLoader(patches, batch_size=2, num_workers=1, multiprocessing_context=family(sys.argv[1]))
+    print(torch.cat([batch for (batch,) in loader]).tolist())
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "auto"])
+def test_a_temporary_folder_deep_down_keeps_nobody_waiting(tmp_path: Path, method: str) -> None:
+    """The names of sockets, by which tensors are handed over, have 107 bytes at most."""
+    deep, program = tmp_path / ("deep" * 25), tmp_path / "job.py"
+    deep.mkdir()
+    program.write_text(DEEP_DOWN)
+    environment = {**os.environ, "TMPDIR": str(deep), "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, str(program), method]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.stdout.strip() == str([float(n) for n in range(8)]), done.stderr
+    assert list(deep.iterdir()) == []
