@@ -9,7 +9,7 @@ Without --gpu: cards of 16, 24 and 80 GB (T4, RTX 4090, A100), a plan for each. 
 import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scroll.runtime.command_line import number
 
@@ -139,8 +139,12 @@ def measured(settings: "Settings") -> Measured:
         data = training_data(settings)
         fold = make_folds(data.items, settings.folds)[0]
         loading_s = {}
-        for name, member in members.items():  # as it will be on the card
-            patches, where = data.patches(name, fold, settings.seed, True), member.training.augment_on
+        for (
+            name,
+            member,
+        ) in members.items():  # as it will be beside the card that is planned for, which need not be here
+            patches = data.patches(name, fold, settings.seed, True)
+            where: Literal["cpu", "device"] = "cpu" if member.training.augment_on == "cpu" else "device"
             loading_s[name] = _seconds_a_patch(with_augmentation_on(patches, where, torch.device("cuda")))
     except InputError as error:
         print(f"data: left aside, loading not measured: {error}")

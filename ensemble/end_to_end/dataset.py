@@ -74,7 +74,8 @@ class JointPatches(StackPatches):
         return as_item(replace(sample, image=np.concatenate([ct, sample.image])), self.space, self.loss)
 
     def deferred(self) -> None:
-        """They are augmented here: CT and channels lie in spaces of their own."""
+        """None: they are augmented here, for CT and channels lie in spaces of their own."""
+        return
 
     def _allowed_by_both(self) -> AugmentSettings:
         return AugmentSettings(

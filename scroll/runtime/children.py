@@ -48,9 +48,8 @@ from scroll.runtime.environment import environment
 PARENT = "SCROLL_ENDS_WITH"  # environment variable of a command that another one started: that one's process number
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 PR_SET_PDEATHSIG = 1
-LONGEST_PLACE = 107 - len(
-    "/pymp-12345678/listener-12345678"
-)  # bytes of a folder in which a socket's name is no longer than it may be
+# bytes of a folder in which a socket's name is no longer than it may be
+LONGEST_PLACE = 107 - len("/pymp-12345678/listener-12345678")
 SHORT_PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 LOOK_S = 1.0  # between two looks at the parent, where no kernel says that it ended
 

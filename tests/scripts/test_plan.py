@@ -75,6 +75,7 @@ def test_what_is_planned_trains_and_is_written_on_the_receipt(config, monkeypatc
     assert go(monkeypatch, config, "--gpu", "toy:1.2", "--cpus", 1, "--output", planned) == 0
     said = capsys.readouterr().out
     assert "loading: one process cuts a patch in cnn3d 0." in said and "for all of the data" in said
+    assert "fails at it" not in said  # the card that is planned for need not be here to be timed beside
     settings = load_settings(config, [f"@{planned}"])
     monkeypatch.chdir(root)
     train_stage1(settings, ["unet3d"])
