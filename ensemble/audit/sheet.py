@@ -15,9 +15,8 @@ from ensemble.audit.record import HalfContrast, Picture, Place, SheetAudit, pict
 from ensemble.audit.traced import SAID
 from ensemble.audit.windows import DEPTHS, other_windows
 from ensemble.controls.asked import Asked, Predicted
-from ensemble.controls.blank_papyrus import BlankPapyrus
 from ensemble.controls.detectability import Detectability, Planting, detectability
-from ensemble.controls.panel import STANDS_OUT, Panel, Strengths, placebo_panel
+from ensemble.controls.panel import NOTHING_ELSE, STANDS_OUT, Imagined, Panel, Strengths, placebo_panel
 from ensemble.controls.pictures import curve_picture, found_picture, map_picture, null_picture
 from ensemble.controls.planting import NoRoomError
 from ensemble.ink.predictors import ENSEMBLE
@@ -61,12 +60,11 @@ def audited(
     placed: Placed,
     output: Path,
     how: How,
-    elsewhere: Strengths | None = None,
-    blank: BlankPapyrus | None = None,
+    imagined: Imagined = NOTHING_ELSE,
 ) -> SheetAudit:
     """Predict a fragment, its copies and other windows below <output>/<fragment>, and judge; what is current there is kept.
 
-    `elsewhere`: what copies of the other sheets show; `blank`: what papyrus without ink does.
+    `imagined`: what copies of the other sheets show, and papyrus without ink.
 
     Raises:
         MissingInputError: the run lacks weights.
@@ -76,7 +74,7 @@ def audited(
     if placed.unusable:
         notes = tuple(filter(None, [placed.note]))
         return SheetAudit(id=fragment.id, verdict=verdict_of(Evidence(unusable=placed.unusable)), notes=notes)
-    looked = _predicted(asked, fragment, output / fragment.id, how, elsewhere, blank)
+    looked = _predicted(asked, fragment, output / fragment.id, how, imagined)
     asking, odds = looked.asking, odds_of_members(looked.asking)
     facts = facts_of(asked, fragment)
     figures = [
@@ -101,11 +99,9 @@ def _how_seen(asked: Asked, placed: Placed) -> list[str]:
     return [SAID, placed.note] if asked.trained_as is not None else [placed.note]
 
 
-def _predicted(
-    asked: Asked, fragment: Fragment, folder: Path, how: How, elsewhere: Strengths | None, blank: BlankPapyrus | None
-) -> Looked:
+def _predicted(asked: Asked, fragment: Fragment, folder: Path, how: How, imagined: Imagined) -> Looked:
     real = asked.predicted(fragment, folder)
-    panel = placebo_panel(asked, fragment, folder / "placebo", real, how.copies, elsewhere, blank)
+    panel = placebo_panel(asked, fragment, folder / "placebo", real, how.copies, imagined)
     planted, note = None, ""
     if how.planting is not None:
         try:
@@ -113,7 +109,9 @@ def _predicted(
         except NoRoomError as error:  # what was found can be judged all the same
             note = f"Nothing was planted: {error}."
     windows = {name: other_windows(asked, fragment, folder / "placebo", name, how.depths) for name in asked.members}
-    return Looked(Asking(asked, fragment, folder, panel.copies, windows, planted, blank), real, panel, planted, note)
+    return Looked(
+        Asking(asked, fragment, folder, panel.copies, windows, planted, imagined.blank), real, panel, planted, note
+    )
 
 
 def _record(looked: Looked, placed: Placed, figures: list[MemberFigures], output: Path) -> SheetAudit:

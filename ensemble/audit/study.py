@@ -13,7 +13,7 @@ from ensemble.audit.traced import asked_of_traced, flattened_fragments
 from ensemble.controls.asked import Asked
 from ensemble.controls.blank_papyrus import FOLDER, blank_papyrus
 from ensemble.controls.detectability import check_contrasts
-from ensemble.controls.panel import Strengths
+from ensemble.controls.panel import Imagined, Strengths
 from ensemble.request import input_sheets
 from scroll.audit.figures import BLANK
 from scroll.audit.looks import looks_of, odd_ones, said_of_looks
@@ -83,11 +83,12 @@ def audit(
     without_ink = asked_about(asked, blank, output / FOLDER, "--blank")[1] if blank else []
     asked, fragments = asked_about(asked, sources, output)
     reference = reference_of(asked.settings)
-    imagined = blank_papyrus(asked, _placed_blank(asked, without_ink, fragments, output), output)
+    blank_shows = blank_papyrus(asked, _placed_blank(asked, without_ink, fragments, output), output)
     as_asked = {one.id: placed(asked.settings, one, reference, output) for one in fragments}
     shown = {name: strengths_on_copies(asked, one, output, how) for name, one in as_asked.items()}
     sheets = {
-        name: audited(asked, one, output, how, _elsewhere(shown, name), imagined) for name, one in as_asked.items()
+        name: audited(asked, one, output, how, Imagined(_elsewhere(shown, name), blank_shows))
+        for name, one in as_asked.items()
     }
     members = by_member(sheets)
     looks = {name: tuple(looks_of(members[name])) for name in asked.names if name in members}

@@ -1,7 +1,7 @@
 """The placebo panel of a fragment: every copy predicted, and what its components say of those really found."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -117,21 +117,36 @@ class Panel:
         return min(1.0, expected / max(1, len(self.real.pieces)))
 
 
+@dataclass(frozen=True)
+class Imagined:
+    """What is imagined beside a sheet and its own copies.
+
+    Attributes:
+        on_other_copies: by kind, how strong with its surroundings all is that copies of other sheets show, (N,); it says how the tail
+            falls.
+        blank: what real papyrus without ink shows; None: there is none.
+    """
+
+    on_other_copies: Strengths = field(default_factory=dict)
+    blank: BlankPapyrus | None = None
+
+
+NOTHING_ELSE = Imagined()
+
+
 def placebo_panel(
     asked: Asked,
     fragment: Fragment,
     folder: Path,
     real: Predicted,
     count: int,
-    elsewhere: Strengths | None = None,
-    blank: BlankPapyrus | None = None,
+    imagined: Imagined = NOTHING_ELSE,
 ) -> Panel:
     """Predict every copy into `folder`/<copy> and hold what was really found against it; `count` copies of each seeded kind.
 
     The folder above `folder` holds the prediction of the fragment itself.
 
-    `elsewhere`: by kind, how strong with its surroundings all is that copies of other sheets of the same scan and run show, (N,); it says
-    how the tail falls. `blank`: what real papyrus without ink shows.
+    `imagined`: what is known besides of the same scan and run.
     """
     pixel_cm2 = (fragment.pixel_um / 1e4) ** 2
     papyrus_cm2 = float(fragment.full_mask.sum()) * pixel_cm2
@@ -147,13 +162,18 @@ def placebo_panel(
         found = asked.predicted(copy.fragment, folder / copy.name)
         on_found = share_on_found(found.pieces, copy.laid_on(real.mask))
         by_kind.setdefault(copy.kind, []).append(shown_of(found.pieces, copy.fragment, edge_um, on_found))
-    others = elsewhere or {}
     of_real = (real.pieces.strength, together)
     kinds = [
-        _kind(name, shown, of_real, (len(shown) * papyrus_cm2, papyrus_cm2), others.get(name, np.zeros(0)))
+        _kind(
+            name,
+            shown,
+            of_real,
+            (len(shown) * papyrus_cm2, papyrus_cm2),
+            imagined.on_other_copies.get(name, np.zeros(0)),
+        )
         for name, shown in by_kind.items()
     ]
-    if blank is not None:
+    if (blank := imagined.blank) is not None:
         kinds.insert(0, _kind(PAPYRUS, blank.shown, of_real, (blank.area_cm2, papyrus_cm2), np.zeros(0)))
     tile_mm = tile_px(fragment) * fragment.pixel_um * fragment.data.bin_yx / 1000
     return Panel(real, together, papyrus_cm2, kinds, copies, tile_mm, edge_um / 1000)
