@@ -88,5 +88,5 @@ def input_sheets(settings: "Settings", source: Path) -> "list[Any]":
         return kind_of(settings.data).at(source, settings.data)
     source = source.absolute()  # "." has no name
     if not refuse_dead_link(source).exists():
-        raise MissingInputError(f"{source}: not there; --input takes a folder of fragments, one fragment, or a volume")
+        raise MissingInputError(f"{source}: not there; expected a folder of fragments, one fragment, or a volume")
     return kind_of(settings.data).at(source, settings.data)

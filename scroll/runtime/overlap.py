@@ -8,7 +8,6 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-WAITING = 1  # pieces of work that are put away later, at most: each holds its memory
 
 
 def made_ahead(make: Callable[[Item], Made], items: Iterable[Item]) -> Generator[Made]:
@@ -34,34 +33,27 @@ def made_ahead(make: Callable[[Item], Made], items: Iterable[Item]) -> Generator
 
 
 class PutAway:
-    """Does what it is given in one other thread, in order, at most `WAITING` behind; once something failed, nothing more is done.
+    """Does what it is given in one other thread, in order, one piece behind; once one failed, nothing more is begun.
 
-    A context: its end waits for what is given, and raises what that raised; where the block itself raises, what is waiting is dropped.
+    A context: its end waits for what is given, and raises what that raised, where the block itself does not raise.
     """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, "behind")
-        self._waiting: deque[Future[None]] = deque()
-        self._has_failed = False
+        self._last: Future[None] | None = None
 
     def do(self, work: Callable[[], None]) -> None:
-        """Have it done.
+        """Have it done, once the piece before is.
 
         Raises:
-            Whatever an earlier piece of work raised.
+            Whatever the piece before raised.
         """
-        while len(self._waiting) >= WAITING:
-            self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._done, work))
+        self._wait()
+        self._last = self._pool.submit(work)
 
-    def _done(self, work: Callable[[], None]) -> None:
-        if self._has_failed:
-            return
-        try:
-            work()
-        except BaseException:
-            self._has_failed = True
-            raise
+    def _wait(self) -> None:
+        if self._last is not None:
+            self._last.result()
 
     def __enter__(self) -> "PutAway":
         return self
@@ -69,9 +61,6 @@ class PutAway:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            self._has_failed = True  # what waits is dropped
         self._pool.shutdown(wait=True)
         if kind is None:
-            for one in self._waiting:
-                one.result()
+            self._wait()

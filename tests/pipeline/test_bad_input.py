@@ -169,7 +169,7 @@ def fit_that_finds_nothing(run: Run) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (["--input", "nowhere"], "nowhere: not there; --input takes"),
+        (["--input", "nowhere"], "nowhere: not there; expected a folder"),
         (["--truth", "nowhere"], "nowhere: no such folder; --truth takes"),
     ],
 )
