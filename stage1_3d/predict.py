@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,13 @@ from scroll.data.boxes import filled_up
 from scroll.data.depth_windows import with_room
 from scroll.data.folds import Fold, Parts, Rows, held_out_parts
 from scroll.data.fragments import Fragment
+from scroll.data.intensity import AsStored
 from scroll.data.members.others import of_others
 from scroll.data.members.suits import check_voxels
 from scroll.data.sheets import Sheet, provenance_of
 from scroll.inference.depth_mean import depth_mean, over_depth_windows
 from scroll.inference.fold_ensemble import mean_of
+from scroll.inference.grey_values import sent
 from scroll.inference.prediction_store import RowWriter, open_map
 from scroll.inference.sliding_window import Forward, Prediction, Sweep
 from scroll.runtime.progress import progress
@@ -127,10 +130,10 @@ def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows,
     shifts, fragment = window.depth_shifts, with_room(fragment, window.depth_offsets)
     how, before = seen_as(settings, name, fragment), fragment.kept[0]
 
-    def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
+    def read(corner: tuple[int, ...]) -> NDArray[Any]:
         z, y, x = corner
         return np.stack(
-            [filled_up(fragment.patch(z + before + shift, y, x, size, how), size) for shift in shifts]
+            [filled_up(fragment.patch(z + before + shift, y, x, size, AsStored(how)), size) for shift in shifts]
         )  # (K, *size)
 
     wanted = looked_at(settings, fragment)
@@ -146,6 +149,7 @@ def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows,
         read,
         lambda: over_depth_windows(load_forward(settings, name, folds), len(shifts)),
         (depth, height, width),
+        partial(sent, how=how),
         partial(depth_mean, shifts=shifts, is_of_sheet=member.member is None and member.supervision == "depth_pool"),
     )
 

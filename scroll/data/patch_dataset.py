@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from scroll.config.schema import AugmentSettings, MemberSettings, Stage2Settings
 from scroll.data.augment.augment import NOTHING, augmented
-from scroll.data.intensity import AsStored, GreyScale
+from scroll.data.intensity import AsStored, GreyScale, Intensity
 from scroll.data.patch_sampler import draw
 from scroll.data.sample import Sample, Space, as_item
 
@@ -66,7 +66,7 @@ class PatchDataset(Dataset[dict[str, Tensor]], ABC):
 
     def seen_as(self, grey_scale: GreyScale) -> AsStored | None:
         """How `cut` is to scale grey values; None: in spreads of their own scale."""
-        return AsStored(grey_scale) if self.cuts_as_stored else None
+        return AsStored(Intensity.in_spreads(grey_scale)) if self.cuts_as_stored else None
 
     @abstractmethod
     def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scroll.errors import InputError
@@ -29,6 +30,12 @@ def device() -> torch.device:
     if has_mps:
         _say_once("this Mac's GPU (mps)" if wish else f"the CPU ({DEVICE}=mps tries this Mac's GPU)")
     return torch.device(wish or "cpu")
+
+
+def placed(windows: NDArray[Any]) -> Tensor:
+    """An array as a tensor on that device, without waiting for what the device still computes."""
+    here, where = torch.from_numpy(windows), device()
+    return (here.pin_memory() if where.type == "cuda" else here).to(where, non_blocking=True)
 
 
 @cache

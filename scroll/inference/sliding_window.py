@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +15,15 @@ from torch import Tensor
 from scroll.config.schema import WindowSettings
 from scroll.data.patch_sampler import window_starts
 from scroll.errors import InputError
-from scroll.inference.window_sums import add_window
+from scroll.inference.fold_ensemble import placed
+from scroll.inference.window_sums import WindowSums, sums_of
 from scroll.runtime.overlap import PutAway, made_ahead
 
 Corner = tuple[int, ...]
-Read = Callable[[Corner], NDArray[np.float32]]  # corner of a window -> (C, *patch)
+Read = Callable[[Corner], NDArray[Any]]  # corner of a window -> (C, *patch), float32 or as it is stored
+Place = Callable[
+    [NDArray[Any]], Tensor
+]  # windows as they were read -> where the networks are, as they see them, float32
 ReadTensor = Callable[[Corner], Tensor]  # the same, already where the networks are
 Forward = Callable[[Tensor], Tensor]  # (B, C, *patch) -> logits (B, K, *patch)
 Advance = Callable[[int], None]  # called with the number of windows just done
@@ -66,6 +71,7 @@ def predict(
     write: Write,
     from_row: int | None = None,
     advance: Advance = lambda windows: None,
+    place: Place = torch.from_numpy,
 ) -> None:
     """Blend overlapping windows into probabilities and hand finished rows to `write`, in order.
 
@@ -73,33 +79,39 @@ def predict(
     that reach into unwritten rows are simply computed again.
 
     The next windows are read, and the last ones blended and written, in a thread each while `forward` runs; the order of all is that of
-    one thread, and so are the bits.
+    one thread, and so are the bits. `place` brings what was read to where the networks are, as they see it.
 
-    Memory: two float32 arrays of one row of windows, that is of `shape` with `patch` rows; three batches of windows.
+    Memory: two float32 arrays of one row of windows, that is of `shape` with `patch` rows, where the networks are if there is room, else
+    here; three batches of windows.
     """
     first = sweep.rows[0] if from_row is None else from_row
     row_starts = sweep.row_starts(first)
     if not row_starts:
         return
-    band = _Band(sweep, row_starts[0])
     next_starts = dict(zip(row_starts, [*row_starts[1:], sweep.rows[1]], strict=True))
+    weight = blend_weights(sweep.patch, sweep.settings.blend)
+    space = (*sweep.shape[:-2], sweep.patch[-2], sweep.shape[-1])
+    sums: WindowSums | None = None  # made when it is known how many channels there are, and where they are
 
     def windows_of(batch: "_Batch") -> "tuple[_Batch, Tensor | None]":
-        return batch, torch.from_numpy(np.stack([read(corner) for corner in batch.corners])) if batch.corners else None
+        return batch, place(np.stack([read(corner) for corner in batch.corners])) if batch.corners else None
 
-    def add(batch: "_Batch", scores: NDArray[np.float32] | None) -> None:
-        band.begin_at(batch.row)
+    def add(batch: "_Batch", scores: Tensor | None) -> None:
+        nonlocal sums
+        if sums is not None:
+            sums.begin_at(batch.row)
         if scores is not None:
-            band.add(batch.corners, scores)
+            sums = sums or sums_of(scores, space, weight, batch.row)
+            sums.add(batch.corners, scores)
             advance(len(batch.corners))
-        rows = band.finished(max(batch.row, first), next_starts[batch.row]) if batch.ends_row else None
-        if rows is not None:
-            write(max(batch.row, first), rows)
+        start, stop = max(batch.row, first), next_starts[batch.row]
+        if batch.ends_row and stop > start:
+            write(start, _finished(sums, sweep, start, stop))
 
     batches = (batch for y in row_starts for batch in _row_of_batches(sweep, y))
     with PutAway() as behind, closing(made_ahead(windows_of, batches)) as ready:
         for batch, windows in ready:
-            scores = None if windows is None else symmetric_mean(forward, windows, sweep.settings).cpu().numpy()
+            scores = None if windows is None else symmetric_mean(forward, windows, sweep.settings)
             behind.do(partial(add, batch, scores))
 
 
@@ -126,6 +138,7 @@ class Prediction:
         read: corner of a window -> (C, *patch).
         load: gives the networks as one function; called only where there are rows to predict.
         shape: of the map, as many axes as the sweep's.
+        place: brings what `read` gave to where the networks are, as they see it.
         merged: what the networks say, as rows of the map: (K, *shape with fewer rows) -> as many rows, of fewer channels.
     """
 
@@ -133,6 +146,7 @@ class Prediction:
     read: Read
     load: Callable[[], Forward]
     shape: tuple[int, ...]
+    place: Place = placed
     merged: Callable[[NDArray[np.float32]], NDArray[np.float32]] = lambda rows: rows
 
     def count(self, from_row: int) -> int:
@@ -146,7 +160,9 @@ class Prediction:
             return
         kept = (slice(None), *(slice(0, n) for n in self.shape[:-2]), slice(None), slice(0, self.shape[-1]))
         forward, merged = self.load(), self.merged
-        predict(self.sweep, self.read, forward, lambda row, rows: write(row, merged(rows[kept])), first, advance)
+        predict(
+            self.sweep, self.read, forward, lambda row, rows: write(row, merged(rows[kept])), first, advance, self.place
+        )
 
     def rows(self, first: int, end: int) -> NDArray[np.float32]:
         """Rows [first, end) alone, (K, *shape with end - first rows); the same values as in the whole map."""
@@ -169,52 +185,17 @@ def _batches(sweep: Sweep, y: int) -> list[list[Corner]]:
     return [corners[i : i + size] for i in range(0, len(corners), size)]
 
 
-class _Band:
-    """Weighted sums of the rows that windows are still being added to."""
-
-    def __init__(self, sweep: Sweep, first_row: int) -> None:
-        self.sweep = sweep
-        self.first_row = first_row
-        self.weight = blend_weights(sweep.patch, sweep.settings.blend)
-        band_shape = (*sweep.shape[:-2], sweep.patch[-2], sweep.shape[-1])
-        self.weights = np.zeros(band_shape, dtype=np.float32)
-        self.sums: NDArray[np.float32] | None = None  # (K, *band_shape), made when K is known
-
-    def begin_at(self, y: int) -> None:
-        """Forget the rows above `y`."""
-        gone = y - self.first_row
-        if gone:
-            for array in (self.weights, self.sums):
-                if array is not None:
-                    array[..., :-gone, :] = array[..., gone:, :]
-                    array[..., -gone:, :] = 0
-        self.first_row = y
-
-    def add(self, corners: Sequence[Corner], scores: NDArray[np.float32]) -> None:
-        """Add a batch of windows, (B, K, *patch)."""
-        if self.sums is None:
-            self.sums = np.zeros((scores.shape[1], *self.weights.shape), dtype=np.float32)
-        for corner, score in zip(corners, scores, strict=True):
-            if not add_window(self.sums, self.weights, score, self.weight, corner):
-                raise InputError(
-                    f"the network gave NaN or infinity for the window at {corner}; predict with training.precision fp32 or bf16"
-                )
-
-    def finished(self, start: int, stop: int) -> NDArray[np.float32] | None:
-        """Probabilities of rows [start, stop), which no later window reaches."""
-        if stop <= start:
-            return None
-        if self.sums is None:
-            return np.full((1, *self.weights[..., : stop - start, :].shape), self.sweep.empty, dtype=np.float32)
-        rows = slice(start - self.first_row, stop - self.first_row)
-        weights = self.weights[..., rows, :]
-        seen = weights > 0
-        mean = np.divide(self.sums[..., rows, :], weights, out=np.zeros_like(self.sums[..., rows, :]), where=seen)
-        if self.sweep.settings.average == "logits":  # 1 / (1 + exp(-mean)), in the one array
-            np.negative(np.clip(mean, -30, 30, out=mean), out=mean)
-            np.divide(1, np.add(1, np.exp(mean, out=mean), out=mean), out=mean)
-        np.copyto(mean, np.float32(self.sweep.empty), where=~seen)
-        return mean
+def _finished(sums: WindowSums | None, sweep: Sweep, start: int, stop: int) -> NDArray[np.float32]:
+    """Probabilities of rows [start, stop), which no later window reaches, (K, *space with these rows)."""
+    if sums is None:
+        return np.full((1, *sweep.shape[:-2], stop - start, sweep.shape[-1]), sweep.empty, dtype=np.float32)
+    mean, seen = sums.mean(start, stop)
+    if sweep.settings.average == "logits":  # 1 / (1 + exp(-mean)), in the one array
+        np.negative(np.clip(mean, -30, 30, out=mean), out=mean)
+        np.divide(1, np.add(1, np.exp(mean, out=mean), out=mean), out=mean)
+    if seen is not None:
+        np.copyto(mean, np.float32(sweep.empty), where=~seen)
+    return mean
 
 
 def windows_about(sweep: Sweep, corner: Corner, size: tuple[int, ...]) -> list[list[int]]:

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import Settings
 from scroll.data.cubes import Cube
+from scroll.data.intensity import AsStored
 from scroll.data.members.others import of_others
 from scroll.data.members.suits import check_voxels
+from scroll.inference.grey_values import sent
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Advance, Forward, Prediction, Sweep
 from scroll.runtime.progress import progress
@@ -89,9 +91,9 @@ def prediction_of(settings: Settings, name: str, cube: Cube, load: Callable[[], 
     how = cache(partial(seen_as, settings, name, cube))  # not before a window is read: to count them needs no figures
     padded = tuple(max(n, p) for n, p in zip(cube.shape, window, strict=True))
 
-    def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
+    def read(corner: tuple[int, ...]) -> NDArray[Any]:
         z, y, x = corner
-        return cube.patch((z, y, x), window, how())[None]
+        return cube.patch((z, y, x), window, AsStored(how()))[None]
 
     sweep = Sweep(padded, window, settings.stage1.window, (0, cube.rows))
-    return Prediction(sweep, read, load, cube.shape)
+    return Prediction(sweep, read, load, cube.shape, lambda stored: sent(stored, how()))

@@ -1,7 +1,9 @@
 """Members that give a map of the sheet: from layers about it straight to an image, window by window; resumes row by row."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +13,14 @@ from torch import Tensor
 from scroll.config.schema import Settings, WindowSettings
 from scroll.data.boxes import filled_up
 from scroll.data.depth_windows import map_layers
+from scroll.data.intensity import AsStored
 from scroll.data.members.card import Card
 from scroll.data.members.others import MemberOfOthers, of_others
 from scroll.data.members.suits import check_voxels
 from scroll.data.sheets import Sheet, provenance_of
 from scroll.inference.depth_mean import over_depth_windows
 from scroll.inference.fold_ensemble import mean_of
+from scroll.inference.grey_values import sent
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Forward, Prediction, Sweep
 from scroll.runtime.progress import progress
@@ -67,14 +71,14 @@ def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[i
     stack = sheet.stack
     where = f"{sheet.folder}: NaN or infinity in the CT"
 
-    def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
+    def read(corner: tuple[int, ...]) -> NDArray[Any]:
         return np.concatenate([read_shifted(corner, shift) for shift in shifts])  # (K * layers, *patch)
 
-    def read_shifted(corner: tuple[int, ...], shift: int) -> NDArray[np.float32]:
+    def read_shifted(corner: tuple[int, ...], shift: int) -> NDArray[Any]:
         y, x = corner
         raw = np.asarray(stack[layers.start + shift : layers.stop + shift, y : y + patch[0], x : x + patch[1]])
         turned = raw if card.direction == "inwards" else raw[::-1]
-        return filled_up(how.scaled(turned, f"{where} near row {y}, column {x}"), (depth, *patch))
+        return filled_up(AsStored(how).scaled(turned, f"{where} near row {y}, column {x}"), (depth, *patch))
 
     def is_wanted(corner: tuple[int, ...]) -> bool:
         rows, columns = (slice(c // bin_yx, -(-(c + p) // bin_yx)) for c, p in zip(corner, patch, strict=True))
@@ -88,6 +92,7 @@ def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[i
         read,
         lambda: over_depth_windows(_forward(settings, other, folds), len(shifts)),
         (height, width),
+        partial(sent, how=how),
         lambda maps: maps.mean(axis=0, keepdims=True),
     )
 

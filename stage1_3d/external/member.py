@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from scroll.config.schema import Settings
-from scroll.data.intensity import Intensity
+from scroll.data.intensity import GreyScale, Intensity
 from scroll.data.members.card import HINT
 from scroll.data.members.others import MemberOfOthers, of_others
 from scroll.errors import InputError
@@ -27,6 +27,10 @@ class Sampled(Protocol):
     """Something whose grey values can be looked at as a whole."""
 
     @property
+    def grey_scale(self) -> GreyScale:
+        """Their median and robust spread."""
+
+    @property
     def grey_sample(self) -> NDArray[Any]:
         """Grey values of it, any shape."""
 
@@ -43,10 +47,10 @@ def all_folds(settings: Settings, name: str) -> list[int]:
     return other.card.all_folds if other else list(range(settings.folds.count))
 
 
-def seen_as(settings: Settings, name: str, item: Sampled) -> Intensity | None:
-    """How it sees an item's grey values; None: as all of ours do."""
+def seen_as(settings: Settings, name: str, item: Sampled) -> Intensity:
+    """How it sees an item's grey values, with the item's own figures in it."""
     other = of_others(settings).get(name)
-    return other.in_windows.of_item(item.grey_sample) if other else None
+    return other.in_windows.of_item(item.grey_sample) if other else Intensity.in_spreads(item.grey_scale)
 
 
 def networks_of(other: MemberOfOthers, folds: Sequence[int]) -> list[nn.Module]:

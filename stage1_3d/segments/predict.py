@@ -4,15 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import Settings
 from scroll.data.folds import Fold, Rows
+from scroll.data.intensity import AsStored
 from scroll.data.members.others import of_others
 from scroll.data.members.suits import check_voxels
 from scroll.data.segments import TracedVolume
+from scroll.inference.grey_values import sent
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Prediction, Sweep
 from scroll.runtime.progress import progress
@@ -131,12 +133,12 @@ def prediction_of(
     def in_volume(corner: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(c + o for c, o in zip(corner, origin, strict=True))
 
-    def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
-        return traced.patch(in_volume(corner), window, how)[None]
+    def read(corner: tuple[int, ...]) -> NDArray[Any]:
+        return traced.patch(in_volume(corner), window, AsStored(how))[None]
 
     def is_wanted(corner: tuple[int, ...]) -> bool:
         return blocks.touches(in_volume(corner), window)
 
     padded = tuple(max(n, p) for n, p in zip(shape, window, strict=True))
     sweep = Sweep(padded, window, settings.stage1.window, (0, shape[1]), is_wanted, empty=float("nan"))
-    return Prediction(sweep, read, partial(load_forward, settings, name, folds), shape)
+    return Prediction(sweep, read, partial(load_forward, settings, name, folds), shape, partial(sent, how=how))

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from scroll.config.schema import WindowSettings
+from scroll.errors import InputError
 from scroll.inference.sliding_window import Sweep, blend_weights, predict, symmetric_mean
-from scroll.inference.window_sums import add_window
+from scroll.inference.window_sums import DeviceSums, HostSums, WindowSums
 
 TTAS, AVERAGES = ("none", "flips", "dihedral"), ("logits", "probabilities")
 
@@ -83,13 +84,48 @@ def test_a_prediction_has_the_bits_of_windows_added_one_after_the_other(sizes, b
     assert np.concatenate(found, axis=-2).tobytes() == np.where(seen, mean, 0.25).astype(np.float32).tobytes()
 
 
+def swept(sums: WindowSums, rows: int, seed: int) -> list[np.ndarray]:
+    """Every row's mean and where a window was, of windows of 6 x 5 in a space 12 deep and 30 wide, some of them left out."""
+    rng, found = np.random.default_rng(seed), []
+    for row in range(0, rows, 2):
+        sums.begin_at(row)
+        corners = [(z, row, x) for z in range(0, 9, 3) for x in range(0, 25, 4) if rng.random() < 0.6]
+        if corners:
+            sums.add(corners, torch.from_numpy(rng.standard_normal((len(corners), 2, 3, 6, 5), dtype=np.float32)))
+        mean, seen = sums.mean(row, row + 2)
+        found += [mean, np.ones(mean.shape[1:], bool) if seen is None else seen]
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sums_on_the_device_have_the_bits_of_those_in_memory(seed):
+    weight = blend_weights((3, 6, 5), "gaussian")
+    here = HostSums(2, (12, 6, 30), weight, 0)
+    there = DeviceSums(2, (12, 6, 30), weight, 0, torch.device("cpu"))
+    for one, other in zip(swept(here, 40, seed), swept(there, 40, seed), strict=True):
+        assert one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+
+
+def test_rows_further_on_than_a_window_is_high_begin_empty():
+    weight = np.ones((4, 5), np.float32)
+    for sums in (HostSums(1, (4, 9), weight, 0), DeviceSums(1, (4, 9), weight, 0, torch.device("cpu"))):
+        sums.add([(0, 1)], torch.ones((1, 1, 4, 5)))
+        sums.begin_at(1000)
+        mean, seen = sums.mean(1000, 1004)
+        assert not mean.any() and seen is not None and not seen.any()
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_one_score_that_is_no_number_is_noticed_wherever_it_is(wrong):
-    weight = np.ones((2, 3, 4), np.float32)
+    weight, space = np.ones((2, 3, 4), np.float32), (5, 3, 9)
     for at in np.ndindex(2, 2, 3, 4):
-        score = np.ones((2, 2, 3, 4), np.float32)
-        sums, weights = np.zeros((2, 5, 3, 9), np.float32), np.zeros((5, 3, 9), np.float32)
-        assert add_window(sums, weights, score, weight, (3, 7, 5))
-        assert sums.sum() == 48 and sums[:, 3:, :, 5:].all() and weights.sum() == 24
-        score[at] = wrong
-        assert not add_window(sums, weights, score, weight, (3, 7, 5))
+        scores = torch.ones((1, 2, 2, 3, 4))
+        for sums in (HostSums(2, space, weight, 7), DeviceSums(2, space, weight, 7, torch.device("cpu"))):
+            sums.add([(3, 7, 5)], scores)
+            mean, seen = sums.mean(7, 10)
+            assert mean.sum() == 48 and mean[:, 3:, :, 5:].all() and seen is not None and seen.sum() == 24
+            spoilt = scores.clone()
+            spoilt[(0, *at)] = wrong
+            with pytest.raises(InputError, match=r"NaN or infinity for the window at \(3, 7, 4\)"):
+                sums.add([(3, 7, 4)], spoilt)
+                sums.mean(7, 10)
