@@ -96,7 +96,7 @@ def load_forward(settings: Settings, name: str, folds: Sequence[int]) -> Forward
     """A member's folds as one function."""
     other = of_others(settings).get(name)
     networks = networks_of(other, folds) if other else [load_member(settings, name, fold) for fold in folds]
-    return mean_of(networks, settings.stage1.members[name].training.precision, settings.stage1.window.average)
+    return mean_of(networks, settings.stage1.members[name].training.precision, settings.stage1.window)
 
 
 def weights_path(settings: Settings, name: str, fold: int) -> Path:

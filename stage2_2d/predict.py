@@ -111,7 +111,7 @@ def prediction_of(settings: Settings, predictor: Predictor, rows: Rows, folds: S
         return bool(window_of(mask, patch, corner).any())
 
     def load() -> Forward:
-        return mean_of([predictor.load(fold) for fold in folds], predictor.precision, window.average)
+        return mean_of([predictor.load(fold) for fold in folds], predictor.precision, window)
 
     padded = tuple(max(length, edge) for length, edge in zip(mask.shape, patch, strict=True))
     return Prediction(Sweep(padded, patch, window, rows, is_wanted), predictor.read, load, mask.shape)

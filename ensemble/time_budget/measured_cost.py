@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from ensemble.time_budget.plan import VIEWS, MemberCost
@@ -53,15 +53,19 @@ def _seconds(prediction: Prediction, batches: Counter[int], clock: Clock) -> tup
     """For all batches through one view, and for reading and blending one window."""
     sweep, forward = prediction.sweep, prediction.load()
     corner = next(filter(sweep.is_wanted, product(*sweep.starts())))
-    window = torch.from_numpy(prediction.read(corner))
+    window = prediction.read(corner)
     plain = sweep.settings.model_copy(update={"tta": "none"})
     alone = Sweep(sweep.patch, sweep.patch, plain, (0, sweep.patch[-2]))
 
     def look(size: int) -> Tensor:
-        return symmetric_mean(forward, torch.stack([window] * size), plain).cpu()  # waits for the graphics card
+        return symmetric_mean(
+            forward, prediction.place(np.stack([window] * size)), plain
+        ).cpu()  # waits for the graphics card
 
     def read_and_blend(scores: Tensor) -> None:
-        predict(alone, lambda _: prediction.read(corner), lambda _: scores, lambda row, values: None)
+        predict(
+            alone, lambda _: prediction.read(corner), lambda _: scores, lambda row, values: None, place=prediction.place
+        )
 
     look_s = sum(times * _mean_seconds(partial(look, size), clock) for size, times in batches.items())
     return look_s, _mean_seconds(partial(read_and_blend, look(1)), clock)

@@ -17,8 +17,9 @@ from scripts.bench.score import draw_pair
 from scripts.bench.timing import beside, in_turns
 from scroll.config.schema import AugmentSettings, LossSettings
 from scroll.data.augment.augment import augmented
-from scroll.data.augment.draws import Changes, draw_changes, seeded_noise
+from scroll.data.augment.draws import Changes, draw_changes
 from scroll.data.augment.elastic import Warp, warped
+from scroll.data.augment.noise import Noise
 from scroll.data.augment.on_device import Cuts, Source, augmented_batch
 from scroll.data.deferred import codes_of
 from scroll.data.sample import Sample, Space, as_item, skeleton_tube
@@ -104,7 +105,7 @@ def items(sample: Sample) -> Calls:
         "item": item,
         "left to the device: what the loading process does": lambda: drawn_and_coded(stored),
         "left to the device: what that does, here on the CPU": partial(by_torch, stored, *drawn_and_coded(stored)),
-        "its noise": lambda: np.random.default_rng(0).standard_normal(sample.image.shape, dtype=np.float32),
+        "its noise": lambda: Noise(5, 0.1).values(sample.image.shape),
         "its skeleton": lambda: skeleton_tube(sample.target, sample.ignore),
         "scipy's dilation alone": lambda: binary_dilation(sample.target, cross),
         "critical mistakes of the topology term": lambda: critical_mistakes(wrong, sample.target, sample.ignore),
@@ -119,7 +120,7 @@ def in_bytes(sample: Sample) -> Sample:
 
 def drawn_and_coded(stored: Sample) -> tuple[Changes, NDArray[np.uint8]]:
     """What is drawn for a patch that is augmented on the device, and its label as bits; skeletons are not asked for."""
-    changes = draw_changes(np.random.default_rng([1, 2]), lambda rng, _: stored, SURFACE, Space.SCROLL, seeded_noise)[1]
+    changes = draw_changes(np.random.default_rng([1, 2]), lambda rng, _: stored, SURFACE, Space.SCROLL)[1]
     return changes, codes_of(stored)
 
 

@@ -54,7 +54,7 @@ class BenchRecipe:
         torch.manual_seed(0)
         member, cache_mb = self.settings.stage1.members["one"], self.settings.data.cache_mb
         network = build_network(member).to(device()).eval()
-        forward = mean_of([network], member.training.precision, "logits")
+        forward = mean_of([network], member.training.precision, self.settings.stage1.window)
         recipe = EnsembleRecipe(self.settings, self.source, 0, GREY, {"one": 1.0})
         return EnsemblePredictor(recipe, open_level(self.source, 0, cache_mb), {"one": forward})
 

@@ -152,6 +152,10 @@ class WindowSettings(Frozen):
         "logits", description="what of windows, views and folds is averaged"
     )
     batch_size: int = Field(4, ge=1, le=65536, description="windows per forward pass")
+    compile: bool = Field(
+        False, exclude_if=lambda is_on: not is_on,
+        description="torch.compile of the networks that predict; tried on the first windows, left alone where it fails or changes scores",
+    )  # fmt: skip
 
     def overlap_along(self, axes: int) -> tuple[float, ...]:
         """The overlap along each of so many axes.

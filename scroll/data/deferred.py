@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from scroll.config.schema import AugmentSettings
 from scroll.data.augment.augment import put_together
-from scroll.data.augment.draws import draw_changes, seeded_noise
+from scroll.data.augment.draws import draw_changes
 from scroll.data.augment.on_device import IGNORE, PROPOSED, TARGET, Cuts, Source, augmented_batch
 from scroll.data.labels import is_grey
 from scroll.data.patch_dataset import PatchDataset
@@ -30,8 +30,7 @@ class DeferredPatches(Dataset[Parts]):
     Item n is {"image": (P, L, Y, X), the one to three patches that it is made of, of the type that is stored or float32; "sources" and
     "changes": how each was cut, and what happens to them; "codes": (P, *label) uint8, and "shares": float32, where targets are}.
     Where the loss asks for skeletons, which are those of the moved label, labels are moved here, and the item holds "target",
-    "ignore", "skeleton" and "proposed" (1, *label) in their place. What is drawn is what `augmented` draws, but for the values of the
-    noise, and layers and rectangles that are blanked after it.
+    "ignore", "skeleton" and "proposed" (1, *label) in their place. What is drawn is what `augmented` draws.
     """
 
     def __init__(self, patches: PatchDataset, augment: AugmentSettings) -> None:
@@ -43,7 +42,7 @@ class DeferredPatches(Dataset[Parts]):
     def __getitem__(self, n: int) -> Parts:
         """Patch number n, not augmented yet."""
         rng, cut = self.patches.rng_of(n), partial(self.patches.cut, turn=n)
-        samples, changes = draw_changes(rng, cut, self.augment, self.space, seeded_noise)
+        samples, changes = draw_changes(rng, cut, self.augment, self.space)
         sources = [
             Source(
                 None if sample.image.dtype == np.float32 else sample.grey_scale,

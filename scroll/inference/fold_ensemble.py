@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from scroll.config.schema import WindowSettings
 from scroll.errors import InputError
+from scroll.inference.compiled_networks import compiled_if_alike
 
 DEVICE = "SCROLL_DEVICE"  # an environment variable: "mps" tries the GPU of a Mac
 
@@ -68,12 +70,14 @@ def has_bf16() -> bool:
     return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def mean_of(networks: Sequence[nn.Module], precision: str, average: str) -> Callable[[Tensor], Tensor]:
+def mean_of(networks: Sequence[nn.Module], precision: str, window: WindowSettings) -> Callable[[Tensor], Tensor]:
     """Windows (B, C, ...) on any device -> logits of the networks' mean, float32, computed in `precision`.
 
-    `average` says of what the mean is taken: "logits" or "probabilities".
+    `window` says of what the mean is taken, logits or probabilities, and whether networks are compiled.
     """
-    chosen = resolved_precision(precision)
+    chosen, average = resolved_precision(precision), window.average
+    if window.compile:
+        networks = compiled_if_alike(networks, window.batch_size)
     dtype = torch.float16 if chosen == "fp16" else torch.bfloat16
 
     def forward(windows: Tensor) -> Tensor:

@@ -17,13 +17,14 @@ from torch.utils.data import Dataset
 
 from scroll.config.schema import TrainingSettings
 from scroll.errors import InputError
+from scroll.inference.compiled_networks import Compiled
 from scroll.inference.fold_ensemble import device, has_bf16, is_main_process, resolved_precision
 from scroll.runtime.files import remove
 from scroll.runtime.interrupts import stop_flag
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, write_receipt
 from scroll.training.checkpoint import About, State, last_state, save_state, save_weights, state_before
-from scroll.training.compile import Compiled, can_compile, in_layout
+from scroll.training.compile import can_compile, in_layout
 from scroll.training.dataloader import (
     Batch,
     Deferred,

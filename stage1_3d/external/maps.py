@@ -107,7 +107,7 @@ def _forward(settings: Settings, other: MemberOfOthers, folds: Sequence[int]) ->
     networks = mean_of(
         networks_of(other, folds),
         settings.stage1.members[other.name].training.precision,
-        settings.stage1.window.average,
+        settings.stage1.window,
     )
 
     def forward(windows: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def predict_sheets(
     def load() -> Forward:
         again = "run 'make stage2 CONFIG=...' again"
         networks = [ready(network_for(settings), Path(path), about(settings), again) for path in weights]
-        return mean_of(networks, settings.stage2.training.precision, settings.stage2.window.average)
+        return mean_of(networks, settings.stage2.training.precision, settings.stage2.window)
 
     with progress("stage 2, sheets", len(missing), "cube", is_shown=is_shown) as advance:
         for cube in missing:

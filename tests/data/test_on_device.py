@@ -1,37 +1,13 @@
 """Augmented in batches by torch, a training patch is what it is when a loading process augments it."""
 
-from functools import partial
-
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import kstest
 from stored_patches import ALONE, CHANCES, EVERYTHING, LABELS, Patches
 
 from scroll.config.schema import LossSettings
-from scroll.data.augment.augment import put_together, with_grey_change
-from scroll.data.augment.draws import draw_changes, seeded_noise
-from scroll.data.augment.on_device import normals
-from scroll.data.sample import Sample, Space, as_item
+from scroll.data.sample import Space
 
 CPU = torch.device("cpu")
-
-
-def noise_of_its_seed(rng: np.random.Generator, shape: tuple[int, ...], sd: float) -> np.ndarray:
-    """What the device adds, drawn here: of all that is drawn this alone is other than in a loading process."""
-    noise = seeded_noise(rng, shape, sd)
-    return normals([noise.seed], shape, CPU)[0].numpy() * np.float32(sd)
-
-
-def by_a_loading_process(patches: Patches, n: int) -> dict[str, torch.Tensor]:
-    """Patch n by numpy and compiled code, with the noise of the device."""
-    cut = partial(patches.cut, turn=n)
-    samples, changes = draw_changes(patches.rng_of(n), cut, patches.augment, patches.space, noise_of_its_seed)
-    sample = put_together(samples, changes, patches.space)
-    image = with_grey_change(sample.image, changes.grey, patches.space)
-    return as_item(Sample(image, sample.target, sample.ignore, sample.proposed), patches.space, patches.loss)
 
 
 def on_the_device(patches: Patches, numbers: list[int]) -> dict[str, torch.Tensor]:
@@ -42,7 +18,7 @@ def on_the_device(patches: Patches, numbers: list[int]) -> dict[str, torch.Tenso
 def assert_same(patches: Patches, numbers: list[int], unequal_labels: float = 0.0) -> None:
     """Images within 1e-4, labels equal but for a share of voxels."""
     found = on_the_device(patches, numbers)
-    expected = [by_a_loading_process(patches, n) for n in numbers]
+    expected = [patches[n] for n in numbers]
     assert found.keys() == expected[0].keys()
     for name, tensor in found.items():
         wanted = torch.stack([item[name] for item in expected])
@@ -83,20 +59,8 @@ def test_patches_of_the_size_that_is_trained_on_are_those_of_a_loading_process(s
 
 @pytest.mark.parametrize("space", Space)
 @pytest.mark.parametrize("label", LABELS)
-def test_without_noise_an_item_is_the_one_of_the_loader(label, space):
-    patches = Patches(space, label, augment=asked(space, **EVERYTHING | {"noise": 0.0}))
-    found = on_the_device(patches, list(range(6)))
-    for n in range(6):
-        for name, tensor in patches[n].items():
-            torch.testing.assert_close(found[name][n].float(), tensor.float(), atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("space", Space)
-@pytest.mark.parametrize("label", LABELS)
 def test_where_the_loss_asks_for_skeletons_labels_and_skeletons_are_those_of_the_loader_to_the_bit(label, space):
-    patches = Patches(
-        space, label, augment=asked(space, **EVERYTHING | {"noise": 0.0}), loss=LossSettings(skeleton_recall=1)
-    )
+    patches = Patches(space, label, augment=asked(space, **EVERYTHING), loss=LossSettings(skeleton_recall=1))
     found = on_the_device(patches, list(range(6)))
     for n in range(6):
         item = patches[n]
@@ -137,25 +101,6 @@ def test_on_a_device_nothing_is_asked_back_from_it_and_nothing_lies_elsewhere(la
     deferred = Patches(space, label, ("uint8", "uint16"), augment=asked(space, **EVERYTHING)).deferred()
     found = deferred.finish(deferred.collate([deferred[n] for n in range(6)]), torch.device("meta"))
     assert all(tensor.device.type == "meta" and len(tensor) == 6 for tensor in found.values())
-
-
-def test_noise_is_normal_and_of_one_seed_always_the_same():
-    one, other = normals([1, 2**61], (50, 40, 31), CPU)
-    for values in (one, other):
-        assert kstest(values.numpy().ravel(), "norm").pvalue > 1e-3
-        assert abs(float(values.mean())) < 4 / 62000**0.5 and abs(float(values.var()) - 1) < 4 * (2 / 62000) ** 0.5
-        for axis in range(3):
-            neighbours = (values.narrow(axis, 0, 30) * values.narrow(axis, 1, 30)).mean()
-            assert abs(float(neighbours)) < 5 / 36000**0.5
-    assert abs(float((one * other).mean())) < 4 / 62000**0.5
-    assert torch.equal(normals([2**61], (50, 40, 31), CPU)[0], other)
-    assert normals([3], (3, 1, 1), CPU).shape == (1, 3, 1, 1)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**62 - 1))
-def test_noise_is_finite_whatever_the_seed(seed):
-    assert bool(normals([seed], (8, 33, 32), CPU).isfinite().all())
 
 
 def test_the_noise_of_patches_is_as_strong_as_the_setting_says():

@@ -139,8 +139,8 @@ def with_grey_change(image: NDArray[np.float32], grey: GreyChange, space: Space)
     changed += np.float32(grey.brightness)
     if grey.blur_vox:
         changed = _blurred(changed, grey.blur_vox, space)
-    if isinstance(grey.noise, np.ndarray):
-        changed += grey.noise
+    if grey.noise is not None:
+        changed += grey.noise.values(changed.shape)
     changed[list(grey.blank_layers)] = 0
     if grey.blank_yx is not None:
         changed[(slice(None), *grey.blank_yx)] = 0

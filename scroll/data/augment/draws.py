@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from types import EllipsisType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scroll.config.schema import AugmentSettings
 from scroll.data.augment.elastic import Warp, draw_warp, happens
+from scroll.data.augment.noise import Noise, draw_noise
 from scroll.data.augment.symmetries import Symmetry, draw_symmetry
 from scroll.data.sample import Sample, Space
 
 MIX_ALPHA = 0.4  # of Beta(alpha, alpha): most mixtures are mostly one of the two (Zhang et al. 2018, "mixup")
 KEPT_DEPTH = 0.75  # share of the layers that a move through depth keeps at least
-SEEDS = 2**62
 
 Cut = Callable[[np.random.Generator, AugmentSettings], Sample]
 Box = tuple[slice | EllipsisType, ...]
@@ -39,25 +38,13 @@ class Move:
 
 
 @dataclass(frozen=True)
-class SeededNoise:
-    """Normal noise that is not drawn yet; its values are `normals` of the seed (`scroll.data.augment.on_device`)."""
-
-    seed: int
-    sd: float
-
-
-Noise = NDArray[np.float32] | SeededNoise
-DrawNoise = Callable[[np.random.Generator, tuple[int, ...], float], Noise]
-
-
-@dataclass(frozen=True)
 class GreyChange:
     """What changes the grey values alone, in this order.
 
     Attributes:
         contrast, brightness: what they are multiplied by, and what is added then.
         blur_vox: sigma of a Gaussian.
-        noise: what is added, of the image's shape; None: nothing.
+        noise: what is added; None: nothing.
         blank_layers: numbers of those that become 0.
         blank_yx: the rectangle that becomes 0 in all layers.
     """
@@ -89,19 +76,8 @@ class Changes:
     has_shares: bool
 
 
-def drawn_noise(rng: np.random.Generator, shape: tuple[int, ...], sd: float) -> NDArray[np.float32]:
-    """Normal noise of a standard deviation."""
-    noise = rng.standard_normal(shape, dtype=np.float32)
-    return np.multiply(noise, np.float32(sd), out=noise)
-
-
-def seeded_noise(rng: np.random.Generator, shape: tuple[int, ...], sd: float) -> SeededNoise:
-    """The same left to whoever adds it: a seed instead of its numbers, whatever their `shape`."""
-    return SeededNoise(int(rng.integers(SEEDS)), sd)
-
-
 def draw_changes(
-    rng: np.random.Generator, cut: Cut, settings: AugmentSettings, space: Space, draw_noise: DrawNoise = drawn_noise
+    rng: np.random.Generator, cut: Cut, settings: AugmentSettings, space: Space
 ) -> tuple[list[Sample], Changes]:
     """Unchanged patches, and what happens to them.
 
@@ -111,7 +87,6 @@ def draw_changes(
             a second patch is mixed in.
         settings: what may happen, how strongly and how often.
         space: what the patch's axes are.
-        draw_noise: where another than `drawn_noise`, what is drawn after it is not the same: layers and rectangles that are blanked.
     """
     samples, moves = [], []
 
@@ -127,7 +102,7 @@ def draw_changes(
     if settings.cutmix and rng.random() < settings.cutmix:
         one_more()
         box = draw_box(rng, shape[-space.moving_axes :])
-    grey = draw_grey(rng, settings, shape, draw_noise)
+    grey = draw_grey(rng, settings, shape)
     return samples, Changes(tuple(moves), share, box, grey, bool(settings.mixup))
 
 
@@ -164,9 +139,7 @@ def draw_box(rng: np.random.Generator, lengths: tuple[int, ...]) -> Box:
     return tuple(box)
 
 
-def draw_grey(
-    rng: np.random.Generator, settings: AugmentSettings, shape: tuple[int, ...], draw_noise: DrawNoise = drawn_noise
-) -> GreyChange:
+def draw_grey(rng: np.random.Generator, settings: AugmentSettings, shape: tuple[int, ...]) -> GreyChange:
     """Contrast, brightness, blur, noise, layer dropout and cut-out of an image of `shape` (L, Y, X): L layers or channels."""
     contrast, brightness, blur_vox, noise = 1.0, 0.0, 0.0, None
     if happens(rng, settings.intensity_chance):

@@ -6,22 +6,23 @@ last bits, and a label may where a place lies midway between two voxels.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import accumulate
-from math import inf, pi, prod
+from math import inf
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from scroll.data.augment.draws import Changes, DepthMove, GreyChange, Move, SeededNoise
+from scroll.data.augment.draws import Changes, DepthMove, GreyChange, Move
 from scroll.data.augment.elastic import EDGE_VOX, Warp
+from scroll.data.augment.noise import Noise, normal_numbers
 from scroll.data.intensity import FAR, GreyScale
 from scroll.data.sample import Space
 
 Seen = Callable[[Tensor, str], Tensor]  # (patches, how they are sampled) -> the same through their warps
 TARGET, IGNORE, PROPOSED = 1, 2, 4  # bits of a label's codes
-STEP, ONCE, TWICE = (n - 2**64 for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))  # splitmix64
 
 
 @dataclass(frozen=True)
@@ -247,8 +248,8 @@ def _with_grey_changes(image: Tensor, greys: Sequence[GreyChange], space: Space)
     image = image * contrast + brightness
     sigmas_vox = {n: grey.blur_vox for n, grey in enumerate(greys) if grey.blur_vox}
     image = _with_some_changed(image, [*sigmas_vox], lambda some: _blurred(some, [*sigmas_vox.values()], space))
-    noises = {n: grey.noise for n, grey in enumerate(greys) if isinstance(grey.noise, SeededNoise)}
-    image = _with_some_changed(image, [*noises], lambda some: some + _noise([*noises.values()], some))
+    noises = {n: grey.noise for n, grey in enumerate(greys) if grey.noise is not None}
+    image = _with_some_changed(image, [*noises], lambda some: some + noise_of([*noises.values()], some))
     for one, grey in zip(image, greys, strict=True):
         for layer in grey.blank_layers:
             one[layer] = 0
@@ -267,10 +268,17 @@ def _with_some_changed(image: Tensor, numbers: list[int], change: Callable[[Tens
     return image
 
 
-def _noise(noises: Sequence[SeededNoise], image: Tensor) -> Tensor:
-    """Noise for each of some images (B, L, Y, X)."""
-    drawn = normals([noise.seed for noise in noises], tuple(image.shape[1:]), image.device)
-    return drawn * _sent([noise.sd for noise in noises], image.device, torch.float32)[:, None, None, None]
+def noise_of(noises: Sequence[Noise], images: Tensor) -> Tensor:
+    """Noise for each of some images (B, L, Y, X): what `Noise.values` gives, where the images are."""
+    numbers, shape = _normal_numbers(images.device), images.shape[1:]
+    starts, sds = (_sent([getattr(noise, name) for noise in noises], images.device) for name in ("start", "sd"))
+    places = (starts[:, None] + torch.arange(shape.numel(), device=images.device)) % len(numbers)
+    return numbers[places].reshape(-1, *shape) * sds.float()[:, None, None, None]
+
+
+@cache
+def _normal_numbers(device: torch.device) -> Tensor:
+    return torch.from_numpy(normal_numbers()).to(device)
 
 
 def _blurred(image: Tensor, sigmas_vox: Sequence[float], space: Space) -> Tensor:
@@ -292,24 +300,3 @@ def _blurred(image: Tensor, sigmas_vox: Sequence[float], space: Space) -> Tensor
             before, after = wide.narrow(axis, reach - off, length), wide.narrow(axis, reach + off, length)
             image += (before + after) * weights[off]
     return image
-
-
-def normals(seeds: Sequence[int], shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """(len(seeds), *shape) float32 normal numbers, each a function of its seed and its place alone, on every device.
-
-    Sources: Steele et al. 2014, "Fast splittable pseudorandom number generators" (splitmix64); Box and Muller 1958.
-    """
-    count = prod(shape)
-    state = torch.arange(1, count // 2 + 2, device=device) * STEP + _sent(seeds, device)[:, None]
-    for shift, factor in ((30, ONCE), (27, TWICE)):
-        state = (state ^ _shifted(state, shift)) * factor
-    state = state ^ _shifted(state, 31)
-    radius = torch.sqrt(-2 * torch.log((_shifted(state, 32).float() + 0.5) * 2**-32))
-    angle = (state & 0xFFFFFFFF).float() * (2 * pi * 2**-32)
-    pairs = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=1)
-    return pairs[:, :count].reshape(-1, *shape)
-
-
-def _shifted(state: Tensor, bits: int) -> Tensor:
-    """int64 shifted to the right as if it had no sign."""
-    return (state >> bits) & ((1 << (64 - bits)) - 1)
