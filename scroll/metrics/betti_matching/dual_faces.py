@@ -18,11 +18,16 @@ Flags = npt.NDArray[np.uint8]
 NO_FACE, OPEN, FILLED = 0, 1, 2  # a face outside the grid; one with a background voxel; one inside the mask
 
 
-@njit(cache=True)
 def face_kinds(mask: BoolVolume) -> Flags:
     """NO_FACE, OPEN or FILLED for every face number of a (Z, Y, X) mask, (3 * Z * Y * X,)."""
-    depth, height, width = mask.shape
     kinds = np.zeros(mask.size * 3, np.uint8)
+    _fill_in(kinds, mask)
+    return kinds
+
+
+@njit(cache=True)
+def _fill_in(kinds: Flags, mask: BoolVolume) -> None:
+    depth, height, width = mask.shape
     i = 0
     for z in range(depth):
         for y in range(height):
@@ -36,7 +41,6 @@ def face_kinds(mask: BoolVolume) -> Flags:
                 if in_z and in_y:
                     kinds[i + 2] = OPEN + (here and mask[z + 1, y, x] and mask[z, y + 1, x] and mask[z + 1, y + 1, x])
                 i += 3
-    return kinds
 
 
 @njit(cache=True)

@@ -38,17 +38,17 @@ class Tree(NamedTuple):
 def spanning_tree(mask: BoolVolume) -> Tree:
     """The tree of the cubes of a (Z, Y, X) mask."""
     kinds = face_kinds(mask)
-    runs, count = _runs(kinds, mask.shape)
+    runs = np.zeros(mask.size, np.int32)
+    count = _number_runs(kinds, mask.shape, runs)
     joints = _mark(kinds, runs, count, mask.shape)
     return Tree(kinds, runs, *_hang(joints, runs, count, mask.shape))
 
 
 @njit(cache=True)
-def _runs(kinds: Flags, shape: tuple[int, int, int]) -> tuple[Ints, int]:
-    """The run of every cube, and how many runs there are, the outside among them."""
+def _number_runs(kinds: Flags, shape: tuple[int, int, int], runs: Ints) -> int:
+    """Fill in the run of every cube, all 0 so far; how many runs there are, the outside among them."""
     depth, height, width = shape
     plane, count = height * width, 1
-    runs = np.zeros(depth * plane, np.int32)
     for z in range(depth - 2, -1, -1):
         for y in range(height - 1):
             for x in range(width - 1):
@@ -58,7 +58,7 @@ def _runs(kinds: Flags, shape: tuple[int, int, int]) -> tuple[Ints, int]:
                 else:
                     runs[cube] = count
                     count += 1
-    return runs, count
+    return count
 
 
 @njit(cache=True)

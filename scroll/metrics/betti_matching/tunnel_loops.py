@@ -36,7 +36,8 @@ class Loops(NamedTuple):
 def tunnel_loops(mask: BoolVolume) -> Loops:
     """One loop of open faces for every tunnel of a (Z, Y, X) mask."""
     tree = spanning_tree(mask)
-    new_faces, spoilt = _new_faces(tree.kinds, mask)
+    of_face = np.zeros(tree.kinds.size, np.int32)  # numpy's: compiled code would fill each page of it
+    new_faces, spoilt = _new_faces(tree.kinds, mask, of_face)
     ends = np.sort(new_faces[~spoilt])
     return Loops(ends, *closed_loops(ends, tree, mask.shape))
 
@@ -79,10 +80,12 @@ def _cofaces(axis: int, z: int, y: int, x: int, shape: tuple[int, int, int], fou
 
 
 @njit(cache=True)
-def _new_faces(kinds: Flags, mask: BoolVolume) -> tuple[npt.NDArray[np.int64], BoolVolume]:
-    """Faces that close a new loop when walked backwards, and which of those a later relation takes back."""
+def _new_faces(kinds: Flags, mask: BoolVolume, of_face: Ints) -> tuple[npt.NDArray[np.int64], BoolVolume]:
+    """Faces that close a new loop when walked backwards, and which of those a later relation takes back.
+
+    of_face: of every face the sum of new loops that its loop is, a number in `sums`, 0 none; all 0, and filled.
+    """
     depth, height, width = mask.shape
-    of_face = np.zeros(kinds.size, np.int32)  # the sum of new loops that a face's loop is: a number in `sums`, 0 none
     sums = ([np.int64(-1)], [1, 1], np.zeros((PAIRS, 3), np.int64), np.zeros(SLOTS, np.int64))
     new, lead = [np.int64(-1)], [0]  # of each new face: the number of the relation that takes it back
     has_sums = np.zeros((depth + 1, height + 1), np.bool_)  # of any face of a row

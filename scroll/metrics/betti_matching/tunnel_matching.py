@@ -56,12 +56,13 @@ def _ended_by(loops: Loops, pred: BoolVolume, label: BoolVolume) -> tuple[BoolVo
     if not len(loops.ends):
         return np.zeros(0, bool), np.zeros(0, bool)
     masks = [np.ascontiguousarray(mask) for mask in (pred, label)]
-    forests = [_forest(mask) for mask in masks]
+    forests = [_forest(mask, *np.empty((2, np.count_nonzero(mask)), np.int32)) for mask in masks]
+    links = np.empty(pred.size, np.uint64)  # numpy's, and one for all: its pages cost more than what is done with them
     found: list[list[tuple[Longs, Words]]] = [[], []]
     for first in range(0, len(loops.ends), WORD):
         shadows = _shadows(loops, first, pred.shape)
         for side, mask in enumerate(masks):
-            found[side].append(_linked_edges(mask, *forests[side], *shadows))
+            found[side].append(_linked_edges(mask, *forests[side], *shadows, links))
     in_pred, in_label = (_last_tunnels(_rows(chunks), len(loops.ends)) for chunks in found)
     return in_pred, in_label
 
@@ -109,12 +110,10 @@ def _cast(marks: Words) -> None:
 
 
 @njit(cache=True)
-def _forest(mask: BoolVolume) -> tuple[Ints, Ints]:
-    """Voxels of a mask so that each follows its parent, and the parents (itself at the root of a component)."""
+def _forest(mask: BoolVolume, order: Ints, parents: Ints) -> tuple[Ints, Ints]:
+    """Fill in the voxels of a mask so that each follows its parent, and the parents (itself at the root of a component)."""
     depth, height, width = mask.shape
     plane, flat = height * width, mask.ravel()
-    count = flat.sum()
-    order, parents = np.empty(count, np.int32), np.empty(count, np.int32)
     left = mask.copy().ravel()  # not seen so far
     filled = 0
     for root in range(flat.size):
@@ -151,12 +150,16 @@ def _forest(mask: BoolVolume) -> tuple[Ints, Ints]:
 
 
 @njit(cache=True)
-def _linked_edges(mask: BoolVolume, order: Ints, parents: Ints, along_z: Words, along_y: Words) -> tuple[Longs, Words]:
-    """Edges of the mask (3 * voxel + axis) whose loop through the forest is linked, and with which of 64 loops; rising."""
+def _linked_edges(
+    mask: BoolVolume, order: Ints, parents: Ints, along_z: Words, along_y: Words, links: Words
+) -> tuple[Longs, Words]:
+    """Edges of the mask (3 * voxel + axis) whose loop through the forest is linked, and with which of 64 loops; rising.
+
+    links: (voxels,), filled with the links of the way from the root, for the mask alone.
+    """
     depth, height, width = mask.shape
     flat, cut_z, cut_y = mask.ravel(), along_z.ravel(), along_y.ravel()
     plane, no_cut = height * width, np.uint64(0)
-    links = np.empty(flat.size, np.uint64)  # of the way from the root; told for the mask alone
     for i in range(order.size):
         here, parent = order[i], parents[i]
         first, step = min(here, parent), abs(here - parent)
@@ -170,14 +173,17 @@ def _linked_edges(mask: BoolVolume, order: Ints, parents: Ints, along_z: Words, 
     for z in range(depth):
         for y in range(height):
             first = z * plane + y * width
+            below, beside = plane if z + 1 < depth else 0, width if y + 1 < height else 0
+            if not _is_any_linked(flat, links, cut_z, cut_y, (first, width), (below, beside)):
+                continue
             for here in range(first, first + width):
                 if not flat[here]:
                     continue
                 for axis in range(3):
-                    if axis == 0 and z + 1 < depth:
-                        there, cut = here + plane, cut_z[here]
-                    elif axis == 1 and y + 1 < height:
-                        there, cut = here + width, cut_y[here]
+                    if axis == 0 and below:
+                        there, cut = here + below, cut_z[here]
+                    elif axis == 1 and beside:
+                        there, cut = here + beside, cut_y[here]
                     elif axis == 2 and here + 1 < first + width:
                         there, cut = here + 1, no_cut
                     else:
@@ -188,6 +194,30 @@ def _linked_edges(mask: BoolVolume, order: Ints, parents: Ints, along_z: Words, 
                             edges.append(here * 3 + axis)
                             bits.append(linked)
     return np.array(edges), np.array(bits)
+
+
+@njit(cache=True)
+def _is_any_linked(
+    flat: BoolVolume, links: Words, cut_z: Words, cut_y: Words, row: tuple[int, int], steps: tuple[int, int]
+) -> bool:
+    """Whether an edge that begins in a row (its first voxel, its length) is linked; `steps`: to the rows after it, 0 for none.
+
+    Without a branch a voxel, for in nearly all rows there is none.
+    """
+    (first, width), (below, beside) = row, steps
+    here, filled = links[first : first + width], flat[first : first + width]
+    found = np.uint64(0)
+    for x in range(width - 1):
+        found |= (here[x] ^ here[x + 1]) * np.uint64(filled[x] & filled[x + 1])
+    if below:
+        there, ends, cut = links[first + below :], flat[first + below :], cut_z[first:]
+        for x in range(width):
+            found |= (here[x] ^ there[x] ^ cut[x]) * np.uint64(filled[x] & ends[x])
+    if beside:
+        there, ends, cut = links[first + beside :], flat[first + beside :], cut_y[first:]
+        for x in range(width):
+            found |= (here[x] ^ there[x] ^ cut[x]) * np.uint64(filled[x] & ends[x])
+    return found != 0
 
 
 def _rows(chunks: list[tuple[Longs, Words]]) -> Words:
