@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scroll.geometry import BoolVolume, Labels
 from scroll.metrics.betti_matching.connected import connected_components
 from scroll.metrics.betti_matching.corner_codes import corner_histogram
+from scroll.metrics.betti_matching.runs import count_cavities, count_pieces
 
 
 def betti_numbers(mask: BoolVolume) -> tuple[int, int, int]:
@@ -26,8 +27,7 @@ def betti_numbers(mask: BoolVolume) -> tuple[int, int, int]:
     """
     if not mask.any():
         return 0, 0, 0
-    pieces = int(components(mask).max())
-    holes = len(cavities(mask)[1])
+    pieces, holes = count_pieces(mask), count_cavities(mask)
     return pieces, pieces + holes - euler_number(mask), holes
 
 

@@ -8,10 +8,13 @@ loop i has no face before the i-th ending face, so the last tunnel of a sum is t
 Row reduction from there gives the same pairs as reducing the boundary matrices, whatever the order of edges.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 from scroll.geometry import BoolVolume
+from scroll.metrics.betti_matching.runs import Runs, runs_of
 from scroll.metrics.betti_matching.tunnel_loops import Loops, tunnel_loops
 from scroll.runtime.compiled import njit
 
@@ -55,14 +58,13 @@ def _ended_by(loops: Loops, pred: BoolVolume, label: BoolVolume) -> tuple[BoolVo
     """Which ends of the union's tunnels also end a loop of the prediction, and which one of the label, (tunnels,)."""
     if not len(loops.ends):
         return np.zeros(0, bool), np.zeros(0, bool)
-    masks = [np.ascontiguousarray(mask) for mask in (pred, label)]
-    forests = [_forest(mask, *np.empty((2, np.count_nonzero(mask)), np.int32)) for mask in masks]
-    links = np.empty(pred.size, np.uint64)  # numpy's, and one for all: its pages cost more than what is done with them
+    forests = [_forest(mask) for mask in (pred, label)]
     found: list[list[tuple[Longs, Words]]] = [[], []]
     for first in range(0, len(loops.ends), WORD):
-        shadows = _shadows(loops, first, pred.shape)
-        for side, mask in enumerate(masks):
-            found[side].append(_linked_edges(mask, *forests[side], *shadows, links))
+        along_z, along_y = _shadows(loops, first, pred.shape)
+        for side, forest in enumerate(forests):
+            links = _links(forest.order, forest.parents, forest.joints, along_z.ravel(), along_y.ravel())
+            found[side].append(_linked_edges(*forest.runs, links, along_z, along_y))
     in_pred, in_label = (_last_tunnels(_rows(chunks), len(loops.ends)) for chunks in found)
     return in_pred, in_label
 
@@ -109,115 +111,106 @@ def _cast(marks: Words) -> None:
                 row[x] = carried
 
 
+class Forest(NamedTuple):
+    """How runs of a mask along x, on which no shadow is cut, hang together.
+
+    Attributes:
+        runs: the runs.
+        order: their numbers, so that each follows its parent.
+        parents: of each in that order, the parent; -1 at the root of a component.
+        joints: the edge that joins the two, 3 * voxel + axis.
+    """
+
+    runs: Runs
+    order: Ints
+    parents: Ints
+    joints: Longs
+
+
+def _forest(mask: BoolVolume) -> Forest:
+    runs = runs_of(mask)
+    return Forest(runs, *_hang_together(*runs, mask.shape))
+
+
 @njit(cache=True)
-def _forest(mask: BoolVolume, order: Ints, parents: Ints) -> tuple[Ints, Ints]:
-    """Fill in the voxels of a mask so that each follows its parent, and the parents (itself at the root of a component)."""
-    depth, height, width = mask.shape
-    plane, flat = height * width, mask.ravel()
-    left = mask.copy().ravel()  # not seen so far
+def _hang_together(begins: Ints, firsts: Ints, ends: Ints, shape: tuple[int, int, int]) -> tuple[Ints, Ints, Longs]:
+    """Order, parents and joints of runs; see `Forest`."""
+    depth, height, width = shape
+    count = firsts.size
+    rows = np.empty(count, np.int32)
+    for row in range(depth * height):
+        rows[begins[row] : begins[row + 1]] = row
+    order, parents, joints = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.int64)
+    left = np.ones(count, np.bool_)  # not seen so far
     filled = 0
-    for root in range(flat.size):
+    for root in range(count):
         if not left[root]:
             continue
         done = filled
-        order[filled], parents[filled], left[root] = root, root, False
+        order[filled], parents[filled], joints[filled], left[root] = root, -1, -1, False
         filled += 1
         while done < filled:
             here = order[done]
             done += 1
-            line = here // width
-            x, z = here - line * width, line // height
-            y = line - z * height
-            for side in range(6):
-                if side == 0 and z + 1 < depth:
-                    there = here + plane
-                elif side == 1 and z:
-                    there = here - plane
-                elif side == 2 and y + 1 < height:
-                    there = here + width
-                elif side == 3 and y:
-                    there = here - width
-                elif side == 4 and x + 1 < width:
-                    there = here + 1
-                elif side == 5 and x:
-                    there = here - 1
-                else:
-                    continue
-                if left[there]:
-                    order[filled], parents[filled], left[there] = there, here, False
-                    filled += 1
-    return order, parents
+            row = rows[here]
+            z, y = row // height, row % height
+            for axis in range(2):
+                at, length, step = (z, depth, height) if axis == 0 else (y, height, 1)
+                for other in (row - step, row + step):
+                    if (other < row and not at) or (other > row and at + 1 == length):
+                        continue
+                    for there in range(begins[other], begins[other + 1]):
+                        if firsts[there] >= ends[here]:
+                            break
+                        if left[there] and ends[there] > firsts[here]:
+                            voxel = min(row, other) * width + max(firsts[here], firsts[there])
+                            order[filled], parents[filled], left[there] = there, here, False
+                            joints[filled] = 3 * voxel + axis
+                            filled += 1
+    return order, parents, joints
+
+
+@njit(cache=True)
+def _links(order: Ints, parents: Ints, joints: Longs, along_z: Words, along_y: Words) -> Words:
+    """Which of 64 loops the way from the root to each run is linked with, (runs,)."""
+    links = np.zeros(order.size, np.uint64)
+    for i in range(order.size):
+        if parents[i] >= 0:
+            voxel = joints[i] // 3
+            links[order[i]] = links[parents[i]] ^ (along_y[voxel] if joints[i] % 3 else along_z[voxel])
+    return links
 
 
 @njit(cache=True)
 def _linked_edges(
-    mask: BoolVolume, order: Ints, parents: Ints, along_z: Words, along_y: Words, links: Words
+    begins: Ints, firsts: Ints, ends: Ints, links: Words, along_z: Words, along_y: Words
 ) -> tuple[Longs, Words]:
-    """Edges of the mask (3 * voxel + axis) whose loop through the forest is linked, and with which of 64 loops; rising.
+    """Edges of the mask (3 * voxel + axis) whose loop through the forest is linked, and with which of 64 loops.
 
-    links: (voxels,), filled with the links of the way from the root, for the mask alone.
+    No edge within a run is.
     """
-    depth, height, width = mask.shape
-    flat, cut_z, cut_y = mask.ravel(), along_z.ravel(), along_y.ravel()
-    plane, no_cut = height * width, np.uint64(0)
-    for i in range(order.size):
-        here, parent = order[i], parents[i]
-        first, step = min(here, parent), abs(here - parent)
-        cut = no_cut
-        if step == plane:  # asked first: on an axis of one voxel no step is taken, so equal strides do no harm
-            cut = cut_z[first]
-        elif step == width:
-            cut = cut_y[first]
-        links[here] = (links[parent] if step else no_cut) ^ cut
-    edges, bits = [0 for _ in range(0)], [no_cut for _ in range(0)]  # lists of a type, with nothing in them
-    for z in range(depth):
-        for y in range(height):
-            first = z * plane + y * width
-            below, beside = plane if z + 1 < depth else 0, width if y + 1 < height else 0
-            if not _is_any_linked(flat, links, cut_z, cut_y, (first, width), (below, beside)):
+    depth, height, width = along_z.shape
+    edges, bits = [0 for _ in range(0)], [np.uint64(0) for _ in range(0)]  # lists of a type, with nothing in them
+    for row in range(depth * height):
+        z, y = row // height, row % height
+        for axis in range(2):
+            if (z + 1 == depth) if axis == 0 else (y + 1 == height):
                 continue
-            for here in range(first, first + width):
-                if not flat[here]:
-                    continue
-                for axis in range(3):
-                    if axis == 0 and below:
-                        there, cut = here + below, cut_z[here]
-                    elif axis == 1 and beside:
-                        there, cut = here + beside, cut_y[here]
-                    elif axis == 2 and here + 1 < first + width:
-                        there, cut = here + 1, no_cut
-                    else:
-                        continue
-                    if flat[there]:
-                        linked = links[here] ^ links[there] ^ cut
-                        if linked:
-                            edges.append(here * 3 + axis)
-                            bits.append(linked)
+            other = row + height if axis == 0 else row + 1
+            cuts = along_z[z, y] if axis == 0 else along_y[z, y]
+            there = begins[other]
+            for here in range(begins[row], begins[row + 1]):
+                while there < begins[other + 1] and ends[there] <= firsts[here]:
+                    there += 1
+                beside = there
+                while beside < begins[other + 1] and firsts[beside] < ends[here]:
+                    link = links[here] ^ links[beside]
+                    for x in range(max(firsts[here], firsts[beside]), min(ends[here], ends[beside])):
+                        if link ^ cuts[x]:
+                            edges.append(3 * (row * width + x) + axis)
+                            bits.append(link ^ cuts[x])
+                    beside += 1
     return np.array(edges), np.array(bits)
-
-
-@njit(cache=True)
-def _is_any_linked(
-    flat: BoolVolume, links: Words, cut_z: Words, cut_y: Words, row: tuple[int, int], steps: tuple[int, int]
-) -> bool:
-    """Whether an edge that begins in a row (its first voxel, its length) is linked; `steps`: to the rows after it, 0 for none.
-
-    Without a branch a voxel, for in nearly all rows there is none.
-    """
-    (first, width), (below, beside) = row, steps
-    here, filled = links[first : first + width], flat[first : first + width]
-    found = np.uint64(0)
-    for x in range(width - 1):
-        found |= (here[x] ^ here[x + 1]) * np.uint64(filled[x] & filled[x + 1])
-    if below:
-        there, ends, cut = links[first + below :], flat[first + below :], cut_z[first:]
-        for x in range(width):
-            found |= (here[x] ^ there[x] ^ cut[x]) * np.uint64(filled[x] & ends[x])
-    if beside:
-        there, ends, cut = links[first + beside :], flat[first + beside :], cut_y[first:]
-        for x in range(width):
-            found |= (here[x] ^ there[x] ^ cut[x]) * np.uint64(filled[x] & ends[x])
-    return found != 0
 
 
 def _rows(chunks: list[tuple[Longs, Words]]) -> Words:
