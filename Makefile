@@ -13,7 +13,7 @@ TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no
 OF_BUNDLE := $(if $(OUT),--output $(OUT)) $(if $(OWNER),--owner $(OWNER)) $(if $(SLUG),--slug $(SLUG)) $(if $(DOWNLOAD),--download $(DOWNLOAD)) $(if $(WHEELS),--wheels $(WHEELS))
 OPTIONS := $(strip $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair)))
 .DEFAULT_GOAL := help
-.PHONY: stale help setup demo stage1 stage2 joint preview round audit placebo montage plan tune predict preflight doctor kaggle-bundle neuroglancer napari check test test-all bench clean
+.PHONY: stale help setup demo stage1 stage2 end-to-end joint preview round audit placebo montage plan tune predict preflight doctor kaggle-bundle neuroglancer napari check test test-all bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -42,9 +42,11 @@ stage2: setup  ## train stage two on stage one's out-of-fold stacks, then fit th
 	$(BIN)/python -m stage2_2d.train $(CONFIG) $(OPTIONS)
 	$(BIN)/python -m ensemble.calibrate $(CONFIG) $(OPTIONS)
 
-joint: setup  ## train one member and stage two on end to end, where the configuration says `joint:`; then fit again
+end-to-end: setup  ## train one member and stage two on as one network, where the configuration says `end_to_end:`; then fit again
 	$(BIN)/python -m ensemble.end_to_end.train $(CONFIG) $(OPTIONS)
 	$(BIN)/python -m ensemble.calibrate $(CONFIG) $(OPTIONS)
+
+joint: end-to-end  ## now end-to-end
 
 preview: setup  ## a contact sheet of augmented training patches with their labels
 	$(BIN)/python scripts/preview.py $(CONFIG) $(OPTIONS)

@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def load_run_settings(path: Path, overrides: list[str]) -> "Settings":
-    """`load_checked_settings` of stage one, and stage two and joint fine-tuning checked as well.
+    """`load_checked_settings` of stage one, and stage two and end-to-end training checked as well.
 
     Raises:
         InputError: also for an unknown network, option or member, or a patch that one of them cannot take.
@@ -42,17 +42,17 @@ def load_run_settings(path: Path, overrides: list[str]) -> "Settings":
 
 
 def check_run(settings: "Settings") -> None:
-    """Refuse what the later steps would refuse after hours: stage two, and joint fine-tuning where it is asked for.
+    """Refuse what the later steps would refuse after hours: stage two, and end-to-end training where it is asked for.
 
     Raises:
-        InputError: as `check_stage2` and `check_joint` raise it.
+        InputError: as `check_stage2` and `check_end_to_end` raise it.
     """
-    from ensemble.end_to_end.settings import check_joint
+    from ensemble.end_to_end.settings import check_end_to_end
     from stage2_2d.network import check_stage2
 
     check_stage2(settings.stage2)
-    if settings.joint is not None:
-        check_joint(settings)
+    if settings.end_to_end is not None:
+        check_end_to_end(settings)
 
 
 if __name__ == "__main__":

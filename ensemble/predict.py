@@ -1,4 +1,4 @@
-"""Predict fragments with a trained run: every member, stage two, the joint network, the weighted ensemble, the submission.
+"""Predict fragments with a trained run: every member, stage two, the end-to-end network, the weighted ensemble, the submission.
 
 python ensemble/predict.py configs/demo.yaml --input data/demo/test --output runs/demo/predict --submission submission.csv
 

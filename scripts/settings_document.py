@@ -57,11 +57,13 @@ def main() -> None:
 
 def document() -> str:
     """The whole page as Markdown: the groups of a configuration, outer before inner, then each network's options."""
+    from scroll.config.former_names import former_names
     from scroll.config.schema import Settings
 
     places: dict[type[BaseModel], list[str]] = {}
     _find(Settings, "", places)
-    lines = [HEAD]
+    former = ", ".join(f"`{name}` (now `{new}`)" for name, new in sorted(former_names().items()))
+    lines = [f"{HEAD}\nFormer names are still read: {former}.\n"]
     for group, where in places.items():
         lines += section("## " + (", ".join(f"`{place}`" for place in where if place) or "At the top"), group)
     lines.append("## Options of the networks\n")

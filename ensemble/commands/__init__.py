@@ -21,7 +21,8 @@ COMMANDS = {
         "check": ("ensemble.check", "whether the settings of all steps are sound"),
         "stage1": ("stage1_3d.train", "train the 3D networks on every fold, predict out of fold"),
         "stage2": ("stage2_2d.train", "train the 2D network on what stage one says"),
-        "joint": ("ensemble.end_to_end.train", "train a member and stage two on, end to end"),
+        "end-to-end": ("ensemble.end_to_end.train", "train a member and stage two on, end to end"),
+        "joint": ("ensemble.end_to_end.train", "now end-to-end"),
         "label-round": (
             "ensemble.commands.label_round",
             "propose labels, ask a person where it teaches most, train again",

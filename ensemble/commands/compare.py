@@ -66,7 +66,7 @@ def check_comparable(settings: "Settings") -> None:
     """Refuse what could be trained for hours and not be compared in the end.
 
     Raises:
-        InputError: cubes, joint fine-tuning, or a tracker that is not installed.
+        InputError: cubes, end-to-end training, or a tracker that is not installed.
     """
     from scroll.data.kinds import need_sheets
     from scroll.errors import InputError
@@ -74,9 +74,9 @@ def check_comparable(settings: "Settings") -> None:
 
     need_sheets(settings.data)
     check_trackers(settings)
-    if settings.joint is not None:
+    if settings.end_to_end is not None:
         raise InputError(
-            "joint: the comparison is of stage one, stage two and their blends; leave joint out (--set joint=null)"
+            "end_to_end: the comparison is of stage one, stage two and their blends; leave end_to_end out (--set end_to_end=null)"
         )
 
 

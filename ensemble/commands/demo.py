@@ -51,7 +51,7 @@ def main() -> None:
         ("phantom", ["-m", "ensemble.commands", "make-phantom", *phantom_of(settings.data).split(), "--out", str(root), *drawn]),
         ("stage one", ["-m", "stage1_3d.train", *config]),
         ("stage two", ["-m", "stage2_2d.train", *config]),
-        *([("joint fine-tuning", ["-m", "ensemble.end_to_end.train", *config])] if settings.joint is not None else []),
+        *([("end-to-end training", ["-m", "ensemble.end_to_end.train", *config])] if settings.end_to_end is not None else []),
         ("ensemble", ["-m", "ensemble.calibrate", *config]),
         ("prediction", ["-m", "ensemble.predict", *config, "--input", str(root / kind.test), "--output", str(output),
                         "--submission", str(settings.run_dir / kind.submission), "--truth", str(root / "heldout")]),

@@ -37,7 +37,7 @@ def main() -> int:
 
 def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     """Lines that begin with "ok:" or "problem:"; heavy packages are never loaded."""
-    from ensemble.end_to_end.settings import check_joint
+    from ensemble.end_to_end.settings import check_end_to_end
     from scroll.config.reader import load_settings
     from scroll.data.folds import check_buffer
     from scroll.training.loggers import check_trackers
@@ -54,8 +54,8 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
             f"stage1.members.{name}: patch {member.patch_size}", partial(check_member, member, settings.data)
         )
     yield from _asked(f"stage2: patch {settings.stage2.patch_size}", lambda: check_stage2(settings.stage2))
-    if settings.joint is not None:
-        yield from _asked(f"joint: patch {settings.joint.patch_size_yx}", lambda: check_joint(settings))
+    if settings.end_to_end is not None:
+        yield from _asked(f"end_to_end: patch {settings.end_to_end.patch_size_yx}", lambda: check_end_to_end(settings))
     yield from _asked("stage1.window: test-time symmetries", lambda: check_views(settings))
     yield from _asked("the memory that loading processes share", lambda: _check_shared_memory(settings))
     yield from _asked("folds: the buffer between them", lambda: check_buffer(settings))

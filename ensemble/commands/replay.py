@@ -236,6 +236,7 @@ def _sheet(settings: "Settings", receipt: "Receipt", is_to_train_on: bool) -> "A
 
 
 def _predictor(settings: "Settings", stage: str, sheet: "Sheet", folder: Path) -> "Any":
+    from scroll.runtime.run_folder import END_TO_END
     from stage2_2d.ink.stack import read_stack
     from stage2_2d.ink.train import oof_folders
     from stage2_2d.predict import stage2_predictor
@@ -243,10 +244,10 @@ def _predictor(settings: "Settings", stage: str, sheet: "Sheet", folder: Path) -
     is_oof = folder.parent.name == "oof"
     folders = oof_folders(settings, sheet.id) if is_oof else {n: folder.parent / n for n in settings.stage1.sources}
     stack = read_stack(settings.stage1, sheet, folders, "predict them again")
-    if stage == "joint":
-        from ensemble.end_to_end.network import joint_predictor
+    if stage == END_TO_END:
+        from ensemble.end_to_end.network import end_to_end_predictor
 
-        return joint_predictor(settings, sheet, stack)  # type: ignore[arg-type]
+        return end_to_end_predictor(settings, sheet, stack)  # type: ignore[arg-type]
     return stage2_predictor(settings, sheet, stack)
 
 

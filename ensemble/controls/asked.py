@@ -12,7 +12,7 @@ from ensemble.controls.components import Components, components_of
 from ensemble.ink.fit import read_fit
 from ensemble.ink.fit_record import InkFit
 from ensemble.ink.predict import blend_sheet, predict_candidates
-from ensemble.ink.predictors import ENSEMBLE, JOINT, STAGE2, blended, flat_map
+from ensemble.ink.predictors import END_TO_END, ENSEMBLE, STAGE2, blended, flat_map
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
 from scroll.data.members.others import of_others
@@ -53,8 +53,8 @@ class Asked:
 
     @property
     def names(self) -> list[str]:
-        """Of everyone: members, stage two and the jointly trained network if there are, and the blend."""
-        late = [] if self.is_alone else [STAGE2, *([JOINT] if self.settings.joint is not None else [])]
+        """Of everyone: members, stage two and the end-to-end network if there are, and the blend."""
+        late = [] if self.is_alone else [STAGE2, *([END_TO_END] if self.settings.end_to_end is not None else [])]
         return [*self.members, *late, ENSEMBLE]
 
     def threshold(self, name: str) -> float:

@@ -1,4 +1,4 @@
-"""Patches of joint training, CT and flattened stack of the same place: patch n is a pure function of (seed, n)."""
+"""Patches of end-to-end training, CT and flattened stack of the same place: patch n is a pure function of (seed, n)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ensemble.end_to_end.settings import joint_of
+from ensemble.end_to_end.settings import end_to_end_of
 from scroll.config.schema import AugmentSettings, Settings
 from scroll.data.augment.augment import change_image
 from scroll.data.augment.symmetries import draw_symmetry
@@ -20,7 +20,7 @@ from scroll.data.shares import shares_of
 from stage2_2d.ink.dataset import StackPatches
 
 
-class JointPatches(StackPatches):
+class EndToEndPatches(StackPatches):
     """Patches of CT and of stage two's channels at the same place, with their ink label.
 
     Item n is {"stack": (Z + C, Y, X) float32, the whole depth window of normalised CT and then stage two's channels,
@@ -45,19 +45,21 @@ class JointPatches(StackPatches):
         fold: Fold,
         is_training: bool,
     ) -> None:
-        joint, depth = joint_of(settings), settings.data.depth
-        how = settings.stage2.model_copy(update={"patch_size": joint.patch_size_yx, "training": joint.training})
+        end_to_end, depth = end_to_end_of(settings), settings.data.depth
+        how = settings.stage2.model_copy(
+            update={"patch_size": end_to_end.patch_size_yx, "training": end_to_end.training}
+        )
         super().__init__(
             fragments,
             stacks,
             fold,
             how,
-            joint_seed(settings, fold),
+            end_to_end_seed(settings, fold),
             is_training,
             shares_of(fragments, settings.sampling),
         )
-        self.size = (depth[1] - depth[0], *joint.patch_size_yx)
-        self.of_ct, self.of_stack = settings.stage1.members[joint.member].augment, how.augment
+        self.size = (depth[1] - depth[0], *end_to_end.patch_size_yx)
+        self.of_ct, self.of_stack = settings.stage1.members[end_to_end.member].augment, how.augment
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Patch number n."""
@@ -84,6 +86,6 @@ class JointPatches(StackPatches):
         )
 
 
-def joint_seed(settings: Settings, fold: Fold) -> int:
-    """The seed of one fold's joint training, other than those of the two stages."""
-    return settings.seed * 1000 + joint_of(settings).seed * 100 + fold.number + 75
+def end_to_end_seed(settings: Settings, fold: Fold) -> int:
+    """The seed of one fold's end-to-end training, other than those of the two stages."""
+    return settings.seed * 1000 + end_to_end_of(settings).seed * 100 + fold.number + 75

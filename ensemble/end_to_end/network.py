@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ensemble.end_to_end.settings import joint_of
-from ensemble.ink.predictors import JOINT
+from ensemble.end_to_end.settings import end_to_end_of
+from ensemble.ink.predictors import END_TO_END
 from scroll.config.schema import Settings
 from scroll.data.boxes import filled_up
 from scroll.data.fragments import Fragment
@@ -53,11 +53,11 @@ def layout_of(settings: Settings) -> Layout:
     flatten, depth = settings.stage1.flatten, settings.data.depth
     layers = depth_window(flatten, depth)
     width = layers.stop - layers.start if flatten.reduce == "layers" else 1
-    first = settings.stage1.sources.index(joint_of(settings).member) * width
+    first = settings.stage1.sources.index(end_to_end_of(settings).member) * width
     return Layout(depth[1] - depth[0], layers, flatten.reduce, slice(first, first + width))
 
 
-class JointNetwork(nn.Module):
+class EndToEndNetwork(nn.Module):
     """Stage one's network, the flattening and stage two's network in one.
 
     What stage one left on disk for the member's channels is passed over: they are computed again from the CT. The other
@@ -107,41 +107,41 @@ def starting_weights(settings: Settings, fold: int) -> dict[str, str]:
         MissingInputError: one of the two was not trained to the end.
     """
     return {
-        "stage1": file_hash(stage1_weights_path(settings, joint_of(settings).member, fold)),
+        "stage1": file_hash(stage1_weights_path(settings, end_to_end_of(settings).member, fold)),
         "stage2": file_hash(stage2_weights_path(settings, fold)),
     }
 
 
-def starting_network(settings: Settings, fold: int, channels: int) -> JointNetwork:
+def starting_network(settings: Settings, fold: int, channels: int) -> EndToEndNetwork:
     """The two passes' networks of one fold, chained; `channels` is C, the channels of stage two."""
-    stage1, stage2 = load_member(settings, joint_of(settings).member, fold), load_stage2(settings, fold, channels)
-    return JointNetwork(stage1, stage2, layout_of(settings))
+    stage1, stage2 = load_member(settings, end_to_end_of(settings).member, fold), load_stage2(settings, fold, channels)
+    return EndToEndNetwork(stage1, stage2, layout_of(settings))
 
 
 def load_fold(settings: Settings, fold: int, channels: int) -> nn.Module:
-    """The jointly trained network of one fold, ready to predict, on the GPU if there is one."""
-    stage1 = build_stage1(settings.stage1.members[joint_of(settings).member])
-    network = JointNetwork(stage1, build_stage2(settings.stage2, channels), layout_of(settings))
+    """The end-to-end network of one fold, ready to predict, on the GPU if there is one."""
+    stage1 = build_stage1(settings.stage1.members[end_to_end_of(settings).member])
+    network = EndToEndNetwork(stage1, build_stage2(settings.stage2, channels), layout_of(settings))
     return ready(network, weights_path(settings, fold), about_network(settings, channels), _hint(settings))
 
 
 def about_network(settings: Settings, channels: int) -> dict[str, object]:
     """What is stored with the weights: both networks and what is between them."""
     return {
-        "stage1": about_stage1(settings.stage1.members[joint_of(settings).member]),
+        "stage1": about_stage1(settings.stage1.members[end_to_end_of(settings).member]),
         "flatten": settings.stage1.flatten.model_dump(mode="json", include={"reduce", "window"}),
         "stage2": about_stage2(settings.stage2, channels),
     }
 
 
 def weights_path(settings: Settings, fold: int) -> Path:
-    """Where the jointly trained weights of one fold lie.
+    """Where the end-to-end weights of one fold lie.
 
     Raises:
         MissingInputError: they were not trained to the end.
         InputError: one of the two passes was trained again since.
     """
-    folder = settings.folder.fold(JOINT, fold)
+    folder = settings.folder.fold(END_TO_END, fold)
     path = trained_weights(folder, _hint(settings))
     if read_receipt(folder, _hint(settings)).get("started_from") != starting_weights(settings, fold):
         raise InputError(
@@ -150,10 +150,10 @@ def weights_path(settings: Settings, fold: int) -> Path:
     return path
 
 
-def joint_predictor(settings: Settings, fragment: Fragment, stack: Stack) -> Predictor:
-    """The jointly trained networks on a fragment's CT and its stack."""
-    joint, (first, end) = joint_of(settings), settings.data.depth
-    patch = joint.patch_size_yx
+def end_to_end_predictor(settings: Settings, fragment: Fragment, stack: Stack) -> Predictor:
+    """The end-to-end networks on a fragment's CT and its stack."""
+    end_to_end, (first, end) = end_to_end_of(settings), settings.data.depth
+    patch = end_to_end.patch_size_yx
     channels = filled_up(stack.channels, patch)
 
     def read(corner: tuple[int, ...]) -> NDArray[np.float32]:
@@ -161,17 +161,17 @@ def joint_predictor(settings: Settings, fragment: Fragment, stack: Stack) -> Pre
         return np.concatenate([filled_up(ct, patch), window_of(channels, patch, corner)])
 
     return Predictor(
-        name=JOINT,
-        label="joint",
+        name=END_TO_END,
+        label="end to end",
         sheet=fragment,
         key=key_of([fragment.key, stack.key]),
         patch=patch,
         read=read,
         weights=partial(weights_path, settings),
         load=partial(load_fold, settings, channels=channels.shape[0]),
-        precision=joint.training.precision,
+        precision=end_to_end.training.precision,
     )
 
 
 def _hint(settings: Settings) -> str:
-    return f"run 'make joint CONFIG=...' for {settings.run_dir} first"
+    return f"run 'make end-to-end CONFIG=...' for {settings.run_dir} first"

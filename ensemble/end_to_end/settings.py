@@ -1,9 +1,9 @@
-"""What joint fine-tuning asks of the settings, checked before anything heavy is loaded."""
+"""What end-to-end training asks of the settings, checked before anything heavy is loaded."""
 
 import difflib
 from math import lcm
 
-from scroll.config.schema import JointSettings, MemberSettings, Settings
+from scroll.config.schema import EndToEndSettings, MemberSettings, Settings
 from scroll.data.kinds import kind_of
 from scroll.errors import InputError
 from stage1_3d.network import divisor_of, legal_size, nearest_legal
@@ -12,44 +12,44 @@ STAGE2_DIVISOR = 32
 FIXED_SIZE = ("unetr", "timesformer")  # networks that take patches of the size they were built for only
 
 
-def joint_of(settings: Settings) -> JointSettings:
-    """The settings of joint fine-tuning.
+def end_to_end_of(settings: Settings) -> EndToEndSettings:
+    """The settings of end-to-end training.
 
     Raises:
         InputError: there are none.
     """
-    if settings.joint is None:
+    if settings.end_to_end is None:
         example = next(iter(settings.stage1.trained), "unet3d")
         raise InputError(
-            f"joint is not set; say which member is trained on together with stage two: joint: {{member: {example}}}"
+            f"end_to_end is not set; say which member is trained on together with stage two: end_to_end: {{member: {example}}}"
         )
-    return settings.joint
+    return settings.end_to_end
 
 
-def check_joint(settings: Settings) -> None:
+def check_end_to_end(settings: Settings) -> None:
     """Refuse what could not be trained end to end.
 
     Raises:
-        InputError: joint is not set, the data is not of flattened fragments, no such member, a member whose patch is not the
+        InputError: end_to_end is not set, the data is not of flattened fragments, no such member, a member whose patch is not the
             whole depth window, or a patch that does not suit both networks.
     """
-    joint, members = joint_of(settings), settings.stage1.trained
+    end_to_end, members = end_to_end_of(settings), settings.stage1.trained
     if not kind_of(settings.data).is_flattened:
         raise InputError(
-            f"joint: needs flattened layer stacks (data.kind: fragments), and data.kind is {settings.data.kind}; remove joint"
+            f"end_to_end: needs flattened layer stacks (data.kind: fragments), and data.kind is {settings.data.kind}; remove end_to_end"
         )
-    if joint.member not in members:
-        near = difflib.get_close_matches(joint.member, members, n=1, cutoff=0.4)
+    if end_to_end.member not in members:
+        near = difflib.get_close_matches(end_to_end.member, members, n=1, cutoff=0.4)
         said = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(members)}"
-        raise InputError(f"joint.member '{joint.member}' is no member of stage one; {said}")
-    if joint.member not in settings.stage1.fitted:
+        raise InputError(f"end_to_end.member '{end_to_end.member}' is no member of stage one; {said}")
+    if end_to_end.member not in settings.stage1.fitted:
         raise InputError(
-            f"joint.member '{joint.member}' has an equal share, so stage two does not see it; give one that is fitted"
+            f"end_to_end.member '{end_to_end.member}' has an equal share, so stage two does not see it; give one that is fitted"
         )
     try:
-        _check_patch(joint.patch_size_yx, members[joint.member], settings.data.depth)
+        _check_patch(end_to_end.patch_size_yx, members[end_to_end.member], settings.data.depth)
     except InputError as error:
-        raise InputError(f"joint, member '{joint.member}': {error}") from None
+        raise InputError(f"end_to_end, member '{end_to_end.member}': {error}") from None
 
 
 def _check_patch(patch_yx: tuple[int, int], member: MemberSettings, window: tuple[int, int]) -> None:
@@ -66,12 +66,12 @@ def _check_patch(patch_yx: tuple[int, int], member: MemberSettings, window: tupl
         )
     if member.network in FIXED_SIZE and patch_yx != member.patch_size[1:]:
         raise InputError(
-            f"'{member.network}' takes patches of {member.patch_size[1:]} (y, x) only; set joint.patch_size_yx to that"
+            f"'{member.network}' takes patches of {member.patch_size[1:]} (y, x) only; set end_to_end.patch_size_yx to that"
         )
     both = (1, lcm(divisor[1], STAGE2_DIVISOR), lcm(divisor[2], STAGE2_DIVISOR))
     if legal_size((depth, *patch_yx), both) != (depth, *patch_yx):
         down, up = nearest_legal((depth, *patch_yx), both)
         raise InputError(
-            f"joint.patch_size_yx {patch_yx} does not suit '{member.network}' and stage two, which need multiples of {both[1:]}; "
+            f"end_to_end.patch_size_yx {patch_yx} does not suit '{member.network}' and stage two, which need multiples of {both[1:]}; "
             f"nearest: {down[1:]} or {up[1:]}"
         )

@@ -1,4 +1,4 @@
-"""Joint fine-tuning: a member of stage one, its flattening and stage two, trained on end to end, fold by fold.
+"""End-to-end training: a member of stage one, its flattening and stage two, trained on end to end, fold by fold.
 
 python -m ensemble.end_to_end.train configs/demo.yaml [--set a.b=c]
 
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Parse the command line and train end to end."""
-    arguments = run_parser(__doc__, "joint.training.steps=200").parse_args()
+    arguments = run_parser(__doc__, "end_to_end.training.steps=200").parse_args()
     from ensemble.check import load_run_settings
     from scroll.runtime.output_folder import RUN
     from scroll.runtime.run_lock import writing
 
     settings = load_run_settings(arguments.config, arguments.set)
     with writing(settings.run_dir, RUN, is_training=True):
-        train_joint(settings)
+        train_end_to_end(settings)
 
 
-def train_joint(settings: "Settings") -> None:
+def train_end_to_end(settings: "Settings") -> None:
     """Train every fold end to end and leave weights and out-of-fold ink maps under joint/ in the run folder.
 
     Raises:
         InputError: the settings do not allow it, or the two passes were trained on other data or folds than those of now.
         MissingInputError: one of the two passes was not trained to the end; the line names its command.
     """
-    from ensemble.end_to_end.network import joint_predictor
-    from ensemble.end_to_end.settings import check_joint, joint_of
+    from ensemble.end_to_end.network import end_to_end_predictor
+    from ensemble.end_to_end.settings import check_end_to_end, end_to_end_of
     from scroll.data.folds import make_folds
     from scroll.data.fragments import training_fragments
     from scroll.data.members.new_items import folds_of_new, out_of_fold
@@ -58,42 +58,42 @@ def train_joint(settings: "Settings") -> None:
     from stage2_2d.ink.train import made_from, oof_stacks
     from stage2_2d.predict import predict_out_of_fold
 
-    check_joint(settings)
+    check_end_to_end(settings)
     check_trackers(settings)
-    joint = joint_of(settings)
-    everything = training_fragments(settings.data, settings.stage1.members[joint.member].augment.depth_jitter)
+    end_to_end = end_to_end_of(settings)
+    everything = training_fragments(settings.data, settings.stage1.members[end_to_end.member].augment.depth_jitter)
     settings, fragments = out_of_fold(settings, everything)
     stacks = oof_stacks(settings, fragments, _hint(settings))
     folds = folds_of_new(settings, make_folds(everything, settings.folds), fragments)
     for fold in folds:
         check_start(settings, fold, made_from(fragments, stacks))
-    train_folds(settings, folds, partial(joint_task, settings, fragments, stacks), joint.training)
+    train_folds(settings, folds, partial(end_to_end_task, settings, fragments, stacks), end_to_end.training)
     if is_main_process():  # several processes train together; one predicts
         for fragment, stack in zip(fragments, stacks, strict=True):
-            predict_out_of_fold(settings, joint_predictor(settings, fragment, stack), folds)
+            predict_out_of_fold(settings, end_to_end_predictor(settings, fragment, stack), folds)
 
 
-def joint_task(
+def end_to_end_task(
     settings: "Settings", fragments: "Sequence[Fragment]", stacks: "Sequence[Stack]", fold: "Fold"
 ) -> "Task":
     """What is fitted on one fold: the two passes' networks of it, chained."""
     import torch
 
-    from ensemble.end_to_end.dataset import JointPatches, joint_seed
+    from ensemble.end_to_end.dataset import EndToEndPatches, end_to_end_seed
     from ensemble.end_to_end.network import about_network, starting_network, starting_weights
-    from ensemble.end_to_end.settings import joint_of
-    from ensemble.ink.predictors import JOINT
+    from ensemble.end_to_end.settings import end_to_end_of
+    from ensemble.ink.predictors import END_TO_END
     from scroll.training.loop import Task
     from stage2_2d.ink.train import loss_of, made_from
 
-    joint, channels, data = joint_of(settings), stacks[0].channels.shape[0], made_from(fragments, stacks)
-    seed, start = joint_seed(settings, fold), starting_weights(settings, fold.number)
+    end_to_end, channels, data = end_to_end_of(settings), stacks[0].channels.shape[0], made_from(fragments, stacks)
+    seed, start = end_to_end_seed(settings, fold), starting_weights(settings, fold.number)
     torch.manual_seed(seed)
-    patches = partial(JointPatches, settings, fragments, [stack.channels for stack in stacks], fold)
+    patches = partial(EndToEndPatches, settings, fragments, [stack.channels for stack in stacks], fold)
     return Task(
-        label=f"joint, {joint.member} and stage 2, fold {fold.number}",
-        folder=settings.folder.fold(JOINT, fold.number),
-        key=joint_key(settings, fold, start, data),
+        label=f"end to end, {end_to_end.member} and stage 2, fold {fold.number}",
+        folder=settings.folder.fold(END_TO_END, fold.number),
+        key=end_to_end_key(settings, fold, start, data),
         seed=seed,
         model=starting_network(settings, fold.number, channels),
         loss_of=loss_of(settings.stage2),  # stage two's own: the network takes its "stack", with the CT before it
@@ -101,23 +101,23 @@ def joint_task(
         validation=patches(is_training=False),
         about=about_network(settings, channels),
         made_with={
-            "member": joint.member, "seed": seed, "depth": settings.data.depth, "fold": fold.number, "held_out": fold.held_out,
+            "member": end_to_end.member, "seed": seed, "depth": settings.data.depth, "fold": fold.number, "held_out": fold.held_out,
             "started_from": start, "voxel_um": fragments[0].pixel_um, "axes": "yx", "channels": settings.stage1.sources,
-            "settings": joint.model_dump(mode="json"), "data": data,
+            "settings": end_to_end.model_dump(mode="json"), "data": data,
         },
         trackers=settings.trackers,
     )  # fmt: skip
 
 
-def joint_key(settings: "Settings", fold: "Fold", start: dict[str, str], data: dict[str, list[str]]) -> str:
+def end_to_end_key(settings: "Settings", fold: "Fold", start: dict[str, str], data: dict[str, list[str]]) -> str:
     """Hash of all that decides a fold's weights; loading speed and checkpoint rhythm do not."""
-    from ensemble.end_to_end.settings import joint_of
+    from ensemble.end_to_end.settings import end_to_end_of
     from scroll.runtime.receipt import key_of
 
-    joint, stage2 = joint_of(settings), settings.stage2
-    changes = [settings.stage1.members[joint.member].augment.model_dump(), stage2.augment.model_dump()]
+    end_to_end, stage2 = end_to_end_of(settings), settings.stage2
+    changes = [settings.stage1.members[end_to_end.member].augment.model_dump(), stage2.augment.model_dump()]
     how = [
-        joint.model_dump(mode="json", exclude={"training"}) | {"training": joint.training.deciding()},
+        end_to_end.for_key(exclude={"training"}) | {"training": end_to_end.training.deciding()},
         settings.stage1.flatten.model_dump(),
         stage2.ink_share,
         stage2.loss.model_dump(),
@@ -133,13 +133,13 @@ def check_start(settings: "Settings", fold: "Fold", data: dict[str, list[str]]) 
         MissingInputError: a pass was not trained.
         InputError: its receipt speaks of other held-out rows or other stacks.
     """
-    from ensemble.end_to_end.settings import joint_of
+    from ensemble.end_to_end.settings import end_to_end_of
     from ensemble.ink.predictors import STAGE2
     from scroll.errors import InputError
     from scroll.runtime.receipt import read_receipt
 
     held_out: Any = json.loads(json.dumps(fold.held_out))  # as it was saved: a tuple is a list there
-    for name, command in ((joint_of(settings).member, "make stage1"), (STAGE2, "make stage2")):
+    for name, command in ((end_to_end_of(settings).member, "make stage1"), (STAGE2, "make stage2")):
         folder = settings.folder.fold(name, fold.number)
         hint = f"run '{command} CONFIG=...' for {settings.run_dir} first"
         receipt = read_receipt(folder, hint)
@@ -150,7 +150,7 @@ def check_start(settings: "Settings", fold: "Fold", data: dict[str, list[str]]) 
 
 
 def _hint(settings: "Settings") -> str:
-    return f"joint fine-tuning comes after the two passes: run 'make stage1 CONFIG=...', then stage2, for {settings.run_dir} first"
+    return f"end-to-end training comes after the two passes: run 'make stage1 CONFIG=...', then stage2, for {settings.run_dir} first"
 
 
 if __name__ == "__main__":

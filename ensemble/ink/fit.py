@@ -9,7 +9,7 @@ from ensemble.ink.evidence import evidence, judged, without_each
 from ensemble.ink.fit_record import InkFit
 from ensemble.ink.held_out import held_out_scores, print_held_out
 from ensemble.ink.left_out import fitted_weights, left_out_gain, part_of
-from ensemble.ink.predictors import ENSEMBLE, EQUAL, JOINT, MEMBERS_MEAN, blend_weights, flat_map, predictor_names
+from ensemble.ink.predictors import END_TO_END, ENSEMBLE, EQUAL, MEMBERS_MEAN, blend_weights, flat_map, predictor_names
 from ensemble.ink.weights import equal_weights
 from ensemble.others import fitted_on, with_equal_shares
 from scroll.config.schema import Settings
@@ -26,7 +26,7 @@ from stage2_2d.ink.stack import checked_receipt
 MAX_PIXELS = 1_000_000  # that the weights are fitted on, spread over all fragments
 OF_DATA = {"kind", "depth", "bin_yx", "voxel_um", "level", "normal_sign", "label_versions", "grey_labels"}
 HINT = "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...' first"
-JOINT_HINT = "run 'make joint CONFIG=...' first, or remove joint from the settings"
+END_TO_END_HINT = "run 'make end-to-end CONFIG=...' first, or remove end_to_end from the settings"
 
 
 def calibrate(settings: Settings) -> InkFit:
@@ -43,7 +43,7 @@ def calibrate(settings: Settings) -> InkFit:
     for fragment in fragments:
         for name in predictor_names(settings):
             folder = settings.folder.oof(name, fragment.id)
-            checked_receipt(folder, fragment, JOINT_HINT if name == JOINT else HINT)
+            checked_receipt(folder, fragment, END_TO_END_HINT if name == END_TO_END else HINT)
     before = kept_record(settings.folder.fit, "fitted", InkFit)
     if before and before.made_from == calibration_key(settings) and before.evidence:
         return read_fit(settings)
@@ -149,7 +149,7 @@ def read_fit(settings: Settings) -> InkFit:
         InputError: it was made for other weights or settings.
     """
     path = settings.folder.fit
-    last = "stage2" if settings.joint is None else "joint"
+    last = "stage2" if settings.end_to_end is None else "end-to-end"
     command = f"run 'make {last} CONFIG=...' (or python -m ensemble.calibrate CONFIG)"
     content = read_sealed(path, f"weights and thresholds are fitted on out-of-fold predictions: {command}")
     fit = as_record(path, content, InkFit)

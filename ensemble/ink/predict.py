@@ -10,7 +10,7 @@ from ensemble.ink.fit import read_fit
 from ensemble.ink.fit_record import InkFit
 from ensemble.ink.pictures import save_probability, write_mask_png
 from ensemble.ink.postprocess import drop_small
-from ensemble.ink.predictors import JOINT, STAGE2, blended
+from ensemble.ink.predictors import END_TO_END, STAGE2, blended
 from ensemble.ink.submission import read_submission, write_submission
 from ensemble.output_record import sheet_record
 from ensemble.preflight import preflighted
@@ -67,7 +67,7 @@ def _clock(
 
 
 def predict_candidates(settings: Settings, fragment: Any, folder: Path, views: dict[str, int] | None = None) -> None:
-    """Stage one's members, flattened (of a segment they are already), then stage two (and the jointly trained network) on
+    """Stage one's members, flattened (of a segment they are already), then stage two (and the end-to-end network) on
     their stack; what is current is left alone. `views`: only these members look, through so many views; all if None.
     """
     if kind_of(settings.data).is_flattened:
@@ -83,10 +83,10 @@ def predict_candidates(settings: Settings, fragment: Any, folder: Path, views: d
         "run ensemble/predict.py again",
     )
     predict_new(settings, stage2_predictor(settings, fragment, stack), folder / STAGE2)
-    if settings.joint is not None:
-        from ensemble.end_to_end.network import joint_predictor
+    if settings.end_to_end is not None:
+        from ensemble.end_to_end.network import end_to_end_predictor
 
-        predict_new(settings, joint_predictor(settings, fragment, stack), folder / JOINT)
+        predict_new(settings, end_to_end_predictor(settings, fragment, stack), folder / END_TO_END)
 
 
 def blend_sheet(

@@ -12,13 +12,13 @@ from scroll.config.schema import Settings
 from scroll.data.sheets import Sheet
 from scroll.inference.prediction_store import open_map
 
-STAGE2, JOINT, ENSEMBLE = "stage2", "joint", "ensemble"
+STAGE2, END_TO_END, ENSEMBLE = "stage2", "joint", "ensemble"
 EQUAL, MEMBERS_MEAN = "equal mean", "mean of members"  # what fitted weights, and stage two, have to beat
 
 
 def predictor_names(settings: Settings) -> list[str]:
-    """Every member that is fitted, in the order of the settings, then stage two, then the jointly trained network if asked for."""
-    return [*settings.stage1.fitted, STAGE2, *([JOINT] if settings.joint is not None else [])]
+    """Every member that is fitted, in the order of the settings, then stage two, then the end-to-end network if asked for."""
+    return [*settings.stage1.fitted, STAGE2, *([END_TO_END] if settings.end_to_end is not None else [])]
 
 
 def blend_weights(settings: Settings, fitted: dict[str, float], name: str) -> dict[str, float]:
@@ -37,7 +37,7 @@ def flat_map(folder: Path, name: str, hint: str) -> NDArray[np.float32]:
     Raises:
         MissingInputError: it is not there; `hint` names the command that makes it.
     """
-    channels = open_map(folder / ("ink.zarr" if name in (STAGE2, JOINT) else "flat.zarr"), hint)
+    channels = open_map(folder / ("ink.zarr" if name in (STAGE2, END_TO_END) else "flat.zarr"), hint)
     return np.asarray(channels[:], dtype=np.float32).max(axis=0)
 
 

@@ -1,4 +1,4 @@
-"""Score a prediction against labels: every member, stage two, the joint network and the blends, each with its interval."""
+"""Score a prediction against labels: every member, stage two, the end-to-end network and the blends, each with its interval."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from ensemble.ink.fit_record import InkFit
 from ensemble.ink.lift import lifted
 from ensemble.ink.postprocess import drop_small
 from ensemble.ink.predictors import (
+    END_TO_END,
     ENSEMBLE,
     EQUAL,
-    JOINT,
     MEMBERS_MEAN,
     STAGE2,
     blend_weights,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from scroll.data.sheets import Sheet
 
 BLOCKS = "blocks.npz"
-KINDS = {STAGE2: STAGE2, JOINT: JOINT, ENSEMBLE: ENSEMBLE, EQUAL: "baseline", MEMBERS_MEAN: "baseline"}
+KINDS = {STAGE2: STAGE2, END_TO_END: END_TO_END, ENSEMBLE: ENSEMBLE, EQUAL: "baseline", MEMBERS_MEAN: "baseline"}
 COLUMNS = [
     "f05",
     "f05_low",
@@ -181,7 +181,7 @@ class _Scored:
     def _members_in(self, name: str) -> set[str]:
         """The members that a row is made of: stage two sees all that are fitted."""
         parts = {part for part, weight in blend_weights(self.settings, self.fit.weights, name).items() if weight}
-        return parts | {*self.settings.stage1.fitted} if parts & {STAGE2, JOINT} else parts
+        return parts | {*self.settings.stage1.fitted} if parts & {STAGE2, END_TO_END} else parts
 
     def _by_scroll(self, decided: Mapping[str, NDArray[np.int64]]) -> dict[str, float]:
         """F0.5 of each scroll's sheets together, of their counts; empty where they are not of several that are known."""

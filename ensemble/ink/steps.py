@@ -12,12 +12,13 @@ from scroll.config.reader import with_decided
 from scroll.config.schema import Settings
 from scroll.data.kinds import need_flattened
 from scroll.report.page import write_report
+from scroll.runtime.run_folder import END_TO_END
 
 
 def calibrate(settings: Settings) -> None:
     """Fit weights and thresholds and print them, once all that takes part is trained."""
-    if settings.joint is not None and not (settings.run_dir / "joint").exists():  # stage two is done, joint comes next
-        print("weights and thresholds are fitted after the joint fine-tuning: run 'make joint CONFIG=...'")
+    if settings.end_to_end is not None and not settings.folder.of(END_TO_END).exists():  # it comes after stage two
+        print("weights and thresholds are fitted after end-to-end training: run 'make end-to-end CONFIG=...'")
         return
     print_fit(fit_ink(settings))
     for line in said_of_others(with_decided(settings), []):

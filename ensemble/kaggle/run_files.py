@@ -10,7 +10,7 @@ from scroll.config.reader import save_settings
 from scroll.config.schema import Settings
 from scroll.errors import MissingInputError
 from scroll.runtime.receipt import NAME as RECEIPT
-from scroll.runtime.run_folder import JOINT, STAGE2, RunFolder
+from scroll.runtime.run_folder import END_TO_END, STAGE2, RunFolder
 
 BEGUN_WITH = ("pretrained_dir", "pretrained_file")  # options of stage two that name folders of this machine
 WEIGHTS = "weights.safetensors"
@@ -40,7 +40,7 @@ def _trained(settings: Settings) -> Iterator[Path]:
     """Folders of the trainings that a prediction asks, relative to the run."""
     members, is_stage2_asked = steps_of(settings.data).asked(settings)
     ours = [name for name in members if name in settings.stage1.trained]
-    asked = [*ours, *([STAGE2] if is_stage2_asked else []), *([JOINT] if settings.joint is not None else [])]
+    asked = [*ours, *([STAGE2] if is_stage2_asked else []), *([END_TO_END] if settings.end_to_end is not None else [])]
     for number in range(settings.folds.count):
         for name in asked:
             yield RunFolder(Path()).fold(name, number)

@@ -63,7 +63,7 @@ def rebuild_commands(settings: Settings, command: Sequence[str]) -> list[str]:
     steps = [
         "stage1_3d.train",
         "stage2_2d.train",
-        *(["ensemble.end_to_end.train"] if settings.joint else []),
+        *(["ensemble.end_to_end.train"] if settings.end_to_end else []),
         "ensemble.calibrate",
     ]
     lines += [shlex.join(["python", "-m", step, config]) for step in steps]

@@ -9,7 +9,7 @@ from ensemble.controls.components import components_of
 from ensemble.controls.copies import SCRAMBLED, Scrambled, changed, tile_px
 from ensemble.controls.panel import ink_and_rim
 from ensemble.ink.fit_record import InkFit
-from ensemble.ink.predictors import ENSEMBLE, JOINT, STAGE2
+from ensemble.ink.predictors import END_TO_END, ENSEMBLE, STAGE2
 from ensemble.rounds.maps import AGAIN, Source, blended
 from ensemble.rounds.place import LabelRound
 from scroll.config.schema import Settings
@@ -71,12 +71,12 @@ def _new_to(source: Source, teacher: Settings, name: str) -> Parts:
 
 
 def _late(teacher: Settings, copy: Fragment, folder: Path) -> dict[str, Predictor]:
-    """Stage two, and the jointly trained network if there is one, on what stage one says of a copy."""
+    """Stage two, and the end-to-end network if there is one, on what stage one says of a copy."""
     flatten_ct(teacher, copy, folder / CT)
     stack = read_stack(teacher.stage1, copy, {name: folder / name for name in teacher.stage1.sources}, AGAIN)
     found = {STAGE2: stage2_predictor(teacher, copy, stack)}
-    if teacher.joint is not None:
-        from ensemble.end_to_end.network import joint_predictor
+    if teacher.end_to_end is not None:
+        from ensemble.end_to_end.network import end_to_end_predictor
 
-        found[JOINT] = joint_predictor(teacher, copy, stack)
+        found[END_TO_END] = end_to_end_predictor(teacher, copy, stack)
     return found

@@ -17,10 +17,10 @@ def train_student(a_round: LabelRound) -> InkFit:
     with writing(student.run_dir, RUN, is_training=True):
         train_stage1(student)
         train_stage2(student)
-        if student.joint is not None:
-            from ensemble.end_to_end.train import train_joint
+        if student.end_to_end is not None:
+            from ensemble.end_to_end.train import train_end_to_end
 
-            train_joint(student)
+            train_end_to_end(student)
         fit = calibrate(student)
     print_fit(fit)
     return fit

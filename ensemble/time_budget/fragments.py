@@ -44,7 +44,7 @@ class FragmentClock:
         if not left:
             return
         costs = stage1_costs(settings, left, fit.weights)
-        fixed_s = stage2_cost(settings, left).seconds * (1 if settings.joint is None else 2)  # it looks no quicker
+        fixed_s = stage2_cost(settings, left).seconds * (1 if settings.end_to_end is None else 2)  # it looks no quicker
         self._deadline = Deadline(costs, fixed_s, limit_s - (time.monotonic() - began))
         print("\n".join(self._deadline.plan.lines(limit_s)), flush=True)
 

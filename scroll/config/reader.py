@@ -3,12 +3,12 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from scroll.config.former_names import below, group_of, new_name, note_former_names, with_new_names
 from scroll.config.schema import MemberSettings, Settings, Stage1Settings
 from scroll.config.yaml_text import DoubleKeyError, read_yaml
 from scroll.errors import InputError, MissingInputError
@@ -43,6 +43,7 @@ def _resolved(path: Path, overrides: Sequence[str]) -> Settings:
         if not override.startswith(PLAN):
             _refuse_hidden(override, raw, path)
         raw = merged(raw, _read_plan(override) if override.startswith(PLAN) else _parsed_override(override))
+    note_former_names()
     for key, value in _leaves(raw).items():
         if isinstance(value, str) and redacted(value) != value:
             raise InputError(
@@ -64,7 +65,7 @@ def with_decided(settings: Settings) -> Settings:
 
 def _refuse_hidden(override: str, raw: dict[str, object], path: Path) -> None:
     """Refuse an override of `stage1.defaults` that would change nothing, since every member sets that very key itself."""
-    dotted = override.partition("=")[0].strip()
+    dotted = new_name(override.partition("=")[0].strip())
     stage1 = raw.get("stage1")
     members = stage1.get("members") if isinstance(stage1, dict) else None
     if not dotted.startswith(DEFAULTS) or not isinstance(members, dict) or not members:
@@ -172,7 +173,7 @@ def _read_yaml(path: Path) -> dict[str, object]:
             raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected a mapping of settings, found {type(raw).__name__}")
-    return raw
+    return with_new_names(raw, str(path))
 
 
 def _meant(path: Path) -> str:
@@ -198,7 +199,7 @@ def _parsed_override(override: str) -> dict[str, object]:
             f"--set {shortened(override)}: the value is not readable as YAML; quote it or close its brackets; "
             "in make's SET= leave no space within it"
         ) from None
-    return _nested(dotted, nested)
+    return with_new_names(_nested(dotted, nested), f"--set {dotted}")
 
 
 def _with_member_defaults(raw: dict[str, object], path: Path) -> dict[str, object]:
@@ -257,19 +258,9 @@ def _keys_beside(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str
     """The keys that are legal where the last part of `loc` stands."""
     here: Any = model
     for part in loc[:-1]:
-        here = _below(here, str(part))
-    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        here = below(here, str(part))
+    group = group_of(here)
+    if group is None:
         return []
-    only_in_yaml = {Settings: ["extends"], Stage1Settings: ["defaults"]}.get(here, [])
-    return sorted([*here.model_fields, *only_in_yaml])
-
-
-def _below(annotation: Any, key: str) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        field = annotation.model_fields.get(key)
-        return field.annotation if field else None
-    if get_origin(annotation) is dict:
-        return get_args(annotation)[1]
-    if get_origin(annotation) in (Union, UnionType):
-        return next((arg for arg in get_args(annotation) if isinstance(arg, type)), None)
-    return None
+    only_in_yaml = {Settings: ["extends"], Stage1Settings: ["defaults"]}.get(group, [])
+    return sorted([*group.model_fields, *only_in_yaml])

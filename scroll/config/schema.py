@@ -260,7 +260,7 @@ class Stage2Settings(Frozen):
     window: Annotated[WindowSettings, _for_axes(2)] = WindowSettings()
 
 
-class JointSettings(Frozen):
+class EndToEndSettings(Frozen):
     """One stage-one network, its flattening and stage two trained on end to end, from the weights of the two passes."""
 
     member: str = Field(description="the member of stage one that is trained on; the others' channels stay as they are")
@@ -344,7 +344,9 @@ class Settings(Frozen):
         TracingSettings(), description="cubes only: sheets between stage one and stage two"
     )
     stage2: Stage2Settings = Stage2Settings()
-    joint: JointSettings | None = Field(None, description="`make joint` after stage two; none: left out")
+    end_to_end: EndToEndSettings | None = Field(
+        None, serialization_alias="joint", description="`make end-to-end` after stage two; none: left out"
+    )
     ensemble: EnsembleSettings = EnsembleSettings()
     preflight: PreflightSettings = PreflightSettings()
     rounds: RoundSettings = Field(RoundSettings(), exclude_if=lambda rounds: rounds == RoundSettings())

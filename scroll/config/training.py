@@ -26,6 +26,10 @@ class Frozen(BaseModel):
             raise ValueError(f"{value!r} holds signs that no name or path has")
         return value
 
+    def for_key(self, **how: Any) -> dict[str, Any]:
+        """What a key is made of: settings by their first names, so that a new name makes nothing again; `how` as `model_dump` takes it."""
+        return self.model_dump(mode="json", by_alias=True, **how)
+
 
 def _is_number(annotation: Any) -> bool:
     """Whether a setting is a number, one of some numbers, or a list of numbers."""
@@ -154,7 +158,7 @@ class TrainingSettings(Frozen):
     augment_on: Literal["auto", "cpu", "device"] = Field(
         "auto", exclude_if=lambda where: where == "auto",
         description="where patches are augmented: cpu: in the loading processes; device: in batches where the network trains, the loading "
-        "processes only draw, read and cut; auto: device on a GPU (CUDA), else cpu. Joint training: always cpu",
+        "processes only draw, read and cut; auto: device on a GPU (CUDA), else cpu. End-to-end training: always cpu",
     )  # fmt: skip
     channels_last: bool = Field(False, description="memory layout that speeds convolutions up in bf16 and fp16")
     compile: bool = Field(False, description="torch.compile, tried on one patch first and left alone where it fails")
@@ -198,4 +202,4 @@ class TrainingSettings(Frozen):
         harmless = {"loader", "checkpoint_every", "skip_share", "augment_on"}
         if not self.early_stopping:
             harmless |= {"validate_every", "validation_patches", "validation_batch_size"}
-        return self.model_dump(mode="json", exclude=harmless)
+        return self.for_key(exclude=harmless)

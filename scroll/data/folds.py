@@ -218,8 +218,8 @@ def patch_rows(settings: Settings, step_vox: float | None = None) -> dict[str, i
         rows[f"stage1.members.{name}"] = member.patch_size[1] if kind.is_flattened or not kind.has_sheets else in_space
     if kind.has_sheets:  # stage two sees no rows of others
         rows["stage2"] = settings.stage2.patch_size[0]
-        if settings.joint is not None:
-            rows["joint"] = settings.joint.patch_size_yx[0]
+        if settings.end_to_end is not None:
+            rows["end_to_end"] = settings.end_to_end.patch_size_yx[0]
     return rows
 
 

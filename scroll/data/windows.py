@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from scroll.data.members.new_items import Item
 
 WIDE_MM = 0.5
-STAGE2, JOINT = "stage two", "joint"
+STAGE2, END_TO_END = "stage two", "end to end"
 
 
 def windows_mm(settings: Settings, item: "Item") -> dict[str, tuple[float, ...]]:
@@ -29,8 +29,8 @@ def windows_mm(settings: Settings, item: "Item") -> dict[str, tuple[float, ...]]
         name: (z * depth_um / 1e3, y * plane_um / 1e3, x * plane_um / 1e3) for name, (z, y, x) in windows.items()
     }
     flat = {STAGE2: settings.stage2.patch_size}
-    if settings.joint is not None:
-        flat[JOINT] = settings.joint.patch_size_yx
+    if settings.end_to_end is not None:
+        flat[END_TO_END] = settings.end_to_end.patch_size_yx
     return found | {name: (y * flat_um / 1e3, x * flat_um / 1e3) for name, (y, x) in flat.items()}
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-STAGE2, JOINT = "stage2", "joint"  # predictors that are no members of stage one
+STAGE2, END_TO_END = "stage2", "joint"  # predictors that are no members of stage one, as their folders are called
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class RunFolder:
 
     def of(self, predictor: str) -> Path:
         """All of a predictor: a member, "ct", "stage2" or "joint"."""
-        return self.path / predictor if predictor in (STAGE2, JOINT) else self.path / "stage1" / predictor
+        return self.path / predictor if predictor in (STAGE2, END_TO_END) else self.path / "stage1" / predictor
 
     def fold(self, predictor: str, number: int) -> Path:
         """Weights and curves of one fold's training."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scroll.config.former_names import former_names
 from scroll.config.schema import TrainingSettings
 from scroll.inference.fold_ensemble import is_main_process
 from scroll.runtime.files import remove
@@ -108,7 +109,7 @@ def changed_since(receipt: Content, made_with: Content, settings: TrainingSettin
     Settings that decide no weight are left out.
     """
     now = _leaves(json.loads(json.dumps(dict(made_with), default=str)))
-    then = _leaves({k: receipt.get(k) for k in made_with})
+    then = _leaves({k: _by_new_names(receipt.get(k)) if k == "settings" else receipt.get(k) for k in made_with})
     harmless = set(settings.model_dump()) - set(settings.deciding())
     lines = []
     for name in dict.fromkeys([*then, *now]):
@@ -118,6 +119,15 @@ def changed_since(receipt: Content, made_with: Content, settings: TrainingSettin
         is_hash = parts[0] in ("data", "started_from")
         lines.append(f"{name} changed" if is_hash else f"{name} was {then.get(name)!r}, is {now.get(name)!r}")
     return lines
+
+
+def _by_new_names(settings: object) -> object:
+    former = former_names()
+    if not isinstance(settings, dict):
+        return settings
+    return {
+        former.get(key, key): value if key == "options" else _by_new_names(value) for key, value in settings.items()
+    }
 
 
 def _leaves(content: Content, prefix: str = "") -> dict[str, object]:

@@ -72,8 +72,8 @@ def _check_folds(settings: Settings, fragments: list[Fragment]) -> None:
     """Draw patches of every fold: they must fit into training and held-out rows, and none may look at held-out ones."""
     patches = {f"stage1.members.{name}": member.patch_size[1:] for name, member in settings.stage1.trained.items()}
     patches["stage2"] = settings.stage2.patch_size
-    if settings.joint is not None:
-        patches["joint"] = settings.joint.patch_size_yx
+    if settings.end_to_end is not None:
+        patches["end_to_end"] = settings.end_to_end.patch_size_yx
     for fold in make_folds(fragments, settings.folds):
         for name, patch in patches.items():
             try:

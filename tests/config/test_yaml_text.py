@@ -71,9 +71,10 @@ def test_a_key_given_twice_on_the_command_line_is_refused(tmp_path):
 
 
 def test_merged_anchors_are_no_double_keys(tmp_path):
-    text = "data: &d {bin_yx: 2}\nfolds: {count: 3}\nstage2:\n  training: &t {steps: 5}\njoint: {member: a, training: {<<: *t, steps: 6}}\n"
+    text = "data: &d {bin_yx: 2}\nfolds: {count: 3}\nstage2:\n  training: &t {steps: 5}\n"
+    text += "end_to_end: {member: a, training: {<<: *t, steps: 6}}\n"
     settings = loaded(tmp_path, text)
-    assert settings.joint is not None and settings.joint.training.steps == 6
+    assert settings.end_to_end is not None and settings.end_to_end.training.steps == 6
 
 
 @pytest.mark.parametrize("word", ["off", "'off'", "no", "false"])

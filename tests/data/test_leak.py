@@ -174,9 +174,9 @@ def test_in_scroll_space_voxels_of_the_level_become_working_rows(level: int, bin
     assert wanted == {"stage1.members.box": rows, "stage2": 64}
 
 
-def test_the_joint_patch_counts_too() -> None:
-    joint = {"member": "low", "patch_size_yx": (160, 32)}
-    assert max(patch_rows(settings_of(joint=joint)).values()) == 160
+def test_the_end_to_end_patch_counts_too() -> None:
+    end_to_end = {"member": "low", "patch_size_yx": (160, 32)}
+    assert max(patch_rows(settings_of(end_to_end=end_to_end)).values()) == 160
 
 
 def test_both_doors_refuse_in_one_line_before_anything_is_read(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from ensemble.end_to_end.dataset import JointPatches
+from ensemble.end_to_end.dataset import EndToEndPatches
 from scroll.config.labels import LabelVersions
 from scroll.config.schema import AugmentSettings, DataSettings, LossSettings, MemberSettings, Settings
 from scroll.data.augment.augment import augmented, depth_moved, mixed, pasted
@@ -250,11 +250,11 @@ def fragments_of(root: Path, **marks: np.ndarray) -> list[Fragment]:
 def datasets(fragments: list[Fragment], is_training: bool, **loss: float) -> list:
     """Stage one by depth pooling and in a band, stage two, and both end to end."""
     member = {"network": "cnn3d", "patch_size": (4, 16, 16), "loss": loss}
-    joint = {"member": "a", "patch_size_yx": (16, 16)}
+    end_to_end = {"member": "a", "patch_size_yx": (16, 16)}
     run = Settings.model_validate(
         {
             "run_dir": "none", "data": fragments[0].data, "stage1": {"members": {"a": member}},
-            "stage2": {"patch_size": (32, 32), "loss": loss}, "joint": joint,
+            "stage2": {"patch_size": (32, 32), "loss": loss}, "end_to_end": end_to_end,
         }
     )  # fmt: skip
     band = MemberSettings.model_validate(member | {"supervision": "band", "ink_depth": (-1, 1)})
@@ -263,7 +263,7 @@ def datasets(fragments: list[Fragment], is_training: bool, **loss: float) -> lis
         InkPatches(fragments, FOLD, run.stage1.members["a"], 1, is_training),
         InkPatches(fragments, FOLD, band, 1, is_training),
         StackPatches(fragments, stacks, FOLD, run.stage2, 1, is_training),
-        JointPatches(run, fragments, stacks, FOLD, is_training),
+        EndToEndPatches(run, fragments, stacks, FOLD, is_training),
     ]
 
 

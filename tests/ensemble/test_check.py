@@ -28,14 +28,14 @@ WHOLE_RUN = {
     "demo": (demo.main,),
     "compare": (compare.main,),
     "calibrate": (ensemble.calibrate.main,),
-    "joint": (ensemble.end_to_end.train.main,),
+    "end_to_end": (ensemble.end_to_end.train.main,),
     "predict": (ensemble.predict.main, *PREDICT),
 }
 LATER = {
     "stage2.network=smp.unnet": r"demo_ink\.yaml: stage2\.network 'smp\.unnet' is unknown; did you mean 'smp\.unet'",
     "stage2.options.depth=[1, 1, 1, 1]": r"demo_ink\.yaml: stage2\.options\.depth: .* there are .*depths",
     "stage2.augment.across_sheets=true": r"demo_ink\.yaml: stage2\.augment\.across_sheets is true",
-    "joint.member=unet": r"demo_ink\.yaml: joint\.member 'unet' is no member of stage one; did you mean 'unet3d'",
+    "end_to_end.member=unet": r"demo_ink\.yaml: end_to_end\.member 'unet' is no member of stage one; did you mean 'unet3d'",
 }
 
 
@@ -56,7 +56,7 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., object]
 
 @pytest.mark.parametrize("override", LATER)
 @pytest.mark.parametrize("door", WHOLE_RUN)
-def test_stage_two_and_joint_are_looked_at_by_every_door_of_the_whole_run(
+def test_stage_two_and_end_to_end_are_looked_at_by_every_door_of_the_whole_run(
     door: str, override: str, go: Callable[..., object]
 ) -> None:
     main, *arguments = WHOLE_RUN[door]
@@ -102,7 +102,7 @@ def test_a_folder_that_a_tracker_left_behind_is_not_taken_for_it(
 @pytest.mark.parametrize(
     ("config", "override", "words"),
     [
-        (DEMO, "joint.member=unet3d", r"^joint: the comparison is of .*--set joint=null"),
+        (DEMO, "end_to_end.member=unet3d", r"^end_to_end: the comparison is of .*--set end_to_end=null"),
         (SURFACE, "seed=1", "data.kind is cubes"),
     ],
 )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import stage1_3d.train
 import stage2_2d.ink.train
-from ensemble.end_to_end.dataset import JointPatches
+from ensemble.end_to_end.dataset import EndToEndPatches
 from scroll.config.schema import AugmentSettings, DataSettings, MemberSettings, Settings, TrainingSettings
 from scroll.data.augment.augment import augmented
 from scroll.data.folds import make_folds
@@ -86,14 +86,20 @@ def convolutions(channels: int, axes: int) -> nn.Module:
 def settings_of(data: DataSettings) -> Settings:
     member = {"network": "cnn3d", "patch_size": (4, 32, 32), "augment": AUGMENT, "loss": LOSS, "training": TRAINING}
     stage2 = {"patch_size": (32, 32), "loss": LOSS, "augment": {**AUGMENT, "depth_jitter": 0}, "training": TRAINING}
-    joint = {"member": "a", "patch_size_yx": (32, 32), "training": TRAINING}
+    end_to_end = {"member": "a", "patch_size_yx": (32, 32), "training": TRAINING}
     return Settings.model_validate(
-        {"run_dir": "none", "data": data, "stage1": {"members": {"a": member}}, "stage2": stage2, "joint": joint}
+        {
+            "run_dir": "none",
+            "data": data,
+            "stage1": {"members": {"a": member}},
+            "stage2": stage2,
+            "end_to_end": end_to_end,
+        }
     )
 
 
 def everything_trained(fragments: list[Fragment], out: Path) -> dict[str, dict[str, list[bytes]]]:
-    """Stage one by depth pooling and in a band, stage two and the joint training, each on the first fold."""
+    """Stage one by depth pooling and in a band, stage two and end-to-end training, each on the first fold."""
     settings = settings_of(fragments[0].data)
     fold, found = make_folds(fragments, settings.folds)[0], {}
     member = settings.stage1.members["a"]
@@ -116,9 +122,9 @@ def everything_trained(fragments: list[Fragment], out: Path) -> dict[str, dict[s
         convolutions(2, 2),
         loss,
     )
-    found["joint"] = trained(
-        out / "joint",
-        lambda is_training: JointPatches(settings, fragments, stacks, fold, is_training),
+    found["end_to_end"] = trained(
+        out / "end_to_end",
+        lambda is_training: EndToEndPatches(settings, fragments, stacks, fold, is_training),
         convolutions(2 + 4, 2),
         loss,
     )

@@ -182,16 +182,16 @@ def test_without_a_soup_keys_states_and_histories_are_those_of_before(tmp_path):
     assert not history_of(tmp_path, "soup_validation_loss")
 
 
-def test_both_stages_and_the_joint_training_take_a_soup_of_their_own():
+def test_both_stages_and_end_to_end_training_take_a_soup_of_their_own():
     settings = Settings.model_validate(
         {
             "run_dir": "run",
             "stage1": {"members": {"net": {"network": "unet3d", "training": {"soup": 3}}}},
             "stage2": {"training": {"soup": 4}},
-            "joint": {"member": "net", "training": {"soup": 5}},
+            "end_to_end": {"member": "net", "training": {"soup": 5}},
         }
     )
-    trainings = [settings.stage1.members["net"].training, settings.stage2.training, settings.joint.training]
+    trainings = [settings.stage1.members["net"].training, settings.stage2.training, settings.end_to_end.training]
     assert [one.deciding()["soup"] for one in trainings] == [3, 4, 5]
 
 

@@ -1,4 +1,4 @@
-"""Joint training starts where the two passes stopped, reaches every weight of both, and refuses what it cannot chain."""
+"""End-to-end training starts where the two passes stopped, reaches every weight of both, and refuses what cannot be trained so."""
 
 import numpy as np
 import pytest
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 import stage1_3d.fragments.flatten
 import stage2_2d.ink.stack
-from ensemble.end_to_end.dataset import JointPatches
-from ensemble.end_to_end.network import JointNetwork, flattened, layout_of, log_odds
-from ensemble.end_to_end.settings import FIXED_SIZE, check_joint
+from ensemble.end_to_end.dataset import EndToEndPatches
+from ensemble.end_to_end.network import EndToEndNetwork, flattened, layout_of, log_odds
+from ensemble.end_to_end.settings import FIXED_SIZE, check_end_to_end
 from scroll.config.schema import MemberSettings, Settings
 from scroll.data.folds import Fold, make_folds
 from scroll.data.fragments import Fragment, find_fragments
@@ -50,7 +50,7 @@ def settings_of(reduce: str = "max", **changes: object) -> Settings:
         "folds": {"by": "region", "buffer_px": 32},
         "stage1": {"members": MEMBERS, "flatten": {"reduce": reduce, "window": WINDOW, "ct": "mean"}},
         "stage2": stage2 | {"augment": PLAIN | {"depth_jitter": 0}},
-        "joint": {"member": "second", "patch_size_yx": (32, 64)},
+        "end_to_end": {"member": "second", "patch_size_yx": (32, 64)},
     }
     return Settings.model_validate(plain | changes)
 
@@ -80,15 +80,15 @@ def test_before_the_first_step_it_answers_as_the_two_passes_do(reduce: str) -> N
     ct, stack, width = windows_of(settings)
     stage1, stage2 = both_networks(settings, stack.shape[1])
     with torch.no_grad():
-        joint = JointNetwork(stage1, stage2, layout_of(settings))(torch.cat([ct, stack], dim=1))
+        end_to_end = EndToEndNetwork(stage1, stage2, layout_of(settings))(torch.cat([ct, stack], dim=1))
         prob = torch.sigmoid(stage1(ct[:, None]))[:, 0].numpy()
         in_window = stage1_3d.fragments.flatten.depth_window(settings.stage1.flatten, settings.data.depth)
         flats = [stage1_3d.fragments.flatten.flattened(volume[in_window], reduce) for volume in prob]
         channels = stage2_2d.ink.stack.log_odds(np.stack(flats))
         stack[:, width : 2 * width] = torch.from_numpy(channels)
         two_passes = stage2(stack)
-    assert joint.shape == (2, 1, 32, 64) and two_passes.std() > 0.1 and channels.std() > 0.05
-    np.testing.assert_allclose(joint, two_passes, atol=1e-4)
+    assert end_to_end.shape == (2, 1, 32, 64) and two_passes.std() > 0.1 and channels.std() > 0.05
+    np.testing.assert_allclose(end_to_end, two_passes, atol=1e-4)
 
 
 @given(
@@ -118,7 +118,7 @@ def batch_of(settings: Settings) -> dict[str, Tensor]:
 def test_gradients_reach_every_parameter_of_both_networks(reduce: str) -> None:
     settings = settings_of(reduce)
     batch = batch_of(settings)
-    model = JointNetwork(*both_networks(settings, batch["stack"].shape[1] - DEPTH), layout_of(settings))
+    model = EndToEndNetwork(*both_networks(settings, batch["stack"].shape[1] - DEPTH), layout_of(settings))
     loss_of(settings.stage2)(model, batch).backward()
     without = [name for name, p in model.named_parameters() if p.grad is None]
     silent = [name for name, p in model.named_parameters() if p.ndim > 1 and not p.grad.abs().sum() > 0]
@@ -142,10 +142,10 @@ def test_of_several_levels_the_finest_is_flattened() -> None:
     settings = settings_of()
     batch = batch_of(settings)
     stage1, stage2 = both_networks(settings, batch["stack"].shape[1] - DEPTH)
-    plain = JointNetwork(stage1, stage2, layout_of(settings))(batch["stack"])
+    plain = EndToEndNetwork(stage1, stage2, layout_of(settings))(batch["stack"])
     levels = TwoLevels(stage1)
     levels.training = True
-    assert torch.equal(JointNetwork(levels, stage2, layout_of(settings))(batch["stack"]), plain)
+    assert torch.equal(EndToEndNetwork(levels, stage2, layout_of(settings))(batch["stack"]), plain)
 
 
 def test_under_deep_supervision_no_parameter_is_left_without_a_gradient() -> None:
@@ -153,7 +153,7 @@ def test_under_deep_supervision_no_parameter_is_left_without_a_gradient() -> Non
     member = MEMBERS["second"] | {"options": {**MEMBERS["second"]["options"], "deep_supervision": 1}}
     settings = settings_of(stage1=settings_of().stage1.model_dump() | {"members": MEMBERS | {"second": member}})
     batch = batch_of(settings)
-    model = JointNetwork(*both_networks(settings, batch["stack"].shape[1] - DEPTH), layout_of(settings)).train()
+    model = EndToEndNetwork(*both_networks(settings, batch["stack"].shape[1] - DEPTH), layout_of(settings)).train()
     assert len(model.stage1(batch["stack"][:, None, :DEPTH])) == 2
     loss_of(settings.stage2)(model, batch).backward()
     assert not [name for name, p in model.named_parameters() if p.grad is None]
@@ -162,7 +162,7 @@ def test_under_deep_supervision_no_parameter_is_left_without_a_gradient() -> Non
 def test_a_few_steps_lower_the_loss_and_move_both_networks() -> None:
     settings = settings_of("logsumexp")
     batch = batch_of(settings)
-    model = JointNetwork(*both_networks(settings, batch["stack"].shape[1] - DEPTH), layout_of(settings))
+    model = EndToEndNetwork(*both_networks(settings, batch["stack"].shape[1] - DEPTH), layout_of(settings))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
@@ -180,7 +180,7 @@ def test_a_few_steps_lower_the_loss_and_move_both_networks() -> None:
 @pytest.fixture(scope="module")
 def fragments(tmp_path_factory: pytest.TempPathFactory) -> list[Fragment]:
     """Two fragments, 16 x 160 x 96, whose voxels tell their layer (thousands) and whether their column is ink (100)."""
-    root = tmp_path_factory.mktemp("joint")
+    root = tmp_path_factory.mktemp("end_to_end")
     rng = np.random.default_rng(0)
     for name in ("1", "2"):
         folder = root / "train" / name
@@ -197,13 +197,15 @@ def fragments(tmp_path_factory: pytest.TempPathFactory) -> list[Fragment]:
     return find_fragments(root / "train", data, margin=2)
 
 
-def patches_of(fragments: list[Fragment], is_training: bool = True, **joint: object) -> tuple[JointPatches, Fold]:
+def patches_of(
+    fragments: list[Fragment], is_training: bool = True, **end_to_end: object
+) -> tuple[EndToEndPatches, Fold]:
     """Stacks of two channels: what is written at each pixel, and the pixel's row."""
-    settings = settings_of(joint={"member": "second", "patch_size_yx": (32, 32)} | joint)
+    settings = settings_of(end_to_end={"member": "second", "patch_size_yx": (32, 32)} | end_to_end)
     rows = np.broadcast_to(np.arange(160, dtype=np.float32)[:, None], (160, 96))
     stacks = [np.stack([f.label.target.astype(np.float32), rows]) for f in fragments]
     fold = make_folds(fragments, settings.folds)[1]
-    return JointPatches(settings, fragments, stacks, fold, is_training), fold
+    return EndToEndPatches(settings, fragments, stacks, fold, is_training), fold
 
 
 def test_ct_stack_and_label_of_a_patch_are_of_the_same_place(fragments: list[Fragment]) -> None:
@@ -236,7 +238,7 @@ def test_training_patches_keep_off_the_closed_rows_and_validation_ones_stay_with
             rows = {int(row) for row in np.unique(patches[n]["stack"][DEPTH + 1].numpy())}
             assert len(rows) == 32
             assert not rows & {*range(*fold.closed["1"])} if is_training else rows <= {*range(*fold.held_out["1"])}
-    assert len(patches) == settings_of().joint.training.validation_patches
+    assert len(patches) == settings_of().end_to_end.training.validation_patches
 
 
 def test_patch_n_is_the_same_whatever_was_asked_before_and_another_seed_gives_others(fragments: list[Fragment]) -> None:
@@ -253,12 +255,12 @@ def test_its_patches_are_augmented_where_they_are_cut_whatever_is_asked_for(frag
 
 
 REFUSED = {
-    "unset": ({"joint": None}, r"joint is not set; .*joint: \{member: first\}"),
-    "segments": ({"data": {"kind": "segments"}}, r"data\.kind is segments; remove joint"),
-    "no member": ({"joint": {"member": "secnd"}}, r"'secnd' is no member of stage one; did you mean 'second'\?"),
+    "unset": ({"end_to_end": None}, r"end_to_end is not set; .*end_to_end: \{member: first\}"),
+    "segments": ({"data": {"kind": "segments"}}, r"data\.kind is segments; remove end_to_end"),
+    "no member": ({"end_to_end": {"member": "secnd"}}, r"'secnd' is no member of stage one; did you mean 'second'\?"),
     "half a window": ({"data": {"depth": (-8, 8)}}, r"'second': its patch is 8 layers deep, .* the 16 layers of data\.depth"),
     "patch": (
-        {"joint": {"member": "second", "patch_size_yx": (48, 64)}},
+        {"end_to_end": {"member": "second", "patch_size_yx": (48, 64)}},
         r"\(48, 64\) does not suit 'unet3d' .* multiples of \(32, 32\); nearest: \(32, 64\) or \(64, 64\)",
     ),
     "fixed": (
@@ -276,7 +278,7 @@ REFUSED = {
 def test_what_cannot_be_chained_is_refused_in_one_line(why: str) -> None:
     changes, said = REFUSED[why]
     with pytest.raises(InputError, match=said) as refusal:
-        check_joint(settings_of(**changes))
+        check_end_to_end(settings_of(**changes))
     assert "\n" not in str(refusal.value)
 
 
@@ -288,14 +290,14 @@ def test_its_channel_is_counted_among_those_that_stage_two_sees() -> None:
     with pytest.raises(
         InputError, match=r"'second' has an equal share, so stage two does not see it; give one that is fitted"
     ):
-        check_joint(settings_of(stage1={"members": unseen}))
+        check_end_to_end(settings_of(stage1={"members": unseen}))
 
 
 def test_what_can_be_chained_is_not_refused() -> None:
-    check_joint(settings_of())
+    check_end_to_end(settings_of())
     unetr = {"second": {"network": "unetr", "patch_size": (16, 64, 32)}}
-    joint = {"member": "second", "patch_size_yx": (64, 32)}
-    check_joint(settings_of(stage1={"members": unetr}, data={"depth": (-8, 8)}, joint=joint))
+    end_to_end = {"member": "second", "patch_size_yx": (64, 32)}
+    check_end_to_end(settings_of(stage1={"members": unetr}, data={"depth": (-8, 8)}, end_to_end=end_to_end))
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -1,4 +1,4 @@
-"""Joint fine-tuning after the two passes of a whole run: a candidate like the others, made once, and never of stale weights."""
+"""End-to-end training after the two passes of a whole run: a predictor like the others, made once, and never of stale weights."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ import stage1_3d.fragments.flatten
 import stage2_2d.train
 from ensemble.commands import doctor
 from ensemble.end_to_end.network import starting_network
-from ensemble.end_to_end.train import train_joint
+from ensemble.end_to_end.train import train_end_to_end
 from scroll.config.reader import load_settings
 from scroll.data.folds import make_folds
 from scroll.data.fragments import training_fragments
@@ -38,13 +38,13 @@ TRAINING = {
     "learning_rate": 1e-3,
 }
 TRAINING |= {"validate_every": 3, "checkpoint_every": 1, "warmup_steps": 2, "ema_decay": 0.5}
-JOINT = {"member": "unet3d", "patch_size_yx": [32, 32], "training": TRAINING}
+END_TO_END = {"member": "unet3d", "patch_size_yx": [32, 32], "training": TRAINING}
 
 
-def with_joint(run: Run, to: Path) -> Run:
+def with_end_to_end(run: Run, to: Path) -> Run:
     copy = copied(run, to)
     settings = yaml.safe_load(copy.config.read_text())
-    copy.config.write_text(yaml.safe_dump(settings | {"joint": JOINT}))
+    copy.config.write_text(yaml.safe_dump(settings | {"end_to_end": END_TO_END}))
     return copy
 
 
@@ -54,10 +54,10 @@ def predict_and_score(run: Run) -> list[object]:
 
 @pytest.fixture(scope="module")
 def trained(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The run after its joint training, each fold undisturbed."""
-    made = with_joint(run, tmp_path_factory.mktemp("joint-run"))
+    """The run after its end-to-end training, each fold undisturbed."""
+    made = with_end_to_end(run, tmp_path_factory.mktemp("joint-run"))
     torch.set_num_threads(1)
-    train_joint(load_settings(made.config))
+    train_end_to_end(load_settings(made.config))
     return made
 
 
@@ -73,7 +73,7 @@ def scored(trained: Run, door: Door) -> Run:
     return trained
 
 
-def test_the_joint_network_is_one_more_candidate_with_its_own_weight_threshold_map_and_row(scored: Run) -> None:
+def test_the_end_to_end_network_is_one_more_predictor_with_its_own_weight_threshold_map_and_row(scored: Run) -> None:
     fit, score = read_json(scored.run_dir / "ensemble" / "fit.json"), read_json(scored.output / "score.json")
     names = [*MEMBERS, "stage2", "joint"]
     assert list(fit["weights"]) == names and set(fit["thresholds"]) >= {*names} and set(fit["oof_f05"]) >= {*names}
@@ -119,12 +119,12 @@ def test_it_starts_with_the_answer_of_the_two_passes(trained: Run) -> None:
     ct = fragment.patch(0, 8, 16, (8, 32, 32))
     with torch.no_grad():
         window = torch.from_numpy(np.concatenate([ct, stack]))[None]
-        joint = starting_network(settings, fold=1, channels=2).eval()(window)
+        end_to_end = starting_network(settings, fold=1, channels=2).eval()(window)
         prob = torch.sigmoid(load_member(settings, "unet3d", 1)(torch.from_numpy(ct)[None, None]))[0, 0].numpy()
         own = log_odds(stage1_3d.fragments.flatten.flattened(prob, settings.stage1.flatten.reduce))
         two_passes = load_fold(settings, 1, 2)(torch.from_numpy(np.concatenate([stack[:1], own]))[None])
     assert two_passes.std() > 0
-    np.testing.assert_allclose(joint, two_passes, atol=1e-4)
+    np.testing.assert_allclose(end_to_end, two_passes, atol=1e-4)
 
 
 def test_a_second_run_of_every_door_changes_nothing(scored: Run, door: Door) -> None:
@@ -142,7 +142,7 @@ def test_a_second_run_of_every_door_changes_nothing(scored: Run, door: Door) -> 
 
 
 def test_stopped_and_run_again_it_ends_in_the_same_weights(run: Run, trained: Run, door: Door, tmp_path: Path) -> None:
-    again = with_joint(run, tmp_path)
+    again = with_end_to_end(run, tmp_path)
     folder = again.run_dir / "joint" / "fold0"
 
     def stop_it() -> None:
@@ -166,21 +166,21 @@ def test_stopped_and_run_again_it_ends_in_the_same_weights(run: Run, trained: Ru
     assert np.array_equal(*maps)
 
 
-def test_a_run_that_is_not_yet_jointly_trained_says_what_to_run(run: Run, door: Door, tmp_path: Path) -> None:
-    early = with_joint(run, tmp_path)
+def test_a_run_that_is_not_yet_trained_end_to_end_says_what_to_run(run: Run, door: Door, tmp_path: Path) -> None:
+    early = with_end_to_end(run, tmp_path)
     fit = (early.run_dir / "ensemble" / "fit.json").read_bytes()
     code, said, error = door(ensemble.calibrate.main, early.config)  # the last line of `make stage2`
-    assert code == 0 and "make joint" in said, error
+    assert code == 0 and "make end-to-end" in said, error
     assert (early.run_dir / "ensemble" / "fit.json").read_bytes() == fit
     code, _, error = door(ensemble.predict.main, *predict_arguments(early))
-    assert (code, error.count("\n")) == (2, 1) and "make joint" in error
+    assert (code, error.count("\n")) == (2, 1) and "make end-to-end" in error
     (early.run_dir / "joint").mkdir()
     code, _, error = door(ensemble.calibrate.main, early.config)
-    assert (code, error.count("\n")) == (2, 1) and "make joint" in error
+    assert (code, error.count("\n")) == (2, 1) and "make end-to-end" in error
 
 
 def test_without_the_two_passes_it_names_them(run: Run, door: Door, tmp_path: Path) -> None:
-    early = with_joint(run, tmp_path)
+    early = with_end_to_end(run, tmp_path)
     shutil.rmtree(early.run_dir / "stage2")
     code, _, error = door(ensemble.end_to_end.train.main, early.config)
     assert (code, error.count("\n")) == (2, 1) and "make stage2" in error
@@ -193,7 +193,7 @@ def test_without_the_two_passes_it_names_them(run: Run, door: Door, tmp_path: Pa
 def test_weights_of_another_split_are_no_start_for_they_may_have_seen_what_is_held_out_now(
     run: Run, door: Door, tmp_path: Path
 ) -> None:
-    early = with_joint(run, tmp_path)
+    early = with_end_to_end(run, tmp_path)
     for folder, command in (("stage2/fold1", "make stage2"), ("stage1/unet3d/fold0", "make stage1")):
         receipt = early.run_dir / folder / "receipt.json"
         content = read_json(receipt)
@@ -205,7 +205,9 @@ def test_weights_of_another_split_are_no_start_for_they_may_have_seen_what_is_he
 
 
 @pytest.mark.slow
-def test_once_stage_two_is_trained_anew_the_joint_weights_are_stale(trained: Run, door: Door, tmp_path: Path) -> None:
+def test_once_stage_two_is_trained_anew_the_end_to_end_weights_are_stale(
+    trained: Run, door: Door, tmp_path: Path
+) -> None:
     later = copied(trained, tmp_path)
     other = ["--set", "stage2.training.steps=3"]
     for main in (stage2_2d.train.main, ensemble.calibrate.main):
@@ -224,10 +226,10 @@ def test_once_stage_two_is_trained_anew_the_joint_weights_are_stale(trained: Run
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("joint.member=unet", "did you mean 'unet3d'"),
-        ("joint.patch_size_yx=[40, 32]", "nearest: (32, 32) or (64, 32)"),
+        ("end_to_end.member=unet", "did you mean 'unet3d'"),
+        ("end_to_end.patch_size_yx=[40, 32]", "nearest: (32, 32) or (64, 32)"),
         ("stage1.members.unet3d.patch_size=[4, 32, 32]", "4 layers deep"),
-        ("joint=null", "joint is not set"),
+        ("end_to_end=null", "end_to_end is not set"),
     ],
 )
 def test_the_door_refuses_in_one_line_and_so_does_the_doctor(trained: Run, door: Door, setting: str, said: str) -> None:
@@ -235,14 +237,14 @@ def test_the_door_refuses_in_one_line_and_so_does_the_doctor(trained: Run, door:
     code, _, error = door(ensemble.end_to_end.train.main, trained.config, "--set", setting)
     assert (code, error.count("\n")) == (2, 1) and said in error, error
     assert states(trained) == before
-    if setting != "joint=null":  # which is as sound a run as any
+    if setting != "end_to_end=null":  # which is as sound a run as any
         assert any(line.startswith("problem:") and said in line for line in doctor.examine(trained.config, [setting]))
 
 
-def test_the_doctor_looks_at_the_joint_patches_too(trained: Run) -> None:
+def test_the_doctor_looks_at_the_end_to_end_patches_too(trained: Run) -> None:
     said = list(doctor.examine(trained.config, []))
-    assert "ok: joint: patch (32, 32)" in said and all(line.startswith("ok:") for line in said), said
-    too_large = list(doctor.examine(trained.config, ["joint.patch_size_yx=[96, 96]"]))
-    assert any(line.startswith("problem:") and "joint" in line and "no open place" in line for line in too_large), (
-        too_large
-    )
+    assert "ok: end_to_end: patch (32, 32)" in said and all(line.startswith("ok:") for line in said), said
+    too_large = list(doctor.examine(trained.config, ["end_to_end.patch_size_yx=[96, 96]"]))
+    assert any(
+        line.startswith("problem:") and "end_to_end" in line and "no open place" in line for line in too_large
+    ), too_large
