@@ -168,7 +168,7 @@ def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock
     from scroll.runtime.receipt import fingerprint, is_current, key_of, write_receipt
 
     output = _output(settings)
-    how = [settings.ensemble.model_dump(), settings.preflight.model_dump(), calibration_key(settings)]
+    how = [settings.ensemble.for_key(), settings.preflight.model_dump(), calibration_key(settings)]
     key = key_of([how, [fingerprint(folder) for folder in (held_out.source, held_out.truth) if folder.exists()]])
     if is_current(output, key):
         before = read_scores(output)

@@ -1,4 +1,4 @@
-"""How many pairs of sheets that touch a trained run tells apart: by threshold, by the chain, by tracing, by stage two.
+"""How many pairs of sheets that touch a trained run tells apart: by threshold, by post-processing, by tracing, by stage two.
 
     python scripts/merged_sheets.py configs/demo_surface.yaml [--pairs 12] [--spacing 5]
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scroll.data.cubes import Cube
     from scroll.phantom.pairs import Pair
 
-METHODS = ("threshold", "chain", "tracing", "tracing and guessing", "stage two")
+METHODS = ("threshold", "post-processing", "tracing", "tracing and guessing", "stage two")
 SIZE_VOX = 96
 
 
@@ -82,7 +82,7 @@ def judged(cube_run: "CubeRun", cube: "Cube", pair: "Pair") -> dict[str, bool]:
     """Whether each method tells the two sheets of a pair apart where they touch."""
     from functools import partial
 
-    from ensemble.surface.predictors import CHAIN, ENSEMBLE
+    from ensemble.surface.predictors import ENSEMBLE, POST_PROCESSED
     from scroll.metrics.sheet_separation import resolved
     from stage1_3d.cubes.predict import predict_cube
     from stage1_3d.external.member import all_folds
@@ -100,7 +100,7 @@ def judged(cube_run: "CubeRun", cube: "Cube", pair: "Pair") -> dict[str, bool]:
     cube_run.look_flat(cube, members)
     volumes: dict[str, NDArray[Any]] = {
         "threshold": cube_run.mask(cube, ENSEMBLE),
-        "chain": cube_run.mask(cube, CHAIN),
+        "post-processing": cube_run.mask(cube, POST_PROCESSED),
         "tracing": sheets_of(cube_run, cube, is_mended=False),
         "tracing and guessing": sheets_of(cube_run, cube, is_mended=False, is_guessed_too=True),
         "stage two": sheets_of(cube_run, cube, is_mended=True),

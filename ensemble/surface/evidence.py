@@ -6,9 +6,9 @@ from concurrent.futures import Executor
 import numpy as np
 
 from ensemble.surface.fit_record import WithoutOne
-from ensemble.surface.postprocess.fit import Lazy, each_score, fit_chain
-from ensemble.surface.postprocess.pipeline import Chain
-from scroll.config.schema import ChainSettings
+from ensemble.surface.postprocess.fit import Lazy, each_score, fit_post_processing
+from ensemble.surface.postprocess.pipeline import PostProcessing
+from scroll.config.schema import PostProcessingSettings
 from scroll.data.labels import SURFACE_IGNORE
 from scroll.metrics.bootstrap import resampled_means
 from scroll.metrics.calibration import Evidence, FoldPieces, Reliability, Sweep, reliability
@@ -48,9 +48,9 @@ def by_fold(
 
 
 def swept(blend: Labelled, jobs: Executor) -> Sweep:
-    """Mean score and parts of a blend over the threshold alone, without a chain."""
+    """Mean score and parts of a blend over the threshold alone, without post-processing."""
     looked_at = list(blend[:SWEPT_CUBES])
-    scores = each_score([Chain(threshold) for threshold in SWEPT], looked_at, jobs)
+    scores = each_score([PostProcessing(threshold) for threshold in SWEPT], looked_at, jobs)
     means = [mean_score(of_cubes) for of_cubes in scores]
     curves = {name: [mean[name] for mean in means] for name in PARTS}
     return Sweep(threshold=SWEPT, **curves, cubes=len(looked_at))
@@ -69,7 +69,7 @@ def _levels(pair: tuple[Lazy, Lazy]) -> Counts:
 def without_each(
     weights: Mapping[str, float],
     blend_of: Callable[[dict[str, float]], Labelled],
-    chain: ChainSettings,
+    settings: PostProcessingSettings,
     whole: Sequence[float],
     scrolls: Sequence[str],
     jobs: Executor,
@@ -87,8 +87,10 @@ def without_each(
         if not rest:
             continue
         pairs = blend_of(rest)
-        fit = fit_chain(pairs, chain, jobs, scrolls)
-        scores = [score.score for score in each_score([fit.chain], pairs, jobs)[0]]
+        fit = fit_post_processing(pairs, settings, jobs, scrolls)
+        scores = [score.score for score in each_score([fit.post_processing], pairs, jobs)[0]]
         loss = resampled_means([whole, scores], scrolls).gain(0, 1)
-        found[name] = WithoutOne(weights=rest, chain=fit.chain, oof_score=float(np.mean(scores)), loss=loss)
+        found[name] = WithoutOne(
+            weights=rest, post_processing=fit.post_processing, oof_score=float(np.mean(scores)), loss=loss
+        )
     return found

@@ -1,4 +1,4 @@
-"""Fit on out-of-fold predictions of cubes: members' weights, the thickness of lifted sheets, and the chain for both routes."""
+"""Fit on out-of-fold predictions of cubes: members' weights, the thickness of lifted sheets, and post-processing for both routes."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ import numpy as np
 from ensemble.others import fitted_on, with_equal_shares
 from ensemble.surface.evidence import by_fold, parts_of, reliable, swept, without_each
 from ensemble.surface.fit_record import Drawn, FittedRow, SurfaceFit
-from ensemble.surface.postprocess.fit import Lazy, fit_chain, no_group_loses
-from ensemble.surface.postprocess.pipeline import Chain, run
+from ensemble.surface.postprocess.fit import Lazy, fit_post_processing, no_group_loses
+from ensemble.surface.postprocess.pipeline import PostProcessing, run
 from ensemble.surface.predictors import (
-    CHAIN,
     ENSEMBLE,
+    POST_PROCESSED,
     SHEETS,
     STAGE2,
     Blended,
@@ -31,7 +31,7 @@ from ensemble.surface.predictors import (
     check_current,
 )
 from ensemble.surface.weights import fitted_weights
-from scroll.config.schema import ChainSettings, Settings
+from scroll.config.schema import PostProcessingSettings, Settings
 from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import fold_numbers
 from scroll.data.members.others import of_others
@@ -40,7 +40,7 @@ from scroll.metrics.bootstrap import resampled_means
 from scroll.metrics.leaderboard import leaderboard_score
 from scroll.runtime.files import read_sealed, written_aside
 from scroll.runtime.processes import in_order, single_threaded_processes, usable_cores
-from scroll.runtime.receipt import file_hash, key_of
+from scroll.runtime.receipt import Key, file_hash, key_of
 from scroll.runtime.record import as_record, kept_record, write_record
 from scroll.tracing.sheets import trace_sheets
 
@@ -50,7 +50,7 @@ LIFTS = {  # what is tried, one after the other
 }  # fmt: skip
 OF_STAGE2 = ("presence_sigma_vox", "doubt", "follow")
 PRESENT = 0.35  # presence from which a sheet is lifted while that is fitted
-GAINS = ((CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
+GAINS = ((POST_PROCESSED, ENSEMBLE), (STAGE2, POST_PROCESSED), (STAGE2, SHEETS))
 Labelled = list[tuple[Lazy, Lazy]]
 STAGE2_TOO = 2.0  # times what the rest takes: the stack and the 2D network come on top
 FORMAT = 6  # to be raised when what is fitted changes
@@ -59,7 +59,7 @@ FORMAT = 6  # to be raised when what is fitted changes
 def calibrate_cubes(settings: Settings) -> SurfaceFit:
     """Fit everything that stands between probabilities and masks, write ensemble/fit.json and return it.
 
-    Scores are those of out-of-fold predictions, which the fit itself has seen: a little too good. Where the chain's steps, or
+    Scores are those of out-of-fold predictions, which the fit itself has seen: a little too good. Where the steps of post-processing, or
     stage two, do not raise the score, they are left out: "route" says what is submitted (`route_of`).
 
     Raises:
@@ -67,10 +67,10 @@ def calibrate_cubes(settings: Settings) -> SurfaceFit:
         InputError: it was made from other cubes than those that are there now.
     """
     settings, usable = fitted_on(settings, training_cubes(settings.data))
-    cubes = prepare(from_every_scroll(usable, settings.ensemble.chain.cubes))
+    cubes = prepare(from_every_scroll(usable, settings.ensemble.post_processing.cubes))
     where = Predicted(settings.run_dir)
     members = settings.stage1.fitted
-    key = key_of([FORMAT, check_current(where, members, cubes), settings.ensemble.model_dump(mode="json")])
+    key = fit_key(settings, check_current(where, members, cubes))
     before = kept_record(settings.folder.fit, "fitted", SurfaceFit)
     if before and key == before.made_from:
         return read_cube_fit(settings)
@@ -78,6 +78,11 @@ def calibrate_cubes(settings: Settings) -> SurfaceFit:
         fit = _fitted(settings, where, cubes, key, jobs)
     write_record(settings.folder.fit, fit)
     return read_cube_fit(settings)
+
+
+def fit_key(settings: Settings, predicted: Mapping[str, Sequence[str]]) -> Key:
+    """Hash of all that decides a fit: the settings of the ensemble, and the keys of what was predicted of each cube."""
+    return key_of([FORMAT, predicted, settings.ensemble.for_key()])
 
 
 def weights_now(settings: Settings) -> dict[str, str]:
@@ -100,20 +105,21 @@ def from_every_scroll(cubes: Sequence[Cube], count: int) -> list[Cube]:
 
 
 def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], key: str, jobs: Executor) -> SurfaceFit:
-    """Weights first, then the chain for the blend, then lift and chain for the sheets, as traced and as mended."""
-    members, chain = settings.stage1.fitted, settings.ensemble.chain
+    """Weights first, then post-processing of the blend, then lift and post-processing of the sheets, as traced and as mended."""
+    members, post_processing = settings.stage1.fitted, settings.ensemble.post_processing
     labels = [LabelOf(cube.label_path) for cube in cubes if cube.label_path]
     scrolls = [cube.volume_name for cube in cubes]
     weights = fitted_weights(where, members, cubes, labels, settings.ensemble, jobs)
     rows = {
-        name: _row(_of_members(where, {name: 1.0}, cubes, labels), _plain(chain), jobs, scrolls) for name in members
+        name: _row(_of_members(where, {name: 1.0}, cubes, labels), _plain(post_processing), jobs, scrolls)
+        for name in members
     }
     blend = _of_members(where, weights.weights, cubes, labels)
-    rows[ENSEMBLE] = _row(blend, _plain(chain), jobs, scrolls)
-    rows[CHAIN] = _row(blend, chain, jobs, scrolls)
+    rows[ENSEMBLE] = _row(blend, _plain(post_processing), jobs, scrolls)
+    rows[POST_PROCESSED] = _row(blend, post_processing, jobs, scrolls)
     for name, is_mended in ((SHEETS, False), (STAGE2, True)):
         lift, pairs = _lifted(settings, where, cubes, labels, is_mended, jobs)
-        rows[name] = _row(pairs, _of_sheets(chain), jobs, scrolls).model_copy(update={"lift": lift})
+        rows[name] = _row(pairs, _of_sheets(post_processing), jobs, scrolls).model_copy(update={"lift": lift})
     alone, ids = partial(_of_members, where, cubes=cubes, labels=labels), [cube.id for cube in cubes]
     fold_of = fold_numbers(training_cubes(settings.data), settings.folds)
     evidence = by_fold({name: row.parts for name, row in rows.items()}, ids, fold_of)
@@ -125,9 +131,9 @@ def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], key: str, j
         cubes=ids,
         weights=weights.model_copy(update={"weights": with_equal_shares(settings, weights.weights)}),
         rows=rows,
-        seconds_a_voxel=_seconds_a_voxel(settings, where, cubes[0], lift, rows[STAGE2].chain),
-        route=route_of({name: rows[name].scores for name in (CHAIN, SHEETS, STAGE2)}),
-        without=without_each(weights.weights, alone, _plain(chain), rows[ENSEMBLE].scores, scrolls, jobs),
+        seconds_a_voxel=_seconds_a_voxel(settings, where, cubes[0], lift, rows[STAGE2].post_processing),
+        route=route_of({name: rows[name].scores for name in (POST_PROCESSED, SHEETS, STAGE2)}),
+        without=without_each(weights.weights, alone, _plain(post_processing), rows[ENSEMBLE].scores, scrolls, jobs),
         evidence=evidence.model_copy(update=curves),
         intervals={name: drawn.interval(n) for n, name in enumerate(names)},
         gains={f"{one} over {other}": drawn.gain(names.index(one), names.index(other)) for one, other in GAINS},
@@ -136,8 +142,8 @@ def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], key: str, j
 
 
 def route_of(scores: Mapping[str, Sequence[float]]) -> str:
-    """What is submitted, from the score of every cube by each route: the better of traced and mended sheets, unless chain alone beats it
-    beyond chance.
+    """What is submitted, from the score of every cube by each route: the better of traced and mended sheets, unless
+    post-processing alone beats it beyond chance.
 
     Sheets follow ridges, and carry over to a scroll of weaker probabilities; thresholds do not (docs/log.md, 2026-11-26).
 
@@ -147,7 +153,7 @@ def route_of(scores: Mapping[str, Sequence[float]]) -> str:
     'ensemble + chain'
     """
     flat = max((SHEETS, STAGE2), key=lambda name: fmean(scores[name]))
-    return flat if no_group_loses(scores[flat], scores[CHAIN], [flat] * len(scores[flat])) else CHAIN
+    return flat if no_group_loses(scores[flat], scores[POST_PROCESSED], [flat] * len(scores[flat])) else POST_PROCESSED
 
 
 def _of_members(
@@ -156,24 +162,31 @@ def _of_members(
     return [(Blended(where, as_pairs(weights), cube.id), label) for cube, label in zip(cubes, labels, strict=True)]
 
 
-def _plain(chain: ChainSettings) -> ChainSettings:
+def _plain(post_processing: PostProcessingSettings) -> PostProcessingSettings:
     """No step but the threshold."""
-    return ChainSettings(
-        thresholds=chain.thresholds, smooth_sigma_vox=(), strong=(), dust_vox=(), thickness_vox=(), even=(),
-        closing_radius_vox=(), plug_radius_vox=(), cavity_vox=(), remains_vox=(), octant_dust_vox=(), passes=1,
+    return PostProcessingSettings(
+        thresholds=post_processing.thresholds, smooth_sigma_vox=(), strong=(), small_components_vox=(), thickness_vox=(), even=(),
+        closing_radius_vox=(), fill_holes_radius_vox=(), cavity_vox=(), remains_vox=(), octant_small_components_vox=(), passes=1,
     )  # fmt: skip
 
 
-def _of_sheets(chain: ChainSettings) -> ChainSettings:
+def _of_sheets(post_processing: PostProcessingSettings) -> PostProcessingSettings:
     """Without what would blur sheets together again that were lifted apart, or give them a thickness that they have."""
-    return chain.model_copy(update={"smooth_sigma_vox": (), "thickness_vox": (), "even": ()})
+    return post_processing.model_copy(update={"smooth_sigma_vox": (), "thickness_vox": (), "even": ()})
 
 
-def _row(pairs: Labelled, chain: ChainSettings, jobs: Executor, scrolls: Sequence[str]) -> FittedRow:
-    """Fit a chain to a candidate."""
-    fit = fit_chain(pairs, chain, jobs, scrolls)
+def _row(pairs: Labelled, post_processing: PostProcessingSettings, jobs: Executor, scrolls: Sequence[str]) -> FittedRow:
+    """Fit post-processing to a candidate."""
+    fit = fit_post_processing(pairs, post_processing, jobs, scrolls)
     scores, parts = [score.score for score in fit.scores], [parts_of(score) for score in fit.scores]
-    return FittedRow(chain=fit.chain, plain=fit.plain, trials=fit.trials, means=fit.means, scores=scores, parts=parts)
+    return FittedRow(
+        post_processing=fit.post_processing,
+        plain=fit.plain,
+        trials=fit.trials,
+        means=fit.means,
+        scores=scores,
+        parts=parts,
+    )
 
 
 def _lifted(
@@ -212,13 +225,13 @@ def _keep(volume: LiftedSheets, path: Path) -> Stored:
     return Stored(path)
 
 
-def _seconds_a_voxel(settings: Settings, where: Predicted, cube: Cube, lift: Lift, chain: Chain) -> float:
-    """What comes after the members takes so long on this machine: tracing, lifting and the chain, for a voxel."""
+def _seconds_a_voxel(settings: Settings, where: Predicted, cube: Cube, lift: Lift, how: PostProcessing) -> float:
+    """What comes after the members takes so long on this machine: tracing, lifting and post-processing, for a voxel."""
     began = time.perf_counter()
     volume = Blended(where, as_pairs(dict.fromkeys(settings.stage1.fitted, 1.0)), cube.id)()
     for _ in trace_sheets(volume, settings.tracing):
         pass
-    run(chain, LiftedSheets(where, lift, cube, True)())
+    run(how, LiftedSheets(where, lift, cube, True)())
     return STAGE2_TOO * (time.perf_counter() - began) / volume.size
 
 
@@ -242,9 +255,9 @@ def read_cube_fit(settings: Settings) -> SurfaceFit:
 
 
 def print_cube_fit(fit: SurfaceFit) -> None:
-    """Print every candidate's out-of-fold score with its parts and interval, the steps of the chains, and the gains."""
+    """Print every candidate's out-of-fold score with its parts and interval, the steps of post-processing, and the gains."""
     print("\n".join(score_lines({name: row.means for name, row in fit.rows.items()}, fit.intervals)))
-    for name in (CHAIN, STAGE2):
+    for name in (POST_PROCESSED, STAGE2):
         print(f"{name}, step by step:")
         for trial in fit.rows[name].trials:
             print(f"  {trial.step:<12} {'on ' if trial.is_kept else 'off'} {trial.gain:+.4f}  score {trial.score:.4f}")

@@ -1,23 +1,25 @@
-"""fit.json of a run on cubes: members' weights, the chain and lift of every row, what is submitted, and what speaks for it."""
+"""fit.json of a run on cubes: members' weights, post-processing and lift of every row, what is submitted, and what speaks for it."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import AliasChoices, BeforeValidator, Field, PlainSerializer
 
 from ensemble.surface.postprocess.fit import Trial
-from ensemble.surface.postprocess.pipeline import Chain
+from ensemble.surface.postprocess.pipeline import PostProcessing
 from ensemble.surface.predictors import Lift
 from scroll.metrics.bootstrap import Gain
 from scroll.metrics.calibration import Evidence
 from scroll.runtime.record import ByName, Record, Versioned
 
 
-def _chain(record: Any) -> Any:
-    return Chain.from_record(record) if isinstance(record, Mapping) else record
+def _post_processing(record: Any) -> Any:
+    return PostProcessing.from_record(record) if isinstance(record, Mapping) else record
 
 
-ChainRecord = Annotated[Chain, BeforeValidator(_chain), PlainSerializer(Chain.as_record)]
+PostProcessingRecord = Annotated[
+    PostProcessing, BeforeValidator(_post_processing), PlainSerializer(PostProcessing.as_record)
+]
 
 
 class FittedWeights(Record):
@@ -30,14 +32,14 @@ class FittedWeights(Record):
 
 
 class FittedRow(Record):
-    """A candidate with its chain, all that was tried in fitting it, and its score and parts on each cube.
+    """A candidate with its post-processing, all that was tried in fitting it, and its score and parts on each cube.
 
-    `lift` is of sheets alone; `plain` is the chain of the best threshold alone.
+    `lift` is of sheets alone; `plain` is that of the best threshold alone.
     """
 
     lift: Lift | None = None
-    chain: ChainRecord
-    plain: ChainRecord | None = None
+    post_processing: PostProcessingRecord = Field(validation_alias=AliasChoices("post_processing", "chain"))
+    plain: PostProcessingRecord | None = None
     trials: tuple[Trial, ...] = ()
     means: ByName[float]
     scores: tuple[float, ...] = ()
@@ -48,7 +50,7 @@ class WithoutOne(Record):
     """The plain blend fitted without a member, and what the whole one is better by."""
 
     weights: ByName[float]
-    chain: ChainRecord
+    post_processing: PostProcessingRecord = Field(validation_alias=AliasChoices("post_processing", "chain"))
     oof_score: float
     loss: Gain
 

@@ -1,4 +1,4 @@
-"""Test cubes from CT to submission.zip, cube by cube: members, sheets, stage two, chain, mask; on time, and from where it stopped."""
+"""Test cubes from CT to submission.zip, cube by cube: members, sheets, stage two, mask; on time, and from where it stopped."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -125,8 +125,8 @@ class CubeRun:
         """The mask of one row of the fit's table, from predictions that are there."""
         about = self.fit.rows[row]
         if about.lift is not None:
-            return run(about.chain, LiftedSheets(self.where, about.lift, cube, row == STAGE2)())
-        return run(about.chain, Blended(self.where, as_pairs(self._shares(row, kept)), cube.id)())
+            return run(about.post_processing, LiftedSheets(self.where, about.lift, cube, row == STAGE2)())
+        return run(about.post_processing, Blended(self.where, as_pairs(self._shares(row, kept)), cube.id)())
 
     def _shares(self, row: str, kept: Sequence[str] | None) -> dict[str, float]:
         """How much each member counts in a row's blend."""
@@ -136,20 +136,25 @@ class CubeRun:
 
     def _record(self, cube: Cube, kept: Mapping[str, int]) -> dict[str, Any]:
         """What the mask of a cube tells of itself; sheets are traced in the mean of all members."""
-        route, chain = self.fit.route, self.fit.rows[self.fit.route].chain
+        route, how = self.fit.route, self.fit.rows[self.fit.route].post_processing
         folders = {name: self.where.member(name, cube.id) for name in kept}
         if route in FLAT:
             folders |= {"sheets": self.where.sheets(cube.id), "stage2": self.where.stage2(cube.id)}
         weights = dict.fromkeys(kept, 1.0) if route in FLAT else self._shares(route, list(kept))
         record = blended_record(self.settings, "mask of the surface", cube.id, weights, folders)
         record["receipts"] = {f"{cube.id}/masks": self._key(cube), **record["receipts"]}
-        told = {"route": route, "fit": self.fit.made_from, "threshold": chain.threshold, "views": dict(kept)}
-        return {**record, **told, "voxel_um": cube.pixel_um, "chain": {k: v for k, v in chain.as_record().items() if v}}
+        told = {"route": route, "fit": self.fit.made_from, "threshold": how.threshold, "views": dict(kept)}
+        return {
+            **record,
+            **told,
+            "voxel_um": cube.pixel_um,
+            "post_processing": {k: v for k, v in how.as_record().items() if v},
+        }
 
     def without(self, cube: Cube, name: str) -> NDArray[np.bool_]:
         """The mask (Z, Y, X) of the plain blend that was fitted without a member, from predictions that are there."""
         about = self.fit.without[name]
-        return run(about.chain, Blended(self.where, as_pairs(about.weights), cube.id)())
+        return run(about.post_processing, Blended(self.where, as_pairs(about.weights), cube.id)())
 
 
 def predict_test_cubes(settings: Settings, request: Request) -> list[Cube]:
@@ -237,7 +242,7 @@ def costs(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[MemberCost]:
 
 
 def after_members_s(cube_run: CubeRun, cubes: Sequence[Cube]) -> float:
-    """Seconds for tracing, stage two and the chain, from what they took for a voxel when the run was fitted."""
+    """Seconds for tracing, stage two and post-processing, from what they took for a voxel when the run was fitted."""
     a_voxel = needed(cube_run.settings.folder.fit, "seconds_a_voxel", cube_run.fit.seconds_a_voxel)
     return sum(float(np.prod(cube.shape, dtype=float)) for cube in cubes) * a_voxel
 

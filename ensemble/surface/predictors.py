@@ -20,7 +20,7 @@ from scroll.runtime.run_folder import RunFolder
 from scroll.volumes import open_volume
 from stage2_2d.surface.stack import traced_sheets
 
-ENSEMBLE, CHAIN = "ensemble", "ensemble + chain"
+ENSEMBLE, POST_PROCESSED = "ensemble", "ensemble + chain"
 SHEETS, STAGE2 = "ensemble + sheets + chain", "ensemble + stage two + chain"
 HINT = "run 'make stage1 CONFIG=...' and 'make stage2 CONFIG=...' first"
 

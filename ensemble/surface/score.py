@@ -1,4 +1,4 @@
-"""Score predicted cubes against their labels: every member, the ensemble, the chain, the sheets, stage two; pictures and atlas."""
+"""Score predicted cubes against their labels: every member, the ensemble, post-processing, the sheets, stage two; pictures and atlas."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ensemble.surface.fit import score_lines
 from ensemble.surface.fit_record import SurfaceFit
 from ensemble.surface.patches import Block, cube_patch, picked, ranked_blocks
 from ensemble.surface.predict import FLAT, CubeRun
-from ensemble.surface.predictors import CHAIN, ENSEMBLE, SHEETS, STAGE2
+from ensemble.surface.predictors import ENSEMBLE, POST_PROCESSED, SHEETS, STAGE2
 from scroll.config.schema import Settings
 from scroll.data.cubes import Cube, find_cubes, prepare, read_cube_label, tiff_named
 from scroll.errors import InputError, MissingInputError
@@ -44,7 +44,7 @@ HINT = (
     "submitted. Intervals are a bootstrap over scrolls and the cubes in them; inside noise: the interval of the difference holds "
     "0. The best member ({single}) is the one that is best out of fold. Lost without it: what the plain blend is better by than the "
     "blend of the other members, threshold fitted again; below 0, the blend is better off without it. Thresholds, weights and the "
-    "chain's steps were fitted out of fold."
+    "steps of post-processing were fitted out of fold."
 )
 
 
@@ -62,7 +62,7 @@ class ScoredCube:
 def score_cubes(settings: Settings, source: Path, output: Path, truth: Path, command: list[str]) -> CubesScores:
     """Score every row of the fit's table on predicted test cubes whose labels lie in `truth`/<id>.tif; writes score.json.
 
-    Thresholds, weights and chains are those of the fit: nothing is chosen here.
+    Thresholds, weights and post-processing are those of the fit: nothing is chosen here.
 
     Raises:
         MissingInputError: a label or a prediction is not there.
@@ -128,13 +128,13 @@ def rows_of(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[str]:
                     cube_run.add_views(cube)
                     advance()
         except MissingInputError:
-            return [*(name for name in cube_run.members if name in fitted), ENSEMBLE, CHAIN]
-    return [*fitted, ENSEMBLE, CHAIN, SHEETS, STAGE2]
+            return [*(name for name in cube_run.members if name in fitted), ENSEMBLE, POST_PROCESSED]
+    return [*fitted, ENSEMBLE, POST_PROCESSED, SHEETS, STAGE2]
 
 
 def members_in(cube_run: CubeRun, row: str) -> set[str]:
     """The members that a row is made of: sheets are traced in all that are fitted."""
-    if row in (ENSEMBLE, CHAIN):
+    if row in (ENSEMBLE, POST_PROCESSED):
         return {name for name, weight in cube_run.weights.items() if weight}
     return {*cube_run.settings.stage1.fitted} if row in FLAT else {row}
 
@@ -178,7 +178,7 @@ def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> Cube
         rows.append(row)
     compared = {
         f"{one} over {other}": drawn.gain(names.index(one), names.index(other))
-        for one, other in ((ENSEMBLE, single), (CHAIN, ENSEMBLE), (STAGE2, CHAIN), (STAGE2, SHEETS))
+        for one, other in ((ENSEMBLE, single), (POST_PROCESSED, ENSEMBLE), (STAGE2, POST_PROCESSED), (STAGE2, SHEETS))
         if one in names and other in names
     }
     worst_first = sorted(scored, key=lambda one: one.scores[route].score)
@@ -201,11 +201,11 @@ def cube_evidence(fit: SurfaceFit) -> OutOfFold:
         f"{len(fit.cubes)} training cubes, each predicted by networks that had not seen it (the threshold was swept on "
         f"{fit.evidence.sweep[ENSEMBLE].cubes} of them)"
     )
-    return out_of_fold(fit.evidence, fit.rows, {ENSEMBLE: fit.rows[ENSEMBLE].chain.threshold}, METRICS, of)
+    return out_of_fold(fit.evidence, fit.rows, {ENSEMBLE: fit.rows[ENSEMBLE].post_processing.threshold}, METRICS, of)
 
 
 def print_cube_table(result: CubesScores) -> None:
-    """Print the table, and what the chain and stage two gain on these cubes."""
+    """Print the table, and what post-processing and stage two gain on these cubes."""
     means = {row.label: {name: getattr(row, name) for name in METRICS} for row in result.rows}
     intervals = {row.label: (row.score_low or 0.0, row.score_high or 0.0) for row in result.rows}
     print("\n".join(score_lines(means, intervals)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ensemble.surface.fit_record import FittedWeights
 from ensemble.surface.postprocess.fit import Lazy, each_score
-from ensemble.surface.postprocess.pipeline import Chain
+from ensemble.surface.postprocess.pipeline import PostProcessing
 from ensemble.surface.predictors import Blended, Predicted, as_pairs
 from scroll.config.schema import EnsembleSettings
 from scroll.data.cubes import Cube
@@ -47,11 +47,11 @@ def fitted_weights(
 
     def judged(weights: Weights, thresholds: Sequence[float]) -> _Judged:
         pairs = [(Blended(where, as_pairs(weights), cube.id), label) for cube, label in zip(cubes, labels, strict=True)]
-        scores = each_score([Chain(threshold) for threshold in thresholds], pairs, jobs)
+        scores = each_score([PostProcessing(threshold) for threshold in thresholds], pairs, jobs)
         ranked = [_Judged(weights, t, _totals(of_cubes)) for t, of_cubes in zip(thresholds, scores, strict=True)]
         return max(ranked, key=lambda one: one.mean)
 
-    equal = best = judged(dict.fromkeys(members, 1 / len(members)), settings.chain.thresholds)
+    equal = best = judged(dict.fromkeys(members, 1 / len(members)), settings.post_processing.thresholds)
     thresholds = [min(0.95, share * equal.threshold) for share in AROUND]
     if settings.weights == "fitted" and len(members) > 1:
         for _ in range(ROUNDS):

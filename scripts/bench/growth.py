@@ -17,7 +17,7 @@ from torch import nn
 
 from ensemble.blend import blend
 from ensemble.ink.weights import climb_f05, equal_weights
-from ensemble.surface.postprocess.pipeline import Chain
+from ensemble.surface.postprocess.pipeline import PostProcessing
 from ensemble.surface.postprocess.pipeline import run as post_processed
 from scripts.bench.flatten import MARGIN_VOX, sheet
 from scripts.bench.scale import scale_recipe, timed_plan
@@ -35,7 +35,9 @@ from scroll.surfaces.surface import Tile
 from scroll.tracing.sheets import trace_sheets
 
 EDGE, WINDOW, SHARD = 128, (16, 64, 64), 64
-CHAIN = Chain(0.5, dust_vox=200, thickness_vox=3.0, closing_radius_vox=2, plug_radius_vox=3, cavity_vox=100)
+POST_PROCESSED = PostProcessing(
+    0.5, small_components_vox=200, thickness_vox=3.0, closing_radius_vox=2, fill_holes_radius_vox=3, cavity_vox=100
+)
 STRIP_ROWS = 128
 LEAST_S, LEAST_MIB = 1e-3, 16.0  # less is not told apart
 LINEAR = 1.15  # exponent up to which time or memory is said to grow no faster than its input
@@ -148,7 +150,7 @@ def _one_score(times: int, folder: Path) -> Work:
 
 def _post_processing(times: int, folder: Path) -> Work:
     prob = gaussian(_long(times)[0].astype(np.float32), 1.0)
-    return lambda: post_processed(CHAIN, prob)
+    return lambda: post_processed(POST_PROCESSED, prob)
 
 
 def _tracing(times: int, folder: Path) -> Work:

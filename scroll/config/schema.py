@@ -271,7 +271,7 @@ class EndToEndSettings(Frozen):
     training: TrainingSettings = TrainingSettings(learning_rate=1e-4)
 
 
-class ChainSettings(Frozen):
+class PostProcessingSettings(Frozen):
     """What is tried when the post-processing of cubes is fitted: values of each step; an empty list leaves the step out."""
 
     thresholds: tuple[Prob, ...] = Field(
@@ -279,20 +279,26 @@ class ChainSettings(Frozen):
     )
     smooth_sigma_vox: tuple[Length, ...] = Field((0.5, 1.0, 1.5, 2.0), description="blur of the probability")
     strong: tuple[Prob, ...] = Field((0.3, 0.5, 0.7, 0.85), description="a component needs one voxel of so much")
-    dust_vox: tuple[Voxels, ...] = Field((100, 500, 2000, 10000), description="smaller 6-connected components go")
+    small_components_vox: tuple[Voxels, ...] = Field(
+        (100, 500, 2000, 10000), serialization_alias="dust_vox", description="smaller 6-connected components go"
+    )
     thickness_vox: tuple[Length, ...] = Field((2.0, 3.0, 4.0, 5.0), description="of sheets, about the ridges")
     even: tuple[tuple[Length, Prob], ...] = Field(
         ((1.0, 0.5), (1.5, 0.4), (1.5, 0.5), (2.0, 0.3), (2.0, 0.4)),
         description="blur of the mask in voxels, and the level at which it is cut again",
     )
     closing_radius_vox: tuple[Radius, ...] = Field((1, 2, 3, 4), description="gaps up to twice as wide are closed")
-    plug_radius_vox: tuple[Radius, ...] = Field(
-        (2, 3, 5), description="gaps filled one by one where that mends topology"
+    fill_holes_radius_vox: tuple[Radius, ...] = Field(
+        (2, 3, 5), serialization_alias="plug_radius_vox", description="gaps filled one by one where that mends topology"
     )
     cavity_vox: tuple[Voxels, ...] = Field((100, 1_000_000), description="the largest cavity that is filled")
-    remains_vox: tuple[Voxels, ...] = Field((100, 500, 2000, 5000), description="as dust_vox, after the other steps")
-    octant_dust_vox: tuple[Voxels, ...] = Field(
-        (10, 100, 300, 1000), description="as dust_vox, in each octant of the score"
+    remains_vox: tuple[Voxels, ...] = Field(
+        (100, 500, 2000, 5000), description="as small_components_vox, after the other steps"
+    )
+    octant_small_components_vox: tuple[Voxels, ...] = Field(
+        (10, 100, 300, 1000),
+        serialization_alias="octant_dust_vox",
+        description="as small_components_vox, in each octant of the score",
     )
     cubes: int = Field(
         32,
@@ -318,7 +324,7 @@ class EnsembleSettings(Frozen):
     lift_thickness_vox: int = Field(
         3, ge=1, le=256, description="thickness of the ink layer lifted into the volume for surface Dice"
     )
-    chain: ChainSettings = ChainSettings()
+    post_processing: PostProcessingSettings = Field(PostProcessingSettings(), serialization_alias="chain")
 
 
 class PreflightSettings(Frozen):

@@ -273,11 +273,11 @@ def test_a_file_of_another_shape_is_refused_in_one_line_that_names_it(tmp_path, 
         "data.normal_sign",
         "ensemble.threshold",
         "stage1.window.overlap",
-        "ensemble.chain.strong",
+        "ensemble.post_processing.strong",
     ],
 )
 def test_a_word_that_yaml_takes_for_true_or_false_is_no_number(tmp_path, word, key):
-    value = f"[{word}, 3]" if key in ("data.depth", "ensemble.chain.strong") else word
+    value = f"[{word}, 3]" if key in ("data.depth", "ensemble.post_processing.strong") else word
     assert f"'{key}' is" in refusal(tmp_path, MINIMAL, (f"{key}={value}",))
 
 

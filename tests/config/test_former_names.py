@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from ensemble.end_to_end.train import end_to_end_key
+from ensemble.surface.fit import fit_key
 from scroll.config import former_names
 from scroll.config.reader import load_settings, save_run_settings
 from scroll.config.schema import Settings
@@ -22,8 +23,20 @@ stage1:
     a: {network: unet3d}
     b: {network: cnn3d, options: {joint: 1, chain: 1, dust: 2}}
 joint: {member: a, patch_size_yx: [64, 64], training: {steps: 7}}
+ensemble:
+  chain: {cubes: 6, dust_vox: [7], plug_radius_vox: [4], octant_dust_vox: [9], remains_vox: [5]}
 """
-NEW = FORMER.replace("\njoint:", "\nend_to_end:")
+NEW = """run_dir: runs/x
+seed: 3
+stage1:
+  members:
+    a: {network: unet3d}
+    b: {network: cnn3d, options: {joint: 1, chain: 1, dust: 2}}
+end_to_end: {member: a, patch_size_yx: [64, 64], training: {steps: 7}}
+ensemble:
+  post_processing:
+    {cubes: 6, small_components_vox: [7], fill_holes_radius_vox: [4], octant_small_components_vox: [9], remains_vox: [5]}
+"""
 FOLD = Fold(number=1, held_out={"1": (0, 8)}, closed={"1": (0, 10)})
 
 
@@ -88,6 +101,7 @@ def test_keys_are_those_of_runs_made_under_the_former_names(tmp_path):
     """The keys were computed before the settings got their new names."""
     settings, data = settings_in(tmp_path, FORMER), {"1": ["k"]}
     assert end_to_end_key(settings, FOLD, {"stage1": "w"}, data) == "b6daf09236e5babd"
+    assert fit_key(settings, data) == "6cfaadae4a605eea"
     assert [member_key(settings, member, ["d"], FOLD) for member in settings.stage1.members.values()] == [
         "d6eb9fe3d9d9e525",
         "9ee861a3ed0b893e",

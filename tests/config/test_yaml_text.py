@@ -131,7 +131,7 @@ def test_every_number_of_every_setting_has_a_lowest_and_a_highest_value():
     [
         "ensemble.threshold=.nan", "ensemble.min_area_um2=.inf", "data.voxel_um=1e-300", "stage1.window.overlap=.nan",
         "stage1.window.overlap=[0, .inf, 0]", "stage2.training.learning_rate=nan", "stage1.members.a.loss={bce: .inf}",
-        "stage1.members.a.options={dropout: .nan}", "ensemble.chain.thresholds=[0.5, .inf]", "data.depth=[-1e9, 3]",
+        "stage1.members.a.options={dropout: .nan}", "ensemble.post_processing.thresholds=[0.5, .inf]", "data.depth=[-1e9, 3]",
         "tracing.gap_vox=-.inf", "stage1.members.a.patch_size=[16, 96, 1000000]", "seed=99999999999999999999",
     ],
 )  # fmt: skip

@@ -30,15 +30,27 @@ QUICK |= {"checkpoint_every": 3, "warmup_steps": 1, "ema_decay": 0.5}
 def tiny_config(root: Path, phantom: Path) -> Path:
     """The demo's configuration, so small that it learns next to nothing in seconds; the run will lie in <root>/run."""
     small = {"channels": [4, 8, 8], "strides": [[2, 2, 2], [2, 2, 2], [2, 2, 2]]}
-    chain = {"thresholds": [0.3, 0.5], "smooth_sigma_vox": [], "strong": [0.6], "dust_vox": [50], "thickness_vox": []}
-    chain |= {"even": [], "closing_radius_vox": [1], "plug_radius_vox": [], "cavity_vox": [1000], "remains_vox": []}
+    steps = {
+        "thresholds": [0.3, 0.5],
+        "smooth_sigma_vox": [],
+        "strong": [0.6],
+        "small_components_vox": [50],
+        "thickness_vox": [],
+    }
+    steps |= {
+        "even": [],
+        "closing_radius_vox": [1],
+        "fill_holes_radius_vox": [],
+        "cavity_vox": [1000],
+        "remains_vox": [],
+    }
     changes = {
         "run_dir": str(root / "run"),
         "data": {"root": str(phantom), "cache_dir": str(phantom.parent / "cache")},
         "stage1": {"defaults": {"patch_size": [32, 32, 32], "training": QUICK}, "window": {"overlap": 0.25}},
         "tracing": {"least_area_vox": 400, "reach_vox": 4},
         "stage2": {"patch_size": [32, 32], "training": QUICK},
-        "ensemble": {"chain": chain | {"octant_dust_vox": [20], "passes": 1}},
+        "ensemble": {"post_processing": steps | {"octant_small_components_vox": [20], "passes": 1}},
     }
     settings = merged(yaml.safe_load((REPOSITORY / "configs" / "demo_surface.yaml").read_text()), changes)
     member = settings["stage1"]["members"]["unet3d"] | {"options": small, "training": QUICK}

@@ -12,7 +12,7 @@ from surface_run import own_surface_run
 from ensemble.request import Request
 from ensemble.review.whence import told
 from ensemble.surface.predict import CubeRun, _left_empty, predict_test_cubes, write_checked_zip
-from ensemble.surface.predictors import CHAIN, STAGE2
+from ensemble.surface.predictors import POST_PROCESSED, STAGE2
 from ensemble.surface.submission import mask_tiff_bytes
 from scroll.config.schema import Settings
 from scroll.data.cubes import Cube, find_cubes, prepare
@@ -39,16 +39,19 @@ def predicted(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> P
     """What the run predicted by way of all members alone."""
     output = tmp_path_factory.mktemp("predicted")
     run = CubeRun(settings, output)
-    write_record(settings.folder.fit, run.fit.model_copy(update={"route": CHAIN}))
+    write_record(settings.folder.fit, run.fit.model_copy(update={"route": POST_PROCESSED}))
     predict_test_cubes(settings, Request(settings.data.root, output))
     return output
 
 
-def test_a_mask_tells_the_route_the_chain_and_the_members(settings, cube, predicted):
+def test_a_mask_tells_the_route_the_post_processing_and_the_members(settings, cube, predicted):
     run = CubeRun(settings, predicted)
     record = read_record(run.mask_path(cube))
-    assert (record["run"], record["items"], record["route"]) == (settings.run_dir.name, [cube.id], CHAIN)
-    assert record["fit"] == run.fit.made_from and record["threshold"] == run.fit.rows[CHAIN].chain.threshold
+    assert (record["run"], record["items"], record["route"]) == (settings.run_dir.name, [cube.id], POST_PROCESSED)
+    assert (
+        record["fit"] == run.fit.made_from
+        and record["threshold"] == run.fit.rows[POST_PROCESSED].post_processing.threshold
+    )
     assert {name: one["weight"] for name, one in record["members"].items()} == {n: run.weights[n] for n in run.members}
     assert set(record["receipts"]) == {f"{cube.id}/{name}" for name in ("masks", *run.members)}
     assert str(settings.data.root) not in record_text(record) and "depth_layers" not in record

@@ -19,7 +19,7 @@ from ensemble.request import Request
 from ensemble.surface.fit import calibrate_cubes, from_every_scroll, read_cube_fit, route_of
 from ensemble.surface.fit_record import SurfaceFit
 from ensemble.surface.predict import CubeRun, predict_test_cubes
-from ensemble.surface.predictors import CHAIN, ENSEMBLE, SHEETS, STAGE2
+from ensemble.surface.predictors import ENSEMBLE, POST_PROCESSED, SHEETS, STAGE2
 from ensemble.surface.score import score_cubes
 from scroll.config.schema import AugmentSettings, Settings
 from scroll.data.cubes import find_cubes, prepare, training_cubes
@@ -89,26 +89,26 @@ def test_patches_of_sheets_left_to_the_device_are_the_same(settings):
     assert sent == {"image": torch.float32, "codes": torch.uint8, "shares": torch.float32}
 
 
-def test_no_step_of_the_chain_is_kept_that_lowers_the_out_of_fold_score(fit):
-    for name in (CHAIN, SHEETS, STAGE2):
+def test_no_step_of_post_processing_is_kept_that_lowers_the_out_of_fold_score(fit):
+    for name in (POST_PROCESSED, SHEETS, STAGE2):
         kept = [trial for trial in fit.rows[name].trials if trial.is_kept]
         scores = [trial.score for trial in kept]
         assert scores == sorted(scores)
-        assert all(fit.rows[name].chain for _ in kept)
-    assert fit.rows[CHAIN].means["score"] >= fit.rows[ENSEMBLE].means["score"]
-    assert fit.route == route_of({name: fit.rows[name].scores for name in (CHAIN, SHEETS, STAGE2)})
+        assert all(fit.rows[name].post_processing for _ in kept)
+    assert fit.rows[POST_PROCESSED].means["score"] >= fit.rows[ENSEMBLE].means["score"]
+    assert fit.route == route_of({name: fit.rows[name].scores for name in (POST_PROCESSED, SHEETS, STAGE2)})
 
 
 @given(st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=2, max_size=12))
-def test_chain_alone_is_submitted_only_where_it_beats_both_kinds_of_sheets_beyond_chance(cubes):
-    scores = {name: [cube[n] for cube in cubes] for n, name in enumerate((CHAIN, SHEETS, STAGE2))}
+def test_post_processing_alone_is_submitted_only_where_it_beats_both_kinds_of_sheets_beyond_chance(cubes):
+    scores = {name: [cube[n] for cube in cubes] for n, name in enumerate((POST_PROCESSED, SHEETS, STAGE2))}
     means = {name: np.mean(values) for name, values in scores.items()}
     route = route_of(scores)
-    assert route == CHAIN or means[route] == max(means[SHEETS], means[STAGE2])
-    if route == CHAIN:
-        assert means[CHAIN] > max(means[SHEETS], means[STAGE2])
-    lower = {**scores, CHAIN: [min(cube) for cube in cubes]}  # nowhere better than either
-    assert route_of(lower) != CHAIN
+    assert route == POST_PROCESSED or means[route] == max(means[SHEETS], means[STAGE2])
+    if route == POST_PROCESSED:
+        assert means[POST_PROCESSED] > max(means[SHEETS], means[STAGE2])
+    lower = {**scores, POST_PROCESSED: [min(cube) for cube in cubes]}  # nowhere better than either
+    assert route_of(lower) != POST_PROCESSED
 
 
 def test_the_cubes_that_are_fitted_on_come_from_every_scroll_in_turn(settings):
@@ -169,18 +169,18 @@ def test_the_submission_is_one_tiff_for_each_test_cube_as_the_scorer_reads_it(pr
 
 def test_the_time_is_projected_and_the_table_and_report_are_there(predicted, settings):
     said = (predicted / "said.txt").read_text()
-    assert "projected" in said and "read back and valid" in said and CHAIN in said
+    assert "projected" in said and "read back and valid" in said and POST_PROCESSED in said
     score = json.loads((predicted / "score.json").read_text())
     names = [row["name"] for row in score["rows"]]
-    assert names == [*settings.stage1.members, ENSEMBLE, CHAIN, SHEETS, STAGE2]
+    assert names == [*settings.stage1.members, ENSEMBLE, POST_PROCESSED, SHEETS, STAGE2]
     for row in score["rows"]:
         total = 0.3 * row["topo"] + 0.35 * row["surface_dice"] + 0.35 * row["voi_score"]
         assert row["score"] == pytest.approx(total)
     page = (predicted / "report.html").read_text()
-    assert "Topology" in page and CHAIN in page
+    assert "Topology" in page and POST_PROCESSED in page
 
 
-@pytest.mark.parametrize("route", [CHAIN, STAGE2])
+@pytest.mark.parametrize("route", [POST_PROCESSED, STAGE2])
 def test_all_routes_are_compared_whichever_is_submitted(settings, fit, phantom, tmp_path, route):
     run = settings.model_copy(update={"run_dir": tmp_path / "run"})
     shutil.copytree(settings.run_dir, run.run_dir, ignore=shutil.ignore_patterns("predict"))
@@ -192,7 +192,7 @@ def test_all_routes_are_compared_whichever_is_submitted(settings, fit, phantom, 
     (cube, *_) = prepare(find_cubes(phantom, run.data, part="test"))
     submitted = CubeRun(run, output).mask_path(cube).read_bytes()
     rows = score_cubes(run, phantom, output, phantom / "heldout", ["ensemble/predict.py"]).rows
-    assert [row.name for row in rows] == [first, second, ENSEMBLE, CHAIN, SHEETS, STAGE2]
+    assert [row.name for row in rows] == [first, second, ENSEMBLE, POST_PROCESSED, SHEETS, STAGE2]
     assert [row.name for row in rows if row.kind == "submitted"] == [route]
     assert CubeRun(run, output).mask_path(cube).read_bytes() == submitted
 
@@ -221,5 +221,5 @@ def test_the_pairs_door_judges_all_four_ways(config, settings, fit):
     done = step(REPOSITORY / "scripts" / "merged_sheets.py", config, "--pairs", "1")
     assert done.returncode == 0, done.stderr
     assert [line.split(" resolves")[0].strip() for line in done.stdout.splitlines()[1:]] == [
-        "threshold", "chain", "tracing", "tracing and guessing", "stage two",
+        "threshold", "post-processing", "tracing", "tracing and guessing", "stage two",
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from ensemble.commands.replay import replay
 from ensemble.kaggle.on_kaggle import Job
 from ensemble.kaggle.run_files import copy_run
 from ensemble.surface.predict import CubeRun
-from ensemble.surface.predictors import CHAIN, ENSEMBLE, SHEETS, STAGE2
+from ensemble.surface.predictors import ENSEMBLE, POST_PROCESSED, SHEETS, STAGE2
 from scroll.config.reader import load_settings, save_run_settings
 from scroll.config.schema import Settings
 from scroll.data.cubes import prepare, training_cubes
@@ -48,7 +48,7 @@ def with_route(settings: Settings, theirs: float) -> Settings:
     """The run, the plain blend submitted, with this weight of theirs."""
     fit = read_json(settings.folder.fit)
     fit["weights"]["weights"] = {"unet3d": 1 - theirs, "second": 0.0, "theirs": theirs}
-    write_json(settings.folder.fit, fit | {"route": CHAIN})
+    write_json(settings.folder.fit, fit | {"route": POST_PROCESSED})
     return settings
 
 
@@ -61,9 +61,9 @@ def test_a_job_from_the_bundle_writes_the_submission_of_the_run(settings, tmp_pa
     done = step("-m", "ensemble.predict", settings.run_dir.parent / "tiny.yaml", *where, *truth)
     assert done.returncode == 0, done.stderr
     rows = read_json(tmp_path / "home" / "score.json")["rows"]  # theirs is fitted nowhere, and may have seen anything
-    assert {row["name"] for row in rows} == {"unet3d", "second", ENSEMBLE, CHAIN, SHEETS, STAGE2}
-    assert [row["name"] for row in rows if row.get("has_seen")] == [ENSEMBLE, CHAIN]
-    assert "Not fitted: theirs" in done.stdout and f"{CHAIN} (seen)" in done.stdout
+    assert {row["name"] for row in rows} == {"unet3d", "second", ENSEMBLE, POST_PROCESSED, SHEETS, STAGE2}
+    assert [row["name"] for row in rows if row.get("has_seen")] == [ENSEMBLE, POST_PROCESSED]
+    assert "Not fitted: theirs" in done.stdout and f"{POST_PROCESSED} (seen)" in done.stdout
     copy_run(settings, tmp_path / "bundle" / "run")
     members = settings.run_dir.parent / "members"
     members.rename(members.with_name("hidden"))

@@ -18,7 +18,7 @@ from ensemble.kaggle.on_kaggle import Job, Process, gpus
 from ensemble.kaggle.run_files import copy_run, needed
 from ensemble.request import Part, Request, parse_part
 from ensemble.surface.predict import CubeRun, predict_test_cubes
-from ensemble.surface.predictors import CHAIN
+from ensemble.surface.predictors import POST_PROCESSED
 from ensemble.surface.submission import read_submission_zip, shapes_of_test_cubes
 from ensemble.time_budget.fragments import NOTE, FragmentClock, stack_channels, stage2_cost, stand_ins
 from scroll.config.reader import load_settings
@@ -193,7 +193,7 @@ def test_a_bundle_holds_what_its_route_asks_and_nothing_of_the_training(surface,
     plain = settings.model_copy(update={"run_dir": tmp_path / "run"})
     fit = read_json(plain.folder.fit)
     fit["weights"]["weights"] = {"unet3d": 0.0, "second": 1.0}
-    write_json(plain.folder.fit, fit | {"route": CHAIN})
+    write_json(plain.folder.fit, fit | {"route": POST_PROCESSED})
     assert {path.parts[1] for path in needed(plain) if path.parts[0] == "stage1"} == {"second"}
     assert not [path for path in needed(plain) if path.parts[0] == "stage2"]
     copy_run(plain, tmp_path / "bundled")

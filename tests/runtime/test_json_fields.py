@@ -9,7 +9,7 @@ import pytest
 from ensemble.commands.compare import Clock
 from ensemble.ink.fit_record import InkFit
 from ensemble.surface.fit_record import SurfaceFit
-from ensemble.surface.postprocess.pipeline import Chain
+from ensemble.surface.postprocess.pipeline import PostProcessing
 from scroll.errors import InputError
 from scroll.inference.read_back import read_back
 from scroll.runtime.files import read_mapping, write_json
@@ -25,10 +25,18 @@ from scroll.volumes.sharded.output import OutputFormat, create_output, open_outp
 GAIN = {"difference": 0.1, "low": 0.0, "high": 0.2, "verdict": "better"}
 INK = {"made_from": "k", "weights": {"a": 1}, "thresholds": {"a": 0.5}, "left_out": None, "gain_where_fitted": GAIN}
 ROW = {
-    "chain": Chain(0.5, dust_vox=100).as_record(),
+    "post_processing": PostProcessing(0.5, small_components_vox=100).as_record(),
     "means": {"score": 0.5},
     "trials": [
-        {"step": "dust", "dust_vox": 100, "kept": True, "gain": 0.0, "score": 1.0, "topo": 0.5, "score of a": 0.25}
+        {
+            "step": "small_components",
+            "small_components_vox": 100,
+            "kept": True,
+            "gain": 0.0,
+            "score": 1.0,
+            "topo": 0.5,
+            "score of a": 0.25,
+        }
     ],
     "lift": {"thickness_vox": 3.0, "offset_vox": 0.0, "follow": 0.0, "presence_sigma_vox": 4.0, "doubt": 1.0},
 }
@@ -57,6 +65,19 @@ def changed(content: dict, dotted: str, value: object) -> dict:
     return copy
 
 
+def test_a_fit_whose_post_processing_has_its_former_names_is_read_by_the_new_ones(tmp_path):
+    former = json.dumps(CUBE).replace("octant_small_components", "octant_dust").replace("small_components", "dust")
+    former = former.replace("fill_holes", "plug").replace("post_processing", "chain")
+    write_json(tmp_path / "fit.json", json.loads(former))
+    before = as_record(tmp_path / "fit.json", read_mapping(tmp_path / "fit.json"), SurfaceFit)
+    assert (
+        '"dust_vox": 100' in former
+        and '"chain"' in former
+        and before.rows["a"].post_processing.small_components_vox == 100
+    )
+    assert json.loads(before.model_dump_json(exclude_unset=True)) == {"version": 0} | CUBE
+
+
 @pytest.mark.parametrize(
     ("fit", "model", "dotted", "value"),
     [
@@ -66,7 +87,7 @@ def changed(content: dict, dotted: str, value: object) -> dict:
         (INK, InkFit, "version", 10**6), (INK, InkFit, "version", "1"), (CUBE, SurfaceFit, "rows.a.means.score", []),
         (CUBE, SurfaceFit, "rows.a.trials.0.gain", "x"), (CUBE, SurfaceFit, "rows.a.trials.0.kept", ...),
         (CUBE, SurfaceFit, "rows.a", 5), (CUBE, SurfaceFit, "intervals.a", [1]), (CUBE, SurfaceFit, "route", ...),
-        (CUBE, SurfaceFit, "rows.a.chain", {"threshold": 0.5, "blur": 1}), (CUBE, SurfaceFit, "resampled.cubes", True),
+        (CUBE, SurfaceFit, "rows.a.post_processing", {"threshold": 0.5, "blur": 1}), (CUBE, SurfaceFit, "resampled.cubes", True),
         (CUBE, SurfaceFit, "rows.a.lift.doubt", float("inf")), (CUBE, SurfaceFit, "rows.a.lift.mood", 1.0),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Holes in sheets, plugged one by one with the thinnest membrane, each only where that mends the topology.
+"""Holes in sheets, filled one by one with the thinnest membrane, each only where that mends the topology.
 
 A mask is fattened until its holes are shut and then shrunk back to itself, outermost voxels first and only such whose
 removal changes no topology. What cannot be removed are membranes: across the holes, and walls between sheets that the
@@ -35,8 +35,8 @@ NOT_FIRST_Y, NOT_LAST_Y = _bits(lambda z, y, x: y > 0), _bits(lambda z, y, x: y 
 NOT_FIRST_X, NOT_LAST_X = _bits(lambda z, y, x: x > 0), _bits(lambda z, y, x: x < 2)
 
 
-def plug_holes(mask: BoolVolume, radius_vox: int) -> BoolVolume:
-    """A (Z, Y, X) mask with holes of at most twice `radius_vox` across plugged.
+def fill_holes(mask: BoolVolume, radius_vox: int) -> BoolVolume:
+    """A (Z, Y, X) mask with holes of at most twice `radius_vox` across filled.
 
     A membrane is taken in where it leaves fewer tunnels, or fewer 6-connected components and no more tunnels; never where
     it touches two 26-connected components, which it would join.
@@ -44,7 +44,7 @@ def plug_holes(mask: BoolVolume, radius_vox: int) -> BoolVolume:
     membranes = connected_components(_membranes(mask, radius_vox), 6)
     sheets, pieces = connected_components(mask, 26), connected_components(mask, 6)
     parents = np.arange(int(pieces.max(initial=0)) + 1)
-    plugged = mask.copy()
+    filled = mask.copy()
     for number, box in enumerate(find_objects(membranes), 1):
         around = grown(box, 2, mask.shape)
         membrane = membranes[around] == number
@@ -52,16 +52,16 @@ def plug_holes(mask: BoolVolume, radius_vox: int) -> BoolVolume:
         joined = {_root(parents, piece) for piece in np.unique(pieces[around][touching(membrane, 6)]) if piece}
         if np.count_nonzero(touched) != 1 or not joined:
             continue
-        before = plugged[around]
+        before = filled[around]
         after = before | membrane
         fewer_pieces = len(joined) - 1
         fewer_tunnels = euler_number(after) - euler_number(before) + fewer_pieces
         if fewer_tunnels < 0 or fewer_tunnels + fewer_pieces == 0:
             continue
-        plugged[around] = after
+        filled[around] = after
         sheets[around][membrane], pieces[around][membrane] = touched.max(), min(joined)
         parents[list(joined)] = min(joined)
-    return plugged
+    return filled
 
 
 def _root(parents: npt.NDArray[np.int64], piece: int) -> int:

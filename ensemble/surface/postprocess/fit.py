@@ -1,11 +1,11 @@
-"""The post-processing chain that scores best on out-of-fold cubes, step by step, with what every step brought.
+"""The post-processing that scores best on out-of-fold cubes, step by step, with what every step brought.
 
 A step is taken in only where it raises the mean leaderboard score. The threshold, the blur before it and the thickness
 after it hang together, so the threshold is searched again with each of the two.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -14,10 +14,10 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy.typing as npt
-from pydantic import ConfigDict, Field, model_serializer
+from pydantic import ConfigDict, Field, model_serializer, model_validator
 
-from ensemble.surface.postprocess.pipeline import SWITCHES, Chain, advance, start
-from scroll.config.schema import ChainSettings
+from ensemble.surface.postprocess.pipeline import SWITCHES, PostProcessing, advance, by_new_names, start
+from scroll.config.schema import PostProcessingSettings
 from scroll.errors import InputError
 from scroll.metrics.leaderboard import SurfaceScore, leaderboard_score, mean_score
 from scroll.runtime.processes import in_order
@@ -27,16 +27,16 @@ Volume = npt.NDArray[Any]
 Lazy = Volume | Callable[[], Volume]
 Cube = tuple[Lazy, Lazy]  # probability and label (Z, Y, X) of 0, 1 and 2, or what reads them
 Means = dict[str, float]
-NAMES = {field.name for field in fields(Chain)}
-Scorer = Callable[[Sequence[Chain]], list[list[SurfaceScore]]]  # of each chain, every cube
+NAMES = {field.name for field in fields(PostProcessing)}
+Scorer = Callable[[Sequence[PostProcessing]], list[list[SurfaceScore]]]  # of each post-processing, every cube
 FURTHER = {"smoothing": ("threshold",), "thickness": ("threshold",), "even": ("even_level",)}  # that a step decides too
 THRESHOLD_SHARES = (0.5, 0.75, 1.0, 1.3)  # of the threshold so far that are tried with another blur or thickness
 
 
 class Trial(Record):
-    """The best value of a step, whether it is in the chain from here on, and what `mean_score` gave with it.
+    """The best value of a step, whether it is kept from here on, and what `mean_score` gave with it.
 
-    Beside the fields that have names lie, flat as in JSON, those of the chain that the step decides, and the other means.
+    Beside the fields that have names lie, flat as in JSON, those of `PostProcessing` that the step decides, and the other means.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -47,9 +47,14 @@ class Trial(Record):
     gain: float
     score: float
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, content: Any) -> Any:
+        return by_new_names(content) if isinstance(content, Mapping) else content
+
     @property
     def value(self) -> dict[str, int | float]:
-        """What the step decides, by the names of the chain's fields."""
+        """What the step decides, by the names of `PostProcessing`'s fields."""
         return {name: value for name, value in self.__pydantic_extra__.items() if name in NAMES}
 
     @model_serializer
@@ -59,24 +64,24 @@ class Trial(Record):
 
 
 @dataclass(frozen=True)
-class ChainFit:
-    """The fitted chain, the best threshold alone, all that was tried, in order, and the chain's score on each cube."""
+class PostProcessingFit:
+    """The fitted post-processing, the best threshold alone, all that was tried, in order, and the score on each cube."""
 
-    chain: Chain
-    plain: Chain
+    post_processing: PostProcessing
+    plain: PostProcessing
     trials: tuple[Trial, ...]
     scores: tuple[SurfaceScore, ...]
 
     @property
     def means(self) -> Means:
-        """Mean score and parts of the chain on the cubes that it was fitted on."""
+        """Mean score and parts of post-processing on the cubes that it was fitted on."""
         return mean_score(self.scores)
 
 
-def fit_chain(
-    cubes: Sequence[Cube], settings: ChainSettings, jobs: int | Executor = 1, groups: Sequence[str] = ()
-) -> ChainFit:
-    """The chain with the highest mean score on cubes of (probability, label), greedily.
+def fit_post_processing(
+    cubes: Sequence[Cube], settings: PostProcessingSettings, jobs: int | Executor = 1, groups: Sequence[str] = ()
+) -> PostProcessingFit:
+    """The post-processing with the highest mean score on cubes of (probability, label), greedily.
 
     With `groups`, say the scroll of each cube, a step is kept only if no group loses by it, beyond the standard error of its mean
     change: what helps one scroll at the cost of another is no rule for a third.
@@ -91,17 +96,17 @@ def fit_chain(
     if not cubes:
         raise InputError("post-processing: no cube to fit on; give out-of-fold predictions and their labels")
     scorer = partial(each_score, cubes=cubes, jobs=jobs)
-    fit = _best(None, "threshold", [Chain(low) for low in settings.thresholds], scorer, groups)
-    if halves := _between(settings.thresholds, fit.chain.threshold):
-        fit = _best(fit, "threshold", [Chain(low) for low in halves], scorer, groups, is_guarded=False)
-    fit = replace(fit, plain=fit.chain)
+    fit = _best(None, "threshold", [PostProcessing(low) for low in settings.thresholds], scorer, groups)
+    if halves := _between(settings.thresholds, fit.post_processing.threshold):
+        fit = _best(fit, "threshold", [PostProcessing(low) for low in halves], scorer, groups, is_guarded=False)
+    fit = replace(fit, plain=fit.post_processing)
     for turn in range(settings.passes):
-        before = fit.chain
+        before = fit.post_processing
         for step in SWITCHES:
-            candidates = _candidates(fit.chain, step, settings)
+            candidates = _candidates(fit.post_processing, step, settings)
             if candidates and (turn or step != "threshold"):
                 fit = _best(fit, step, candidates, scorer, groups, settings.min_gain)
-        if fit.chain == before:
+        if fit.post_processing == before:
             break
     return fit
 
@@ -122,51 +127,53 @@ def no_group_loses(after: Sequence[float], before: Sequence[float], groups: Sequ
     return True
 
 
-def each_score(chains: Sequence[Chain], cubes: Sequence[Cube], jobs: int | Executor = 1) -> list[list[SurfaceScore]]:
-    """The score of every cube, chain by chain."""
-    of_cubes = list(in_order(partial(_scores, chains), cubes, jobs))
-    return [[scores[i] for scores in of_cubes] for i in range(len(chains))]
+def each_score(
+    choices: Sequence[PostProcessing], cubes: Sequence[Cube], jobs: int | Executor = 1
+) -> list[list[SurfaceScore]]:
+    """The score of every cube, one post-processing after the other."""
+    of_cubes = list(in_order(partial(_scores, choices), cubes, jobs))
+    return [[scores[i] for scores in of_cubes] for i in range(len(choices))]
 
 
-def _scores(chains: Sequence[Chain], cube: Cube) -> list[SurfaceScore]:
-    """One cube's score with each chain; what neighbouring chains begin with alike is done once."""
+def _scores(choices: Sequence[PostProcessing], cube: Cube) -> list[SurfaceScore]:
+    """One cube's score with each post-processing; what neighbouring ones begin with alike is done once."""
     prob, label = (volume() if callable(volume) else volume for volume in cube)
     state = start(prob)
     scores = []
-    for _, group in groupby(chains, lambda chain: chain.smooth_sigma_vox):
+    for _, group in groupby(choices, lambda how: how.smooth_sigma_vox):
         alike = list(group)
         steps = list(SWITCHES)
         shared = next((i for i, step in enumerate(steps) if i and not _is_same(step, alike)), len(steps))
         begun = advance(alike[0], state, steps[:shared])
-        scores += [leaderboard_score(advance(chain, begun, steps[shared:]).mask, label) for chain in alike]
+        scores += [leaderboard_score(advance(how, begun, steps[shared:]).mask, label) for how in alike]
     return scores
 
 
-def _is_same(step: str, chains: Sequence[Chain]) -> bool:
-    return len({tuple(_value(step, chain).values()) for chain in chains}) == 1
+def _is_same(step: str, choices: Sequence[PostProcessing]) -> bool:
+    return len({tuple(_value(step, how).values()) for how in choices}) == 1
 
 
-def _value(step: str, chain: Chain) -> dict[str, float]:
-    """What decides a step, by the names of the chain's fields."""
+def _value(step: str, how: PostProcessing) -> dict[str, float]:
+    """What decides a step, by the names of `PostProcessing`'s fields."""
     names = {SWITCHES[step]: None} | dict.fromkeys(FURTHER.get(step, ()))
-    return {name: getattr(chain, name) for name in names}
+    return {name: getattr(how, name) for name in names}
 
 
-def _candidates(chain: Chain, step: str, settings: ChainSettings) -> list[Chain]:
-    """The chain with every other value of a step that is worth trying, and without it."""
+def _candidates(how: PostProcessing, step: str, settings: PostProcessingSettings) -> list[PostProcessing]:
+    """The post-processing with every other value of a step that is worth trying, and without it."""
     switch = SWITCHES[step]
     changes: list[dict[str, float]]
     if step == "threshold":
-        changes = [{switch: low} for low in (*settings.thresholds, *_between(settings.thresholds, chain.threshold))]
+        changes = [{switch: low} for low in (*settings.thresholds, *_between(settings.thresholds, how.threshold))]
     elif step == "even":
         changes = [{switch: sigma, "even_level": level} for sigma, level in settings.even]
     else:
-        lows = [round(chain.threshold * share, 4) for share in THRESHOLD_SHARES if step in FURTHER] or [chain.threshold]
+        lows = [round(how.threshold * share, 4) for share in THRESHOLD_SHARES if step in FURTHER] or [how.threshold]
         changes = [{switch: value, "threshold": min(low, 1.0)} for value in getattr(settings, switch) for low in lows]
     if step != "threshold" and changes:
         changes.append({switch: 0})
-    changed = [replace(chain, **change) for change in changes]  # type: ignore[arg-type]
-    return [one for one in dict.fromkeys(changed) if one != chain]
+    changed = [replace(how, **change) for change in changes]  # type: ignore[arg-type]
+    return [one for one in dict.fromkeys(changed) if one != how]
 
 
 def _between(grid: Sequence[float], value: float) -> list[float]:
@@ -181,14 +188,14 @@ def _between(grid: Sequence[float], value: float) -> list[float]:
 
 
 def _best(
-    fit: "ChainFit | None",
+    fit: "PostProcessingFit | None",
     step: str,
-    candidates: Sequence[Chain],
+    candidates: Sequence[PostProcessing],
     scorer: Scorer,
     groups: Sequence[str],
     min_gain: float = 0.0,
     is_guarded: bool = True,
-) -> ChainFit:
+) -> PostProcessingFit:
     """The fit with the best candidate taken in, if it is better and, where that is guarded, no group loses; the trial is noted
     either way.
     """
@@ -203,7 +210,7 @@ def _best(
     trials = (*(fit.trials if fit else ()), trial)
     if fit is not None and not is_kept:
         return replace(fit, trials=trials)
-    return ChainFit(candidates[best], fit.plain if fit else candidates[best], trials, tuple(scores[best]))
+    return PostProcessingFit(candidates[best], fit.plain if fit else candidates[best], trials, tuple(scores[best]))
 
 
 def _each(scores: Sequence[SurfaceScore]) -> list[float]:

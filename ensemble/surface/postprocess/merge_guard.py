@@ -1,4 +1,4 @@
-"""Masks may grow, but never together: the one guard that every growing step of the post-processing chain shares."""
+"""Masks may grow, but never together: the one guard that every growing step of post-processing shares."""
 
 import numpy as np
 

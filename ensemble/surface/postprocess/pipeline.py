@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ensemble.surface.postprocess.fill_holes import plug_holes
+from ensemble.surface.postprocess.fill_holes import fill_holes
 from ensemble.surface.postprocess.steps import (
     close_gaps,
-    drop_dust,
-    drop_octant_dust,
+    drop_small_components,
+    drop_small_in_octants,
     even_out,
     fill_cavities,
     keep_strong,
@@ -28,88 +28,103 @@ from scroll.geometry import BoolVolume
 from scroll.runtime.gaussian import gaussian
 
 FloatVolume = npt.NDArray[np.float32]
+FORMER = {  # names in files of before
+    "dust": "small_components", "dust_vox": "small_components_vox",
+    "plug": "fill_holes", "plug_radius_vox": "fill_holes_radius_vox",
+    "octant_dust": "octant_small_components", "octant_dust_vox": "octant_small_components_vox",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Chain:
+class PostProcessing:
     """What each step does, in the order of steps; a step whose value is 0 is off. All but the threshold are off at first."""
 
     threshold: float
     smooth_sigma_vox: float = 0.0  # Gaussian blur of the probability, before the threshold
     strong: float = 0.0  # hysteresis: a component needs one voxel of at least this
-    dust_vox: int = 0  # smaller 6-connected components go
+    small_components_vox: int = 0  # smaller 6-connected components go
     thickness_vox: float = 0.0  # of the sheets about the probability's ridges
     even_sigma_vox: float = 0.0  # blur of the mask ...
     even_level: float = 0.5  # ... and where it is cut again
     closing_radius_vox: int = 0
-    plug_radius_vox: int = 0  # of holes that are filled one by one, where that mends the topology
+    fill_holes_radius_vox: int = 0  # of holes that are filled one by one, where that mends the topology
     cavity_vox: int = 0  # the largest cavity that is filled
-    remains_vox: int = 0  # as dust_vox, of what the steps have broken off
-    octant_dust_vox: int = 0  # as dust_vox, in each octant of the score
+    remains_vox: int = 0  # as small_components_vox, of what the steps have broken off
+    octant_small_components_vox: int = 0  # as small_components_vox, in each octant of the score
 
     def as_record(self) -> dict[str, int | float]:
         """Its parameters by name, ready for JSON."""
         return asdict(self)
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "Chain":
-        """The chain of such a record.
+    def from_record(cls, record: Mapping[str, Any]) -> "PostProcessing":
+        """What such a record says.
 
         Raises:
-            InputError: the record lacks the threshold, has names that no chain has, or values that are no numbers >= 0.
+            InputError: the record lacks the threshold, has names that no step has, or values that are no numbers >= 0.
         """
-        names = {field.name for field in fields(cls)}
+        record, names = by_new_names(record), {field.name for field in fields(cls)}
         bad = {name: value for name, value in record.items() if name not in names or not _is_amount(value)}
         if bad or "threshold" not in record:
             raise InputError(
                 f"post-processing: the record has {bad or 'no threshold'}, expected numbers of 0 or more for "
-                f"{', '.join(sorted(names))}; fit the chain again"
+                f"{', '.join(sorted(names))}; fit it again: make stage2"
             )
         return cls(**record)
 
 
+def by_new_names(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of post-processing, or of a step of it, whose names may be those of files of before.
+
+    >>> by_new_names({"step": "dust", "dust_vox": 100})
+    {'step': 'small_components', 'small_components_vox': 100}
+    """
+    renamed = {FORMER.get(name, name): value for name, value in record.items()}
+    return renamed | {"step": FORMER.get(str(renamed["step"]), renamed["step"])} if "step" in renamed else renamed
+
+
 class State(NamedTuple):
-    """Where the chain stands: the mask so far and the probability, (Z, Y, X) each."""
+    """Where post-processing stands: the mask so far and the probability, (Z, Y, X) each."""
 
     mask: BoolVolume
     prob: FloatVolume
 
 
-Step = Callable[[Chain, State], BoolVolume]
+Step = Callable[[PostProcessing, State], BoolVolume]
 MASK_STEPS: dict[str, Step] = {
-    "threshold": lambda chain, state: np.asarray(state.prob >= np.float32(chain.threshold)),
-    "strong": lambda chain, state: keep_strong(state.mask, state.prob, chain.strong),
-    "dust": lambda chain, state: drop_dust(state.mask, chain.dust_vox),
-    "thickness": lambda chain, state: even_thickness(*state, chain.threshold, chain.thickness_vox),
-    "even": lambda chain, state: even_out(state.mask, chain.even_sigma_vox, chain.even_level),
-    "closing": lambda chain, state: close_gaps(state.mask, chain.closing_radius_vox),
-    "plug": lambda chain, state: plug_holes(state.mask, chain.plug_radius_vox),
-    "cavities": lambda chain, state: fill_cavities(state.mask, chain.cavity_vox),
-    "remains": lambda chain, state: drop_dust(state.mask, chain.remains_vox),
-    "octant_dust": lambda chain, state: drop_octant_dust(state.mask, chain.octant_dust_vox),
+    "threshold": lambda how, state: np.asarray(state.prob >= np.float32(how.threshold)),
+    "strong": lambda how, state: keep_strong(state.mask, state.prob, how.strong),
+    "small_components": lambda how, state: drop_small_components(state.mask, how.small_components_vox),
+    "thickness": lambda how, state: even_thickness(*state, how.threshold, how.thickness_vox),
+    "even": lambda how, state: even_out(state.mask, how.even_sigma_vox, how.even_level),
+    "closing": lambda how, state: close_gaps(state.mask, how.closing_radius_vox),
+    "fill_holes": lambda how, state: fill_holes(state.mask, how.fill_holes_radius_vox),
+    "cavities": lambda how, state: fill_cavities(state.mask, how.cavity_vox),
+    "remains": lambda how, state: drop_small_components(state.mask, how.remains_vox),
+    "octant_small_components": lambda how, state: drop_small_in_octants(state.mask, how.octant_small_components_vox),
 }
 SWITCHES = {  # the field of each step that switches it off with 0, in the order of steps
     "smoothing": "smooth_sigma_vox",
     "threshold": "threshold",
     "strong": "strong",
-    "dust": "dust_vox",
+    "small_components": "small_components_vox",
     "thickness": "thickness_vox",
     "even": "even_sigma_vox",
     "closing": "closing_radius_vox",
-    "plug": "plug_radius_vox",
+    "fill_holes": "fill_holes_radius_vox",
     "cavities": "cavity_vox",
     "remains": "remains_vox",
-    "octant_dust": "octant_dust_vox",
+    "octant_small_components": "octant_small_components_vox",
 }
 
 
-def run(chain: Chain, prob: npt.NDArray[np.floating]) -> BoolVolume:
+def run(how: PostProcessing, prob: npt.NDArray[np.floating]) -> BoolVolume:
     """The mask of sheets, (Z, Y, X) bool, of a probability (Z, Y, X) between 0 and 1.
 
     Raises:
         InputError: not a volume of probabilities.
     """
-    return advance(chain, start(prob)).mask
+    return advance(how, start(prob)).mask
 
 
 def start(prob: npt.NDArray[np.floating]) -> State:
@@ -129,13 +144,13 @@ def start(prob: npt.NDArray[np.floating]) -> State:
     return State(np.zeros(prob.shape, bool), np.ascontiguousarray(prob, dtype=np.float32))
 
 
-def advance(chain: Chain, state: State, steps: Iterable[str] = tuple(SWITCHES)) -> State:
+def advance(how: PostProcessing, state: State, steps: Iterable[str] = tuple(SWITCHES)) -> State:
     """The state after some steps, which must follow each other as in `SWITCHES`."""
     for name in steps:
         if name == "smoothing":
-            state = State(state.mask, _smoothed(state.prob, chain.smooth_sigma_vox))
-        elif name == "threshold" or (getattr(chain, SWITCHES[name]) and state.mask.any()):
-            state = State(MASK_STEPS[name](chain, state), state.prob)
+            state = State(state.mask, _smoothed(state.prob, how.smooth_sigma_vox))
+        elif name == "threshold" or (getattr(how, SWITCHES[name]) and state.mask.any()):
+            state = State(MASK_STEPS[name](how, state), state.prob)
     return state
 
 

@@ -1,4 +1,4 @@
-"""The steps of the post-processing chain that look at the mask alone: what is removed, and what is filled in."""
+"""The steps of post-processing that look at the mask alone: what is removed, and what is filled in."""
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ def keep_strong(mask: BoolVolume, prob: FloatVolume, at_least: float) -> BoolVol
     return np.take(is_strong, labels)
 
 
-def drop_dust(mask: BoolVolume, min_vox: int) -> BoolVolume:
+def drop_small_components(mask: BoolVolume, min_vox: int) -> BoolVolume:
     """A (Z, Y, X) mask without its 6-connected components of less than `min_vox` voxels.
 
     6-connected as the score's topology counts them: a crumb that hangs on a sheet by an edge is one component more.
@@ -35,11 +35,11 @@ def drop_dust(mask: BoolVolume, min_vox: int) -> BoolVolume:
     return np.take(is_kept, labels)
 
 
-def drop_octant_dust(mask: BoolVolume, min_vox: int) -> BoolVolume:
-    """As `drop_dust`, in each of the eight octants that the score counts components in."""
+def drop_small_in_octants(mask: BoolVolume, min_vox: int) -> BoolVolume:
+    """As `drop_small_components`, in each of the eight octants that the score counts components in."""
     kept = mask.copy()
     for part in octants(mask.shape):
-        kept[part] = drop_dust(np.ascontiguousarray(mask[part]), min_vox)
+        kept[part] = drop_small_components(np.ascontiguousarray(mask[part]), min_vox)
     return kept
 
 

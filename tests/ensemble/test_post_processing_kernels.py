@@ -1,4 +1,4 @@
-"""The chain's compiled kernels against slow and plain versions of the same: equal to the bit."""
+"""The compiled kernels of post-processing against slow and plain versions of the same: equal to the bit."""
 
 from itertools import product
 

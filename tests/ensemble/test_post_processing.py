@@ -1,4 +1,4 @@
-"""The post-processing chain of volumes: what each step mends, and that none of them ever joins two sheets."""
+"""The post-processing of volumes: what each step mends, and that none of them ever joins two sheets."""
 
 import json
 from dataclasses import replace
@@ -13,13 +13,13 @@ from scipy.ndimage import distance_transform_edt
 from scipy.ndimage import label as scipy_label
 
 from ensemble.surface.postprocess.distance_transform import closing, within
-from ensemble.surface.postprocess.fill_holes import plug_holes
+from ensemble.surface.postprocess.fill_holes import fill_holes
 from ensemble.surface.postprocess.merge_guard import keep_apart
-from ensemble.surface.postprocess.pipeline import SWITCHES, Chain, advance, run, start
+from ensemble.surface.postprocess.pipeline import SWITCHES, PostProcessing, advance, run, start
 from ensemble.surface.postprocess.steps import (
     close_gaps,
-    drop_dust,
-    drop_octant_dust,
+    drop_small_components,
+    drop_small_in_octants,
     even_out,
     fill_cavities,
     keep_strong,
@@ -32,24 +32,24 @@ FULL = np.ones((3, 3, 3), bool)
 shapes = array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=10)
 masks = shapes.flatmap(lambda shape: arrays(bool, shape))
 probs = shapes.flatmap(lambda shape: arrays(np.float32, shape, elements=st.floats(0, 1, width=16)))
-chains = st.builds(
-    Chain,
+choices = st.builds(
+    PostProcessing,
     threshold=st.sampled_from([0.2, 0.5]),
     smooth_sigma_vox=st.sampled_from([0.0, 0.5]),
     strong=st.sampled_from([0.0, 0.9]),
-    dust_vox=st.sampled_from([0, 3]),
+    small_components_vox=st.sampled_from([0, 3]),
     thickness_vox=st.sampled_from([0.0, 3.0]),
     even_sigma_vox=st.sampled_from([0.0, 1.0]),
     closing_radius_vox=st.sampled_from([0, 1, 2]),
-    plug_radius_vox=st.sampled_from([0, 2]),
+    fill_holes_radius_vox=st.sampled_from([0, 2]),
     cavity_vox=st.sampled_from([0, 5]),
     remains_vox=st.sampled_from([0, 3]),
-    octant_dust_vox=st.sampled_from([0, 2]),
+    octant_small_components_vox=st.sampled_from([0, 2]),
 )
 GROWING = {
     "closing": lambda mask: close_gaps(mask, 2),
     "evening out": lambda mask: even_out(mask, 1.0, 0.4),
-    "plugging": lambda mask: plug_holes(mask, 2),
+    "filling holes": lambda mask: fill_holes(mask, 2),
     "filling cavities": lambda mask: fill_cavities(mask, 100),
     "thickness": lambda mask: even_thickness(mask, mask.astype(np.float32), 0.3, 5.0),
     "growing everywhere": lambda mask: keep_apart(mask, np.ones_like(mask)),
@@ -88,34 +88,42 @@ def test_two_sheets_three_voxels_apart_stay_two(name: str) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(chains, probs)
-def test_a_chain_gives_a_mask_and_its_last_step_is_its_result(chain: Chain, prob: np.ndarray) -> None:
-    mask = run(chain, prob)
+@given(choices, probs)
+def test_it_gives_a_mask_and_its_last_step_is_its_result(how: PostProcessing, prob: np.ndarray) -> None:
+    mask = run(how, prob)
     state, steps = start(prob), []
     for name in SWITCHES:
-        state = advance(chain, state, (name,))
+        state = advance(how, state, (name,))
         steps.append((name, state.mask))
     steps = steps[1:]  # smoothing makes no mask yet
     assert mask.dtype == bool and mask.shape == prob.shape
     assert [name for name, _ in steps] == list(SWITCHES)[1:]
     np.testing.assert_array_equal(steps[-1][1], mask)
     for (_, before), (name, after) in pairwise(steps):
-        assert joins_nothing(before, after) or name in ("strong", "dust", "remains", "octant_dust")
-        if not getattr(chain, SWITCHES[name]):
+        assert joins_nothing(before, after) or name in (
+            "strong",
+            "small_components",
+            "remains",
+            "octant_small_components",
+        )
+        if not getattr(how, SWITCHES[name]):
             np.testing.assert_array_equal(after, before)
 
 
 @settings(max_examples=40, deadline=None)
 @given(probs, st.floats(0.1, 0.9))
-def test_a_chain_with_all_steps_off_is_the_threshold(prob: np.ndarray, threshold: float) -> None:
-    np.testing.assert_array_equal(run(Chain(threshold), prob), prob >= np.float32(threshold))
+def test_post_processing_with_all_steps_off_is_the_threshold(prob: np.ndarray, threshold: float) -> None:
+    np.testing.assert_array_equal(run(PostProcessing(threshold), prob), prob >= np.float32(threshold))
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 @pytest.mark.parametrize("shape", [(0, 4, 4), (1, 1, 1), (1, 7, 1), (2, 3, 2), (16, 16, 16)])
 def test_nothing_stays_nothing_and_everything_stays_everything(shape: tuple[int, ...], value: float) -> None:
-    chain = Chain(0.5, 1.0, 0.9, dust_vox=1, closing_radius_vox=2, plug_radius_vox=2, cavity_vox=9, octant_dust_vox=1)
-    np.testing.assert_array_equal(run(chain, np.full(shape, value)), np.full(shape, value, bool))
+    how = PostProcessing(
+        0.5, 1.0, 0.9, small_components_vox=1, closing_radius_vox=2, fill_holes_radius_vox=2, cavity_vox=9,
+        octant_small_components_vox=1,
+    )  # fmt: skip
+    np.testing.assert_array_equal(run(how, np.full(shape, value)), np.full(shape, value, bool))
 
 
 def test_only_components_with_a_strong_voxel_stay() -> None:
@@ -126,7 +134,7 @@ def test_only_components_with_a_strong_voxel_stay() -> None:
     expected = np.zeros(prob.shape, bool)
     expected[1, 1:5, 1] = expected[2, 5, 2] = True
     np.testing.assert_array_equal(keep_strong(prob >= 0.3, prob, 0.8), expected)
-    np.testing.assert_array_equal(run(Chain(0.3, strong=0.8), prob), expected)
+    np.testing.assert_array_equal(run(PostProcessing(0.3, strong=0.8), prob), expected)
 
 
 @settings(max_examples=40, deadline=None)
@@ -138,21 +146,21 @@ def test_hysteresis_keeps_whole_components_and_exactly_those_with_a_strong_voxel
         assert kept[labels == number].all() == kept[labels == number].any() == (prob[labels == number] >= 0.9).any()
 
 
-def test_dust_is_removed_by_its_6_connected_size_and_the_limit_itself_stays() -> None:
+def test_a_small_component_is_removed_by_its_6_connected_size_and_the_limit_itself_stays() -> None:
     mask = np.zeros((8, 8, 8), bool)
     mask[1, 1, 1:6] = True
     mask[2, 2, 6:8] = True  # hangs on the row's end by a corner
-    assert drop_dust(mask, 5).sum() == 5
-    assert drop_dust(mask, 6).sum() == 0
-    assert drop_dust(mask, 2).sum() == 7
+    assert drop_small_components(mask, 5).sum() == 5
+    assert drop_small_components(mask, 6).sum() == 0
+    assert drop_small_components(mask, 2).sum() == 7
 
 
 def test_a_sheet_that_ends_just_past_the_cut_leaves_no_crumb_in_the_next_octant() -> None:
     mask = np.zeros((10, 10, 10), bool)
     mask[2, :, :6] = True
-    kept = drop_octant_dust(mask, 6)
+    kept = drop_small_in_octants(mask, 6)
     assert not kept[:, :, 5:].any() and kept[2, :, :5].all()
-    assert drop_octant_dust(mask, 5).sum() == mask.sum()
+    assert drop_small_in_octants(mask, 5).sum() == mask.sum()
 
 
 def test_a_cavity_is_filled_up_to_its_size_unless_something_lies_in_it() -> None:
@@ -169,36 +177,36 @@ def test_a_cavity_is_filled_up_to_its_size_unless_something_lies_in_it() -> None
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("side", [1, 3, 6])
-def test_a_small_hole_in_a_sheet_is_plugged(axis: int, side: int) -> None:
+def test_a_small_hole_in_a_sheet_is_filled(axis: int, side: int) -> None:
     whole = np.moveaxis(sheets(8, 16), 0, axis)
     holed = whole.copy()
     np.moveaxis(holed, axis, 0)[:12, 10 : 10 + side, 10 : 10 + side] = False
     assert betti_numbers(holed) == (2, 1, 0)
-    plugged = plug_holes(holed, 3)
-    assert betti_numbers(plugged) == (2, 0, 0)
-    assert (plugged >= holed).all() and (plugged <= whole).all()
+    filled = fill_holes(holed, 3)
+    assert betti_numbers(filled) == (2, 0, 0)
+    assert (filled >= holed).all() and (filled <= whole).all()
 
 
-def test_a_crack_that_parts_a_sheet_in_its_6_neighbours_is_plugged() -> None:
+def test_a_crack_that_parts_a_sheet_in_its_6_neighbours_is_filled() -> None:
     mask = np.zeros((8, 16, 16), bool)
     mask[3, :, :8] = mask[4, :, 8:] = True  # a step of one voxel: joined by edges only
     assert betti_numbers(mask)[0] == 2
-    assert betti_numbers(plug_holes(mask, 1)) == (1, 0, 0)
+    assert betti_numbers(fill_holes(mask, 1)) == (1, 0, 0)
 
 
-def test_a_dent_is_closed_but_not_plugged() -> None:
+def test_a_dent_is_closed_but_not_filled() -> None:
     mask = sheets(8, thickness=4)
     mask[11, 10:12, 10:12] = False
-    np.testing.assert_array_equal(plug_holes(mask, 2), mask)
+    np.testing.assert_array_equal(fill_holes(mask, 2), mask)
     np.testing.assert_array_equal(close_gaps(mask, 2), sheets(8, thickness=4))
 
 
 @settings(max_examples=60, deadline=None)
 @given(masks, st.sampled_from([1, 2, 3]))
-def test_plugging_never_leaves_more_faults(mask: np.ndarray, radius: int) -> None:
-    plugged = plug_holes(mask, radius)
-    assert (plugged >= mask).all()
-    assert betti_numbers(plugged)[1] <= betti_numbers(mask)[1]
+def test_filling_holes_never_leaves_more_faults(mask: np.ndarray, radius: int) -> None:
+    filled = fill_holes(mask, radius)
+    assert (filled >= mask).all()
+    assert betti_numbers(filled)[1] <= betti_numbers(mask)[1]
 
 
 @settings(max_examples=60, deadline=None)
@@ -230,7 +238,7 @@ def test_one_slab_with_two_ridges_comes_apart() -> None:
     height = np.mgrid[:40, :32, :32][0]
     prob = sum(0.9 * np.exp(-((height - at) ** 2) / (2 * 1.7**2)) for at in (16, 22)).clip(0, 1).astype(np.float32)
     assert scipy_label(prob >= 0.3, FULL)[1] == 1
-    assert scipy_label(run(Chain(0.3, thickness_vox=3.0), prob), FULL)[1] == 2
+    assert scipy_label(run(PostProcessing(0.3, thickness_vox=3.0), prob), FULL)[1] == 2
 
 
 def test_pinholes_and_frays_go_where_a_mask_is_evened_out() -> None:
@@ -243,19 +251,19 @@ def test_pinholes_and_frays_go_where_a_mask_is_evened_out() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(chains)
-def test_a_chain_survives_being_written_as_json(chain: Chain) -> None:
-    assert Chain.from_record(json.loads(json.dumps(chain.as_record()))) == chain
+@given(choices)
+def test_it_survives_being_written_as_json(how: PostProcessing) -> None:
+    assert PostProcessing.from_record(json.loads(json.dumps(how.as_record()))) == how
 
 
-def test_a_record_that_is_no_chain_and_a_volume_that_is_no_probability_are_refused() -> None:
-    record = Chain(0.5).as_record()
-    for bad in ({}, record | {"dust": 3}, record | {"dust_vox": -1}, record | {"strong": None}):
+def test_a_record_that_is_no_post_processing_and_a_volume_that_is_no_probability_are_refused() -> None:
+    record = PostProcessing(0.5).as_record()
+    for bad in ({}, record | {"small_components": 3}, record | {"small_components_vox": -1}, record | {"strong": None}):
         with pytest.raises(InputError, match="post-processing: the record"):
-            Chain.from_record(bad)
+            PostProcessing.from_record(bad)
     for volume in (np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8)):
         with pytest.raises(InputError, match="expected probabilities"):
-            run(Chain(0.5), volume)
+            run(PostProcessing(0.5), volume)
     for value in (np.nan, -0.5, 7.0):
         with pytest.raises(InputError, match="outside 0 to 1"):
-            run(replace(Chain(0.5), dust_vox=3), np.full((4, 4, 4), value))
+            run(replace(PostProcessing(0.5), small_components_vox=3), np.full((4, 4, 4), value))
