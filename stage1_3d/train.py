@@ -192,7 +192,7 @@ def member_key(settings: "Settings", member: "MemberSettings", data: list[str], 
     from scroll.data.members.beginning import beginning
     from scroll.runtime.receipt import file_hash, key_of
 
-    deciding = member.model_dump(mode="json", exclude={"training", "init"}) | {"training": member.training.deciding()}
+    deciding = member.for_key(exclude={"training", "init"}) | {"training": member.training.deciding()}
     started = [file_hash(beginning(member.init, fold))] if member.init else []
     return key_of(
         [

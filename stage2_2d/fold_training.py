@@ -10,7 +10,7 @@ from scroll.config.reader import save_run_settings
 from scroll.config.schema import Settings, TrainingSettings
 from scroll.data.folds import Fold
 from scroll.data.members.beginning import beginning
-from scroll.runtime.receipt import file_hash, key_of
+from scroll.runtime.receipt import Key, file_hash, key_of
 from scroll.runtime.run_folder import STAGE2
 from scroll.training.begin_from import begin_from
 from scroll.training.checkpoint import About
@@ -39,26 +39,13 @@ def stage2_task(
     stage2 = settings.stage2
     seed = settings.seed * 1000 + stage2.seed * 100 + fold.number + 50
     torch.manual_seed(seed)
-    deciding = stage2.model_dump(mode="json", exclude={"training", "window", "init"}) | {
-        "training": stage2.training.deciding()
-    }
     model, start = network(), beginning(stage2.init, fold) if stage2.init else None
     started = {"started_from": begin_from(model, start)} if start else {}
     lines = {"seed": seed, "fold": fold.number, "held_out": fold.held_out, "axes": "yx", **started}
     return Task(
         label=f"stage 2, fold {fold.number}",
         folder=settings.folder.fold(STAGE2, fold.number),
-        key=key_of(
-            [
-                seed,
-                deciding,
-                made_with["data"],
-                fold.held_out,
-                fold.closed,
-                *([file_hash(start)] if start else []),
-                *settings.sampling.deciding(),
-            ]
-        ),
+        key=stage2_key(settings, seed, made_with["data"], fold),
         seed=seed,
         model=model,
         loss_of=loss_of,
@@ -68,3 +55,11 @@ def stage2_task(
         made_with={**lines, "settings": stage2.model_dump(mode="json"), **made_with},
         trackers=settings.trackers,
     )
+
+
+def stage2_key(settings: Settings, seed: int, data: object, fold: Fold) -> Key:
+    """Hash of all that decides a fold's weights; loading speed, checkpoint rhythm and windows do not."""
+    stage2 = settings.stage2
+    deciding = stage2.for_key(exclude={"training", "window", "init"}) | {"training": stage2.training.deciding()}
+    started = [file_hash(beginning(stage2.init, fold))] if stage2.init else []
+    return key_of([seed, deciding, data, fold.held_out, fold.closed, *started, *settings.sampling.deciding()])

@@ -119,7 +119,7 @@ def end_to_end_key(settings: "Settings", fold: "Fold", start: dict[str, str], da
     how = [
         end_to_end.for_key(exclude={"training"}) | {"training": end_to_end.training.deciding()},
         settings.stage1.flatten.model_dump(),
-        stage2.ink_share,
+        stage2.foreground_share,
         stage2.loss.model_dump(),
     ]
     deciding = settings.sampling.deciding()

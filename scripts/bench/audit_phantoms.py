@@ -54,7 +54,13 @@ def settings_of(root: Path, run: str, data: Path, networks: Mapping[str, Mapping
     """Small networks, two folds; all layers about the sheet in a window that is its own mirror image."""
     training = training_of(steps, 10, ema_decay=0.9)
     augment = {"quarter_turns": False, "layer_dropout": 0, "cutout": 0, "depth_jitter": 0}
-    how = {"patch_size": [24, 64, 64], "pool": "logsumexp", "training": training, "ink_share": 0.4, "augment": augment}
+    how = {
+        "patch_size": [24, 64, 64],
+        "pool": "logsumexp",
+        "training": training,
+        "foreground_share": 0.4,
+        "augment": augment,
+    }
     stage2 = {
         "patch_size": [64, 64], "options": {"depths": [1] * 4, "hidden_sizes": [16, 16, 20, 32], "decoder_hidden_size": 32},
         "training": training_of(80, 10, ema_decay=0.9, learning_rate=1e-3),

@@ -88,7 +88,7 @@ def _settings(root: Path, ids: list[str], soup: int, seed: int, steps: int) -> S
     """The demo's U-Net at half of the resolution, two folds of two fragments each."""
     training = training_of(steps, 30, soup=soup)
     member = SMALL_UNET | {
-        "patch_size": [16, 64, 64], "pool": "max", "ink_share": 0.3, "training": training,
+        "patch_size": [16, 64, 64], "pool": "max", "foreground_share": 0.3, "training": training,
         "augment": {"quarter_turns": False, "layer_dropout": 0, "cutout": 0},
     }  # fmt: skip
     data = {"root": root / "data", "train": ids, "cache_dir": root / "cache", "depth": [-12, 4], "bin_yx": 2}

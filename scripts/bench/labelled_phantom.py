@@ -64,11 +64,11 @@ def settings_of(world: World, run: str, labels: str, ask: int = 1, propose_label
         "cutout": 0,
     }
     how = {
-        "patch_size": [16, 64, 64], "pool": "logsumexp", "training": training, "ink_share": 0.4, "augment": augment,
+        "patch_size": [16, 64, 64], "pool": "logsumexp", "training": training, "foreground_share": 0.4, "augment": augment,
     }  # fmt: skip
     members = {"cnn3d": SMALL_CNN | how, "unet3d": SMALL_UNET | how}
     stage2 = {
-        "network": "segformer", "patch_size": [64, 64], "ink_share": 0.25,
+        "network": "segformer", "patch_size": [64, 64], "foreground_share": 0.25,
         "options": SMALL_SEGFORMER,
         "augment": augment | {"noise": 0.2},
         "training": training_of(80, 20, learning_rate=1e-3, train_batch_size=4),

@@ -89,7 +89,7 @@ def _settings(root: Path, arm: str, labels: dict[str, object], seed: int, steps:
     """The demo's U-Net at half of the resolution, two folds of two fragments each; pooled as it is flattened, by cross-entropy alone."""
     training = training_of(steps, 30)
     member = SMALL_UNET | {
-        "patch_size": [16, 64, 64], "pool": "max", "ink_share": 0.2, "training": training,
+        "patch_size": [16, 64, 64], "pool": "max", "foreground_share": 0.2, "training": training,
         "loss": {"bce": 1.0, "dice": 0.0}, "augment": {"quarter_turns": False, "layer_dropout": 0, "cutout": 0},
     }  # fmt: skip
     data = {"root": root / "data", "cache_dir": root / "cache", "depth": [-12, 4], "bin_yx": 2} | labels

@@ -83,7 +83,13 @@ class MemberSettings(Frozen):
         "max", description="depth_pool only: how logits are pooled over depth; topk: mean of the highest quarter"
     )
     ink_depth: Layers = Field((-3, 3), description="band only: layers that hold ink, relative to the sheet's centre")
-    ink_share: float = Field(0.5, ge=0, le=1, description="share of patches drawn around ink")
+    foreground_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        serialization_alias="ink_share",
+        description="share of patches drawn around ink, or the surface of cubes",
+    )
     seed: int = Field(0, ge=0, le=MOST_SEED, description="added to the run's: tells apart members of the same network")
     training: TrainingSettings = TrainingSettings()
     loss: LossSettings = LossSettings()
@@ -248,7 +254,9 @@ class Stage2Settings(Frozen):
     patch_size: tuple[Edge, Edge] = Field(
         (256, 256), description="y, x in pixels of working resolution; multiples of 32"
     )
-    ink_share: float = Field(0.5, ge=0, le=1, description="share of patches drawn around ink")
+    foreground_share: float = Field(
+        0.5, ge=0, le=1, serialization_alias="ink_share", description="share of patches drawn around ink"
+    )
     seed: int = Field(0, ge=0, le=MOST_SEED, description="added to the run's")
     training: TrainingSettings = TrainingSettings()
     loss: LossSettings = LossSettings()

@@ -72,7 +72,7 @@ class Fold:
         self,
         fragments: "Sequence[Sheet]",
         patch_yx: tuple[int, int],
-        ink_share: float,
+        foreground_share: float,
         is_training: bool,
         shares: Shares | None = None,
     ) -> BalancedSampler:
@@ -86,7 +86,7 @@ class Fold:
         opens = [f.mask & ~one.ignore & r[:, None] for f, one, r in zip(fragments, labels, rows, strict=True)]
         inks = [label.ink & ~label.ignore for label in labels]
         scrolls = [f.scroll for f in fragments] if shares else []
-        return BalancedSampler(inks, opens, patch_yx, ink_share, rows, scrolls, shares)
+        return BalancedSampler(inks, opens, patch_yx, foreground_share, rows, scrolls, shares)
 
 
 def labels_alike(labels: Sequence[Label]) -> list[Label]:

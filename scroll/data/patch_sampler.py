@@ -48,7 +48,7 @@ class BalancedSampler:
         inks: per source, (Y, X) bool, true where ink is known.
         opens: per source, (Y, X) bool, true where a patch is wanted.
         patch_yx: size of a patch in pixels.
-        ink_share: share of the places around ink, 0 to 1.
+        foreground_share: share of the places around ink, 0 to 1.
         rows: per source, (Y,) bool, the rows that a patch may touch; left out: those with anything open in them.
         scrolls: per source, which scroll it is of.
         shares: by scroll, of every batch; scrolls without an open place leave theirs to the others. None: no shares.
@@ -62,13 +62,13 @@ class BalancedSampler:
         inks: Sequence[NDArray[np.bool_]],
         opens: Sequence[NDArray[np.bool_]],
         patch_yx: tuple[int, int],
-        ink_share: float,
+        foreground_share: float,
         rows: Sequence[NDArray[np.bool_]] | None = None,
         scrolls: Sequence[str] = (),
         shares: Shares | None = None,
     ) -> None:
         self.patch_yx = patch_yx
-        self.ink_share = ink_share
+        self.foreground_share = foreground_share
         allowed = [np.asarray(o.any(axis=1)) for o in opens] if rows is None else rows
         self._first_rows = [_legal_first_rows(a, o.shape[1], patch_yx) for a, o in zip(allowed, opens, strict=True)]
         self._widths = [o.shape[1] for o in opens]
@@ -84,7 +84,7 @@ class BalancedSampler:
 
     def place(self, rng: np.random.Generator, turn: int = 0) -> Place:
         """One place, from the caller's random numbers; of the scroll whose `turn` it is, where they have shares."""
-        around_ink = bool(rng.random() < self.ink_share)
+        around_ink = bool(rng.random() < self.foreground_share)
         without, with_ink = self._blocks if self._turns is None else self._of_scroll[self._turns[turn]]
         blocks = with_ink if around_ink and len(with_ink) else without
         if not len(blocks):

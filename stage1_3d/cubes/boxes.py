@@ -37,7 +37,7 @@ class CubeBox:
 class CubeBoxes:
     """Where boxes of CT are drawn: in the cubes that a fold trains on, or in those it holds out.
 
-    A share of them (`member.ink_share`) is about a voxel of the surface, and holds it; the rest about any labelled voxel. Of
+    A share of them (`member.foreground_share`) is about a voxel of the surface, and holds it; the rest about any labelled voxel. Of
     a few boxes the first is taken that is known to a quarter, else the best known: most of a cube may be unlabelled.
 
     Raises:
@@ -45,7 +45,7 @@ class CubeBoxes:
     """
 
     def __init__(self, cubes: Sequence[Cube], fold: Fold, member: MemberSettings, is_training: bool) -> None:
-        self.size, self.surface_share = member.patch_size, member.ink_share
+        self.size, self.surface_share = member.patch_size, member.foreground_share
         self.cubes = [c for c in cubes if (c.id not in fold.closed if is_training else c.id in fold.held_out)]
         self._known_below = np.cumsum([c.index.known.sum(dtype=np.int64) for c in self.cubes])
         self._surface_below = np.cumsum([c.index.surface.sum(dtype=np.int64) for c in self.cubes])

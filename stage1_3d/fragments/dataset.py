@@ -32,7 +32,7 @@ class InkPatches(PatchDataset):
         super().__init__(member, seed, is_training)
         self.fragments, self.fold, self.member = fragments, fold, member
         self.labels = fold.labels(fragments, is_training, member.loss.proposed_weight)
-        self.sampler = fold.sampler(fragments, member.patch_size[1:], member.ink_share, is_training, shares)
+        self.sampler = fold.sampler(fragments, member.patch_size[1:], member.foreground_share, is_training, shares)
 
     def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:
         """A patch from the caller's random numbers, unchanged but for the depth jitter.

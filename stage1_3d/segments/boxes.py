@@ -41,7 +41,7 @@ class Boxes:
         self.size = member.patch_size
         self.volumes = {volume.name: volume for volume in volumes}
         self.segments = [segment for volume in volumes for segment in volume.segments]
-        self.sampler = fold.sampler(self.segments, (1, 1), member.ink_share, is_training, shares)
+        self.sampler = fold.sampler(self.segments, (1, 1), member.foreground_share, is_training, shares)
         self.closed = {name: closed_blocks(v, fold) for name, v in self.volumes.items()} if is_training else {}
 
     def place(self, rng: np.random.Generator, turn: int = 0) -> tuple[TracedVolume, Box]:

@@ -32,7 +32,7 @@ class StackPatches(PatchDataset):
         super().__init__(stage2, seed, is_training)
         self.fragments, self.stacks, self.fold, self.stage2 = fragments, stacks, fold, stage2
         self.labels = fold.labels(fragments, is_training, stage2.loss.proposed_weight)
-        self.sampler = fold.sampler(fragments, stage2.patch_size, stage2.ink_share, is_training, shares)
+        self.sampler = fold.sampler(fragments, stage2.patch_size, stage2.foreground_share, is_training, shares)
 
     def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:
         """A patch from the caller's random numbers, unchanged: channels are not layers, so `depth_jitter` is nothing.

@@ -15,13 +15,16 @@ from scroll.data.folds import Fold
 from scroll.errors import InputError
 from scroll.training.successor import changed_since
 from stage1_3d.train import member_key
+from stage2_2d.fold_training import stage2_key
 
 FORMER = """run_dir: runs/x
 seed: 3
 stage1:
+  defaults: {ink_share: 0.3}
   members:
     a: {network: unet3d}
-    b: {network: cnn3d, options: {joint: 1, chain: 1, dust: 2}}
+    b: {network: cnn3d, ink_share: 0.25, options: {joint: 1, chain: 1, dust: 2, ink_share: 3}}
+stage2: {ink_share: 0.4}
 joint: {member: a, patch_size_yx: [64, 64], training: {steps: 7}}
 ensemble:
   chain: {cubes: 6, dust_vox: [7], plug_radius_vox: [4], octant_dust_vox: [9], remains_vox: [5]}
@@ -29,9 +32,11 @@ ensemble:
 NEW = """run_dir: runs/x
 seed: 3
 stage1:
+  defaults: {foreground_share: 0.3}
   members:
     a: {network: unet3d}
-    b: {network: cnn3d, options: {joint: 1, chain: 1, dust: 2}}
+    b: {network: cnn3d, foreground_share: 0.25, options: {joint: 1, chain: 1, dust: 2, ink_share: 3}}
+stage2: {foreground_share: 0.4}
 end_to_end: {member: a, patch_size_yx: [64, 64], training: {steps: 7}}
 ensemble:
   post_processing:
@@ -55,7 +60,7 @@ def nothing_noted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_former_names_are_read_as_the_new_ones_and_an_option_of_a_network_is_no_setting(tmp_path):
     settings = settings_in(tmp_path, FORMER)
     assert settings == settings_in(tmp_path, NEW) and settings.end_to_end is not None
-    assert settings.stage1.members["b"].options == {"joint": 1, "chain": 1, "dust": 2}
+    assert settings.stage1.members["b"].options == {"joint": 1, "chain": 1, "dust": 2, "ink_share": 3}
 
 
 def test_they_are_noted_in_one_line_once_in_a_command_and_new_names_are_not(tmp_path, capsys):
@@ -100,11 +105,12 @@ def test_an_unknown_key_in_a_group_that_may_be_left_out_names_what_was_meant(tmp
 def test_keys_are_those_of_runs_made_under_the_former_names(tmp_path):
     """The keys were computed before the settings got their new names."""
     settings, data = settings_in(tmp_path, FORMER), {"1": ["k"]}
-    assert end_to_end_key(settings, FOLD, {"stage1": "w"}, data) == "b6daf09236e5babd"
+    assert end_to_end_key(settings, FOLD, {"stage1": "w"}, data) == "9c1530b9ac4066a9"
+    assert stage2_key(settings, 7, data, FOLD) == "8870e1e5ee2a8877"
     assert fit_key(settings, data) == "6cfaadae4a605eea"
     assert [member_key(settings, member, ["d"], FOLD) for member in settings.stage1.members.values()] == [
-        "d6eb9fe3d9d9e525",
-        "9ee861a3ed0b893e",
+        "640e2468595fa66d",
+        "d9d59e44348da9f1",
     ]
 
 

@@ -52,9 +52,9 @@ def boxes_of(cubes: list[Cube], count: int, seed: int = 0, **changes: object) ->
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_that_share_of_the_boxes_holds_surface(sparse, share):
-    boxes = boxes_of(sparse, 100, ink_share=share)  # of the known voxels one in 350 is surface, and is by itself
+    boxes = boxes_of(sparse, 100, foreground_share=share)  # of the known voxels one in 350 is surface, and is by itself
     found = np.mean([box.label.target.any() for box in boxes])
-    by_chance = np.mean([box.label.target.any() for box in boxes_of(sparse, 100, seed=1, ink_share=0)])
+    by_chance = np.mean([box.label.target.any() for box in boxes_of(sparse, 100, seed=1, foreground_share=0)])
     assert by_chance < 0.1
     assert abs(found - (share + (1 - share) * by_chance)) < 0.15
     if share == 1:
@@ -65,7 +65,7 @@ def test_a_box_about_the_surface_holds_a_voxel_of_it_however_lonely_and_small(tm
     label = np.zeros((40, 50, 60), np.uint8)
     label[20, 49, 0] = 1
     write_cubes(tmp_path, {"a": label})
-    for box in boxes_of(prepare(cubes_of(tmp_path)), 30, ink_share=1.0, patch_size=(8, 8, 8)):
+    for box in boxes_of(prepare(cubes_of(tmp_path)), 30, foreground_share=1.0, patch_size=(8, 8, 8)):
         assert box.label.target.sum() == 1
 
 
@@ -86,7 +86,7 @@ def test_boxes_that_are_mostly_unknown_are_avoided(tmp_path, monkeypatch):
     cubes = prepare(cubes_of(tmp_path))
 
     def unknown() -> float:
-        few = [box.known_share < cube_boxes.KNOWN_SHARE for box in boxes_of(cubes, 60, ink_share=1)]
+        few = [box.known_share < cube_boxes.KNOWN_SHARE for box in boxes_of(cubes, 60, foreground_share=1)]
         return float(np.mean(few))
 
     avoided = unknown()
@@ -96,7 +96,7 @@ def test_boxes_that_are_mostly_unknown_are_avoided(tmp_path, monkeypatch):
 
 def test_every_scroll_and_every_labelled_place_is_reached(sparse):
     seen = {cube.id: np.zeros(cube.shape, bool) for cube in sparse}
-    for box in boxes_of(sparse, 250, ink_share=0.1):
+    for box in boxes_of(sparse, 250, foreground_share=0.1):
         seen[box.cube.id][tuple(slice(c, c + s) for c, s in zip(box.corner, MEMBER.patch_size, strict=True))] = True
     for cube in sparse:
         known = tifffile.imread(cube.label_path) != 2
@@ -126,7 +126,7 @@ def test_a_fold_left_without_labels_is_refused(tmp_path):
 
 def test_cubes_without_surface_are_trained_on_all_the_same(tmp_path):
     write_cubes(tmp_path, {"a": np.zeros((16, 32, 32), np.uint8)})
-    (box,) = boxes_of(prepare(cubes_of(tmp_path)), 1, ink_share=1.0)
+    (box,) = boxes_of(prepare(cubes_of(tmp_path)), 1, foreground_share=1.0)
     assert box.known_share == 1 and not box.label.target.any()
 
 

@@ -118,10 +118,10 @@ def test_a_patch_leaks_exactly_when_it_shares_a_row_with_what_is_held_out(a, b, 
     count=st.integers(2, 3),
     buffer_px=st.integers(0, 8),
     patch=st.tuples(st.integers(1, 24), st.integers(1, 20)),
-    ink_share=st.sampled_from([0.0, 0.5, 1.0]),
+    foreground_share=st.sampled_from([0.0, 0.5, 1.0]),
     seed=st.integers(0, 1000),
 )
-def test_no_training_patch_ever_touches_a_closed_row(heights, by, count, buffer_px, patch, ink_share, seed):
+def test_no_training_patch_ever_touches_a_closed_row(heights, by, count, buffer_px, patch, foreground_share, seed):
     assume(by == "region" or count <= len(heights))
     rng = np.random.default_rng(seed)
     fragments = [fragment_of(f"f{i}", rng.random((height, 25)) < 0.7) for i, height in enumerate(heights)]
@@ -130,7 +130,7 @@ def test_no_training_patch_ever_touches_a_closed_row(heights, by, count, buffer_
         fragment.__dict__["label"] = Label(ink, ~fragment.mask)
     for fold in make_folds(fragments, FoldSettings(by=by, count=count, buffer_px=buffer_px)):
         try:
-            sampler = fold.sampler(fragments, patch, ink_share, is_training=True)
+            sampler = fold.sampler(fragments, patch, foreground_share, is_training=True)
         except InputError:
             continue
         for n in range(40):
