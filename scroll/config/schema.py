@@ -228,12 +228,14 @@ class Stage1Settings(Frozen):
         return [*self.fitted, *(["ct"] if self.flatten.ct != "none" else [])]
 
 
-class DamageSettings(Frozen):
-    """Damage done to the members' probabilities on a traced sheet while stage two is trained: chances for each patch."""
+class CorruptionSettings(Frozen):
+    """Corruption of the members' probabilities on a traced sheet while stage two is trained: chances for each patch."""
 
     holes: float = Field(0.5, ge=0, le=1, description="blots where no member sees anything")
     bridges: float = Field(0.3, ge=0, le=1, description="blots where the ridge is drawn out to a neighbouring sheet")
-    dust: float = Field(0.3, ge=0, le=1, description="specks of probability above and below the sheet")
+    specks: float = Field(
+        0.3, ge=0, le=1, serialization_alias="dust", description="specks of probability above and below the sheet"
+    )
     shift_vox: float = Field(
         1.0, ge=0, le=64, description="standard deviation of how far the sheet is traced beside the ridge"
     )
@@ -264,7 +266,11 @@ class Stage2Settings(Frozen):
         0.5, ge=0, le=1e6, description="cubes only: share of the loss for how far off the sheet is"
     )
     augment: AugmentSettings = AugmentSettings(depth_jitter=0)
-    damage: DamageSettings = Field(DamageSettings(), description="cubes only: drawn damage, so that it is mended")
+    corruption: CorruptionSettings = Field(
+        CorruptionSettings(),
+        serialization_alias="damage",
+        description="cubes only: what is drawn in, so that it is mended",
+    )
     window: Annotated[WindowSettings, _for_axes(2)] = WindowSettings()
 
 

@@ -1,4 +1,4 @@
-"""Damage done to the members' probabilities on a sheet, as bad scans and bad tracing do it, for stage two to mend."""
+"""Corruption of the members' probabilities on a sheet, as bad scans and bad tracing do it, for stage two to mend."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from scroll.config.schema import DamageSettings
+from scroll.config.schema import CorruptionSettings
 
 Stack = NDArray[np.float32]
 NOTHING = -2.0  # scaled log-odds of a member that sees nothing
@@ -16,10 +16,10 @@ SPECK_SHARE = 0.01
 WANDER_VOX = 12.0  # over which a traced sheet strays
 
 
-def damaged(
-    rng: np.random.Generator, stack: Stack, members: int, settings: DamageSettings
+def corrupted(
+    rng: np.random.Generator, stack: Stack, members: int, settings: CorruptionSettings
 ) -> tuple[Stack, NDArray[np.float32]]:
-    """A damaged copy of a stack (sources, layers, Y, X), members first, and how far it was shifted, (Y, X) in layers.
+    """A corrupted copy of a stack (sources, layers, Y, X), members first, and how far it was shifted, (Y, X) in layers.
 
     Shifting moves every source, as a sheet traced beside the ridge would see them; the rest changes the members alone, so
     that the CT still tells what is there. A shift of +1 shows at each layer what lay one layer further along the normal.
@@ -30,7 +30,7 @@ def damaged(
         stack = _shifted(stack, shift)
     if rng.random() < settings.bridges:
         _draw_out(rng, stack[:members])
-    if rng.random() < settings.dust:
+    if rng.random() < settings.specks:
         _scatter(rng, stack[:members])
     if rng.random() < settings.holes:
         stack[:members, :, _blots(rng, stack.shape[2:])] = NOTHING

@@ -11,12 +11,12 @@ from scroll.data.folds import Fold
 from scroll.data.patch_dataset import STAGE2, PatchDataset
 from scroll.data.sample import Sample, Space
 from scroll.errors import InputError
-from stage2_2d.surface.corruption import damaged
+from stage2_2d.surface.corruption import corrupted
 from stage2_2d.surface.stack import CT, MOST_OFFSET_VOX, TracedSheet, Truth
 
 
 class SheetPatches(PatchDataset):
-    """Patches of the sheets in the cubes that a fold trains on, damaged and augmented, or plain ones of those it holds out.
+    """Patches of the sheets in the cubes that a fold trains on, corrupted and augmented, or plain ones of those it holds out.
 
     Item n is {"stack": (C, Y, X) float32, "target": (2, Y, X) float32, "ignore": (2, Y, X) bool}: presence 0 or 1, and the
     offset from -5 to 5 voxels as 0 to 1, which is known only where a sheet is.
@@ -64,7 +64,7 @@ class SheetPatches(PatchDataset):
         if self.is_training:
             layers = 2 * sheet.reach_vox + 1
             members = sum(source != CT for source in sheet.sources)
-            hurt, shift = damaged(rng, stack.reshape(-1, layers, *stack.shape[1:]), members, self.stage2.damage)
+            hurt, shift = corrupted(rng, stack.reshape(-1, layers, *stack.shape[1:]), members, self.stage2.corruption)
             stack = hurt.reshape(stack.shape)
         rows, columns = box
         present, unknown = truth.present[rows, columns], truth.unknown[rows, columns]

@@ -24,7 +24,7 @@ stage1:
   members:
     a: {network: unet3d}
     b: {network: cnn3d, ink_share: 0.25, options: {joint: 1, chain: 1, dust: 2, ink_share: 3}}
-stage2: {ink_share: 0.4}
+stage2: {ink_share: 0.4, damage: {dust: 0.2, holes: 0.1}}
 joint: {member: a, patch_size_yx: [64, 64], training: {steps: 7}}
 ensemble:
   chain: {cubes: 6, dust_vox: [7], plug_radius_vox: [4], octant_dust_vox: [9], remains_vox: [5]}
@@ -36,7 +36,7 @@ stage1:
   members:
     a: {network: unet3d}
     b: {network: cnn3d, foreground_share: 0.25, options: {joint: 1, chain: 1, dust: 2, ink_share: 3}}
-stage2: {foreground_share: 0.4}
+stage2: {foreground_share: 0.4, corruption: {specks: 0.2, holes: 0.1}}
 end_to_end: {member: a, patch_size_yx: [64, 64], training: {steps: 7}}
 ensemble:
   post_processing:
@@ -106,7 +106,7 @@ def test_keys_are_those_of_runs_made_under_the_former_names(tmp_path):
     """The keys were computed before the settings got their new names."""
     settings, data = settings_in(tmp_path, FORMER), {"1": ["k"]}
     assert end_to_end_key(settings, FOLD, {"stage1": "w"}, data) == "9c1530b9ac4066a9"
-    assert stage2_key(settings, 7, data, FOLD) == "8870e1e5ee2a8877"
+    assert stage2_key(settings, 7, data, FOLD) == "9e3ab5a9a370af50"
     assert fit_key(settings, data) == "6cfaadae4a605eea"
     assert [member_key(settings, member, ["d"], FOLD) for member in settings.stage1.members.values()] == [
         "640e2468595fa66d",

@@ -1,4 +1,4 @@
-"""What is true on a traced sheet, and the damage that stage two is taught to mend."""
+"""What is true on a traced sheet, and the corruption that stage two learns to mend."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scroll.config.schema import DamageSettings
+from scroll.config.schema import CorruptionSettings
 from scroll.surfaces.surface import Surface, normals_of
-from stage2_2d.surface.corruption import NOTHING, damaged
+from stage2_2d.surface.corruption import NOTHING, corrupted
 from stage2_2d.surface.dataset import decoded, encoded
 from stage2_2d.surface.stack import truth_on
 
 SIZE = 40
-ONLY = {"holes": 0.0, "bridges": 0.0, "dust": 0.0, "shift_vox": 0.0}
+ONLY = {"holes": 0.0, "bridges": 0.0, "specks": 0.0, "shift_vox": 0.0}
 
 
 def level_sheet(z: float) -> Surface:
@@ -55,12 +55,12 @@ def test_what_nobody_labelled_is_unknown_unless_a_labelled_surface_is_near():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["holes", "bridges", "dust"]))
-def test_damage_changes_the_members_and_never_the_ct(seed, kind):
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["holes", "bridges", "specks"]))
+def test_corruption_changes_the_members_and_never_the_ct(seed, kind):
     rng = np.random.default_rng(seed)
     stack = rng.uniform(-2, 2, (3, 9, 32, 32)).astype(np.float32)
     before = stack.copy()
-    hurt, shift = damaged(rng, stack, 2, DamageSettings.model_validate(ONLY | {kind: 1.0}))
+    hurt, shift = corrupted(rng, stack, 2, CorruptionSettings.model_validate(ONLY | {kind: 1.0}))
     assert np.array_equal(stack, before) and not shift.any()
     assert np.array_equal(hurt[2], before[2]) and not np.array_equal(hurt[:2], before[:2])
     if kind == "holes":
@@ -70,16 +70,18 @@ def test_damage_changes_the_members_and_never_the_ct(seed, kind):
         assert (hurt[:2] >= before[:2]).all()
 
 
-def test_no_damage_is_no_change():
+def test_no_corruption_is_no_change():
     stack = np.random.default_rng(1).random((2, 5, 16, 16)).astype(np.float32)
-    hurt, shift = damaged(np.random.default_rng(2), stack, 1, DamageSettings.model_validate(ONLY))
+    hurt, shift = corrupted(np.random.default_rng(2), stack, 1, CorruptionSettings.model_validate(ONLY))
     assert np.array_equal(hurt, stack) and not shift.any()
 
 
 def test_a_shift_moves_every_source_by_what_it_says():
     layers = np.arange(17, dtype=np.float32)[None, :, None, None]
     stack = np.broadcast_to(layers, (2, 17, 48, 48)).astype(np.float32)
-    hurt, shift = damaged(np.random.default_rng(3), stack, 1, DamageSettings.model_validate(ONLY | {"shift_vox": 1.0}))
+    hurt, shift = corrupted(
+        np.random.default_rng(3), stack, 1, CorruptionSettings.model_validate(ONLY | {"shift_vox": 1.0})
+    )
     assert hurt[:, 8] - 8 == pytest.approx(np.broadcast_to(shift, (2, 48, 48)), abs=1e-4)
 
 
