@@ -16,7 +16,7 @@ from ensemble.audit.traced import SAID
 from ensemble.audit.windows import DEPTHS, other_windows
 from ensemble.controls.asked import Asked, Predicted
 from ensemble.controls.detectability import Detectability, Planting, detectability
-from ensemble.controls.panel import NOTHING_ELSE, STANDS_OUT, Imagined, Panel, Strengths, placebo_panel
+from ensemble.controls.panel import NOTHING_ELSE, STANDS_OUT, Imagined, Panel, Strengths, negative_control_panel
 from ensemble.controls.pictures import curve_picture, found_picture, map_picture, null_picture
 from ensemble.controls.planting import NoRoomError
 from ensemble.ink.predictors import ENSEMBLE
@@ -51,7 +51,7 @@ def strengths_on_copies(asked: Asked, placed: Placed, output: Path, how: How) ->
         return {}
     folder = output / placed.fragment.id
     real = asked.predicted(placed.fragment, folder)
-    panel = placebo_panel(asked, placed.fragment, folder / "placebo", real, how.copies)
+    panel = negative_control_panel(asked, placed.fragment, folder / "placebo", real, how.copies)
     return {kind.name: kind.together for kind in panel.kinds if kind.name in BLANK}
 
 
@@ -101,7 +101,7 @@ def _how_seen(asked: Asked, placed: Placed) -> list[str]:
 
 def _predicted(asked: Asked, fragment: Fragment, folder: Path, how: How, imagined: Imagined) -> Looked:
     real = asked.predicted(fragment, folder)
-    panel = placebo_panel(asked, fragment, folder / "placebo", real, how.copies, imagined)
+    panel = negative_control_panel(asked, fragment, folder / "placebo", real, how.copies, imagined)
     planted, note = None, ""
     if how.planting is not None:
         try:

@@ -76,7 +76,7 @@ def verdict(chances: dict[str, float]) -> str:
 
 
 def panel_note(panel: Panel) -> str:
-    """How many components stand out, of how much placebo."""
+    """How many components stand out, of how much negative control."""
     stands_out = int((panel.chance <= STANDS_OUT).sum())
     areas = " and ".join(f"{kind.area_cm2:.2f} cm2 of {named(kind.name)}" for kind in panel.blank)
     each = [f"{int((kind.chance <= STANDS_OUT).sum())} of {named(kind.name)}" for kind in panel.blank]

@@ -1,4 +1,4 @@
-"""The placebo copies of a fragment: what each changes, what it can say, and what it cannot."""
+"""The negative controls of a fragment, copies of it: what each changes, what it can say, and what it cannot."""
 
 import hashlib
 from dataclasses import dataclass
@@ -170,7 +170,7 @@ class TurnedFragment(Fragment):
 
 @dataclass(frozen=True)
 class Copy:
-    """A placebo copy: its kind, its number among its kind, and the fragment that the run is shown."""
+    """A negative control: its kind, its number among its kind, and the fragment that the run is shown."""
 
     kind: str
     number: int
@@ -230,7 +230,7 @@ def tile_px(fragment: Fragment) -> int:
     return max(LEAST_EDGE_PX, round(TILE_UM / (fragment.pixel_um * fragment.data.bin_yx)))
 
 
-def placebo_copies(fragment: Fragment, found: NDArray[np.bool_], count: int) -> list[Copy]:
+def negative_controls(fragment: Fragment, found: NDArray[np.bool_], count: int) -> list[Copy]:
     """`count` scrambled and shuffled copies, each by another seed, and the reversed one, of which there is but one.
 
     `found` (Y, X), at working resolution, is what the run took for ink; scrambled copies take no texture from there.

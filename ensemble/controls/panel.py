@@ -1,4 +1,4 @@
-"""The placebo panel of a fragment: every copy predicted, and what its components say of those really found."""
+"""The panel of a fragment's negative controls: every copy predicted, and what its components say of those really found."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from ensemble.controls.asked import Asked, Predicted
 from ensemble.controls.blank_papyrus import BlankPapyrus
 from ensemble.controls.chance import block_p, chance_imagined, rate_per_cm2
 from ensemble.controls.components import SURROUNDINGS_UM, Shown, share_on_found, shown_of, with_surroundings
-from ensemble.controls.copies import SAYS, Copy, placebo_copies, tile_px
+from ensemble.controls.copies import SAYS, Copy, negative_controls, tile_px
 from ensemble.controls.tail import LEAST_EXPECTED, tail_of
 from scroll.audit.figures import BLANK, PAPYRUS
 from scroll.data.depth_windows import with_room
@@ -65,7 +65,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Panel:
-    """A fragment's placebo panel; `chance` (R,) is that by blank papyrus where there is some, else the most cautious over the copies that
+    """A fragment's panel; `chance` (R,) is that by blank papyrus where there is some, else the most cautious over the copies that
     hold no ink where the run looks.
 
     `together` (R,): how strong each component found is with its surroundings.
@@ -92,12 +92,12 @@ class Panel:
 
     @property
     def p(self) -> Floats:
-        """Chance that a block of placebo shows one at least so strong, (R,)."""
+        """Chance that a block of negative control shows one at least so strong, (R,)."""
         return np.max([kind.p for kind in self.blank], axis=0)
 
     @property
     def rate(self) -> Floats:
-        """Components at least so strong on a square centimetre of placebo, (R,), at most about."""
+        """Components at least so strong on a square centimetre of negative control, (R,), at most about."""
         return np.max([kind.rate for kind in self.blank], axis=0)
 
     @property
@@ -112,7 +112,7 @@ class Panel:
 
     @property
     def least_chance(self) -> float:
-        """What could be told at best: by counting, of a component had placebo shown nothing at all; less where tails are carried on."""
+        """What could be told at best: by counting, of a component had the controls shown nothing at all; less where tails are carried on."""
         expected = max(LEAST_EXPECTED if kind.has_tail else self.papyrus_cm2 / kind.area_cm2 for kind in self.blank)
         return min(1.0, expected / max(1, len(self.real.pieces)))
 
@@ -134,7 +134,7 @@ class Imagined:
 NOTHING_ELSE = Imagined()
 
 
-def placebo_panel(
+def negative_control_panel(
     asked: Asked,
     fragment: Fragment,
     folder: Path,
@@ -157,7 +157,7 @@ def placebo_panel(
     held = with_room(
         fragment, asked.settings.stage1.window.depth_offsets
     )  # so that the reversed copy leaves room for them
-    copies = placebo_copies(held, ink_and_rim(found_px, fragment), count)
+    copies = negative_controls(held, ink_and_rim(found_px, fragment), count)
     for copy in copies:
         found = asked.predicted(copy.fragment, folder / copy.name)
         on_found = share_on_found(found.pieces, copy.laid_on(real.mask))

@@ -1,4 +1,4 @@
-"""The panel's four pictures: what was found by its chance of being imagined, placebo against found, the curve, and the map."""
+"""The panel's four pictures: what was found by its chance of being imagined, imagined against found, the curve, and the map."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -20,7 +20,7 @@ LEAST_TEXTURE = 0.1
 """Of the training's power in the finest octave that the networks see: a third of the amplitude. Phantoms of other seeds than the training's
 have 0.4 and more; a blur of 2 working pixels leaves a hundredth. Below it the scan is too soft to trust planted ink, which is sharp."""
 BLIND_PLACES = 0.5  # share of places where even the strongest planted letter was missed, from which on that is said
-LITTLE_PLACEBO = 0.1  # the least chance that could be told has to be below what makes a component stand out
+LITTLE_CONTROL = 0.1  # the least chance that could be told has to be below what makes a component stand out
 
 
 class Verdict(Record):
@@ -157,4 +157,4 @@ def _next(kind: str, evidence: Evidence) -> Sequence[str]:
         BLIND: ["Say nothing about ink here. Trace or flatten again, or give a sharper scan; then audit again."],
         NOT_ASKED: ["Plant ink (leave --contrasts as it is): without it nobody knows what would have been missed."],
     }[kind]
-    return [*said, few] if kind == NOT_TOLD and evidence.least_chance > LITTLE_PLACEBO else said
+    return [*said, few] if kind == NOT_TOLD and evidence.least_chance > LITTLE_CONTROL else said

@@ -255,7 +255,7 @@ def test_a_sheet_s_verdict(evidence: Evidence, kind: str) -> None:
     assert all(sentence.endswith((".", "off")) for sentence in (*told.reasons, *told.next))
 
 
-def test_too_little_placebo_is_named_where_it_is_the_reason() -> None:
+def test_too_little_negative_control_is_named_where_it_is_the_reason() -> None:
     few = Evidence(found=2, beyond={"reversed": MORE}, was_planted=True, half_contrast=0.9, least_chance=0.5)
     assert any("--copies" in sentence for sentence in verdict_of(few).next)
 

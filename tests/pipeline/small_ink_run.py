@@ -1,4 +1,4 @@
-"""A run of one small member and stage two, trained in half a minute to read easy ink, for the placebo panel's tests."""
+"""A run of one small member and stage two, trained in half a minute to read easy ink, for the tests of negative controls."""
 
 from pathlib import Path
 

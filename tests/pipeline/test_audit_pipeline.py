@@ -1,4 +1,4 @@
-"""A run that reads easy ink: letters stand out of the placebo, what is found on bare papyrus does not, brighter ink is found more."""
+"""A run that reads easy ink: letters stand out of negative controls, what is found on bare papyrus does not, brighter ink is found more."""
 
 import shutil
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Studies:
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> Studies:
-    root = tmp_path_factory.mktemp("placebo")
+    root = tmp_path_factory.mktemp("controls")
     made = Studies(root, trained(root))
     phantom = [part for part in PHANTOM if part not in ("--preset", "easy", "--seed", "5")]
     where = ["--out", root / "zero", "--train", 1, "--test", 1, "--preset", "zero", "--seed", 77]
@@ -91,7 +91,7 @@ def test_brighter_planted_ink_is_found_more_often(studies: Studies) -> None:
     assert 0.25 < fragment["half_found"]["contrast"] < 4
 
 
-def test_nothing_is_told_to_be_impossible_and_the_placebos_area_is_told(studies: Studies) -> None:
+def test_nothing_is_told_to_be_impossible_and_the_area_of_negative_control_is_told(studies: Studies) -> None:
     for folder in ("predict_data", "predict_zero"):
         fragment = only_fragment(studies.root / folder)
         rows = table(fragment, "Found components")
@@ -139,7 +139,7 @@ def test_a_killed_audit_goes_on_with_what_is_missing(studies: Studies) -> None:
 
 def test_letters_are_found_and_bare_papyrus_shows_none(studies: Studies) -> None:
     written, bare = (only_fragment(studies.root / name)["verdict"]["kind"] for name in ("predict_data", "predict_zero"))
-    assert written in (FOUND, NOT_TOLD)  # so small a network on so little placebo
+    assert written in (FOUND, NOT_TOLD)  # so small a network on so little negative control
     assert bare == NO_INK
 
 

@@ -60,7 +60,7 @@ def test_each_file_tells_the_run_the_weights_the_blend_and_how_it_was_looked_at(
     assert read_record(folder / "ink_mask.png")["what"] == "mask of ink"
 
 
-def test_a_placebo_copy_is_called_one(run, folder):
+def test_a_negative_control_is_called_one(run, folder):
     settings = load_settings(run.config)
     (sheet,) = input_sheets(settings, run.data / "test")
     for copy in (changed(sheet, Shuffled(1), SHUFFLED), reversed_copy(sheet)):

@@ -1,4 +1,4 @@
-"""Placebo copies keep what papyrus looks like, hold no letters, and read the same in whatever windows."""
+"""Negative controls keep what papyrus looks like, hold no letters, and read the same in whatever windows."""
 
 from pathlib import Path
 

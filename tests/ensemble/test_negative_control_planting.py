@@ -16,7 +16,7 @@ from ensemble.controls.copies import (
     Scrambled,
     Shuffled,
     changed,
-    placebo_copies,
+    negative_controls,
     reversed_copy,
 )
 from ensemble.controls.detectability import because_of_ink, check_contrasts, found_share
@@ -87,10 +87,10 @@ def test_a_mirrored_window_that_hangs_over_is_moved_into_the_stack(tmp_path: Pat
 def test_every_copy_has_a_key_and_a_name_of_its_own_and_the_files_of_the_original(tmp_path: Path) -> None:
     real = fragment(tmp_path, numbered(17))
     kept = np.ones((40, 36), bool)
-    copies = placebo_copies(real, np.zeros((40, 36), bool), 2)
+    copies = negative_controls(real, np.zeros((40, 36), bool), 2)
     assert len({copy.name for copy in copies}) == len({copy.fragment.key for copy in copies} | {real.key}) - 1 == 5
     assert all(copy.fragment.folder == real.folder for copy in copies)
-    assert {one.fragment.key for one in placebo_copies(real, np.zeros((40, 36), bool), 2)} == {
+    assert {one.fragment.key for one in negative_controls(real, np.zeros((40, 36), bool), 2)} == {
         copy.fragment.key for copy in copies
     }
     assert (

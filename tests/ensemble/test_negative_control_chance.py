@@ -15,28 +15,30 @@ strengths = st.lists(st.floats(0.001, 100), min_size=1, max_size=30).map(np.arra
 
 
 def test_hand_worked_chances() -> None:
-    found, placebo = np.array([9.0, 7.0, 5.0, 1.0]), np.array([6.0, 2.0])
+    found, control = np.array([9.0, 7.0, 5.0, 1.0]), np.array([6.0, 2.0])
     # on twice the area: at or above 9: 1/(2*1); 7: 1/(2*2); 5: 2/(2*3); 1: 3/(2*4), and the stronger are told the weaker bar's better share
-    assert chance_imagined(found, placebo, ratio=2) == pytest.approx([0.25, 0.25, 1 / 3, 3 / 8])
-    assert rate_per_cm2(found, placebo, placebo_cm2=4) == pytest.approx([1 / 4, 1 / 4, 2 / 4, 3 / 4])
+    assert chance_imagined(found, control, ratio=2) == pytest.approx([0.25, 0.25, 1 / 3, 3 / 8])
+    assert rate_per_cm2(found, control, control_cm2=4) == pytest.approx([1 / 4, 1 / 4, 2 / 4, 3 / 4])
     assert block_p(found, np.array([0.0, 0.0, 6.0, 2.0])) == pytest.approx([1 / 5, 1 / 5, 2 / 5, 3 / 5])
 
 
-@given(found=strengths, placebo=strengths, ratio=st.floats(0.5, 5))
+@given(found=strengths, control=strengths, ratio=st.floats(0.5, 5))
 def test_no_chance_is_ever_nought_and_the_stronger_is_never_the_likelier_imagined(
-    found: np.ndarray, placebo: np.ndarray, ratio: float
+    found: np.ndarray, control: np.ndarray, ratio: float
 ) -> None:
     order = np.argsort(found)
-    for told in (chance_imagined(found, placebo, ratio), block_p(found, placebo)):
+    for told in (chance_imagined(found, control, ratio), block_p(found, control)):
         assert (told > 0).all() and (told <= 1).all()
         assert (np.diff(told[order]) <= 1e-12).all()
-    assert (rate_per_cm2(found, placebo, 2.0) >= 0.5).all()
+    assert (rate_per_cm2(found, control, 2.0) >= 0.5).all()
 
 
-@given(found=strengths, placebo=strengths)
-def test_more_placebo_never_makes_a_component_less_likely_imagined(found: np.ndarray, placebo: np.ndarray) -> None:
-    more = chance_imagined(found, np.append(placebo, placebo.max() + 1), ratio=1)
-    assert (more >= chance_imagined(found, placebo, ratio=1)).all()
+@given(found=strengths, control=strengths)
+def test_more_negative_control_never_makes_a_component_less_likely_imagined(
+    found: np.ndarray, control: np.ndarray
+) -> None:
+    more = chance_imagined(found, np.append(control, control.max() + 1), ratio=1)
+    assert (more >= chance_imagined(found, control, ratio=1)).all()
 
 
 def test_where_all_is_imagined_few_chances_are_small() -> None:
@@ -45,8 +47,8 @@ def test_where_all_is_imagined_few_chances_are_small() -> None:
     for ratio in (1, 3):
         least = []
         for _ in range(4000):
-            found, placebo = rng.lognormal(size=rng.poisson(15)), rng.lognormal(size=rng.poisson(15 * ratio))
-            least.append(chance_imagined(found, placebo, ratio).min(initial=1.0))
+            found, control = rng.lognormal(size=rng.poisson(15)), rng.lognormal(size=rng.poisson(15 * ratio))
+            least.append(chance_imagined(found, control, ratio).min(initial=1.0))
         for level in (0.05, 0.1, 0.2, 0.5):
             assert np.mean(np.array(least) <= level) <= level + 3 * np.sqrt(level * (1 - level) / 4000)
 
@@ -69,10 +71,10 @@ def test_block_p_is_at_least_uniform_where_blocks_are_alike() -> None:
         assert (told <= level).mean() <= level + 3 * np.sqrt(level * (1 - level) / 4000)
 
 
-def test_nothing_found_and_no_placebo_to_look_at() -> None:
+def test_nothing_found_and_no_negative_control_to_look_at() -> None:
     assert chance_imagined(np.zeros(0), np.ones(3), 1).shape == (0,)
     assert at_least(np.array([1.0]), np.zeros(0)).tolist() == [0]
-    with pytest.raises(InputError, match="0 cm2 of placebo"):
+    with pytest.raises(InputError, match="0 cm2 of negative control"):
         rate_per_cm2(np.ones(1), np.ones(1), 0)
     with pytest.raises(InputError, match="more than none"):
         chance_imagined(np.ones(1), np.ones(1), 0)

@@ -49,5 +49,5 @@ def test_too_little_is_not_carried_on_and_nothing_is_carried_on_for_ever() -> No
     beyond = expected_beyond(np.array([1.0, 4.0, 9.0, 1e9]), np.array([1.0, 5.0]), tail, 1.0)
     assert np.isinf(beyond[0]) and beyond[1] == 2  # one seen, and one more
     assert beyond[2] == pytest.approx(beyond[1] * np.exp(-1)) and beyond[3] == LEAST_EXPECTED
-    # on twice as much placebo it is half as many
+    # on twice as much negative control it is half as many
     assert expected_beyond(np.array([4.0]), np.array([5.0]), tail, 2.0)[0] == pytest.approx(beyond[1] / 2)
