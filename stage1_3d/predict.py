@@ -194,7 +194,7 @@ def flatten_volume(settings: Settings, folder: Path, key: str, fragment: Fragmen
 
 
 def flatten_ct(settings: Settings, fragment: Fragment, folder: Path) -> None:
-    """Flatten the CT itself, in robust spreads of the fragment's grey values, into folder/flat.zarr (C, Y, X), with a receipt."""
+    """Flatten the CT itself, as robust z-scores of the fragment's grey values, into folder/flat.zarr (C, Y, X), with a receipt."""
     flatten = settings.stage1.flatten
     key = key_of([fragment.key, flatten.model_dump()])
     if flatten.ct == "none" or (is_current(folder, key) and (folder / "flat.zarr").exists()):

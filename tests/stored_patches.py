@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from scroll.config.schema import AugmentSettings, MemberSettings, TrainingSettings
 from scroll.data.augment.augment import NOTHING
-from scroll.data.intensity import in_spreads
+from scroll.data.intensity import robust_z_score
 from scroll.data.patch_dataset import PatchDataset
 from scroll.data.sample import Sample, Space
 from scroll.training.loop import Task
@@ -57,7 +57,7 @@ class Patches(PatchDataset):
             is_grey = rng.random() < 0.7
             target = np.clip(2 * shown - 0.5, 0, 1).astype(np.float32) if is_grey else target.astype(np.float32)
         seen_as = self.seen_as(grey_scale)
-        image = in_spreads(raw, grey_scale) if seen_as is None else seen_as.scaled(raw)
+        image = robust_z_score(raw, grey_scale) if seen_as is None else seen_as.scaled(raw)
         proposed = rng.random(target.shape) < 0.3 if self.label == "proposed" else None
         return Sample(image, target, rng.random(target.shape) < 0.1, proposed, grey_scale)
 

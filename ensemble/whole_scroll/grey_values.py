@@ -40,7 +40,7 @@ def measured(
     seen_as = {}
     for name, other in of_others(settings).items():
         if name in names and other.card.intensity.how == "ours":
-            seen_as[name] = Intensity.in_spreads(grey_scale)
+            seen_as[name] = Intensity.by_z_score(grey_scale)
         elif name in names:
             seen_as[name] = other.in_windows.of_item(sampled())
     return Figures(grey_scale, seen_as)

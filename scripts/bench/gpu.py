@@ -192,7 +192,7 @@ def _megavoxel_a_s(settings: "Settings", name: str) -> float:
         return volume[tuple(slice(c, c + p) for c, p in zip(corner, window, strict=True))][None]
 
     sweep = Sweep(shape, window, settings.stage1.window, (0, shape[1]))
-    prediction = Prediction(sweep, read, lambda: forward, shape, partial(sent, how=Intensity.in_spreads((127.0, 64.0))))
+    prediction = Prediction(sweep, read, lambda: forward, shape, partial(sent, how=Intensity.by_z_score((127.0, 64.0))))
     for _ in range(2):
         began = time.perf_counter()
         prediction.run(lambda row, rows: None, 0)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scroll.config.schema import DataSettings
 from scroll.data.boxes import Size, box_inside, filled_up
 from scroll.data.cube_index import CubeIndex, cube_index, cut_box, index_path
-from scroll.data.intensity import AsStored, Intensity, in_spreads
+from scroll.data.intensity import AsStored, Intensity, robust_z_score
 from scroll.data.labels import SURFACE_IGNORE, Label, surface_label
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.bounded import read_text
@@ -84,12 +84,12 @@ class Cube:
         return self.index.grey_scale
 
     def patch(self, corner: Size, size: Size, seen_as: Intensity | AsStored | None = None) -> NDArray[Any]:
-        """CT in spreads of the grey scale, (Z, Y, X) float32 of `size`; beyond the cube its edge is repeated.
+        """CT as robust z-scores, (Z, Y, X) float32 of `size`; beyond the cube its edge is repeated.
 
         `seen_as`: another scaling, with the figures of this cube in it.
         """
         raw = cut_box(self.index.ct, corner, size)
-        return filled_up(in_spreads(raw, self.grey_scale) if seen_as is None else seen_as.scaled(raw), size)
+        return filled_up(robust_z_score(raw, self.grey_scale) if seen_as is None else seen_as.scaled(raw), size)
 
     @property
     def grey_sample(self) -> NDArray[Any]:

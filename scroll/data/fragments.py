@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import DataSettings
-from scroll.data.intensity import AsStored, GreyScale, Intensity, grey_scale_of, in_spreads
+from scroll.data.intensity import AsStored, GreyScale, Intensity, grey_scale_of, robust_z_score
 from scroll.data.kinds import training_items
 from scroll.data.labels import SheetLabels, label_contents, labels_beside, share_in_blocks
 from scroll.data.sheets import Sheet
@@ -258,7 +258,7 @@ class Fragment(Sheet):
         """
         where = f"{self.folder}: NaN or infinity in the CT near z {z}, y {y}, x {x} (working resolution)"
         raw = self.ct[z : z + size[0], y : y + size[1], x : x + size[2]]
-        return in_spreads(raw, self.grey_scale, where) if seen_as is None else seen_as.scaled(raw, where)
+        return robust_z_score(raw, self.grey_scale, where) if seen_as is None else seen_as.scaled(raw, where)
 
     @property
     def volume_name(self) -> str:

@@ -1,4 +1,4 @@
-"""Grey values as networks see them: in robust spreads from the median, or as a network of others was trained on them."""
+"""Grey values as networks see them: as robust z-scores, or as a network of others was trained on them."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,8 +26,8 @@ def grey_scale_of(values: NDArray[Any]) -> GreyScale:
     return float(middle), float(max((high - low) / 2, 1e-6))
 
 
-def in_spreads(raw: NDArray[Any], grey_scale: GreyScale, where: str | None = None) -> NDArray[np.float32]:
-    """Grey values of any type and shape in spreads from the median, float32, cut at 8 on either side; NaN stays.
+def robust_z_score(raw: NDArray[Any], grey_scale: GreyScale, where: str | None = None) -> NDArray[np.float32]:
+    """Grey values of any type and shape as robust z-scores, in spreads from the median, float32, cut at 8 on either side; NaN stays.
 
     Raises:
         UnreadableError: not all values are finite, where `where` is given, which the message begins with.
@@ -63,7 +63,7 @@ class Intensity(Record):
 
     `how`: none; divide by `spread`; clip to `low`..`high` and divide; zscore with `middle` and `spread`; clip_zscore; zscore_of_item;
     percentiles (`low` and `high` of the item's become 0 and 1); robust (median and median absolute deviation within the item's
-    percentiles `low` to `high`); ours (`in_spreads`). `keeps_zero`: zeros count for no figure and stay 0.
+    percentiles `low` to `high`); ours (`robust_z_score`). `keeps_zero`: zeros count for no figure and stay 0.
     """
 
     how: Literal[
@@ -76,8 +76,8 @@ class Intensity(Record):
     keeps_zero: bool = False
 
     @classmethod
-    def in_spreads(cls, grey_scale: GreyScale) -> "Intensity":
-        """As `in_spreads` does with this grey scale."""
+    def by_z_score(cls, grey_scale: GreyScale) -> "Intensity":
+        """As `robust_z_score` does with this grey scale."""
         return cls(how="ours", middle=grey_scale[0], spread=grey_scale[1])
 
     @model_validator(mode="after")
@@ -106,7 +106,7 @@ class Intensity(Record):
             spread = max(MAD_TO_SD * float(np.median(np.abs(within - middle))), LEAST_SPREAD)
             return Intensity(how="clip_zscore", low=float(low), high=float(high), middle=middle, spread=spread)
         if self.how == "ours":
-            return Intensity.in_spreads(grey_scale_of(values))
+            return Intensity.by_z_score(grey_scale_of(values))
         return self
 
     def scaled(self, raw: NDArray[Any], where: str | None = None) -> NDArray[np.float32]:
@@ -116,7 +116,7 @@ class Intensity(Record):
             UnreadableError: not all values are finite, where `where` is given, which the message begins with.
         """
         if self.how == "ours":
-            return in_spreads(raw, (self.middle, self.spread), where)
+            return robust_z_score(raw, (self.middle, self.spread), where)
         values = raw.astype(np.float32)
         if where is not None and not np.isfinite(values).all():
             raise UnreadableError(f"{where}; repair the volume")

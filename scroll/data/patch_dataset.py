@@ -65,8 +65,8 @@ class PatchDataset(Dataset[dict[str, Tensor]], ABC):
         return None if self.augment is None else DeferredPatches(self, self.augment)
 
     def seen_as(self, grey_scale: GreyScale) -> AsStored | None:
-        """How `cut` is to scale grey values; None: in spreads of their own scale."""
-        return AsStored(Intensity.in_spreads(grey_scale)) if self.cuts_as_stored else None
+        """How `cut` is to scale grey values; None: as robust z-scores of their own scale."""
+        return AsStored(Intensity.by_z_score(grey_scale)) if self.cuts_as_stored else None
 
     @abstractmethod
     def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:

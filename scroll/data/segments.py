@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scroll.config.schema import DataSettings
 from scroll.data.boxes import Size, box_inside, filled_up
 from scroll.data.fragments import names_below
-from scroll.data.intensity import AsStored, GreyScale, Intensity, grey_scale_of, in_spreads
+from scroll.data.intensity import AsStored, GreyScale, Intensity, grey_scale_of, robust_z_score
 from scroll.data.labels import SheetLabels, label_contents, labels_beside
 from scroll.data.sheets import Sheet
 from scroll.data.sources import chunks_on_disk, source_said_in, spelled
@@ -305,7 +305,7 @@ class TracedVolume:
     def patch(
         self, corner: tuple[int, ...], size: tuple[int, int, int], seen_as: Intensity | AsStored | None = None
     ) -> NDArray[Any]:
-        """CT at `data.level` in spreads of the grey scale, (Z, Y, X) float32 of `size`; beyond the volume its edge is repeated.
+        """CT at `data.level` as robust z-scores, (Z, Y, X) float32 of `size`; beyond the volume its edge is repeated.
 
         `seen_as`: another scaling, with the figures of this volume in it.
 
@@ -314,7 +314,7 @@ class TracedVolume:
         """
         raw = self.volume[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
         where = f"{self.volume.path}: NaN or infinity near {corner} (z, y, x)"
-        values = in_spreads(raw, self.grey_scale, where) if seen_as is None else seen_as.scaled(raw, where)
+        values = robust_z_score(raw, self.grey_scale, where) if seen_as is None else seen_as.scaled(raw, where)
         return filled_up(values, size)
 
     @property

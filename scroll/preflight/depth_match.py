@@ -79,11 +79,11 @@ def match(windows: Windows, reference: DepthProfile, steps: NDArray[np.int_] = S
     A sheet is seldom flat: under either direction the windows are first put in line with one another.
     """
     costs = []
-    for facing in (windows, windows.reversed()):
-        rough = Match(_costs(facing.mean(), reference, steps)[None], steps)
+    for either in (windows, windows.reversed()):
+        rough = Match(_costs(either.mean(), reference, steps)[None], steps)
         _, offset, scale = rough.best
-        shifts = window_shifts(facing, reference, int(steps[scale]), int(rough.offsets[offset]))
-        costs.append(_costs(facing.mean(shifts - shifts.mean()), reference, steps))
+        shifts = window_shifts(either, reference, int(steps[scale]), int(rough.offsets[offset]))
+        costs.append(_costs(either.mean(shifts - shifts.mean()), reference, steps))
     return Match(np.stack(costs), steps)
 
 

@@ -125,11 +125,11 @@ class _Strip:
     def _folds(self) -> NDArray[np.bool_]:
         a, b, c, d = (self.points[i, j] for i in (BEFORE, AFTER) for j in (BEFORE, AFTER))
         whole = np.logical_and.reduce([self.valid[i, j] for i in (BEFORE, AFTER) for j in (BEFORE, AFTER)])
-        facing = np.cross(d - a, b - c)  # of the diagonals
+        normals = np.cross(d - a, b - c)  # of the diagonals
         folds = []
         for axis in (0, 1):
             before, after = _pairs(axis)
-            agreement = (facing[before] * facing[after]).sum(axis=-1)
+            agreement = (normals[before] * normals[after]).sum(axis=-1)
             folds.append(agreement[whole[before] & whole[after]] < 0)
         return np.concatenate(folds)
 

@@ -12,7 +12,7 @@ from scroll.tracing.sheets import Traced
 NEAR_VOX, FAR_VOX = 2.0, 7.0  # where air and papyrus are compared, on either side
 
 
-def facing_air(traced: Traced, ct: Any) -> Traced:
+def orient_normals(traced: Traced, ct: Any) -> Traced:
     """The same sheet with its normals towards the darker side of a (Z, Y, X) CT; rows and columns change places for it.
 
     So depth grows from the papyrus into the air before it, and normals stay dP/dcolumn x dP/drow, as tifxyz has them.

@@ -17,7 +17,7 @@ from scroll.runtime.receipt import is_current, key_of, read_receipt, write_recei
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
 from scroll.surfaces.tifxyz import write_tifxyz
-from scroll.tracing.orient_normals import facing_air
+from scroll.tracing.orient_normals import orient_normals
 from scroll.tracing.sheets import Traced, trace_sheets
 
 CUBES_A_PROCESS = 4  # to start one takes as long as to trace one or two
@@ -68,7 +68,7 @@ def flatten_cube(settings: Settings, cube: Cube, folders: Mapping[str, Path], ou
         count = 0
         for number, traced in enumerate(trace_sheets(mean, settings.tracing)[:MOST_SHEETS], start=1):
             folder = aside / f"sheet-{number:03d}"
-            _write(facing_air(traced, ct), [*probs, ct], settings.tracing.reach_vox, folder, (key, cube.pixel_um))
+            _write(orient_normals(traced, ct), [*probs, ct], settings.tracing.reach_vox, folder, (key, cube.pixel_um))
             count = number
         write_receipt(
             aside, key, cube=cube.id, data=cube.key, sheets=count, sources=[*folders, "ct"], axes="cyx", voxel_um=cube.pixel_um,

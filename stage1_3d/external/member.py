@@ -50,7 +50,7 @@ def all_folds(settings: Settings, name: str) -> list[int]:
 def seen_as(settings: Settings, name: str, item: Sampled) -> Intensity:
     """How it sees an item's grey values, with the item's own figures in it."""
     other = of_others(settings).get(name)
-    return other.in_windows.of_item(item.grey_sample) if other else Intensity.in_spreads(item.grey_scale)
+    return other.in_windows.of_item(item.grey_sample) if other else Intensity.by_z_score(item.grey_scale)
 
 
 def networks_of(other: MemberOfOthers, folds: Sequence[int]) -> list[nn.Module]:

@@ -29,7 +29,7 @@ Format = Literal["safetensors", "onnx"]
 def export_member(settings: Settings, name: str, output: Path, to: Format, threshold: float | None = None) -> Card:
     """Write a trained member's folds and their card into `output`; returns the card.
 
-    A fold's `trained_on` are the items it did not hold out whole. It sees grey values in our robust spreads of the item ("ours").
+    A fold's `trained_on` are the items it did not hold out whole. It sees grey values as our robust z-scores of the item ("ours").
     `threshold` is the one that was fitted for it, if any was.
 
     Raises:

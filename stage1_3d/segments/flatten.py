@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.config.schema import FlattenSettings, Settings
-from scroll.data.intensity import in_spreads
+from scroll.data.intensity import robust_z_score
 from scroll.data.segments import Segment, TracedVolume
 from scroll.inference.prediction_store import RowWriter, open_map
 from scroll.runtime.progress import progress
@@ -46,7 +46,7 @@ def flatten_segment(
 ) -> None:
     """Write flat.zarr (C, Y, X) and coverage.zarr (1, Y, X) of every source of the segment, at working resolution, with receipts.
 
-    `parts` says, per member, where its volumes lie; the CT (if asked for) is read from the scroll itself, in spreads of the
+    `parts` says, per member, where its volumes lie; the CT (if asked for) is read from the scroll itself, as robust z-scores of the
     grey scale. Coverage is the share of the depth that was predicted; where that is 0 the map is 0, and layers that
     were not predicted count as the mean of those that were.
     """
@@ -144,8 +144,8 @@ class _Sources:
         self._open: dict[Path, Source] = {}
 
     def scaled(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """CT in spreads of the volume's grey scale, as networks see it; probabilities as they are."""
-        return in_spreads(values, self.traced.grey_scale) if name == CT else values
+        """CT as robust z-scores of the volume's grey scale, as networks see it; probabilities as they are."""
+        return robust_z_score(values, self.traced.grey_scale) if name == CT else values
 
     def of(self, folder: Path | None) -> Source:
         if folder is None:

@@ -19,7 +19,7 @@ LEAST_PROB, MOST_UNITS = 1e-4, 2.0  # beyond them nothing is told apart
 
 @dataclass(frozen=True)
 class Stack:
-    """`channels` (C, Y, X) float32, members as scaled log-odds and CT in robust spreads; `key` says from which predictions."""
+    """`channels` (C, Y, X) float32, members as scaled log-odds and CT as robust z-scores; `key` says from which predictions."""
 
     channels: NDArray[np.float32]
     key: str

@@ -74,7 +74,7 @@ class TracedSheet:
         return self._stored.shape[1], self._stored.shape[2]
 
     def channels(self, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float32]:
-        """(C, H, W): the members' layers as scaled log-odds, then those of the CT in spreads of its grey values."""
+        """(C, H, W): the members' layers as scaled log-odds, then those of the CT as robust z-scores."""
         stored = self._stored[:, rows, columns].astype(np.float32)
         layers = 2 * self.reach_vox + 1
         members = layers * sum(source != CT for source in self.sources)

@@ -8,7 +8,7 @@ from scroll_fragments import data_settings, small_fragment, write_fragment
 
 from scroll.config.schema import DataSettings
 from scroll.data.fragments import Fragment, find_fragments, training_fragments
-from scroll.data.intensity import in_spreads
+from scroll.data.intensity import robust_z_score
 from scroll.errors import InputError, MissingInputError, UnreadableError
 
 
@@ -25,8 +25,10 @@ def test_a_patch_is_the_slice_of_the_layers_on_the_fragments_grey_scale(tmp_path
 def test_grey_values_that_are_not_finite_are_refused_where_it_is_said_where_they_are(value):
     raw = np.array([1.0, value])
     with pytest.raises(UnreadableError, match=r"^here; repair the volume$"):
-        in_spreads(raw, (0.0, 1.0), "here")
-    assert in_spreads(raw, (0.0, 1.0))[0] == 1  # of samples along a surface some lie outside the volume, and stay NaN
+        robust_z_score(raw, (0.0, 1.0), "here")
+    assert (
+        robust_z_score(raw, (0.0, 1.0))[0] == 1
+    )  # of samples along a surface some lie outside the volume, and stay NaN
 
 
 def test_binned_patches_are_slices_of_block_means(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scroll.data.intensity import Intensity, grey_scale_of, in_spreads
+from scroll.data.intensity import Intensity, grey_scale_of, robust_z_score
 from scroll.errors import UnreadableError
 
 RAW = np.array([0, 50, 100, 150, 250], np.uint8)
@@ -20,7 +20,7 @@ RAW = np.array([0, 50, 100, 150, 250], np.uint8)
         (Intensity(how="zscore_of_item"), (RAW - 110.0) / np.std(RAW)),
         (Intensity(how="percentiles", low=0, high=100), [0, 0.2, 0.4, 0.6, 1]),
         (Intensity(how="robust", low=0, high=100), (RAW - 100.0) / (1.4826 * 50)),
-        (Intensity(how="ours"), in_spreads(RAW, grey_scale_of(RAW))),
+        (Intensity(how="ours"), robust_z_score(RAW, grey_scale_of(RAW))),
     ],
 )
 def test_each_scaling_by_hand(intensity, expected):

@@ -15,8 +15,8 @@ WAYS = [
     Intensity(how="clip_divide", low=0, high=200, spread=200.0),
     Intensity(how="zscore", middle=101.123456789, spread=33.3333333333),
     Intensity(how="clip_zscore", low=20.5, high=210.25, middle=99.9, spread=7.77),
-    Intensity.in_spreads((87.654321, 0.123456789)),
-    Intensity.in_spreads((31000.5, 4321.1)),
+    Intensity.by_z_score((87.654321, 0.123456789)),
+    Intensity.by_z_score((31000.5, 4321.1)),
 ]
 STORED = {
     "uint8": RNG.integers(0, 256, (2, 3, 17, 19)).astype(np.uint8),

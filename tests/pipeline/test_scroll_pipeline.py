@@ -125,7 +125,7 @@ def test_predictions_cover_the_sheet_and_nothing_far_from_it(scroll_run):
     assert seen.min() >= 0 and seen.max() <= 1 and seen.size > 0.1 * volume.size
 
 
-def test_the_flattened_ct_is_in_spreads_of_the_grey_scale(scroll_run):
+def test_the_flattened_ct_is_a_robust_z_score(scroll_run):
     settings = load_settings(scroll_run.config)
     for segment in find_segments(settings.data.root / "train", settings.data):
         flat = open_map(settings.run_dir / "stage1" / "ct" / "oof" / segment.id / "flat.zarr", "")[0]

@@ -10,7 +10,7 @@ from scroll.config.schema import TracingSettings
 from scroll.metrics.surface_dice import surface_dice
 from scroll.surfaces.lift import Painted, lift
 from scroll.tracing.bridging import bridged
-from scroll.tracing.orient_normals import facing_air
+from scroll.tracing.orient_normals import orient_normals
 from scroll.tracing.ridges import ridge_points
 from scroll.tracing.sheets import Traced
 from scroll.tracing.sheets import trace_sheets as trace
@@ -116,9 +116,9 @@ def test_a_sheet_faces_the_air_before_it(air_above):
     (sheet,) = trace_sheets(ridge(plane(32, 0.1)), HOW)
     z = np.indices((SIZE,) * 3)[0]
     ct = np.where((z > 32) == air_above, -1.0, 1.0).astype(np.float32)
-    faced = facing_air(Traced(sheet, np.zeros(sheet.shape, bool)), ct).surface
-    assert (np.sign(faced.normals[faced.valid][:, 0]) == (1 if air_above else -1)).all()
-    assert np.sort(points_of(faced), axis=0) == pytest.approx(np.sort(points_of(sheet), axis=0))
+    oriented = orient_normals(Traced(sheet, np.zeros(sheet.shape, bool)), ct).surface
+    assert (np.sign(oriented.normals[oriented.valid][:, 0]) == (1 if air_above else -1)).all()
+    assert np.sort(points_of(oriented), axis=0) == pytest.approx(np.sort(points_of(sheet), axis=0))
 
 
 @settings(max_examples=20, deadline=None)
