@@ -62,7 +62,7 @@ placebo: audit  ## now audit
 montage: setup  ## RUN=runs/demo: one wide PNG of a finished run, for a post or a chat: CT, prediction, errors
 	$(BIN)/python scripts/montage.py $(RUN) $(if $(TRUTH),--truth $(TRUTH)) $(if $(COUNT),--count $(COUNT)) $(if $(OUT),--out $(OUT))
 
-plan: setup  ## which patch, batch and workers suit GPU=t4, and how long that takes; PLAN=file then uses it in any door
+plan: setup  ## which patch, batch and workers suit GPU=t4, and how long that takes; PLAN=file then uses it in any command
 	$(BIN)/python scripts/plan.py $(CONFIG) $(foreach card,$(GPU),--gpu $(card)) $(if $(CPUS),--cpus $(CPUS)) $(if $(RAM),--ram $(RAM)) $(if $(HOURS),--hours $(HOURS)) $(OPTIONS)
 
 tune: setup  ## measure which batch, workers and prefetching suit this machine; writes <run_dir>.tuned.yaml for PLAN=

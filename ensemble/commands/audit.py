@@ -7,7 +7,7 @@ Predicts each fragment, copies without ink, planted ink, layers in opposite orde
 stopped one goes on. Writes audit.html and audit.json. How to read them: docs/audit.md.
 """
 
-from ensemble.audit.door import parser, run
+from ensemble.audit.arguments import parser, run
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """Now `audit`, which this command runs: python scripts/audit.py CONFIG --input ... --output ... (docs/audit.md)."""
 
-from ensemble.audit.door import parser, run
+from ensemble.audit.arguments import parser, run
 
 
 def main() -> int:

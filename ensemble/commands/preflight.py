@@ -3,7 +3,7 @@
 Exit code 2 where a sheet would be refused. `ensemble/predict.py` looks as well before it predicts, and corrects.
 """
 
-from ensemble.audit.door import parser, run
+from ensemble.audit.arguments import parser, run
 
 
 def main() -> int:

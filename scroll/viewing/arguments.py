@@ -1,4 +1,4 @@
-"""What every door to a viewer asks for."""
+"""What every command for a viewer asks for."""
 
 from argparse import ArgumentParser
 from pathlib import Path

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemble.commands import catalogue as door
+from ensemble.commands import catalogue as entry_point
 from scroll.errors import InputError, MissingInputError
 from tests.catalogue.published import BUCKET, LAYERS_UM, OTHER, SEGMENT, VOLUME
 
@@ -17,7 +17,7 @@ HEAVY = ("torch", "zarr", "numpy", "obstore", "pydantic", "yaml")
 
 def run(monkeypatch, capsys, *words: str) -> str:
     monkeypatch.setattr(sys, "argv", ["scripts/catalogue.py", *words])
-    door.main()
+    entry_point.main()
     return capsys.readouterr().out
 
 
@@ -102,7 +102,7 @@ def test_show_and_the_list_say_what_contradicts_itself_and_what_was_passed_over(
             monkeypatch, capsys, "show", name, "--source", source
         )
     monkeypatch.setattr(sys, "argv", ["scripts/catalogue.py", "list", "--source", source])
-    door.main()
+    entry_point.main()
     assert f"segments.{SEGMENT}.colour: unknown key of a segment" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""Stage one on phantom cubes from end to end: trained by scroll, predicted out of fold, resumed, scored; other doors say no."""
+"""Stage one on phantom cubes from end to end: trained by scroll, predicted out of fold, resumed, scored; other commands say no."""
 
 import shutil
 from itertools import product
@@ -191,17 +191,17 @@ def test_a_prediction_of_weights_that_were_exchanged_since_is_not_scored(setting
         score_cubes.score_member(moved, "unet3d", 0.5)
 
 
-@pytest.mark.parametrize("door", ["fit", "predict", "preflight"])
-def test_what_needs_a_given_sheet_says_what_works_on_cubes(door, config, monkeypatch, tmp_path):
+@pytest.mark.parametrize("command", ["fit", "predict", "preflight"])
+def test_what_needs_a_given_sheet_says_what_works_on_cubes(command, config, monkeypatch, tmp_path):
     loaded = load_settings(config)
-    monkeypatch.setattr("sys.argv", ["door", str(config), "--input", str(tmp_path)])
-    doors = {
+    monkeypatch.setattr("sys.argv", ["command", str(config), "--input", str(tmp_path)])
+    commands = {
         "fit": lambda: calibrate(loaded),
         "predict": lambda: predict(loaded, tmp_path, tmp_path / "out"),
         "preflight": preflight.main,
     }
     with pytest.raises(InputError, match=r"^data\.kind is cubes .* what works on cubes: 'make stage1'") as caught:
-        doors[door]()
+        commands[command]()
     assert "\n" not in str(caught.value)
 
 

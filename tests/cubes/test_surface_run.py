@@ -149,7 +149,7 @@ def test_a_fit_for_other_weights_is_refused_and_so_is_fitting_what_they_did_not_
 
 @pytest.fixture(scope="module")
 def predicted(config: Path, settings: Settings, fit: SurfaceFit, phantom: Path) -> Path:
-    """The door itself, as a user calls it, with a time limit and a score."""
+    """The command itself, as a user calls it, with a time limit and a score."""
     output = settings.run_dir / "predict"
     command = [REPOSITORY / "ensemble" / "predict.py", config, "--input", phantom, "--output", output, "--hours", "1"]
     done = step(*command, "--submission", output / "submission.zip", "--truth", phantom / "heldout")
@@ -217,7 +217,7 @@ def test_a_member_that_is_given_up_is_stood_in_for(predicted, settings, phantom,
     assert not (tmp_path / "less" / "unet3d").exists()
 
 
-def test_the_pairs_door_judges_all_four_ways(config, settings, fit):
+def test_the_pairs_command_judges_all_four_ways(config, settings, fit):
     done = step(REPOSITORY / "scripts" / "merged_sheets.py", config, "--pairs", "1")
     assert done.returncode == 0, done.stderr
     assert [line.split(" resolves")[0].strip() for line in done.stdout.splitlines()[1:]] == [

@@ -179,7 +179,7 @@ def test_the_end_to_end_patch_counts_too() -> None:
     assert max(patch_rows(settings_of(end_to_end=end_to_end)).values()) == 160
 
 
-def test_both_doors_refuse_in_one_line_before_anything_is_read(tmp_path: Path) -> None:
+def test_both_commands_refuse_in_one_line_before_anything_is_read(tmp_path: Path) -> None:
     settings = settings_of(run_dir=tmp_path / "run", data={"root": tmp_path / "nowhere"})
     config = tmp_path / "narrow.yaml"
     save_settings(settings, config)

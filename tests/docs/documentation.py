@@ -10,7 +10,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`((?:make|python|scroll-ensemble|torchrun|tensorboard|pip|\.venv/bin/pip) [^`]+)`")
 CONFIG_FILE = re.compile(r"# (configs/[\w-]+\.yaml)\n")
 
-# Commands that no test runs, by how they begin, each with its reason. They are still taken apart: door, options, files, settings.
+# Commands that no test runs, by how they begin, each with its reason. They are still taken apart: command, options, files, settings.
 NOT_RUN = {
     "make test": "these are the tests",
     "torchrun": "several GPUs; two processes on a CPU would fight for its cores",

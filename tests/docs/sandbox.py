@@ -1,4 +1,4 @@
-"""A clean clone to follow the pages in: the same doors and the same names of files, but tiny phantoms and tiny networks.
+"""A clean clone to follow the pages in: the same commands and the same names of files, but tiny phantoms and tiny networks.
 
 Only two things differ from what a reader has: the shipped configurations that the pages train with are overwritten by tiny ones
 of the same name, and the demo draws a smaller phantom.
@@ -74,12 +74,12 @@ def shrink(root: Path) -> None:
         ...
     ]  # a whole scroll, as scrolls go here
     create_ome_zarr(root / "scroll.zarr", cube.shape, cube.dtype, (32, 32, 32), 7.91)[...] = cube
-    door = root / "ensemble" / "commands" / "demo.py"
-    text = door.read_text(encoding="utf-8")
+    entry_point = root / "ensemble" / "commands" / "demo.py"
+    text = entry_point.read_text(encoding="utf-8")
     for drawn, drawn_here in DRAWN.items():
         assert drawn in text
         text = text.replace(drawn, drawn_here)
-    door.write_text(text, encoding="utf-8")
+    entry_point.write_text(text, encoding="utf-8")
 
 
 def download(folder: Path, table: Path) -> None:

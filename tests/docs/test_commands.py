@@ -1,4 +1,4 @@
-"""Every command of the pages, taken apart: the door is there, takes these options, and the settings and files exist.
+"""Every command of the pages, taken apart: the command is there, takes these options, and the settings and files exist.
 
 That they also do what they should is asked in test_walk.py, which runs them.
 """
@@ -40,7 +40,7 @@ def help_of(program: tuple[str, ...]) -> str:
     done = subprocess.run(
         [sys.executable, *program, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0 and "usage:" in done.stdout, f"{program}: {done.stderr or 'no such door'}"
+    assert done.returncode == 0 and "usage:" in done.stdout, f"{program}: {done.stderr or 'no such command'}"
     return done.stdout
 
 
@@ -62,7 +62,7 @@ def check(command: str) -> None:
 
 
 def check_python(words: list[str]) -> None:
-    """A door of ours: it is there, knows every option, and the settings that --set changes exist."""
+    """A command of ours: it is there, knows every option, and the settings that --set changes exist."""
     length = 1 + (words[0] == "-m") + (words[:2] == ["-m", "ensemble.commands"] and words[2] != "--help")
     program, rest = words[:length], words[length:]
     told = help_of((*program, *(rest[:1] if program[-1] in HAS_SUBCOMMANDS else [])))

@@ -1,4 +1,4 @@
-"""What a later step would refuse is refused by every door at once, in one line and before any data is looked for."""
+"""What a later step would refuse is refused by every command at once, in one line and before any data is looked for."""
 
 import importlib.util
 import subprocess
@@ -41,10 +41,10 @@ LATER = {
 
 @pytest.fixture
 def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., object]:
-    """Go through a door in an empty folder."""
+    """Go through a command in an empty folder."""
 
     def through(main: Callable[[], object], *arguments: object) -> object:
-        monkeypatch.setattr("sys.argv", ["door", *map(str, arguments)])
+        monkeypatch.setattr("sys.argv", ["command", *map(str, arguments)])
         monkeypatch.chdir(tmp_path)
         try:
             return main()
@@ -55,11 +55,11 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., object]
 
 
 @pytest.mark.parametrize("override", LATER)
-@pytest.mark.parametrize("door", WHOLE_RUN)
-def test_stage_two_and_end_to_end_are_looked_at_by_every_door_of_the_whole_run(
-    door: str, override: str, go: Callable[..., object]
+@pytest.mark.parametrize("command", WHOLE_RUN)
+def test_stage_two_and_end_to_end_are_looked_at_by_every_command_of_the_whole_run(
+    command: str, override: str, go: Callable[..., object]
 ) -> None:
-    main, *arguments = WHOLE_RUN[door]
+    main, *arguments = WHOLE_RUN[command]
     with pytest.raises(InputError, match=LATER[override]):
         go(main, DEMO, *arguments, "--set", override)
 

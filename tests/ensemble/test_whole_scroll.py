@@ -1,4 +1,4 @@
-"""A whole scroll by a run's members: the same as the run says of a cube, through the door, resumed, refused and told."""
+"""A whole scroll by a run's members: the same as the run says of a cube, through the command, resumed, refused and told."""
 
 import json
 import os
@@ -240,7 +240,7 @@ def test_a_run_on_flattened_stacks_is_refused(settings, scroll):
         make_plan(settings.model_copy(update={"data": data}), wish(scroll))
 
 
-def door(script: str, *arguments: object) -> subprocess.CompletedProcess:
+def call(script: str, *arguments: object) -> subprocess.CompletedProcess:
     return step(REPOSITORY / "scripts" / script, *arguments)
 
 
@@ -248,13 +248,13 @@ CUT = ("--shard", SHARD, "--chunk", CHUNK, "--levels", 2)
 
 
 @pytest.mark.slow
-def test_the_doors_plan_predict_resume_and_tell(config, settings, scroll, tmp_path):
+def test_the_commands_plan_predict_resume_and_tell(config, settings, scroll, tmp_path):
     out = tmp_path / "prob.zarr"
-    said = door("predict_scroll.py", config, "--input", scroll, "--output", out, *CUT, "--plan-only")
+    said = call("predict_scroll.py", config, "--input", scroll, "--output", out, *CUT, "--plan-only")
     assert said.returncode == 0, said.stderr
     assert "18 of 27, 32 voxels" in said.stdout and "hours of one such device" in said.stdout and not out.exists()
     planned = read_plan(tmp_path / "prob.zarr.plan.json")
-    first = door("predict_scroll.py", config, "--input", scroll, "--output", out, *CUT)
+    first = call("predict_scroll.py", config, "--input", scroll, "--output", out, *CUT)
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("complete\nlevel 0: 18 of 18 shards (100%)")
     plan = read_plan(tmp_path / "prob.zarr.ledger" / "plan.json")
@@ -265,9 +265,9 @@ def test_the_doors_plan_predict_resume_and_tell(config, settings, scroll, tmp_pa
         place = tuple(slice(c, c + s) for c, s in zip(shard.corner, shard.size, strict=True))
         np.testing.assert_array_equal(found[place], as_uint8(predictor(shard.corner, shard.size)[0]))
     assert not found[:, :, 64:].any()
-    state = door("scroll_status.py", out)
+    state = call("scroll_status.py", out)
     assert state.returncode == 0 and "level 1: 4 of 4 shards" in state.stdout and ": 18 shards" in state.stdout
-    other = door(
+    other = call(
         "predict_scroll.py", config, "--input", scroll, "--output", out, *CUT, "--set", "stage1.window.tta=none"
     )
     assert other.returncode == 2 and "was begun with another volume, other networks or settings" in other.stderr
@@ -297,15 +297,15 @@ def test_a_damaged_chunk_is_exit_code_3_and_mended_it_goes_on(config, ct, tmp_pa
         "stage1.window.overlap=0",
     )
     parts = (*arguments, "--num-parts", 2, "--part-id")
-    done = door("predict_scroll.py", *parts, 1)
+    done = call("predict_scroll.py", *parts, 1)
     assert done.returncode == 3, done.stderr
     assert "shard 1-1-1 of level 0 failed: UnreadableError" in done.stdout and "z 32-64, y 32-64" in done.stdout
-    state = door("scroll_status.py", out)
+    state = call("scroll_status.py", out)
     assert state.returncode == 3 and "failed" in state.stdout
     chunk.write_bytes(whole)
-    assert door("predict_scroll.py", *parts, 0).returncode == 0
-    assert door("scroll_status.py", out).returncode in (1, 3)
-    again = door("predict_scroll.py", *parts, 1)
+    assert call("predict_scroll.py", *parts, 0).returncode == 0
+    assert call("scroll_status.py", out).returncode in (1, 3)
+    again = call("predict_scroll.py", *parts, 1)
     assert again.returncode == 0 and "level 0: 8 of 8 shards (100%)" in again.stdout and "failed" not in again.stdout
     assert json.loads((tmp_path / "prob.zarr.ledger" / "plan.json").read_text())["about"]["grey_scale"] == [100, 40]
 
@@ -329,5 +329,5 @@ def test_parts_are_those_that_are_told_or_that_torchrun_or_slurm_count(monkeypat
 
 
 def test_a_remote_output_needs_a_folder_for_its_ledger(config, scroll):
-    said = door("predict_scroll.py", config, "--input", scroll, "--output", "s3://bucket/prob.zarr")
+    said = call("predict_scroll.py", config, "--input", scroll, "--output", "s3://bucket/prob.zarr")
     assert said.returncode == 2 and "give --ledger" in said.stderr

@@ -12,7 +12,7 @@ from scroll.errors import InputError
 from stage1_3d.external.ready import map_of, probabilities_in, volume_of
 from tests.steps import step
 
-DOOR = Path(__file__).resolve().parents[2] / "scripts" / "import_member.py"
+ENTRY_POINT = Path(__file__).resolve().parents[2] / "scripts" / "import_member.py"
 READY = ("--kind", "predictions")
 GRAPH = ("--kind", "graph")
 NOT = "expected probabilities"
@@ -65,14 +65,14 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_member_is_one_line_and_leaves_none(odd, tmp_path, source, options, said):
-    done = step(DOOR, odd / source, *options, "--name", "x", "--output", tmp_path / "m", cwd=odd)
+    done = step(ENTRY_POINT, odd / source, *options, "--name", "x", "--output", tmp_path / "m", cwd=odd)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and said in done.stderr, done.stdout + done.stderr
     assert not (tmp_path / "m" / "card.json").exists()
 
 
 def test_a_folder_of_something_else_is_not_written_to(odd, tmp_path):
     (tmp_path / "thesis.tex").touch()
-    done = step(DOOR, odd / "sound", *READY, "--name", "x", "--output", tmp_path, cwd=odd)
+    done = step(ENTRY_POINT, odd / "sound", *READY, "--name", "x", "--output", tmp_path, cwd=odd)
     assert done.returncode == 2 and "holds something else" in done.stderr and len([*tmp_path.iterdir()]) == 1
 
 
@@ -103,7 +103,7 @@ def test_stored_maps_and_volumes_come_at_the_size_that_is_asked_for(odd, tmp_pat
     source.mkdir()
     coarse = np.array([[0.0, 0.4], [0.8, 0.4]], np.float32)
     np.save(source / "1.npy", coarse)
-    done = step(DOOR, source, *READY, "--name", "x", "--scale", 4, "--output", tmp_path / "m", cwd=odd)
+    done = step(ENTRY_POINT, source, *READY, "--name", "x", "--scale", 4, "--output", tmp_path / "m", cwd=odd)
     assert done.returncode == 0, done.stderr
     card = read_card(tmp_path / "m")
     np.testing.assert_allclose(map_of(tmp_path / "m", card, "1", (8, 7), 4), coarse, atol=1e-3)

@@ -38,7 +38,7 @@ class Depths(nn.Module):
         return layers[:, :, :4].mean(2) - layers[:, :, 4:].mean(2)
 
 
-def door(*words: object) -> str:
+def call(*words: object) -> str:
     done = step(*words, cwd=REPOSITORY)
     assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
     return done.stdout
@@ -84,7 +84,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "--voxel-um",
         7.91,
     )
-    door(
+    call(
         *member,
         run.root / "depths.pt2",
         *graph,
@@ -95,7 +95,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "--trained-on",
         scored(run),
     )
-    door(
+    call(
         *member,
         run.root / "depths.pt2",
         *graph,
@@ -109,7 +109,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     )
     maps = write_maps(run, run.root / "maps")
     ready = ("--kind", "predictions", "--scale", 4, "--trained-on", "elsewhere")
-    said = door(*member, maps, *ready, "--name", "ready", "--output", run.root / "m" / "ready")
+    said = call(*member, maps, *ready, "--name", "ready", "--output", run.root / "m" / "ready")
     assert "3 predictions (map, scale 4); 3 of items that were new to its network" in said
     settings = yaml.safe_load(run.config.read_text())
     settings["stage1"]["members"] |= {
@@ -123,9 +123,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def said(run: Run) -> dict[str, str]:
     """What each step printed."""
     where = ("--input", run.data / "test", "--output", run.output, "--truth", run.data / "heldout")
-    found = {name: door("-m", f"{name}.train", run.config) for name in ("stage1_3d", "stage2_2d")}
-    found["calibrate"] = door("-m", "ensemble.calibrate", run.config)
-    found["predict"] = door(REPOSITORY / "ensemble" / "predict.py", run.config, *where)
+    found = {name: call("-m", f"{name}.train", run.config) for name in ("stage1_3d", "stage2_2d")}
+    found["calibrate"] = call("-m", "ensemble.calibrate", run.config)
+    found["predict"] = call(REPOSITORY / "ensemble" / "predict.py", run.config, *where)
     return found
 
 
@@ -147,7 +147,7 @@ def test_stage_two_sees_maps_of_others_but_not_of_who_has_seen_everything(run, s
     assert receipt["channels"] == ["cnn3d", "unet3d", "depths", "ready"]
     for module in ("stage1_3d", "stage2_2d"):
         assert said[module].count("Not fitted: seen, which may have seen every training item: an equal share") == 1
-    found = door(REPOSITORY / "scripts" / "doctor.py", run.config)
+    found = call(REPOSITORY / "scripts" / "doctor.py", run.config)
     assert "2 of 2 items are new to every member that is fitted. Not fitted: seen" in found
 
 
@@ -206,7 +206,7 @@ def test_a_blank_copy_for_a_label_round_is_asked_of_all_but_those_made_elsewhere
 
 def test_an_audit_asks_no_copy_of_ready_maps_and_counts_them_where_members_agree(run, said):
     where = ("--input", run.data / "test", "--output", run.output)
-    told = door(REPOSITORY / "scripts" / "audit.py", run.config, *where, "--copies", 1, "--contrasts=", "--depths=")
+    told = call(REPOSITORY / "scripts" / "audit.py", run.config, *where, "--copies", 1, "--contrasts=", "--depths=")
     assert "ready cannot be asked of a copy" in told
     (sheet,) = json.loads((run.output / "audit.json").read_text())["sheets"]
     assert "ready" not in {one["name"] for one in sheet["members"]}
@@ -230,7 +230,7 @@ def test_an_audit_asks_no_copy_of_ready_maps_and_counts_them_where_members_agree
 def test_a_member_new_to_one_fragment_alone_is_fitted_there(run, said, tmp_path):
     settings = yaml.safe_load(run.config.read_text())
     del settings["stage1"]["members"]["seen"], settings["stage1"]["members"]["ready"]
-    door(
+    call(
         REPOSITORY / "scripts" / "import_member.py", run.root / "depths.pt2", "--kind", "graph", "--returns", "map", "--name", "half",
         "--output", tmp_path / "half", "--trained-on", "1",
     )  # fmt: skip

@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
 
-def door(*words: object) -> str:
+def call(*words: object) -> str:
     done = step(*words, cwd=REPOSITORY)
     assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
     return done.stdout
@@ -40,7 +40,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     sides = [{"train": lambda s, n=n: s != n, "val": lambda s, n=n: s == n} for n in scrolls]
     splits = [{side: [c.id for c in cubes if is_on(c.volume_name)] for side, is_on in fold.items()} for fold in sides]
     (root / "splits_final.json").write_text(json.dumps(splits))
-    door(
+    call(
         REPOSITORY / "scripts" / "import_member.py", root / "nnunet", "--kind", "nnunet", "--name", "theirs",
         "--output", root / "members" / "theirs", "--splits", root / "splits_final.json", "--voxel-um", before.data.voxel_um,
     )  # fmt: skip
@@ -48,7 +48,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     content["stage1"]["members"]["theirs"] = {"member": str(root / "members" / "theirs")}
     (root / "tiny.yaml").write_text(yaml.safe_dump(content))
     for module in ("stage1_3d.train", "stage2_2d.train", "ensemble.calibrate"):
-        door("-m", module, root / "tiny.yaml")
+        call("-m", module, root / "tiny.yaml")
     return load_settings(root / "tiny.yaml")
 
 
@@ -77,7 +77,7 @@ def test_a_new_cube_is_predicted_by_all_its_folds_submitted_and_the_table_says_w
     where = ("--input", settings.data.root, "--output", output, "--truth", settings.data.root / "heldout")
     submission = settings.run_dir.parent / "submission.zip"
     config = settings.run_dir.parent / "tiny.yaml"
-    said = door("-m", "ensemble.predict", config, *where, "--submission", submission)
+    said = call("-m", "ensemble.predict", config, *where, "--submission", submission)
     receipt = next((output / "theirs").glob("*/receipt.json"))
     assert json.loads(receipt.read_text())["folds"] == [0, 1, 2]
     assert submission.exists() and "Trained elsewhere: theirs (nnunet)." in said and "(seen)" not in said

@@ -56,15 +56,15 @@ def test_lines_of_a_process_come_with_its_name(capsys):
     assert capsys.readouterr().out == "gpu 1: one\ngpu 1: two\n"
 
 
-def door(*arguments: object) -> subprocess.CompletedProcess[str]:
+def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     return step(REPOSITORY / "ensemble" / "predict.py", *arguments)
 
 
 def test_a_part_is_not_packed_and_segments_have_no_parts(tmp_path):
     config, where = REPOSITORY / "configs" / "demo_ink.yaml", ["--input", tmp_path, "--output", tmp_path]
-    done = door(config, *where, "--part", "1/2", "--submission", tmp_path / "submission.csv")
+    done = call(config, *where, "--part", "1/2", "--submission", tmp_path / "submission.csv")
     assert done.returncode == 2 and "one more call without --part" in done.stderr
-    done = door(REPOSITORY / "configs" / "demo.yaml", *where, "--part", "1/2")
+    done = call(REPOSITORY / "configs" / "demo.yaml", *where, "--part", "1/2")
     assert done.returncode == 2 and "not of segments" in done.stderr
 
 
@@ -169,7 +169,7 @@ def test_two_parts_at_once_and_a_call_for_all_give_the_bits_of_one_process(surfa
     ]  # that says who writes
     before = {path: path.stat().st_mtime_ns for path in made}
     for name in ("two", "one"):
-        done = door(*where, "--output", tmp_path / name, "--submission", tmp_path / f"{name}.zip")
+        done = call(*where, "--output", tmp_path / name, "--submission", tmp_path / f"{name}.zip")
         assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before  # the call for all computed nothing again
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()

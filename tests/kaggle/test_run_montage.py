@@ -21,19 +21,19 @@ def done(*command: object) -> str:
     return said.stdout
 
 
-def door(*arguments: object) -> str:
+def call(*arguments: object) -> str:
     return done(REPOSITORY / "scripts" / "montage.py", *arguments)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "below", "panels"), [("ink", "test", 4), ("surface", "", 4)])
-def test_the_door_draws_a_run_with_its_labels_and_without(name, below, panels, request, tmp_path):
+def test_the_command_draws_a_run_with_its_labels_and_without(name, below, panels, request, tmp_path):
     root: Path = request.getfixturevalue(name)
     data = root / "data"
     predicted = tmp_path / "predict"
     done(REPOSITORY / "ensemble" / "predict.py", root / "tiny.yaml", "--input", data / below, "--output", predicted)
     out = tmp_path / "montage.png"
-    said = door(root / "run", "--predicted", predicted, "--out", out, "--count", "1")
+    said = call(root / "run", "--predicted", predicted, "--out", out, "--count", "1")
     assert said == f"montage: {out}\n"
     with Image.open(out) as picture:
         width, height = picture.size

@@ -1,4 +1,4 @@
-"""One phantom goes through every door once; the tests beside this file look at what is left."""
+"""One phantom goes through every command once; the tests beside this file look at what is left."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from contextlib import chdir
 
 import pytest
 import torch
-from pipeline_run import REPOSITORY, Door, Run, own_ink_run
+from pipeline_run import REPOSITORY, Call, Run, own_ink_run
 
 from scroll.runtime.command_line import run_command
 
@@ -27,12 +27,12 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Door:
-    """Go through a door in this process: (module's main, arguments) -> exit code, standard output, standard error."""
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Go through a command in this process: (module's main, arguments) -> exit code, standard output, standard error."""
 
     def go(main: Callable[[], int | None], *arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["door", *(str(part) for part in arguments)])
+        monkeypatch.setattr(sys, "argv", ["command", *(str(part) for part in arguments)])
         with chdir(REPOSITORY), pytest.raises(SystemExit) as left:
             run_command(main)
         said = capsys.readouterr()

@@ -17,7 +17,7 @@ from tests.steps import step
 REPOSITORY = Path(__file__).resolve().parents[2]
 PHANTOM = ("--size", "24", "256", "256", "--seed", "3", "--letter-height-px", "90", "--jobs", "1")
 MEMBERS = ("cnn3d", "unet3d")
-Door = Callable[..., tuple[int, str, str]]
+Call = Callable[..., tuple[int, str, str]]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from pipeline_run import Door, Run, copied, predict_arguments, states
+from pipeline_run import Call, Run, copied, predict_arguments, states
 
 import ensemble.predict
 import stage1_3d.train
@@ -79,14 +79,14 @@ def said_in_one_line(error: str, words: str) -> bool:
 
 @pytest.mark.parametrize("spoil", SPOILT, ids=lambda spoil: spoil.__name__)
 def test_spoilt_data_is_told_in_one_line_and_nothing_is_lost(
-    run: Run, door: Door, tmp_path: Path, spoil: Callable[[Path], None]
+    run: Run, call: Call, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
     before = states(run)
     root = tmp_path / "data"
     shutil.copytree(run.data / "train", root / "train")
     spoil(root)
     cache = ["--set", f"data.cache_dir={tmp_path / 'cache'}"]
-    code, _, error = door(stage1_3d.train.main, run.config, "--set", f"data.root={root}", *cache)
+    code, _, error = call(stage1_3d.train.main, run.config, "--set", f"data.root={root}", *cache)
     assert code == 2 and said_in_one_line(error, SPOILT[spoil]), error
     assert states(run) == before
 
@@ -103,9 +103,9 @@ def test_spoilt_data_is_told_in_one_line_and_nothing_is_lost(
         ("data.train=[1, 7]", "no such fragment; there are: 1, 2"),
     ],
 )
-def test_a_wrong_setting_is_told_in_one_line(run: Run, door: Door, override: str, words: str) -> None:
+def test_a_wrong_setting_is_told_in_one_line(run: Run, call: Call, override: str, words: str) -> None:
     before = states(run)
-    code, _, error = door(stage1_3d.train.main, run.config, "--set", override)
+    code, _, error = call(stage1_3d.train.main, run.config, "--set", override)
     assert code == 2 and said_in_one_line(error, words), error
     assert states(run) == before
 
@@ -120,44 +120,44 @@ def test_a_misspelt_key_is_told_by_the_real_command_without_a_traceback(run: Run
     )
 
 
-def test_weights_of_another_architecture_are_refused(run: Run, door: Door, tmp_path: Path) -> None:
+def test_weights_of_another_architecture_are_refused(run: Run, call: Call, tmp_path: Path) -> None:
     copy = copied(run, tmp_path)
     cnn, unet = (copy.run_dir / "stage1" / name / "fold0" / "weights.safetensors" for name in ("cnn3d", "unet3d"))
     sound = cnn.read_bytes()
     shutil.copy(unet, cnn)
-    code, _, error = door(ensemble.predict.main, *predict_arguments(copy))
+    code, _, error = call(ensemble.predict.main, *predict_arguments(copy))
     assert code == 2 and said_in_one_line(error, "make stage2"), error  # the fit does not speak of these weights
-    code, said, error = door(stage1_3d.train.main, copy.config)
+    code, said, error = call(stage1_3d.train.main, copy.config)
     assert code == 0 and "is not the file that receipt.json speaks of: it is trained again" in said, error
     assert cnn.read_bytes() == sound
     shutil.copy(unet, cnn)
     receipt = cnn.parent / "receipt.json"
     write_json(receipt, read_json(receipt) | {"weights": file_hash(cnn)})
-    code, _, error = door(stage1_3d.train.main, copy.config)
+    code, _, error = call(stage1_3d.train.main, copy.config)
     assert code == 2 and said_in_one_line(error, "weights of another architecture"), error
 
 
-def test_a_channel_more_for_stage_two_is_refused_by_its_weights(run: Run, door: Door, tmp_path: Path) -> None:
+def test_a_channel_more_for_stage_two_is_refused_by_its_weights(run: Run, call: Call, tmp_path: Path) -> None:
     copy = copied(run, tmp_path)
     more = ["--set", "stage1.flatten.ct=mean"]
-    code, _, error = door(stage2_2d.train.main, copy.config, *more)
+    code, _, error = call(stage2_2d.train.main, copy.config, *more)
     assert code == 2 and said_in_one_line(error, "make stage1"), error
-    code, _, error = door(ensemble.predict.main, *predict_arguments(copy), *more)
+    code, _, error = call(ensemble.predict.main, *predict_arguments(copy), *more)
     assert code == 2 and said_in_one_line(error, "make stage2"), error
 
 
 def test_an_empty_prediction_is_refused_or_claims_one_pixel_with_a_warning(
-    run: Run, door: Door, tmp_path: Path
+    run: Run, call: Call, tmp_path: Path
 ) -> None:
     copy = copied(run, tmp_path)
     submission = copy.root / "submission.csv"
     submission.write_text("Id,Predicted\nan,earlier one\n")
     write_json(copy.run_dir / "ensemble" / "fit.json", fit_that_finds_nothing(run))
-    code, _, error = door(ensemble.predict.main, *predict_arguments(copy))
+    code, _, error = call(ensemble.predict.main, *predict_arguments(copy))
     assert code == 2 and said_in_one_line(error, "no ink is predicted on 'a'.*one_pixel"), error
     assert submission.read_text() == "Id,Predicted\nan,earlier one\n"
     with pytest.warns(UserWarning, match="first pixel is claimed"):
-        code, _, error = door(ensemble.predict.main, *predict_arguments(copy), "--set", "ensemble.when_empty=one_pixel")
+        code, _, error = call(ensemble.predict.main, *predict_arguments(copy), "--set", "ensemble.when_empty=one_pixel")
     assert code == 0 and submission.read_text() == "Id,Predicted\na,1 1\n"
 
 
@@ -174,9 +174,9 @@ def fit_that_finds_nothing(run: Run) -> dict[str, object]:
     ],
 )
 def test_a_path_that_is_not_there_is_told_before_anything_is_predicted(
-    run: Run, door: Door, changes: list[str], words: str
+    run: Run, call: Call, changes: list[str], words: str
 ) -> None:
     before = states(run)
-    code, _, error = door(ensemble.predict.main, *predict_arguments(run), *changes)
+    code, _, error = call(ensemble.predict.main, *predict_arguments(run), *changes)
     assert code == 2 and said_in_one_line(error, words), error
     assert states(run) == before

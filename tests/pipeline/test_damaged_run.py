@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pipeline_run import Door, Run, copied, predict_arguments
+from pipeline_run import Call, Run, copied, predict_arguments
 
 import ensemble.calibrate
 import ensemble.predict
@@ -31,36 +31,36 @@ def born(folder: Path) -> dict[Path, int]:
 
 @pytest.mark.slow
 def test_a_flipped_bit_in_a_map_is_listed_by_verify_and_the_same_command_makes_that_map_alone_again(
-    run: Run, door: Door, tmp_path: Path
+    run: Run, call: Call, tmp_path: Path
 ) -> None:
     copy = copied(run, tmp_path)
-    assert door(status.main, copy.run_dir, "--verify")[0] == 0
+    assert call(status.main, copy.run_dir, "--verify")[0] == 0
     before, made = maps_of(copy.run_dir), born(copy.run_dir)
     damaged = copy.run_dir / "stage1" / "cnn3d" / "oof" / "1" / "flat.zarr"
     flip(next(file for file in sorted((damaged / "0").rglob("*")) if file.name.isdecimal() and file.is_file()))
     (copy.run_dir / "ensemble" / "fit.json").unlink()
-    code, _, error = door(ensemble.calibrate.main, copy.config)
+    code, _, error = call(ensemble.calibrate.main, copy.config)
     assert code == 2 and error.count("\n") == 1 and "is damaged: not what its checksum says" in error
-    code, said, _ = door(status.main, copy.run_dir, "--verify")
+    code, said, _ = call(status.main, copy.run_dir, "--verify")
     assert code == 1 and f"damaged: {damaged}" in said and "struck out" in said and ": 1 damaged" in said
-    assert door(stage1_3d.train.main, copy.config)[0] == 0
+    assert call(stage1_3d.train.main, copy.config)[0] == 0
     assert maps_of(copy.run_dir) == before
     assert {path for path, at in born(copy.run_dir).items() if made[path] != at} == {damaged}
-    assert door(status.main, copy.run_dir, "--verify")[0] == 0
-    assert door(ensemble.calibrate.main, copy.config)[0] == 0
+    assert call(status.main, copy.run_dir, "--verify")[0] == 0
+    assert call(ensemble.calibrate.main, copy.config)[0] == 0
 
 
 @pytest.mark.slow
-def test_an_edited_fit_is_refused_and_fitted_again_to_the_same(run: Run, door: Door, tmp_path: Path) -> None:
+def test_an_edited_fit_is_refused_and_fitted_again_to_the_same(run: Run, call: Call, tmp_path: Path) -> None:
     copy = copied(run, tmp_path)
     fit = copy.run_dir / "ensemble" / "fit.json"
     before = fit.read_text()
     fit.write_text(before.replace('"cnn3d": 0.', '"cnn3d": 1.', 1))
     assert fit.read_text() != before
-    code, _, error = door(ensemble.predict.main, *predict_arguments(copy))
+    code, _, error = call(ensemble.predict.main, *predict_arguments(copy))
     assert (
         code == 2 and error.count("\n") == 1 and "was changed since it was written" in error and "make stage2" in error
     )
-    code, said, error = door(ensemble.calibrate.main, copy.config)
+    code, said, error = call(ensemble.calibrate.main, copy.config)
     assert code == 0 and "fitted again" in said, error
     assert fit.read_text() == before

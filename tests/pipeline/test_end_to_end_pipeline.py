@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from pipeline_run import MEMBERS, Door, Run, changed, copied, predict_arguments, states
+from pipeline_run import MEMBERS, Call, Run, changed, copied, predict_arguments, states
 
 import ensemble.calibrate
 import ensemble.end_to_end.train
@@ -62,13 +62,13 @@ def trained(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture
-def scored(trained: Run, door: Door) -> Run:
+def scored(trained: Run, call: Call) -> Run:
     """Calibrated, predicted and scored; a second time nothing is done."""
     for main, arguments in (
         (ensemble.calibrate.main, [trained.config]),
         (ensemble.predict.main, predict_and_score(trained)),
     ):
-        code, _, error = door(main, *arguments)
+        code, _, error = call(main, *arguments)
         assert code == 0, error
     return trained
 
@@ -127,7 +127,7 @@ def test_it_starts_with_the_answer_of_the_two_passes(trained: Run) -> None:
     np.testing.assert_allclose(end_to_end, two_passes, atol=1e-4)
 
 
-def test_a_second_run_of_every_door_changes_nothing(scored: Run, door: Door) -> None:
+def test_a_second_run_of_every_command_changes_nothing(scored: Run, call: Call) -> None:
     before = states(scored)
     assert any(name.startswith("run/joint/") for name in before)
     for main, arguments in (
@@ -136,12 +136,12 @@ def test_a_second_run_of_every_door_changes_nothing(scored: Run, door: Door) -> 
         (ensemble.calibrate.main, [scored.config]),
         (ensemble.predict.main, predict_and_score(scored)),
     ):
-        code, _, error = door(main, *arguments)
+        code, _, error = call(main, *arguments)
         assert code == 0, error
     assert states(scored) == before
 
 
-def test_stopped_and_run_again_it_ends_in_the_same_weights(run: Run, trained: Run, door: Door, tmp_path: Path) -> None:
+def test_stopped_and_run_again_it_ends_in_the_same_weights(run: Run, trained: Run, call: Call, tmp_path: Path) -> None:
     again = with_end_to_end(run, tmp_path)
     folder = again.run_dir / "joint" / "fold0"
 
@@ -153,11 +153,11 @@ def test_stopped_and_run_again_it_ends_in_the_same_weights(run: Run, trained: Ru
 
     watcher = threading.Thread(target=stop_it)
     watcher.start()
-    code, _, error = door(ensemble.end_to_end.train.main, again.config)
+    code, _, error = call(ensemble.end_to_end.train.main, again.config)
     watcher.join()
     assert code == 130, error
     assert (folder / "resume.pt").exists() and not (folder / "weights.safetensors").exists()
-    code, said, error = door(ensemble.end_to_end.train.main, again.config)
+    code, said, error = call(ensemble.end_to_end.train.main, again.config)
     assert code == 0 and "fold 0: goes on at step" in said, error
     for fold in ("fold0", "fold1"):
         weights = [top.run_dir / "joint" / fold / "weights.safetensors" for top in (trained, again)]
@@ -166,39 +166,39 @@ def test_stopped_and_run_again_it_ends_in_the_same_weights(run: Run, trained: Ru
     assert np.array_equal(*maps)
 
 
-def test_a_run_that_is_not_yet_trained_end_to_end_says_what_to_run(run: Run, door: Door, tmp_path: Path) -> None:
+def test_a_run_that_is_not_yet_trained_end_to_end_says_what_to_run(run: Run, call: Call, tmp_path: Path) -> None:
     early = with_end_to_end(run, tmp_path)
     fit = (early.run_dir / "ensemble" / "fit.json").read_bytes()
-    code, said, error = door(ensemble.calibrate.main, early.config)  # the last line of `make stage2`
+    code, said, error = call(ensemble.calibrate.main, early.config)  # the last line of `make stage2`
     assert code == 0 and "make end-to-end" in said, error
     assert (early.run_dir / "ensemble" / "fit.json").read_bytes() == fit
-    code, _, error = door(ensemble.predict.main, *predict_arguments(early))
+    code, _, error = call(ensemble.predict.main, *predict_arguments(early))
     assert (code, error.count("\n")) == (2, 1) and "make end-to-end" in error
     (early.run_dir / "joint").mkdir()
-    code, _, error = door(ensemble.calibrate.main, early.config)
+    code, _, error = call(ensemble.calibrate.main, early.config)
     assert (code, error.count("\n")) == (2, 1) and "make end-to-end" in error
 
 
-def test_without_the_two_passes_it_names_them(run: Run, door: Door, tmp_path: Path) -> None:
+def test_without_the_two_passes_it_names_them(run: Run, call: Call, tmp_path: Path) -> None:
     early = with_end_to_end(run, tmp_path)
     shutil.rmtree(early.run_dir / "stage2")
-    code, _, error = door(ensemble.end_to_end.train.main, early.config)
+    code, _, error = call(ensemble.end_to_end.train.main, early.config)
     assert (code, error.count("\n")) == (2, 1) and "make stage2" in error
     shutil.rmtree(early.run_dir / "stage1")
-    code, _, error = door(ensemble.end_to_end.train.main, early.config)
+    code, _, error = call(ensemble.end_to_end.train.main, early.config)
     assert (code, error.count("\n")) == (2, 1) and "make stage1" in error
     assert not (early.run_dir / "joint").exists()
 
 
 def test_weights_of_another_split_are_no_start_for_they_may_have_seen_what_is_held_out_now(
-    run: Run, door: Door, tmp_path: Path
+    run: Run, call: Call, tmp_path: Path
 ) -> None:
     early = with_end_to_end(run, tmp_path)
     for folder, command in (("stage2/fold1", "make stage2"), ("stage1/unet3d/fold0", "make stage1")):
         receipt = early.run_dir / folder / "receipt.json"
         content = read_json(receipt)
         write_json(receipt, content | {"held_out": {"3": [0, 64]}})
-        code, _, error = door(ensemble.end_to_end.train.main, early.config)
+        code, _, error = call(ensemble.end_to_end.train.main, early.config)
         assert (code, error.count("\n")) == (2, 1) and folder in error and "other folds" in error and command in error
         write_json(receipt, content)
     assert not (early.run_dir / "joint").exists()
@@ -206,17 +206,17 @@ def test_weights_of_another_split_are_no_start_for_they_may_have_seen_what_is_he
 
 @pytest.mark.slow
 def test_once_stage_two_is_trained_anew_the_end_to_end_weights_are_stale(
-    trained: Run, door: Door, tmp_path: Path
+    trained: Run, call: Call, tmp_path: Path
 ) -> None:
     later = copied(trained, tmp_path)
     other = ["--set", "stage2.training.steps=3"]
     for main in (stage2_2d.train.main, ensemble.calibrate.main):
-        code, _, error = door(main, later.config, *other)
+        code, _, error = call(main, later.config, *other)
         assert code == 0, error
-    code, _, error = door(ensemble.predict.main, *predict_arguments(later), *other)
+    code, _, error = call(ensemble.predict.main, *predict_arguments(later), *other)
     assert (code, error.count("\n")) == (2, 1) and "other weights than those of the two passes" in error
     before = states(later)
-    code, _, error = door(ensemble.end_to_end.train.main, later.config, *other)
+    code, _, error = call(ensemble.end_to_end.train.main, later.config, *other)
     assert code == 0, error
     touched = changed(before, later)
     assert {f"run/joint/fold{k}/weights.safetensors" for k in range(2)} <= touched
@@ -232,9 +232,11 @@ def test_once_stage_two_is_trained_anew_the_end_to_end_weights_are_stale(
         ("end_to_end=null", "end_to_end is not set"),
     ],
 )
-def test_the_door_refuses_in_one_line_and_so_does_the_doctor(trained: Run, door: Door, setting: str, said: str) -> None:
+def test_the_command_refuses_in_one_line_and_so_does_the_doctor(
+    trained: Run, call: Call, setting: str, said: str
+) -> None:
     before = states(trained)
-    code, _, error = door(ensemble.end_to_end.train.main, trained.config, "--set", setting)
+    code, _, error = call(ensemble.end_to_end.train.main, trained.config, "--set", setting)
     assert (code, error.count("\n")) == (2, 1) and said in error, error
     assert states(trained) == before
     if setting != "end_to_end=null":  # which is as sound a run as any

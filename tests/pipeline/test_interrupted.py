@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipeline_run import MEMBERS, REPOSITORY, Door, Run, copied
+from pipeline_run import MEMBERS, REPOSITORY, Call, Run, copied
 
 import stage1_3d.train
 import stage2_2d.train
@@ -57,7 +57,7 @@ def command_of(stage: str, run: Run, **training: object) -> list[object]:
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_killed_after_any_step_ends_in_the_same_bits(
-    run: Run, door: Door, tmp_path: Path, stage: str, workers: int
+    run: Run, call: Call, tmp_path: Path, stage: str, workers: int
 ) -> None:
     """A process of its own, killed at a moment that nobody chose, whatever number of processes load its patches."""
     module, folder = STAGES[stage]
@@ -75,7 +75,7 @@ def test_a_stage_killed_after_any_step_ends_in_the_same_bits(
 
     killed_when(is_there, "-m", module.__name__, *command)
     assert not weights.exists(), "killed too late to prove anything"
-    code, said, error = door(module.main, *command)
+    code, said, error = call(module.main, *command)
     assert code == 0, error
     assert "goes on at step" in said
     assert weights.read_bytes() == (run.run_dir / folder / "weights.safetensors").read_bytes()
@@ -83,27 +83,27 @@ def test_a_stage_killed_after_any_step_ends_in_the_same_bits(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
-def test_one_seed_gives_one_result_and_another_seed_another(run: Run, door: Door, tmp_path: Path, stage: str) -> None:
+def test_one_seed_gives_one_result_and_another_seed_another(run: Run, call: Call, tmp_path: Path, stage: str) -> None:
     """The first result was made by another process."""
     module, folder = STAGES[stage]
     weights = {}
     for name, seed in (("same", 0), ("other", 2)):
         again = copied(run, tmp_path / name)
         shutil.rmtree(again.run_dir / folder)
-        code, _, error = door(module.main, *command_of(stage, again, seed=seed))
+        code, _, error = call(module.main, *command_of(stage, again, seed=seed))
         assert code == 0, error
         weights[name] = (again.run_dir / folder / "weights.safetensors").read_bytes()
     assert weights["same"] == (run.run_dir / folder / "weights.safetensors").read_bytes()
     assert weights["other"] != weights["same"]
 
 
-def test_training_killed_and_run_again_gives_the_same_weights(run: Run, door: Door, tmp_path: Path) -> None:
+def test_training_killed_and_run_again_gives_the_same_weights(run: Run, call: Call, tmp_path: Path) -> None:
     again = tmp_path / "run"
     override = ["--set", f"run_dir={again}"]
     state = again / "stage1" / MEMBERS[0] / "fold1" / "resume.pt"
     killed_when(state.exists, "-m", "stage1_3d.train", run.config, *override)
     assert not (state.parent / "weights.safetensors").exists(), "killed too late to prove anything"
-    code, said, error = door(stage1_3d.train.main, run.config, *override)
+    code, said, error = call(stage1_3d.train.main, run.config, *override)
     assert code == 0, error
     assert "fold 0: already trained" in said and "fold 1: goes on at step" in said
     for member in MEMBERS:

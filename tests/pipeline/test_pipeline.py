@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pipeline_run import MEMBERS, REPOSITORY, Door, Run, changed, copied, predict_arguments, states
+from pipeline_run import MEMBERS, REPOSITORY, Call, Run, changed, copied, predict_arguments, states
 from tifffile import imread
 
 import ensemble.calibrate
@@ -109,7 +109,7 @@ def test_the_report_needs_nothing_from_elsewhere(run: Run) -> None:
     assert page.count("data:image/") >= 6
 
 
-def test_a_second_run_of_every_door_changes_nothing_and_takes_seconds(run: Run, door: Door) -> None:
+def test_a_second_run_of_every_command_changes_nothing_and_takes_seconds(run: Run, call: Call) -> None:
     before = states(run)
     submission = (run.root / "submission.csv").read_bytes()
     assert len(before) > 40
@@ -119,28 +119,28 @@ def test_a_second_run_of_every_door_changes_nothing_and_takes_seconds(run: Run, 
         (ensemble.calibrate.main, [run.config]),
         (ensemble.predict.main, predict_arguments(run)),
     ):
-        code, _, error = door(main, *arguments)
+        code, _, error = call(main, *arguments)
         assert code == 0, error
     assert states(run) == before
     assert (run.root / "submission.csv").read_bytes() == submission
 
 
-def test_a_setting_of_stage_two_trains_stage_two_alone(run: Run, door: Door, tmp_path: Path) -> None:
+def test_a_setting_of_stage_two_trains_stage_two_alone(run: Run, call: Call, tmp_path: Path) -> None:
     copy = copied(run, tmp_path)
     before = states(copy)
-    code, _, error = door(stage2_2d.train.main, copy.config, "--set", "stage2.training.steps=3")
+    code, _, error = call(stage2_2d.train.main, copy.config, "--set", "stage2.training.steps=3")
     assert code == 0, error
     touched = changed(before, copy)
     assert touched - {"run/settings.yaml"}
     assert all(name.startswith(("run/stage2/", "run/settings.yaml")) for name in touched), touched
-    code, _, error = door(ensemble.predict.main, *predict_arguments(copy))
+    code, _, error = call(ensemble.predict.main, *predict_arguments(copy))
     assert (code, error.count("\n")) == (2, 1) and "ensemble.calibrate" in error and "fit.json" in error
 
 
-def test_flattening_differently_does_not_run_the_networks_again(run: Run, door: Door, tmp_path: Path) -> None:
+def test_flattening_differently_does_not_run_the_networks_again(run: Run, call: Call, tmp_path: Path) -> None:
     copy = copied(run, tmp_path)
     before = states(copy)
-    code, _, error = door(stage1_3d.train.main, copy.config, "--set", "stage1.flatten.reduce=mean")
+    code, _, error = call(stage1_3d.train.main, copy.config, "--set", "stage1.flatten.reduce=mean")
     assert code == 0, error
     touched = changed(before, copy)
     assert any("flat.zarr" in name for name in touched)
@@ -149,39 +149,39 @@ def test_flattening_differently_does_not_run_the_networks_again(run: Run, door: 
     assert flat[0].astype(np.float32) == pytest.approx(prob.astype(np.float32).mean(axis=0), abs=1e-3)
 
 
-def test_a_lost_map_is_made_again(run: Run, door: Door, tmp_path: Path) -> None:
+def test_a_lost_map_is_made_again(run: Run, call: Call, tmp_path: Path) -> None:
     copy = copied(run, tmp_path)
     flat = copy.run_dir / "stage1" / "cnn3d" / "oof" / "1" / "flat.zarr"
     values = open_array(flat)[:]
     shutil.rmtree(flat)
-    code, _, error = door(stage2_2d.train.main, copy.config)
+    code, _, error = call(stage2_2d.train.main, copy.config)
     assert code == 2 and "make stage1" in error
-    assert door(stage1_3d.train.main, copy.config)[0] == 0
+    assert call(stage1_3d.train.main, copy.config)[0] == 0
     assert np.array_equal(open_array(flat)[:], values)
 
 
 @pytest.mark.parametrize("setting", ["data.bin_yx=2", "data.depth=[-5, 3]"])
-def test_results_of_other_data_settings_are_never_mixed_in(run: Run, door: Door, setting: str) -> None:
+def test_results_of_other_data_settings_are_never_mixed_in(run: Run, call: Call, setting: str) -> None:
     before = states(run)
     for main, arguments, command in (
         (stage2_2d.train.main, [run.config], "make stage1"),
         (ensemble.calibrate.main, [run.config], "make stage1"),
         (ensemble.predict.main, predict_arguments(run), "make stage2"),
     ):
-        code, _, error = door(main, *arguments, "--set", setting)
+        code, _, error = call(main, *arguments, "--set", setting)
         assert code == 2 and error.count("\n") == 1 and command in error, error
     assert states(run) == before
     assert load_settings(run.run_dir / "settings.yaml") == load_settings(run.config)
 
 
-def test_later_steps_name_the_missing_earlier_one(run: Run, door: Door, tmp_path: Path) -> None:
+def test_later_steps_name_the_missing_earlier_one(run: Run, call: Call, tmp_path: Path) -> None:
     empty = ["--set", f"run_dir={tmp_path / 'new'}"]
     for main, arguments, command in (
         (stage2_2d.train.main, [run.config], "make stage1"),
         (ensemble.calibrate.main, [run.config], "make stage2"),
         (ensemble.predict.main, predict_arguments(run), "make stage2"),
     ):
-        code, _, error = door(main, *arguments, *empty)
+        code, _, error = call(main, *arguments, *empty)
         assert code == 2 and error.count("\n") == 1 and command in error, error
 
 

@@ -180,7 +180,7 @@ def test_depth_pooled_supervision_is_refused_in_scroll_space(scroll_run):
     assert done.returncode == 2 and "set it to band" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_the_flatten_door_gives_what_the_pipeline_made(scroll_run, tmp_path):
+def test_the_flatten_command_gives_what_the_pipeline_made(scroll_run, tmp_path):
     settings = load_settings(scroll_run.config)
     segment = find_segments(settings.data.root / "train", settings.data)[0]
     member = settings.run_dir / "stage1" / "unet3d" / "oof"
@@ -201,7 +201,7 @@ def test_the_flatten_door_gives_what_the_pipeline_made(scroll_run, tmp_path):
     assert receipt["channels"] == ["ct", "unet"] and receipt["voxel_um"] == pytest.approx(7.91)
 
 
-def test_the_flatten_door_refuses_a_window_that_is_none(scroll_run, tmp_path):
+def test_the_flatten_command_refuses_a_window_that_is_none(scroll_run, tmp_path):
     segment = next((scroll_run.data / "train").iterdir())
     volume = scroll_run.data / "volumes" / "1.zarr"
     done = step(REPOSITORY / "scripts" / "flatten.py", segment, volume, "--out", tmp_path / "o", "--window", 4, 4)
@@ -212,8 +212,8 @@ def test_the_flatten_door_refuses_a_window_that_is_none(scroll_run, tmp_path):
 def test_the_run_flattens_on_the_fly_what_it_would_predict_first_and_flatten_then(scroll_run, tmp_path):
     segment = find_segments(scroll_run.data / "test", load_settings(scroll_run.config, []).data)[0]
     how = ("--predict", scroll_run.config, "--window", "-6", "8", "--reduce", "max", "--tile", "128")
-    door = (REPOSITORY / "scripts" / "flatten.py", segment.folder, segment.source, "--out", tmp_path / "one", *how)
-    done = step(*door, cwd=tmp_path)
+    command = (REPOSITORY / "scripts" / "flatten.py", segment.folder, segment.source, "--out", tmp_path / "one", *how)
+    done = step(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "windows computed: cnn3d " in done.stdout
     assert not list(tmp_path.rglob("prob*"))

@@ -1,4 +1,4 @@
-"""Every door takes stacks from a server, as it takes folders of layers: the same bits, and no chunk fetched twice."""
+"""Every command takes stacks from a server, as it takes folders of layers: the same bits, and no chunk fetched twice."""
 
 import os
 import shutil
@@ -14,16 +14,16 @@ import yaml
 from PIL import Image
 from pipeline_run import PHANTOM, REPOSITORY, tiny_settings
 
-from ensemble import calibrate as calibrate_door
-from ensemble import predict as predict_door
+from ensemble import calibrate as calibrate_command
+from ensemble import predict as predict_command
 from ensemble.commands import doctor, placebo, preflight
-from ensemble.commands import replay as replay_door
+from ensemble.commands import replay as replay_command
 from scroll.runtime.manifest import file_sum
 from scroll.volumes import ome_zarr, open_volume
 from scroll.volumes.chunk_cache import FETCHERS
 from scroll.volumes.opened_level import open_level
-from stage1_3d import train as stage1_door
-from stage2_2d import train as stage2_door
+from stage1_3d import train as stage1_command
+from stage2_2d import train as stage2_command
 from tests.made_once import made_once
 from tests.steps import step
 from tests.volumes.web_server import WebServer
@@ -83,25 +83,25 @@ def weights(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(path.relative_to(folder)): tuple(file_sum(path)) for path in found}
 
 
-def through(door, config: Path, *mains) -> None:
+def through(call, config: Path, *mains) -> None:
     for main in mains:
-        code, out, err = door(main.main, config)
+        code, out, err = call(main.main, config)
         assert code == 0, out + err
 
 
-def test_a_run_on_served_stacks_ends_in_the_bits_of_one_on_layers(plain, served, door, tmp_path):
+def test_a_run_on_served_stacks_ends_in_the_bits_of_one_on_layers(plain, served, call, tmp_path):
     root, server = served
     near, far = tmp_path / "near", tmp_path / "far"
-    through(door, config_of(near, plain), stage1_door, stage2_door, calibrate_door)
+    through(call, config_of(near, plain), stage1_command, stage2_command, calibrate_command)
     config = config_of(far, root, workers=2)
-    through(door, config, stage1_door, stage2_door, calibrate_door)
+    through(call, config, stage1_command, stage2_command, calibrate_command)
     assert weights(near) == weights(far)
     assert set(server.chunks_asked().values()) == {1}
 
     held_out = next((root / "test").iterdir())
     address = (held_out / "surface_volume_source.txt").read_text()
     for source, output in ((root / "test", "named"), (address, "address"), (plain / "test", "layers")):
-        code, out, err = door(predict_door.main, config, "--input", source, "--output", tmp_path / output)
+        code, out, err = call(predict_command.main, config, "--input", source, "--output", tmp_path / output)
         assert code == 0, out + err
     maps = [open_volume(next((tmp_path / name).rglob("ink.zarr")))[...] for name in ("named", "address", "layers")]
     np.testing.assert_array_equal(maps[0], maps[2])
@@ -113,11 +113,11 @@ def test_a_run_on_served_stacks_ends_in_the_bits_of_one_on_layers(plain, served,
         (preflight.main, "--input", address),
         (preflight.main, "--input", root / "test"),
     ):
-        code, out, err = door(main, config, *more)
+        code, out, err = call(main, config, *more)
         assert code in (0, 2) and "Traceback" not in err
         assert "problem: " not in out or "mask" not in out
     arguments = ("--input", root / "test", "--output", tmp_path / "named", "--copies", "1")
-    code, out, err = door(placebo.main, config, *arguments)
+    code, out, err = call(placebo.main, config, *arguments)
     assert code == 0, out + err
     assert set(server.chunks_asked().values()) == {1}
 
@@ -149,7 +149,7 @@ def test_a_run_killed_while_it_fetches_goes_on_and_fetches_nothing_twice(plain, 
         assert kept <= stored * share
 
 
-def test_only_what_is_about_the_labels_is_fetched_to_train_on(served, door, tmp_path):
+def test_only_what_is_about_the_labels_is_fetched_to_train_on(served, call, tmp_path):
     root, server = served
     for folder in (root / "train").iterdir():
         known = np.zeros((256, 256), np.uint8)
@@ -160,10 +160,10 @@ def test_only_what_is_about_the_labels_is_fetched_to_train_on(served, door, tmp_
     content["stage1"]["defaults"]["patch_size"] = [8, 16, 16]  # 64 pixels of the scan
     content["stage1"]["flatten"]["ct"] = "mean"
     config.write_text(yaml.safe_dump(content))
-    through(door, config, stage1_door, stage2_door, calibrate_door)
+    through(call, config, stage1_command, stage2_command, calibrate_command)
     assert set(server.chunks_asked().values()) == {1}
     trained = [path.split("/")[-2:] for path in server.chunks_asked() if path.startswith("/train")]
     # a patch of stage two about pixel 23 ends at 23 + 128, and the last window of stage one that touches that at 192
     assert {max(map(int, pair)) for pair in trained} == {*range(6)}
-    code, out, err = door(replay_door.main, tmp_path / "run" / "run" / "stage1" / "unet3d" / "oof" / "1")
+    code, out, err = call(replay_command.main, tmp_path / "run" / "run" / "stage1" / "unet3d" / "oof" / "1")
     assert code == 0, out + err

@@ -80,19 +80,19 @@ def test_the_pixels_are_the_blend_and_its_threshold_as_ever(run, folder):
     np.testing.assert_array_equal(mask, prob >= fit.thresholds["ensemble"])
 
 
-def test_the_same_prediction_twice_gives_the_same_bytes_and_the_same_submission(run, tmp_path, door):
+def test_the_same_prediction_twice_gives_the_same_bytes_and_the_same_submission(run, tmp_path, call):
     own = copied(run, tmp_path)
     names = [*(own.output / "a/ensemble" / name for name in NAMES), own.root / "submission.csv"]
-    assert door(predict, *predict_arguments(own))[0] == 0
+    assert call(predict, *predict_arguments(own))[0] == 0
     before = [path.read_bytes() for path in names]
     for path in names:
         path.unlink()
-    assert door(predict, *predict_arguments(own))[0] == 0
+    assert call(predict, *predict_arguments(own))[0] == 0
     assert [path.read_bytes() for path in names] == before
     assert before[-1] == (run.root / "submission.csv").read_bytes()
 
 
-def test_nothing_secret_is_in_them(run, tmp_path, door, monkeypatch):
+def test_nothing_secret_is_in_them(run, tmp_path, call, monkeypatch):
     """All lies in the user's home, and what is predicted in a folder called as an address that a token opens."""
     home = tmp_path / "ada.lovelace"
     address = home / f"https:me:{SECRET}@host?X-Amz-Signature={SECRET}"
@@ -102,7 +102,7 @@ def test_nothing_secret_is_in_them(run, tmp_path, door, monkeypatch):
     own.config.write_text(own.config.read_text().replace(str(run.data), str(own.data)))
     shutil.copytree(run.data / "test", address / "test")
     shutil.rmtree(own.output)
-    code, _, error = door(predict, own.config, "--input", address / "test", "--output", own.output)
+    code, _, error = call(predict, own.config, "--input", address / "test", "--output", own.output)
     assert code == 0, error
     assert "ada.lovelace" in str(read_receipt(own.output / "a/stage2", "")["source"])
     for name in NAMES:
@@ -113,97 +113,97 @@ def test_nothing_secret_is_in_them(run, tmp_path, door, monkeypatch):
         assert "/" not in json.dumps(told).replace("a/", "") and getpass.getuser() not in json.dumps(told).split('"')
 
 
-def test_it_is_told_in_plain_words_and_its_receipts_are_found(run, folder, door):
+def test_it_is_told_in_plain_words_and_its_receipts_are_found(run, folder, call):
     for name in NAMES:
-        code, said, error = door(whence.main, folder / name)
+        code, said, error = call(whence.main, folder / name)
         assert code == 0 and not error, said
         assert "by the run 'run'" in said and re.search(r"depth layers +-4 to 4\n", said) and "threshold" in said
         assert "the same prediction: a/cnn3d, a/unet3d, a/stage2" in said and "its fit was not compared" in said
-    code, said, _ = door(whence.main, folder / "ink_mask.png", "--run", run.run_dir)
+    code, said, _ = call(whence.main, folder / "ink_mask.png", "--run", run.run_dir)
     assert code == 0 and "the same fit" in said
 
 
-def test_a_copy_under_another_name_elsewhere_is_known_by_its_run(run, folder, tmp_path, door):
+def test_a_copy_under_another_name_elsewhere_is_known_by_its_run(run, folder, tmp_path, call):
     desk = tmp_path / "desk"  # what is beside it is looked at too, and other tests leave runs beside theirs
     desk.mkdir()
     for name in NAMES:
         copy = desk / f"what I found{Path(name).suffix}"
         shutil.copyfile(folder / name, copy)
-        code, said, _ = door(whence.main, copy)
+        code, said, _ = call(whence.main, copy)
         assert (
             code == 1
             and "not found, or damaged, beside it: that of a/cnn3d, a/unet3d, a/stage2; give --run DIR" in said
         )
-        code, said, _ = door(whence.main, copy, "--run", run.root)
+        code, said, _ = call(whence.main, copy, "--run", run.root)
         assert code == 0 and "the same prediction" in said and "the same fit" in said
 
 
-def test_another_prediction_and_a_lost_receipt_are_named(run, tmp_path, door):
+def test_another_prediction_and_a_lost_receipt_are_named(run, tmp_path, call):
     own = copied(run, tmp_path)
     file, receipt = own.output / "a/ensemble/ink_prob.tif", own.output / "a/unet3d/receipt.json"
     write_sealed(receipt, read_json(receipt) | {"key": "another"})
-    code, said, _ = door(whence.main, file)
+    code, said, _ = call(whence.main, file)
     assert code == 1 and f"another prediction of a/unet3d now: {receipt}\n" in said
     assert "the same for a/cnn3d, a/stage2" in said
     receipt.unlink()
-    code, said, _ = door(whence.main, file)
+    code, said, _ = call(whence.main, file)
     assert code == 1 and "not found, or damaged, beside it: that of a/unet3d" in said
     fit = own.run_dir / "ensemble/fit.json"
     write_sealed(fit, read_json(fit) | {"made_from": "another"})
-    code, said, _ = door(whence.main, file, "--run", own.run_dir)
+    code, said, _ = call(whence.main, file, "--run", own.run_dir)
     assert code == 1 and f"another fit now: {fit}" in said
     receipt.write_text("{")
-    code, said, _ = door(whence.main, file)
+    code, said, _ = call(whence.main, file)
     assert code == 1 and "not found, or damaged, beside it: that of a/unet3d" in said
 
 
-def test_a_montage_tells_of_what_it_shows(run, tmp_path, door):
+def test_a_montage_tells_of_what_it_shows(run, tmp_path, call):
     picture = tmp_path / "montage.png"
     for _ in range(2):  # it may be drawn again over itself
-        assert door(montage.main, run.run_dir, "--predicted", run.output, "--out", picture)[0] == 0
+        assert call(montage.main, run.run_dir, "--predicted", run.output, "--out", picture)[0] == 0
     record, of_mask = read_record(picture), read_record(run.output / "a/ensemble/ink_mask.png")
     assert record["what"] == "montage" and record["items"] == ["a"] and record["receipts"] == of_mask["receipts"]
     assert record["members"] == of_mask["members"] and record["threshold"] == of_mask["threshold"]
     assert Image.open(picture).text["Software"] == "Scroll Ensemble"
-    code, said, _ = door(whence.main, picture, "--run", run.root)
+    code, said, _ = call(whence.main, picture, "--run", run.root)
     assert code == 0 and "the same prediction" in said
 
 
-def test_files_of_before_hold_no_record_and_nothing_is_predicted_again_for_it(run, tmp_path, door):
+def test_files_of_before_hold_no_record_and_nothing_is_predicted_again_for_it(run, tmp_path, call):
     own = copied(run, tmp_path)
     mask = own.output / "a/ensemble/ink_mask.png"
     Image.open(mask).save(mask)
-    code, said, _ = door(whence.main, mask, own.output, mask.with_name("none.png"))
+    code, said, _ = call(whence.main, mask, own.output, mask.with_name("none.png"))
     lines = said.splitlines()
     assert code == 1 and len(lines) == 3 and "holds no record" in lines[0]
     assert "is a folder" in lines[1] and "not there" in lines[2]
-    assert door(montage.main, own.run_dir, "--predicted", own.output, "--out", tmp_path / "m.png")[0] == 0
+    assert call(montage.main, own.run_dir, "--predicted", own.output, "--out", tmp_path / "m.png")[0] == 0
     assert "receipts" not in read_record(tmp_path / "m.png") and read_record(tmp_path / "m.png")["run"] == "run"
     stamps = {path: path.stat().st_mtime_ns for path in own.output.rglob("receipt.json")}
-    assert door(predict, *predict_arguments(own))[0] == 0
+    assert call(predict, *predict_arguments(own))[0] == 0
     assert stamps == {path: path.stat().st_mtime_ns for path in own.output.rglob("receipt.json")}
 
 
-def test_a_map_is_told_by_its_receipt_wherever_it_lies(run, tmp_path, door):
+def test_a_map_is_told_by_its_receipt_wherever_it_lies(run, tmp_path, call):
     for name in ("unet3d/prob.zarr", "unet3d/flat.zarr", "stage2/ink.zarr"):
-        code, said, _ = door(whence.main, run.output / "a" / name)
+        code, said, _ = call(whence.main, run.output / "a" / name)
         assert code == 0 and "fragment a" in said and str(run.output / "a" / name.split("/")[0]) in said
     shutil.copytree(run.output / "a/stage2/ink.zarr", tmp_path / "desk" / "mine.zarr")
-    code, said, _ = door(whence.main, tmp_path / "desk" / "mine.zarr")
+    code, said, _ = call(whence.main, tmp_path / "desk" / "mine.zarr")
     assert code == 1 and "a map that no receipt beside it speaks of" in said
-    assert door(whence.main, tmp_path / "desk" / "mine.zarr", "--run", run.output)[0] == 0
+    assert call(whence.main, tmp_path / "desk" / "mine.zarr", "--run", run.output)[0] == 0
 
 
-def test_a_file_without_a_record_is_known_by_a_receipt_that_holds_it(tmp_path, door):
+def test_a_file_without_a_record_is_known_by_a_receipt_that_holds_it(tmp_path, call):
     (tmp_path / "sheet-001").mkdir()
     Image.new("L", (3, 3)).save(tmp_path / "sheet-001/x.tif")
     sums = {"sheet-001/x.tif": file_sum(tmp_path / "sheet-001/x.tif")}
     write_json(tmp_path / "receipt.json", {"key": "k", "cube": "11", "holds": sums})
-    code, said, _ = door(whence.main, tmp_path / "sheet-001/x.tif")
+    code, said, _ = call(whence.main, tmp_path / "sheet-001/x.tif")
     assert code == 0 and "but a receipt knows it" in said and "cube 11, key k" in said
 
 
-def test_whatever_is_given_is_one_line(tmp_path, door):
+def test_whatever_is_given_is_one_line(tmp_path, call):
     deep: object = 1
     for _ in range(400):
         deep = {"a": [deep]}
@@ -211,24 +211,24 @@ def test_whatever_is_given_is_one_line(tmp_path, door):
     info.add_text("Description", json.dumps({MARK: 1, "window": deep}))
     Image.new("L", (3, 3)).save(tmp_path / "deep.png", pnginfo=info)
     given = [tmp_path / "deep.png", tmp_path, ".", "/", "/dev/null", tmp_path / "none/none.tif"]
-    code, said, error = door(whence.main, *given)
+    code, said, error = call(whence.main, *given)
     assert code == 1 and not error and len(said.splitlines()) == len(given), said
 
 
-def test_what_predict_scroll_wrote_is_known_by_its_plan(tmp_path, door):
+def test_what_predict_scroll_wrote_is_known_by_its_plan(tmp_path, call):
     how = OutputFormat((64, 64, 64), 64, 32, 7.91)
     for name in ("a.zarr", "b.zarr"):
         create_output(tmp_path / name, how, f"key of {name}")
         plan = Plan("key of a.zarr", how, ((0, 0, 0),), 1, about={"run_dir": "/home/ada/runs/demo"})
         write_plan(tmp_path / f"{name}.ledger" / "plan.json", plan)
-    code, said, _ = door(whence.main, tmp_path / "a.zarr", tmp_path / "b.zarr")
+    code, said, _ = call(whence.main, tmp_path / "a.zarr", tmp_path / "b.zarr")
     known, unknown = said.splitlines()[:2], said.splitlines()[2:]
     assert "but a receipt knows it" in known[0] and "run_dir demo, key key of a.zarr" in known[1]
     assert code == 1 and len(unknown) == 1 and "b.zarr: a map that no receipt beside it speaks of" in unknown[0]
 
 
-def test_somebody_elses_record_leads_nowhere_and_writes_nothing_to_the_terminal(tmp_path, door):
+def test_somebody_elses_record_leads_nowhere_and_writes_nothing_to_the_terminal(tmp_path, call):
     record = {"run": "\x1b]0;owned\x07", "items": ["**", "../../..", "/etc"], "receipts": {"**/x": "of nobody"}}
     Image.new("L", (3, 3)).save(tmp_path / "a.png", pnginfo=png_info(record))
-    code, said, _ = door(whence.main, tmp_path / "a.png")
+    code, said, _ = call(whence.main, tmp_path / "a.png")
     assert code == 1 and "\x1b" not in said and "not found, or damaged, beside it: that of **/x" in said

@@ -1,4 +1,4 @@
-"""What a door says when it is opened with the wrong Python, or when the place it was given is closed to it."""
+"""What a command says when it is started with the wrong Python, or when the place it was given is closed to it."""
 
 import errno
 import os

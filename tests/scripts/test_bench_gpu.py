@@ -12,13 +12,13 @@ pytestmark = pytest.mark.slow
 
 
 def rows_of(tmp_path: Path, *words: str) -> list[dict[str, object]]:
-    door, out = REPOSITORY / "scripts" / "bench_gpu.py", tmp_path / "times.json"
+    entry_point, out = REPOSITORY / "scripts" / "bench_gpu.py", tmp_path / "times.json"
     config, few = (
         REPOSITORY / "configs" / "demo.yaml",
         ("--cpu", "--member", "cnn3d", "--steps", "40", "--out", str(out)),
     )
     loading = ("--set", "stage1.defaults.training.loader.workers=0")
-    command = [sys.executable, door, config, *few, *loading, *words]
+    command = [sys.executable, entry_point, config, *few, *loading, *words]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return list(json.loads(out.read_text(encoding="utf-8"))["rows"])

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.bench.growth import PREPARED, exponent
 
-DOOR = Path(__file__).resolve().parents[2] / "scripts" / "bench.py"
+ENTRY_POINT = Path(__file__).resolve().parents[2] / "scripts" / "bench.py"
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 1.5, 2.0])
@@ -21,7 +21,7 @@ def test_an_exponent_is_that_of_the_power_law(power: float) -> None:
 def test_every_row_is_measured_at_every_size(tmp_path: Path) -> None:
     few = ("blend, members", "weights, members (2, 3, 5, 9)")
     assert set(few) < set(PREPARED)
-    command = [sys.executable, DOOR, "growth", "--growth-times", "1", "2", "--growth-rows", *few]
+    command = [sys.executable, ENTRY_POINT, "growth", "--growth-times", "1", "2", "--growth-rows", *few]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("  ")]

@@ -9,12 +9,14 @@ import pytest
 
 from scripts.bench import storage
 
-DOOR = Path(__file__).resolve().parents[2] / "scripts" / "bench.py"
+ENTRY_POINT = Path(__file__).resolve().parents[2] / "scripts" / "bench.py"
 
 
 def bench(tmp_path, *words: str) -> subprocess.CompletedProcess:
-    """Run the door from another directory, as on a bare clone."""
-    return subprocess.run([sys.executable, DOOR, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    """Run the command from another directory, as on a bare clone."""
+    return subprocess.run(
+        [sys.executable, ENTRY_POINT, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
 
 
 def test_the_table_has_a_line_for_every_store_and_leaves_nothing_behind(tmp_path):

@@ -1,4 +1,4 @@
-"""The planning door: quick to help, needs neither GPU nor data, and what it writes trains."""
+"""The planning command: quick to help, needs neither GPU nor data, and what it writes trains."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The door to whole scrolls refuses what would end in nothing, or in zeros, without a word."""
+"""The command to whole scrolls refuses what would end in nothing, or in zeros, without a word."""
 
 import os
 import shutil

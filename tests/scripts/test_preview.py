@@ -115,7 +115,9 @@ def go(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(left.value.code or 0)
 
 
-def test_the_door_draws_a_member_and_leaves_stage_two_out_until_there_are_stacks(config, tmp_path, monkeypatch, capsys):
+def test_the_command_draws_a_member_and_leaves_stage_two_out_until_there_are_stacks(
+    config, tmp_path, monkeypatch, capsys
+):
     assert go(monkeypatch, config, "--out", tmp_path / "a.png", "--count", 2) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"preview: {tmp_path / 'a.png'}"

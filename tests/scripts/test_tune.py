@@ -1,4 +1,4 @@
-"""The tuning door: quick to help, true trainings of a phantom in a folder that is gone afterwards, and an overlay that loads."""
+"""The tuning command: quick to help, true trainings of a phantom in a folder that is gone afterwards, and an overlay that loads."""
 
 import ctypes
 import gc

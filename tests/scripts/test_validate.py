@@ -1,4 +1,4 @@
-"""The validating door: one line and 0 for a valid submission, every fault and 2 for another."""
+"""The validating command: one line and 0 for a valid submission, every fault and 2 for another."""
 
 import subprocess
 import sys
@@ -38,13 +38,13 @@ def ink(tmp_path: Path) -> Path:
     return tmp_path / "ink"
 
 
-def door(*arguments: object) -> subprocess.CompletedProcess[str]:
+def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     return step(REPOSITORY / "scripts" / "validate.py", *arguments)
 
 
 def test_a_valid_zip_is_one_line_and_0(surface: Path, tmp_path: Path) -> None:
     path = write_submission_zip(tmp_path / "submission.zip", MASKS.items(), MASKS)
-    done = door(path, "--test", surface)
+    done = call(path, "--test", surface)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{path}: valid, 2 masks\n"
 
@@ -54,7 +54,7 @@ def test_every_fault_of_a_zip_is_a_line_and_2(surface: Path, tmp_path: Path) -> 
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("11.tif", mask_tiff_bytes(MASKS["22"], ""))
         archive.writestr("notes.txt", "")
-    done = door(path, "--test", surface)
+    done = call(path, "--test", surface)
     assert done.returncode == 2 and done.stderr == ""
     *faults, last = done.stdout.splitlines()
     assert [line.partition(":")[0] for line in faults] == ["fault"] * 3
@@ -95,12 +95,12 @@ def test_what_cannot_be_validated_is_said_in_one_line(surface: Path, ink: Path, 
         with pytest.raises(error, match=said) as caught:
             validate.main([str(submission), "--test", str(test)])
         assert "\n" not in str(caught.value)
-    done = door(good, "--test", tmp_path / "nowhere")
+    done = call(good, "--test", tmp_path / "nowhere")
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
 def test_help_names_its_arguments_and_no_torch_is_loaded_for_the_work(surface: Path, tmp_path: Path) -> None:
-    shown = door("--help")
+    shown = call("--help")
     assert shown.returncode == 0 and "--test" in shown.stdout
     path = write_submission_zip(tmp_path / "submission.zip", MASKS.items(), MASKS)
     program = (

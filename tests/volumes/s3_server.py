@@ -1,4 +1,4 @@
-"""A real S3 server on this machine (moto), and a door before it that fails on demand: for the tests beside this file."""
+"""A real S3 server on this machine (moto), and a proxy before it that fails on demand: for the tests beside this file."""
 
 import http.client
 import re
@@ -51,7 +51,7 @@ def _make_bucket(port):
             time.sleep(0.1)
 
 
-class Door(ThreadingHTTPServer):
+class Proxy(ThreadingHTTPServer):
     """Passes every request on to the server at `port`, but for those that are planned to fail.
 
     `plan(method, pattern, failure)` is about the next request of that method whose path matches: it is answered with the

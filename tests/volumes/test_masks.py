@@ -146,7 +146,7 @@ def test_the_mask_of_a_per_pixel_map_is_read_under_every_usual_name(tmp_path, na
 
 
 def test_a_link_that_leads_nowhere_is_named_wherever_it_lies(fragment, tmp_path):
-    doors = {
+    readers = {
         fragment.folder / "mask.png": lambda: papyrus_of(fragment),
         fragment.folder / "a_inklabels.png": lambda: fragment.full_label,
         fragment.folder / "surface_volume/03.tif": lambda: open_volume(fragment.folder),
@@ -156,10 +156,10 @@ def test_a_link_that_leads_nowhere_is_named_wherever_it_lies(fragment, tmp_path)
         tmp_path / "elsewhere": lambda: find_fragments(tmp_path / "elsewhere/train", fragment.data),
         tmp_path / "train/b": lambda: find_fragments(tmp_path / "train", fragment.data),
     }
-    for path, door in doors.items():
+    for path, read in readers.items():
         dead(path)
         with pytest.raises(MissingInputError, match=rf"{path}: leads to /not/mounted/here, which is not there"):
-            door()
+            read()
         path.unlink()
 
 

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("moto")
 
 from remote_scans import HASTY
-from s3_server import BUCKET, KEYS, Door, s3_server
+from s3_server import BUCKET, KEYS, Proxy, s3_server
 
 from ensemble.commands import scroll_status
 from scroll.errors import InputError, MissingInputError
@@ -42,7 +42,7 @@ def server():
 
 
 @pytest.fixture
-def door(server, monkeypatch):
+def proxy(server, monkeypatch):
     """The way to the server; neither keys nor a proxy of the machine play a part."""
     for name in os.environ:
         if name.startswith("AWS_") or name.lower().endswith("_proxy"):
@@ -50,7 +50,7 @@ def door(server, monkeypatch):
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(remote, "WRITING", PATIENT)
-    with Door(server[1]) as opened:
+    with Proxy(server[1]) as opened:
         monkeypatch.setenv("AWS_ENDPOINT_URL", opened.address)
         yield opened
         opened.shutdown()
@@ -70,7 +70,7 @@ def write_all(output, voxels=VOXELS):
 
 
 @pytest.mark.parametrize("version", ["0.5", "0.4"])
-def test_on_s3_lies_what_would_lie_on_the_disk(door, address, tmp_path, version):
+def test_on_s3_lies_what_would_lie_on_the_disk(proxy, address, tmp_path, version):
     how = OutputFormat(HOW.shape, 16, 8, 7.91, version, levels=2)
     for path in (address, tmp_path / "prob.zarr"):
         write_all(create_output(path, how, "key"))
@@ -82,42 +82,42 @@ def test_on_s3_lies_what_would_lie_on_the_disk(door, address, tmp_path, version)
         assert in_the_bucket == open_output(tmp_path / "prob.zarr").files(level) and len(in_the_bucket[0, 0, 0]) > 0
     np.testing.assert_array_equal(here[...], block_mean(VOXELS, (2, 2, 2)))
     files = [file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file()]
-    stored = {path.split("/prob.zarr/")[1] for method, path in door.requests if method == "PUT"}
+    stored = {path.split("/prob.zarr/")[1] for method, path in proxy.requests if method == "PUT"}
     assert stored == {file.removeprefix("prob.zarr/") for file in files}
 
 
 @pytest.mark.parametrize("failures", [(503, 503), (500, 429), ("cut",), ("lost",), ("cut", 503, "lost")])
-def test_a_server_that_is_busy_or_breaks_off_is_sent_the_shard_again(door, address, failures):
+def test_a_server_that_is_busy_or_breaks_off_is_sent_the_shard_again(proxy, address, failures):
     output = create_output(address, HOW, "key")
-    door.plan("PUT", r"/0/c/0/0/0$", *failures)
+    proxy.plan("PUT", r"/0/c/0/0/0$", *failures)
     output.write((0, 0, 0), VOXELS[:16, :16])
-    assert not door.planned
-    assert door.count("PUT", r"/0/c/0/0/0$") == len(failures) + 1
+    assert not proxy.planned
+    assert proxy.count("PUT", r"/0/c/0/0/0$") == len(failures) + 1
     np.testing.assert_array_equal(output.read((0, 0, 0), (16, 16, 16)), VOXELS[:16, :16])
 
 
-def test_metadata_and_the_pyramid_are_sent_again_too(door, address):
+def test_metadata_and_the_pyramid_are_sent_again_too(proxy, address):
     for pattern in ("prob.zarr/zarr.json", "/0/zarr.json", "/1/zarr.json", "/1/c/"):
-        door.plan("PUT", pattern, 503, "lost")
+        proxy.plan("PUT", pattern, 503, "lost")
     write_all(create_output(address, HOW, "key"))
-    assert not door.planned
+    assert not proxy.planned
     np.testing.assert_array_equal(ome_zarr.open(address, level=1)[...], block_mean(VOXELS, (2, 2, 2)))
 
 
-def test_a_shard_in_many_parts_appears_when_all_of_them_are_there(door, address):
+def test_a_shard_in_many_parts_appears_when_all_of_them_are_there(proxy, address):
     how = OutputFormat((192, 256, 256), 256, 64, 7.91)
     noise = np.random.default_rng(1).integers(0, 256, how.shape, dtype=np.uint8)  # 12 MiB that do not pack: 3 parts
     output = create_output(address, how, "key")
-    door.plan("POST", "uploads", 503)
-    door.plan("PUT", "partNumber=2", "cut", 503)
-    door.plan("POST", "uploadId", 503)
+    proxy.plan("POST", "uploads", 503)
+    proxy.plan("PUT", "partNumber=2", "cut", 503)
+    proxy.plan("POST", "uploadId", 503)
     output.write((0, 0, 0), noise)
-    assert not door.planned
-    assert door.count("PUT", "partNumber") == 5
+    assert not proxy.planned
+    assert proxy.count("PUT", "partNumber") == 5
     np.testing.assert_array_equal(output.read((0, 0, 0), how.shape), noise)
 
 
-def test_a_server_that_stands_still_for_a_while_is_waited_for(server, door, address):
+def test_a_server_that_stands_still_for_a_while_is_waited_for(server, proxy, address):
     output = create_output(address, HOW, "key")
     process, _ = server
     process.send_signal(signal.SIGSTOP)
@@ -128,10 +128,10 @@ def test_a_server_that_stands_still_for_a_while_is_waited_for(server, door, addr
     np.testing.assert_array_equal(output.read((0, 0, 0), (16, 16, 16)), VOXELS[:16, :16])
 
 
-def test_a_server_that_is_gone_is_one_line_and_what_was_stored_before_is_not_taken_for_more(door, address):
+def test_a_server_that_is_gone_is_one_line_and_what_was_stored_before_is_not_taken_for_more(proxy, address):
     output = create_output(address, HOW, "key")
     output.write((0, 0, 0), VOXELS[:16, :16])
-    door.plan("PUT", "/0/c/1/0/0", *[503] * 9)
+    proxy.plan("PUT", "/0/c/1/0/0", *[503] * 9)
     with pytest.raises(
         InputError, match=r"/0/c/1/0/0: the server answered 503.*8 retries.*expected it to be stored"
     ) as error:
@@ -148,7 +148,7 @@ def write_shards(address, corners):
         output.write(corner, VOXELS[HOW.shard_at(0, corner)])
 
 
-def test_two_processes_write_one_output_without_a_word_to_each_other(door, address):
+def test_two_processes_write_one_output_without_a_word_to_each_other(proxy, address):
     create_output(address, HOW, "key")
     corners, context = corners_at(HOW, 0), multiprocessing.get_context("spawn")
     writers = [context.Process(target=write_shards, args=(address, corners[first::2])) for first in (0, 1)]
@@ -160,18 +160,18 @@ def test_two_processes_write_one_output_without_a_word_to_each_other(door, addre
     np.testing.assert_array_equal(open_volume(address)[...], VOXELS)
 
 
-def test_the_shard_that_another_one_wrote_meanwhile_is_seen(door, address):
+def test_the_shard_that_another_one_wrote_meanwhile_is_seen(proxy, address):
     output, other = create_output(address, HOW, "key"), open_output(address)
     assert not output.read((0, 0, 0), (1, 1, 1)).any()
     other.write((0, 0, 0), VOXELS[:16, :16])
     np.testing.assert_array_equal(output.read((0, 0, 0), (16, 16, 16)), VOXELS[:16, :16])
-    door.plan("POST", "delete", 503, "cut")
+    proxy.plan("POST", "delete", 503, "cut")
     output.write((0, 0, 0), np.zeros((16, 16, 16), np.uint8))
-    assert not door.planned
+    assert not proxy.planned
     assert not other.read((0, 0, 0), (16, 16, 16)).any()
 
 
-def test_a_damaged_shard_on_s3_is_named(door, address):
+def test_a_damaged_shard_on_s3_is_named(proxy, address):
     output = create_output(address, HOW, "key")
     output.write((0, 0, 0), VOXELS[:16, :16])
     from scroll.volumes.sharded.places import S3Place
@@ -184,17 +184,17 @@ def test_a_damaged_shard_on_s3_is_named(door, address):
             output.read((0, 0, 0), HOW.shape)
 
 
-def test_an_output_of_another_prediction_on_s3_is_refused_and_stays_as_it_was(door, address):
+def test_an_output_of_another_prediction_on_s3_is_refused_and_stays_as_it_was(proxy, address):
     create_output(address, HOW, "key").write((0, 0, 0), VOXELS[:16, :16])
-    door.requests.clear()
+    proxy.requests.clear()
     for how, key in ((HOW, "another"), (OutputFormat(HOW.shape, 16, 8, 7.91, "0.4", levels=2), "key")):
         with pytest.raises(InputError, match="holds another prediction"):
             create_output(address, how, key)
-    assert not door.count("PUT", "")
+    assert not proxy.count("PUT", "")
     np.testing.assert_array_equal(create_output(address, HOW, "key").read((0, 0, 0), (16, 16, 16)), VOXELS[:16, :16])
 
 
-def test_of_two_who_make_different_outputs_at_one_place_the_first_stays(door, address):
+def test_of_two_who_make_different_outputs_at_one_place_the_first_stays(proxy, address):
     """Both find nothing; then the server takes only the first file that says whose output it is."""
     begun, errors = threading.Barrier(2), []
 
@@ -216,8 +216,8 @@ def test_of_two_who_make_different_outputs_at_one_place_the_first_stays(door, ad
     assert create_output(address, HOW, winner).key == winner
 
 
-def test_an_output_whose_maker_was_killed_half_way_is_completed_by_the_next(door, address):
-    door.plan("PUT", "/1/zarr.json", *[503] * 9)
+def test_an_output_whose_maker_was_killed_half_way_is_completed_by_the_next(proxy, address):
+    proxy.plan("PUT", "/1/zarr.json", *[503] * 9)
     with pytest.raises(InputError, match=r"1/zarr\.json"):
         create_output(address, HOW, "key")
     with pytest.raises(MissingInputError):
@@ -226,13 +226,13 @@ def test_an_output_whose_maker_was_killed_half_way_is_completed_by_the_next(door
     np.testing.assert_array_equal(ome_zarr.open(address, level=1)[...], block_mean(VOXELS, (2, 2, 2)))
 
 
-def test_keys_that_lie_about_are_not_used_unasked(door, address, monkeypatch):
+def test_keys_that_lie_about_are_not_used_unasked(proxy, address, monkeypatch):
     monkeypatch.delenv("AWS_SKIP_SIGNATURE")
     with pytest.raises(InputError, match="set AWS_SKIP_SIGNATURE=false and your AWS keys"):
         create_output(address, HOW, "key")
 
 
-def test_an_output_on_s3_is_verified_and_struck_out_like_one_on_a_disk(door, address, tmp_path, capsys, monkeypatch):
+def test_an_output_on_s3_is_verified_and_struck_out_like_one_on_a_disk(proxy, address, tmp_path, capsys, monkeypatch):
     output, plan = create_output(address, HOW, "key"), Plan("key", HOW, ((0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0)), 0)
     ledger = Ledger(tmp_path, "key")
     write_plan(tmp_path / "plan.json", plan)

@@ -1,4 +1,4 @@
-"""The doors themselves: quick to tell what they take, usable from anywhere, light until there is work."""
+"""The commands themselves: quick to tell what they take, usable from anywhere, light until there is work."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipeline_run import REPOSITORY, Door, Run, changed, copied, predict_arguments, states
+from pipeline_run import REPOSITORY, Call, Run, changed, copied, predict_arguments, states
 
 import ensemble.predict
 from ensemble.commands import COMMANDS
@@ -20,7 +20,7 @@ from scroll.volumes.ome_zarr import open_array
 from tests.steps import ENVIRONMENT, started
 
 SCRIPTS = sorted(path for path in (REPOSITORY / "scripts").glob("*.py") if path.stem != "command")
-DOORS = {
+ENTRY_POINTS = {
     **{
         name: ["-m", module]
         for commands in COMMANDS.values()
@@ -35,15 +35,15 @@ DOORS = {
 HEAVY = ("torch", "monai", "matplotlib", "sklearn", "numba", "zarr", "transformers", "accelerate", "scipy")
 
 
-@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("name", ENTRY_POINTS)
 def test_help_comes_in_under_a_second_and_loads_nothing_heavy(name: str) -> None:
-    done = asked_for_help("-X", "importtime", *DOORS[name])
+    done = asked_for_help("-X", "importtime", *ENTRY_POINTS[name])
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "scroll.runtime.command_line" in loaded and not loaded & set(HEAVY)
     quickest = inf
     for _ in range(8):  # the machine may be busy: the quickest counts
         began = time.monotonic()
-        asked_for_help(*DOORS[name])
+        asked_for_help(*ENTRY_POINTS[name])
         quickest = min(quickest, time.monotonic() - began)
         if quickest < 1:
             return
@@ -98,12 +98,12 @@ def test_a_bare_clone_predicts_from_any_directory(run: Run, tmp_path: Path) -> N
     assert not list(elsewhere.iterdir())
 
 
-def test_a_fragment_smaller_than_a_patch_and_a_bare_volume_are_predicted(run: Run, door: Door, tmp_path: Path) -> None:
+def test_a_fragment_smaller_than_a_patch_and_a_bare_volume_are_predicted(run: Run, call: Call, tmp_path: Path) -> None:
     source = tmp_path / "cube.npy"
     np.save(source, np.random.default_rng(0).integers(0, 60_000, (20, 100, 260), dtype=np.uint16))
     copy = copied(run, tmp_path)
     before = states(copy)
-    code, _, error = door(ensemble.predict.main, copy.config, "--input", source, "--output", tmp_path / "out")
+    code, _, error = call(ensemble.predict.main, copy.config, "--input", source, "--output", tmp_path / "out")
     assert code == 0, error
     for path in ("cnn3d/prob.zarr", "unet3d/prob.zarr"):
         prob = open_array(tmp_path / "out" / "cube" / path)[:]
@@ -119,12 +119,12 @@ def test_a_fragment_is_the_same_however_it_is_pointed_at(run: Run, monkeypatch: 
         assert fragment.id == "a" and not fragment.full_mask.all()
 
 
-def test_the_shared_micro_ct_is_predicted_window_by_window(run: Run, door: Door, tmp_path: Path) -> None:
+def test_the_shared_micro_ct_is_predicted_window_by_window(run: Run, call: Call, tmp_path: Path) -> None:
     source = REPOSITORY.parent / "shared" / "data" / "microct_fibers" / "fibers_150x150x150.npz"
     if not source.exists():
         pytest.skip(f"the shared micro-CT sample is not there: {source}")
     before = states(run)
-    code, _, error = door(ensemble.predict.main, run.config, "--input", source, "--output", tmp_path / "out")
+    code, _, error = call(ensemble.predict.main, run.config, "--input", source, "--output", tmp_path / "out")
     assert code == 0, error
     prob = open_array(tmp_path / "out" / source.stem / "cnn3d" / "prob.zarr")[:]
     assert (

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from ensemble.audit.alone import asked_alone
-from ensemble.audit.door import parser, read_numbers, run
+from ensemble.audit.arguments import parser, read_numbers, run
 from ensemble.audit.sheet import How
 from ensemble.audit.study import audit
 from ensemble.controls.asked import alone
