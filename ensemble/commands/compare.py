@@ -153,9 +153,9 @@ def train_and_score(settings: "Settings", held_out: HeldOut) -> "tuple[Training,
         fit_of_second = calibrate(second)
     _reuse_predictions(settings, second)
     score_of_second = _predicted_and_scored(second, held_out, clock, f", {ON_BEST}")
-    on_all = _candidates(settings, score, fit)
+    on_all = _predictors(settings, score, fit)
     members = {name: on_all[name] for name in settings.stage1.fitted}
-    on_best = {ON_BEST: _candidates(second, score_of_second, fit_of_second)["stage2"]}
+    on_best = {ON_BEST: _predictors(second, score_of_second, fit_of_second)["stage2"]}
     return Training(settings.seed, best, {**members, **on_best, **on_all}, clock.steps), score
 
 
@@ -182,7 +182,7 @@ def _predicted_and_scored(settings: "Settings", held_out: HeldOut, clock: "Clock
     return score
 
 
-def _candidates(settings: "Settings", score: "InkScores", fit: "InkFit") -> "dict[str, Scored]":
+def _predictors(settings: "Settings", score: "InkScores", fit: "InkFit") -> "dict[str, Scored]":
     import numpy as np
 
     from ensemble.ink.score import BLOCKS

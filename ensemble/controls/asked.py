@@ -11,7 +11,7 @@ from ensemble.blend import blend
 from ensemble.controls.components import Components, components_of
 from ensemble.ink.fit import read_fit
 from ensemble.ink.fit_record import InkFit
-from ensemble.ink.predict import blend_sheet, predict_candidates
+from ensemble.ink.predict import blend_sheet, predict_with_each
 from ensemble.ink.predictors import END_TO_END, ENSEMBLE, STAGE2, blended, flat_map
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
@@ -71,7 +71,7 @@ class Asked:
             for name in self.members:
                 predict_new(self.settings, name, fragment, folder / name)
         else:
-            predict_candidates(self.settings, fragment, folder)
+            predict_with_each(self.settings, fragment, folder)
         mask = blend_sheet(self.settings, fragment, folder, self.fit)
         prob = blended(self.settings, fragment, folder, self.fit.weights)
         return Predicted(mask, components_of(prob, mask, self.threshold(ENSEMBLE), fragment.pixel_um))

@@ -1,4 +1,4 @@
-"""What out-of-fold predictions say of every candidate: by fold, over the threshold, how honest, and what is lost without it."""
+"""What out-of-fold predictions say of every predictor: by fold, over the threshold, how honest, and what is lost without it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -79,28 +79,28 @@ def _full_rows(rows: tuple[int, int], sheet: Sheet, bin_yx: int) -> slice:
     return slice(rows[0] * bin_yx, height if rows[1] >= sheet.rows else rows[1] * bin_yx)
 
 
-def evidence(candidates: Mapping[str, Judged]) -> Evidence:
-    """Figures by fold at its threshold, sweep and reliability of every candidate and blend."""
-    levels = next(iter(candidates.values())).levels
+def evidence(predictors: Mapping[str, Judged]) -> Evidence:
+    """Figures by fold at its threshold, sweep and reliability of every predictor and blend."""
+    levels = next(iter(predictors.values())).levels
     folds = sorted({fold for _, fold in levels})
     pieces = {fold: sorted({sheet for sheet, number in levels if number == fold}) for fold in folds}
     return Evidence(
         folds=[FoldPieces(fold=fold, pieces=held) for fold, held in pieces.items()],
         by_fold={
-            name: [figures(one.of_fold(fold), one.threshold) for fold in folds] for name, one in candidates.items()
+            name: [figures(one.of_fold(fold), one.threshold) for fold in folds] for name, one in predictors.items()
         },
-        all={name: figures(one.total, one.threshold) for name, one in candidates.items()},
-        sweep={name: sweep(one.total) for name, one in candidates.items()},
-        reliability={name: reliability(one.total) for name, one in candidates.items()},
+        all={name: figures(one.total, one.threshold) for name, one in predictors.items()},
+        sweep={name: sweep(one.total) for name, one in predictors.items()},
+        reliability={name: reliability(one.total) for name, one in predictors.items()},
     )
 
 
 def without_each(
     settings: Settings, sheets: Sequence[Sheet], maps: Maps, parts: Sequence[SheetRows], whole: Judged, edge_um: float
 ) -> dict[str, WithoutOne]:
-    """Each candidate left out of the blend in turn: weights and threshold fitted again, and what the ensemble `whole` is better by.
+    """Each predictor left out of the blend in turn: weights and threshold fitted again, and what the ensemble `whole` is better by.
 
-    Stage two was trained on what every member saw and is not trained again. Nothing where there is but one candidate.
+    Stage two was trained on what every member saw and is not trained again. Nothing where there is but one predictor.
     """
     names, found = predictor_names(settings), {}
     for number, name in enumerate(names):

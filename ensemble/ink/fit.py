@@ -53,7 +53,7 @@ def calibrate(settings: Settings) -> InkFit:
 
 
 def _fitted(settings: Settings, fragments: Sequence[Sheet]) -> InkFit:
-    """Weights, then threshold, F0.5 and its interval of each candidate and blend, what the weights gain, and evidence.
+    """Weights, then threshold, F0.5 and its interval of each predictor and blend, what the weights gain, and evidence.
 
     All of it speaks of what people labelled alone, whatever else is trained on.
     """

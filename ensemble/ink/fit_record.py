@@ -1,4 +1,4 @@
-"""fit.json of a run on sheets: weights and thresholds of candidates and blends, fitted out of fold, and what speaks for them."""
+"""fit.json of a run on sheets: weights and thresholds of predictors and blends, fitted out of fold, and what speaks for them."""
 
 from pydantic import Field
 
@@ -21,7 +21,7 @@ class LeftOutGain(Gain, _Compared):
 
 
 class WithoutOne(Record):
-    """The ensemble fitted without a candidate, and what the whole one is better by."""
+    """The ensemble fitted without a predictor, and what the whole one is better by."""
 
     weights: ByName[float]
     threshold: float
@@ -30,7 +30,7 @@ class WithoutOne(Record):
 
 
 class InkFit(Versioned):
-    """Weights by candidate, the rest by candidate or blend; what files of before do not tell is empty or None.
+    """Weights by predictor, the rest by predictor or blend; what files of before do not tell is empty or None.
 
     `held_out` is told where training sheets have a validation mask.
     `made_from` is the hash of the weights and settings that it was fitted for.

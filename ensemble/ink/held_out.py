@@ -59,7 +59,7 @@ def _f05(counts: NDArray[np.int64]) -> F05:
 
 
 def print_held_out(found: HeldOut) -> None:
-    """Print the table: a row a candidate or blend, a column a sheet, and all of them."""
+    """Print the table: a row a predictor or blend, a column a sheet, and all of them."""
     print("held out by validation mask, F0.5 of out-of-fold maps at the fitted thresholds:")
     for name, row in found.rows.items():
         figures = {"all": row.all, **row.sheets} if len(found.sheets) > 1 else row.sheets

@@ -21,7 +21,7 @@ Weights = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SheetRows:
-    """Rows of a sheet at working resolution: the maps of M candidates (Y, X), the ink and where it is known, both (Y, X) bool.
+    """Rows of a sheet at working resolution: the maps of M predictors (Y, X), the ink and where it is known, both (Y, X) bool.
 
     `source`: the volume that the sheet is in; `pixel_um`: edge of a working pixel.
     """
@@ -38,7 +38,7 @@ class SheetRows:
 
 
 def part_of(sheet: Sheet, maps: list[NDArray[np.float32]]) -> SheetRows:
-    """A whole sheet with its candidates' out-of-fold maps, and the label that people gave it."""
+    """A whole sheet with its predictors' out-of-fold maps, and the label that people gave it."""
     label, pixel_um = sheet.human_label, sheet.pixel_um * sheet.data.bin_yx
     return SheetRows(maps, label.ink, ~label.ignore, sheet.volume_name, pixel_um)
 

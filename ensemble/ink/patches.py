@@ -1,4 +1,4 @@
-"""The patches of held-out sheets where the ensemble is worst and best, and how every candidate saw them."""
+"""The patches of held-out sheets where the ensemble is worst and best, and how every predictor saw them."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def picked(windows: Sequence[Window]) -> list[tuple[str, Window]]:
 
 @dataclass(frozen=True)
 class Seen:
-    """A sheet as it was predicted: `maps` by candidate and blend, each slices to (Y, X) at full resolution; mask (Y, X), label."""
+    """A sheet as it was predicted: `maps` by predictor and blend, each slices to (Y, X) at full resolution; mask (Y, X), label."""
 
     settings: Settings
     sheet: Sheet

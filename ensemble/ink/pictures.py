@@ -57,7 +57,7 @@ def save_report_pictures(
     mask: NDArray[np.bool_],
     truth: NDArray[np.bool_],
 ) -> None:
-    """CT, label, every candidate, the ensemble and its errors as numbered PNGs in <folder>/pictures.
+    """CT, label, every predictor, the ensemble and its errors as numbered PNGs in <folder>/pictures.
 
     `maps` holds, by name, what slices to a full-resolution (Y, X) probability.
     """

@@ -51,7 +51,7 @@ def predict(
     clock = _clock(settings, sheets, output, fit, hours)
     for sheet in sheets:
         views = clock.views(sheet) if clock else None
-        predict_candidates(settings, sheet, output / sheet.id, views)
+        predict_with_each(settings, sheet, output / sheet.id, views)
         masks[sheet.id] = sheet.on_canvas(blend_sheet(settings, sheet, output / sheet.id, fit, views))
         if clock:
             clock.finished(sheet)
@@ -66,7 +66,7 @@ def _clock(
     return FragmentClock(settings, sheets, output, fit, hours * HOUR_S)
 
 
-def predict_candidates(settings: Settings, fragment: Any, folder: Path, views: dict[str, int] | None = None) -> None:
+def predict_with_each(settings: Settings, fragment: Any, folder: Path, views: dict[str, int] | None = None) -> None:
     """Stage one's members, flattened (of a segment they are already), then stage two (and the end-to-end network) on
     their stack; what is current is left alone. `views`: only these members look, through so many views; all if None.
     """

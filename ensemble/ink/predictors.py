@@ -22,7 +22,7 @@ def predictor_names(settings: Settings) -> list[str]:
 
 
 def blend_weights(settings: Settings, fitted: dict[str, float], name: str) -> dict[str, float]:
-    """The candidates that a row of a table blends, and how much each counts: one for a candidate itself, several for a blend."""
+    """The predictors that a row of a table blends, and how much each counts: one for a predictor itself, several for a blend."""
     blends = {
         ENSEMBLE: fitted,
         EQUAL: dict.fromkeys(predictor_names(settings), 1.0),
@@ -32,7 +32,7 @@ def blend_weights(settings: Settings, fitted: dict[str, float], name: str) -> di
 
 
 def flat_map(folder: Path, name: str, hint: str) -> NDArray[np.float32]:
-    """A candidate's probability on the sheet, (Y, X) at working resolution; of several layers, the highest.
+    """A predictor's probability on the sheet, (Y, X) at working resolution; of several layers, the highest.
 
     Raises:
         MissingInputError: it is not there; `hint` names the command that makes it.
@@ -86,6 +86,6 @@ class FullSize:
 
 
 def blended(settings: Settings, fragment: Sheet, folder: Path, weights: dict[str, float]) -> "FullSize":
-    """The weighted mean of the candidates named in `weights`, seen at full resolution."""
+    """The weighted mean of the predictors named in `weights`, seen at full resolution."""
     maps = [flat_map(folder / name, name, "run ensemble/predict.py again") for name in weights]
     return FullSize(blend(maps, list(weights.values())), settings.data.bin_yx, fragment.shape_yx)

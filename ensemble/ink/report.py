@@ -80,7 +80,7 @@ def _view(seen: Seen, budget_bytes: int) -> FlatView:
 
 
 def ink_evidence(settings: Settings, fit: InkFit) -> OutOfFold:
-    """For score.json: what out-of-fold predictions say of every candidate and blend; empty where the fit is an older one."""
+    """For score.json: what out-of-fold predictions say of every predictor and blend; empty where the fit is an older one."""
     if fit.evidence is None:
         return OutOfFold()
     names = [*predictor_names(settings), MEMBERS_MEAN, EQUAL, ENSEMBLE]

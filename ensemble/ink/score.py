@@ -72,7 +72,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
 
     Thresholds and weights come from out-of-fold data only. F0.5, precision and recall are of the mask as it would be submitted:
     above the threshold, small components dropped. `gain` is over the member that is best out of fold, on the same blocks;
-    `without` is what the ensemble is better by than the one that was fitted without a candidate.
+    `without` is what the ensemble is better by than the one that was fitted without a predictor.
     blocks.npz holds tp, fp, fn of every block, (B, 3), by the rows' names.
     """
     fit = read_fit(settings)
@@ -192,7 +192,7 @@ class _Scored:
         return {scroll: ink_score(counts, 0.5).f05 for scroll, counts in own.items()}
 
     def with_loss(self, row: InkRow, whole: Counts) -> InkRow:
-        """With what the ensemble, whose blocks are `whole` (B, 3), is better by than the one that was fitted without this candidate."""
+        """With what the ensemble, whose blocks are `whole` (B, 3), is better by than the one that was fitted without this predictor."""
         about, counts = self.fit.without[row.name], []
         for sheet in self.sheets:
             label = self.truths[sheet.id]

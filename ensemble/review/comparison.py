@@ -1,4 +1,4 @@
-"""One table out of several trainings: what each candidate scored, how sure that is, and what it gains over the best single member."""
+"""One table out of several trainings: what each predictor scored, how sure that is, and what it gains over the best single member."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ BEST = "best member"  # of each training its own, chosen out of fold: the row th
 
 @dataclass(frozen=True)
 class Scored:
-    """A candidate on the held-out data: `blocks` (B, 3) tp, fp, fn at its out-of-fold threshold, and its figures."""
+    """A predictor on the held-out data: `blocks` (B, 3) tp, fp, fn at its out-of-fold threshold, and its figures."""
 
     blocks: NDArray[np.int64]
     f05: float
@@ -25,21 +25,21 @@ class Scored:
 
 @dataclass(frozen=True)
 class Training:
-    """One seed: which member was best out of fold, every candidate by name, and the steps: name -> {"wall_s", "cpu_s"}."""
+    """One seed: which member was best out of fold, every predictor by name, and the steps: name -> {"wall_s", "cpu_s"}."""
 
     seed: int
     best_member: str
-    candidates: dict[str, Scored]
+    predictors: dict[str, Scored]
     steps: dict[str, dict[str, float]]
 
     @property
     def with_best(self) -> dict[str, Scored]:
-        """The best single member under the name `BEST`, and then every candidate."""
-        return {BEST: self.candidates[self.best_member], **self.candidates}
+        """The best single member under the name `BEST`, and then every predictor."""
+        return {BEST: self.predictors[self.best_member], **self.predictors}
 
 
 class SeedsRow(Record):
-    """A candidate: F0.5 by seed, mean, standard deviation (none of one seed), 95 % interval, AP, gain over `BEST`."""
+    """A predictor: F0.5 by seed, mean, standard deviation (none of one seed), 95 % interval, AP, gain over `BEST`."""
 
     name: str
     f05: tuple[float, ...]
@@ -53,7 +53,7 @@ class SeedsRow(Record):
 
 
 def table_rows(trainings: Sequence[Training]) -> list[SeedsRow]:
-    """A row for each candidate.
+    """A row for each predictor.
 
     Intervals are of the mean over seeds; seeds and blocks are drawn again (`scroll.metrics.bootstrap.resampled_seeds`).
     """
@@ -83,15 +83,15 @@ def table_rows(trainings: Sequence[Training]) -> list[SeedsRow]:
 
 
 def as_markdown(title: str, trainings: Sequence[Training], rows: Sequence[SeedsRow], notes: Sequence[str]) -> str:
-    """The table of candidates, how it is to be read, and the time of every step."""
+    """The table of predictors, how it is to be read, and the time of every step."""
     seeds = [training.seed for training in trainings]
     heads = [
-        "candidate", *(f"seed {seed}" for seed in seeds), "mean F0.5", "SD", "95 % interval", "AP", "out-of-fold F0.5",
+        "predictor", *(f"seed {seed}" for seed in seeds), "mean F0.5", "SD", "95 % interval", "AP", "out-of-fold F0.5",
         f"gain over the {BEST}", "verdict",
     ]  # fmt: skip
     cells = [_cells(row) for row in rows]
     chosen = ", ".join(f"seed {training.seed}: {training.best_member}" for training in trainings)
-    blocks = len(next(iter(trainings[0].candidates.values())).blocks)
+    blocks = len(next(iter(trainings[0].predictors.values())).blocks)
     said = [
         f"F0.5 on the held-out data; weights, thresholds and the {BEST} come from out-of-fold predictions ({chosen}).",
         f"{MEMBERS_MEAN}: stage one alone; {EQUAL}: of members and stage two; {ENSEMBLE}: the same with fitted weights.",

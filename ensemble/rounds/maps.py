@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ensemble.blend import blend
 from ensemble.ink.fit_record import InkFit
-from ensemble.ink.predict import predict_candidates
+from ensemble.ink.predict import predict_with_each
 from ensemble.ink.predictors import flat_map, predictor_names
 from ensemble.preflight import preflighted
 from ensemble.rounds.place import LabelRound
@@ -112,7 +112,7 @@ def _others(a_round: LabelRound) -> list[Source]:
         predict_new_segments(teacher, sheets, output)
     found = []
     for sheet in sheets:
-        predict_candidates(teacher, sheet, output / sheet.id)
+        predict_with_each(teacher, sheet, output / sheet.id)
         folders = {name: output / sheet.id / name for name in predictor_names(teacher)}
         everyone: Parts = [((0, sheet.rows), list(range(teacher.folds.count)))]
         folds, looks = _single_folds(a_round, sheet), _seen_otherwise(a_round, sheet, everyone)

@@ -1,4 +1,4 @@
-"""What out-of-fold predictions of cubes say: every candidate by fold, score over threshold, how honest the blend is, who is missed."""
+"""What out-of-fold predictions of cubes say: every predictor by fold, score over threshold, how honest the blend is, who is missed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -30,7 +30,7 @@ def parts_of(score: SurfaceScore) -> dict[str, float]:
 def by_fold(
     parts: Mapping[str, Sequence[Mapping[str, float]]], cubes: Sequence[str], fold_of: Mapping[str, int]
 ) -> Evidence:
-    """Mean score and parts of every candidate on the cubes that each fold held out, and on all; no curves yet.
+    """Mean score and parts of every predictor on the cubes that each fold held out, and on all; no curves yet.
 
     `parts`: name -> a record a cube, in the order of `cubes`; `fold_of`: cube -> fold.
     """

@@ -176,7 +176,7 @@ def _of_sheets(post_processing: PostProcessingSettings) -> PostProcessingSetting
 
 
 def _row(pairs: Labelled, post_processing: PostProcessingSettings, jobs: Executor, scrolls: Sequence[str]) -> FittedRow:
-    """Fit post-processing to a candidate."""
+    """Fit post-processing to a predictor."""
     fit = fit_post_processing(pairs, post_processing, jobs, scrolls)
     scores, parts = [score.score for score in fit.scores], [parts_of(score) for score in fit.scores]
     return FittedRow(
@@ -255,7 +255,7 @@ def read_cube_fit(settings: Settings) -> SurfaceFit:
 
 
 def print_cube_fit(fit: SurfaceFit) -> None:
-    """Print every candidate's out-of-fold score with its parts and interval, the steps of post-processing, and the gains."""
+    """Print every predictor's out-of-fold score with its parts and interval, the steps of post-processing, and the gains."""
     print("\n".join(score_lines({name: row.means for name, row in fit.rows.items()}, fit.intervals)))
     for name in (POST_PROCESSED, STAGE2):
         print(f"{name}, step by step:")
@@ -268,7 +268,7 @@ def print_cube_fit(fit: SurfaceFit) -> None:
 
 
 def score_lines(means: Mapping[str, Mapping[str, float]], intervals: Mapping[str, tuple[float, float]]) -> list[str]:
-    """A table of scores and their parts, one candidate a line."""
+    """A table of scores and their parts, one predictor a line."""
     width = max(map(len, means))
     lines = [f"{'':<{width}}  score   95 % interval    topology  surface Dice  VOI score"]
     for name, mean in means.items():

@@ -32,7 +32,7 @@ class FittedWeights(Record):
 
 
 class FittedRow(Record):
-    """A candidate with its post-processing, all that was tried in fitting it, and its score and parts on each cube.
+    """A predictor with its post-processing, all that was tried in fitting it, and its score and parts on each cube.
 
     `lift` is of sheets alone; `plain` is that of the best threshold alone.
     """

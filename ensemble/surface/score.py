@@ -194,7 +194,7 @@ def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> Cube
 
 
 def cube_evidence(fit: SurfaceFit) -> OutOfFold:
-    """For score.json: what out-of-fold predictions say of every candidate; empty where the fit is an older one."""
+    """For score.json: what out-of-fold predictions say of every predictor; empty where the fit is an older one."""
     if fit.evidence is None:
         return OutOfFold()
     of = (

@@ -144,7 +144,7 @@ def _shown(output_dir: Path, scores: Scores) -> dict[str, Any]:
 
 
 def _charts(out_of_fold: OutOfFold, thing: str) -> list[dict[str, str]]:
-    """Sweep and reliability of every candidate that has them, the one that is shown first of all first."""
+    """Sweep and reliability of every predictor that has them, the one that is shown first of all first."""
     found = []
     for name in sorted(out_of_fold.curves, key=lambda name: name != out_of_fold.shown):
         one = out_of_fold.curves[name]

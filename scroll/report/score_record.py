@@ -61,7 +61,7 @@ class _Row(Record):
 
 
 class InkRow(_Row):
-    """A candidate or blend on all held-out sheets; None: not defined, or not told by files of before. They may hold NaN.
+    """A predictor or blend on all held-out sheets; None: not defined, or not told by files of before. They may hold NaN.
 
     `scrolls`: F0.5 on those of each scroll, where they are of several.
     """
@@ -85,7 +85,7 @@ class InkRow(_Row):
 
 
 class CubesRow(_Row):
-    """A candidate or route on all held-out cubes; None: not told by files of before."""
+    """A predictor or route on all held-out cubes; None: not told by files of before."""
 
     score: float
     topo: float | None = None
@@ -102,14 +102,14 @@ Row = InkRow | CubesRow
 
 
 class ByFold(Record):
-    """A candidate's figures on what each fold held out, and on all."""
+    """A predictor's figures on what each fold held out, and on all."""
 
     folds: tuple[Figures, ...]
     all: Figures
 
 
 class Curves(Record):
-    """Sweep and reliability of a candidate, and the threshold that was chosen."""
+    """Sweep and reliability of a predictor, and the threshold that was chosen."""
 
     sweep: Sweep
     reliability: Reliability
@@ -117,7 +117,7 @@ class Curves(Record):
 
 
 class OutOfFold(Record):
-    """Out-of-fold figures by candidate, curves of some; `swept` is the metric that thresholds were chosen for. Empty of an older fit."""
+    """Out-of-fold figures by predictor, curves of some; `swept` is the metric that thresholds were chosen for. Empty of an older fit."""
 
     metrics: dict[str, str] = Field({})
     folds: tuple[FoldPieces, ...] = ()

@@ -101,7 +101,7 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def fold_table(of: OutOfFold) -> dict[str, Any]:
-    """Candidates by metrics and folds: "heads" (metric, columns), "folds" and what each held out, "rows" with cells as text."""
+    """Predictors by metrics and folds: "heads" (metric, columns), "folds" and what each held out, "rows" with cells as text."""
     if not of.by_fold:
         return {}
     rows = []
@@ -116,7 +116,7 @@ def fold_table(of: OutOfFold) -> dict[str, Any]:
 
 
 def held_out_table(found: HeldOut | None) -> dict[str, Any]:
-    """Candidates by sheets with a validation mask: "heads", "rows" with cells as text, the best of them marked, "blocks"."""
+    """Predictors by sheets with a validation mask: "heads", "rows" with cells as text, the best of them marked, "blocks"."""
     if found is None or not found.rows:
         return {}
     best = max(row.all.f05 for row in found.rows.values())

@@ -29,7 +29,7 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Two labelled fragments and three candidates' out-of-fold maps; no test fragment, no held-out truth anywhere."""
+    """Two labelled fragments and three predictors' out-of-fold maps; no test fragment, no held-out truth anywhere."""
     member = {"network": "cnn3d"}
     made = Settings.model_validate(
         {
@@ -83,7 +83,7 @@ def test_it_needs_no_test_data_and_what_lies_there_changes_nothing(settings: Set
     assert first.fragments == ("1", "2") == tuple(read_json(settings.folder.fit)["fragments"])
 
 
-def test_the_better_candidate_weighs_more_and_noise_little(settings: Settings) -> None:
+def test_the_better_predictor_weighs_more_and_noise_little(settings: Settings) -> None:
     weights = calibrate(settings).weights
     assert list(weights) == predictor_names(settings) == ["good", "noise", "stage2"]
     assert sum(weights.values()) == pytest.approx(1)

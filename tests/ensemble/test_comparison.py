@@ -17,8 +17,8 @@ def training(seed: int, best: str = "a", extra: int = 0) -> Training:
     blocks = [[100 + 5 * i, 10 + extra, 0] for i in range(20)]
     half = [[tp // 2, fp, tp - tp // 2] for tp, fp, _ in blocks]
     noisy = [[tp, fp + (40 if i % 2 else -10), fn] for i, (tp, fp, fn) in enumerate(blocks)]
-    candidates = {"a": scored(blocks, 0.9), "b": scored(half, None), "c": scored(noisy, 0.8)}
-    return Training(seed, best, candidates, {"stage one": {"wall_s": 12.0 * seed, "cpu_s": 20.0}})
+    predictors = {"a": scored(blocks, 0.9), "b": scored(half, None), "c": scored(noisy, 0.8)}
+    return Training(seed, best, predictors, {"stage one": {"wall_s": 12.0 * seed, "cpu_s": 20.0}})
 
 
 def test_one_seed_has_a_mean_and_no_standard_deviation() -> None:
@@ -42,7 +42,7 @@ def test_gains_are_over_the_member_that_was_best_out_of_fold_whatever_it_scored(
 def test_each_seed_is_held_against_its_own_best_member() -> None:
     first, second = training(1, best="a"), training(2, best="b")
     row = table_rows([first, second])[0]
-    assert row.f05 == (first.candidates["a"].f05, second.candidates["b"].f05)
+    assert row.f05 == (first.predictors["a"].f05, second.predictors["b"].f05)
 
 
 def test_seeds_that_differ_widen_the_interval_and_give_the_standard_deviation() -> None:
@@ -56,10 +56,10 @@ def test_the_markdown_has_every_figure_and_as_many_cells_in_every_line_as_in_the
     trainings = [training(1), training(7, best="b")]
     text = as_markdown("Try", trainings, table_rows(trainings), ["A phantom."])
     tables = [[line for line in block.splitlines() if line.startswith("|")] for block in text.split("\n\n")]
-    candidates, times = (table for table in tables if table)
-    assert len({line.count("|") for line in candidates}) == 1 and len(candidates) == 2 + 4
+    predictors, times = (table for table in tables if table)
+    assert len({line.count("|") for line in predictors}) == 1 and len(predictors) == 2 + 4
     assert "seed 1: a, seed 7: b" in text and "A phantom." in text and "20 blocks" in text
-    assert candidates[2].endswith("| – | – |") and "better" not in candidates[2]
+    assert predictors[2].endswith("| – | – |") and "better" not in predictors[2]
     assert times[2] == "| stage one | 12 / 20 | 84 / 20 |"
-    f05 = f"{trainings[0].candidates['c'].f05:.4f}"
-    assert f05 in candidates[-1] and f"{table_rows(trainings)[-1].gain.difference:+.4f}" in candidates[-1]
+    f05 = f"{trainings[0].predictors['c'].f05:.4f}"
+    assert f05 in predictors[-1] and f"{table_rows(trainings)[-1].gain.difference:+.4f}" in predictors[-1]

@@ -40,7 +40,7 @@ def region(name: str) -> np.ndarray:
 
 
 def fitted_run(root: Path, changed: str | None = None, has_validation: bool = True, **data: object) -> Settings:
-    """Two sheets with out-of-fold maps of three candidates; the label of the first is turned round in the region `changed`."""
+    """Two sheets with out-of-fold maps of three predictors; the label of the first is turned round in the region `changed`."""
     settings = Settings.model_validate(
         {
             "run_dir": root / "run",

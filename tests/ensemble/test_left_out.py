@@ -11,7 +11,7 @@ SHAPE = (96, 80)
 
 
 def part(source: str, noises: tuple[float, ...], seed: int, helpful: bool = True) -> SheetRows:
-    """Strokes, and candidates that see them through noise; one that is not `helpful` sees the strokes of another sheet."""
+    """Strokes, and predictors that see them through noise; one that is not `helpful` sees the strokes of another sheet."""
     rng = np.random.default_rng(seed)
     ink = np.kron(rng.random((12, 10)) < 0.25, np.ones((8, 8))).astype(bool)
     other = np.kron(rng.random((12, 10)) < 0.25, np.ones((8, 8))).astype(bool)
@@ -59,7 +59,7 @@ def test_weights_that_help_everywhere_gain_on_what_they_did_not_see() -> None:
 
 
 def test_weights_that_fit_the_noise_gain_nothing_on_what_they_did_not_see() -> None:
-    """Nine alike candidates: there is nothing to fit, whatever the fit on the same data says."""
+    """Nine alike predictors: there is nothing to fit, whatever the fit on the same data says."""
     found = [left_out_gain([part(str(i), (0.5,) * 9, seed * 10 + i) for i in range(2)]) for seed in range(3)]
     assert all(one is not None and one.difference < 0.005 for one in found)
     assert sum(one is not None and one.verdict == "better" for one in found) == 0

@@ -192,7 +192,7 @@ def test_what_was_predicted_in_another_precision_is_predicted_anew(run: Run, tmp
     def predicted(*overrides: str) -> dict[str, tuple[str, int]]:
         settings = load_settings(run.config, overrides)
         fragment = find_fragments(run.data / "test", settings.data)[0]
-        ensemble.ink.predict.predict_candidates(settings, fragment, tmp_path)
+        ensemble.ink.predict.predict_with_each(settings, fragment, tmp_path)
         files = {name: tmp_path / name / "receipt.json" for name in names}
         return {name: (read_json(file)["key"], file.stat().st_mtime_ns) for name, file in files.items()}
 

@@ -33,7 +33,7 @@ from scroll.volumes.sharded.format import OutputFormat
 from scroll.volumes.sharded.output import create_output
 
 NAMES = ("ink_mask.png", "ink_prob.png", "ink_prob.tif")
-CANDIDATES = ("cnn3d", "unet3d", "stage2")
+PREDICTORS = ("cnn3d", "unet3d", "stage2")
 SECRET = "s3cr3t"
 
 
@@ -50,7 +50,7 @@ def test_each_file_tells_the_run_the_weights_the_blend_and_how_it_was_looked_at(
         assert record["run"] == "run" and record["items"] == ["a"] and record["fit"] == fit.made_from
         assert {name: one["weight"] for name, one in record["members"].items()} == fit.weights
         assert record["threshold"] == fit.thresholds["ensemble"] and record["depth_layers"] == [-4, 4]
-        receipts = {one: read_receipt(run.output / "a" / one, "") for one in CANDIDATES}
+        receipts = {one: read_receipt(run.output / "a" / one, "") for one in PREDICTORS}
         assert record["receipts"] == {f"a/{one}": receipt["key"] for one, receipt in receipts.items()}
         for one, receipt in receipts.items():
             assert record["members"][one]["weights_hash"] == key_of(sorted(receipt["weights"].values()))
