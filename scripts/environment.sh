@@ -45,7 +45,7 @@ search() {  # python, said: the first that suits and is whole, else the first th
     done
 }
 
-choose() {  # python, said: the one that is wished, else one that is found; python is empty where there is none
+choose() {  # python, said: the one that is requested, else one that is found; python is empty where there is none
     if [ -z "$1" ]; then search; return; fi
     python=$1 said=$(ask "$1")
     [ -n "$said" ] || no "PYTHON=$1 does not run; give a Python $needed, or leave PYTHON= out and one is looked for"

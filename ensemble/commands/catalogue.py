@@ -93,16 +93,16 @@ def _show(catalogue: "Catalogue", arguments: argparse.Namespace) -> None:
 
 
 def _add(catalogue: "Catalogue", arguments: argparse.Namespace) -> None:
-    from scroll.catalogue.add import Wish, add
+    from scroll.catalogue.add import Request, add
     from scroll.catalogue.find import the_segment
 
-    wish = Wish(
+    request = Request(
         arguments.to, arguments.accept_terms, arguments.surface, arguments.voxel_um, arguments.label_version, arguments.labels
     )  # fmt: skip
     segments = [the_segment(catalogue, name) for name in arguments.names]  # before the first one is fetched
     for name, segment in zip(arguments.names, segments, strict=True):
         _tell_faults(catalogue, f"{segment.where}.")
-        add(catalogue, name, wish)
+        add(catalogue, name, request)
 
 
 def _tell_faults(catalogue: "Catalogue", below: str = "") -> None:

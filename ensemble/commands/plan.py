@@ -94,7 +94,7 @@ def member_lines(plans: "Sequence[MemberPlan]") -> list[str]:
 
     lines = []
     for plan in plans:
-        held = plan.held or plan.wished
+        held = plan.held or plan.requested_held
         causes = ", ".join(f"{name} {value:.2f}" for name, value in held.__dict__.items())
         if plan.chosen is None:
             lines.append(f"  {plan.name}: does not fit, not with one sample")

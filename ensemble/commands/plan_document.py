@@ -25,7 +25,7 @@ A card has for tensors what torch can have of it (14.8, 22.5, 78 GiB), divided b
 microseconds to launch an operation), not measurements, and leave waiting for patches out. One more sample costs "GiB a sample",
 not the megabytes of its input.
 
-Verdicts on the wish: **fits**; *tight*: by the trace, with little to spare; **too large**. "Change" is what the plan sets instead.
+Verdicts on what is requested: **fits**; *tight*: by the trace, with little to spare; **too large**. "Change" is what the plan sets instead.
 """
 
 
@@ -39,7 +39,7 @@ def section(name: str) -> Iterator[str]:
     settings = load_settings(FOLDER / f"{name}.yaml")
     yield f"## {name}"
     yield f"`configs/{name}.yaml`, {settings.folds.count} folds.\n"
-    yield "| member | patch | card | verdict | wished batch: GiB | GiB a sample | largest batch | change | a step | all folds |"
+    yield "| member | patch | card | verdict | requested batch: GiB | GiB a sample | largest batch | change | a step | all folds |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for member in settings.stage1.trained:
         yield from rows(settings, member)
@@ -72,13 +72,14 @@ def rows(settings: Settings, member: str) -> list[str]:
 def _row(settings: Settings, plan: MemberPlan, card: str) -> str:
     member = settings.stage1.members[plan.name]
     patch = " x ".join(map(str, member.patch_size))
-    padded = plan.wish.padded
+    padded = plan.requested.padded
     if padded != member.patch_size:
         patch += f" (padded to {' x '.join(map(str, padded))})"
     verdict = {"fits": "**fits**", "tight": "*tight*", "too large": "**too large**"}[plan.verdict]
     cells = [
         plan.name, patch, f"{GPUS[card].name}, {GPUS[card].gib:g} GB, {plan.precision}", verdict,
-        f"{plan.wished_batch}: {plan.wished.total:.1f}", f"{plan.wish.footprint.per_sample_gib:.2f}", str(plan.largest), _change(plan),
+        f"{plan.requested_batch}: {plan.requested_held.total:.1f}", f"{plan.requested.footprint.per_sample_gib:.2f}",
+        str(plan.largest), _change(plan),
         *(("-", "-") if plan.chosen is None else (in_seconds(plan.step_s), in_hours(plan.total_s))),
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"

@@ -37,7 +37,7 @@ def main() -> int:
 
     check_arguments(arguments)
     settings = load_run_settings(arguments.config, arguments.set)
-    request, ledger = wish_of(arguments, settings), ledger_folder(arguments)
+    request, ledger = request_of(arguments, settings), ledger_folder(arguments)
     check_folder(ledger, LEDGER, [settings.run_dir, Path(arguments.output)])
     if left_out := said_of_left_out(settings):
         print(left_out)
@@ -120,7 +120,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         raise InputError(f"--ray-address {arguments.ray_address}: only --engine ray joins a cluster; add it")
 
 
-def wish_of(arguments: argparse.Namespace, settings: "Settings") -> "ScrollRequest":
+def request_of(arguments: argparse.Namespace, settings: "Settings") -> "ScrollRequest":
     """What the command line asks for."""
     from ensemble.whole_scroll.plan import ScrollRequest
 

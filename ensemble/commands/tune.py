@@ -123,10 +123,10 @@ def tune_member(
         noise=arguments.noise,
     )
     print(f"\n{name}, as it is measured\n{table([])}")
-    return tune(wish_of(member), bounds, measure)
+    return tune(requested_of(member), bounds, measure)
 
 
-def wish_of(member: "MemberSettings") -> "Setting":
+def requested_of(member: "MemberSettings") -> "Setting":
     """What the configuration asks for."""
     from scroll.planning.tuning import Setting
 

@@ -79,7 +79,7 @@ job.summary()"""
 
 def notebook(competition: Competition, packages: Mapping[str, str], about: str) -> dict[str, object]:
     """The notebook as nbformat 4 has it; `packages` (name -> version) are in the bundle's wheels, `about` says which run it is."""
-    wished = [f"{name}=={version}" for name, version in packages.items()]
+    requirements = [f"{name}=={version}" for name, version in packages.items()]
     submission = competition.submission
     head = (
         f"# Scroll Ensemble: {competition.title}\n\n{about}\n\nInputs: the competition's data, and the bundle's data set. "
@@ -94,7 +94,10 @@ def notebook(competition: Competition, packages: Mapping[str, str], about: str) 
             SETTINGS.format(hours=HOURS, overrides=overrides),
         ),
         ("## Where the bundle and the data are mounted", FIND.format(slug=competition.slug, marker=MARKER)),
-        ("## Install what a stock notebook lacks, from the bundle alone", INSTALL.format(packages=_listed(wished))),
+        (
+            "## Install what a stock notebook lacks, from the bundle alone",
+            INSTALL.format(packages=_listed(requirements)),
+        ),
         ("## What there is to predict, and with what", LOOK.format(submission=submission)),
         (
             "## Predict\nA process on each GPU; test-time flips are given up, then members, where the time would not suffice. If this "

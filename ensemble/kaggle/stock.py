@@ -89,9 +89,9 @@ def lacking(wanted: Iterable[str], stock: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     waiting = [Requirement(text) for text in wanted]
     while waiting:
-        wish = waiting.pop()
-        name = canonical(wish.name)
-        is_wanted = wish.marker is None or wish.marker.evaluate({"extra": ""})
+        requirement = waiting.pop()
+        name = canonical(requirement.name)
+        is_wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         if not is_wanted or name in stock or name in found:
             continue
         try:

@@ -67,21 +67,21 @@ def download_wheels(lacking: Mapping[str, str], python: str, folder: Path) -> No
     """
     platforms = [part for platform in PLATFORMS for part in ("--platform", platform)]
     for name, version in lacking.items():
-        wished = f"{name}=={version}"
+        requirement = f"{name}=={version}"
         how = ["--no-deps", "--only-binary", ":all:", "--python-version", python, *platforms, "--dest", str(folder)]
         try:
-            _pip("download", *how, wished)
+            _pip("download", *how, requirement)
         except InputError:
-            _build_pure(wished, folder)
+            _build_pure(requirement, folder)
 
 
-def _build_pure(wished: str, folder: Path) -> None:
+def _build_pure(requirement: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        _pip("wheel", "--no-deps", "--wheel-dir", scratch, wished)
+        _pip("wheel", "--no-deps", "--wheel-dir", scratch, requirement)
         (built,) = Path(scratch).glob("*.whl")
         if not built.name.endswith("-none-any.whl"):
             raise InputError(
-                f"{wished}: has no wheel for that Python, and is not pure Python; put one in with --wheels"
+                f"{requirement}: has no wheel for that Python, and is not pure Python; put one in with --wheels"
             )
         shutil.copy2(built, folder / built.name)
 

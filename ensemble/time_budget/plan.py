@@ -35,7 +35,7 @@ class MemberCost:
 
     Attributes:
         seconds_per_view: for one look of its networks at every window.
-        views: that are wished for: 1, 4 or 8.
+        views: that are requested: 1, 4 or 8.
         weight: in the ensemble.
         seconds_once: for what is done once a window, whatever the number of views: reading and blending.
     """

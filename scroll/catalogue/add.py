@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """How segments are to be added.
 
     Attributes:
@@ -71,7 +71,7 @@ class _Plan:
     files: dict[str, _File]
 
 
-def add(catalogue: Catalogue, name: str, wish: Wish) -> Path:
+def add(catalogue: Catalogue, name: str, request: Request) -> Path:
     """The folder of the segment called `name`, made where it is not there whole; the terms must be accepted.
 
     An interrupted call is taken up by the next one; no file that was whole is fetched again.
@@ -84,20 +84,20 @@ def add(catalogue: Catalogue, name: str, wish: Wish) -> Path:
     item = checked_name(folder_of(segment, name), f"{catalogue.source}: {segment.full_name}: its folder")
     for line in contradictions(catalogue, segment):
         print(f"contradiction: {line}")
-    for path in (wish.to, wish.to / item):
+    for path in (request.to, request.to / item):
         if refuse_dead_link(path).exists() and not path.is_dir():
             raise InputError(f"{path}: is a file; expected a folder: move it away, or give another --to")
-    twin = added_as(wish.to, segment, item)
+    twin = added_as(request.to, segment, item)
     if twin is not None:
         print(f"{segment.full_name}: is there as {twin}, which is kept; name it so")
         return twin
-    accepted = check_terms(wish.to, catalogue, segment.scroll, wish.accepts_terms, wish.how)
-    folder = wish.to / item
-    with _alone(wish.to, item):
-        plan = _planned(catalogue, segment, item, wish)
-        stage = folder if folder.exists() else wish.to / f".{item}.adding"
+    accepted = check_terms(request.to, catalogue, segment.scroll, request.accepts_terms, request.how)
+    folder = request.to / item
+    with _alone(request.to, item):
+        plan = _planned(catalogue, segment, item, request)
+        stage = folder if folder.exists() else request.to / f".{item}.adding"
         check_record(stage, segment)
-        fetched = _filled(stage, plan, wish)
+        fetched = _filled(stage, plan, request)
         addresses = {name: file.address for name, file in plan.files.items()}
         about = about_segment(catalogue, segment, name, accepted)
         write_record(stage, addresses, (plan.pointer, plan.address), about, fetched)
@@ -107,17 +107,17 @@ def add(catalogue: Catalogue, name: str, wish: Wish) -> Path:
     return folder
 
 
-def _planned(catalogue: Catalogue, segment: TracedSegment, item: str, wish: Wish) -> _Plan:
+def _planned(catalogue: Catalogue, segment: TracedSegment, item: str, request: Request) -> _Plan:
     files: dict[str, _File] = {}
-    if wish.is_surface:
+    if request.is_surface:
         surface, factor, address = chosen_surface(catalogue, segment)
         for name in (*NEEDED, *MAY_BE):
             files[name] = _File(f"{surface.address}/{name}", name in MAY_BE, scaling(name, factor))
         pointer = VOLUME_SOURCE
     else:
-        pointer, address = LAYERS_SOURCE, chosen_layers(catalogue, segment, wish.voxel_um).address
-    _check_zarr(address, wish)
-    for label in labels_of(segment, wish.labels, wish.label_version, wish.remote):
+        pointer, address = LAYERS_SOURCE, chosen_layers(catalogue, segment, request.voxel_um).address
+    _check_zarr(address, request)
+    for label in labels_of(segment, request.labels, request.label_version, request.remote):
         files[label.file_name(item)] = _File(label.address)
     if not any("_inklabels" in name for name in files):
         print(
@@ -126,7 +126,7 @@ def _planned(catalogue: Catalogue, segment: TracedSegment, item: str, wish: Wish
     return _Plan(pointer, address, files)
 
 
-def _check_zarr(address: str, wish: Wish) -> None:
+def _check_zarr(address: str, request: Request) -> None:
     """A few requests now rather than an error in the middle of a training.
 
     Raises:
@@ -134,10 +134,10 @@ def _check_zarr(address: str, wish: Wish) -> None:
     """
     from scroll.volumes import ome_zarr
 
-    ome_zarr.open_array(address, remote=wish.remote)
+    ome_zarr.open_array(address, remote=request.remote)
 
 
-def _filled(stage: Path, plan: _Plan, wish: Wish) -> list[str]:
+def _filled(stage: Path, plan: _Plan, request: Request) -> list[str]:
     """Fetch what is not there whole; the names of what was fetched."""
     stage.mkdir(parents=True, exist_ok=True)
     _check_pointer(stage, plan)
@@ -149,7 +149,7 @@ def _filled(stage: Path, plan: _Plan, wish: Wish) -> list[str]:
     fetched = []
     with progress(stage.name.strip("."), len(plan.files), "file", start=len(plan.files) - len(missing)) as advance:
         for name in missing:
-            if _fetch(plan.files[name], stage / name, wish):
+            if _fetch(plan.files[name], stage / name, request):
                 fetched.append(name)
             advance(note=name)
     if not (stage / plan.pointer).exists():
@@ -169,17 +169,17 @@ def _take_up(stage: Path, plan: _Plan) -> None:
     write_json(stage / FETCHED, {"files": {name: {"address": file.address} for name, file in plan.files.items()}})
 
 
-def _fetch(file: _File, to: Path, wish: Wish) -> bool:
+def _fetch(file: _File, to: Path, request: Request) -> bool:
     """Whether there was something to fetch.
 
     Raises:
         MissingInputError: there was not, and it is needed.
     """
     if to.suffix == ".zarr":
-        copy_level_0(file.address, to, wish.remote)
+        copy_level_0(file.address, to, request.remote)
         return True
     parent, name = parent_and_name(file.address)
-    source = folder_at(parent, wish.remote)
+    source = folder_at(parent, request.remote)
 
     def write(aside: Path) -> bool:
         is_there = source.copy(name, aside)

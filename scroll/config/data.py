@@ -82,7 +82,7 @@ class DataSettings(Frozen):
     )  # fmt: skip
     label_versions: LabelVersions = Field(
         LabelVersions(), exclude_if=lambda versions: versions == LabelVersions(),
-        description="which numbered label files are read; without a wish the greatest number, each kind by itself",
+        description="which numbered label files are read; where none is requested the greatest number, each kind by itself",
     )  # fmt: skip
     grey_labels: GreyLabels = Field(
         "refuse", exclude_if=lambda how: how == "refuse",

@@ -31,10 +31,10 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
         InputError: unreadable YAML, unknown key, or a value of the wrong type; one line, naming the file and the key.
     """
     settings = with_decided(_resolved(path, overrides))
-    wishes = [override for override in overrides if not override.startswith(PLAN)]
-    if len(wishes) == len(overrides):
+    requested = [override for override in overrides if not override.startswith(PLAN)]
+    if len(requested) == len(overrides):
         return settings
-    return settings.model_copy(update={"plan": changes(with_decided(_resolved(path, wishes)), settings)})
+    return settings.model_copy(update={"plan": changes(with_decided(_resolved(path, requested)), settings)})
 
 
 def _resolved(path: Path, overrides: Sequence[str]) -> Settings:
@@ -96,9 +96,9 @@ def merged(under: dict[str, object], over: dict[str, object]) -> dict[str, objec
     return result
 
 
-def changes(wish: Settings, settings: Settings) -> dict[str, tuple[Any, Any]]:
-    """Dotted names of the settings that differ, each with its value in `wish` and in `settings`."""
-    before, after = (_leaves(one.model_dump(mode="json", exclude={"plan"})) for one in (wish, settings))
+def changes(requested: Settings, settings: Settings) -> dict[str, tuple[Any, Any]]:
+    """Dotted names of the settings that differ, each with its value in `requested` and in `settings`."""
+    before, after = (_leaves(one.model_dump(mode="json", exclude={"plan"})) for one in (requested, settings))
     keys = [*before, *(key for key in after if key not in before)]
     return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 
@@ -108,14 +108,14 @@ def save_run_settings(settings: Settings) -> None:
     save_settings(settings, settings.run_dir / "settings.yaml")
     if not settings.plan:
         return
-    wish = settings.model_dump(mode="json", exclude={"plan"})
+    before = settings.model_dump(mode="json", exclude={"plan"})
     plan: dict[str, object] = {}
-    for key, (wished, planned) in settings.plan.items():
-        wish = merged(wish, _nested(key, wished))
-        if wished is None:
-            _forget(wish, key)
+    for key, (requested, planned) in settings.plan.items():
+        before = merged(before, _nested(key, requested))
+        if requested is None:
+            _forget(before, key)
         plan = merged(plan, _nested(key, planned))
-    for name, content in (("wish", wish), ("plan", plan)):
+    for name, content in (("wish", before), ("plan", plan)):
         write_text(settings.run_dir / f"{name}.yaml", yaml.safe_dump(content, sort_keys=False))
 
 

@@ -23,15 +23,15 @@ def with_catalogued(folder: Path, data: DataSettings) -> tuple[str, ...]:
 
 
 def _add(names: list[str], folder: Path, data: DataSettings, source: str) -> None:
-    from scroll.catalogue.add import Wish, add
+    from scroll.catalogue.add import Request, add
     from scroll.catalogue.read import read_catalogue
 
     catalogue, is_surface = read_catalogue(source), data.kind == "segments"
     how = f"run python scripts/catalogue.py add {' '.join(names)} --to {folder} --source {source}"
     how += f"{' --surface' if is_surface else ''} --accept-terms"
     voxel_um = data.voxel_um if "voxel_um" in data.model_fields_set else None
-    wish = Wish(folder, is_surface=is_surface, voxel_um=None if is_surface else voxel_um, how=how)
+    request = Request(folder, is_surface=is_surface, voxel_um=None if is_surface else voxel_um, how=how)
     for name in names:
-        added = add(catalogue, name, wish)
+        added = add(catalogue, name, request)
         if added.name != folder_name(name):
             raise InputError(f"data.train: '{name}' is there as {added}; write '{added.name}' in its place")

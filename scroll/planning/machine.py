@@ -100,12 +100,12 @@ def gpu_named(said: str) -> Gpu:
     return replace(known or replace(GPUS["t4"], name=name), gib=gib)
 
 
-def precision_on(gpu: Gpu, wish: str) -> str:
-    """What `training.precision` becomes on this card: the wish, but auto, and bf16 where there is none, as the card computes.
+def precision_on(gpu: Gpu, requested: str) -> str:
+    """What `training.precision` becomes on this card: what is requested, but auto, and bf16 where there is none, as the card computes.
 
     >>> precision_on(GPUS["t4"], "bf16"), precision_on(GPUS["a100"], "auto"), precision_on(GPUS["t4"], "fp32")
     ('fp16', 'bf16', 'fp32')
     """
-    if wish in ("fp32", "fp16"):
-        return wish
+    if requested in ("fp32", "fp16"):
+        return requested
     return "bf16" if gpu.has_bf16 else "fp16"

@@ -46,12 +46,12 @@ class Candidate:
     checkpointing: bool | None
     footprint: Footprint
 
-    def batch_for(self, wish: int, gathered: int, for_tensors_gib: float) -> int:
+    def batch_for(self, requested: int, gathered: int, for_tensors_gib: float) -> int:
         """Samples a pass: the most that the card is trusted with, that divide what a step gathers; 0: not one fits."""
         largest = self.footprint.largest_batch(for_tensors_gib)
         if largest == 0:
             return 0
-        trusted = min(wish, max(1, int(TRUSTED * largest)))
+        trusted = min(requested, max(1, int(TRUSTED * largest)))
         return max(batch for batch in range(1, trusted + 1) if gathered % batch == 0)
 
 
@@ -63,11 +63,11 @@ class MemberPlan:
     """What is planned for a member on a machine.
 
     Attributes:
-        wish: as the configuration has it.
+        requested: as the configuration has it.
         chosen: none where nothing fits.
-        batch, accumulate_steps: of it; their product is that of the wish.
-        largest: batch that the trace allows for the wish's own candidate, an upper bound.
-        wished: what the wish holds at its peak.
+        batch, accumulate_steps: of it; their product is that of what is requested.
+        largest: batch that the trace allows for the requested candidate itself, an upper bound.
+        requested_held: what it holds at its peak.
         held: what the plan holds.
         step_s: of an optimiser step, waiting for patches left out.
         total_s: of all steps and validations of all folds.
@@ -77,12 +77,12 @@ class MemberPlan:
     """
 
     name: str
-    wish: Candidate
+    requested: Candidate
     chosen: Candidate | None
     precision: str
-    wished_batch: int
+    requested_batch: int
     largest: int
-    wished: Held
+    requested_held: Held
     why: tuple[str, ...]
     batch: int = 0
     accumulate_steps: int = 0
@@ -95,10 +95,10 @@ class MemberPlan:
 
     @property
     def verdict(self) -> str:
-        """On the wish: "fits", "tight" (by the trace, with little to spare), or "too large"."""
-        if self.largest < self.wished_batch:
+        """On what is requested: "fits", "tight" (by the trace, with little to spare), or "too large"."""
+        if self.largest < self.requested_batch:
             return "too large"
-        return "fits" if self.wished_batch <= max(1, int(TRUSTED * self.largest)) else "tight"
+        return "fits" if self.requested_batch <= max(1, int(TRUSTED * self.largest)) else "tight"
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Case:
     """A member that a plan is wanted for.
 
     Attributes:
-        candidate: traces the member with a patch and checkpointing (none: as the wish has it).
+        candidate: traces the member with a patch and checkpointing (none: as requested).
         smaller: the next smaller legal patch, if there is one.
         folds: how many times it is trained.
         loading_s: seconds that one process takes for a patch; none: not measured.
@@ -126,19 +126,19 @@ class Case:
 
 
 def plan_member(case: Case, machine: Machine) -> MemberPlan:
-    """The wish where it fits; else less in one pass and more passes, then checkpointing, and a smaller patch last of all."""
+    """What is requested where it fits; else less in one pass and more passes, then checkpointing, and a smaller patch last of all."""
     member, training = case.member, case.member.training
-    wish = case.candidate(member.patch_size, None)
-    chosen, batch = _chosen(case, wish, machine.gpu.for_tensors_gib)
+    requested = case.candidate(member.patch_size, None)
+    chosen, batch = _chosen(case, requested, machine.gpu.for_tensors_gib)
     why = _why_memory(case.candidate, chosen, batch, member, machine)
     unfit = MemberPlan(
         name=case.name,
-        wish=wish,
+        requested=requested,
         chosen=None,
         precision=precision_on(machine.gpu, training.precision),
-        wished_batch=training.train_batch_size,
-        largest=wish.footprint.largest_batch(machine.gpu.for_tensors_gib),
-        wished=wish.footprint.at(training.train_batch_size),
+        requested_batch=training.train_batch_size,
+        largest=requested.footprint.largest_batch(machine.gpu.for_tensors_gib),
+        requested_held=requested.footprint.at(training.train_batch_size),
         why=tuple(why),
     )
     if chosen is None:
@@ -168,16 +168,16 @@ def _timed(case: Case, machine: Machine, plan: MemberPlan, chosen: Candidate) ->
         total_s=(step_s * training.steps + looked_s * validations) * case.folds,
         per_voxel_s=looked_s * (1 / prod(chosen.patch)),
         why=(*why, _why_precision(training.precision, plan.precision, machine), why_workers),
-        changed=_changed(member, plan.wish, chosen, (plan.batch, passes), plan.precision, workers),
+        changed=_changed(member, plan.requested, chosen, (plan.batch, passes), plan.precision, workers),
     )
 
 
-def _chosen(case: Case, wish: Candidate, room_gib: float) -> tuple[Candidate | None, int]:
-    """What is trained, and its batch: as wished, or the other way round where more samples fit so."""
+def _chosen(case: Case, requested: Candidate, room_gib: float) -> tuple[Candidate | None, int]:
+    """What is trained, and its batch: as requested, or the other way round where more samples fit so."""
     patches = [case.member.patch_size, *([case.smaller] if case.smaller else [])]
     for patch in patches:
         best: tuple[Candidate | None, int] = (None, 0)
-        for checkpointing in (None,) if wish.checkpointing is None else (None, not wish.checkpointing):
+        for checkpointing in (None,) if requested.checkpointing is None else (None, not requested.checkpointing):
             one = case.candidate(patch, checkpointing)
             batch = one.batch_for(case.member.training.train_batch_size, case.gathered, room_gib)
             if batch > best[1]:
@@ -187,12 +187,12 @@ def _chosen(case: Case, wish: Candidate, room_gib: float) -> tuple[Candidate | N
     return None, 0
 
 
-def _workers(wish: int, sample_s: Range, machine: Machine, loading_s: float | None) -> tuple[int, str]:
+def _workers(requested: int, sample_s: Range, machine: Machine, loading_s: float | None) -> tuple[int, str]:
     most = workers_that_fit(machine.ram_gb, machine.cpus)
     bound = f"{machine.cpus} CPUs and {machine.ram_gb:g} GB of RAM carry {most}"
     if loading_s is None:
-        workers = min(wish, most)
-        return workers, f"{workers} loading workers, as wished or as {bound}: no data here, loading not measured"
+        workers = min(requested, most)
+        return workers, f"{workers} loading workers, as requested or as {bound}: no data here, loading not measured"
     needed = workers_for(loading_s, sample_s.low)
     workers = min(needed, most)
     said = (
@@ -204,65 +204,76 @@ def _workers(wish: int, sample_s: Range, machine: Machine, loading_s: float | No
 def _why_memory(
     candidate: CandidateOf, chosen: Candidate | None, batch: int, member: MemberSettings, machine: Machine
 ) -> list[str]:
-    wish = candidate(member.patch_size, None)
-    largest = wish.footprint.largest_batch(machine.gpu.for_tensors_gib)
-    wished, room = member.training.train_batch_size, machine.gpu.for_tensors_gib
-    needed = wish.footprint.at(wished).total
-    fits = "fits" if wished <= largest else "does not fit"
+    requested = candidate(member.patch_size, None)
+    largest = requested.footprint.largest_batch(machine.gpu.for_tensors_gib)
+    requested_batch, room = member.training.train_batch_size, machine.gpu.for_tensors_gib
+    needed = requested.footprint.at(requested_batch).total
+    fits = "fits" if requested_batch <= largest else "does not fit"
     why = [
-        f"batch {wished} holds {needed:.1f} GiB at its peak and {fits} the {room:.1f} GiB that {machine.gpu.name} has for tensors; "
-        f"the trace allows {largest} (trust {int(TRUSTED * largest) or min(1, largest)})"
+        f"batch {requested_batch} holds {needed:.1f} GiB at its peak and {fits} the {room:.1f} GiB that {machine.gpu.name} has for "
+        f"tensors; the trace allows {largest} (trust {int(TRUSTED * largest) or min(1, largest)})"
     ]
-    if wish.padded != wish.patch:
-        more, padded = prod(wish.padded) / prod(wish.patch), _said(wish.padded)
+    if requested.padded != requested.patch:
+        more, padded = prod(requested.padded) / prod(requested.patch), _said(requested.padded)
         why.append(
-            f"patch {_said(wish.patch)} is padded inside to {padded} and costs {more:.2f} times its voxels; where the data is that "
+            f"patch {_said(requested.patch)} is padded inside to {padded} and costs {more:.2f} times its voxels; where the data is that "
             f"deep, {padded} itself costs the same and shows CT in place of repeated edges"
         )
     if chosen is None:
         return [*why, "not even one sample of the next smaller patch fits: take a smaller network, or a larger card"]
-    if chosen.patch != wish.patch:
-        why.append(f"patch {_said(chosen.patch)}: not one sample of {_said(wish.patch)} fits")
-    if batch != wished:
-        passes = wished * member.training.accumulate_steps // batch
-        tight = "the wish would fit with little to spare; " if wished <= largest and chosen.patch == wish.patch else ""
+    if chosen.patch != requested.patch:
+        why.append(f"patch {_said(chosen.patch)}: not one sample of {_said(requested.patch)} fits")
+    if batch != requested_batch:
+        passes = requested_batch * member.training.accumulate_steps // batch
+        is_tight = requested_batch <= largest and chosen.patch == requested.patch
+        tight = "what is requested would fit with little to spare; " if is_tight else ""
         why.append(
-            f"batch {batch}, {passes} passes a step: {tight}as many samples as wished, Dice over each pass by itself"
+            f"batch {batch}, {passes} passes a step: {tight}as many samples as requested, Dice over each pass by itself"
         )
     if chosen.checkpointing is not None:
-        why.append(_why_checkpointing(chosen, wish, candidate(chosen.patch, not chosen.checkpointing), wished))
+        why.append(
+            _why_checkpointing(chosen, requested, candidate(chosen.patch, not chosen.checkpointing), requested_batch)
+        )
     return why
 
 
-def _why_checkpointing(chosen: Candidate, wish: Candidate, other: Candidate, wished_batch: int) -> str:
+def _why_checkpointing(chosen: Candidate, requested: Candidate, other: Candidate, requested_batch: int) -> str:
     """On or off, and what the other would have taken."""
     now, before = ("on", "off") if chosen.checkpointing else ("off", "on")
     more = other.footprint.work.flop / chosen.footprint.work.flop - 1
     computes = f"computes {abs(more):.0%} {'more' if more > 0 else 'less'}"
-    holds = f"{before}, batch {wished_batch} holds {other.footprint.at(wished_batch).total:.1f} GiB and {computes}"
-    return f"checkpointing {now}{', as wished' if chosen.checkpointing == wish.checkpointing else ': so that more samples fit'}; {holds}"
+    holds = (
+        f"{before}, batch {requested_batch} holds {other.footprint.at(requested_batch).total:.1f} GiB and {computes}"
+    )
+    why = ", as requested" if chosen.checkpointing == requested.checkpointing else ": so that more samples fit"
+    return f"checkpointing {now}{why}; {holds}"
 
 
-def _why_precision(wish: str, precision: str, machine: Machine) -> str:
+def _why_precision(requested: str, precision: str, machine: Machine) -> str:
     name = machine.gpu.name
     if precision == "fp32":
-        return "fp32, as wished: 16 bit would take less memory"
+        return "fp32, as requested: 16 bit would take less memory"
     slow = "" if machine.gpu.has_tensor_cores else f"; {name} has no tensor cores: it saves memory, little time"
-    if wish == "bf16" and precision == "fp16":
-        return f"fp16: {name} does not compute in bf16, which was wished{slow}"
-    return f"{precision}: {'as wished' if wish == precision else f'what auto is on {name}'}{slow}"
+    if requested == "bf16" and precision == "fp16":
+        return f"fp16: {name} does not compute in bf16, which was requested{slow}"
+    return f"{precision}: {'as requested' if requested == precision else f'what auto is on {name}'}{slow}"
 
 
 def _changed(
-    member: MemberSettings, wish: Candidate, chosen: Candidate, passes: tuple[int, int], precision: str, workers: int
+    member: MemberSettings,
+    requested: Candidate,
+    chosen: Candidate,
+    passes: tuple[int, int],
+    precision: str,
+    workers: int,
 ) -> MemberChanges:
-    """The settings that a plan sets; precision always, because it was planned for, the rest where it differs from the wish."""
+    """The settings that a plan sets; precision always, because it was planned for, the rest where it differs from what is requested."""
     batch, accumulate = passes
     training: TrainingChanges = {"precision": precision}
     changed: MemberChanges = {}
     if chosen.patch != member.patch_size:
         changed["patch_size"] = list(chosen.patch)
-    if chosen.checkpointing != wish.checkpointing:
+    if chosen.checkpointing != requested.checkpointing:
         changed["options"] = {"checkpointing": chosen.checkpointing}
     if batch != member.training.train_batch_size:
         training["train_batch_size"], training["accumulate_steps"] = batch, accumulate

@@ -99,23 +99,23 @@ Measure = Callable[[str, Setting], Trial]
 class Tuned:
     """All trials in their order, the chosen one (none: nothing trains within the bounds), and a line of reason for each phase."""
 
-    wish: Setting
+    requested: Setting
     trials: tuple[Trial, ...]
     chosen: Trial | None
     why: tuple[str, ...]
 
 
-def tune(wish: Setting, bounds: Bounds, measure: Measure) -> Tuned:
+def tune(requested: Setting, bounds: Bounds, measure: Measure) -> Tuned:
     """Go through the three phases; `measure(phase, setting)` returns a trial, a failed one where the setting does not work."""
 
     def within_bounds(phase: str, setting: Setting) -> Trial:
         return bounds.judged(measure(phase, setting))
 
-    trials = try_batches(wish, bounds, within_bounds)
-    chosen = choose_batch(trials, wish, bounds.noise)
+    trials = try_batches(requested, bounds, within_bounds)
+    chosen = choose_batch(trials, requested, bounds.noise)
     if chosen is None:
-        return Tuned(wish, tuple(trials), None, (f"not even batch {trials[-1].setting.batch} trains here",))
-    why = [_why_batch(trials, chosen, wish)]
+        return Tuned(requested, tuple(trials), None, (f"not even batch {trials[-1].setting.batch} trains here",))
+    why = [_why_batch(trials, chosen, requested)]
     for run, choose, reason in (
         (try_workers, choose_workers, _why_workers),
         (try_prefetch, choose_prefetch, _why_prefetch),
@@ -124,37 +124,37 @@ def tune(wish: Setting, bounds: Bounds, measure: Measure) -> Tuned:
         trials += more
         chosen = choose(more, chosen, bounds.noise)
         why.append(reason(more, chosen))
-    return Tuned(wish, tuple(trials), chosen, tuple(why))
+    return Tuned(requested, tuple(trials), chosen, tuple(why))
 
 
-def batches(wish: int, most: int) -> list[int]:
-    """The batches that are tried, while they fit: doublings from 2, or from the wish where they would pass it over.
+def batches(requested: int, most: int) -> list[int]:
+    """The batches that are tried, while they fit: doublings from 2, or from what is requested where they would pass it over.
 
-    >>> batches(wish=4, most=8), batches(wish=1, most=4), batches(wish=3, most=8), batches(wish=12, most=8)
+    >>> batches(requested=4, most=8), batches(requested=1, most=4), batches(requested=3, most=8), batches(requested=12, most=8)
     ([2, 4, 8], [1, 2, 4], [3, 6], [2, 4, 8])
     """
-    is_doubling = wish & (wish - 1) == 0
-    first = min(2, wish) if is_doubling or wish > most else wish
+    is_doubling = requested & (requested - 1) == 0
+    first = min(2, requested) if is_doubling or requested > most else requested
     found = [min(first, most)]
     while found[-1] * 2 <= most:
         found.append(found[-1] * 2)
     return found
 
 
-def with_batch(wish: Setting, batch: int) -> Setting:
+def with_batch(requested: Setting, batch: int) -> Setting:
     """The same patches an optimiser step in batches of this size, as nearly as whole batches make them up.
 
     >>> with_batch(Setting(4, 3), 2).accumulate_steps, with_batch(Setting(2), 8).accumulate_steps
     (6, 1)
     """
-    return replace(wish, batch=batch, accumulate_steps=ceil(wish.patches / batch))
+    return replace(requested, batch=batch, accumulate_steps=ceil(requested.patches / batch))
 
 
-def try_batches(wish: Setting, bounds: Bounds, measure: Measure) -> list[Trial]:
+def try_batches(requested: Setting, bounds: Bounds, measure: Measure) -> list[Trial]:
     """Larger and larger batches with one worker until one fails; where the first does, smaller ones, at last without the worker."""
-    alone = replace(wish, workers=1)
+    alone = replace(requested, workers=1)
     trials: list[Trial] = []
-    for batch in batches(wish.batch, bounds.max_batch):
+    for batch in batches(requested.batch, bounds.max_batch):
         trials.append(measure(BATCH, with_batch(alone, batch)))
         if trials[-1].failure:
             break
@@ -212,12 +212,12 @@ def try_prefetch(chosen: Trial, bounds: Bounds, measure: Measure) -> list[Trial]
     return trials
 
 
-def choose_batch(trials: Sequence[Trial], wish: Setting, noise: float) -> Trial | None:
-    """The wish where it learns as fast as the best, waiting left out, else the smallest batch that does; none where all failed."""
+def choose_batch(trials: Sequence[Trial], requested: Setting, noise: float) -> Trial | None:
+    """What is requested where it learns as fast as the best, waiting left out, else the smallest batch that does; none where all failed."""
     return _first_as_fast(
         trials,
         lambda trial: trial.learned_a_s,
-        lambda trial: (trial.setting.batch != wish.batch, trial.setting.batch),
+        lambda trial: (trial.setting.batch != requested.batch, trial.setting.batch),
         noise,
     )
 
@@ -262,13 +262,13 @@ def trial_steps(setting: Setting, steps: int) -> tuple[int, int]:
     return WARM_STEPS + kept, ceil(steps / round_of_all) * round_of_all
 
 
-def _why_batch(trials: Sequence[Trial], chosen: Trial, wish: Setting) -> str:
+def _why_batch(trials: Sequence[Trial], chosen: Trial, requested: Setting) -> str:
     setting = chosen.setting
     said = f"batch {setting.batch} x {setting.accumulate_steps}: learns {chosen.learned_a_s:.3g} patches/s, waiting left out"
     if trials[-1].failure:
         said += f"; batch {trials[-1].setting.batch} failed"
-    if setting.patches != wish.patches:
-        said += f"; a step now learns from {setting.patches} patches, not {wish.patches}: think of training.steps and learning_rate"
+    if setting.patches != requested.patches:
+        said += f"; a step now learns from {setting.patches} patches, not {requested.patches}: think of training.steps and learning_rate"
     return said
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import obstore
 import pytest
 
-from scroll.catalogue.add import Wish, add
+from scroll.catalogue.add import Request, add
 from scroll.catalogue.find import the_segment
 from scroll.catalogue.labels import labels_of
 from scroll.catalogue.read import read_catalogue
@@ -48,8 +48,8 @@ ADDRESS = f"s3://{BUCKET}/PHerc0139/segments/{SEGMENT}/surface-volumes/{LAYERS_U
 
 
 @pytest.fixture
-def wish(tmp_path: Path) -> Wish:
-    return Wish(tmp_path / "data" / "train", accepts_terms=True, remote=HASTY)
+def requested(tmp_path: Path) -> Request:
+    return Request(tmp_path / "data" / "train", accepts_terms=True, remote=HASTY)
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -58,9 +58,9 @@ def files_in(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_name_becomes_a_folder_with_address_labels_and_record(server, source, wish):
-    folder = add(read_catalogue(source), "PHerc0139/w016", wish)
-    assert folder == wish.to / "PHerc0139_w016"
+def test_a_name_becomes_a_folder_with_address_labels_and_record(server, source, requested):
+    folder = add(read_catalogue(source), "PHerc0139/w016", requested)
+    assert folder == requested.to / "PHerc0139_w016"
     assert (folder / "surface_volume_source.txt").read_text() == f"{ADDRESS}\n"
     names = {path.name for path in folder.iterdir()}
     assert names == {
@@ -71,12 +71,12 @@ def test_a_name_becomes_a_folder_with_address_labels_and_record(server, source, 
     assert (record["scroll"], record["segment"], record["source"]) == ("PHerc0139", SEGMENT, source)
     assert record["voxels"]["address"] == ADDRESS and record["volume"]["voxel_um"] == LAYERS_UM
     assert set(record["files"]) == names - {"surface_volume_source.txt", "catalogue.json"}
-    assert not any(path.name.startswith(".") for path in wish.to.iterdir())
+    assert not any(path.name.startswith(".") for path in requested.to.iterdir())
 
 
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("scheme", ["s3", "http", "local"])
-def test_a_label_zarr_is_copied_at_level_0_as_it_is_stored(server, served, source, wish, version, scheme):
+def test_a_label_zarr_is_copied_at_level_0_as_it_is_stored(server, served, source, requested, version, scheme):
     labels = served / BUCKET / "PHerc0139" / "segments" / SEGMENT / "labels"
     canvas = np.zeros((65, 96, 96), np.uint8)
     canvas[32] = INK
@@ -84,7 +84,7 @@ def test_a_label_zarr_is_copied_at_level_0_as_it_is_stored(server, served, sourc
     root = {"s3": f"s3://{BUCKET}/", "http": f"{server.address}/{BUCKET}/", "local": str(served / BUCKET)}[scheme]
     catalogue = served / "own.json"
     catalogue.write_text((served / BUCKET / "metadata.json").read_text().replace(f"s3://{BUCKET}/", root))
-    copy = add(read_catalogue(str(catalogue)), "w016", wish) / "PHerc0139_w016_inklabels_v7.zarr"
+    copy = add(read_catalogue(str(catalogue)), "w016", requested) / "PHerc0139_w016_inklabels_v7.zarr"
     volume = ome_zarr.open(copy, voxel_um=1.0)
     np.testing.assert_array_equal(volume[32], INK)
     assert volume.shape == canvas.shape and not volume[31].any()
@@ -97,15 +97,15 @@ def test_a_label_zarr_is_copied_at_level_0_as_it_is_stored(server, served, sourc
         ome_zarr.open(copy, level=1)
 
 
-def test_the_classic_server_gives_layers_label_and_mask(server, wish):
-    folder = add(read_catalogue(f"{server.address}/scrolls.yaml"), f"Scroll1/{OTHER}", wish)
+def test_the_classic_server_gives_layers_label_and_mask(server, requested):
+    folder = add(read_catalogue(f"{server.address}/scrolls.yaml"), f"Scroll1/{OTHER}", requested)
     assert folder.name == f"PHercParis4_{OTHER}"
     assert {f"{folder.name}_inklabels.png", f"{folder.name}_mask.png"} <= {path.name for path in folder.iterdir()}
     said = (folder / "surface_volume_source.txt").read_text().strip()
     assert ome_zarr.open(said, level=1, remote=HASTY).shape == (10, 48, 48)
 
 
-def test_a_tree_of_labels_is_searched_for_the_segment(server, wish):
+def test_a_tree_of_labels_is_searched_for_the_segment(server, requested):
     tree = f"{server.address}/ink_9um/labels/aligned-scrollprizeorg-21slices"
     catalogue = read_catalogue(f"s3://{BUCKET}/metadata.json")
     segment = catalogue.scrolls["PHerc0139"].segments[SEGMENT]
@@ -119,7 +119,7 @@ def test_a_tree_of_labels_is_searched_for_the_segment(server, wish):
     assert not labels_of(bare, None, settings=HASTY)
 
 
-def test_where_a_server_lists_nothing_labels_are_asked_for_by_name(server, source, wish):
+def test_where_a_server_lists_nothing_labels_are_asked_for_by_name(server, source, requested):
     server.lists = False
     catalogue = read_catalogue(source)
     server.requests[:] = []
@@ -131,7 +131,7 @@ def test_where_a_server_lists_nothing_labels_are_asked_for_by_name(server, sourc
     assert not [one for one in labels_of(the_segment(catalogue, OTHER), settings=HASTY) if one.ending != "png"]
 
 
-def test_a_real_s3_server_is_listed_and_read(served, monkeypatch, wish):
+def test_a_real_s3_server_is_listed_and_read(served, monkeypatch, requested):
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     with s3_server() as (_, port):
@@ -142,13 +142,13 @@ def test_a_real_s3_server_is_listed_and_read(served, monkeypatch, wish):
                 obstore.put(store, path.relative_to(served / BUCKET).as_posix(), path.read_bytes())
         own = json.dumps(open_data(f"s3://{S3_BUCKET}/")).encode()
         obstore.put(store, "metadata.json", own)
-        folder = add(read_catalogue(f"s3://{S3_BUCKET}/metadata.json"), "PHerc0139/w016", wish)
+        folder = add(read_catalogue(f"s3://{S3_BUCKET}/metadata.json"), "PHerc0139/w016", requested)
     volume = ome_zarr.open(folder / "PHerc0139_w016_inklabels_v2.zarr", voxel_um=1.0)
     np.testing.assert_array_equal(volume[32], INK)
     assert len(list(folder.iterdir())) == 5
 
 
-def test_a_page_for_people_in_the_place_of_a_list_is_none(server, source, wish):
+def test_a_page_for_people_in_the_place_of_a_list_is_none(server, source, requested):
     catalogue = read_catalogue(f"{server.address}/scrolls.yaml")
     segment = the_segment(catalogue, OTHER)
     whole = labels_of(segment, settings=HASTY)
@@ -156,7 +156,7 @@ def test_a_page_for_people_in_the_place_of_a_list_is_none(server, source, wish):
     assert labels_of(segment, settings=HASTY) == whole and len(whole) == 2
 
 
-def test_a_version_that_is_asked_for_is_taken_and_one_that_is_not_there_is_said(server, source, wish):
+def test_a_version_that_is_asked_for_is_taken_and_one_that_is_not_there_is_said(server, source, requested):
     segment = the_segment(read_catalogue(source), "w016")
     assert {(one.kind, one.version) for one in labels_of(segment, wanted=1, settings=HASTY)} == {
         ("inklabels", 1), ("supervision_mask", 1), ("validation_mask", 3),
@@ -173,8 +173,8 @@ def test_ink_that_a_network_saw_is_no_label(server, source):
     assert not labels_of(bare, settings=HASTY)
 
 
-def test_a_surface_comes_with_its_volume_in_voxels_of_it(server, source, wish):
-    folder = add(read_catalogue(source), "PHerc0139/w016", replace(wish, is_surface=True))
+def test_a_surface_comes_with_its_volume_in_voxels_of_it(server, source, requested):
+    folder = add(read_catalogue(source), "PHerc0139/w016", replace(requested, is_surface=True))
     said = (folder / "volume_source.txt").read_text().strip()
     assert (
         said.endswith(f"{VOLUME}-{LAYERS_UM}um-78keV-masked.zarr")
@@ -184,43 +184,43 @@ def test_a_surface_comes_with_its_volume_in_voxels_of_it(server, source, wish):
     np.testing.assert_array_equal(surface.points[2, 3], [12.0, 44.0, 68.0])  # 4 times z 3, y 11, x 17
     assert surface.cell_vox == (20.0, 20.0)  # 5 voxels of what is 4 times as coarse
     with pytest.raises(InputError, match=r"holds volume_source\.txt, so it is of the other kind"):
-        add(read_catalogue(source), "PHerc0139/w016", wish)
+        add(read_catalogue(source), "PHerc0139/w016", requested)
 
 
-def test_a_second_call_asks_for_no_file_again_and_changes_nothing(server, source, wish):
-    folder = add(read_catalogue(source), "PHerc0139/w016", wish)
+def test_a_second_call_asks_for_no_file_again_and_changes_nothing(server, source, requested):
+    folder = add(read_catalogue(source), "PHerc0139/w016", requested)
     before, server.requests[:] = files_in(folder), []
-    add(read_catalogue(source), "PHerc0139/w016", wish)
+    add(read_catalogue(source), "PHerc0139/w016", requested)
     assert files_in(folder) == before
     assert not [
         path for path in server.counts() if path.endswith((".png", ".tif")) or "/0/" in path.partition("inklabels")[2]
     ]
     (folder / "PHerc0139_w016_supervision_mask_v1.png").unlink()
     server.requests[:] = []
-    add(read_catalogue(source), "PHerc0139/w016", wish)
+    add(read_catalogue(source), "PHerc0139/w016", requested)
     assert {name: body for name, body in files_in(folder).items() if name != "catalogue.json"} == {
         name: body for name, body in before.items() if name != "catalogue.json"
     }
     assert sum(n for path, n in server.counts().items() if path.endswith("mask_v1.png")) == 1
 
 
-def test_nothing_is_overwritten(server, source, wish):
-    folder = add(read_catalogue(source), "PHerc0139/w016", wish)
+def test_nothing_is_overwritten(server, source, requested):
+    folder = add(read_catalogue(source), "PHerc0139/w016", requested)
     label = folder / "PHerc0139_w016_supervision_mask_v1.png"
     label.write_bytes(b"mine")
     with pytest.raises(InputError, match=r"holds 4 bytes, and \d+ were written; nothing is overwritten: move it away"):
-        add(read_catalogue(source), "PHerc0139/w016", wish)
+        add(read_catalogue(source), "PHerc0139/w016", requested)
     assert label.read_bytes() == b"mine"
     label.unlink()
     (folder / "catalogue.json").write_text('{"scroll": "PHerc0139"}')
     with pytest.raises(
         InputError, match=rf"says scroll 'PHerc0139', segment None; expected PHerc0139/{SEGMENT}: nothing is over"
     ):
-        add(read_catalogue(source), "PHerc0139/w016", wish)
+        add(read_catalogue(source), "PHerc0139/w016", requested)
     (folder / "catalogue.json").unlink()
     (folder / "surface_volume_source.txt").write_text("elsewhere.zarr\n")
     with pytest.raises(InputError, match=r"says elsewhere\.zarr; expected s3://.*nothing is overwritten"):
-        add(read_catalogue(source), "PHerc0139/w016", wish)
+        add(read_catalogue(source), "PHerc0139/w016", requested)
 
 
 @pytest.mark.parametrize("name", ["train", "train/PHerc0139_w016"])
@@ -229,12 +229,12 @@ def test_a_file_in_the_place_of_a_folder_is_said_and_stays(server, source, tmp_p
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
     with pytest.raises(InputError, match=rf"{name}: is a file; expected a folder"):
-        add(read_catalogue(source), "PHerc0139/w016", Wish(tmp_path / "train", accepts_terms=True, remote=HASTY))
+        add(read_catalogue(source), "PHerc0139/w016", Request(tmp_path / "train", accepts_terms=True, remote=HASTY))
     assert path.read_text() == "mine"
 
 
-def test_when_it_was_fetched_makes_no_other_item_of_it(server, source, wish):
-    folder = add(read_catalogue(source), "PHerc0139/w016", wish)
+def test_when_it_was_fetched_makes_no_other_item_of_it(server, source, requested):
+    folder = add(read_catalogue(source), "PHerc0139/w016", requested)
     before = fingerprint(folder)
     record = json.loads((folder / "catalogue.json").read_text())
     (folder / "catalogue.json").write_text(json.dumps({**record, "added": "1999-12-31"}))
@@ -243,22 +243,22 @@ def test_when_it_was_fetched_makes_no_other_item_of_it(server, source, wish):
     assert fingerprint(folder) != before
 
 
-def test_a_segment_that_is_there_under_another_name_is_not_added_twice(server, source, wish, capsys):
-    folder = add(read_catalogue(source), "PHerc0139/w016", wish)
-    assert add(read_catalogue(source), SEGMENT, wish) == folder
+def test_a_segment_that_is_there_under_another_name_is_not_added_twice(server, source, requested, capsys):
+    folder = add(read_catalogue(source), "PHerc0139/w016", requested)
+    assert add(read_catalogue(source), SEGMENT, requested) == folder
     assert f"is there as {folder}, which is kept" in capsys.readouterr().out
-    assert sorted(path.name for path in wish.to.iterdir()) == ["PHerc0139_w016", "terms.json"]
+    assert sorted(path.name for path in requested.to.iterdir()) == ["PHerc0139_w016", "terms.json"]
 
 
-def test_a_server_that_fails_leaves_no_half_folder_and_the_next_call_goes_on(server, served, source, wish):
+def test_a_server_that_fails_leaves_no_half_folder_and_the_next_call_goes_on(server, served, source, requested):
     path = f"/{BUCKET}/PHerc0139/segments/{SEGMENT}/labels/w016_validation_mask_v3.tif"
     server.failures[path] = ["cut"] * 9
     with pytest.raises(InputError, match=r"validation_mask_v3\.tif: the answer broke off"):
-        add(read_catalogue(source), "PHerc0139/w016", wish)
-    assert not (wish.to / "PHerc0139_w016").exists()
+        add(read_catalogue(source), "PHerc0139/w016", requested)
+    assert not (requested.to / "PHerc0139_w016").exists()
     whole = server.counts()
     server.failures.clear()
-    folder = add(read_catalogue(source), "PHerc0139/w016", wish)
+    folder = add(read_catalogue(source), "PHerc0139/w016", requested)
     assert (folder / "PHerc0139_w016_validation_mask_v3.tif").read_bytes() == (served / path.lstrip("/")).read_bytes()
     again = server.counts() - whole
     chunks = {
@@ -269,22 +269,22 @@ def test_a_server_that_fails_leaves_no_half_folder_and_the_next_call_goes_on(ser
     assert not chunks and not [name for name in again if name.endswith(".png")]
 
 
-def test_a_web_page_in_the_place_of_a_label_is_refused(server, served, source, wish):
+def test_a_web_page_in_the_place_of_a_label_is_refused(server, served, source, requested):
     path = served / BUCKET / "PHerc0139" / "segments" / SEGMENT / "labels" / "w016_supervision_mask_v1.png"
     path.write_text("<!DOCTYPE html><html>Log in</html>")
     with pytest.raises(InputError, match=r"supervision_mask_v1\.png: .*web page"):
-        add(read_catalogue(source), "PHerc0139/w016", wish)
+        add(read_catalogue(source), "PHerc0139/w016", requested)
 
 
-def test_layers_that_are_not_there_are_said_before_anything_is_fetched(server, served, source, wish):
+def test_layers_that_are_not_there_are_said_before_anything_is_fetched(server, served, source, requested):
     for path in (served / BUCKET / "PHerc0139" / "segments" / SEGMENT / "surface-volumes").rglob("zarr.json"):
         path.unlink()
     with pytest.raises(MissingInputError, match=r"surface-volumes/.*expected a zarr"):
-        add(read_catalogue(source), "PHerc0139/w016", wish)
-    assert not (wish.to / "PHerc0139_w016").exists()
+        add(read_catalogue(source), "PHerc0139/w016", requested)
+    assert not (requested.to / "PHerc0139_w016").exists()
 
 
-def test_of_several_surface_volumes_that_of_the_own_volume_or_of_the_wanted_size_is_taken(server, source, wish):
+def test_of_several_surface_volumes_that_of_the_own_volume_or_of_the_wanted_size_is_taken(server, source, requested):
     catalogue = read_catalogue(source)
     segment = catalogue.scrolls["PHerc0139"].segments[SEGMENT]
     from scroll.catalogue.choose import chosen_layers
@@ -301,31 +301,35 @@ def test_of_several_surface_volumes_that_of_the_own_volume_or_of_the_wanted_size
         chosen_layers(catalogue, replace(segment, artifacts=tuple(segment.surfaces)))
 
 
-def test_a_contradiction_is_said_kept_and_stops_nothing(server, served, source, wish, capsys):
+def test_a_contradiction_is_said_kept_and_stops_nothing(server, served, source, requested, capsys):
     path = served / BUCKET / "metadata.json"
     path.write_text(
         path.read_text().replace(f'"original_volume_id": "{VOLUME}"', '"original_volume_id": "20990101000000"')
     )
-    folder = add(read_catalogue(source), "PHerc0139/w016", wish)
+    folder = add(read_catalogue(source), "PHerc0139/w016", requested)
     line = json.loads((folder / "catalogue.json").read_text())["contradictions"][0]
     assert "no volume is called so" in line and f"contradiction: {line}\n" in capsys.readouterr().out
 
 
-def test_the_terms_are_shown_once_and_nothing_is_fetched_before_they_are_accepted(server, served, source, wish, capsys):
-    not_yet = replace(wish, accepts_terms=False)
+def test_the_terms_are_shown_once_and_nothing_is_fetched_before_they_are_accepted(
+    server, served, source, requested, capsys
+):
+    not_yet = replace(requested, accepts_terms=False)
     catalogue = read_catalogue(source)
     server.requests[:] = []
     with pytest.raises(InputError, match=r"terms\.json: the terms of use above are not accepted yet; .*--accept-terms"):
         add(catalogue, "PHerc0139/w016", not_yet)
-    assert "https://scrollprize.org/data" in capsys.readouterr().out and not server.requests and not wish.to.exists()
-    add(catalogue, "PHerc0139/w016", wish)
+    assert (
+        "https://scrollprize.org/data" in capsys.readouterr().out and not server.requests and not requested.to.exists()
+    )
+    add(catalogue, "PHerc0139/w016", requested)
     assert "terms of use" in capsys.readouterr().out
     add(catalogue, f"Scroll1/{OTHER}", not_yet)
     assert "terms of use" not in capsys.readouterr().out
 
 
 def test_terms_that_the_catalogue_holds_are_shown_and_other_ones_are_asked_for_again(
-    server, served, source, wish, capsys
+    server, served, source, requested, capsys
 ):
     path = served / BUCKET / "metadata.json"
     content = json.loads(path.read_text())
@@ -333,13 +337,13 @@ def test_terms_that_the_catalogue_holds_are_shown_and_other_ones_are_asked_for_a
     volume = next(iter(content["metadata"]["samples"]["PHercParis4"]["volumes"].values()))
     volume["properties"] = {"license": "Ask EduceLab."}
     path.write_text(json.dumps(content))
-    catalogue, not_yet = read_catalogue(source), replace(wish, accepts_terms=False)
-    add(catalogue, "PHerc0139/w016", wish)
+    catalogue, not_yet = read_catalogue(source), replace(requested, accepts_terms=False)
+    add(catalogue, "PHerc0139/w016", requested)
     assert "CC BY-NC 4.0 https://creativecommons.org" in capsys.readouterr().out
     with pytest.raises(InputError, match="not accepted yet"):
         add(catalogue, f"Scroll1/{OTHER}", not_yet)
     assert "terms of use of PHercParis4: Ask EduceLab." in capsys.readouterr().out
-    (wish.to / "terms.json").write_text('{"accepted": "all"}')
+    (requested.to / "terms.json").write_text('{"accepted": "all"}')
     with pytest.raises(InputError, match=r"terms\.json: 'accepted' is"):
         add(catalogue, f"Scroll1/{OTHER}", not_yet)
 
@@ -386,11 +390,11 @@ def test_a_kill_in_the_middle_costs_no_file_that_was_whole(server, served, sourc
     ]
 
 
-def test_two_at_once_fetch_every_file_once(server, source, wish):
+def test_two_at_once_fetch_every_file_once(server, source, requested):
     catalogue = read_catalogue(source)
-    check_terms(wish.to, catalogue, "PHerc0139", True, "")
+    check_terms(requested.to, catalogue, "PHerc0139", True, "")
     server.requests[:] = []
-    threads = [threading.Thread(target=add, args=(catalogue, "PHerc0139/w016", wish)) for _ in range(2)]
+    threads = [threading.Thread(target=add, args=(catalogue, "PHerc0139/w016", requested)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

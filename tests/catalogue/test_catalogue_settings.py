@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scroll.catalogue.add import Wish, add
+from scroll.catalogue.add import Request, add
 from scroll.catalogue.read import read_catalogue
 from scroll.config.reader import load_settings, save_settings
 from scroll.config.schema import DataSettings
@@ -27,7 +27,7 @@ def test_names_are_added_once_the_terms_are_accepted_and_become_the_ids_of_items
         InputError, match=rf"run python scripts/catalogue\.py add {NAMES[0]} {NAMES[1]} --to .* --accept-terms"
     ):
         training_items(data)
-    add(read_catalogue(source), NAMES[0], Wish(tmp_path / "data" / "train", accepts_terms=True))
+    add(read_catalogue(source), NAMES[0], Request(tmp_path / "data" / "train", accepts_terms=True))
     items = training_items(data)
     assert [item.id for item in items] == ["PHerc0139_w016", f"PHercParis4_{OTHER}"]
     assert (tmp_path / "data" / "train" / f"PHercParis4_{OTHER}" / f"PHercParis4_{OTHER}_inklabels.png").exists()
@@ -38,7 +38,9 @@ def test_names_are_added_once_the_terms_are_accepted_and_become_the_ids_of_items
 def test_segments_are_added_with_their_surface_and_volume(server, source, tmp_path):
     data = DataSettings(kind="segments", root=tmp_path / "data", train=NAMES[:1], catalogue=source)
     add(
-        read_catalogue(source), "PHerc0139/w016", Wish(tmp_path / "data" / "train", accepts_terms=True, is_surface=True)
+        read_catalogue(source),
+        "PHerc0139/w016",
+        Request(tmp_path / "data" / "train", accepts_terms=True, is_surface=True),
     )
     (item,) = training_items(data)
     assert item.id == "PHerc0139_w016" and item.source.startswith(f"s3://{BUCKET}/PHerc0139/volumes/")
@@ -46,13 +48,13 @@ def test_segments_are_added_with_their_surface_and_volume(server, source, tmp_pa
 
 
 def test_of_several_surface_volumes_that_of_the_size_in_the_settings_is_added(server, source, tmp_path):
-    add(read_catalogue(source), f"Scroll1/{OTHER}", Wish(tmp_path / "data" / "train", accepts_terms=True))
+    add(read_catalogue(source), f"Scroll1/{OTHER}", Request(tmp_path / "data" / "train", accepts_terms=True))
     with pytest.raises(InputError, match=rf"voxels of {LAYERS_UM:g} um; expected 9\.6"):
         training_items(data_of(tmp_path, source, voxel_um=9.6))
 
 
 def test_a_segment_that_is_there_under_another_name_is_told(server, source, tmp_path):
-    add(read_catalogue(source), SEGMENT, Wish(tmp_path / "data" / "train", accepts_terms=True))
+    add(read_catalogue(source), SEGMENT, Request(tmp_path / "data" / "train", accepts_terms=True))
     with pytest.raises(
         InputError, match=rf"'PHerc0139/w016' is there as .*PHerc0139_{SEGMENT}; write 'PHerc0139_{SEGMENT}'"
     ):

@@ -109,7 +109,7 @@ def settings(config: Path) -> Settings:
     return load_checked_settings(config, [])
 
 
-def wish(scroll: Path, **changes: object) -> ScrollRequest:
+def requested(scroll: Path, **changes: object) -> ScrollRequest:
     return ScrollRequest(str(scroll), **({"shard_vox": SHARD, "chunk_vox": CHUNK} | changes))  # type: ignore[arg-type]
 
 
@@ -146,28 +146,28 @@ def test_a_scroll_is_predicted_as_the_same_voxels_are_as_a_cube(settings, ct, tm
 
 
 def test_shards_outside_the_scan_are_not_planned_and_the_reads_are_counted_with_their_halos(settings, scroll, ct):
-    plan = make_plan(settings, wish(scroll))
+    plan = make_plan(settings, requested(scroll))
     assert {index[2] for index in plan.indices} == {0, 1} and len(plan.indices) == 3 * 3 * 2
     # windows of 32 begin at 0, 24, 48 and 64: about 0-32 lie 0-56, about 32-64 lie 24-80, about 64-96 lie 48-96
     assert plan.bytes_read == (56 + 56 + 48) * (56 + 56 + 48) * (56 + 56)
     # two of them about each; of 16 along z, from 0, 12, ..., 72 and 80, there are three, four and three
     assert plan.windows == {"a": (3 + 4 + 3) * (3 * 2) * (2 * 2), "b": (3 * 2) * (3 * 2) * (2 * 2)}
     assert plan.hours is None
-    assert make_plan(settings, wish(scroll), is_measured=True).hours > 0
+    assert make_plan(settings, requested(scroll), is_measured=True).hours > 0
 
 
 def test_where_the_pyramid_ends_too_soon_its_coarsest_level_is_looked_through(settings, tmp_path):
     path = tmp_path / "10_tb.zarr"  # no chunk of it is stored
     create_ome_zarr(path, (22_000,) * 3, "uint8", (128,) * 3, 7.91)
     add_empty_levels(path, 6)
-    volume = open_scroll(wish(path), settings)
-    coarse = coarse_level(wish(path), volume, 64)  # level 6 would be asked for; there are levels 0 to 5
+    volume = open_scroll(requested(path), settings)
+    coarse = coarse_level(requested(path), volume, 64)  # level 6 would be asked for; there are levels 0 to 5
     assert coarse is not None and coarse.shape == (688,) * 3
 
 
 def test_a_volume_without_a_pyramid_has_no_coarse_level_which_is_said(settings, ct, tmp_path, capsys):
     np.save(tmp_path / "scroll.npy", ct)
-    request = wish(tmp_path / "scroll.npy")
+    request = requested(tmp_path / "scroll.npy")
     volume = open_scroll(request, settings)
     assert coarse_level(request, volume, 64) is None
     assert len(list(requested_shards(settings, request, volume, []))) > 1
@@ -181,9 +181,9 @@ def test_a_plan_about_a_surface_holds_its_shards_alone(settings, scroll, tmp_pat
     normals[..., 0] = 1
     surface = Surface(points, normals, np.ones(y.shape, bool), (4.0, 4.0), tmp_path / "flat")
     write_tifxyz(surface, tmp_path / "flat", "flat")
-    plan = make_plan(settings, wish(scroll, surfaces=(tmp_path / "flat",)))
+    plan = make_plan(settings, requested(scroll, surfaces=(tmp_path / "flat",)))
     assert {index[0] for index in plan.indices} == {1} and {index[1] for index in plan.indices} <= {0, 1}
-    whole = make_plan(settings, wish(scroll))
+    whole = make_plan(settings, requested(scroll))
     assert plan.key != whole.key and set(plan.indices) < set(whole.indices)
 
 
@@ -191,10 +191,10 @@ def test_a_mask_of_larger_voxels_leaves_out_what_it_says(settings, scroll, tmp_p
     mask = np.zeros((12, 12, 12), np.uint8)
     mask[5, 1, 3] = 1  # voxels 40-48, 8-16, 24-32
     np.save(tmp_path / "mask.npy", mask)
-    assert make_plan(settings, wish(scroll, mask=tmp_path / "mask.npy")).indices == ((1, 0, 0),)
+    assert make_plan(settings, requested(scroll, mask=tmp_path / "mask.npy")).indices == ((1, 0, 0),)
     np.save(tmp_path / "none.npy", np.zeros((12, 12, 12), np.uint8))
     with pytest.raises(InputError, match="no shard is left to predict"):
-        make_plan(settings, wish(scroll, mask=tmp_path / "none.npy"))
+        make_plan(settings, requested(scroll, mask=tmp_path / "none.npy"))
 
 
 def test_a_mask_on_a_server_is_told_from_another_one_there(settings, scroll, tmp_path):
@@ -206,18 +206,21 @@ def test_a_mask_on_a_server_is_told_from_another_one_there(settings, scroll, tmp
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
         keys = [
-            key_of_request(settings, wish(scroll, mask=Path(f"{address}/{name}.zarr"))) for name in ("one", "other")
+            key_of_request(settings, requested(scroll, mask=Path(f"{address}/{name}.zarr")))
+            for name in ("one", "other")
         ]
         server.shutdown()
     assert keys[0] != keys[1]
 
 
 def test_what_decides_the_result_is_in_the_key_and_nothing_else(settings, scroll):
-    key = key_of_request(settings, wish(scroll))
-    assert key == key_of_request(settings, wish(scroll))
+    key = key_of_request(settings, requested(scroll))
+    assert key == key_of_request(settings, requested(scroll))
     window = settings.stage1.window.model_copy(update={"tta": "none"})
     changed = settings.model_copy(update={"stage1": settings.stage1.model_copy(update={"window": window})})
-    assert key != key_of_request(changed, wish(scroll)) != key_of_request(settings, wish(scroll, shard_vox=48))
+    assert (
+        key != key_of_request(changed, requested(scroll)) != key_of_request(settings, requested(scroll, shard_vox=48))
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,13 +234,13 @@ def test_what_decides_the_result_is_in_the_key_and_nothing_else(settings, scroll
 )
 def test_what_cannot_be_is_refused_before_anything_is_read(settings, changes, said):
     with pytest.raises(InputError, match=said):
-        make_plan(settings, wish(Path("nowhere.zarr"), **changes))
+        make_plan(settings, requested(Path("nowhere.zarr"), **changes))
 
 
 def test_a_run_on_flattened_stacks_is_refused(settings, scroll):
     data = settings.data.model_copy(update={"kind": "fragments"})
     with pytest.raises(InputError, match="flattened stacks, not volumes"):
-        make_plan(settings.model_copy(update={"data": data}), wish(scroll))
+        make_plan(settings.model_copy(update={"data": data}), requested(scroll))
 
 
 def call(script: str, *arguments: object) -> subprocess.CompletedProcess:

@@ -109,13 +109,13 @@ def settings(theirs: Path, tmp_path: Path) -> Settings:
     return run(tmp_path, {"theirs": theirs}, {"mine": 0.75, "theirs": 0.25})
 
 
-def wish(scroll: Path, **changes: object) -> ScrollRequest:
+def requested(scroll: Path, **changes: object) -> ScrollRequest:
     return ScrollRequest(str(scroll), **({"shard_vox": SHARD, "chunk_vox": CHUNK} | changes))  # type: ignore[arg-type]
 
 
 def test_the_figures_are_those_of_the_whole_and_every_shard_is_predicted_by_them(settings, scroll):
-    plan = make_plan(settings, wish(scroll))
-    volume = open_scroll(wish(scroll), settings)
+    plan = make_plan(settings, requested(scroll))
+    volume = open_scroll(requested(scroll), settings)
     whole = np.asarray(volume[:, :, :]).astype(np.float64)
     assert abs(whole[:, :, 32:].mean() - whole[:, :, :32].mean()) > 80
     figures = recipe_of(settings, plan).seen_by("theirs")
@@ -144,7 +144,7 @@ def test_the_figures_are_those_of_the_whole_and_every_shard_is_predicted_by_them
 @pytest.mark.slow
 def test_one_process_two_processes_and_ray_give_the_same_bits(settings, scroll, tmp_path):
     pytest.importorskip("ray")
-    made = make_plan(settings, wish(scroll))
+    made = make_plan(settings, requested(scroll))
     write_plan(tmp_path / "plan.json", made)
     plan, found = read_plan(tmp_path / "plan.json"), {}
     assert plan.about["seen_as"] == made.about["seen_as"]
@@ -169,15 +169,15 @@ def test_one_process_two_processes_and_ray_give_the_same_bits(settings, scroll, 
 def test_each_scaling_has_its_figures_also_where_the_grey_scale_is_given(theirs, scroll, tmp_path, how, expected):
     folder = with_card(theirs, tmp_path / "m", intensity=Intensity.model_validate(how))
     settings = run(tmp_path, {"theirs": folder}, {"mine": 0.5, "theirs": 0.5})
-    plan = make_plan(settings, wish(scroll, grey_scale=(100.0, 40.0)))
-    sample = sample_in(open_scroll(wish(scroll), settings), plan.shards)
+    plan = make_plan(settings, requested(scroll, grey_scale=(100.0, 40.0)))
+    sample = sample_in(open_scroll(requested(scroll), settings), plan.shards)
     assert recipe_of(settings, plan).seen_by("theirs") == expected(sample)
     assert recipe_of(settings, plan).seen_by("mine") == Intensity(how="ours", middle=100, spread=40)
 
 
 def test_a_run_without_members_of_others_has_the_plan_and_the_key_that_it_had(scroll, tmp_path):
     settings = run(tmp_path, {}, {"mine": 1.0})
-    plan = make_plan(settings, wish(scroll))
+    plan = make_plan(settings, requested(scroll))
     assert "seen_as" not in plan.about and recipe_of(settings, plan).seen_as == {}
     hashes = [file_hash(settings.folder.fold("mine", fold) / "weights.safetensors") for fold in range(2)]
     assert plan.key == key_of([
@@ -187,24 +187,26 @@ def test_a_run_without_members_of_others_has_the_plan_and_the_key_that_it_had(sc
 
 
 def test_another_card_is_another_prediction(settings, theirs, scroll, tmp_path):
-    key = key_of_request(settings, wish(scroll))
+    key = key_of_request(settings, requested(scroll))
     folder = with_card(theirs, tmp_path / "m", intensity=Intensity(how="divide", spread=255))
     (tmp_path / "other").mkdir()
     other = run(tmp_path / "other", {"theirs": folder}, {"mine": 0.75, "theirs": 0.25})
-    assert key_of_request(other, wish(scroll)) != key == key_of_request(settings, wish(scroll))
+    assert key_of_request(other, requested(scroll)) != key == key_of_request(settings, requested(scroll))
 
 
 def test_voxels_of_another_size_are_refused_before_anything_is_planned(theirs, scroll, tmp_path):
     settings = run(tmp_path, {"theirs": with_card(theirs, tmp_path / "m", voxel_um=3.24)}, {"mine": 0.5, "theirs": 0.5})
     said = r"card\.json: trained at 3\.24 um a voxel, and here they are 7\.91"
     with pytest.raises(InputError, match=said) as refused:
-        current_plan(settings, wish(scroll), tmp_path / "ledger")
+        current_plan(settings, requested(scroll), tmp_path / "ledger")
     assert "\n" not in str(refused.value) and not (tmp_path / "ledger").exists()
     with pytest.raises(InputError, match=said):
-        prediction_about(settings, wish(scroll), wave(tmp_path), {"theirs": 1.0}, is_blended=True)
+        prediction_about(settings, requested(scroll), wave(tmp_path), {"theirs": 1.0}, is_blended=True)
     idle = {"mine": 1.0, "theirs": 0.0}  # who has no weight does not mind
     (tmp_path / "idle").mkdir()
-    assert list(make_plan(run(tmp_path / "idle", {"theirs": tmp_path / "m"}, idle), wish(scroll)).windows) == ["mine"]
+    assert list(make_plan(run(tmp_path / "idle", {"theirs": tmp_path / "m"}, idle), requested(scroll)).windows) == [
+        "mine"
+    ]
 
 
 @pytest.fixture
@@ -228,7 +230,7 @@ def test_members_that_cannot_look_at_volumes_are_left_out_and_named(flat_ones, t
     assert volume_members(settings) == ["mine", "theirs"]
     said = said_of_left_out(settings)
     assert "mapped (gives a map of a sheet), ready (predictions that are there already)" in said and "\n" not in said
-    assert list(make_plan(settings, wish(scroll)).about["weights"]) == ["mine", "theirs"]
+    assert list(make_plan(settings, requested(scroll)).about["weights"]) == ["mine", "theirs"]
     done = step(
         REPOSITORY / "scripts" / "predict_scroll.py", tmp_path / "run.yaml", "--input", scroll,
         "--output", tmp_path / "prob.zarr", "--shard", SHARD, "--chunk", CHUNK, "--plan-only",
@@ -245,10 +247,10 @@ def test_where_only_such_members_are_there_it_is_one_line(flat_ones, tmp_path):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_in_the_scan_is_one_line_with_its_place(settings, scroll, tmp_path, bad):
-    ct = np.asarray(open_scroll(wish(scroll), settings)[:, :, :]).astype(np.float32)
+    ct = np.asarray(open_scroll(requested(scroll), settings)[:, :, :]).astype(np.float32)
     ct[40, 3, 5] = bad
     np.save(tmp_path / "ct.npy", ct)
-    plan = make_plan(settings, wish(tmp_path / "ct.npy"))
+    plan = make_plan(settings, requested(tmp_path / "ct.npy"))
     assert np.isfinite([*plan.about["grey_scale"], plan.about["seen_as"]["theirs"]["spread"]]).all()
     for weights in ({"mine": 1.0}, {"theirs": 1.0}):
         predictor = replace(recipe_of(settings, plan), weights=weights)()
@@ -267,10 +269,10 @@ def wave(folder: Path) -> Surface:
 
 def test_flattening_on_the_fly_asks_them_as_the_whole_scroll_does(settings, scroll, tmp_path):
     surface, weights = wave(tmp_path), member_weights(settings)
-    predicted, boxes = prediction_about(settings, wish(scroll), surface, weights, is_blended=True)
+    predicted, boxes = prediction_about(settings, requested(scroll), surface, weights, is_blended=True)
     box = (16, 8, 20), (20, 30, 24)
     np.testing.assert_array_equal(boxes(*box, lambda corner, size: True), boxes.ensemble(*box))
-    whole = make_plan(settings, wish(scroll))
+    whole = make_plan(settings, requested(scroll))
     assert boxes.ensemble.recipe.seen_by("theirs") != recipe_of(settings, whole).seen_by("theirs")
     assert predicted.channels == ("ensemble",)
     write_tifxyz(surface, tmp_path / "wave", "wave")

@@ -49,12 +49,12 @@ def needing(fixed_gib: float, each_gib: float, work: Work = WORK) -> Footprint:
     return Footprint(0, 0.0, 0.0, 0.0, ((gib(0, 0, 0, fixed_gib), gib(0, 0, 0, each_gib)),), work, work)
 
 
-def planned(gpu_gib: float, each_gib: float, wish: int = 4, accumulate: int = 1, **changes: object) -> MemberPlan:
+def planned(gpu_gib: float, each_gib: float, requested: int = 4, accumulate: int = 1, **changes: object) -> MemberPlan:
     member = MemberSettings.model_validate(
         {
             "network": "any",
             "patch_size": (16, 64, 64),
-            "training": {"train_batch_size": wish, "accumulate_steps": accumulate, "loader": {"workers": 4}},
+            "training": {"train_batch_size": requested, "accumulate_steps": accumulate, "loader": {"workers": 4}},
             **changes,
         }
     )
@@ -118,50 +118,50 @@ class TestMemory:
 
 
 class TestPlan:
-    def test_a_wish_that_fits_is_left_alone(self) -> None:
+    def test_a_request_that_fits_is_left_alone(self) -> None:
         plan = planned(16, 1.0)
         assert (plan.verdict, plan.batch, plan.accumulate_steps) == ("fits", 4, 1)
         assert plan.changed == {"training": {"precision": "fp16"}}
 
     def test_what_does_not_fit_in_one_pass_is_gathered_in_several(self) -> None:
-        plan = planned(16, 4.0, wish=4, accumulate=2)  # (12.65 - 0.5) / 4: 3 by the trace, 2 trusted
+        plan = planned(16, 4.0, requested=4, accumulate=2)  # (12.65 - 0.5) / 4: 3 by the trace, 2 trusted
         assert (plan.verdict, plan.largest, plan.batch, plan.accumulate_steps) == ("too large", 3, 2, 4)
         assert plan.held and plan.held.total == pytest.approx(8.5)
 
     def test_a_smaller_patch_comes_last(self) -> None:
-        plan = planned(16, 14.0, wish=2)
+        plan = planned(16, 14.0, requested=2)
         assert plan.chosen and plan.chosen.patch == (16, 32, 32)
         assert plan.changed["patch_size"] == [16, 32, 32]
         assert planned(16, 60.0).chosen is None
 
     @given(
-        small=st.floats(4, 60), more=st.floats(0, 60), each=st.floats(0.1, 20), wish=st.integers(1, 12), passes=st.integers(1, 4)
+        small=st.floats(4, 60), more=st.floats(0, 60), each=st.floats(0.1, 20), requested=st.integers(1, 12), passes=st.integers(1, 4)
     )  # fmt: skip
     def test_more_memory_never_gives_a_smaller_patch_or_of_the_same_one_a_smaller_batch(
-        self, small: float, more: float, each: float, wish: int, passes: int
+        self, small: float, more: float, each: float, requested: int, passes: int
     ) -> None:
-        less, rich = (planned(size, each, wish, passes) for size in (small, small + more))
+        less, rich = (planned(size, each, requested, passes) for size in (small, small + more))
         if less.chosen is None:
             return
         assert rich.chosen is not None
         assert (rich.chosen.patch, rich.batch) >= (less.chosen.patch, less.batch)
-        assert rich.batch * rich.accumulate_steps == wish * passes
+        assert rich.batch * rich.accumulate_steps == requested * passes
         assert rich.held and rich.held.total <= Machine(replace(GPUS["t4"], gib=small + more)).gpu.for_tensors_gib
 
-    @pytest.mark.parametrize(("wished", "gib", "is_on"), [(False, 80, False), (False, 16, True), (True, 80, True)])
-    def test_checkpointing_is_as_wished_unless_the_other_way_holds_more(
-        self, wished: bool, gib: float, is_on: bool
+    @pytest.mark.parametrize(("requested", "gib", "is_on"), [(False, 80, False), (False, 16, True), (True, 80, True)])
+    def test_checkpointing_is_as_requested_unless_the_other_way_holds_more(
+        self, requested: bool, gib: float, is_on: bool
     ) -> None:
         member = MemberSettings(network="any", patch_size=(16, 64, 64))
         by_way = {True: needing(0.5, 4.0, Work(1.3e12, 1e9)), False: needing(0.5, 11.0)}
 
         def candidate(patch: tuple[int, int, int], checkpointing: bool | None) -> Candidate:
-            way = wished if checkpointing is None else checkpointing
+            way = requested if checkpointing is None else checkpointing
             return Candidate(patch, patch, way, by_way[way])
 
         plan = plan_member(Case("a", member, candidate, None, 3), Machine(replace(GPUS["t4"], gib=gib)))
         assert plan.chosen and plan.chosen.checkpointing is is_on and plan.batch == 2
-        assert plan.changed.get("options") == ({"checkpointing": is_on} if is_on != wished else None)
+        assert plan.changed.get("options") == ({"checkpointing": is_on} if is_on != requested else None)
         assert any(said.startswith(f"checkpointing {'on' if is_on else 'off'}") for said in plan.why)
 
     def test_loading_that_was_measured_says_how_many_workers(self) -> None:
@@ -221,7 +221,7 @@ class TestOverlay:
         assert settings.plan["stage1.members.a.training.train_batch_size"] == (8, 2)
         assert load_settings(config).plan == {}
 
-    def test_wish_and_plan_are_both_kept_and_give_the_same_run_again(self, tmp_path: Path) -> None:
+    def test_request_and_plan_are_both_kept_and_give_the_same_run_again(self, tmp_path: Path) -> None:
         config, plan = _written(tmp_path)
         settings = load_settings(config, [f"@{plan}"])
         save_run_settings(settings)

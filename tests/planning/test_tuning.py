@@ -62,7 +62,7 @@ machines = st.builds(
     ram_gib=st.floats(1.0, 60.0),
     worker_gib=st.floats(0.1, 10.0),
 )
-wishes = st.builds(Setting, st.integers(1, 9), st.integers(1, 4), st.integers(0, 12), st.sampled_from([2, 4]))
+requested = st.builds(Setting, st.integers(1, 9), st.integers(1, 4), st.integers(0, 12), st.sampled_from([2, 4]))
 all_bounds = st.builds(
     Bounds,
     max_batch=st.integers(1, 16),
@@ -89,19 +89,19 @@ def test_the_fewest_workers_within_noise_of_the_best_are_chosen(rates, failed, w
 
 
 @pytest.mark.parametrize(
-    ("learned", "wish", "batch"),
+    ("learned", "requested", "batch"),
     [
-        ({2: 100, 4: 101, 8: 102}, 4, 4),  # all alike: as wished
-        ({2: 100, 4: 101, 8: 102}, 16, 2),  # all alike, the wish not among them: the smallest
+        ({2: 100, 4: 101, 8: 102}, 4, 4),  # all alike: as requested
+        ({2: 100, 4: 101, 8: 102}, 16, 2),  # all alike, what is requested not among them: the smallest
         ({2: 100, 4: 140, 8: 142}, 2, 4),
         ({2: 100, 4: 140, 8: 200}, 2, 8),
         ({2: 100, 4: 90}, 4, 2),
     ],
 )
-def test_the_wished_batch_is_left_only_for_one_that_learns_faster(learned, wish, batch):
+def test_the_requested_batch_is_left_only_for_one_that_learns_faster(learned, requested, batch):
     # half of each step is spent waiting, which must not count
     trials = [Trial(BATCH, Setting(size), "", 1.0, rate / 2, 0.5) for size, rate in learned.items()]
-    chosen = choose_batch(trials, Setting(wish), 0.03)
+    chosen = choose_batch(trials, Setting(requested), 0.03)
     assert chosen is not None and chosen.setting.batch == batch
 
 
@@ -140,9 +140,9 @@ def test_where_ram_holds_no_worker_it_is_trained_without():
     assert found.chosen is not None and found.chosen.setting == Setting(1, 2, workers=0)
 
 
-@given(machines, wishes, all_bounds)
-def test_what_is_chosen_trained_within_the_bounds(machine, wish, bounds):
-    found = tune(wish, bounds, machine)
+@given(machines, requested, all_bounds)
+def test_what_is_chosen_trained_within_the_bounds(machine, requested, bounds):
+    found = tune(requested, bounds, machine)
     works = [trial for trial in found.trials if not trial.failure]
     assert (found.chosen is None) == (not works)
     if found.chosen is None:
@@ -151,7 +151,7 @@ def test_what_is_chosen_trained_within_the_bounds(machine, wish, bounds):
     assert chosen in found.trials and not chosen.failure
     assert chosen.peak_gib <= bounds.limit_gib and chosen.free_gib >= bounds.least_free_gib
     assert chosen.setting.batch <= bounds.max_batch and chosen.setting.workers <= max(1, bounds.cores)
-    assert 0 <= chosen.setting.patches - wish.patches < chosen.setting.batch
+    assert 0 <= chosen.setting.patches - requested.patches < chosen.setting.batch
 
 
 @given(machines, st.integers(1, 8))
@@ -196,9 +196,9 @@ def test_every_worker_brings_as_many_of_the_counted_batches(steps, accumulate, w
     assert workers == 0 or (counted * accumulate % workers == 0 and counted - steps < workers)
 
 
-@given(machines, wishes, all_bounds)
-def test_every_overlay_holds_legal_settings_and_every_table_all_trials(machine, wish, bounds):
-    found = tune(wish, bounds, machine)
+@given(machines, requested, all_bounds)
+def test_every_overlay_holds_legal_settings_and_every_table_all_trials(machine, requested, bounds):
+    found = tune(requested, bounds, machine)
     assert len(table(found.trials).splitlines()) == 2 + len(found.trials)
     overlay = yaml.safe_load(tuned_text({"unet": found}, "a.yaml", "a CPU", 20))
     if found.chosen is None:

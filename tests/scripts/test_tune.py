@@ -71,12 +71,12 @@ def test_a_limit_that_many_samples_pass_is_stepped_back_from(config, monkeypatch
     assert len(batches) > 1 and "GiB" in batches[-1][-1]  # after a forward pass, or at the peak
     assert all(row[-1] in ("", "chosen") for row in batches[:-1])
     overlay = config.parent / "run.tuned.yaml"
-    tuned, wish = load_settings(config, [f"@{overlay}"]), load_settings(config)
+    tuned, requested = load_settings(config, [f"@{overlay}"]), load_settings(config)
     training = tuned.stage1.members["large"].training
     assert 2 <= training.train_batch_size <= int(batches[-2][1])
     assert all(float(row[9]) <= limit_gib + 0.005 for row in rows if "GiB" not in row[-1])
-    assert tuned.stage1.members["small"] == wish.stage1.members["small"]
-    assert not wish.run_dir.exists() and not list(scratch.glob("tune-*"))
+    assert tuned.stage1.members["small"] == requested.stage1.members["small"]
+    assert not requested.run_dir.exists() and not list(scratch.glob("tune-*"))
 
 
 @pytest.mark.parametrize(

@@ -150,14 +150,16 @@ def test_a_patch_that_no_divisor_can_refuse_is_refused_before_anything_is_built(
 def test_the_planner_tries_no_patch_that_the_network_refuses() -> None:
     """Half of (8, 32, 32) has one pixel at the coarsest level: tracing it would fail where nothing is left to normalise."""
     options = SMALL["stem3d_unet2d"].options | {"strides": [2, 2, 4]}
-    wish = Settings.model_validate(
+    requested = Settings.model_validate(
         {
             "run_dir": "runs/x",
             "data": {"depth": (-4, 4)},
             "stage1": {"members": {"a": {"network": "stem3d_unet2d", "options": options, "patch_size": (8, 32, 32)}}},
         }
     )
-    (plan,) = plan_members(wish, Machine(replace(GPUS["t4"], gib=0.2)))  # where nothing fits, smaller patches are tried
+    (plan,) = plan_members(
+        requested, Machine(replace(GPUS["t4"], gib=0.2))
+    )  # where nothing fits, smaller patches are tried
     assert plan.chosen is None and "does not fit" in plan.why[0]
 
 

@@ -1,4 +1,4 @@
-"""Every 3D network keeps the same promises: shape in is shape out, all of it learns, illegal wishes are refused in words."""
+"""Every 3D network keeps the same promises: shape in is shape out, all of it learns, illegal requests are refused in words."""
 
 import copy
 import hashlib

@@ -156,21 +156,21 @@ stage1:
 
 def test_what_is_planned_is_legal_on_every_card(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(CONFIG)
-    wish = load_settings(tmp_path / "run.yaml")
+    requested = load_settings(tmp_path / "run.yaml")
     batches = []
     for gib in (1.19, 1.4, 16):
-        plans = plan_members(wish, Machine(replace(GPUS["t4"], gib=gib)))
+        plans = plan_members(requested, Machine(replace(GPUS["t4"], gib=gib)))
         assert plans[0].changed.get("patch_size") == [24, 40, 40] and "multiples of (8, 8, 8)" in plans[0].why[0]
         batches.append([plan.batch for plan in plans])
         for plan in plans:
             assert plan.chosen is not None
-            merged = wish.stage1.members[plan.name].model_copy(update={"patch_size": plan.chosen.patch})
-            check_member(merged, wish.data)
+            merged = requested.stage1.members[plan.name].model_copy(update={"patch_size": plan.chosen.patch})
+            check_member(merged, requested.data)
     assert batches == sorted(batches) and batches[-1] == [4, 4] and batches[0] < [4, 4]
 
 
 def test_a_patch_is_made_smaller_where_the_layers_are_too_few(tmp_path: Path) -> None:
     text = CONFIG.replace("kind: segments", "depth: [-11, 11]")
     (tmp_path / "run.yaml").write_text(text)
-    wish = load_settings(tmp_path / "run.yaml")
-    assert legal_member(wish.stage1.members["unet3d"], wish.data).patch_size == (16, 40, 40)
+    requested = load_settings(tmp_path / "run.yaml")
+    assert legal_member(requested.stage1.members["unet3d"], requested.data).patch_size == (16, 40, 40)

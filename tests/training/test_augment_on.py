@@ -102,7 +102,7 @@ def test_a_training_goes_on_only_where_it_was_augmented(tmp_path):
 
 
 def test_where_nothing_is_asked_for_a_training_goes_on_as_it_began(tmp_path):
-    """Begun before there was a choice, or where there was another default: no wish is taken for another one."""
+    """Begun before there was a choice, or where there was another default: no request is taken for another one."""
     for began in ("cpu", "device"):
         folder = tmp_path / began
         stopped_in_its_fifth_step(folder, began)
