@@ -59,7 +59,7 @@ def kept_beside(output: Path | None, sheet: Sheet, content: dict[str, object]) -
 
 
 def judged(settings: Settings, sheet: Sheet, reference: dict[str, object]) -> Preflight:
-    """How a sheet lies beside what was trained on, and what `preflight.mode` makes of it.
+    """How a sheet is beside what was trained on, and what `preflight.mode` makes of it.
 
     Raises:
         InputError: refused.

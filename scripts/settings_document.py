@@ -103,9 +103,9 @@ def section(title: str, group: "type[BaseModel]") -> list[str]:
         "|---|---|---|---|",
     ]
     for name, field in group.model_fields.items():
-        told = [in_words(field.annotation), *bounds(field.metadata)]
+        type_and_bounds = [in_words(field.annotation), *bounds(field.metadata)]
         said = (field.description or _of_group(field)).replace("<", "\\<")  # GitHub would take <id> for HTML
-        cells = (f"`{name}`", ", ".join(told), default_of(field), said)
+        cells = (f"`{name}`", ", ".join(type_and_bounds), default_of(field), said)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return [*lines, ""]
 

@@ -62,8 +62,8 @@ def asked_alone(
 
 def _thresholds(cards: Mapping[str, Card], given: float | None) -> dict[str, float]:
     """Of every member and of their plain mean."""
-    told = {name: given or card.threshold or PLAIN_THRESHOLD for name, card in cards.items()}
-    return {**told, ENSEMBLE: sum(told.values()) / len(told)}
+    thresholds = {name: given or card.threshold or PLAIN_THRESHOLD for name, card in cards.items()}
+    return {**thresholds, ENSEMBLE: sum(thresholds.values()) / len(thresholds)}
 
 
 def _data(cards: Sequence[Card], folders: Sequence[Path], source: Path, output: Path) -> dict[str, object]:
@@ -71,10 +71,10 @@ def _data(cards: Sequence[Card], folders: Sequence[Path], source: Path, output: 
     others may have been trained on binned voxels, so --set data.voxel_um and data.bin_yx say it, and `check_voxels` looks."""
     sizes = {card.voxel_um for card in cards if card.voxel_um is not None and card.returns == "map"}
     if len(sizes) > 1:
-        told = ", ".join(
+        of_each = ", ".join(
             f"{folder}: {card.voxel_um:g}" for folder, card in zip(folders, cards, strict=True) if card.voxel_um
         )
-        raise InputError(f"--member: trained at unequal sizes of voxels ({told} um); audit them one by one")
+        raise InputError(f"--member: trained at unequal sizes of voxels ({of_each} um); audit them one by one")
     depth = max(card.window[0] for card in cards)
     size: dict[str, object] = {"voxel_um": sizes.pop()} if sizes else {}
     return {

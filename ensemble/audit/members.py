@@ -116,9 +116,9 @@ def votes_of(asking: Asking, elsewhere: Mapping[str, Map] = NO_MAPS) -> NDArray[
 def figures_of(asking: Asking, name: str, odds: Mapping[str, Floats], is_trained_on: bool | None) -> MemberFigures:
     """Of one of those who are asked."""
     asked, by_kind = asking.asked, asking.by_kind(name)
-    told, _ = shares(by_kind)
+    flagged, _ = shares(by_kind)
     if asking.blank is not None:
-        told |= shares({PAPYRUS: asking.blank.blocks[name]})[0]
+        flagged |= shares({PAPYRUS: asking.blank.blocks[name]})[0]
     real = asking.asked.map_of(asking.folder, name)
     own = odds[name] if name in odds else sampled(real, asking.fragment.mask)
     there = by_kind[REAL]
@@ -126,7 +126,7 @@ def figures_of(asking: Asking, name: str, odds: Mapping[str, Floats], is_trained
     return MemberFigures(
         name=name,
         threshold=asked.threshold(name),
-        flagged=told,
+        flagged=flagged,
         spread=float(own.std()) if len(own) else 0.0,
         sureness=sureness_of(there),
         imagined=sureness_of(by_kind[SCRAMBLED]),

@@ -62,7 +62,7 @@ def _uncorrected(settings: Settings, result: Preflight) -> str:
     if finding is None or result.verdict != "doubtful" or not finding.is_sound:
         return ""
     first, end = settings.stage1.flatten.window or settings.data.depth
-    learnt = (first + end - 1) / 2 + finding.offset_layers  # where the ink now lies, about the centre layer
+    learnt = (first + end - 1) / 2 + finding.offset_layers  # where the ink now is, about the centre layer
     is_beyond = not settings.data.depth[0] <= learnt < settings.data.depth[1]
     if not (finding.is_flipped or finding.is_scaled or is_beyond):
         return ""

@@ -101,6 +101,6 @@ class Audit(Versioned):
 
 
 def picture(path: Path, output: Path, draw: Callable[[Path], None], alt: str) -> Picture:
-    """Draw one, and say where it lies."""
+    """Draw one, and say where it is."""
     draw(path)
     return Picture(path=path.relative_to(output).as_posix(), alt=alt)

@@ -26,10 +26,10 @@ from stage1_3d.external.member import window_of
 FOLDER = "flattened"
 LAYERS = "surface-volume.zarr"
 STRIP_ROWS, TILE_COLUMNS = 128, 512
-ROOM_LAYERS = 12  # on either side of what the members see: for moved windows, and for a sheet that lies off
+ROOM_LAYERS = 12  # on either side of what the members see: for moved windows, and for a sheet that is off
 SAID = (
     "The segment was flattened to layers below this folder's 'flattened', and its members were asked about these, without stage two: they "
-    "see the sheet level, as it lies in the middle of their training."
+    "see the sheet level, as it is in the middle of their training."
 )
 
 

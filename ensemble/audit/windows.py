@@ -13,7 +13,7 @@ from scroll.data.members.suits import layers_in
 from scroll.errors import InputError
 from stage1_3d.predict import predict_new
 
-DEPTHS = (-8, -4, 4, 8)  # layers; the phantoms' ink lies within 5 of where it was learnt to
+DEPTHS = (-8, -4, 4, 8)  # layers; the phantoms' ink is within 5 of where it was learnt to
 
 
 @dataclass(frozen=True)

@@ -109,8 +109,8 @@ def _tell_faults(catalogue: "Catalogue", below: str = "") -> None:
     """What of the catalogue was passed over, on standard error."""
     import sys
 
-    told = [fault for fault in catalogue.faults if fault.where.startswith(below)]
-    for fault in told[:MOST_FAULTS]:
+    faults = [fault for fault in catalogue.faults if fault.where.startswith(below)]
+    for fault in faults[:MOST_FAULTS]:
         print(f"warning: {catalogue.source}: {fault}", file=sys.stderr)
-    if len(told) > MOST_FAULTS:
-        print(f"warning: {catalogue.source}: {len(told) - MOST_FAULTS} more parts are passed over", file=sys.stderr)
+    if len(faults) > MOST_FAULTS:
+        print(f"warning: {catalogue.source}: {len(faults) - MOST_FAULTS} more parts are passed over", file=sys.stderr)

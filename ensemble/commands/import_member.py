@@ -106,13 +106,13 @@ def _imported(arguments: argparse.Namespace, output: Path) -> "Card":
     from stage1_3d.external.ready import import_ready
 
     splits = read_splits(arguments.splits) if arguments.splits else []
-    told: dict[str, Any] = {"voxel_um": arguments.voxel_um, "source": str(arguments.source)}
+    given: dict[str, Any] = {"voxel_um": arguments.voxel_um, "source": str(arguments.source)}
     if arguments.kind == "nnunet":
-        return import_nnunet(arguments.source, output, splits, arguments.folds).model_copy(update=told)
+        return import_nnunet(arguments.source, output, splits, arguments.folds).model_copy(update=given)
     if arguments.kind == "predictions":
-        card = Card(family="predictions", scale=arguments.scale, **told)
+        card = Card(family="predictions", scale=arguments.scale, **given)
         return import_ready(arguments.source, output, card, arguments.trained_on, splits)
-    card = Card(family=arguments.kind, **told, **_declared(arguments))
+    card = Card(family=arguments.kind, **given, **_declared(arguments))
     if arguments.kind == "graph":
         return import_graph(arguments.source, output, card)
     return import_checkpoint(arguments.source, output, arguments.kind, card)

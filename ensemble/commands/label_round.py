@@ -97,7 +97,7 @@ def line_of(report: "RoundReport") -> str:
     """A round in one line."""
     score, known = report.score, report.known
     return (
-        f"round {report.number}: F0.5 where nobody was taught {score.f05:.4f} ({score.low:.3f} to {score.high:.3f}); "
+        f"round {report.number}: F0.5 where no network was trained {score.f05:.4f} ({score.low:.3f} to {score.high:.3f}); "
         f"people labelled {known.human_cm2:.3f} cm2, {known.proposed_share:.0%} of what is known is proposed"
     )
 
@@ -107,12 +107,12 @@ def warnings_of(report: "RoundReport") -> list[str]:
     said = []
     if report.has_fallen:
         said.append(
-            f"STOP: the score of round {report.number} fell beyond the interval of the round before: what it was taught is worse than what "
-            "was known; the next round will not begin"
+            f"STOP: the score of round {report.number} fell beyond the interval of the round before: what it was trained on is "
+            "worse than what was known; the next round will not begin"
         )
     if report.is_copy and report.copying and report.known.proposed_cm2:
         said.append(
-            f"the student copies its teacher where neither was taught (correlation {report.copying.with_teacher:.2f}; the teacher's "
+            f"the student copies its teacher where neither was trained (correlation {report.copying.with_teacher:.2f}; the teacher's "
             f"first two members agree to {report.copying.of_strangers:.2f}): proposals add little, labels of people do"
         )
     if report.drift:

@@ -135,7 +135,7 @@ def request_of(arguments: argparse.Namespace, settings: "Settings") -> "ScrollRe
 
 
 def ledger_folder(arguments: argparse.Namespace) -> Path:
-    """Beside the output, unless told otherwise.
+    """Beside the output, unless given otherwise.
 
     Raises:
         InputError: the output is remote and no folder was given.
@@ -192,7 +192,7 @@ def output_of(plan: "Plan", path: str, ledger: Path) -> "ShardOutput":
 
 
 def part_of_environment(arguments: argparse.Namespace) -> tuple[int, int]:
-    """(part, parts): as told, or as torchrun or SLURM say.
+    """(part, parts): as given, or as torchrun or SLURM say.
 
     Raises:
         InputError: one of their two variables is missing, or is no number.
@@ -204,13 +204,13 @@ def part_of_environment(arguments: argparse.Namespace) -> tuple[int, int]:
     for rank, world in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
         if rank not in os.environ:
             continue  # salloc's shell knows a number of tasks, and is none of them
-        told = os.environ[rank], os.environ.get(world, "")
-        if not all(number.isdecimal() for number in told):
+        given = os.environ[rank], os.environ.get(world, "")
+        if not all(number.isdecimal() for number in given):
             raise InputError(
-                f"the environment says {rank}={told[0]} and {world}={told[1]}; expected two numbers: unset both, or give --num-parts and "
+                f"the environment says {rank}={given[0]} and {world}={given[1]}; expected two numbers: unset both, or give --num-parts and "
                 "--part-id"
             )
-        return int(told[0]), int(told[1])
+        return int(given[0]), int(given[1])
     return 0, 1
 
 

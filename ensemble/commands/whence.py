@@ -3,7 +3,7 @@
     python scripts/whence.py runs/demo_ink/predict/a/ensemble/ink_mask.png
     python scripts/whence.py downloads/mask.png --run runs/demo_ink
 
-The record goes with the file, whatever it is called and wherever it lies; it says what the file was written from, not whether
+The record goes with the file, whatever it is called and wherever it is; it says what the file was written from, not whether
 somebody has painted on it since. Exit code 0: told, and the receipts agree; 1: of a file there is something to be said.
 """
 
@@ -19,7 +19,7 @@ def main() -> int:
         "--run", type=Path, metavar="DIR", help="look for receipts below this run too, not only beside the file"
     )
     arguments = parser.parse_args()
-    from ensemble.review.whence import told
+    from ensemble.review.whence import described
     from scroll.errors import InputError, MissingInputError
 
     if arguments.run and not arguments.run.is_dir():
@@ -27,7 +27,7 @@ def main() -> int:
     is_all_well = True
     for path in arguments.file:
         try:
-            lines, is_same = told(path, arguments.run)
+            lines, is_same = described(path, arguments.run)
         except InputError as error:
             lines, is_same = [str(error)], False
         print(

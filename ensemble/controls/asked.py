@@ -133,5 +133,7 @@ def without(settings: Settings, names: list[str]) -> Settings:
 def alone(settings: Settings, thresholds: dict[str, float]) -> Asked:
     """Members without a run: their plain mean, `PLAIN_THRESHOLD` where no threshold is given."""
     names = list(settings.stage1.members)
-    told = thresholds | {name: thresholds.get(name, PLAIN_THRESHOLD) for name in [*names, ENSEMBLE]}
-    return Asked(settings, InkFit(made_from="", weights=dict.fromkeys(names, 1.0), thresholds=told), is_alone=True)
+    all_thresholds = thresholds | {name: thresholds.get(name, PLAIN_THRESHOLD) for name in [*names, ENSEMBLE]}
+    return Asked(
+        settings, InkFit(made_from="", weights=dict.fromkeys(names, 1.0), thresholds=all_thresholds), is_alone=True
+    )

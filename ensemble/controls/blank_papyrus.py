@@ -45,11 +45,11 @@ def blank_papyrus(asked: Asked, sheets: Sequence[Fragment], output: Path) -> Bla
         found = asked.predicted(sheet, folder)
         shown.append(shown_of(found.pieces, sheet, edge_um))
         area_cm2 += papyrus_cm2
-        for name, told in blocks.items():
-            told.append(
+        for name, of_name in blocks.items():
+            of_name.append(
                 blocks_of_map(asked.map_of(folder, name), asked.threshold(name), sheet.mask, edge_um / sheet.seen_um)
             )
-    return BlankPapyrus(len(sheets), area_cm2, shown, {name: side_by_side(told) for name, told in blocks.items()})
+    return BlankPapyrus(len(sheets), area_cm2, shown, {name: side_by_side(of_name) for name, of_name in blocks.items()})
 
 
 def side_by_side(found: Sequence[Blocks]) -> Blocks:

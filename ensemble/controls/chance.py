@@ -73,6 +73,6 @@ def chance_imagined(found: Floats, control: Floats, ratio: float, tail: Tail | N
     share = expected / at_least(found, found)
     weakest_first = np.argsort(found, kind="stable")
     best = np.minimum.accumulate(share[weakest_first])
-    told = np.empty(len(found))
-    told[weakest_first] = best
-    return np.asarray(np.minimum(told, 1), dtype=np.float64)
+    shares = np.empty(len(found))
+    shares[weakest_first] = best
+    return np.asarray(np.minimum(shares, 1), dtype=np.float64)

@@ -60,8 +60,8 @@ def components_of(prob: Any, mask: NDArray[np.bool_], threshold: float, pixel_um
 def with_surroundings(found: Components, reach_px: float) -> NDArray[np.float64]:
     """Geometric mean of each piece's strength and of the strengths of all whose centres lie within `reach_px` of its own, added up, (N,).
 
-    A letter falls into pieces along its cracks, and writing has letters beside it; what is imagined lies alone. A speck beside a letter
-    has the letter's surroundings, and its own strength still. The pixel that an empty mask is given lies below the threshold and counts 0.
+    A letter falls into pieces along its cracks, and writing has letters beside it; what is imagined is alone. A speck beside a letter
+    has the letter's surroundings, and its own strength still. The pixel that an empty mask is given is below the threshold and counts 0.
     """
     if not len(found):
         return np.zeros(0)
@@ -74,7 +74,7 @@ def with_surroundings(found: Components, reach_px: float) -> NDArray[np.float64]
 @dataclass(frozen=True)
 class Shown:
     """What one sheet or copy showed, without its maps: strengths (N,), with surroundings too, each block's strongest (B,), and of a copy
-    the share that lies on what was found on the sheet itself."""
+    the share that is on what was found on the sheet itself."""
 
     strengths: NDArray[np.float64]
     together: NDArray[np.float64]

@@ -138,8 +138,8 @@ def detectability(asked: Asked, fragment: Fragment, folder: Path, real: Predicte
         for name, shares in _shares_found(asked, copy, folder / f"planted-{shift + 1}", number).items():
             shown[name][np.arange(len(turn)), picked] = shares
     before = {ENSEMBLE: np.zeros(len(turn))} | _shares_of_members(asked, folder.parent, number)
-    told = {name: because_of_ink(one, before[name]) for name, one in shown.items()}
-    is_found, gained = {name: one[0] for name, one in told.items()}, {name: one[1] for name, one in told.items()}
+    judged = {name: because_of_ink(one, before[name]) for name, one in shown.items()}
+    is_found, gained = {name: one[0] for name, one in judged.items()}, {name: one[1] for name, one in judged.items()}
     return Detectability(
         contrasts, grey_levels, is_found[ENSEMBLE], cells, letter_um, planting.film_vox, face, is_found, gained
     )

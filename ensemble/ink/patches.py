@@ -73,8 +73,8 @@ class Seen:
         box = window.box
         truth, known = self.label.target[box], ~self.label.ignore[box]
         mask = self.mask[box]
-        told = (mask != truth) & known if kind == "worst" else truth & known
-        place = int(np.argmax(told.sum(axis=1))), int(np.argmax(told.sum(axis=0)))
+        counted = (mask != truth) & known if kind == "worst" else truth & known
+        place = int(np.argmax(counted.sum(axis=1))), int(np.argmax(counted.sum(axis=0)))
         layers, centre = self._layers()
         ct = grey(np.asarray(self.sheet.stack[layers, box[0], box[1]]))
         middle = centre - layers.start

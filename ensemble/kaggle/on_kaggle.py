@@ -65,8 +65,8 @@ class Job:
         others = {
             name: folder for name, folder in others.items() if folder.exists()
         }  # a run that is no bundle has its own
-        told = [f"stage1.members.{name}.member={folder}" for name, folder in others.items()]
-        return [f"run_dir={self.run}", f"data.cache_dir={self.scratch / 'cache'}", *told]
+        places = [f"stage1.members.{name}.member={folder}" for name, folder in others.items()]
+        return [f"run_dir={self.run}", f"data.cache_dir={self.scratch / 'cache'}", *places]
 
     def packages(self) -> dict[str, str]:
         """Version by name of all that a prediction by this run needs.

@@ -28,7 +28,7 @@ HEADING = ("what", "run", "kind", "items", "receipts", MARK)  # what is not told
 GIVE_RUN = "give --run DIR, the folder of its run, or of what it predicted"
 
 
-def told(path: Path, run: Path | None) -> tuple[list[str], bool]:
+def described(path: Path, run: Path | None) -> tuple[list[str], bool]:
     """Lines on where a file comes from, and whether its receipts are there and agree; looked for beside it, and below `run`.
 
     What holds no record, as a map or a traced sheet, is known by its checksum in a receipt.

@@ -130,8 +130,8 @@ def check_lies_as_trained(sheet: Sheet) -> None:
     shift = getattr(sheet, "shift_layers", 0)
     if shift:
         raise InputError(
-            f"{sheet.folder}: its sheet lies {abs(shift)} layers {'deeper' if shift > 0 else 'less deep'} than those that were trained on, "
-            f"and a round trains on it as it is: leave out its {'first' if shift > 0 else 'last'} {2 * abs(shift)} layers, so that it lies "
+            f"{sheet.folder}: its sheet is {abs(shift)} layers {'deeper' if shift > 0 else 'less deep'} than those that were trained on, "
+            f"and a round trains on it as it is: leave out its {'first' if shift > 0 else 'last'} {2 * abs(shift)} layers, so that it is "
             "in the middle (docs/real_data.md)"
         )
 

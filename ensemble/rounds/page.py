@@ -1,4 +1,4 @@
-"""The page of all rounds so far: scores where nobody was taught, what each was trained on, and how the maps changed."""
+"""The page of all rounds so far: scores where no network was trained, what each was trained on, and how the maps changed."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,10 +64,10 @@ def verdict(reports: Sequence[RoundReport]) -> str:
     if reports[-1].has_fallen:
         return f"Round {reports[-1].number} made it worse: F0.5 fell to {last.f05:.3f}, below the interval of the round before. Stop here."
     if last.low > first.high:
-        return f"The rounds gained {gain:+.3f} in F0.5 where nobody was taught, beyond both intervals."
+        return f"The rounds gained {gain:+.3f} in F0.5 where no network was trained, beyond both intervals."
     if last.high < first.low:
-        return f"The rounds lost {gain:+.3f} in F0.5 where nobody was taught, beyond both intervals."
-    return f"F0.5 where nobody was taught changed by {gain:+.3f} since round 0; the intervals overlap."
+        return f"The rounds lost {gain:+.3f} in F0.5 where no network was trained, beyond both intervals."
+    return f"F0.5 where no network was trained changed by {gain:+.3f} since round 0; the intervals overlap."
 
 
 def _sheets(a_round: LabelRound) -> list[dict[str, str]]:

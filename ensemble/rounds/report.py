@@ -1,4 +1,4 @@
-"""What came of a round: the score where nobody ever taught, whether the student copies its teacher, and whether ink drifts."""
+"""What came of a round: the score where no network was trained, whether the student copies its teacher, and whether ink drifts."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -49,7 +49,7 @@ class Copied(Record):
 class RoundReport(Versioned):
     """A round, or round 0, which has no teacher. Scores are F0.5 of the ensemble in the validation masks alone.
 
-    `copying` is None where there is no second member to hold the teacher against, or nothing that neither was taught.
+    `copying` is None where there is no second member to hold the teacher against, or nowhere that neither was trained.
     """
 
     number: int
@@ -151,7 +151,7 @@ def _ink_share(prob: Map, sheet: Sheet, fit: InkFit) -> float:
 
 
 def _copying(a_round: LabelRound, found: Sequence[Source], sheets: dict[str, Sheet]) -> Copying | None:
-    """Of the first member, against the second of the teacher: the mean over sheets, each by its area that neither was taught."""
+    """Of the first member, against the second of the teacher: the mean over sheets, each by its area where neither was trained."""
     members = voting_members(a_round.teacher)
     if len(members) < 2:
         return None
@@ -161,12 +161,12 @@ def _copying(a_round: LabelRound, found: Sequence[Source], sheets: dict[str, She
         sheet = sheets.get(source.sheet.id)
         if sheet is None:
             continue
-        untaught = sheet.mask & _unknown(sheet.full_labels.binned(sheet.data.bin_yx).training)
+        unlabelled = sheet.mask & _unknown(sheet.full_labels.binned(sheet.data.bin_yx).training)
         teacher, stranger = (flat_map(source.folders[name], name, AGAIN) for name in (one, other))
         student = flat_map(a_round.student.folder.oof(one, sheet.id), one, AGAIN)
-        pixels = int(np.count_nonzero(untaught))
+        pixels = int(np.count_nonzero(unlabelled))
         if pixels > 1:
-            found_here = copying(student, teacher, stranger, untaught)
+            found_here = copying(student, teacher, stranger, unlabelled)
             weighed += pixels * np.array([found_here.with_teacher, found_here.of_strangers])
             area += pixels
     return Copying(*(weighed / area)) if area else None

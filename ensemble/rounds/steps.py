@@ -145,7 +145,7 @@ class Steps:
         )
 
 
-def check_may_begin(a_round: LabelRound, is_told_to: bool) -> None:
+def check_may_begin(a_round: LabelRound, is_forced: bool) -> None:
     """Refuse a round after one whose score fell, unless the caller says to go on.
 
     Raises:
@@ -161,9 +161,9 @@ def check_may_begin(a_round: LabelRound, is_told_to: bool) -> None:
         raise MissingInputError(
             f"{before.folder}: round {before.number} is not finished; run 'make round CONFIG=... N={before.number}' to its end first"
         ) from None
-    if report.has_fallen and not is_told_to:
+    if report.has_fallen and not is_forced:
         raise InputError(
-            f"{before.folder}: round {before.number} fell to F0.5 {report.score.f05:.3f} where nobody was taught, below what chance "
-            f"explains; look at what it was taught ({before.folder / 'labels'}), move the round away and make it again, or give "
+            f"{before.folder}: round {before.number} fell to F0.5 {report.score.f05:.3f} where no network was trained, below what chance "
+            f"explains; look at what it was trained on ({before.folder / 'labels'}), move the round away and make it again, or give "
             "--after-a-fall"
         )

@@ -72,8 +72,8 @@ def cube_patch(cube_run: CubeRun, cube: Cube, label: NDArray[np.uint8], kind: st
     mask = np.asarray(open_volume(str(cube_run.mask_path(cube)))[...])[box] != 0
     probs = {name: open_map(cube_run.where.member(name, cube.id) / "prob.zarr", HINT)[box] for name in cube_run.members}
     probs[ENSEMBLE] = Blended(cube_run.where, as_pairs(cube_run.weights), cube.id)()[box]
-    told = (mask != truth) & known if kind == "worst" else truth
-    place = _busiest(told if told.any() else truth)
+    counted = (mask != truth) & known if kind == "worst" else truth
+    place = _busiest(counted if counted.any() else truth)
     ct = grey(np.asarray(open_volume(str(cube.image))[...])[box])
     shown: dict[str, Cuts] = {"CT": {}, "label": _cuts(truth.astype(np.float32), place)}
     shown["CT"] = {
@@ -90,9 +90,9 @@ def _as_size(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2]
 
 
-def _busiest(told: NDArray[np.bool_]) -> tuple[int, int, int]:
+def _busiest(counted: NDArray[np.bool_]) -> tuple[int, int, int]:
     """The plane across each axis that holds most of it."""
-    z, y, x = (int(np.argmax(told.sum(axis=tuple(o for o in range(3) if o != axis)))) for axis in range(3))
+    z, y, x = (int(np.argmax(counted.sum(axis=tuple(o for o in range(3) if o != axis)))) for axis in range(3))
     return z, y, x
 
 

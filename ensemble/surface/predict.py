@@ -143,10 +143,10 @@ class CubeRun:
         weights = dict.fromkeys(kept, 1.0) if route in FLAT else self._shares(route, list(kept))
         record = blended_record(self.settings, "mask of the surface", cube.id, weights, folders)
         record["receipts"] = {f"{cube.id}/masks": self._key(cube), **record["receipts"]}
-        told = {"route": route, "fit": self.fit.made_from, "threshold": how.threshold, "views": dict(kept)}
+        about = {"route": route, "fit": self.fit.made_from, "threshold": how.threshold, "views": dict(kept)}
         return {
             **record,
-            **told,
+            **about,
             "voxel_um": cube.pixel_um,
             "post_processing": {k: v for k, v in how.as_record().items() if v},
         }

@@ -141,14 +141,14 @@ def make_plan(settings: Settings, request: ScrollRequest, is_measured: bool = Fa
         windows={name: _windows(sweep, shards, request.shard_vox) for name, sweep in sweeps.items()},
         window_s={name: _window_s(settings, name, sweep) for name, sweep in sweeps.items()} if is_measured else {},
         about={
-            "source": request.source, "level": request.level, **_told(figures), "weights": weights,
+            "source": request.source, "level": request.level, **_as_record(figures), "weights": weights,
             "window": settings.stage1.window.model_dump(mode="json"), "run_dir": str(settings.run_dir),
             **_begin_of(volume),
         },
     )  # fmt: skip
 
 
-def _told(figures: Figures) -> dict[str, Any]:
+def _as_record(figures: Figures) -> dict[str, Any]:
     """The figures for a plan; of members trained elsewhere only where there are some, so that other plans are as they were."""
     others = {name: how.model_dump(mode="json") for name, how in figures.seen_as.items()}
     return {"grey_scale": list(figures.grey_scale)} | ({"seen_as": others} if others else {})

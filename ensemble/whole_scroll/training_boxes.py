@@ -77,5 +77,5 @@ class SeenBoxes:
 
     def counts(self) -> str:
         """How many windows each member looked at, and how many would have done."""
-        told = [f"{name} {one.computed} ({one.distinct} different)" for name, one in self.windows.items()]
-        return "windows computed: " + ", ".join(told)
+        computed = [f"{name} {one.computed} ({one.distinct} different)" for name, one in self.windows.items()]
+        return "windows computed: " + ", ".join(computed)

@@ -64,9 +64,10 @@ def run(arguments: argparse.Namespace) -> None:
         costs = [_alone(name, times) for times in sizes]
         time_growth = exponent(sizes, [max(LEAST_S, one.cpu_s) for one in costs])
         memory_growth = exponent(sizes, [max(LEAST_MIB, one.more_mib) for one in costs])
-        told = "  ".join(f"{one.cpu_s:8.3f} s {one.more_mib:6.0f} MiB" for one in costs)
+        cells = "  ".join(f"{one.cpu_s:8.3f} s {one.more_mib:6.0f} MiB" for one in costs)
         print(
-            f"  {name:<34} {told}  time ^{time_growth:.2f}, memory ^{memory_growth:.2f}{_said(time_growth)}", flush=True
+            f"  {name:<34} {cells}  time ^{time_growth:.2f}, memory ^{memory_growth:.2f}{_said(time_growth)}",
+            flush=True,
         )
 
 

@@ -17,7 +17,7 @@ from scroll.phantom.settings import fragment_settings
 from scroll.volumes.masks import read_mask_png
 
 SIZE_ZYX, FRAGMENTS, BIN = (65, 512, 1536), 4, 4
-OPEN_PX = 640  # columns; beyond them lies the validation stripe, which is never taught
+OPEN_PX = 640  # columns; beyond them is the validation stripe, which is never trained on
 START = 0.05  # share of the open area that is labelled at first
 STEPS = (0.1, 0.2)  # ... and asked for by round
 SEEN_FROM = 0.1  # share of ink in a patch from which on a person sees that there is a letter

@@ -130,11 +130,11 @@ def together(found: Sequence[Blocks]) -> Blocks:
 def shares(found: Mapping[str, Blocks]) -> tuple[dict[str, Share], Resampled]:
     """By kind of what was shown the share called ink, all on the same draws of blocks, which are given too, in the same order."""
     drawn = resampled_ratios([one.flagged for one in found.values()], [one.pixels for one in found.values()])
-    told = {}
+    by_name = {}
     for number, name in enumerate(found):
         low, high = drawn.interval(number)
-        told[name] = Share(share=float(drawn.scores[number]), low=low, high=high)
-    return told, drawn
+        by_name[name] = Share(share=float(drawn.scores[number]), low=low, high=high)
+    return by_name, drawn
 
 
 def flagged_beyond(sheet: Blocks, other: Blocks) -> Gain:

@@ -66,10 +66,10 @@ def looks_of(sheets: Sequence[MemberFigures]) -> list[Looks]:
         return [Looks(kind=MEMORISED, why=why)]  # what it says of new sheets is no sign of anything else
     new = [one for one in sheets if not one.is_trained_on] or list(sheets)
     for rule, kind in ((_backwards, BACKWARDS), (_random, RANDOM), (_paints, PAINTS)):
-        told = [why for one in new if (why := rule(one))]
-        if 2 * len(told) > len(new):
+        reasons = [why for one in new if (why := rule(one))]
+        if 2 * len(reasons) > len(new):
             return [
-                Looks(kind=kind, why=told[0])
+                Looks(kind=kind, why=reasons[0])
             ]  # a reversed one may paint, a random one does; the first is the reason
     return [Looks(kind=NOTHING_ODD, why="")]
 
@@ -109,13 +109,13 @@ def _random(one: MemberFigures) -> str:
 def _paints(one: MemberFigures) -> str:
     if not _is_blank_alike(one) or min(_blank(one).values()) < MUCH or _knows_letters(one):
         return ""
-    told = " and ".join(f"{share:.1%} of the {name} copies" for name, share in _blank(one).items())
+    of_copies = " and ".join(f"{share:.1%} of the {name} copies" for name, share in _blank(one).items())
     letters = (
         ""
         if one.gained is None
         else f", and {one.gained:.0%} more of the brightest planted letters than of the papyrus before"
     )
-    return f"calls {told} ink, {one.flagged[REAL].share:.1%} of the real sheet{letters}"
+    return f"calls {of_copies} ink, {one.flagged[REAL].share:.1%} of the real sheet{letters}"
 
 
 def _knows_letters(one: MemberFigures) -> bool:

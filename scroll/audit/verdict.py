@@ -120,11 +120,11 @@ def _reasons(evidence: Evidence) -> list[str]:
 
 
 def _beside(name: str, more: Gain) -> str:
-    told = f"{100 * more.difference:+.1f} % of the papyrus ({100 * more.low:+.1f} to {100 * more.high:+.1f})"
+    difference = f"{100 * more.difference:+.1f} % of the papyrus ({100 * more.low:+.1f} to {100 * more.high:+.1f})"
     how = {"better": "surely more", "worse": "surely less", "inside noise": "no difference that could be told"}[
         more.verdict
     ]
-    return f"Called ink beyond what is on {named(name)}: {told}, {how}."
+    return f"Called ink beyond what is on {named(name)}: {difference}, {how}."
 
 
 def _planted(evidence: Evidence) -> str:

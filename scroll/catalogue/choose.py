@@ -52,11 +52,11 @@ def _sizes(artifacts: Sequence[Artifact]) -> str:
 def chosen_surface(catalogue: Catalogue, segment: TracedSegment) -> tuple[Artifact, float, str]:
     """A tifxyz, what its coordinates are to be multiplied by, and path or address of the volume that they are voxels of.
 
-    One that was transformed lies in the volume that its name names; any other in `original_volume_downscale` voxels of the volume
+    One that was transformed is in the volume that its name names; any other in `original_volume_downscale` voxels of the volume
     that it was traced in.
 
     Raises:
-        MissingInputError: no surface, or no volume that it lies in, is published.
+        MissingInputError: no surface, or no volume that it is in, is published.
     """
     volumes = catalogue.scrolls[segment.scroll].volumes
     transformed = [one for one in segment.surfaces if one.type == "tifxyz-transformed" and one.volume_id is not None]

@@ -128,7 +128,7 @@ def _addresses(content: Mapping[str, Any], key: str, where: str, notes: Notes) -
 
 
 def _address(said: str, where: str, notes: Notes) -> str:
-    """Path or address; what begins with one of the classic server's own folders lies there."""
+    """Path or address; what begins with one of the classic server's own folders is there."""
     if said.lstrip("/").startswith(OWN_FOLDERS):
         said = f"{CLASSIC_SERVER}/{said.lstrip('/')}"
     return notes.address(said, where)

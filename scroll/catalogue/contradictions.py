@@ -51,7 +51,9 @@ def _scale(catalogue: Catalogue, segment: TracedSegment, volume: ScanVolume | No
     if segment.downscale is None or volume is None or volume.voxel_um is None:
         return
     traced_um = segment.downscale * volume.voxel_um
-    told = f"original_volume_downscale is {segment.downscale:g} and its volume has voxels of {volume.voxel_um:g} um"
+    downscaled = (
+        f"original_volume_downscale is {segment.downscale:g} and its volume has voxels of {volume.voxel_um:g} um"
+    )
     stated = [] if segment.stated_um is None else [("pixel_size_um is", segment.stated_um)]
     for one in segment.of_type("tifxyz"):
         if one.voxel_um is None or one.volume_id not in (None, volume.id):
@@ -62,11 +64,11 @@ def _scale(catalogue: Catalogue, segment: TracedSegment, volume: ScanVolume | No
             yield f"{one.name} says that its volume has voxels of {one.voxel_um:g} um, the catalogue {volume.voxel_um:g} um; one is wrong"
     for who, um in stated:
         if not is_same(um, traced_um):
-            yield f"{told}, which makes {traced_um:g} um, but {who} {um:g} um; the surface may lie at another scale"
+            yield f"{downscaled}, which makes {traced_um:g} um, but {who} {um:g} um; the surface may lie at another scale"
     others = [one.voxel_um for one in catalogue.scrolls[segment.scroll].volumes.values() if one.voxel_um is not None]
     is_level = any(math.isclose(segment.downscale, 2**level, rel_tol=SAME) for level in range(MOST_LEVEL + 1))
     if not stated and not is_level and not any(is_same(um, traced_um) for um in others):
-        yield f"{told}, which makes {traced_um:g} um: neither a level of that volume nor another volume of the scroll has such voxels"
+        yield f"{downscaled}, which makes {traced_um:g} um: neither a level of that volume nor another volume of the scroll has such voxels"
 
 
 def _surface_volumes(catalogue: Catalogue, segment: TracedSegment) -> Iterator[str]:

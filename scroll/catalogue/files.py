@@ -184,7 +184,7 @@ class RemoteFolder:
         return None
 
     def files_below(self, name: str) -> list[str] | None:
-        """What S3 lists; a web server says nothing of what lies deep."""
+        """What S3 lists; a web server says nothing of what is deep."""
         if not self.url.startswith("s3://"):
             return None
         listed = self._listed(name, is_deep=True)
@@ -268,7 +268,7 @@ def folder_at(where: str | Path, settings: "RemoteSettings | None" = None) -> Lo
 
 
 def parent_and_name(where: str | Path) -> tuple[str, str]:
-    """The folder that a path or an address lies in, and its last part.
+    """The folder that a path or an address is in, and its last part.
 
     >>> parent_and_name("https://host/a/b.zarr/"), parent_and_name("a/b.zarr")
     (('https://host/a', 'b.zarr'), ('a', 'b.zarr'))

@@ -119,7 +119,7 @@ def predictions_of(segment: TracedSegment) -> list[Artifact]:
 
 
 def _beside(segment: TracedSegment, tree: str | None, settings: "RemoteSettings | None") -> Iterator[LabelFile]:
-    """What lies in the folders where labels are kept."""
+    """What is in the folders where labels are kept."""
     stems = names_of(segment)
     for artifact in segment.of_type(LABEL_FOLDER):
         yield from _in_folder(artifact.address, {*stems, artifact.name}, settings)

@@ -11,7 +11,7 @@ from scroll.config.data import UNKNOWN_TO, DataSettings, FoldSettings, Layers, S
 from scroll.config.rounds import DepthOffsets, RoundSettings
 from scroll.config.training import AugmentSettings, Frozen, LossSettings, TrainingSettings
 from scroll.config.yaml_text import with_numbers
-from scroll.runtime.names import Name, all_different, told_apart
+from scroll.runtime.names import Name, all_different, distinguishable
 from scroll.runtime.run_folder import RunFolder
 
 MOST_SEED = 2**32 - 1
@@ -202,7 +202,7 @@ def _for_axes(axes: int) -> AfterValidator:
 class Stage1Settings(Frozen):
     """The 3D ensemble; `defaults` in the YAML is merged under every member before validation."""
 
-    members: Annotated[dict[Name, MemberSettings], AfterValidator(told_apart)] = Field(min_length=1)
+    members: Annotated[dict[Name, MemberSettings], AfterValidator(distinguishable)] = Field(min_length=1)
     flatten: FlattenSettings = FlattenSettings()
     window: Annotated[Stage1WindowSettings, _for_axes(3)] = Stage1WindowSettings()
     seen_all: tuple[str, ...] = Field(

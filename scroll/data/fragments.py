@@ -73,11 +73,9 @@ class Fragment(Sheet):
         """
         volume, pool = self._finest, self.data.pool
         check_cubes(self.folder, volume.place)
-        for told in self._told(volume):
-            if not is_same(told.um, self.data.voxel_um):
-                said = (
-                    f"{self.folder}: {told.who} says voxels of {told.um:g} um, data.voxel_um is {self.data.voxel_um:g}"
-                )
+        for stated in self._stated(volume):
+            if not is_same(stated.um, self.data.voxel_um):
+                said = f"{self.folder}: {stated.who} says voxels of {stated.um:g} um, data.voxel_um is {self.data.voxel_um:g}"
                 if "voxel_um" not in self.data.model_fields_set:
                     raise InputError(f"{said}, its default; expected one size: set data.voxel_um to the right one")
                 warnings.warn(f"{said}, which is used", stacklevel=2)
@@ -115,10 +113,10 @@ class Fragment(Sheet):
         """Whether its layers are read over a network."""
         return self.zarr is not None and isinstance(path_or_url(self.zarr), Url)
 
-    def _told(self, volume: Volume) -> list[Stated]:
+    def _stated(self, volume: Volume) -> list[Stated]:
         """What says the size of its voxels: JSON beside it, else its own metadata, or its name."""
         own_folders = [] if isinstance(volume.path, Url) else [Path(volume.path)]
-        beside = [told for told in stated_beside((*own_folders, self.folder)) if told.is_own]
+        beside = [stated for stated in stated_beside((*own_folders, self.folder)) if stated.is_own]
         if beside:
             return beside
         if isinstance(volume.array, TiffPages) and len(volume.array.files) > 1:

@@ -1,4 +1,4 @@
-"""The page of a round that says what to label next: one patch large at a time, keys to mark it, a clock, and where it lies."""
+"""The page of a round that says what to label next: one patch large at a time, keys to mark it, a clock, and where it is."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ class AskedSheet:
 
 @dataclass(frozen=True)
 class AskedPatch:
-    """What a person sees of a patch; all pictures are (h, w), of that part of it that lies on the sheet, at any resolution.
+    """What a person sees of a patch; all pictures are (h, w), of that part of it that is on the sheet, at any resolution.
 
     Attributes:
         asked: in full-size pixels.
@@ -97,10 +97,10 @@ def write_ask_page(path: Path, page: AskPage) -> Path:
         _check_place(one.asked, page.sheets)
     used = {one.asked.sheet for one in page.patches}
     patches = _patches(page.patches)
-    told = [list(one.asked[:4]) for one in page.patches]
+    asked = [list(one.asked[:4]) for one in page.patches]
     content = {
         "round": page.round,
-        "key": hashlib.sha256(json.dumps([page.round, told]).encode()).hexdigest()[:16],
+        "key": hashlib.sha256(json.dumps([page.round, asked]).encode()).hexdigest()[:16],
         "seconds_each": page.seconds_each,
         "sheets": {name: _sheet(one) for name, one in page.sheets.items() if name in used},
         "patches": patches,
@@ -116,7 +116,7 @@ def _check_place(asked: Asked, sheets: Mapping[str, AskedSheet]) -> None:
     if sheet is None or not (0 <= asked.y < sheet.shape_yx[0] and 0 <= asked.x < sheet.shape_yx[1]):
         there = "none is given" if sheet is None else f"it is {sheet.shape_yx} (y, x)"
         raise InputError(
-            f"patch of sheet {asked.sheet} at y {asked.y}, x {asked.x}: {there}; expected a sheet that it lies on, in full-size pixels"
+            f"patch of sheet {asked.sheet} at y {asked.y}, x {asked.x}: {there}; expected a sheet that it is on, in full-size pixels"
         )
 
 

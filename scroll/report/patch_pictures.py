@@ -65,8 +65,8 @@ def save_patches(folder: Path, patches: Iterable[Patch]) -> list[PatchRecord]:
             for axis, picture in shown.items():
                 path = colour_png(folder / name / f"{axis}_{column}.png", _sized(_as_bytes(picture)))
                 cuts[axis][title] = path.relative_to(folder.parent).as_posix()
-        told = {name: getattr(patch, name) for name in ("piece", "kind", "score", "where", "corner", "size")}
-        records.append(PatchRecord(**told, columns=tuple(patch.shown), cuts=cuts))
+        fields = {name: getattr(patch, name) for name in ("piece", "kind", "score", "where", "corner", "size")}
+        records.append(PatchRecord(**fields, columns=tuple(patch.shown), cuts=cuts))
     return records
 
 

@@ -1,4 +1,4 @@
-"""What stops a round: a score that fell beyond chance where nobody ever taught, a student that only copies, a drift of what is ink."""
+"""What stops a round: a score that fell beyond chance where no network was trained, a student that only copies, a drift of what is ink."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MOST_DRIFT = 1.5  # factor by which the share of ink on a sheet may change in a 
 
 @dataclass(frozen=True)
 class Copying:
-    """How alike two predictions are where neither was taught: correlation of their log-odds, -1 to 1.
+    """How alike two predictions are where neither was trained: correlation of their log-odds, -1 to 1.
 
     `with_teacher`: of the student and its teacher; `of_strangers`: of two networks that were trained apart. A student that sees for
     itself is about as like its teacher as strangers are like each other.
@@ -39,9 +39,9 @@ def has_fallen(now: F05, before: F05) -> bool:
     return now.f05 < before.low
 
 
-def copying(student: Map, teacher: Map, stranger: Map, untaught: Mask) -> Copying:
-    """Of three probabilities (Y, X), where `untaught` (Y, X): no label, no proposal."""
-    odds = [_log_odds(one[untaught]) for one in (student, teacher, stranger)]
+def copying(student: Map, teacher: Map, stranger: Map, unlabelled: Mask) -> Copying:
+    """Of three probabilities (Y, X), where `unlabelled` (Y, X): no label, no proposal."""
+    odds = [_log_odds(one[unlabelled]) for one in (student, teacher, stranger)]
     return Copying(_correlation(odds[0], odds[1]), _correlation(odds[1], odds[2]))
 
 

@@ -159,7 +159,7 @@ def _moved(painted: Grey, exported: Grey) -> tuple[int, int] | None:
 
 
 def _overlap(painted: Grey, exported: Grey, by: tuple[int, int]) -> tuple[Grey, Grey]:
-    """What of a picture that was moved lies on what of the exported one."""
+    """What of a picture that was moved is on what of the exported one."""
     rows, columns = (slice(max(0, d), n + min(0, d)) for d, n in zip(by, painted.shape, strict=True))
     back = tuple(slice(part.start - d, part.stop - d) for part, d in zip((rows, columns), by, strict=True))
     return painted[rows, columns], exported[back]

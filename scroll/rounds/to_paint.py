@@ -130,7 +130,7 @@ def _window(sheet: ToPaint) -> tuple[float, float]:
 
 
 def asked_picture(asked: Mapping[int, Asked], shape_yx: tuple[int, ...]) -> NDArray[np.uint8]:
-    """(Y, X) of the patches by their number, in pixels of the picture; a frame lies within its patch, and within the sheet."""
+    """(Y, X) of the patches by their number, in pixels of the picture; a frame is within its patch, and within the sheet."""
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = shape_yx

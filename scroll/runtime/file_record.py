@@ -49,16 +49,16 @@ def record_text(content: Contents) -> str:
 
     Where it would be longer, the last entries of its longest list or table are left out, and `not_told` says how many.
     """
-    told: dict[str, Any] = {MARK: FORMAT, **{name: _plain(value) for name, value in content.items()}}
+    record: dict[str, Any] = {MARK: FORMAT, **{name: _plain(value) for name, value in content.items()}}
     left_out = 0
-    while len(text := json.dumps(told)) > MOST_BYTES:
-        tables = [name for name, value in told.items() if isinstance(value, dict | list) and value]
+    while len(text := json.dumps(record)) > MOST_BYTES:
+        tables = [name for name, value in record.items() if isinstance(value, dict | list) and value]
         if not tables:
             break
-        longest = told[max(tables, key=lambda name: len(json.dumps(told[name])))]
+        longest = record[max(tables, key=lambda name: len(json.dumps(record[name])))]
         longest.pop(*([] if isinstance(longest, list) else [next(reversed(longest))]))
         left_out += 1
-        told["not_told"] = left_out
+        record["not_told"] = left_out
     return text
 
 

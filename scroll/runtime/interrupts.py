@@ -132,21 +132,21 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
 @contextmanager
 def _ended_by_the_second() -> Iterator[None]:
     """Python hears of a signal between two of its own instructions; a thread hears of it at once, through a pipe."""
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
-    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-    threading.Thread(target=_end_at_the_second, args=(heard,), daemon=True).start()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_end_at_the_second, args=(reader,), daemon=True).start()
     try:
         yield
     finally:
         signal.set_wakeup_fd(before)
-        os.close(told)
+        os.close(writer)
 
 
-def _end_at_the_second(heard: int) -> None:
+def _end_at_the_second(reader: int) -> None:
     first = 0.0
     is_ending = False
-    while numbers := os.read(heard, 1):
+    while numbers := os.read(reader, 1):
         now = time.monotonic()
         if numbers[0] not in STOPPING or is_ending:
             continue
@@ -156,7 +156,7 @@ def _end_at_the_second(heard: int) -> None:
             end = threading.Timer(GRACE_S, _end_now)
             end.daemon = True  # a process that ends by itself does not wait for it
             end.start()
-    os.close(heard)
+    os.close(reader)
 
 
 def _end_now() -> None:

@@ -94,7 +94,7 @@ def all_different(names: Names) -> Names:
     return names
 
 
-def told_apart(names: Names) -> Names:
+def distinguishable(names: Names) -> Names:
     """The names themselves, of folders that we make: many disks do not tell capitals from small letters.
 
     Raises:

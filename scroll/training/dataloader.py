@@ -168,7 +168,7 @@ def _begin(workers: int, _: int) -> None:
 
 
 @contextmanager
-def told_of_dead_workers(loading: LoaderSettings) -> Iterator[None]:
+def naming_dead_workers(loading: LoaderSettings) -> Iterator[None]:
     """Turn the death of a loading process into one line.
 
     torch notices it by a signal, and so raises wherever the training stands: it has to be caught around all of it.
@@ -187,8 +187,8 @@ def told_of_dead_workers(loading: LoaderSettings) -> Iterator[None]:
         if loading.workers and SHARED_FULL.search(str(error)):
             hear_of_dead_workers_once()
             raise WorkerDiedError(shared_memory_is_small(loading)) from None
-        is_told = isinstance(error, InputError) or is_full
-        if is_told or ("DataLoader worker" not in str(error) and not (loading.workers and is_torn)):
+        is_explained = isinstance(error, InputError) or is_full
+        if is_explained or ("DataLoader worker" not in str(error) and not (loading.workers and is_torn)):
             raise
         hear_of_dead_workers_once()
         raise WorkerDiedError(

@@ -44,7 +44,7 @@ def leave_the_group() -> None:
 
 
 @contextmanager
-def told_of_dead_ranks(processes: int) -> Iterator[None]:
+def naming_dead_ranks(processes: int) -> Iterator[None]:
     """Turn what the end of one of several processes does to the others into one line.
 
     Raises:

@@ -29,14 +29,14 @@ from scroll.training.dataloader import (
     Batch,
     Deferred,
     augmented_on,
+    naming_dead_workers,
     on_device,
     skipped_in,
-    told_of_dead_workers,
     training_batches,
     validation_batches,
     with_augmentation_on,
 )
-from scroll.training.distributed import any_is, leave_the_group, no_sync, told_of_dead_ranks
+from scroll.training.distributed import any_is, leave_the_group, naming_dead_ranks, no_sync
 from scroll.training.loggers import Curves, Line, numbers_of, open_curves, write_history
 from scroll.training.optimizers import ema, learning_rate_factor, make_optimiser
 from scroll.training.profiler import WAIT_IS_LOUD, StepClock, Timed, forward_flop
@@ -105,10 +105,10 @@ def fit(task: Task, settings: TrainingSettings) -> Path:
     )
     if accelerator.num_processes > 1:
         atexit.register(leave_the_group)
-    with told_of_dead_ranks(accelerator.num_processes):
+    with naming_dead_ranks(accelerator.num_processes):
         run = _Run(replace(task, folder=place), settings, accelerator)
         try:
-            with told_of_dead_workers(settings.loader):
+            with naming_dead_workers(settings.loader):
                 _train(run)
         finally:
             run.close()

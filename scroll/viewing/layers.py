@@ -105,10 +105,10 @@ def look_at_all(volumes: Sequence[Path], labels: Sequence[Path], voxel_um: float
     if not paths:
         raise MissingInputError("nothing to show; give a volume, such as runs/demo/predict/a/unet3d/prob.zarr")
     shown = [look_at(path, is_labels, voxel_um) for path, is_labels in paths]
-    told = [one.levels[0].voxel_um for one in shown if one.levels[0].voxel_um is not None]
-    if voxel_um is not None or not told:
+    sizes = [one.levels[0].voxel_um for one in shown if one.levels[0].voxel_um is not None]
+    if voxel_um is not None or not sizes:
         return shown
-    return [look_at(path, is_labels, told[0]) for path, is_labels in paths]
+    return [look_at(path, is_labels, sizes[0]) for path, is_labels in paths]
 
 
 def _levels(path: Path, voxel_um: float | None) -> list[Volume]:

@@ -143,7 +143,7 @@ def _is_beside(one: tuple[tuple[int, int], ...], other: tuple[tuple[int, int], .
 
 
 def _shared(low: int, high: int, chunk: int) -> dict[int, tuple[slice, slice]]:
-    """Along one axis: the chunks that a block from `low` to `high` touches, where each lies in it, and what of the chunk."""
+    """Along one axis: the chunks that a block from `low` to `high` touches, where each is in it, and what of the chunk."""
     parts = {}
     for number in range(low // chunk, -(-high // chunk)):
         first, end = max(low, number * chunk), min(high, number * chunk + chunk)

@@ -47,7 +47,7 @@ def chunks_there(where: Any, array: Any) -> list[tuple[int, ...]]:
     """Indices of the chunks (of a sharded array: shards) of an array on this machine that are stored, sorted.
 
     Raises:
-        InputError: another file lies among them.
+        InputError: another file is among them.
     """
     folder, found = Path(array.store.root) / array.path, []
     for file in _files(folder):

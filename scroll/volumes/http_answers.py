@@ -19,8 +19,8 @@ def body_of(url: Url, body: bytes, attributes: Mapping[Any, Any], is_part: bool,
     Raises:
         InputError: a web page, bytes that are packed in another way, or a part of packed bytes, which cannot be unpacked.
     """
-    told = {str(name).lower(): str(value).lower().strip() for name, value in attributes.items()}
-    encoding = told.get("content-encoding", "identity")
+    headers = {str(name).lower(): str(value).lower().strip() for name, value in attributes.items()}
+    encoding = headers.get("content-encoding", "identity")
     if encoding not in ("", "identity"):
         if encoding not in WINDOW or is_part:
             what = "a part of it" if is_part else "it"
@@ -30,7 +30,7 @@ def body_of(url: Url, body: bytes, attributes: Mapping[Any, Any], is_part: bool,
             )
         body = _unpacked(url, body, encoding, most_bytes)
     is_page = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith(PAGES)
-    if is_page or (told.get("content-type", "").startswith("text/html") and body.lstrip()[:1] == b"<"):
+    if is_page or (headers.get("content-type", "").startswith("text/html") and body.lstrip()[:1] == b"<"):
         what = "not readable as JSON" if url.name in ("meta.json", "metadata.json") else "unreadable as zarr"
         raise InputError(
             f"{url}: {what} (the server answered with a web page, HTML); expected the file, or 404 where there is none: is there a login, "

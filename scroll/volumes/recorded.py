@@ -49,13 +49,13 @@ def level_0_um(
     group, array = opened
     attributes = {} if group is None else group.attrs.asdict()
     own = written_um(attributes.get("voxelsize"))
-    told = [] if own is None else [Stated("its attribute voxelsize", own)]
-    told += _written_beside(path, array)
+    stated = [] if own is None else [Stated("its attribute voxelsize", own)]
+    stated += _written_beside(path, array)
     sizes = um_of_scale(image)
     is_even = sizes is not None and all(is_same(size, sizes[0]) for size in sizes)
     if sizes is not None and is_even:
-        told.append(Stated("its scale", sizes[0]))
-    found = settled_um(path, told, path.name, expected_um)
+        stated.append(Stated("its scale", sizes[0]))
+    found = settled_um(path, stated, path.name, expected_um)
     if found is None:
         uneven = f"its scale is uneven, {words(sizes)} um along z, y, x" if sizes else "a scale of 1, 2, 4, ... is none"
         warnings.warn(

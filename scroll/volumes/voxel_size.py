@@ -88,7 +88,7 @@ def read_beside(folder: Path | Url, name: str) -> Any:
 
 
 def settled_um(
-    where: Path | Url | str, told: Iterable[Stated], name: str, expected_um: float | None = None
+    where: Path | Url | str, stated: Iterable[Stated], name: str, expected_um: float | None = None
 ) -> float | None:
     """One size of what the metadata of `where` say, and of its name, which gives way to them.
 
@@ -100,7 +100,7 @@ def settled_um(
     Warns:
         UserWarning: the name says something else than the metadata.
     """
-    found = list(told)
+    found = list(stated)
     found = [one for one in found if one.is_own] or found[:1]
     named = in_name_um(name)
     if not found:

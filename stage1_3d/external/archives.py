@@ -133,17 +133,17 @@ def import_graph(source: Path, output: Path, card: Card) -> Card:
     """A graph copied to `output` under its family's name, after it was opened and its window looked at; returns its card.
 
     Raises:
-        InputError: it cannot be opened, or no window is told.
+        InputError: it cannot be opened, or no window is given.
     """
     if source.suffix not in (ONNX, EXPORTED):
         raise InputError(f"{source}: expected a file {ONNX} or {EXPORTED}: export the network to one of them")
     *_, z, y, x = [None, None, None, *opened(source).shape]
-    told, own = card.window, None if z is None or y is None or x is None else (z, y, x)
-    if own is None and min(told) < 1:
+    given, own = card.window, None if z is None or y is None or x is None else (z, y, x)
+    if own is None and min(given) < 1:
         raise InputError(f"{source}: takes windows of any size, or does not say which; give --window Z Y X")
-    if own is not None and min(told) >= 1 and own != told:
-        raise InputError(f"{source}: was exported for windows of {own}, not of {told}; leave --window out")
+    if own is not None and min(given) >= 1 and own != given:
+        raise InputError(f"{source}: was exported for windows of {own}, not of {given}; leave --window out")
     weights = f"fold0{source.suffix}"
     with written_aside(output / weights) as aside:
         shutil.copyfile(source, aside)
-    return card.model_copy(update={"window": own or told, "folds": (FoldCard(weights=weights, sha256=""),)})
+    return card.model_copy(update={"window": own or given, "folds": (FoldCard(weights=weights, sha256=""),)})

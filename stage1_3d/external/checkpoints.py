@@ -36,8 +36,8 @@ USUAL = {
 }
 
 
-def import_checkpoint(source: Path, output: Path, family: str, told: Card) -> Card:
-    """Tensors of a checkpoint as safetensors in `output`; returns its card, of what is `told` and what the tensors say.
+def import_checkpoint(source: Path, output: Path, family: str, given: Card) -> Card:
+    """Tensors of a checkpoint as safetensors in `output`; returns its card, of what is `given` and what the tensors say.
 
     Raises:
         InputError: it holds code, tensors are missing, or they are of no network that is known.
@@ -45,13 +45,13 @@ def import_checkpoint(source: Path, output: Path, family: str, told: Card) -> Ca
     state = tensors_in(source)
     usual = USUAL[family]
     options = OPTIONS[family](source, state)
-    window = told.window if min(told.window) > 0 else usual.window
-    card = told.model_copy(
+    window = given.window if min(given.window) > 0 else usual.window
+    card = given.model_copy(
         update={
             "family": family,
             "returns": "map",
             "window": window,
-            "intensity": usual.intensity if told.intensity == Intensity() else told.intensity,
+            "intensity": usual.intensity if given.intensity == Intensity() else given.intensity,
             "options": options,
             "folds": (FoldCard(weights="fold0.safetensors", sha256=""),),
         }

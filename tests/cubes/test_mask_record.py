@@ -10,7 +10,7 @@ import tifffile
 from surface_run import own_surface_run
 
 from ensemble.request import Request
-from ensemble.review.whence import told
+from ensemble.review.whence import described
 from ensemble.surface.predict import CubeRun, _left_empty, predict_test_cubes, write_checked_zip
 from ensemble.surface.predictors import POST_PROCESSED, STAGE2
 from ensemble.surface.submission import mask_tiff_bytes
@@ -55,7 +55,7 @@ def test_a_mask_tells_the_route_the_post_processing_and_the_members(settings, cu
     assert {name: one["weight"] for name, one in record["members"].items()} == {n: run.weights[n] for n in run.members}
     assert set(record["receipts"]) == {f"{cube.id}/{name}" for name in ("masks", *run.members)}
     assert str(settings.data.root) not in record_text(record) and "depth_layers" not in record
-    lines, is_same = told(run.mask_path(cube), None)
+    lines, is_same = described(run.mask_path(cube), None)
     assert is_same and any("the same prediction" in line for line in lines)
 
 
@@ -68,7 +68,7 @@ def test_by_way_of_the_sheets_their_receipts_are_named_too(settings, cube, tmp_p
     run = CubeRun(own, tmp_path / "output")
     record = read_record(run.mask_path(cube))
     assert {f"{cube.id}/sheets", f"{cube.id}/stage2"} < set(record["receipts"]) and record["route"] == STAGE2
-    lines, is_same = told(run.mask_path(cube), own.run_dir)
+    lines, is_same = described(run.mask_path(cube), own.run_dir)
     assert is_same and any("the same fit" in line for line in lines)
 
 
@@ -91,14 +91,14 @@ def test_masks_of_before_stay_done_and_are_known_by_their_note(settings, cube, p
     before = mask.read_bytes()
     predict_test_cubes(settings, Request(settings.data.root, output))
     assert mask.read_bytes() == before
-    lines, is_same = told(mask, None)
+    lines, is_same = described(mask, None)
     assert is_same and "but a receipt knows it" in lines[0]
     write_checked_zip(tmp_path / "a.zip", output, [cube])
     write_checked_zip(tmp_path / "b.zip", predicted, [cube])
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
     note.unlink()
     with pytest.raises(InputError, match="holds no record"):
-        told(mask, None)
+        described(mask, None)
 
 
 def test_a_copy_of_a_tidied_prediction_says_what_is_gone(settings, cube, predicted, tmp_path):
@@ -107,7 +107,7 @@ def test_a_copy_of_a_tidied_prediction_says_what_is_gone(settings, cube, predict
     run = CubeRun(settings, output)
     run.tidy(cube)
     shutil.copyfile(run.mask_path(cube), tmp_path / "carried away.tiff")
-    lines, is_same = told(tmp_path / "carried away.tiff", output)
+    lines, is_same = described(tmp_path / "carried away.tiff", output)
     text = "\n".join(lines)
     assert not is_same and f"the same for {cube.id}/masks" in text
     assert f"not found, or damaged, beside it or below {output}: that of {cube.id}/" in text
@@ -118,5 +118,5 @@ def test_a_mask_that_was_left_empty_says_so(settings, cube, tmp_path):
     assert "submitted empty" in next(iter(_left_empty(run, [cube])))
     record = read_record(run.mask_path(cube))
     assert "empty" in record["what"] and "members" not in record and not np.any(tifffile.imread(run.mask_path(cube)))
-    lines, is_same = told(run.mask_path(cube), None)
+    lines, is_same = described(run.mask_path(cube), None)
     assert not is_same and any("none is named in it" in line for line in lines)

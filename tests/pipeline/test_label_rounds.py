@@ -226,10 +226,10 @@ def test_a_round_on_segments_of_a_scroll(tmp_path):
             write_png(folder / f"{name}.png", mask)
     content = tiny_scroll_settings(tmp_path, tmp_path / "run")
     a_round = begun(tmp_path, content | {"rounds": {"ask": 2, "ask_um": 150}}, "--unpainted").round(1)
-    taught = {sheet.id: sheet.full_label for sheet in training_sheets(a_round.student.data)}
-    assert any(name.startswith("a-") and label.proposed.any() for name, label in taught.items())
+    trained_on = {sheet.id: sheet.full_label for sheet in training_sheets(a_round.student.data)}
+    assert any(name.startswith("a-") and label.proposed.any() for name, label in trained_on.items())
     for sheet in training_sheets(a_round.base.data):
-        np.testing.assert_array_equal(taught[sheet.id].human.ignore, sheet.full_label.ignore)
+        np.testing.assert_array_equal(trained_on[sheet.id].human.ignore, sheet.full_label.ignore)
     assert {one["sheet"] for one in json.loads((a_round.folder / "ask" / "ask.json").read_text())["patches"]}
 
 

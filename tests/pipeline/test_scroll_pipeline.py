@@ -13,7 +13,7 @@ from scipy.ndimage import binary_erosion
 from ensemble.commands import doctor
 from ensemble.commands.replay import replay
 from ensemble.ink.submission import read_submission
-from ensemble.review.whence import told
+from ensemble.review.whence import described
 from ensemble.whole_scroll.members import member_weights
 from ensemble.whole_scroll.run import EnsembleRecipe
 from scroll.config.reader import load_settings
@@ -75,7 +75,7 @@ def test_every_segments_files_tell_where_they_come_from(scroll_run):
         record = read_record(file)
         assert record["items"] == [folder.name] and {"weights_hash", "weight"} == {*record["members"]["unet3d"]}
         assert set(record["receipts"]) == {f"{folder.name}/{name}" for name in ("cnn3d", "unet3d", "stage2")}
-        lines, is_same = told(file, scroll_run.run_dir)
+        lines, is_same = described(file, scroll_run.run_dir)
         assert is_same and any("the same fit" in line for line in lines)
         assert str(scroll_run.root) not in file.read_bytes().decode("latin-1")
 

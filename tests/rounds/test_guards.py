@@ -24,13 +24,13 @@ def test_a_student_that_repeats_its_teacher_is_a_copy_and_one_that_sees_for_itse
     assert not own.is_copy and own.with_teacher == pytest.approx(own.of_strangers, abs=0.05)
 
 
-def test_only_what_nobody_taught_counts():
+def test_only_where_neither_was_trained_counts():
     teacher, stranger, student = (seen(2.0) for _ in range(3))
-    taught = np.zeros_like(ALL)
-    taught[:32] = True
-    copied = np.where(taught, teacher, student)
-    assert not copying(copied, teacher, stranger, ~taught).is_copy
-    assert copying(copied, teacher, stranger, taught).with_teacher == pytest.approx(1)
+    labelled = np.zeros_like(ALL)
+    labelled[:32] = True
+    copied = np.where(labelled, teacher, student)
+    assert not copying(copied, teacher, stranger, ~labelled).is_copy
+    assert copying(copied, teacher, stranger, labelled).with_teacher == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("now", "falls"), [(0.7, False), (0.56, False), (0.54, True)])

@@ -35,7 +35,7 @@ def test_order_stays_and_a_blend_that_says_nothing_or_the_opposite_says_how_rare
 
 
 def sure_and_wrong(seed, pixels=4000):
-    """A network that calls almost everything ink, as one that was taught a few letters and little else."""
+    """A network that calls almost everything ink, as one that was trained on a few letters and little else."""
     rng = np.random.default_rng(seed)
     said = np.where(rng.random(pixels) < 0.5, 1 - rng.beta(0.3, 4, pixels), rng.random(pixels)).astype(np.float32)[None]
     return said, rng.random(said.shape) < 0.05 + 0.3 * said**4

@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 
 from scroll.errors import WorkerDiedError
 from scroll.training import distributed as together
-from scroll.training.distributed import any_is, leave_the_group, told_of_dead_ranks
+from scroll.training.distributed import any_is, leave_the_group, naming_dead_ranks
 
 
 @pytest.fixture
@@ -51,12 +51,12 @@ def test_one_process_alone_is_asked_without_a_group():
 
 def test_the_end_of_another_process_is_one_line(group):
     """What gloo says of a process that does not come, as `monitored_barrier` raises it."""
-    with pytest.raises(WorkerDiedError, match="another of the 2 processes") as caught, told_of_dead_ranks(2):
+    with pytest.raises(WorkerDiedError, match="another of the 2 processes") as caught, naming_dead_ranks(2):
         raise RuntimeError(
             "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:537] Connection closed\nby peer [127.0.0.1]:3"
         )
     assert "\n" not in str(caught.value)
-    with pytest.raises(torch.distributed.DistError), told_of_dead_ranks(1):
+    with pytest.raises(torch.distributed.DistError), naming_dead_ranks(1):
         raise torch.distributed.DistError("of no other process")
-    with pytest.raises(RuntimeError, match="a matrix"), told_of_dead_ranks(2):
+    with pytest.raises(RuntimeError, match="a matrix"), naming_dead_ranks(2):
         raise RuntimeError("a matrix of another shape")

@@ -6,7 +6,7 @@ import pytest
 
 from scroll.config.training import LoaderSettings
 from scroll.errors import InputError, WorkerDiedError
-from scroll.training.dataloader import told_of_dead_workers
+from scroll.training.dataloader import naming_dead_workers
 from scroll.training.shared_memory import SHARED, check_shared_memory
 
 WORKERS = LoaderSettings(workers=2)
@@ -22,7 +22,7 @@ TOO_MANY_VOXELS = 2**50
     ],
 )
 def test_its_cause_is_named_with_the_ways_out(said):
-    with pytest.raises(WorkerDiedError) as found, told_of_dead_workers(WORKERS):
+    with pytest.raises(WorkerDiedError) as found, naming_dead_workers(WORKERS):
         raise RuntimeError(said)
     line = str(found.value)
     assert "\n" not in line and all(
@@ -31,7 +31,7 @@ def test_its_cause_is_named_with_the_ways_out(said):
 
 
 def test_a_worker_that_died_of_something_else_is_not_blamed_on_it():
-    with pytest.raises(WorkerDiedError, match="a loading process died") as found, told_of_dead_workers(WORKERS):
+    with pytest.raises(WorkerDiedError, match="a loading process died") as found, naming_dead_workers(WORKERS):
         raise RuntimeError("DataLoader worker (pid 5) is killed by signal: Killed.")
     assert str(SHARED) not in str(found.value)
 

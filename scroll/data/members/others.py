@@ -21,7 +21,7 @@ class MemberOfOthers:
 
     @property
     def path(self) -> Path:
-        """Where its card lies."""
+        """Where its card is."""
         return self.folder / NAME
 
     @property

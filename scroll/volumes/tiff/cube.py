@@ -5,7 +5,7 @@ from pathlib import Path
 from scroll.errors import InputError
 from scroll.runtime.reading import reads
 from scroll.volumes.tiff.pages import TiffFilePages, TiffPages
-from scroll.volumes.tiff.spacing import told_in_tiff
+from scroll.volumes.tiff.spacing import stated_in_tiff
 from scroll.volumes.volume import Volume
 from scroll.volumes.voxel_size import settled_um
 
@@ -32,7 +32,7 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
             f"{path}: a single {size} image; expected one page a slice: point at a cube, or a folder of layers"
         )
     if voxel_um is None:
-        voxel_um = settled_um(path, told_in_tiff(path), path.name)
+        voxel_um = settled_um(path, stated_in_tiff(path), path.name)
     height, width = tiff.page_shape
     pages = TiffPages([path], (tiff.count, height, width), tiff.dtype, tiff.is_raw)
     return Volume(pages, path, voxel_um)

@@ -14,7 +14,7 @@ OME_SIZE = re.compile(r"""PhysicalSize([XYZ])\s*=\s*["']([^"']+)["']""")
 OME_UNIT = re.compile(r"""PhysicalSize([XYZ])Unit\s*=\s*["']([^"']+)["']""")
 
 
-def told_in_tiff(path: Path) -> list[Stated]:
+def stated_in_tiff(path: Path) -> list[Stated]:
     """The size along z, where its unit is stated and pixels are as wide as slices are apart; else nothing.
 
     Raises:
