@@ -27,7 +27,7 @@ def critical_mistakes(predicted: BoolVolume, truth: BoolVolume, ignore: BoolVolu
 
     | | missed | false |
     |---|---|---|
-    | no ink | a piece is lost | dust |
+    | no ink | a piece is lost | a small component is invented |
     | two parts of ink | a break | a bridge |
     | no background | a cavity | a hole filled |
     | two parts of background | a sheet pierced, holes joined | a ring closed, a hole or gap cut in two |
