@@ -103,7 +103,7 @@ def _sent(figures: Sequence[object], device: torch.device, dtype: torch.dtype | 
 
 
 def _normalised(image: Tensor, scales: Sequence[GreyScale | None]) -> Tensor:
-    """(P, L, Y, X) float32 in spreads from the median, as `in_spreads`; what is normalised already stays as it is."""
+    """(P, L, Y, X) float32 in spreads from the median, as `robust_z_score`; what is normalised already stays as it is."""
     values = image.float()
     if not any(scales):
         return values
