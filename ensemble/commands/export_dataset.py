@@ -1,13 +1,19 @@
 """Training data of a run as an nnU-Net raw data set: CT, labels 0, 1 and 2 (ignored), and the run's folds as splits_final.json.
 
     python scripts/export_dataset.py configs/surface.yaml --output nnUNet_raw/Dataset501_Sheets
+    python scripts/export_dataset.py configs/surface.yaml --output nnUNet_raw/Dataset501_Sheets --input data/surface
 
-nnU-Net then plans and trains on it; what it trained comes back by scripts/import_member.py (docs/external_members.md).
+nnU-Net then plans and trains on it; what it trained comes back by scripts/import_member.py (docs/external_members.md). With --input
+also the items that ensemble/predict.py would predict there, as imagesTs, for nnUNetv2_predict.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from scroll.runtime.command_line import run_parser
+
+if TYPE_CHECKING:
+    from scroll.config.schema import Settings
 
 
 def main() -> None:
@@ -18,15 +24,30 @@ def main() -> None:
     )
     said = "fragments and segments: layers about the sheet that ink is labelled in (default: -3 3)"
     parser.add_argument("--ink-layers", type=int, nargs=2, default=(-3, 3), metavar=("FIRST", "END"), help=said)
+    said = "a folder that ensemble/predict.py takes: its items are written too, as imagesTs, without labels"
+    parser.add_argument("--input", type=Path, help=said)
     arguments = parser.parse_args()
     from scroll.config.reader import load_settings
     from scroll.errors import InputError
-    from stage1_3d.external.raw_dataset import export_raw
+    from stage1_3d.external.raw_dataset import export_new, export_raw
 
     settings, output = load_settings(arguments.config, arguments.set), arguments.output
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not (output / "dataset.json").exists())):
         raise InputError(f"{output}: holds something else; expected a new folder: give another --output")
+    new = _items_at(arguments.input, settings) if arguments.input else []
     count = export_raw(settings, output, tuple(arguments.ink_layers))
+    also = f", and {export_new(settings, new, output)} new ones" if new else ""
     print(
-        f"{output}: {count} items; next: nnUNetv2_plan_and_preprocess, then copy splits_final.json beside the plans that it wrote"
+        f"{output}: {count} items{also}; next: nnUNetv2_plan_and_preprocess, which takes the folds of splits_final.json"
     )
+
+
+def _items_at(source: Path, settings: "Settings") -> "list[Any]":
+    """What ensemble/predict.py would predict there."""
+    from ensemble.request import input_sheets
+    from scroll.data.cubes import find_cubes
+    from scroll.data.kinds import kind_of
+
+    if kind_of(settings.data).has_sheets:
+        return input_sheets(settings, source)
+    return list(find_cubes(source, settings.data, part="test"))

@@ -4,6 +4,7 @@
     python scripts/import_member.py timesformer.ckpt --kind timesformer --name grandprize --trained-on PHerc_Paris_4 --voxel-um 7.91
     python scripts/import_member.py net.onnx --kind graph --name theirs --returns map --intensity divide --spread 255
     python scripts/import_member.py maps_of_a_friend --kind predictions --name friend --scale 4 --trained-on 1 2
+    python scripts/import_member.py nnUNet_results/Dataset501/nnUNetTrainer__... predicted --kind predictions --name ready
 
 Writes members/<name>/card.json and what it names; a run then takes it: stage1.members.<name>.member: members/<name>
 """
@@ -31,8 +32,13 @@ def main() -> None:
     from scroll.runtime.names import checked_name
     from stage1_3d.external.checkpoint import write_card
 
-    if not arguments.source.exists():
-        raise MissingInputError(f"{arguments.source}: not there; give what was downloaded: a folder, or a file")
+    for source in arguments.source:
+        if not source.exists():
+            raise MissingInputError(f"{source}: not there; give what was downloaded: a folder, or a file")
+    if len(arguments.source) > 1 and arguments.kind != "predictions":
+        raise InputError(
+            f"{arguments.source[1]}: a second source; only --kind predictions takes several: import each under a --name of its own"
+        )
     name = checked_name(arguments.name, "--name")
     output = arguments.output or Path("members") / name
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not (output / NAME).exists())):
@@ -46,7 +52,7 @@ def main() -> None:
         raise InputError(_in_plain_words(error)) from None
     known = {*arguments.trained_on}
     folds = [fold.model_copy(update={"trained_on": tuple(sorted({*fold.trained_on} | known))}) for fold in card.folds]
-    write_card(output, card.model_copy(update={"folds": tuple(folds), "source": str(arguments.source)}))
+    write_card(output, card.model_copy(update={"folds": tuple(folds)}))
     print("\n".join(_described(output, card.model_copy(update={"folds": tuple(folds)}))))
 
 
@@ -60,7 +66,12 @@ def _in_plain_words(error: "ValidationError") -> str:
 
 def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, help="what was downloaded: a folder, a checkpoint, a graph")
+    parser.add_argument(
+        "source",
+        type=Path,
+        nargs="+",
+        help="what was downloaded: a folder, a checkpoint, a graph; of predictions folders",
+    )
     parser.add_argument("--kind", required=True, choices=KINDS, help="whose names and layout it has")
     parser.add_argument("--name", required=True, help="what it is called in the run")
     parser.add_argument("--output", type=Path, help="folder to write; default members/<name>")
@@ -106,16 +117,17 @@ def _imported(arguments: argparse.Namespace, output: Path) -> "Card":
     from stage1_3d.external.ready import import_ready
 
     splits = read_splits(arguments.splits) if arguments.splits else []
-    given: dict[str, Any] = {"voxel_um": arguments.voxel_um, "source": str(arguments.source)}
+    source = arguments.source[0]
+    given: dict[str, Any] = {"voxel_um": arguments.voxel_um, "source": ", ".join(map(str, arguments.source))}
     if arguments.kind == "nnunet":
-        return import_nnunet(arguments.source, output, splits, arguments.folds).model_copy(update=given)
+        return import_nnunet(source, output, splits, arguments.folds).model_copy(update=given)
     if arguments.kind == "predictions":
         card = Card(family="predictions", scale=arguments.scale, **given)
         return import_ready(arguments.source, output, card, arguments.trained_on, splits)
     card = Card(family=arguments.kind, **given, **_declared(arguments))
     if arguments.kind == "graph":
-        return import_graph(arguments.source, output, card)
-    return import_checkpoint(arguments.source, output, arguments.kind, card)
+        return import_graph(source, output, card)
+    return import_checkpoint(source, output, arguments.kind, card)
 
 
 def _declared(arguments: argparse.Namespace) -> dict[str, Any]:

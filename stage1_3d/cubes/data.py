@@ -53,6 +53,9 @@ class CubeData:
             yield [fold.number], [cube for cube in self.items if cube.id in fold.held_out]
 
     def _by_others(self, card: Card) -> Iterator[tuple[list[int], list[Cube]]]:
+        """Cubes that are new to the same folds together, so that these are loaded once."""
+        together: dict[tuple[int, ...], list[Cube]] = {}
         for cube in self.items:
             if unseen := card.unseen(cube.id, cube.volume_name):
-                yield unseen, [cube]
+                together.setdefault(tuple(unseen), []).append(cube)
+        return ((list(folds), cubes) for folds, cubes in together.items())

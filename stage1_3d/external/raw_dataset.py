@@ -1,4 +1,4 @@
-"""Training items as an nnU-Net raw data set, so that others train on what we do: CT, labels 0, 1 and 2 (ignored), and our folds."""
+"""Items as an nnU-Net raw data set, so that others train on what we do: CT, labels 0, 1 and 2 (ignored), our folds, and new items."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -51,6 +51,20 @@ def export_raw(settings: Settings, output: Path, ink_layers: tuple[int, int]) ->
     write_json(output / "dataset.json", about)
     if splits := _splits(settings, items):
         write_json(output / "splits_final.json", splits)
+    return len(items)
+
+
+def export_new(settings: Settings, items: Sequence[Any], output: Path) -> int:
+    """Write <output>/imagesTs/<id>_0000.tif, the CT of items without labels, as `export_raw` writes that of others; returns how many.
+
+    Raises:
+        InputError: one is trained on.
+    """
+    if known := {item.id for item in items} & {item.id for item in training_items(settings.data)}:
+        raise InputError(f"--input: '{min(known)}' is one of the training items; give those that are to be predicted")
+    for item in items:
+        count, ct, _ = pages_of(item, settings, settings.data.depth)
+        _write(output / "imagesTs", f"{item.id}_0000.tif", item.id, count, ct)
     return len(items)
 
 

@@ -80,25 +80,41 @@ def _stored(folder: Path, card: Card, item: str, shape: Sequence[int]) -> NDArra
     return stored
 
 
-def found_in(folder: Path) -> dict[str, Path]:
-    """Predictions in a folder by item: <item>.npz, .npy, .tif, .png or .zarr; of a folder of nnU-Net's, those in fold_<k>/validation.
+def found_in(folders: Sequence[Path]) -> dict[str, Path]:
+    """Predictions in folders by item: <item>.npz, .npy, .tif, .png or .zarr; of a folder of nnU-Net's, those in fold_<k>/validation.
 
     Raises:
-        InputError: two of one item.
+        InputError: two of one item, or a folder without any.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder; expected one with a file an item, named like it: give that")
-    validated = sorted(folder.glob("fold_*/validation/*.npz"))
-    files = validated or sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     found: dict[str, Path] = {}
-    for path in files:
+    for path in (path for folder in folders for path in _files_in(folder)):
         item = checked_name(path.name[: -len(path.suffix)].removesuffix(".ome"), f"{path}: the item")
         if item in found:
             raise InputError(f"{path} and {found[item]} are both of '{item}'; expected one: move the other away")
         found[item] = path
-    if not found:
-        raise InputError(f"{folder}: no {', '.join(ENDINGS)} in it; expected one file an item, named like it")
     return found
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """What is a prediction in one folder."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; expected one with a file an item, named like it: give that")
+    if validated := sorted(folder.glob("fold_*/validation/*.npz")):
+        return validated
+    if any(folder.glob("fold_*/validation")):
+        raise InputError(
+            f"{folder}: no fold_<k>/validation/*.npz in it: nnU-Net keeps probabilities only where it is asked to; run nnUNetv2_train "
+            "with --npz, or with --val --npz where it is trained already"
+        )
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+    if not files:
+        raise InputError(f"{folder}: no {', '.join(ENDINGS)} in it; expected one file an item, named like it")
+    return [path for path in files if not _is_decided(path)]
+
+
+def _is_decided(path: Path) -> bool:
+    """Whether it is the segmentation that nnU-Net writes beside an item's .npz and .pkl, and no probability."""
+    return path.suffix.lower() != ".npz" and all(path.with_suffix(end).is_file() for end in (".npz", ".pkl"))
 
 
 def probabilities_in(path: Path) -> NDArray[np.float32]:
@@ -144,29 +160,28 @@ def _of_tiff(path: Path) -> NDArray[np.generic]:
 
 
 def import_ready(
-    folder: Path, output: Path, card: Card, trained_on: Sequence[str], splits: Sequence[Mapping[str, Sequence[str]]]
+    folders: Sequence[Path],
+    output: Path,
+    card: Card,
+    trained_on: Sequence[str],
+    splits: Sequence[Mapping[str, Sequence[str]]],
 ) -> Card:
-    """Every prediction in a folder as <output>/<item>.npy, float16, and the card that names them.
+    """Every prediction in some folders as <output>/<item>.npy, float16, and the card that names them.
 
-    An item is new to its prediction if it is not in `trained_on`, which must name something; of nnU-Net's folder, if its fold held it out,
-    which is so by how nnU-Net validates and is compared with `splits` where they are given.
+    An item is new to its prediction if neither `trained_on` nor a fold of `splits` was trained on it, one of which must name something;
+    of nnU-Net's folder, if its fold held it out, which is so by how nnU-Net validates and is compared with `splits` where they are given.
 
     Raises:
         InputError: one is not readable, or is validated by a fold that was trained on it; or some are maps and some volumes.
     """
     ready: dict[str, Ready] = {}
     axes: dict[int, Path] = {}
-    for item, path in found_in(folder).items():
+    seen = {*trained_on}.union(*(fold.get("train", ()) for fold in splits))
+    for item, path in found_in(folders).items():
         values = probabilities_in(path)
         axes.setdefault(values.ndim, path)
-        is_validated = path.parent.name == "validation"
-        if is_validated and splits:
-            number = path.parent.parent.name.removeprefix("fold_")
-            if not number.isdigit() or int(number) >= len(splits) or item not in splits[int(number)].get("val", ()):
-                raise InputError(
-                    f"{path}: by the splits given, fold {number} did not hold '{item}' out; give the splits it was trained with"
-                )
-        is_unseen = is_validated or (bool(trained_on) and item not in trained_on)
+        is_new = _is_validated(path, item, splits) or (bool(seen) and item not in seen)
+        is_unseen = is_new and item not in trained_on
         with written_aside(output / f"{item}.npy") as aside, aside.open("wb") as file:
             np.save(file, values.astype(np.float16))
         ready[item] = Ready(file=f"{item}.npy", sha256=file_hash(output / f"{item}.npy"), is_unseen=is_unseen)
@@ -175,3 +190,20 @@ def import_ready(
             f"{axes[2]} is a map and {axes[3]} a volume; expected one or the other: give one folder for each"
         )
     return card.model_copy(update={"ready": ready, "returns": "map" if 2 in axes else "voxels"})
+
+
+def _is_validated(path: Path, item: str, splits: Sequence[Mapping[str, Sequence[str]]]) -> bool:
+    """Whether a prediction is that of a numbered fold of nnU-Net's, which held the item out; its fold "all" validates what it trains on.
+
+    Raises:
+        InputError: by `splits` the fold did not hold it out.
+    """
+    fold = path.parent.parent.name
+    number = fold.removeprefix("fold_")
+    if path.parent.name != "validation" or fold == number or not number.isdigit():
+        return False
+    if splits and (int(number) >= len(splits) or item not in splits[int(number)].get("val", ())):
+        raise InputError(
+            f"{path}: by the splits given, fold {number} did not hold '{item}' out; give the splits it was trained with"
+        )
+    return True

@@ -16,6 +16,7 @@ NOT_RUN = {
     "torchrun": "several GPUs; two processes on a CPU would fight for its cores",
     "pip install": "asks a package index",
     "kaggle ": "asks kaggle.com, with the reader's token",
+    "nnUNetv2_": "trains for days; tests/external/test_trained_nnunet.py runs each of them on small cubes",
     "python scripts/catalogue.py": "asks the servers of the scroll data",
     "make kaggle-bundle": "asks a package index for wheels",
 }

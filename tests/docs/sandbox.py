@@ -12,12 +12,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from documentation import CONFIG_FILE, REPOSITORY, blocks, commands_of, reason_not_to_run
 
 from ensemble.commands.demo import PHANTOM
-from scroll.config.reader import merged
+from scroll.config.reader import load_settings, merged
+from scroll.data.cubes import find_cubes
+from scroll.data.folds import make_folds
 from scroll.phantom.dataset import make_cubes, make_fragments
 from scroll.phantom.settings import cube_settings, fragment_settings
 from scroll.volumes import open_volume
@@ -70,6 +73,7 @@ def shrink(root: Path) -> None:
     (root / "configs" / "surface.yaml").write_text(yaml.safe_dump(surface), encoding="utf-8")
     make_cubes(root / "data" / "surface", cube_settings("default", CUBE_VOX), seed=5, train=6, test=1, jobs=1)
     download(root / "downloads", root / "data" / "surface" / "train.csv")
+    trained_by_hand(root)
     cube = open_volume(next((root / "data" / "surface" / "test_images").iterdir()))[
         ...
     ]  # a whole scroll, as scrolls go here
@@ -96,6 +100,20 @@ def download(folder: Path, table: Path) -> None:
     ]
     write_folder(folder / "nnUNetTrainer__nnUNetPlans__3d_fullres", (0, 1), doubt=6.0)
     (folder / "splits_final.json").write_text(json.dumps(splits), encoding="utf-8")
+
+
+def trained_by_hand(root: Path) -> None:
+    """What a reader's nnU-Net would have left, had it been trained on the exported set: a prediction of every cube."""
+    settings = load_settings(root / "configs" / "surface.yaml")
+    folds = make_folds(find_cubes(root / "data" / "surface", settings.data), settings.folds)
+    trained = root / "nnUNet_results" / "Dataset501_Sheets" / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    of_folds = [(trained / f"fold_{fold.number}" / "validation", [*fold.held_out]) for fold in folds]
+    new = [path.stem for path in (root / "data" / "surface" / "test_images").iterdir()]
+    for folder, items in [*of_folds, (root / "predicted", new)]:
+        folder.mkdir(parents=True)
+        for item in items:
+            both = np.full((2, *(CUBE_VOX,) * 3), 0.5, np.float16)
+            np.savez_compressed(folder / f"{item}.npz", probabilities=both)
 
 
 def fresh_clone(factory: pytest.TempPathFactory) -> Path:

@@ -59,7 +59,7 @@ def write_members(root: Path, run: Run) -> dict[str, Path]:
     for fragment in find_fragments(run.data / "test", load_settings(run.config).data):
         rows, columns = fragment.mask.shape
         np.save(root / "maps" / f"{fragment.id}.npy", np.random.default_rng(0).random((rows, columns), np.float32))
-    ready = import_ready(root / "maps", folders["ready"], Card(family="predictions", scale=4), [], [])
+    ready = import_ready([root / "maps"], folders["ready"], Card(family="predictions", scale=4), [], [])
     write_card(folders["ready"], ready)
     (folders["ready"] / "notes.txt").write_text("not on the card")
     return folders

@@ -21,7 +21,7 @@ from scroll.phantom.settings import cube_settings
 from scroll.runtime.receipt import read_receipt
 from stage1_3d.external.member import networks_of
 from stage1_3d.external.ours import export_member
-from stage1_3d.external.raw_dataset import export_raw
+from stage1_3d.external.raw_dataset import export_new, export_raw
 from stage1_3d.predict import load_member
 from tests.pipeline.pipeline_run import Run, own_ink_run
 from tests.steps import step
@@ -92,6 +92,13 @@ def test_fragments_as_a_raw_data_set_hold_their_layers_and_three_labels(run, tmp
     assert about["labels"] == {"background": 0, "ink": 1, "ignore": 2} and about["numTraining"] == 2
     splits = json.loads((tmp_path / "Dataset7_Ink" / "splits_final.json").read_text())
     assert splits == [{"train": ["2"], "val": ["1"]}, {"train": ["1"], "val": ["2"]}]
+    assert export_new(settings, find_fragments(run.data / "test", settings.data), tmp_path / "Dataset7_Ink") == 1
+    (new,) = (tmp_path / "Dataset7_Ink" / "imagesTs").glob("*_0000.tif")
+    (bare,) = find_fragments(run.data / "test", settings.data)
+    assert new.name == f"{bare.id}_0000.tif" and new.with_name(f"{bare.id}.json").exists()
+    assert np.array_equal(tifffile.imread(new), bare.volume[middle - 4 : middle + 4, :, :])
+    with pytest.raises(InputError, match="--input: '1' is one of the training items"):
+        export_new(settings, find_fragments(run.data / "train", settings.data), tmp_path / "Dataset7_Ink")
     with pytest.raises(InputError, match="--ink-layers -9 2"):
         export_raw(settings, tmp_path / "other", (-9, 2))
 

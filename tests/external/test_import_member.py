@@ -1,5 +1,6 @@
 """The command that takes what others made: what cannot be a member is one line, and leaves no member behind."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ def arrays(folder: Path) -> None:
         (folder / name).mkdir(parents=True)
         for file, values in files.items():
             np.save(folder / name / file, values, allow_pickle=True)
+    (folder / "unasked" / "fold_0" / "validation").mkdir(parents=True)
     for name in ("keyless", "three", "twice", "cut", "colour", "empty"):
         (folder / name).mkdir()
     np.savez(folder / "keyless" / "1.npz", x=np.zeros(3))
@@ -54,6 +56,8 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("nan", READY, NOT), ("two", READY, "values from 0 to 2"), ("objects", READY, NOT), ("nothing", READY, "neither (Y, X) nor"),
         ("four", READY, "neither (Y, X) nor"), ("mixed", READY, "one folder for each"), ("keyless", READY, "probabilities is not a file"),
         ("three", READY, "not (2, Z, Y, X)"), ("twice", READY, "both of '1'"), ("cut", READY, NOT), ("colour", READY, "has colours"),
+        ("unasked", READY, "run nnUNetv2_train with --npz"), ("sound", ("sound", *READY), "are both of '1'"),
+        ("sound", ("empty", *READY), "one file an item"), ("sound", ("two", "--kind", "nnunet"), "two: a second source"),
         ("empty", READY, "one file an item"), ("nowhere", READY, "not there"), ("sound/1.npy", READY, "is no folder"),
         ("sound", (*READY, "--scale", 0), "--scale 0"), ("sound", (*READY, "--voxel-um", "nan"), "--voxel-um nan"),
         ("sound", (*READY, "--splits", "none.json"), "none.json"), ("sound", ("--kind", "nnunet"), "no fold_<k>"),
@@ -116,3 +120,36 @@ def test_stored_maps_and_volumes_come_at_the_size_that_is_asked_for(odd, tmp_pat
         map_of(tmp_path / "m", card, "1", (8, 7), 3)
     with pytest.raises(InputError, match="holds no prediction of '7', but of 1"):
         volume_of(tmp_path / "m", card, "7", (8, 7, 7))
+
+
+def of_nnunet(folder: Path, item: str, p: float) -> None:
+    """What nnU-Net leaves of an item: probabilities, what it knows of the image, and what it decided."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / f"{item}.npz", probabilities=np.stack([np.full((2, 2, 2), q) for q in (1 - p, p)]))
+    (folder / f"{item}.pkl").touch()
+    tifffile.imwrite(folder / f"{item}.tif", np.full((2, 2, 2), p > 0.5, np.uint8))
+
+
+def test_what_nnunet_said_when_it_validated_and_of_new_items_is_one_member(tmp_path):
+    for n, item in enumerate("ab"):
+        of_nnunet(tmp_path / "trained" / f"fold_{n}" / "validation", item, 0.25)
+    of_nnunet(tmp_path / "predicted", "new", 0.75)
+    of_nnunet(tmp_path / "predicted", "c", 0.75)  # by all folds, one of which was trained on it
+    splits = [{"train": ["b", "c"], "val": ["a"]}, {"train": ["a"], "val": ["b", "c"]}]
+    (tmp_path / "splits.json").write_text(json.dumps(splits))
+    options = (*READY, "--name", "x", "--output", tmp_path / "m", "--splits", tmp_path / "splits.json")
+    done = step(ENTRY_POINT, tmp_path / "trained", tmp_path / "predicted", *options)
+    assert done.returncode == 0 and "4 predictions (voxels, scale 1); 3 of items that were new" in done.stdout, (
+        done.stderr
+    )
+    card = read_card(tmp_path / "m")
+    assert {item: one.is_unseen for item, one in card.ready.items()} == {"a": True, "b": True, "new": True, "c": False}
+    assert volume_of(tmp_path / "m", card, "new", (2, 2, 2)).mean() == 0.75
+    assert card.source == f"{tmp_path / 'trained'}, {tmp_path / 'predicted'}"
+
+
+@pytest.mark.parametrize("folder", ["trained/fold_all/validation", "maps/validation"])
+def test_a_validation_folder_of_no_numbered_fold_proves_nothing(tmp_path, folder):
+    of_nnunet(tmp_path / folder, "a", 0.25)  # the fold "all" validates what it was trained on
+    done = step(ENTRY_POINT, tmp_path / folder, *READY, "--name", "x", "--output", tmp_path / "m")
+    assert done.returncode == 0 and "0 of items that were new" in done.stdout, done.stderr
