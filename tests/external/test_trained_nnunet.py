@@ -1,16 +1,13 @@
 """An nnU-Net that its own commands plan, train and validate on what we export: what it says of each cube is what its member says."""
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
 from scroll.config.reader import load_settings
@@ -115,20 +112,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def its_threads() -> Iterator[None]:
-    """As many threads as nnU-Net takes on a CPU: another number rounds convolutions otherwise."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(multiprocessing.cpu_count())
-    yield
-    torch.set_num_threads(before)
-
-
 def trained_in(root: Path) -> Path:
     return root / "results" / SET / f"{TRAINER}__nnUNetPlans__{NAME}"
 
 
-def test_out_of_fold_is_what_its_own_validation_said(root, its_threads):
+def test_out_of_fold_is_what_its_own_validation_said(root):
     settings = load_settings(root / "c.yaml")
     cubes = training_cubes(settings.data)
     validated = {path.stem: path for path in trained_in(root).glob("fold_*/validation/*.npz")}
@@ -138,12 +126,13 @@ def test_out_of_fold_is_what_its_own_validation_said(root, its_threads):
         predict_cubes(settings, "theirs", [cube], unseen, root / "oof")
         found = open_map(root / "oof" / cube.id / "prob.zarr", "")[:]
         (expected,) = np.load(validated[cube.id])["probabilities"][1:]
-        assert expected.std() > 1e-3 and np.array_equal(found, expected.astype(np.float16))
+        assert expected.std() > 1e-3  # another number of threads rounds convolutions otherwise: two steps of float16
+        assert np.abs(found.astype(np.float32) - expected.astype(np.float32)).max() <= 2**-10
         ready = volume_of(root / "ready", read_card(root / "ready"), cube.id, cube.shape)
         assert np.array_equal(ready, expected.astype(np.float16))
 
 
-def test_a_new_cube_is_predicted_as_by_its_own_command(root, its_threads):
+def test_a_new_cube_is_predicted_as_by_its_own_command(root):
     (cube,) = find_cubes(root / "cubes", load_settings(root / "c.yaml").data, part="test")
     expected = np.load(root / "predicted" / f"{cube.id}.npz")["probabilities"][1]
     card = read_card(root / "theirs")
