@@ -116,7 +116,8 @@ class FoldSettings(Frozen):
 
     by: Literal["fragment", "region", "volume", "scroll"] = Field(
         "fragment",
-        description="whole fragments (or segments), bands of rows within each, whole volumes, or whole scrolls (cubes)",
+        description="whole fragments (or segments), bands of rows within each, whole volumes, or whole scrolls "
+        "(of sheets as catalogue.json says)",
     )
     count: int = Field(2, ge=2, le=20, description="how many; every member is trained once for each")
     buffer_px: int = Field(

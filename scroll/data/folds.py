@@ -143,7 +143,7 @@ def fold_numbers(pieces: "Items", settings: FoldSettings) -> dict[str, int]:
         InputError: fewer fragments (volumes, scrolls) than folds, or a split that this kind of data has not.
     """
     check_way(pieces, settings)
-    names = {piece.id: piece.id if settings.by == "fragment" else piece.volume_name for piece in pieces}
+    names = {piece.id: _held_out_with(piece, settings.by) for piece in pieces}
     sizes = Counter(names.values())
     if len(sizes) < settings.count:
         other = kind_of(pieces[0].data).folds_by[1] if pieces else "region"
@@ -153,6 +153,14 @@ def fold_numbers(pieces: "Items", settings: FoldSettings) -> dict[str, int]:
         )
     dealt = _dealt(sizes, settings)
     return {piece: dealt[name] for piece, name in names.items()}
+
+
+def _held_out_with(piece: "Cube | Sheet", by: str) -> str:
+    """The name of all that is held out with a piece: its own, its volume's, or its scroll's, where that is known, else its volume's."""
+    if by == "fragment":
+        return piece.id
+    scroll: str = getattr(piece, "scroll", "") if by == "scroll" else ""  # a cube's volume is its scroll
+    return scroll or piece.volume_name
 
 
 def _dealt(sizes: Counter[str], settings: FoldSettings) -> dict[str, int]:

@@ -76,7 +76,7 @@ def pages_of(
         volume = open_volume(item.image)
         return volume.shape[0], lambda: iter(np.asarray(volume[...])), lambda: iter(_cube_label(item))
     first, end = settings.data.depth
-    return end - first, lambda: _sheet_ct(item, (first, end)), lambda: _sheet_label(item, (first, end), ink_layers)
+    return end - first, lambda: sheet_layers(item, (first, end)), lambda: _sheet_label(item, (first, end), ink_layers)
 
 
 def _cube_label(cube: Cube) -> NDArray[np.uint8]:
@@ -85,7 +85,8 @@ def _cube_label(cube: Cube) -> NDArray[np.uint8]:
     return np.asarray(open_volume(cube.label_path)[...], np.uint8)
 
 
-def _sheet_ct(sheet: Sheet, depth: tuple[int, int]) -> Layers:
+def sheet_layers(sheet: Sheet, depth: tuple[int, int]) -> Layers:
+    """Its CT's layers [first, end) about the sheet, (Y, X) each, as they are stored or sampled."""
     stack = sheet.stack
     for layer in range(sheet.middle_layer + depth[0], sheet.middle_layer + depth[1]):
         yield np.asarray(stack[layer : layer + 1, :, :])[0]

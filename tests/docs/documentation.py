@@ -13,6 +13,15 @@ CONFIG_FILE = re.compile(r"# (configs/[\w-]+\.yaml)\n")
 # Commands that no test runs, by how they begin, each with its reason. They are still taken apart: command, options, files, settings.
 NOT_RUN = {
     "make test": "these are the tests",
+    **dict.fromkeys(
+        (
+            "python scripts/export_dataset.py configs/demo.yaml",
+            "make stage1 CONFIG=configs/demo_flat.yaml",
+            "python scripts/export_member.py configs/demo_flat.yaml",
+            "make demo CONFIG=configs/demo_with_flat.yaml",
+        ),
+        "trains for minutes; tests/pipeline/test_flat_fragments.py does it with a small network on a small scroll",
+    ),
     "torchrun": "several GPUs; two processes on a CPU would fight for its cores",
     "pip install": "asks a package index",
     "kaggle ": "asks kaggle.com, with the reader's token",
