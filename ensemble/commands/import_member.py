@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scroll.data.members.card import Card
 
-KINDS = ("nnunet", "timesformer", "resnet3d", "graph", "predictions")
+KINDS = ("nnunet", "timesformer", "resnet3d", "stem3d_unet2d", "graph", "predictions")
 HOW = ("none", "divide", "clip_divide", "zscore", "clip_zscore", "zscore_of_item", "percentiles", "robust", "ours")
 
 

@@ -33,6 +33,7 @@ class Usual(NamedTuple):
 USUAL = {
     "timesformer": Usual((26, 64, 64), AS_BYTES),
     "resnet3d": Usual((30, 256, 256), AS_BYTES),
+    "stem3d_unet2d": Usual((17, 128, 128), Intensity(how="robust", low=1.0, high=99.0)),
 }
 
 
@@ -43,6 +44,8 @@ def import_checkpoint(source: Path, output: Path, family: str, given: Card) -> C
         InputError: it holds code, tensors are missing, or they are of no network that is known.
     """
     state = tensors_in(source)
+    if family == "stem3d_unet2d":
+        state = by_our_names(source, state)
     usual = USUAL[family]
     options = OPTIONS[family](source, state)
     window = given.window if min(given.window) > 0 else usual.window
@@ -124,4 +127,58 @@ def _of_timesformer(source: Path, state: Mapping[str, Tensor]) -> dict[str, Any]
     }
 
 
-OPTIONS = {"timesformer": _of_timesformer, "resnet3d": _of_resnet3d}
+def by_our_names(source: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a 3D stem and a 2D U-Net of one target, called as the zoo calls them.
+
+    ScrollPrize/villa (vesuvius/models/build/build_network_from_config.py) has a shared encoder, and a decoder of the target's own with its
+    layer of logits, or a shared decoder with a head for the target.
+
+    Raises:
+        InputError: there are no such tensors, or several targets.
+    """
+    prefix = "network."
+    parts = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    targets = {name.split(".")[1] for name in parts if name.startswith(("task_decoders.", "task_heads."))}
+    if not any(name.startswith("shared_encoder.") for name in parts) or len(targets) != 1:
+        there = f"targets {', '.join(sorted(targets))}" if targets else f"first tensor {next(iter(state))}"
+        raise InputError(
+            f"{source}: {there}; expected depth_fusion.*, network.shared_encoder.* and a decoder of one target: give another "
+            "checkpoint, or another --kind"
+        )
+    (target,) = targets
+    levels = sum(name.endswith(".weight") and ".transpconvs." in name for name in parts)
+    ours = {
+        "shared_encoder.": "encoder.",
+        "shared_decoder.": "decoder.",
+        f"task_decoders.{target}.": "decoder.",
+        f"task_heads.{target}.": f"decoder.seg_layers.{levels - 1}.",
+    }
+    found = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
+    for name, tensor in parts.items():
+        theirs = next((theirs for theirs in ours if name.startswith(theirs)), "")
+        found[prefix + ours.get(theirs, "") + name.removeprefix(theirs)] = tensor
+    return found
+
+
+def _of_stem3d(source: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Channels and blocks of its levels by the encoder's tensors, strides by those of the decoder, which undo them."""
+    stem, first = (
+        state.get("depth_fusion.features.0.weight"),
+        "network.encoder.stages.{}.blocks.{}.conv1.all_modules.0.weight",
+    )
+    levels = next(n for n in range(64) if first.format(n, 0) not in state)
+    ups = [state[name] for n in range(levels - 1) if (name := f"network.decoder.transpconvs.{n}.weight") in state]
+    if stem is None or levels < 3 or len(ups) != levels - 1:
+        raise InputError(
+            f"{source}: {levels} levels of residual blocks and {len(ups)} steps up; expected a stem (depth_fusion.*) and a U-Net of three "
+            "levels or more: give another checkpoint, or another --kind"
+        )
+    return {
+        "stem_channels": stem.shape[0],
+        "channels": [state[first.format(n, 0)].shape[0] for n in range(levels)],
+        "strides": [1, *(up.shape[-1] for up in reversed(ups))],
+        "blocks": [sum(first.format(n, block) in state for block in range(64)) for n in range(levels)],
+    }
+
+
+OPTIONS = {"timesformer": _of_timesformer, "resnet3d": _of_resnet3d, "stem3d_unet2d": _of_stem3d}

@@ -20,6 +20,7 @@ FAMILIES = {
     "ours": "stage1_3d.external.ours",
     "timesformer": "stage1_3d.external.checkpoints",
     "resnet3d": "stage1_3d.external.checkpoints",
+    "stem3d_unet2d": "stage1_3d.external.checkpoints",
 }
 
 
