@@ -26,7 +26,7 @@ class Frozen(BaseModel):
             raise ValueError(f"{value!r} holds signs that no name or path has")
         return value
 
-    def for_key(self, **how: Any) -> dict[str, Any]:
+    def for_key(self, **how: Any) -> dict[str, object]:
         """What a key is made of: settings by their first names, so that a new name makes nothing again; `how` as `model_dump` takes it."""
         return self.model_dump(mode="json", by_alias=True, **how)
 

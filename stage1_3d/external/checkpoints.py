@@ -87,7 +87,7 @@ def _built(card: Card) -> nn.Module:
     return build_network(MemberSettings(network=card.family, options=dict(card.options), patch_size=card.window))
 
 
-def _of_resnet3d(source: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
+def _of_resnet3d(source: Path, state: Mapping[str, Tensor]) -> dict[str, object]:
     """Depth by the blocks of its stages, width by its first convolution."""
     blocks = tuple(sum(f"backbone.layer{stage}.{n}.conv1.weight" in state for n in range(64)) for stage in range(1, 5))
     is_bottleneck = "backbone.layer1.0.conv3.weight" in state
@@ -106,7 +106,7 @@ def _of_resnet3d(source: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def _of_timesformer(source: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
+def _of_timesformer(source: Path, state: Mapping[str, Tensor]) -> dict[str, object]:
     """Width, tokens, blocks and classes and heads by the shapes of its tensors."""
     embedding, last = state.get("backbone.to_patch_embedding.weight"), state.get("backbone.to_out.1.weight")
     inner, turned = state.get("backbone.layers.0.0.fn.to_qkv.weight"), state.get("backbone.frame_rot_emb.inv_freqs")
@@ -160,7 +160,7 @@ def by_our_names(source: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]
     return found
 
 
-def _of_stem3d(source: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
+def _of_stem3d(source: Path, state: Mapping[str, Tensor]) -> dict[str, object]:
     """Channels and blocks of its levels by the encoder's tensors, strides by those of the decoder, which undo them."""
     stem, first = (
         state.get("depth_fusion.features.0.weight"),
