@@ -25,21 +25,32 @@ from stage1_3d.predict import predict_new
 from tests.steps import ENVIRONMENT
 
 
-def killed_when(is_time: Callable[[], bool], *command: object) -> None:
-    """Start a command and end it with SIGKILL as soon as `is_time`."""
+def killed_when(is_time: Callable[[], bool], left: Path, is_over: Callable[[], bool], *command: object) -> None:
+    """Start a command and end it with SIGKILL as soon as `is_time`; where it was over by then, `left` is removed and it begins again.
+
+    It takes a second or two, and on a busy machine nobody says when this process comes to look.
+    """
+    for _ in range(20):
+        if _was_killed(is_time, *command) and not is_over():
+            return
+        shutil.rmtree(left)
+    raise AssertionError("twenty times it was over before it was killed")
+
+
+def _was_killed(is_time: Callable[[], bool], *command: object) -> bool:
     process = subprocess.Popen(
         [sys.executable, *map(str, command)], cwd=REPOSITORY, env=ENVIRONMENT, stderr=subprocess.PIPE
     )
     deadline = time.monotonic() + 90
     try:
-        while not is_time():
-            assert process.poll() is None, f"it ended by itself: {process.communicate()[1].decode()}"
+        while not is_time() and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.001)
     finally:
         process.kill()
-        process.communicate()
-    assert process.returncode == -signal.SIGKILL
+        error = process.communicate()[1].decode()
+    assert process.returncode in (0, -signal.SIGKILL), error
+    return process.returncode != 0
 
 
 STAGES = {"stage1": (stage1_3d.train, "stage1/cnn3d/fold1"), "stage2": (stage2_2d.train, "stage2/fold1")}
@@ -73,8 +84,7 @@ def test_a_stage_killed_after_any_step_ends_in_the_same_bits(
         except InputError:  # it is just being put aside for the next one
             return False
 
-    killed_when(is_there, "-m", module.__name__, *command)
-    assert not weights.exists(), "killed too late to prove anything"
+    killed_when(is_there, again.run_dir / folder, weights.exists, "-m", module.__name__, *command)
     code, said, error = call(module.main, *command)
     assert code == 0, error
     assert "goes on at step" in said
@@ -101,8 +111,8 @@ def test_training_killed_and_run_again_gives_the_same_weights(run: Run, call: Ca
     again = tmp_path / "run"
     override = ["--set", f"run_dir={again}"]
     state = again / "stage1" / MEMBERS[0] / "fold1" / "resume.pt"
-    killed_when(state.exists, "-m", "stage1_3d.train", run.config, *override)
-    assert not (state.parent / "weights.safetensors").exists(), "killed too late to prove anything"
+    is_over = (state.parent / "weights.safetensors").exists
+    killed_when(state.exists, again, is_over, "-m", "stage1_3d.train", run.config, *override)
     code, said, error = call(stage1_3d.train.main, run.config, *override)
     assert code == 0, error
     assert "fold 0: already trained" in said and "fold 1: goes on at step" in said
@@ -136,8 +146,8 @@ def test_a_prediction_killed_and_run_again_gives_the_same_volume(
     settings = load_settings(run.config, ["data.bin_yx=1", "stage1.window.overlap=0.75"])  # 256 rows: two of chunks
     source, killed, whole = run.data / "test" / "a", tmp_path / "killed", tmp_path / "whole"
     ledger = killed / ".prob.zarr.rows.part"
-    killed_when(ledger.exists, "-c", PREDICT, run.config, source, killed)
-    assert 0 < read_json(ledger)["rows"] < 256 and not (killed / "prob.zarr").exists()
+    killed_when(ledger.exists, killed, (killed / "prob.zarr").exists, "-c", PREDICT, run.config, source, killed)
+    assert 0 < read_json(ledger)["rows"] < 256
     for folder in (killed, whole):
         predict_new(settings, "cnn3d", Fragment("a", source, settings.data), folder)
     for name in ("prob.zarr", "flat.zarr"):
