@@ -166,25 +166,25 @@ def digest(patches: InkPatches | StackPatches) -> str:
 @pytest.mark.parametrize(
     ("supervision", "width", "is_training", "golden"),
     [
-        ("depth_pool", 16, True, "c4c74baec6c6e08b"),
+        ("depth_pool", 16, True, "c914be2b6c03dc9e"),
         ("depth_pool", 16, False, "93fa6d858108bc6c"),
-        ("depth_pool", 24, True, "caaa5bf2e8a10d16"),
-        ("band", 16, True, "f21feef7299fd51a"),
-        ("band", 24, True, "95ee7b034b07f404"),
+        ("depth_pool", 24, True, "10b13c712585bdb5"),
+        ("band", 16, True, "c799f5ca745a5823"),
+        ("band", 24, True, "73e03ab53d1bcacc"),
         ("band", 24, False, "f9d46287baca7434"),
     ],
 )
 def test_default_patches_are_what_they_were_when_the_published_results_were_measured(
     root: Path, supervision: str, width: int, is_training: bool, golden: str
 ) -> None:
-    """Digests of 2026-11-25, from the code before turns, mixtures and the like were added."""
+    """Digests of 2026-11-25, before turns, mixtures and the like were added; of training of 2026-11-30, when noise changed."""
     fragments = fragments_of(root, margin=1)
     fold = make_folds(fragments, FoldSettings(by="region", count=3, buffer_px=16))[1]
     member = MemberSettings(network="cnn3d", patch_size=(5, 16, width), supervision=supervision)
     assert digest(InkPatches(fragments, fold, member, 1, is_training)) == golden
 
 
-@pytest.mark.parametrize(("is_training", "golden"), [(True, "deeec1c24d154afa"), (False, "db0087733f20330c")])
+@pytest.mark.parametrize(("is_training", "golden"), [(True, "f6cd5cc7570b1841"), (False, "db0087733f20330c")])
 def test_default_patches_of_stage_two_are_what_they_were_too(root: Path, is_training: bool, golden: str) -> None:
     fragments = fragments_of(root)
     fold = make_folds(fragments, FoldSettings(by="region", count=3, buffer_px=16))[1]
