@@ -176,10 +176,8 @@ def test_ink_that_a_network_saw_is_no_label(server, source):
 def test_a_surface_comes_with_its_volume_in_voxels_of_it(server, source, requested):
     folder = add(read_catalogue(source), "PHerc0139/w016", replace(requested, is_surface=True))
     said = (folder / "volume_source.txt").read_text().strip()
-    assert (
-        said.endswith(f"{VOLUME}-{LAYERS_UM}um-78keV-masked.zarr")
-        and not (folder / "surface_volume_source.txt").exists()
-    )
+    assert said.endswith(f"{VOLUME}-{LAYERS_UM}um-78keV-masked.zarr")
+    assert not (folder / "surface_volume_source.txt").exists()
     surface = open_surface(folder)
     np.testing.assert_array_equal(surface.points[2, 3], [12.0, 44.0, 68.0])  # 4 times z 3, y 11, x 17
     assert surface.cell_vox == (20.0, 20.0)  # 5 voxels of what is 4 times as coarse
@@ -319,9 +317,8 @@ def test_the_terms_are_shown_once_and_nothing_is_fetched_before_they_are_accepte
     server.requests[:] = []
     with pytest.raises(InputError, match=r"terms\.json: the terms of use above are not accepted yet; .*--accept-terms"):
         add(catalogue, "PHerc0139/w016", not_yet)
-    assert (
-        "https://scrollprize.org/data" in capsys.readouterr().out and not server.requests and not requested.to.exists()
-    )
+    assert "https://scrollprize.org/data" in capsys.readouterr().out
+    assert not server.requests and not requested.to.exists()
     add(catalogue, "PHerc0139/w016", requested)
     assert "terms of use" in capsys.readouterr().out
     add(catalogue, f"Scroll1/{OTHER}", not_yet)
