@@ -68,7 +68,7 @@ class OneTarget(nn.Module):
         super().__init__()
         self.depth_fusion = DepthFusion(4)
         encoder = ResidualEncoder(
-            8, 4, [8, 16, 16, 24], nn.Conv2d, 3, [1, 2, 2, 2], [1, 2, 1, 1], True, nn.InstanceNorm2d, {"affine": True, "eps": 1e-5},
+            8, 4, [8, 16, 16, 24], nn.Conv2d, 3, [1, 2, 2, 4], [1, 2, 1, 1], True, nn.InstanceNorm2d, {"affine": True, "eps": 1e-5},
             nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True}, return_skips=True,
         )  # fmt: skip
         decoder = UNetDecoder(encoder, 1, 1, deep_supervision=False)
@@ -104,7 +104,7 @@ def test_a_stem_with_a_unet_of_one_target_says_what_its_own_parts_say(tmp_path, 
     card, ours = imported(tmp_path / "a.pt", tmp_path / "m", "stem3d_unet2d")
     assert card.window == (17, 128, 128) and card.returns == "map"
     assert (card.intensity.how, card.intensity.low, card.intensity.high) == ("robust", 1, 99)
-    assert card.options["channels"] == [8, 16, 16, 24] and card.options["strides"] == [1, 2, 2, 2]
+    assert card.options["channels"] == [8, 16, 16, 24] and card.options["strides"] == [1, 2, 2, 4]
     assert card.options["blocks"] == [1, 2, 1, 1] and card.options["stem_channels"] == 4
     windows = torch.rand(2, 1, 17, 64, 64)
     with torch.inference_mode():

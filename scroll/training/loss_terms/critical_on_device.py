@@ -20,7 +20,7 @@ def _of_patch(predicted: Tensor, truth: Tensor, ignore: Tensor) -> Tensor:
     mistakes = torch.stack([truth & ~predicted, predicted & ~truth]) & ~ignore
     foreground, background = torch.stack([truth & predicted, truth]), torch.stack([~truth, ~truth & ~predicted])
     around = pieces(foreground | ignore, ALL)
-    behind = pieces(background | ignore, FACES).masked_fill(ignore | (around > 0), 0)
+    behind = pieces(background | ignore, FACES).masked_fill(ignore, 0)
     around = around.masked_fill(ignore, 0)
     wrong = mistakes.flatten().nonzero()[:, 0]
     number, count = torch.unique(pieces(mistakes, ALL).flatten()[wrong], return_inverse=True)[1], len(wrong)
