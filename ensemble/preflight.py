@@ -1,6 +1,6 @@
 """Look at sheets before they are predicted, beside what the run was trained on; turn them round, shift them, or refuse them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,13 @@ from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
 from scroll.data.segments import Segment
 from scroll.data.sheets import Sheet
-from scroll.errors import InputError
+from scroll.errors import InputError, UnreadableError
 from scroll.preflight.depth_match import REACH_LAYERS
 from scroll.preflight.training_span import NAME, Preflight, decide, estimate, read_reference
-from scroll.runtime.files import read_mapping, write_json
+from scroll.runtime.files import kept_json, read_mapping, write_sealed
+from scroll.runtime.receipt import key_of
 
+LOOK = 1  # how a sheet is looked at; another number where that changes, and what was found before counts no more
 TRACED_WITHIN_VOX = 5  # a traced surface is on its sheet; further away is a neighbouring one
 
 
@@ -35,30 +37,52 @@ def preflighted(settings: Settings, sheets: Sequence[Any], output: Path) -> list
     return [checked(settings, sheet, reference, output) for sheet in sheets]
 
 
-def checked(settings: Settings, sheet: Any, reference: dict[str, object], output: Path | None) -> Any:
-    """One sheet, turned and shifted as it was found to need; `reference` is what `scroll.preflight.training_span.training_reference` gave.
+def checked(settings: Settings, sheet: Any, reference: Mapping[str, object], output: Path | None) -> Any:
+    """One sheet, turned and shifted as it was found to need, which is printed; `reference` is what
+    `scroll.preflight.training_span.training_reference` gave.
 
     Raises:
         InputError: refused; <output>/<sheet>/preflight.json then holds why.
     """
-    try:
-        result = judged(settings, sheet, reference)
-        turned = corrected(sheet, result)
-    except InputError as error:
-        kept_beside(output, sheet, {"verdict": "refused", "why": str(error)})
-        raise
+    result, turned = laid_as_trained(settings, sheet, reference, output)
     print(f"preflight {sheet.id}: {result.verdict}: {result.why}")
-    kept_beside(output, sheet, result.record() | {"reference": reference.get("key")})
     return turned
 
 
-def kept_beside(output: Path | None, sheet: Sheet, content: dict[str, object]) -> None:
-    """Write <output>/<sheet>/preflight.json, where there is an output."""
-    if output is not None:
-        write_json(output / sheet.id / NAME, content)
+def laid_as_trained(
+    settings: Settings, sheet: Any, reference: Mapping[str, object], output: Path | None
+) -> tuple[Preflight, Any]:
+    """What was found of a sheet, and the sheet turned and shifted so; left in <output>/<sheet>/preflight.json, where there is an output.
+
+    What stands there of the same sheet, reference and settings is not looked for again.
+
+    Raises:
+        InputError: refused, which is left there too.
+        UnreadableError: it cannot be read, which says nothing about how it lies.
+    """
+    key = key_of([LOOK, sheet.key, dict(reference), settings.preflight.model_dump(mode="json")])
+    path = output / sheet.id / NAME if output is not None else None
+    try:
+        result = (_found_before(path, key) if path else None) or judged(settings, sheet, reference)
+        turned = corrected(sheet, result)
+    except UnreadableError:
+        raise
+    except InputError as error:
+        if path:
+            write_sealed(path, {"verdict": "refused", "why": str(error)})
+        raise
+    if path:
+        write_sealed(path, result.record() | {"reference": reference.get("key"), "key": key})
+    return result, turned
 
 
-def judged(settings: Settings, sheet: Sheet, reference: dict[str, object]) -> Preflight:
+def _found_before(path: Path, key: str) -> Preflight | None:
+    """What was found of the same sheet beside the same reference; None where there is none."""
+    record = kept_json(path, "the sheet is looked at")
+    return Preflight.of_record(record) if record.get("key") == key else None
+
+
+def judged(settings: Settings, sheet: Sheet, reference: Mapping[str, object]) -> Preflight:
     """How a sheet is beside what was trained on, and what `preflight.mode` makes of it.
 
     Raises:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.preflight import corrected, judged, kept_beside
+from ensemble.preflight import laid_as_trained
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
 from scroll.errors import InputError, UnreadableError
@@ -38,16 +38,13 @@ def placed(settings: Settings, fragment: Fragment, reference: Mapping[str, objec
     note, turned, unusable, texture = NOT_CHECKED, fragment, "", None
     if reference is not None:
         try:
-            result = judged(settings, fragment, dict(reference))
-            turned = corrected(fragment, result)
-            kept_beside(output, fragment, result.record() | {"reference": reference.get("key")})
+            result, turned = laid_as_trained(settings, fragment, reference, output)
             note, unusable = f"layers: {result.verdict}: {result.why}", _uncorrected(settings, result)
             if result.finding is not None:
                 texture = texture_beside(fragment, read_reference(reference), settings.preflight.windows)
         except UnreadableError:  # that is the network's or the disk's, not the sheet's
             raise
         except InputError as error:
-            kept_beside(output, fragment, {"verdict": "refused", "why": str(error)})
             return Placed(fragment, f"It cannot be looked at as the networks were trained: {error}.")
     try:
         _ = turned.layers

@@ -10,6 +10,8 @@ from scroll.data.segments import Segment, at_level
 from scroll.data.sheets import Sheet
 from scroll.surfaces.lift import image_band, lift
 
+BITS = 8  # of a pixel that is lifted
+
 
 def lifted(sheet: Sheet, masks: Sequence[NDArray[np.bool_]], thickness_vox: int) -> list[NDArray[np.bool_]]:
     """Masks (Y, X) of one sheet as layers of voxels of that thickness, (Z, Y, X) bool each, all in the same cut-out.
@@ -19,7 +21,7 @@ def lifted(sheet: Sheet, masks: Sequence[NDArray[np.bool_]], thickness_vox: int)
     """
     if isinstance(sheet, Segment):
         return _lifted_on_segment(sheet, masks, thickness_vox)
-    return [np.repeat(mask[None], thickness_vox, axis=0) for mask in masks]
+    return [np.broadcast_to(mask, (thickness_vox, *mask.shape)) for mask in masks]
 
 
 def _lifted_on_segment(
@@ -30,10 +32,15 @@ def _lifted_on_segment(
     shape = tuple(int(n) for n in high - low)
     band = (0.0, float(thickness_vox * place.edge))
     origin = (int(low[0]), int(low[1]), int(low[2]))
-    return [
-        lift([image_band(segment.surface, mask.astype(np.uint8), band)], shape, origin, place).astype(bool)
-        for mask in masks
-    ]
+    layers = []
+    for first in range(0, len(masks), BITS):  # a pixel's value is lifted whole, so each mask is a bit of it
+        some = masks[first : first + BITS]
+        image = np.zeros(some[0].shape, np.uint8)
+        for bit, mask in enumerate(some):
+            image |= mask.astype(np.uint8) << bit
+        voxels = lift([image_band(segment.surface, image, band)], shape, origin, place)
+        layers += [(voxels >> bit & 1).astype(bool) for bit in range(len(some))]
+    return layers
 
 
 def _extent(segment: Segment, wanted: NDArray[np.bool_], margin: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

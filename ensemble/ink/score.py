@@ -1,7 +1,7 @@
 """Score a prediction against labels: every member, stage two, the end-to-end network and the blends, each with its interval."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,11 +81,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     truths = {sheet.id: read_truth(sheet, truth_dir / sheet.id) for sheet in fragments}
     edge_um = block_edge_um(known_um2([~truths[f.id].ignore for f in fragments], [f.pixel_um for f in fragments]))
     scored = _Scored(settings, fragments, output, truths, fit, edge_um)
-    rows: list[InkRow] = []
-    blocks: dict[str, Counts] = {}
-    for name in [*predictor_names(settings), MEMBERS_MEAN, EQUAL, ENSEMBLE]:
-        row, blocks[name] = scored.row(name)
-        rows.append(row)
+    rows, blocks = scored.rows([*predictor_names(settings), MEMBERS_MEAN, EQUAL, ENSEMBLE])
     drawn = resampled(np.stack(list(blocks.values())))
     rows = with_intervals(rows, drawn, best_member)
     rows = [scored.with_loss(row, blocks[ENSEMBLE]) if row.name in fit.without else row for row in rows]
@@ -141,6 +137,16 @@ def read_truth(sheet: "Sheet", folder: Path) -> Label:
 
 
 @dataclass(frozen=True)
+class _Counted:
+    """What a row got right: by sheet its counts at every level of probability and of its mask, its blocks', and its surface Dice."""
+
+    levels: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    decided: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    blocks: list[Counts] = field(default_factory=list)
+    dice: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class _Scored:
     """What is scored, and against what."""
 
@@ -151,32 +157,46 @@ class _Scored:
     fit: InkFit
     edge_um: float
 
-    def row(self, name: str) -> tuple[InkRow, Counts]:
-        """A row of the table, and the counts of its blocks, (B, 3)."""
-        threshold = self.fit.thresholds[name]
-        counts, decided, dice, blocks = {}, {}, [], []
+    def rows(self, names: "Sequence[str]") -> tuple[list[InkRow], dict[str, Counts]]:
+        """Rows of the table, and by their names the counts of the blocks, (B, 3).
+
+        In memory are one sheet's masks of all rows, and its layers of as many.
+        """
+        counted = {name: _Counted() for name in names}
         for sheet in self.sheets:
             truth, valid = self.truths[sheet.id].target, ~self.truths[sheet.id].ignore
-            prob = _map(self.settings, sheet, self.output / sheet.id, self.fit, name)
-            mask = _decided(self.settings, sheet, prob, threshold)
-            counts[sheet.id] = level_counts(prob, truth, valid)
-            decided[sheet.id] = level_counts(mask.astype(np.float32), truth, valid)
-            blocks.append(block_counts(mask, truth, valid, self.edge_um / sheet.pixel_um))
-            dice.append(_lifted_dice(sheet, mask & valid, truth & valid, self.settings.ensemble.lift_thickness_vox))
-        ranked, at_mask = ink_score(counts, threshold).as_row(), ink_score(decided, 0.5).as_row()
-        row = InkRow(
+            masks = [self._count(sheet, name, counted[name]) & valid for name in names]
+            *found, wanted = lifted(sheet, [*masks, truth & valid], self.settings.ensemble.lift_thickness_vox)
+            for name, voxels in zip(names, found, strict=True):
+                counted[name].dice.append(surface_dice(voxels, wanted, tolerance_vox=2.0))
+        rows = [self._row(name, counted[name]) for name in names]
+        return rows, {name: np.concatenate(counted[name].blocks) for name in names}
+
+    def _count(self, sheet: "Sheet", name: str, into: "_Counted") -> NDArray[np.bool_]:
+        """The mask (Y, X) that a row would submit of a sheet; what it gets right goes `into` the row's counts."""
+        truth, valid = self.truths[sheet.id].target, ~self.truths[sheet.id].ignore
+        prob = _map(self.settings, sheet, self.output / sheet.id, self.fit, name)
+        mask = _decided(self.settings, sheet, prob, self.fit.thresholds[name])
+        into.levels[sheet.id] = level_counts(prob, truth, valid)
+        into.decided[sheet.id] = level_counts(mask.astype(np.float32), truth, valid)
+        into.blocks.append(block_counts(mask, truth, valid, self.edge_um / sheet.pixel_um))
+        return mask
+
+    def _row(self, name: str, counted: "_Counted") -> InkRow:
+        threshold = self.fit.thresholds[name]
+        ranked, at_mask = ink_score(counted.levels, threshold).as_row(), ink_score(counted.decided, 0.5).as_row()
+        return InkRow(
             name=name,
             kind=KINDS.get(name) or kind_of_member(self.settings, name),
             has_seen=bool(self._members_in(name) & who_has_seen(self.settings, self.sheets)),
             **{key: at_mask[key] for key in ("f05", "f05_mean", "precision", "recall")},
             ap=ranked["ap"],
             auc=ranked["auc"],
-            surface_dice=float(np.mean(dice)),
+            surface_dice=float(np.mean(counted.dice)),
             threshold=threshold,
             weight=self.fit.weights.get(name),
-            scrolls=self._by_scroll(decided),
+            scrolls=self._by_scroll(counted.decided),
         )
-        return row, np.concatenate(blocks)
 
     def _members_in(self, name: str) -> set[str]:
         """The members that a row is made of: stage two sees all that are fitted."""
@@ -200,11 +220,6 @@ class _Scored:
             mask = _decided(self.settings, sheet, prob, about.threshold)
             counts.append(block_counts(mask, label.target, ~label.ignore, self.edge_um / sheet.pixel_um))
         return row.model_copy(update={"without": resampled(np.stack([whole, np.concatenate(counts)])).gain(0, 1)})
-
-
-def _lifted_dice(sheet: "Sheet", mask: NDArray[np.bool_], truth: NDArray[np.bool_], thickness_vox: int) -> float:
-    found, wanted = lifted(sheet, [mask, truth], thickness_vox)
-    return surface_dice(found, wanted, tolerance_vox=2.0)
 
 
 def _map(settings: Settings, fragment: "Sheet", folder: Path, fit: InkFit, name: str) -> Any:

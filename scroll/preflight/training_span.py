@@ -7,7 +7,7 @@ clear; where it is not, or where only resampling would help, it is refused with 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -208,6 +208,12 @@ class Preflight:
     def record(self) -> dict[str, object]:
         """For preflight.json."""
         return asdict(self)
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Preflight":
+        """What `record` gave, as JSON holds it."""
+        own = {field.name: record[field.name] for field in fields(cls)}
+        return cls(**{**own, "finding": own["finding"] and Finding(**own["finding"])})
 
 
 def decide(finding: Finding, mode: str, where: str) -> Preflight:

@@ -61,3 +61,13 @@ def test_on_a_segment_masks_far_apart_do_not_touch_and_equal_ones_agree(segment:
 def test_an_empty_mask_on_a_segment_is_an_empty_layer(segment: Segment) -> None:
     nothing, again = lifted(segment, [np.zeros(segment.shape_yx, bool)] * 2, 3)
     assert not nothing.any() and nothing.shape == again.shape
+
+
+def test_many_masks_at_once_are_what_each_is_alone(segment: Segment) -> None:
+    rng = np.random.default_rng(7)
+    masks = [(rng.random(segment.shape_yx) < share) & segment.full_mask for share in np.linspace(0.05, 0.9, 11)]
+    masks[4][:] = False
+    everywhere = np.logical_or.reduce(masks)  # so that each is cut out alike
+    together = lifted(segment, [*masks, everywhere], 3)
+    for mask, layer in zip(masks, together, strict=False):
+        np.testing.assert_array_equal(layer, lifted(segment, [mask, everywhere], 3)[0])
