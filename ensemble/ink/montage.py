@@ -62,4 +62,4 @@ def rows_of(settings: Settings, predicted: Path, name: str, truth: Path | None) 
         label = read_truth(sheet, truth / sheet.id)
         panels.append(Panel("label", label.target.astype(np.uint8), SCALE))
         panels.append(Panel("what is submitted, against the label", error_colours(mask, label.target, ~label.ignore)))
-    return [Row(f"fragment {sheet.id}", panels, sheet.pixel_um)]
+    return [Row(f"{settings.data.kind.removesuffix('s')} {sheet.id}", panels, sheet.pixel_um)]

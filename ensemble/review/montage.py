@@ -17,7 +17,9 @@ PREDICTED = {"predicted": FOUND, "not predicted": NEITHER}
 
 
 def predicted_names(settings: Settings, predicted: Path, count: int | None = None) -> list[str]:
-    """Ids of the items that are predicted in `predicted`, sorted; the first `count`, or as many as usual.
+    """Ids of the items that are predicted in `predicted`; the first `count`, or as many as usual.
+
+    They are in the order of the report, of sheets those first on which most is labelled; without a score sorted by name.
 
     Raises:
         MissingInputError: there are none.
@@ -26,7 +28,10 @@ def predicted_names(settings: Settings, predicted: Path, count: int | None = Non
     names = kind.names_in(predicted)
     if not names:
         raise MissingInputError(f"{predicted}: holds no prediction; {HINT}")
-    return sorted(names)[: count or kind.COUNT]
+    scores = read_scores(predicted)
+    reported = [*scores.fragments] if scores else []
+    first = [name for name in reported if name in names]
+    return [*first, *sorted({*names} - {*first})][: count or kind.COUNT]
 
 
 def montage_of(settings: Settings, predicted: Path, names: Sequence[str], truth: Path | None) -> Montage:

@@ -1,6 +1,7 @@
 """One wide picture of a finished run, readable without zooming: a row of panels for each thing that was predicted."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from scroll.runtime.output_folder import DRAWN_BY
 
 PANEL_INCHES, DPI = 4.4, 110
 TITLE, TEXT, SMALL = 17, 13, 10  # points
+POINTS_PER_INCH, WIDTH_OF_LETTER = 72, 0.55  # of a letter's height, in the mean
 BAR_SHARE = 0.3  # of a panel's width, at most
 MOST_PX = 900  # of a panel; a fragment has ten thousand
 TALLEST = 1.6  # times its width
@@ -82,11 +84,20 @@ def save_montage(path: Path, montage: Montage) -> Path:
     handles = [Patch(facecolor=_hex(colour), edgecolor="grey", label=name) for name, colour in montage.legend.items()]
     figure.legend(
         handles=handles, loc="outside lower center", ncols=len(handles), fontsize=TEXT, frameon=False,
-        title=montage.note or None, title_fontsize=SMALL,
+        title=wrapped(montage.note, size[0]) or None, title_fontsize=SMALL,
     )  # fmt: skip
     with written_aside(path) as aside:
         figure.savefig(aside, format="png", metadata=DRAWN_BY | described(montage.record))
     return path
+
+
+def wrapped(note: str, width_inches: float) -> str:
+    """The note in lines that are no wider than the picture.
+
+    >>> wrapped("a note of several words", 1.0)
+    'a note of\\nseveral\\nwords'
+    """
+    return textwrap.fill(note, int(0.95 * width_inches * POINTS_PER_INCH / (SMALL * WIDTH_OF_LETTER)))
 
 
 def _draw(axes: Any, panel: Panel) -> None:

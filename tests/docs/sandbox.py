@@ -1,12 +1,13 @@
 """A clean clone to follow the pages in: the same commands and the same names of files, but tiny phantoms and tiny networks.
 
-Only two things differ from what a reader has: the shipped configurations that the pages train with are overwritten by tiny ones
-of the same name, and the demo draws a smaller phantom.
+Only three things differ from what a reader has: the shipped configurations that the pages train with are overwritten by tiny ones
+of the same name, the demo draws a smaller phantom, and where a page names steps of training there are fewer.
 """
 
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from tests.cubes.surface_run import tiny_config
 from tests.external.nnunet_folder import write_folder
 from tests.pipeline.pipeline_run import tiny_scroll_settings, tiny_settings
 
+STEPS = 12
 SEED, SIZE_ZYX, LETTERS_PX, CUBE_VOX = 3, (24, 256, 256), 90.0, 64
 DRAWN = {  # what the demo draws, and what it draws here
     PHANTOM[
@@ -124,15 +126,23 @@ def fresh_clone(factory: pytest.TempPathFactory) -> Path:
 
 
 def follow(page: Path, root: Path) -> list[tuple[str, str]]:
-    """Do what the page says from top to bottom: write its configurations, run its commands; each command with what it said."""
+    """Do what the page says from top to bottom: write its configurations, run its commands; each command, as the page has it,
+    with what it said.
+    """
     said = []
     for block in blocks(page):
         to_write = CONFIG_FILE.match(block.text)
         if block.kind == "yaml" and to_write:
-            (root / to_write[1]).write_text(block.text, encoding="utf-8")
+            (root / to_write[1]).write_text(with_few_steps(block.text), encoding="utf-8")
         if block.kind == "sh":
-            said += [(line, run(line, root)) for line in commands_of(block) if not reason_not_to_run(line)]
+            lines = [line for line in commands_of(block) if not reason_not_to_run(line)]
+            said += [(line, run(with_few_steps(line), root)) for line in lines]
     return said
+
+
+def with_few_steps(text: str) -> str:
+    """Training for `STEPS` steps wherever the text names a number of them."""
+    return re.sub(r"\b(steps(?:=|: ))\d+", rf"\g<1>{STEPS}", text)
 
 
 def run(command: str, root: Path) -> str:
