@@ -119,4 +119,5 @@ def write_checked_submission(settings: Settings, path: Path, masks: dict[str, ND
     """
     write_submission(path, masks, settings.ensemble.when_empty)
     read_submission(path, {name: (mask.shape[0], mask.shape[1]) for name, mask in masks.items()})
-    print(f"submission: {path}, {len(masks)} fragment{'' if len(masks) == 1 else 's'}, read back and valid")
+    kind = settings.data.kind.removesuffix("s")
+    print(f"submission: {path}, {len(masks)} {kind}{'' if len(masks) == 1 else 's'}, read back and valid")

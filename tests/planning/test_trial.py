@@ -18,7 +18,7 @@ from scroll.planning.measured_step import is_out_of_memory, memory, run_trial
 from scroll.planning.tuning import WORKERS, Bounds, Setting, tune
 from scroll.runtime.process_memory import resident_gib
 
-LEARN_S, LOAD_S = 0.18, 0.15  # a batch, a patch
+LEARN_S, LOAD_S = 0.06, 0.05  # a batch, a patch
 
 
 class Deadly(Points):
@@ -57,7 +57,7 @@ def maker(root, **changes):
 
 def measurer(root, steps=4, limit_gib=64.0, **changes):
     make = maker(root, **changes)
-    settings = training(loader={"start_method": "spawn"})  # forked from the threads of a test run, one may never begin
+    settings = training(loader={"start_method": "forkserver"})  # forked from the threads of a test run, one may never begin
     return lambda phase, setting: run_trial(phase, make, settings, setting, steps, limit_gib)
 
 
@@ -103,9 +103,9 @@ def test_a_worker_that_dies_leaves_fewer(tmp_path):
 
 
 def test_no_number_of_workers_is_measured_faster_than_known_seconds_allow(tmp_path):
-    # a batch of two takes 300 ms to load and 180 ms to learn; a worker may have loaded ahead while this process stood still
+    # a batch of two takes 100 ms to load and 60 ms to learn; a worker may have loaded ahead while this process stood still
     measure = measurer(tmp_path, steps=4, loss_of=slow_error, train=Points(wait_s=LOAD_S))
-    for workers, least_s in ((0, 0.48), (1, 0.18), (2, 0.18)):
+    for workers, least_s in ((0, 0.16), (1, 0.06), (2, 0.06)):
         trial = measure(WORKERS, Setting(2, workers=workers))
         assert not trial.failure and trial.step_s >= least_s and trial.patches_a_s <= 2 / least_s
 
