@@ -57,7 +57,9 @@ def maker(root, **changes):
 
 def measurer(root, steps=4, limit_gib=64.0, **changes):
     make = maker(root, **changes)
-    settings = training(loader={"start_method": "forkserver"})  # forked from the threads of a test run, one may never begin
+    settings = training(
+        loader={"start_method": "forkserver"}
+    )  # forked from the threads of a test run, one may never begin
     return lambda phase, setting: run_trial(phase, make, settings, setting, steps, limit_gib)
 
 
