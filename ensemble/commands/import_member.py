@@ -2,6 +2,7 @@
 
     python scripts/import_member.py nnUNet_results/Dataset501/nnUNetTrainer__nnUNetPlans__3d_fullres --kind nnunet --name theirs
     python scripts/import_member.py timesformer.ckpt --kind timesformer --name grandprize --trained-on PHerc_Paris_4 --voxel-um 7.91
+    python scripts/import_member.py surface_recto_3dunet.pth --kind resenc_unet --name recto --voxel-um 2.4
     python scripts/import_member.py net.onnx --kind graph --name theirs --returns map --intensity divide --spread 255
     python scripts/import_member.py maps_of_a_friend --kind predictions --name friend --scale 4 --trained-on 1 2
     python scripts/import_member.py nnUNet_results/Dataset501/nnUNetTrainer__... predicted --kind predictions --name ready
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from scroll.data.members.card import Card
 
-KINDS = ("nnunet", "timesformer", "resnet3d", "stem3d_unet2d", "graph", "predictions")
+KINDS = ("nnunet", "timesformer", "resnet3d", "stem3d_unet2d", "resenc_unet", "graph", "predictions")
 HOW = ("none", "divide", "clip_divide", "zscore", "clip_zscore", "zscore_of_item", "percentiles", "robust", "ours")
 
 

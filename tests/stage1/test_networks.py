@@ -42,6 +42,12 @@ ZOO = {
     "resenc_unet, deeply supervised": member(
         "resenc_unet", (8, 16, 24), **LEVELS, blocks=[1, 1, 1], deep_supervision=1
     ),
+    "resenc_unet, weighed by channel": member(
+        "resenc_unet", (8, 16, 24), **LEVELS, blocks=[1, 1, 1], squeeze_excitation="channel", squeeze_reduction=1
+    ),
+    "resenc_unet, weighed by channel and place": member(
+        "resenc_unet", (8, 16, 24), **LEVELS, blocks=[1, 2, 1], squeeze_excitation="scse", deep_supervision=1
+    ),
     "segresnet": member("segresnet", (8, 12, 16), filters=4, groups=2, blocks_down=[1, 1, 2], blocks_up=[1, 1]),
     "unetr": member("unetr", (16, 32, 32), hidden_size=24, num_heads=3, mlp_dim=24, feature_size=4),
     "unetr, unconvolved": member(
