@@ -22,6 +22,7 @@ NETWORKS: dict[str, tuple[str, dict[str, object]]] = {
     "unetr": ("unetr", {}),
     "swinunetr, 12 features": ("swinunetr", {"feature_size": 12, "checkpointing": False}),
     "swinunetr, 12 features, checkpointing": ("swinunetr", {"feature_size": 12}),
+    "primus": ("primus", {}),
     "cnn3d": ("cnn3d", {"channels": [16, 32, 32, 32], "stride_yx": 2, "dilations": [1, 1, 2, 4]}),
     "resenc_unet, 8 to 80 channels": (
         "resenc_unet",
