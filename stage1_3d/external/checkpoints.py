@@ -58,6 +58,7 @@ def import_checkpoint(source: Path, output: Path, family: str, given: Card) -> C
     state, usual, has_intensity = tensors_in(source, contents), USUAL[family], given.intensity != Intensity()
     if family in SHARED_ENCODER:
         state = of_one_target(source, state)
+    if family == "resenc_unet":
         check_settings(source, contents, has_intensity)
     card = given.model_copy(
         update={
