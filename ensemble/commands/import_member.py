@@ -89,7 +89,11 @@ def _parsed() -> argparse.Namespace:
     )
     parser.add_argument("--scale", type=int, default=1, help="voxels that one of what it returns is wide (%(default)s)")
     parser.add_argument(
-        "--window", type=int, nargs=3, metavar=("Z", "Y", "X"), help="a graph: what it sees at once; default as it says"
+        "--window",
+        type=int,
+        nargs=3,
+        metavar=("Z", "Y", "X"),
+        help="a graph or a checkpoint: what it sees at once; default as it says, or as its kind was trained",
     )
     parser.add_argument("--overlap", type=float, default=0.5, help="share of two neighbouring windows (%(default)s)")
     parser.add_argument(
@@ -102,7 +106,10 @@ def _parsed() -> argparse.Namespace:
         help="a map: layers run into the papyrus, or out",
     )
     parser.add_argument(
-        "--intensity", choices=HOW, default="none", help="a graph: how grey values are scaled (%(default)s)"
+        "--intensity",
+        choices=HOW,
+        default="none",
+        help="a graph or a checkpoint: how grey values are scaled (%(default)s; a checkpoint: as its kind was)",
     )
     for figure in ("low", "high", "middle", "spread"):
         parser.add_argument(f"--{figure}", type=float, help=f"of the scaling: {figure}")
