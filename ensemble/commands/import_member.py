@@ -2,6 +2,7 @@
 
     python scripts/import_member.py nnUNet_results/Dataset501/nnUNetTrainer__nnUNetPlans__3d_fullres --kind nnunet --name theirs
     python scripts/import_member.py timesformer.ckpt --kind timesformer --name grandprize --trained-on PHerc_Paris_4 --voxel-um 7.91
+    python scripts/import_member.py surface_recto_3dunet.pth --kind resenc_unet --name recto --voxel-um 2.4
     python scripts/import_member.py net.onnx --kind graph --name theirs --returns map --intensity divide --spread 255
     python scripts/import_member.py maps_of_a_friend --kind predictions --name friend --scale 4 --trained-on 1 2
     python scripts/import_member.py nnUNet_results/Dataset501/nnUNetTrainer__... predicted --kind predictions --name ready
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from scroll.data.members.card import Card
 
-KINDS = ("nnunet", "timesformer", "resnet3d", "stem3d_unet2d", "graph", "predictions")
+KINDS = ("nnunet", "timesformer", "resnet3d", "stem3d_unet2d", "resenc_unet", "graph", "predictions")
 HOW = ("none", "divide", "clip_divide", "zscore", "clip_zscore", "zscore_of_item", "percentiles", "robust", "ours")
 
 
@@ -88,7 +89,11 @@ def _parsed() -> argparse.Namespace:
     )
     parser.add_argument("--scale", type=int, default=1, help="voxels that one of what it returns is wide (%(default)s)")
     parser.add_argument(
-        "--window", type=int, nargs=3, metavar=("Z", "Y", "X"), help="a graph: what it sees at once; default as it says"
+        "--window",
+        type=int,
+        nargs=3,
+        metavar=("Z", "Y", "X"),
+        help="a graph or a checkpoint: what it sees at once; default as it says, or as its kind was trained",
     )
     parser.add_argument("--overlap", type=float, default=0.5, help="share of two neighbouring windows (%(default)s)")
     parser.add_argument(
@@ -101,7 +106,10 @@ def _parsed() -> argparse.Namespace:
         help="a map: layers run into the papyrus, or out",
     )
     parser.add_argument(
-        "--intensity", choices=HOW, default="none", help="a graph: how grey values are scaled (%(default)s)"
+        "--intensity",
+        choices=HOW,
+        default="none",
+        help="a graph or a checkpoint: how grey values are scaled (%(default)s; a checkpoint: as its kind was)",
     )
     for figure in ("low", "high", "middle", "spread"):
         parser.add_argument(f"--{figure}", type=float, help=f"of the scaling: {figure}")

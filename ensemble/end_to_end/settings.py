@@ -9,7 +9,7 @@ from scroll.errors import InputError
 from stage1_3d.network import divisor_of, legal_size, nearest_legal
 
 STAGE2_DIVISOR = 32
-FIXED_SIZE = ("unetr", "timesformer")  # networks that take patches of the size they were built for only
+FIXED_SIZE = ("unetr", "primus", "timesformer")  # networks that take patches of the size they were built for only
 
 
 def end_to_end_of(settings: Settings) -> EndToEndSettings:

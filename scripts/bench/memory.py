@@ -18,10 +18,15 @@ LEVELS = {"channels": [32, 64, 128, 256, 320], "strides": [[1, 1, 1], *[[2, 2, 2
 NETWORKS: dict[str, tuple[str, dict[str, object]]] = {
     "unet3d": ("unet3d", LEVELS),
     "resenc_unet": ("resenc_unet", LEVELS | {"blocks": [1, 3, 4, 6, 6]}),
+    "resenc_unet, scse": (
+        "resenc_unet",
+        LEVELS | {"blocks": [1, 3, 4, 6, 6], "squeeze_excitation": "scse"},
+    ),
     "segresnet": ("segresnet", {}),
     "unetr": ("unetr", {}),
     "swinunetr, 12 features": ("swinunetr", {"feature_size": 12, "checkpointing": False}),
     "swinunetr, 12 features, checkpointing": ("swinunetr", {"feature_size": 12}),
+    "primus": ("primus", {}),
     "cnn3d": ("cnn3d", {"channels": [16, 32, 32, 32], "stride_yx": 2, "dilations": [1, 1, 2, 4]}),
     "resenc_unet, 8 to 80 channels": (
         "resenc_unet",

@@ -54,7 +54,7 @@ class MemberSettings(Frozen):
     """One member of the stage-one ensemble."""
 
     network: str = Field(
-        description="cnn3d, unet3d, resenc_unet, segresnet, unetr, swinunetr, resnet3d, timesformer or stem3d_unet2d: "
+        description="cnn3d, unet3d, resenc_unet, segresnet, unetr, swinunetr, primus, resnet3d, timesformer or stem3d_unet2d: "
         "a file of stage1_3d/models",
     )
     member: Path | None = Field(

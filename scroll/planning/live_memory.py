@@ -12,6 +12,14 @@ from torch.utils.flop_counter import flop_registry
 
 CAUSES = ("weights", "gradients", "inputs", "activations")
 ACTIVATIONS = "activations"
+_FUSED = torch.ops.aten._scaled_dot_product_flash_attention, torch.ops.aten._scaled_dot_product_flash_attention_backward
+_ON_CPU = (
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward,
+)
+FORMULAS = flop_registry | {
+    there: flop_registry[here] for there, here in zip(_ON_CPU, _FUSED, strict=True)
+}  # torch has none of these
 
 
 class LiveMemory(TorchDispatchMode):
@@ -72,8 +80,8 @@ class LiveMemory(TorchDispatchMode):
             self.operations += 1
             read = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
             self.moved_bytes += sum(tensor.numel() * tensor.element_size() for tensor in (*read, *made))
-        if func._overloadpacket in flop_registry:
-            formula = flop_registry[func._overloadpacket]
+        if func._overloadpacket in FORMULAS:
+            formula = FORMULAS[func._overloadpacket]
             self.flop += float(formula(*args, **(kwargs or {}), out_val=result))
         return result
 

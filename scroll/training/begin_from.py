@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypedDict
 
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scroll.errors import InputError
-from scroll.training.foreign_checkpoint import tensors_in, unwrapped
+from scroll.training.foreign_checkpoint import contents_of, tensors_in, unwrapped
+from scroll.training.shared_encoder import by_our_names
 
 BEFORE = ("network.", "backbone.", "model.")  # names that one program puts before those of another
 SHOWN = 3
@@ -28,12 +28,13 @@ class Taken(TypedDict):
 def begin_from(network: nn.Module, path: Path) -> Taken:
     """Put into a network, in place, every tensor of a checkpoint that it has by name and shape; the others stay as they were drawn.
 
-    Names may differ by what stands before them (`module.`, `backbone.`, `network.`); three channels of colour are added up to one of grey.
+    Names may differ by what stands before them (`module.`, `backbone.`, `network.`), or be those of a U-Net with a shared encoder; three
+    channels of colour are added up to one of grey.
 
     Raises:
         InputError: no tensor fits, or the checkpoint holds code.
     """
-    state = load_file(path) if path.suffix == ".safetensors" else tensors_in(path)
+    state = by_our_names(tensors_in(path, contents_of(path)))
     wanted = network.state_dict()
     found = dict(_fitting(wanted, state))
     if not any(tensor.ndim > 1 for tensor in found.values()):

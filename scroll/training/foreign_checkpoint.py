@@ -2,7 +2,7 @@
 
 import pickle
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +60,22 @@ def _culprit(error: Exception) -> str:
     return found[1] if found else "code"
 
 
-def tensors_in(source: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, wherever in it they are, without what wrappers put before the names.
+def contents_of(source: Path) -> dict[str, Any]:
+    """All that a checkpoint holds, in either way to write one.
 
     Raises:
-        InputError: it holds none, or code.
+        InputError: it holds code, or is damaged.
     """
-    found = load_file(source) if source.suffix == ".safetensors" else read_checkpoint(source)
-    held = next((found[name] for name in HELD_IN if isinstance(found.get(name), dict)), found)
+    return load_file(source) if source.suffix == ".safetensors" else read_checkpoint(source)
+
+
+def tensors_in(source: Path, contents: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name, wherever in its contents they are, without what wrappers put before the names.
+
+    Raises:
+        InputError: it holds none.
+    """
+    held = next((contents[name] for name in HELD_IN if isinstance(contents.get(name), dict)), contents)
     tensors = {unwrapped(str(name)): value for name, value in held.items() if isinstance(value, Tensor)}
     if not tensors:
         raise InputError(f"{source}: no tensors in it, nor in {', '.join(HELD_IN)}; give the checkpoint of a network")

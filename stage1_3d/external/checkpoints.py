@@ -14,8 +14,17 @@ from scroll.data.members.card import Card, FoldCard
 from scroll.errors import InputError
 from scroll.geometry import Size
 from scroll.inference.fold_ensemble import device
-from scroll.training.foreign_checkpoint import tensors_in
+from scroll.training.foreign_checkpoint import contents_of, tensors_in
 from stage1_3d.external.checkpoint import fitting, write_tensors
+from stage1_3d.external.residual_unets import (
+    check_settings,
+    check_whole,
+    of_one_target,
+    options_of_stem,
+    options_of_unet,
+    window_of,
+)
+from stage1_3d.models import MAPS
 from stage1_3d.models.resnet3d import BLOCKS, LEAST_BOTTLENECK
 from stage1_3d.network import build_network
 
@@ -34,7 +43,9 @@ USUAL = {
     "timesformer": Usual((26, 64, 64), AS_BYTES),
     "resnet3d": Usual((30, 256, 256), AS_BYTES),
     "stem3d_unet2d": Usual((17, 128, 128), Intensity(how="robust", low=1.0, high=99.0)),
+    "resenc_unet": Usual((256, 256, 256), Intensity(how="zscore_of_item")),
 }
+SHARED_ENCODER = ("stem3d_unet2d", "resenc_unet")
 
 
 def import_checkpoint(source: Path, output: Path, family: str, given: Card) -> Card:
@@ -43,31 +54,35 @@ def import_checkpoint(source: Path, output: Path, family: str, given: Card) -> C
     Raises:
         InputError: it holds code, tensors are missing, or they are of no network that is known.
     """
-    state = tensors_in(source)
-    if family == "stem3d_unet2d":
-        state = by_our_names(source, state)
-    usual = USUAL[family]
-    options = OPTIONS[family](source, state)
-    window = given.window if min(given.window) > 0 else usual.window
+    contents = contents_of(source)
+    state, usual, has_intensity = tensors_in(source, contents), USUAL[family], given.intensity != Intensity()
+    if family in SHARED_ENCODER:
+        state = of_one_target(source, state)
+    if family == "resenc_unet":
+        check_settings(source, contents, has_intensity)
     card = given.model_copy(
         update={
             "family": family,
-            "returns": "map",
-            "window": window,
-            "intensity": usual.intensity if given.intensity == Intensity() else given.intensity,
-            "options": options,
+            "returns": "map" if family in MAPS else "voxels",
+            "window": given.window if min(given.window) > 0 else window_of(contents, usual.window),
+            "intensity": given.intensity if has_intensity else usual.intensity,
+            "options": OPTIONS[family](source, state),
             "folds": (FoldCard(weights="fold0.safetensors", sha256=""),),
         }
     )
-    write_tensors(output / "fold0.safetensors", fitting(source, _built(card), state))
+    built = _built(card)
+    taken = fitting(source, built, state)
+    if family in SHARED_ENCODER:
+        check_whole(source, taken, state, family)
+    write_tensors(output / "fold0.safetensors", taken)
     return card
 
 
 def network(folder: Path, card: Card, fold: int) -> nn.Module:
-    """One of its networks, (B, 1, *window) -> (B, 1, y, x) logits as coarse as it makes them, on the GPU if there is one."""
+    """One of its networks, (B, 1, *window) -> logits of that shape, or of the sheet, (B, 1, y, x); on the GPU if there is one."""
     built = _built(card)
     built.load_state_dict(load_file(folder / card.folds[fold].weights))
-    return OfSheet(built.to(device()))
+    return (OfSheet(built) if card.returns == "map" else built).to(device())
 
 
 class OfSheet(nn.Module):
@@ -127,58 +142,9 @@ def _of_timesformer(source: Path, state: Mapping[str, Tensor]) -> dict[str, obje
     }
 
 
-def by_our_names(source: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a 3D stem and a 2D U-Net of one target, called as the zoo calls them.
-
-    ScrollPrize/villa (vesuvius/models/build/build_network_from_config.py) has a shared encoder, and a decoder of the target's own with its
-    layer of logits, or a shared decoder with a head for the target.
-
-    Raises:
-        InputError: there are no such tensors, or several targets.
-    """
-    prefix = "network."
-    parts = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    targets = {name.split(".")[1] for name in parts if name.startswith(("task_decoders.", "task_heads."))}
-    if not any(name.startswith("shared_encoder.") for name in parts) or len(targets) != 1:
-        there = f"targets {', '.join(sorted(targets))}" if targets else f"first tensor {next(iter(state))}"
-        raise InputError(
-            f"{source}: {there}; expected depth_fusion.*, network.shared_encoder.* and a decoder of one target: give another "
-            "checkpoint, or another --kind"
-        )
-    (target,) = targets
-    levels = sum(name.endswith(".weight") and ".transpconvs." in name for name in parts)
-    ours = {
-        "shared_encoder.": "encoder.",
-        "shared_decoder.": "decoder.",
-        f"task_decoders.{target}.": "decoder.",
-        f"task_heads.{target}.": f"decoder.seg_layers.{levels - 1}.",
-    }
-    found = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
-    for name, tensor in parts.items():
-        theirs = next((theirs for theirs in ours if name.startswith(theirs)), "")
-        found[prefix + ours.get(theirs, "") + name.removeprefix(theirs)] = tensor
-    return found
-
-
-def _of_stem3d(source: Path, state: Mapping[str, Tensor]) -> dict[str, object]:
-    """Channels and blocks of its levels by the encoder's tensors, strides by those of the decoder, which undo them."""
-    stem, first = (
-        state.get("depth_fusion.features.0.weight"),
-        "network.encoder.stages.{}.blocks.{}.conv1.all_modules.0.weight",
-    )
-    levels = next(n for n in range(64) if first.format(n, 0) not in state)
-    ups = [state[name] for n in range(levels - 1) if (name := f"network.decoder.transpconvs.{n}.weight") in state]
-    if stem is None or levels < 3 or len(ups) != levels - 1:
-        raise InputError(
-            f"{source}: {levels} levels of residual blocks and {len(ups)} steps up; expected a stem (depth_fusion.*) and a U-Net of three "
-            "levels or more: give another checkpoint, or another --kind"
-        )
-    return {
-        "stem_channels": stem.shape[0],
-        "channels": [state[first.format(n, 0)].shape[0] for n in range(levels)],
-        "strides": [1, *(up.shape[-1] for up in reversed(ups))],
-        "blocks": [sum(first.format(n, block) in state for block in range(64)) for n in range(levels)],
-    }
-
-
-OPTIONS = {"timesformer": _of_timesformer, "resnet3d": _of_resnet3d, "stem3d_unet2d": _of_stem3d}
+OPTIONS = {
+    "timesformer": _of_timesformer,
+    "resnet3d": _of_resnet3d,
+    "stem3d_unet2d": options_of_stem,
+    "resenc_unet": options_of_unet,
+}

@@ -21,6 +21,7 @@ FAMILIES = {
     "timesformer": "stage1_3d.external.checkpoints",
     "resnet3d": "stage1_3d.external.checkpoints",
     "stem3d_unet2d": "stage1_3d.external.checkpoints",
+    "resenc_unet": "stage1_3d.external.checkpoints",
 }
 
 

@@ -14,6 +14,7 @@ NETWORKS = {
     "segresnet": "stage1_3d.models.segresnet",
     "unetr": "stage1_3d.models.unetr",
     "swinunetr": "stage1_3d.models.swinunetr",
+    "primus": "stage1_3d.models.primus",
     "resnet3d": "stage1_3d.models.resnet3d",
     "timesformer": "stage1_3d.models.timesformer",
     "stem3d_unet2d": "stage1_3d.models.stem3d_unet2d",

@@ -4,7 +4,7 @@ The defaults are what nnU-Net plans for patches of about 128 voxels (Isensee et 
 differ in patch and batch, not in depth. The network itself is dynamic_network_architectures' ResidualEncoderUNet.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
@@ -33,6 +33,16 @@ class Options(LevelOptions):
     blocks: tuple[Count, ...] = Field(
         (1, 3, 4, 6, 6, 6), description="residual blocks of two convolutions in each level, as many as channels"
     )
+    squeeze_excitation: Literal["none", "channel", "scse"] = Field(
+        "none",
+        exclude_if=lambda kind: kind == "none",
+        description="weighs each residual block's features: channel by channel, or that and place by place, added up (scse)",
+    )
+    squeeze_reduction: Count = Field(
+        16,
+        exclude_if=lambda reduction: reduction == 16,
+        description="squeeze_excitation: how many times fewer channels there are within it, to the nearest multiple of 8",
+    )
 
     @model_validator(mode="after")
     def _as_many_blocks_as_channels(self) -> "Options":
@@ -50,6 +60,10 @@ def build(options: Options, patch_size: tuple[int, int, int]) -> "nn.Module":
     """
     from stage1_3d.models.deep_supervision import FullSize
     from stage1_3d.models.resenc_layers import residual_encoder_unet
+    from stage1_3d.models.squeeze_excitation import squeeze_blocks
 
     further = options.deep_supervision
-    return FullSize(residual_encoder_unet(3, 1, options, further), 1 + further)
+    network = residual_encoder_unet(3, 1, options, further)
+    if options.squeeze_excitation != "none":
+        squeeze_blocks(network, options.squeeze_excitation, options.squeeze_reduction)
+    return FullSize(network, 1 + further)

@@ -214,6 +214,7 @@ FAMILIES = [
     Packed(Card(family="graph"), "fold0.pt2", ()),
     Packed(Card(family="timesformer", returns="map"), "fold0.safetensors", ("timesformer-pytorch",)),
     Packed(Card(family="nnunet"), "fold0.safetensors", ()),
+    Packed(Card(family="resenc_unet"), "fold0.safetensors", ()),
 ]
 
 

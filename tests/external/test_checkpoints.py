@@ -124,9 +124,9 @@ def test_what_is_no_such_network_lacks_a_tensor_or_is_of_another_depth_is_told_i
         "short.pth": ("resnet3d", {k: v for k, v in state.items() if k != "decoder.logit.bias"}, "missing, the first decoder.logit.bias"),
         "deep.pth": ("resnet3d", state | {"backbone.layer3.2.conv1.weight": torch.rand(1)}, r"stages of \(2, 2, 3, 2\) blocks"),
         "empty.pth": ("resnet3d", {}, "no tensors in it"),
-        "flat.pth": ("stem3d_unet2d", state, r"first tensor backbone\.\S+; expected depth_fusion"),
+        "flat.pth": ("stem3d_unet2d", state, r"first tensor backbone\.\S+; expected shared_encoder"),
         "two.pth": ("stem3d_unet2d", shared | {"network.task_heads.air.bias": torch.rand(1)}, "targets air, ink; expected"),
-        "shallow.pth": ("stem3d_unet2d", without(own, ".stages.2."), "2 levels of residual blocks and 1 steps up"),
+        "shallow.pth": ("stem3d_unet2d", without(own, ".stages.2."), "2 levels of residual blocks and 3 steps up"),
         "headless.pth": ("stem3d_unet2d", without(shared, "ink.weight"), "missing, the first network.decoder.seg_layers.2.weight"),
     }  # fmt: skip
     for name, (kind, tensors, said) in wrong.items():

@@ -107,6 +107,17 @@ class TestMemory:
         assert [sum(moment) for moment in live.moments] == [1024, 1024 + 4096, 2048]
         assert product.shape == (16, 16) and live.flop == 2 * 16**3
 
+    def test_attention_in_one_operation_is_counted_as_in_several(self) -> None:
+        torch.manual_seed(0)
+        query, key, value = (torch.randn(2, 3, n, 8, requires_grad=True) for n in (12, 20, 20))
+        with LiveMemory() as fused:
+            torch.nn.functional.scaled_dot_product_attention(query, key, value).sum().backward()
+        products = 2 * (2 * 3 * 12 * 20 * 8)  # of the scores; as many of the sums of values
+        assert fused.flop == 7 * products  # two products forward; four back, and the scores once more
+        with LiveMemory() as apart:
+            ((query @ key.transpose(-1, -2)).softmax(-1) @ value).sum().backward()
+        assert apart.flop == 6 * products
+
     def test_autocast_by_cudas_rules_normalises_in_32_bit_and_goes_when_left(self) -> None:
         values = torch.ones(2, 4, dtype=torch.bfloat16)
         with cuda_rules(), torch.autocast("cpu", torch.bfloat16):

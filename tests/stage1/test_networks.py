@@ -23,6 +23,7 @@ LINEAR = {"channels": [4, 8, 16, 32], "dilations": [1, 1, 1, 1], "stride_yx": 1,
 TIMESFORMER = {
     "dim": 24, "token_px": 8, "depth": 2, "heads": 2, "dim_head": 8, "attn_dropout": 0, "ff_dropout": 0
 }  # fmt: skip
+PRIMUS = {"dim": 24, "depth": 2, "heads": 2, "drop_path": 0}
 LEVELS_2D = {"channels": [2, 4, 4], "strides": [1, 2, 2], "blocks": [1, 1, 2]}
 SEGFORMER = {
     "body": "segformer", "segformer_depths": [1, 1, 1, 1], "segformer_channels": [4, 4, 10, 16], "segformer_decoder": 8
@@ -42,6 +43,12 @@ ZOO = {
     "resenc_unet, deeply supervised": member(
         "resenc_unet", (8, 16, 24), **LEVELS, blocks=[1, 1, 1], deep_supervision=1
     ),
+    "resenc_unet, weighed by channel": member(
+        "resenc_unet", (8, 16, 24), **LEVELS, blocks=[1, 1, 1], squeeze_excitation="channel", squeeze_reduction=1
+    ),
+    "resenc_unet, weighed by channel and place": member(
+        "resenc_unet", (8, 16, 24), **LEVELS, blocks=[1, 2, 1], squeeze_excitation="scse", deep_supervision=1
+    ),
     "segresnet": member("segresnet", (8, 12, 16), filters=4, groups=2, blocks_down=[1, 1, 2], blocks_up=[1, 1]),
     "unetr": member("unetr", (16, 32, 32), hidden_size=24, num_heads=3, mlp_dim=24, feature_size=4),
     "unetr, unconvolved": member(
@@ -51,6 +58,8 @@ ZOO = {
     "swinunetr, first": member(
         "swinunetr", (32, 32, 64), feature_size=12, window_size=3, v2=False, checkpointing=False
     ),
+    "primus": member("primus", (16, 32, 32), **PRIMUS),
+    "primus, flat tokens": member("primus", (6, 32, 32), **PRIMUS | {"token_vox": [2, 8, 4]}),
     "resnet3d": member("resnet3d", (6, 64, 64), depth=18, width=1 / 16),
     "resnet3d, attending to depth": member(
         "resnet3d", (6, 64, 32), depth=50, width=1 / 32, decoder="3d", input_norm=True
@@ -70,6 +79,7 @@ ODD = {
     "segresnet": (7, 9, 17),
     "unetr": (15, 33, 17),
     "swinunetr": (31, 33, 30),
+    "primus": (15, 33, 17),
     "resnet3d": (5, 65, 33),
     "timesformer": (5, 33, 34),
     "stem3d_unet2d": (5, 13, 17),
@@ -228,6 +238,9 @@ def test_an_augmentation_that_would_make_labels_untrue_is_refused_before_anythin
         ("segresnet", {"filters": 12}, "12.*8"),
         ("segresnet", {"blocks_up": [1, 1]}, "2 blocks_up for 4 blocks_down"),
         ("swinunetr", {"feature_size": 40}, "multiple of 12"),
+        ("primus", {"dim": 400, "heads": 6}, "400 is no multiple of 36, 6 . heads; set it to 396 or 432"),
+        ("primus", {"token_vox": [1, 1, 1]}, "every voxel a token"),
+        ("primus", {"token_vox": [8, 8, 6]}, "1, 2, 4, 8, 16 or 32"),
         ("resnet3d", {"depth": 51}, "18, 34, 50"),
         ("timesformer", {"classes": 15}, "15 is no square number; set it to 9 or 16"),
         ("timesformer", {"dim_head": 6}, "multiple of 4"),

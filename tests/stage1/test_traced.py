@@ -26,6 +26,7 @@ NETWORKS = {
     "segresnet": {"filters": 8, "blocks_down": [1, 2], "blocks_up": [1]},
     "unetr": {"feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 3},
     "swinunetr": {"feature_size": 12, "window_size": 3},
+    "primus": {"dim": 48, "depth": 2, "heads": 2},
     "resnet3d": {"depth": 50, "width": 0.125},
     "timesformer": {"dim": 48, "depth": 2, "heads": 2, "dim_head": 16},
     "stem3d_unet2d": {"stem_channels": 8, "channels": [8, 16, 32], "strides": [1, 2, 2], "blocks": [1, 2, 2]},
@@ -72,6 +73,7 @@ def test_a_trace_is_what_a_real_step_makes_tensor_by_tensor(network: str) -> Non
         ("unet3d", {"channels": [32, 64, 128], "strides": LEVELS["strides"]}),
         ("unetr", {**NETWORKS["unetr"], "feature_size": 16}),
         ("swinunetr", NETWORKS["swinunetr"]),
+        ("primus", NETWORKS["primus"]),
     ],
 )
 def test_a_trace_is_within_a_tenth_of_what_the_allocator_saw(network: str, options: dict[str, object]) -> None:
