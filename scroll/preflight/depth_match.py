@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.preflight.depth_profile import FREQUENCIES, PER_OCTAVE, DepthProfile, FloatArray, Windows
+from scroll.runtime.compiled import njit
 
 SCALE_STEPS = np.arange(-11, 12)  # of 1 / PER_OCTAVE octave: in-plane scales from 0.39 to 2.6
 REACH_LAYERS = 14  # offsets looked at; the next wrap is some 20 layers away and looks much the same
@@ -94,8 +95,7 @@ def window_shifts(windows: Windows, reference: DepthProfile, step: int = 0, offs
     nearby = np.arange(-MOST_WANDER, MOST_WANDER + 1)
     shifts = []
     for brightness, own in zip(windows.brightness, power, strict=True):
-        costs = [_depth_cost(brightness, own, reference, expected, spread, offset + int(d)) for d in nearby]
-        costs = np.array(costs) + WANDER_PRICE * nearby**2
+        costs = _depth_costs(brightness, own, reference, expected, spread, offset + nearby) + WANDER_PRICE * nearby**2
         least = int(np.argmin(costs))
         shifts.append(offset + nearby[least] + _vertex(costs, least) if np.isfinite(costs[least]) else offset)
     return np.array(shifts, dtype=float)
@@ -103,14 +103,13 @@ def window_shifts(windows: Windows, reference: DepthProfile, step: int = 0, offs
 
 def _costs(profile: DepthProfile, reference: DepthProfile, steps: NDArray[np.int_]) -> FloatArray:
     """Cost of every (offset, scale) of a stack taken to lie in the direction of the training."""
-    offsets = range(-REACH_LAYERS, REACH_LAYERS + 1)
+    offsets = np.arange(-REACH_LAYERS, REACH_LAYERS + 1)
     costs = np.empty((len(offsets), len(steps)))
     for at, step in enumerate(steps):
         bands, expected, spread = _expected(profile.noise, reference, int(step))
         noise = NOISE_SHARE * _noise_cost(profile.noise, reference.noise, int(step))
         power = profile.log_power[..., bands]
-        for row, offset in enumerate(offsets):
-            costs[row, at] = noise + _depth_cost(profile.brightness, power, reference, expected, spread, offset)
+        costs[:, at] = noise + _depth_costs(profile.brightness, power, reference, expected, spread, offsets)
     return costs
 
 
@@ -141,25 +140,44 @@ def _noise_cost(noise: FloatArray, trained_noise: FloatArray, step: int) -> floa
     return min(float(squares.sum() + len(_USED) - len(bands)) / len(_USED), NOISE_MOST)
 
 
-def _depth_cost(
+def _depth_costs(
     brightness: FloatArray,
     power: FloatArray,
     reference: DepthProfile,
     expected: FloatArray,
     spread: FloatArray,
-    offset: int,
-) -> float:
+    offsets: NDArray[np.int_],
+) -> FloatArray:
+    """Cost of each offset (N,), by those layers of the training (T,) that are in the stack; infinite where these are too few."""
     trained, depth = len(reference.brightness), len(brightness)
-    rows = np.arange(trained)
-    weights = np.exp(-0.5 * ((rows - trained // 2) / SHEET_LAYERS) ** 2) + FAR_SHARE
-    weights /= weights.sum()
-    found = rows - trained // 2 + offset + depth // 2  # where the training's layers would lie in the stack
-    rows = rows[(found >= 0) & (found < depth)]
-    found, weights = found[rows], weights[rows]
-    if weights.sum() < LEAST_SHARE:
-        return np.inf
-    squares = np.minimum(((power[found] - expected[:, rows]) / spread[rows]) ** 2, CLIP_SD**2).mean(axis=(2, 3))
-    texture = float((squares @ weights + GAIN_PRICE * GAINS**2).min())
-    sd = np.hypot(BRIGHTNESS_SD, reference.brightness_spread[rows] / np.sqrt(INDEPENDENT_WINDOWS))
-    light = np.minimum(((brightness[found] - reference.brightness[rows]) / sd) ** 2, CLIP_SD**2) @ weights
-    return texture + float(light) + 2 * (1 - float(weights.sum()))
+    rows = np.arange(trained) - trained // 2
+    weights = np.exp(-0.5 * (rows / SHEET_LAYERS) ** 2) + FAR_SHARE
+    found = rows + offsets[:, None] + depth // 2  # (N, T), where the training's layers would be in the stack
+    weights = np.where((found >= 0) & (found < depth), weights / weights.sum(), 0.0)
+    found, share = np.clip(found, 0, depth - 1), weights.sum(axis=1)
+    bands = [np.ascontiguousarray(part.reshape(*part.shape[:-2], -1)) for part in (power, expected, spread)]
+    texture = (_texture_costs(*bands, found, weights) + GAIN_PRICE * GAINS**2).min(axis=1)
+    sd = np.hypot(BRIGHTNESS_SD, reference.brightness_spread / np.sqrt(INDEPENDENT_WINDOWS))
+    light = np.minimum(((brightness[found] - reference.brightness) / sd) ** 2, CLIP_SD**2)
+    costs = texture + (light * weights).sum(axis=1) + 2 * (1 - share)
+    return np.where(share < LEAST_SHARE, np.inf, costs)
+
+
+@njit(cache=True)
+def _texture_costs(
+    power: FloatArray, expected: FloatArray, spread: FloatArray, found: NDArray[np.int_], weights: FloatArray
+) -> FloatArray:
+    """(N, G) mean squares in standard deviations of power (Z, B) from what is expected, (G, T, B) with its spread (T, B), at the layers
+    `found` (N, T), weighted by (N, T)."""
+    bands = power.shape[1]
+    costs = np.zeros((len(found), len(expected)))
+    for n in range(len(found)):
+        for t in range(found.shape[1]):
+            if weights[n, t] > 0:
+                for gain in range(len(expected)):
+                    squares = 0.0
+                    for band in range(bands):
+                        off = (power[found[n, t], band] - expected[gain, t, band]) / spread[t, band]
+                        squares += min(off * off, CLIP_SD**2)
+                    costs[n, gain] += weights[n, t] * squares / bands
+    return costs
