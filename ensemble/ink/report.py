@@ -84,5 +84,5 @@ def ink_evidence(settings: Settings, fit: InkFit) -> OutOfFold:
     if fit.evidence is None:
         return OutOfFold()
     names = [*predictor_names(settings), MEMBERS_MEAN, EQUAL, ENSEMBLE]
-    of = "all pixels of the training fragments, each predicted by networks that had not seen it"
+    of = f"all pixels of the training {settings.data.kind}, each predicted by networks that had not seen it"
     return out_of_fold(fit.evidence, names, {name: fit.thresholds[name] for name in names}, METRICS, of)
