@@ -35,9 +35,11 @@ def test_a_volume_of_more_chunks_than_can_be_counted_is_named(tmp_path):
         volume_key(str(tmp_path / "o.zarr"))
 
 
-def test_an_input_whose_name_is_too_long_is_laid_to_its_receipt(tmp_path):
+def test_an_input_whose_name_is_too_long_is_laid_to_its_receipt_or_is_not_there(tmp_path):
     (tmp_path / "a/stage2").mkdir(parents=True)
     (tmp_path / "a/stage2/receipt.json").write_text(json.dumps({"key": "k", "source": "a" * 5000}))
     settings = Settings.model_construct(data=types.SimpleNamespace(kind="fragments"))  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"receipt\.json: File name too long"):
+    with pytest.raises(
+        InputError, match=r"receipt\.json: File name too long|aaa: not there"
+    ):  # the latter from Python 3.14 on
         rows_of(settings, tmp_path, "a", None)
