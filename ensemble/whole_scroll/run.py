@@ -11,7 +11,6 @@ from torch import Tensor
 from ensemble.whole_scroll.grey_values import Block
 from scroll.config.schema import Settings
 from scroll.data.intensity import GreyScale, Intensity
-from scroll.data.members.others import of_others
 from scroll.errors import InputError
 from scroll.geometry import Size
 from scroll.inference.sliding_window import Forward, ReadTensor, Sweep, predict_box, windows_about
@@ -47,7 +46,8 @@ class EnsembleRecipe:
         source: path or address of the volume.
         grey_scale: median and spread of the whole volume, measured once: each shard by its own would show seams.
         weights: of the members that take part.
-        seen_as: how those of them that were trained elsewhere see grey values, the figures of the whole volume in it.
+        seen_as: how those of them that were trained elsewhere, or have an intensity of their own, see grey values, the figures of
+            the whole volume in it.
     """
 
     settings: Settings
@@ -59,7 +59,7 @@ class EnsembleRecipe:
 
     def seen_by(self, name: str) -> Intensity:
         """How a member sees grey values."""
-        if name in of_others(self.settings):
+        if name in self.seen_as:
             return self.seen_as[name]
         middle, spread = self.grey_scale
         return Intensity(how="ours", middle=middle, spread=spread)
@@ -107,13 +107,8 @@ class EnsemblePredictor:
         Raises:
             UnreadableError: the CT is no number somewhere in the block.
         """
-        patch, seen = self.sweeps[name].patch, block.seen_as(self.recipe.seen_by(name))
-
-        def read(window: tuple[int, ...]) -> Tensor:
-            at = [w - f for w, f in zip(window, block.first, strict=True)]
-            return seen[tuple(slice(a, a + p) for a, p in zip(at, patch, strict=True))][None]
-
-        return read
+        patch, how = self.sweeps[name].patch, self.recipe.seen_by(name)
+        return lambda window: block.window(how, window, patch)[None]
 
     def block(self, corner: Size, size: Size) -> Block | None:
         """The CT about a box, as far as any window that touches the box; None where the box is empty."""
@@ -124,7 +119,5 @@ class EnsemblePredictor:
         if box.min() == box.max() and np.isfinite(box.min()):
             return None
         wanted = [max(sweep.shape[axis] for sweep in sweeps) for axis in range(3)]
-        short = [(0, w - n if e == n else 0) for w, n, e in zip(wanted, self.volume.shape, end, strict=True)]
-        if any(missing for _, missing in short):  # else numpy would copy the block for nothing
-            raw = np.pad(raw, short, mode="edge")
-        return Block(first, raw, f"{self.volume.path}: NaN or infinity near {corner} (z, y, x)")
+        z, y, x = (w - f if e == n else e - f for w, n, f, e in zip(wanted, self.volume.shape, first, end, strict=True))
+        return Block(first, raw, (z, y, x), f"{self.volume.path}: NaN or infinity near {corner} (z, y, x)")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from scroll.config.data import UNKNOWN_TO, DataSettings, FoldSettings, Layers, SamplingSettings
+from scroll.config.intensity import IntensitySettings
 from scroll.config.rounds import DepthOffsets, RoundSettings
 from scroll.config.training import AugmentSettings, Frozen, LossSettings, TrainingSettings
 from scroll.config.yaml_text import with_numbers
@@ -75,6 +76,11 @@ class MemberSettings(Frozen):
         (16, 96, 96), description="z, y, x in voxels of working resolution; the network says which multiples it needs"
     )
     auto_pad: bool = Field(False, description="pad patches to the network's next legal size instead of refusing them")
+    intensity: IntensitySettings | None = Field(
+        None, exclude_if=lambda intensity: intensity is None,
+        description="how the network sees grey values; none: by median and half the 16-84 % range of the item, cut at 8; brightness and "
+        "noise of augment are in units of what it sees",
+    )  # fmt: skip
     supervision: Literal["depth_pool", "band"] = Field(
         "depth_pool",
         description="loss on depth-pooled logits, or (band) voxel by voxel, as scroll space and cubes need it",
@@ -104,6 +110,10 @@ class MemberSettings(Frozen):
             return {key: value for key, value in content.items() if (key, value) != ("weight", "fitted")}
         if content.get("network"):
             raise ValueError("give network (which is trained) or member (the folder of one that was), one of the two")
+        if content.get("intensity") is not None:
+            raise ValueError(
+                "intensity is that of a network that is trained here; what member names has its own on its card"
+            )
         return content | {"network": ""}
 
 

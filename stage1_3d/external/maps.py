@@ -67,7 +67,7 @@ def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[i
     depth, *size = card.window
     layers, patch = map_layers(other, sheet, settings.stage1.window.depth_offsets), (size[0], size[1])
     shifts = settings.stage1.window.depth_shifts
-    how, coarse, bin_yx = card.intensity.of_item(sheet.grey_sample), sheet.mask, settings.data.bin_yx
+    how, coarse, bin_yx = card.intensity.fixed_for(sheet), sheet.mask, settings.data.bin_yx
     stack = sheet.stack
     where = f"{sheet.folder}: NaN or infinity in the CT"
 

@@ -29,7 +29,7 @@ Format = Literal["safetensors", "onnx"]
 def export_member(settings: Settings, name: str, output: Path, to: Format, threshold: float | None = None) -> Card:
     """Write a trained member's folds and their card into `output`; returns the card.
 
-    A fold's `trained_on` are the items it did not hold out whole. It sees grey values as our robust z-scores of the item ("ours").
+    A fold's `trained_on` are the items it did not hold out whole. It sees grey values as it was trained on them.
     `threshold` is the one that was fitted for it, if any was.
 
     Raises:
@@ -57,7 +57,7 @@ def export_member(settings: Settings, name: str, output: Path, to: Format, thres
         layers=settings.data.depth if member.network in MAPS else None,
         voxel_um=items[0].seen_um,
         threshold=threshold,
-        intensity=Intensity(how="ours"),
+        intensity=Intensity(how="ours") if member.intensity is None else Intensity.of_settings(member.intensity),
         options={"network": member.network, "options": dict(member.options), "auto_pad": member.auto_pad},
         folds=tuple(folds),
         source=str(settings.run_dir),

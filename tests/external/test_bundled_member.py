@@ -53,7 +53,8 @@ def write_members(root: Path, run: Run) -> dict[str, Path]:
     model = write_folder(root / "model", (0, 1), patch=(8, 32, 32))
     write_card(folders["theirs"], import_nnunet(model, folders["theirs"]))
     torch.export.save(torch.export.export(Depths(), (torch.rand(1, 1, *WINDOW),)), root / "depths.pt2")
-    card = Card(family="graph", returns="map", window=WINDOW, intensity=Intensity(how="robust", low=1, high=99))
+    by_itself = Intensity(how="robust", of="window", low=1, high=99)
+    card = Card(family="graph", returns="map", window=WINDOW, intensity=by_itself)
     write_card(folders["mapped"], import_graph(root / "depths.pt2", folders["mapped"], card))
     (root / "maps").mkdir()
     for fragment in find_fragments(run.data / "test", load_settings(run.config).data):
