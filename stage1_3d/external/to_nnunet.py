@@ -87,8 +87,8 @@ def _checked(name: str, member: MemberSettings) -> str:
         )
     if Options.model_validate(member.options).strides[0] != (1, 1, 1):
         raise InputError(
-            f"--to nnunet: member '{name}' has a first stride above 1, undone by interpolation, which nnU-Net's networks do not have; hand it "
-            "on with --to safetensors or --to onnx"
+            f"--to nnunet: member '{name}' has a first stride above 1, undone by interpolation, which nnU-Net does not do; hand it on "
+            "with --to safetensors or --to onnx"
         )
     scheme = None if member.intensity is None else scheme_of(Intensity.of_settings(member.intensity))
     if scheme is None:
