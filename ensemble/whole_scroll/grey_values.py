@@ -10,16 +10,16 @@ from torch import Tensor
 
 from scroll.config.schema import Settings
 from scroll.data.boxes import box_inside, filled_up
-from scroll.data.intensity import GreyScale, Intensity, grey_scale_of
+from scroll.data.intensity import AsStored, GreyScale, Intensity, grey_scale_of
 from scroll.data.members.others import of_others
 from scroll.data.segments import SAMPLED_EDGE, SAMPLED_PLACES, grey_sample_about
 from scroll.errors import InputError
 from scroll.geometry import Size
-from scroll.inference.fold_ensemble import placed
-from scroll.inference.grey_values import read_and_sent
+from scroll.inference.grey_values import read_and_sent, sent
 from scroll.shards.grid import Shard
 from scroll.surfaces.surface import Surface
 from scroll.volumes.volume import Volume
+from stage1_3d.external.view import View
 
 
 class Figures(NamedTuple):
@@ -105,16 +105,20 @@ class Block:
         self.first, self.raw, self.size, self._where = first, raw, size, where
         self._last: tuple[Intensity, Tensor] | None = None
 
-    def window(self, how: Intensity, corner: Sequence[int], patch: tuple[int, ...]) -> Tensor:
-        """A window at a voxel of the volume as a member sees it, (*patch) float32, where the networks are.
+    def window(self, view: View, how: Intensity, corner: Sequence[int]) -> Tensor:
+        """A window at a voxel of the volume as a member sees it, (*window) float32, where the networks are.
 
         Raises:
-            UnreadableError: NaN or infinity in the block, or in the window if it has figures of its own; names the place.
+            UnreadableError: NaN or infinity in the block, or in the window if it is scaled or resampled alone; names the place.
         """
-        place = tuple(slice(c - f, c - f + p) for c, f, p in zip(corner, self.first, patch, strict=True))
-        if how.of == "window":
-            return placed(filled_up(how.scaled(self.raw[place], self._where), patch))
-        return self._seen_as(how)[place]
+        place = tuple(slice(c - f, c - f + n) for c, f, n in zip(corner, self.first, view.size, strict=True))
+        if view.resampling is None and how.of == "item":
+            return self._seen_as(how)[place]
+
+        def there(size: Size, seen_as: AsStored) -> NDArray[Any]:
+            return filled_up(seen_as.scaled(self.raw[place], self._where), size)
+
+        return sent(view.read(there, how), how)
 
     def _seen_as(self, how: Intensity) -> Tensor:
         if self._last is None or self._last[0] != how:

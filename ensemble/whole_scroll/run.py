@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ensemble.whole_scroll.grey_values import Block
+from ensemble.whole_scroll.members import voxel_um_of
 from scroll.config.schema import Settings
 from scroll.data.intensity import GreyScale, Intensity
 from scroll.errors import InputError
@@ -16,13 +17,14 @@ from scroll.geometry import Size
 from scroll.inference.sliding_window import Forward, ReadTensor, Sweep, predict_box, windows_about
 from scroll.volumes.opened_level import open_level
 from scroll.volumes.volume import Volume
-from stage1_3d.external.member import all_folds, window_of
+from stage1_3d.external.member import all_folds
+from stage1_3d.external.view import View, view_of
 from stage1_3d.predict import load_forward
 
 
-def sweep_of(settings: Settings, name: str, shape: Sequence[int]) -> Sweep:
+def sweep_of(settings: Settings, view: View, shape: Sequence[int]) -> Sweep:
     """A member's windows over a volume of `shape`: one grid, whatever the volume is cut into."""
-    patch = window_of(settings, name)
+    patch = view.size
     padded = tuple(max(n, p) for n, p in zip(shape, patch, strict=True))
     return Sweep(padded, patch, settings.stage1.window, (0, padded[1]))
 
@@ -76,8 +78,11 @@ class EnsemblePredictor:
     """Boxes of a volume as the ensemble sees them."""
 
     def __init__(self, recipe: EnsembleRecipe, volume: Volume, forwards: Mapping[str, Forward]) -> None:
-        self.recipe, self.volume, self.forwards = recipe, volume, forwards
-        self.sweeps = {name: sweep_of(recipe.settings, name, volume.shape) for name in recipe.weights}
+        voxel_um = voxel_um_of(recipe.settings, volume)
+        self.recipe, self.volume = recipe, volume
+        self.views = {name: view_of(recipe.settings, name, voxel_um) for name in recipe.weights}
+        self.forwards = {name: view.forward(forwards[name]) for name, view in self.views.items()}
+        self.sweeps = {name: sweep_of(recipe.settings, view, volume.shape) for name, view in self.views.items()}
 
     @torch.inference_mode()
     def __call__(self, corner: Size, size: Size) -> NDArray[np.float32] | None:
@@ -102,13 +107,13 @@ class EnsemblePredictor:
         return np.asarray(total.cpu().numpy())
 
     def reader(self, name: str, block: Block) -> ReadTensor:
-        """Corner of one of a member's windows -> what it sees of a block, (1, *patch).
+        """Corner of one of a member's windows -> what it sees of a block, (1, *window).
 
         Raises:
             UnreadableError: the CT is no number somewhere in the block.
         """
-        patch, how = self.sweeps[name].patch, self.recipe.seen_by(name)
-        return lambda window: block.window(how, window, patch)[None]
+        view, how = self.views[name], self.recipe.seen_by(name)
+        return lambda corner: block.window(view, how, corner)[None]
 
     def block(self, corner: Size, size: Size) -> Block | None:
         """The CT about a box, as far as any window that touches the box; None where the box is empty."""

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from scroll.config.training import Frozen
 
 MEASURED = ("zscore_of_item", "percentiles", "robust", "ours")  # of whose figures none is given
+MOST = 1e38  # of a grey value in float32
 OF_WINDOWS = ("zscore", "percentiles", "robust", "ours")  # that a window can be scaled by on its own
 
 
@@ -26,10 +27,12 @@ class IntensitySettings(Frozen):
         description="whose figures: of the whole item, or of each window (and training patch) by itself: zscore (then by its own mean and "
         "standard deviation), percentiles, robust and ours",
     )  # fmt: skip
-    low: float = Field(0.0, description="the lower bound, in grey values; of percentiles and robust a percentile")
-    high: float = Field(0.0, description="the upper bound, likewise")
-    middle: float = Field(0.0, description="what is taken off, in grey values")
-    spread: float = Field(1.0, gt=0, description="what is divided by, in grey values")
+    low: float = Field(
+        0.0, ge=-MOST, le=MOST, description="the lower bound, in grey values; of percentiles and robust a percentile"
+    )
+    high: float = Field(0.0, ge=-MOST, le=MOST, description="the upper bound, likewise")
+    middle: float = Field(0.0, ge=-MOST, le=MOST, description="what is taken off, in grey values")
+    spread: float = Field(1.0, gt=0, le=MOST, description="what is divided by, in grey values")
     keeps_zero: bool = Field(False, description="zeros, where nothing was scanned, count for no figure and stay 0")
 
     @model_validator(mode="after")

@@ -62,6 +62,11 @@ class MemberSettings(Frozen):
         None, exclude_if=lambda folder: folder is None,
         description="in its place: the folder of a network of others, with its card (scripts/import_member.py); it is not trained",
     )  # fmt: skip
+    resample: bool = Field(
+        False, exclude_if=lambda is_on: not is_on,
+        description="of a member of others: voxels of another size than it was trained at are resampled to that, up to 4 times as wide "
+        "or narrow, and what it says is brought back; else they are refused",
+    )  # fmt: skip
     weight: Literal["fitted", "equal_share"] | None = Field(
         None, exclude_if=lambda weight: weight is None,
         description="equal_share: an equal part in the blend, and none in stage two or any fit; none: that for a member of others "
@@ -107,6 +112,10 @@ class MemberSettings(Frozen):
         if not isinstance(content, dict):
             return content
         if content.get("member") is None:  # one of ours is fitted, said or not
+            if content.get("resample"):
+                raise ValueError(
+                    "resample is of the folder that member names; a network that is trained here sees the voxels of its data"
+                )
             return {key: value for key, value in content.items() if (key, value) != ("weight", "fitted")}
         if content.get("network"):
             raise ValueError("give network (which is trained) or member (the folder of one that was), one of the two")

@@ -25,9 +25,11 @@ def windows_mm(settings: Settings, item: "Item") -> dict[str, tuple[float, ...]]
         depth_um = plane_um = flat_um = data.voxel_um
     windows = {name: member.patch_size for name, member in settings.stage1.trained.items()}
     windows |= {name: other.card.window for name, other in of_others(settings).items() if other.card.folds}
-    found: dict[str, tuple[float, ...]] = {
-        name: (z * depth_um / 1e3, y * plane_um / 1e3, x * plane_um / 1e3) for name, (z, y, x) in windows.items()
-    }
+    steps = {name: other.step(plane_um) for name, other in of_others(settings).items()}
+    found: dict[str, tuple[float, ...]] = {}
+    for name, (z, y, x) in windows.items():
+        step = steps.get(name, 1.0)
+        found[name] = (z * step * depth_um / 1e3, y * step * plane_um / 1e3, x * step * plane_um / 1e3)
     flat = {STAGE2: settings.stage2.patch_size}
     if settings.end_to_end is not None:
         flat[END_TO_END] = settings.end_to_end.patch_size_yx
