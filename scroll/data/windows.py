@@ -23,13 +23,14 @@ def windows_mm(settings: Settings, item: "Item") -> dict[str, tuple[float, ...]]
         flat_um = item.pixel_um * data.bin_yx
     else:
         depth_um = plane_um = flat_um = data.voxel_um
-    windows = {name: member.patch_size for name, member in settings.stage1.trained.items()}
-    windows |= {name: other.card.window for name, other in of_others(settings).items() if other.card.folds}
-    steps = {name: other.step(plane_um) for name, other in of_others(settings).items()}
-    found: dict[str, tuple[float, ...]] = {}
-    for name, (z, y, x) in windows.items():
-        step = steps.get(name, 1.0)
-        found[name] = (z * step * depth_um / 1e3, y * step * plane_um / 1e3, x * step * plane_um / 1e3)
+    windows = {name: (member.patch_size, (depth_um, plane_um)) for name, member in settings.stage1.trained.items()}
+    for name, other in of_others(settings).items():
+        edges = (item.layer_um, item.pixel_um) if other.gives_map and isinstance(item, Sheet) else (depth_um, plane_um)
+        if other.card.folds:
+            windows[name] = other.card.window, (other.seen_um(edges[0]), other.seen_um(edges[1]))
+    found: dict[str, tuple[float, ...]] = {
+        name: (z * deep / 1e3, y * wide / 1e3, x * wide / 1e3) for name, ((z, y, x), (deep, wide)) in windows.items()
+    }
     flat = {STAGE2: settings.stage2.patch_size}
     if settings.end_to_end is not None:
         flat[END_TO_END] = settings.end_to_end.patch_size_yx

@@ -40,11 +40,6 @@ class Line:
         size = ceil((window - 1) * step - ROUNDING) + 1
         return cls(window, size, (size - 1 - (window - 1) * step) / 2, step)
 
-    @property
-    def is_identity(self) -> bool:
-        """Whether the window is the box."""
-        return (self.window, self.first, self.step) == (self.size, 0.0, 1.0)
-
     def into(self) -> Tensor:
         """(window, size) weights of the box's voxels in those of the window."""
         return _weights(self.first + self.step * np.arange(self.window), self.size, self.step)

@@ -79,12 +79,12 @@ def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[i
     def read_shifted(corner: tuple[int, ...], shift: int) -> NDArray[Any]:
         y, x = corner
         raw = np.asarray(stack[layers.start + shift : layers.stop + shift, y : y + patch[0], x : x + patch[1]])
+        turned = raw if card.direction == "inwards" else raw[::-1]
 
         def there(size: Size, seen_as: AsStored) -> NDArray[Any]:
-            return filled_up(seen_as.scaled(raw, f"{where} near row {y}, column {x}"), size)
+            return filled_up(seen_as.scaled(turned, f"{where} near row {y}, column {x}"), size)
 
-        seen = view.read(there, how)
-        return seen if card.direction == "inwards" else seen[::-1]
+        return view.read(there, how)
 
     def is_wanted(corner: tuple[int, ...]) -> bool:
         rows, columns = (slice(c // bin_yx, -(-(c + p) // bin_yx)) for c, p in zip(corner, patch, strict=True))

@@ -61,14 +61,16 @@ def view_of(settings: Settings, name: str, voxel_um: float) -> View:
 def map_view(other: MemberOfOthers, sheet: Sheet) -> View:
     """How a member that gives a map looks at the layers of a sheet, at full resolution.
 
-    Layers lie about that of the sheet, which is one of the member's own.
+    Layers lie about that of the sheet, which is one of the member's own; they come in the direction that it wants.
     """
     depth, *plane = other.card.window
     span, step = layer_span(other, sheet.layer_um), other.step(sheet.layer_um)
-    z = Line(depth, span.end - span.first, span.own_first * step - span.first, step)
+    first, size = span.own_first * step - span.first, span.end - span.first
+    if other.card.direction == "outwards":  # the last layer that is read is its first
+        first = size - 1 - first - (depth - 1) * step
     y, x = (Line.centred(n, other.step(sheet.pixel_um)) for n in plane)
-    return _unless_alike(other.card.window, (z, y, x))
+    return _unless_alike(other.card.window, (Line(depth, size, first, step), y, x))
 
 
 def _unless_alike(window: Size, lines: tuple[Line, Line, Line]) -> View:
-    return View(window, None if all(line.is_identity for line in lines) else Resampling(lines))
+    return View(window, None if all(line.step == 1 for line in lines) else Resampling(lines))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from torch import nn
 from torch.nn.functional import pad
 
+from ensemble.commands.doctor import examine
 from ensemble.whole_scroll.plan import ScrollRequest, make_plan, recipe_of
 from scroll.config.schema import MemberSettings, Settings
 from scroll.data.cubes import Cube
@@ -273,6 +275,22 @@ def test_what_is_resampled_is_said_and_windows_are_as_wide_as_its_own(tmp_path):
     assert said_of_resampling(other, [cube]) == "voxels of 9 um are resampled to the 6 um that it was trained at"
     assert said_of_resampling(of_others(settings_of(tmp_path, member, OWN_UM))["m"], []) == ""
     assert windows_mm(settings, cube)["m"] == pytest.approx((0.096,) * 3)
+
+
+def test_the_doctor_says_what_is_resampled(tmp_path):
+    member = write_member(tmp_path / "m", Slope())
+    for folder, values in (("train_images", volume(9.0)), ("train_labels", volume(9.0) > 140)):
+        (tmp_path / folder).mkdir()
+        for cube in "12":
+            tifffile.imwrite(tmp_path / folder / f"{cube}.tif", values.astype(np.uint8))
+    (tmp_path / "train.csv").write_text("id,scroll_id\n1,A\n2,B\n")
+    content = settings_of(tmp_path, member, 9.0).model_dump(mode="json", include={"run_dir", "data", "stage1"})
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(content | {"folds": {"by": "scroll", "count": 2}}))
+    said = [*examine(tmp_path / "c.yaml", [])]
+    assert (
+        "ok: stage1.members.m: these items suit it; voxels of 9 um are resampled to the 6 um that it was trained at"
+        in said
+    )
 
 
 @pytest.mark.parametrize(
