@@ -21,10 +21,11 @@ from scroll.inference.grey_values import sent
 from scroll.inference.prediction_store import open_map
 from scroll.training.checkpoint import load_weights, save_weights
 from stage1_3d.cubes.dataset import CubePatches
-from stage1_3d.cubes.predict import predict_cubes
+from stage1_3d.cubes.predict import predict_cubes, prediction_of
 from stage1_3d.external.archives import import_graph
 from stage1_3d.external.checkpoint import write_card
 from stage1_3d.network import about_network, build_network
+from stage1_3d.predict import load_forward
 
 EDGE, WINDOW = 24, (16, 16, 16)
 ROBUST = {"how": "robust", "of": "window", "low": 1, "high": 99}
@@ -153,8 +154,11 @@ def test_a_prediction_is_made_of_windows_scaled_by_themselves_and_not_by_what_is
                 seen[0][place], seen[1][place] = robust(values[place]), 1
                 total, count = total + seen[0], count + seen[1]
     expected = 1 / (1 + np.exp(-total / count))
-    np.testing.assert_allclose(open_map(tmp_path / "out" / "1" / "prob.zarr", "")[:], expected, atol=2e-3)
+    found = open_map(tmp_path / "out" / "1" / "prob.zarr", "")[:]
+    np.testing.assert_allclose(found, expected, atol=2e-3)
     assert np.ptp(expected) > 0.5
+    part = prediction_of(settings, "m", cube, lambda: load_forward(settings, "m", [0])).rows(5, 19)[0]
+    assert part.astype(np.float16).tobytes() == np.ascontiguousarray(found[:, 5:19]).tobytes()
 
 
 def test_a_network_of_ours_is_trained_on_patches_scaled_by_themselves(tmp_path):
