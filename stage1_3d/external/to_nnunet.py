@@ -75,21 +75,8 @@ def export_nnunet(settings: Settings, name: str, output: Path) -> Card:
 
 def _checked(name: str, member: MemberSettings) -> str:
     """nnU-Net's name for how the member sees grey values, where it can be handed on at all."""
-    if member.network != NETWORK:
-        raise InputError(
-            f"--to nnunet: member '{name}' is a {member.network}, and nnU-Net builds {NETWORK} alone; hand it on with --to safetensors or "
-            "--to onnx"
-        )
-    if legal_size(member.patch_size, divisor_of(member)) != member.patch_size:
-        raise InputError(
-            f"--to nnunet: member '{name}' pads its patches {member.patch_size} inside (auto_pad), which nnU-Net does not; hand it on with "
-            "--to safetensors or --to onnx"
-        )
-    if Options.model_validate(member.options).strides[0] != (1, 1, 1):
-        raise InputError(
-            f"--to nnunet: member '{name}' has a first stride above 1, undone by interpolation, which nnU-Net does not do; hand it on "
-            "with --to safetensors or --to onnx"
-        )
+    if why := _why_not(member):
+        raise InputError(f"--to nnunet: member '{name}' {why}; hand it on with --to safetensors or --to onnx")
     scheme = None if member.intensity is None else scheme_of(Intensity.of_settings(member.intensity))
     if scheme is None:
         how = "ours" if member.intensity is None else f"{member.intensity.how} of the {member.intensity.of}"
@@ -99,6 +86,20 @@ def _checked(name: str, member: MemberSettings) -> str:
             "divide with spread 255, or none, or hand it on with --to safetensors or --to onnx"
         )
     return scheme
+
+
+def _why_not(member: MemberSettings) -> str:
+    """What of a network nnU-Net does not have; empty where it builds the same."""
+    if member.network != NETWORK:
+        return f"is a {member.network}, and nnU-Net builds {NETWORK} alone"
+    if legal_size(member.patch_size, divisor_of(member)) != member.patch_size:
+        return f"pads its patches {member.patch_size} inside (auto_pad), which nnU-Net does not"
+    options = Options.model_validate(member.options)
+    if options.squeeze_excitation != "none":
+        return f"has squeeze_excitation {options.squeeze_excitation}, which nnU-Net's plans do not build"
+    if options.strides[0] != (1, 1, 1):
+        return "has a first stride above 1, undone by interpolation, which nnU-Net does not do"
+    return ""
 
 
 def scheme_of(intensity: Intensity) -> str | None:

@@ -239,6 +239,7 @@ def test_its_own_command_predicts_tiffs_with_the_folder_alone(tmp_path):
             "scaled by 'clip_divide of the item'",
         ),
         ({**OPTIONS, "strides": [[1, 2, 2], [1, 1, 1], [2, 2, 2], [2, 2, 2]]}, "has a first stride above 1"),
+        (OPTIONS | {"squeeze_excitation": "scse"}, "has squeeze_excitation scse, which nnU-Net's plans do not build"),
     ],
 )
 def test_what_nnunet_does_not_have_is_told_in_one_line(tmp_path, changes, said):
