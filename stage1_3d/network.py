@@ -5,7 +5,7 @@ from importlib import import_module
 from math import prod
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from pydantic import ValidationError
 
@@ -138,16 +138,20 @@ class About(TypedDict):
     network: str
     options: dict[str, Any]
     patch_size: list[int]
+    intensity: NotRequired[dict[str, Any]]
 
 
 def about_network(member: MemberSettings) -> About:
-    """What is stored with the weights: the network, its full options, and the patch where it matters."""
+    """What is stored with the weights: the network, its full options, the patch, and the scaling where it is not the usual one."""
     _, options = _resolved(member)
-    return {
+    about: About = {
         "network": member.network,
         "options": options.model_dump(mode="json"),
         "patch_size": list(member.patch_size),
     }
+    if member.intensity is not None:
+        about["intensity"] = member.intensity.model_dump(mode="json")
+    return about
 
 
 def divisor_of(member: MemberSettings) -> Size:

@@ -19,6 +19,7 @@ from scroll.data.intensity import AsStored
 from scroll.data.members.others import of_others
 from scroll.data.members.suits import check_voxels
 from scroll.data.sheets import Sheet, provenance_of
+from scroll.geometry import Size
 from scroll.inference.depth_mean import depth_mean, over_depth_windows
 from scroll.inference.fold_ensemble import mean_of
 from scroll.inference.grey_values import sent
@@ -28,7 +29,8 @@ from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
 from scroll.training.checkpoint import ready, trained_weights
 from stage1_3d.external.maps import predict_map
-from stage1_3d.external.member import all_folds, networks_of, seen_as, window_of
+from stage1_3d.external.member import all_folds, networks_of, seen_as
+from stage1_3d.external.view import view_of
 from stage1_3d.fragments.flatten import depth_window, flattened
 from stage1_3d.network import about_network, build_network
 
@@ -62,7 +64,7 @@ def predict_fragment(settings: Settings, name: str, fragment: Fragment, folder: 
         predict_map(settings, name, fragment, parts[0][1], folder)
         return
     if other:
-        check_voxels(other, fragment.seen_um)
+        check_voxels(other, fragment.seen_um, settings.data.bin_yx)
     weights = weights_of(settings, name, [fold for _, folds in parts for fold in folds])
     how = [settings.stage1.window.model_dump(), settings.stage1.members[name].training.precision]
     prob_key = key_of([fragment.key, [*weights.values()], parts, how])
@@ -82,7 +84,7 @@ def predict_fragment(settings: Settings, name: str, fragment: Fragment, folder: 
     write_receipt(
         folder, key, fragment=fragment.id, member=name, parts=parts, voxel_um=fragment.pixel_um, bin_yx=settings.data.bin_yx, axes="zyx",
         depth=depth, window=settings.stage1.window.model_dump(mode="json"), **provenance_of(fragment),
-        weights=weights,
+        weights=weights, **(other.resampled(fragment.seen_um) if other else {}),
     )  # fmt: skip
 
 
@@ -125,16 +127,19 @@ def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows,
     Raises:
         InputError: the stack does not hold one of `stage1.window.depth_offsets`.
     """
-    size, (depth, height, width) = window_of(settings, name), _shape(settings, fragment)
+    view, (depth, height, width) = view_of(settings, name, fragment.seen_um), _shape(settings, fragment)
+    size = view.size
     window, member = settings.stage1.window, settings.stage1.members[name]
     shifts, fragment = window.depth_shifts, with_room(fragment, window.depth_offsets)
     how, before = seen_as(settings, name, fragment), fragment.kept[0]
 
     def read(corner: tuple[int, ...]) -> NDArray[Any]:
         z, y, x = corner
-        return np.stack(
-            [filled_up(fragment.patch(z + before + shift, y, x, size, AsStored(how)), size) for shift in shifts]
-        )  # (K, *size)
+
+        def patch(layer: int, size: Size, seen_as: AsStored) -> NDArray[Any]:
+            return filled_up(fragment.patch(layer, y, x, size, seen_as), size)
+
+        return np.stack([view.read(partial(patch, z + before + shift), how) for shift in shifts])  # (K, *window)
 
     wanted = looked_at(settings, fragment)
 
@@ -147,7 +152,7 @@ def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows,
     return Prediction(
         sweep,
         read,
-        lambda: over_depth_windows(load_forward(settings, name, folds), len(shifts)),
+        lambda: over_depth_windows(view.forward(load_forward(settings, name, folds)), len(shifts)),
         (depth, height, width),
         partial(sent, how=how),
         partial(depth_mean, shifts=shifts, is_of_sheet=member.member is None and member.supervision == "depth_pool"),

@@ -46,7 +46,7 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     from scroll.data.folds import make_folds
     from scroll.data.members.new_items import out_of_fold, said_of_sharers
     from scroll.data.members.others import of_others
-    from scroll.data.members.suits import check_items
+    from scroll.data.members.suits import check_items, said_of_resampling
     from scroll.errors import InputError
     from scroll.inference.fold_ensemble import is_main_process
     from scroll.training.loggers import check_trackers
@@ -61,6 +61,8 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     folds = make_folds(data.items, settings.folds)
     for other in of_others(settings).values():  # refused now, not after hours of training
         check_items(other, data.items, settings.data)
+        if said := said_of_resampling(other, data.items):
+            print(f"stage1.members.{other.name}: {said}")
     settings, _ = out_of_fold(settings, data.items)
     save_run_settings(settings)
     if is_main_process():

@@ -4,6 +4,7 @@ Run as a script it trains in a process of its own: stored_patches.py FOLDER STEP
 """
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from scroll.config.schema import AugmentSettings, MemberSettings, TrainingSettings
 from scroll.data.augment.augment import NOTHING
-from scroll.data.intensity import robust_z_score
+from scroll.data.intensity import GreyScale, robust_z_score
 from scroll.data.patch_dataset import PatchDataset
 from scroll.data.sample import Sample, Space
 from scroll.training.loop import Task
@@ -30,6 +31,14 @@ ALONE = {
 CHANCES = dict.fromkeys(("warp_chance", "blur_chance", "noise_chance", "intensity_chance"), 0.7)
 EVERYTHING = {name: value for one in ALONE.values() for name, value in one.items()} | CHANCES
 LABELS = ("flat", "layers", "soft", "proposed")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The grey values of an item that is one patch."""
+
+    grey_scale: GreyScale
+    grey_sample: np.ndarray
 
 
 class Patches(PatchDataset):
@@ -56,7 +65,7 @@ class Patches(PatchDataset):
         if self.label == "soft":
             is_grey = rng.random() < 0.7
             target = np.clip(2 * shown - 0.5, 0, 1).astype(np.float32) if is_grey else target.astype(np.float32)
-        seen_as = self.seen_as(grey_scale)
+        seen_as = self.seen_as("drawn", Drawn(grey_scale, raw))
         image = robust_z_score(raw, grey_scale) if seen_as is None else seen_as.scaled(raw)
         proposed = rng.random(target.shape) < 0.3 if self.label == "proposed" else None
         return Sample(image, target, rng.random(target.shape) < 0.1, proposed, grey_scale)

@@ -7,6 +7,7 @@ from ensemble.controls.asked import Asked
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
 from scroll.data.members.others import MemberOfOthers, of_others
+from scroll.data.members.suits import layer_span
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.errors import InputError
 from stage1_3d.external.member import window_of
@@ -21,9 +22,10 @@ def facts_of(asked: Asked, fragment: Fragment) -> Facts:
     for name in asked.members:
         other = others.get(name)
         pixel_um = fragment.pixel_um if other and other.gives_map else fragment.seen_um
+        pixel_um = other.seen_um(pixel_um) if other else pixel_um
         _, y, x = window_of(settings, name)
         windows[name] = (round(y * pixel_um / 1000, 3), round(x * pixel_um / 1000, 3))
-        depths[name] = _layers(settings, other)
+        depths[name] = _layers(settings, other, fragment)
     trained_on = {name: trained_on_of(asked, name) for name in asked.members}
     return Facts(
         voxel_um=fragment.pixel_um,
@@ -36,9 +38,12 @@ def facts_of(asked: Asked, fragment: Fragment) -> Facts:
     )
 
 
-def _layers(settings: Settings, other: MemberOfOthers | None) -> tuple[int, int]:
+def _layers(settings: Settings, other: MemberOfOthers | None, fragment: Fragment) -> tuple[int, int]:
     if other is None or not other.gives_map:
         return settings.data.depth
+    if other.step(fragment.layer_um) != 1:
+        first, end, _ = layer_span(other, fragment.layer_um)
+        return first, end
     depth = other.card.window[0]
     return other.card.layers or (-(depth // 2), depth - depth // 2)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from scroll.config.data import DataSettings
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
 from scroll.data.labels import share_in_blocks
+from scroll.data.members.others import of_others
 from scroll.data.segments import Segment
 from scroll.inference.prediction_store import RowWriter
 from scroll.runtime.files import written_aside
@@ -52,7 +54,9 @@ def asked_of_traced(asked: Asked, output: Path) -> Asked:
 def half_depth(settings: Settings, members: Sequence[str]) -> int:
     """Layers on either side of the sheet that are asked about: half the deepest window, and no less than `data.depth` and
     `stage1.flatten.window` reach."""
-    reaches = [-(-window_of(settings, name)[0] // 2) for name in members]
+    others, um = of_others(settings), settings.data.voxel_um
+    steps = {name: others[name].step(um) if name in others else 1.0 for name in members}
+    reaches = [ceil(window_of(settings, name)[0] * steps[name] / 2) for name in members]
     for first, end in filter(None, (settings.data.depth, settings.stage1.flatten.window)):
         reaches += [-first, end]
     return max(reaches)

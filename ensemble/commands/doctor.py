@@ -139,12 +139,11 @@ def _examine_items_with_others(settings: "Settings", items: list[Any]) -> Iterat
     """That these items suit the members that were trained elsewhere, and how many are new to them."""
     from scroll.data.members.new_items import out_of_fold
     from scroll.data.members.others import of_others
-    from scroll.data.members.suits import check_items
+    from scroll.data.members.suits import check_items, said_of_resampling
 
     for name, other in of_others(settings).items():
-        yield from _asked(
-            f"stage1.members.{name}: these items suit it", partial(check_items, other, items, settings.data)
-        )
+        said = "; ".join(filter(None, ("these items suit it", said_of_resampling(other, items))))
+        yield from _asked(f"stage1.members.{name}: {said}", partial(check_items, other, items, settings.data))
     if of_others(settings):
         yield from _asked(partial(_said_of_new, settings, items), partial(out_of_fold, settings, items))
 

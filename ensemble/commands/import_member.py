@@ -111,6 +111,12 @@ def _parsed() -> argparse.Namespace:
         default="none",
         help="a graph or a checkpoint: how grey values are scaled (%(default)s; a checkpoint: as its kind was)",
     )
+    parser.add_argument(
+        "--of",
+        choices=("item", "window"),
+        default="item",
+        help="of the scaling: whose figures are measured (%(default)s)",
+    )
     for figure in ("low", "high", "middle", "spread"):
         parser.add_argument(f"--{figure}", type=float, help=f"of the scaling: {figure}")
     return parser.parse_args()
@@ -147,7 +153,7 @@ def _declared(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "returns": arguments.returns, "scale": arguments.scale, "overlap": arguments.overlap, "direction": arguments.direction,
         "layers": tuple(arguments.layers) if arguments.layers else None, "window": tuple(arguments.window or (0, 0, 0)),
-        "intensity": Intensity(how=arguments.intensity, **given),
+        "intensity": Intensity(how=arguments.intensity, of=arguments.of, **given),
     }  # fmt: skip
 
 

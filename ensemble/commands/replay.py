@@ -271,7 +271,7 @@ def _of_cube(settings: "Settings", name: str, cube: "Cube", folds: list[int]) ->
     from stage1_3d.predict import load_forward
 
     other = of_others(settings).get(name)
-    if other and other.goes_whole:
+    if other and other.goes_whole(cube.seen_um):
         return CubeAgain(other, cube, folds)
     return prediction_of(settings, name, cube, partial(load_forward, settings, name, folds))
 

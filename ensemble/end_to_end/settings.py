@@ -46,6 +46,11 @@ def check_end_to_end(settings: Settings) -> None:
         raise InputError(
             f"end_to_end.member '{end_to_end.member}' has an equal share, so stage two does not see it; give one that is fitted"
         )
+    if members[end_to_end.member].intensity is not None:
+        raise InputError(
+            f"end_to_end.member '{end_to_end.member}' has an intensity of its own, and training end to end shows robust z-scores; choose a "
+            "member without, or train it without"
+        )
     try:
         _check_patch(end_to_end.patch_size_yx, members[end_to_end.member], settings.data.depth)
     except InputError as error:

@@ -233,7 +233,7 @@ def costs(cube_run: CubeRun, cubes: Sequence[Cube]) -> list[MemberCost]:
         if other and other.card.ready:
             found.append(MemberCost(name, 0.0, 1, cube_run.weights[name]))
             continue
-        if other and other.goes_whole:
+        if other and other.goes_whole(settings.data.voxel_um):
             settings = with_views(settings, 1)  # it has mirrors of its own
         load = partial(cube_run.load, name)
         predictions = [prediction_of(settings, name, cube, load) for cube in cubes]

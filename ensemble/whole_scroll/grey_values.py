@@ -9,20 +9,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scroll.config.schema import Settings
-from scroll.data.boxes import box_inside
-from scroll.data.intensity import GreyScale, Intensity, grey_scale_of
+from scroll.data.boxes import box_inside, filled_up
+from scroll.data.intensity import AsStored, GreyScale, Intensity, grey_scale_of
 from scroll.data.members.others import of_others
 from scroll.data.segments import SAMPLED_EDGE, SAMPLED_PLACES, grey_sample_about
 from scroll.errors import InputError
 from scroll.geometry import Size
-from scroll.inference.grey_values import read_and_sent
+from scroll.inference.grey_values import read_and_sent, sent
 from scroll.shards.grid import Shard
 from scroll.surfaces.surface import Surface
 from scroll.volumes.volume import Volume
+from stage1_3d.external.view import View
 
 
 class Figures(NamedTuple):
-    """Of one volume: the grey scale of the members trained here, and the scaling of each of the others."""
+    """Of one volume: the grey scale of the members trained here, and the scaling of each of the others, and of those with their own."""
 
     grey_scale: GreyScale
     seen_as: Mapping[str, Intensity]
@@ -37,12 +38,18 @@ def measured(
     """
     sampled = cache(sample)
     grey_scale = grey_scale_of(sampled()) if given is None else given
+    asked = {
+        name: Intensity.of_settings(one.intensity)
+        for name, one in settings.stage1.members.items()
+        if one.intensity is not None
+    }
+    asked |= {name: other.in_windows for name, other in of_others(settings).items()}
     seen_as = {}
-    for name, other in of_others(settings).items():
-        if name in names and other.card.intensity.how == "ours":
-            seen_as[name] = Intensity.by_z_score(grey_scale)
+    for name, how in asked.items():
+        if name in names and how.is_measured:
+            seen_as[name] = Intensity.by_z_score(grey_scale) if how.how == "ours" else how.of_item(sampled())
         elif name in names:
-            seen_as[name] = other.in_windows.of_item(sampled())
+            seen_as[name] = how
     return Figures(grey_scale, seen_as)
 
 
@@ -90,19 +97,31 @@ class Block:
 
     Attributes:
         first: its first voxel, z, y, x.
+        raw: (Z, Y, X) as they are stored, as far as the volume reaches.
+        size: of the box, which may reach beyond the volume, where its edge is repeated.
     """
 
-    def __init__(self, first: Size, raw: NDArray[Any], where: str) -> None:
-        self.first, self._raw, self._where = first, raw, where
+    def __init__(self, first: Size, raw: NDArray[Any], size: Size, where: str) -> None:
+        self.first, self.raw, self.size, self._where = first, raw, size, where
         self._last: tuple[Intensity, Tensor] | None = None
 
-    def seen_as(self, how: Intensity) -> Tensor:
-        """(Z, Y, X) float32, where the networks are.
+    def window(self, view: View, how: Intensity, corner: Sequence[int]) -> Tensor:
+        """A window at a voxel of the volume as a member sees it, (*window) float32, where the networks are.
 
         Raises:
-            UnreadableError: NaN or infinity in it; names the place.
+            UnreadableError: NaN or infinity in the block, or in the window if it is scaled or resampled alone; names the place.
         """
+        place = tuple(slice(c - f, c - f + n) for c, f, n in zip(corner, self.first, view.size, strict=True))
+        if view.resampling is None and how.of == "item":
+            return self._seen_as(how)[place]
+
+        def there(size: Size, seen_as: AsStored) -> NDArray[Any]:
+            return filled_up(seen_as.scaled(self.raw[place], self._where), size)
+
+        return sent(view.read(there, how), how)
+
+    def _seen_as(self, how: Intensity) -> Tensor:
         if self._last is None or self._last[0] != how:
             self._last = None  # before the next is made: two would not fit where one does
-            self._last = how, read_and_sent(self._raw, how, self._where)
+            self._last = how, read_and_sent(filled_up(self.raw, self.size), how, self._where)
         return self._last[1]

@@ -67,7 +67,11 @@ def check_voxels_of(settings: Settings, names: Container[str], volume: Volume) -
     Raises:
         InputError: more than 1 % larger or smaller.
     """
-    voxel_um = settings.data.voxel_um * volume.place.edge if volume.voxel_um is None else volume.voxel_um
     for name, other in of_others(settings).items():
         if name in names:
-            check_voxels(other, voxel_um)
+            check_voxels(other, voxel_um_of(settings, volume))
+
+
+def voxel_um_of(settings: Settings, volume: Volume) -> float:
+    """The edge of a volume's voxels in micrometres; one that says none has those of the run."""
+    return settings.data.voxel_um * volume.place.edge if volume.voxel_um is None else volume.voxel_um

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ensemble.whole_scroll.grey_values import Figures, measured, sample_about, sample_in
-from ensemble.whole_scroll.members import check_voxels_of, member_weights
+from ensemble.whole_scroll.members import check_voxels_of, member_weights, voxel_um_of
 from ensemble.whole_scroll.run import EnsembleRecipe, read_box, sweep_of
 from scroll.config.schema import Settings
 from scroll.data.intensity import GreyScale, Intensity
@@ -31,6 +31,7 @@ from scroll.volumes.url import Url, path_or_url
 from scroll.volumes.volume import Volume
 from scroll.volumes.volume_key import placed_key, volume_key
 from stage1_3d.external.member import all_folds
+from stage1_3d.external.view import View, view_of
 from stage1_3d.predict import load_forward, weights_of
 
 COARSE_VOXELS = 3e8  # that are looked through for emptiness, if there is such a level
@@ -123,7 +124,8 @@ def make_plan(settings: Settings, request: ScrollRequest, is_measured: bool = Fa
         raise InputError(
             f"{request.source}: no shard is left to predict; check --surface and --mask, and that the volume is not empty"
         )
-    sweeps = {name: sweep_of(settings, name, volume.shape) for name in weights}
+    views = {name: view_of(settings, name, voxel_um_of(settings, volume)) for name in weights}
+    sweeps = {name: sweep_of(settings, view, volume.shape) for name, view in views.items()}
     figures = measured(
         settings,
         weights,
@@ -139,7 +141,7 @@ def make_plan(settings: Settings, request: ScrollRequest, is_measured: bool = Fa
         indices=tuple(shard.index for shard in shards),
         bytes_read=_bytes_read(list(sweeps.values()), volume, shards, request.shard_vox),
         windows={name: _windows(sweep, shards, request.shard_vox) for name, sweep in sweeps.items()},
-        window_s={name: _window_s(settings, name, sweep) for name, sweep in sweeps.items()} if is_measured else {},
+        window_s={name: _window_s(settings, name, view) for name, view in views.items()} if is_measured else {},
         about={
             "source": request.source, "level": request.level, **_as_record(figures), "weights": weights,
             "window": settings.stage1.window.model_dump(mode="json"), "run_dir": str(settings.run_dir),
@@ -264,14 +266,14 @@ def _sum_of_products(
     return sum(prod(table[number] for table, number in zip(tables, shard.index, strict=True)) for shard in shards)
 
 
-def _window_s(settings: Settings, name: str, sweep: Sweep) -> float:
+def _window_s(settings: Settings, name: str, view: View) -> float:
     """Seconds for one window through all folds and views of a member, in full batches: the better of three, warmed up."""
     import torch
 
     from scroll.inference.fold_ensemble import device
 
-    forward = load_forward(settings, name, all_folds(settings, name))
-    batch = torch.zeros((settings.stage1.window.batch_size, 1, *sweep.patch), device=device())
+    forward = view.forward(load_forward(settings, name, all_folds(settings, name)))
+    batch = torch.zeros((settings.stage1.window.batch_size, 1, *view.window), device=device())
     seconds = []
     for _ in range(4):
         began = time.perf_counter()

@@ -9,21 +9,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ensemble.whole_scroll.grey_values import Block
+from ensemble.whole_scroll.members import voxel_um_of
 from scroll.config.schema import Settings
 from scroll.data.intensity import GreyScale, Intensity
-from scroll.data.members.others import of_others
 from scroll.errors import InputError
 from scroll.geometry import Size
 from scroll.inference.sliding_window import Forward, ReadTensor, Sweep, predict_box, windows_about
 from scroll.volumes.opened_level import open_level
 from scroll.volumes.volume import Volume
-from stage1_3d.external.member import all_folds, window_of
+from stage1_3d.external.member import all_folds
+from stage1_3d.external.view import View, view_of
 from stage1_3d.predict import load_forward
 
 
-def sweep_of(settings: Settings, name: str, shape: Sequence[int]) -> Sweep:
+def sweep_of(settings: Settings, view: View, shape: Sequence[int]) -> Sweep:
     """A member's windows over a volume of `shape`: one grid, whatever the volume is cut into."""
-    patch = window_of(settings, name)
+    patch = view.size
     padded = tuple(max(n, p) for n, p in zip(shape, patch, strict=True))
     return Sweep(padded, patch, settings.stage1.window, (0, padded[1]))
 
@@ -47,7 +48,8 @@ class EnsembleRecipe:
         source: path or address of the volume.
         grey_scale: median and spread of the whole volume, measured once: each shard by its own would show seams.
         weights: of the members that take part.
-        seen_as: how those of them that were trained elsewhere see grey values, the figures of the whole volume in it.
+        seen_as: how those of them that were trained elsewhere, or have an intensity of their own, see grey values, the figures of
+            the whole volume in it.
     """
 
     settings: Settings
@@ -59,7 +61,7 @@ class EnsembleRecipe:
 
     def seen_by(self, name: str) -> Intensity:
         """How a member sees grey values."""
-        if name in of_others(self.settings):
+        if name in self.seen_as:
             return self.seen_as[name]
         middle, spread = self.grey_scale
         return Intensity(how="ours", middle=middle, spread=spread)
@@ -76,8 +78,11 @@ class EnsemblePredictor:
     """Boxes of a volume as the ensemble sees them."""
 
     def __init__(self, recipe: EnsembleRecipe, volume: Volume, forwards: Mapping[str, Forward]) -> None:
-        self.recipe, self.volume, self.forwards = recipe, volume, forwards
-        self.sweeps = {name: sweep_of(recipe.settings, name, volume.shape) for name in recipe.weights}
+        voxel_um = voxel_um_of(recipe.settings, volume)
+        self.recipe, self.volume = recipe, volume
+        self.views = {name: view_of(recipe.settings, name, voxel_um) for name in recipe.weights}
+        self.forwards = {name: view.forward(forwards[name]) for name, view in self.views.items()}
+        self.sweeps = {name: sweep_of(recipe.settings, view, volume.shape) for name, view in self.views.items()}
 
     @torch.inference_mode()
     def __call__(self, corner: Size, size: Size) -> NDArray[np.float32] | None:
@@ -102,18 +107,13 @@ class EnsemblePredictor:
         return np.asarray(total.cpu().numpy())
 
     def reader(self, name: str, block: Block) -> ReadTensor:
-        """Corner of one of a member's windows -> what it sees of a block, (1, *patch).
+        """Corner of one of a member's windows -> what it sees of a block, (1, *window).
 
         Raises:
             UnreadableError: the CT is no number somewhere in the block.
         """
-        patch, seen = self.sweeps[name].patch, block.seen_as(self.recipe.seen_by(name))
-
-        def read(window: tuple[int, ...]) -> Tensor:
-            at = [w - f for w, f in zip(window, block.first, strict=True)]
-            return seen[tuple(slice(a, a + p) for a, p in zip(at, patch, strict=True))][None]
-
-        return read
+        view, how = self.views[name], self.recipe.seen_by(name)
+        return lambda corner: block.window(view, how, corner)[None]
 
     def block(self, corner: Size, size: Size) -> Block | None:
         """The CT about a box, as far as any window that touches the box; None where the box is empty."""
@@ -124,7 +124,5 @@ class EnsemblePredictor:
         if box.min() == box.max() and np.isfinite(box.min()):
             return None
         wanted = [max(sweep.shape[axis] for sweep in sweeps) for axis in range(3)]
-        short = [(0, w - n if e == n else 0) for w, n, e in zip(wanted, self.volume.shape, end, strict=True)]
-        if any(missing for _, missing in short):  # else numpy would copy the block for nothing
-            raw = np.pad(raw, short, mode="edge")
-        return Block(first, raw, f"{self.volume.path}: NaN or infinity near {corner} (z, y, x)")
+        z, y, x = (w - f if e == n else e - f for w, n, f, e in zip(wanted, self.volume.shape, first, end, strict=True))
+        return Block(first, raw, (z, y, x), f"{self.volume.path}: NaN or infinity near {corner} (z, y, x)")

@@ -23,7 +23,8 @@ from scripts.bench.flatten import MARGIN_VOX, sheet
 from scripts.bench.scale import scale_recipe, timed_plan
 from scripts.bench.score import draw_pair
 from scripts.bench.storage import voxels
-from scroll.config.schema import TracingSettings, WindowSettings
+from scroll.config.schema import WindowSettings
+from scroll.config.tracing import TracingSettings
 from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Sweep, predict
 from scroll.metrics.leaderboard import score_masks

@@ -30,6 +30,7 @@ from scroll.shards.plan import Plan
 from scroll.shards.work import Job, Worker
 from scroll.volumes.ome_zarr import create_ome_zarr, open_array
 from scroll.volumes.sharded.output import OutputFormat, create_output
+from stage1_3d.external.view import View, view_of
 
 LEAST_WINDOW_S = 0.2  # below that a network is so light that no real one is like it
 GREY = (100.0, 40.0)
@@ -135,9 +136,13 @@ class TimedRecipe:
         return predictor
 
 
+def _view(recipe: BenchRecipe) -> View:
+    return view_of(recipe.settings, "one", recipe.settings.data.voxel_um)
+
+
 def _corners(recipe: BenchRecipe, plan: Plan) -> list[tuple[int, ...]]:
     """Of the windows that all shards of a plan look at, one after the other."""
-    sweep = sweep_of(recipe.settings, "one", plan.how.shape)
+    sweep = sweep_of(recipe.settings, _view(recipe), plan.how.shape)
     about = (windows_about(sweep, shard.corner, shard.size) for shard in plan.shards)
     return [corner for starts in about for corner in product(*starts)]
 
@@ -188,7 +193,7 @@ def _halos(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) -> 
     patch, here = arguments.scale_window, (arguments.scale_edge,) * 3
     print("\nhalos: windows looked at, over those of one pass")
     for edge in sorted(arguments.scale_shards):
-        scroll = sweep_of(recipe.settings, "one", (300 * edge, patch, patch))
+        scroll = sweep_of(recipe.settings, _view(recipe), (300 * edge, patch, patch))
         stride = scroll.starts()[0][1]
         amid = [len(windows_about(scroll, (n * edge, 0, 0), (edge, patch, patch))[0]) for n in range(100, 100 + stride)]
         counted = (sum(amid) / len(amid) * stride / edge) ** 3

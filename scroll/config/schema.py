@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from scroll.config.data import UNKNOWN_TO, DataSettings, FoldSettings, Layers, SamplingSettings
+from scroll.config.intensity import IntensitySettings
 from scroll.config.rounds import DepthOffsets, RoundSettings
+from scroll.config.tracing import TracingSettings
 from scroll.config.training import AugmentSettings, Frozen, LossSettings, TrainingSettings
 from scroll.config.yaml_text import with_numbers
 from scroll.runtime.names import Name, all_different, distinguishable
@@ -61,6 +63,11 @@ class MemberSettings(Frozen):
         None, exclude_if=lambda folder: folder is None,
         description="in its place: the folder of a network of others, with its card (scripts/import_member.py); it is not trained",
     )  # fmt: skip
+    resample: bool = Field(
+        False, exclude_if=lambda is_on: not is_on,
+        description="of a member of others: voxels of another size than it was trained at are resampled to that, up to 4 times as wide "
+        "or narrow, and what it says is brought back; else they are refused",
+    )  # fmt: skip
     weight: Literal["fitted", "equal_share"] | None = Field(
         None, exclude_if=lambda weight: weight is None,
         description="equal_share: an equal part in the blend, and none in stage two or any fit; none: that for a member of others "
@@ -75,6 +82,11 @@ class MemberSettings(Frozen):
         (16, 96, 96), description="z, y, x in voxels of working resolution; the network says which multiples it needs"
     )
     auto_pad: bool = Field(False, description="pad patches to the network's next legal size instead of refusing them")
+    intensity: IntensitySettings | None = Field(
+        None, exclude_if=lambda intensity: intensity is None,
+        description="how the network sees grey values; none: by median and half the 16-84 % range of the item, cut at 8; brightness and "
+        "noise of augment are in units of what it sees",
+    )  # fmt: skip
     supervision: Literal["depth_pool", "band"] = Field(
         "depth_pool",
         description="loss on depth-pooled logits, or (band) voxel by voxel, as scroll space and cubes need it",
@@ -101,9 +113,17 @@ class MemberSettings(Frozen):
         if not isinstance(content, dict):
             return content
         if content.get("member") is None:  # one of ours is fitted, said or not
+            if content.get("resample"):
+                raise ValueError(
+                    "resample is of the folder that member names; a network that is trained here sees the voxels of its data"
+                )
             return {key: value for key, value in content.items() if (key, value) != ("weight", "fitted")}
         if content.get("network"):
             raise ValueError("give network (which is trained) or member (the folder of one that was), one of the two")
+        if content.get("intensity") is not None:
+            raise ValueError(
+                "intensity is that of a network that is trained here; what member names has its own on its card"
+            )
         return content | {"network": ""}
 
 
@@ -115,32 +135,6 @@ class FlattenSettings(Frozen):
     )
     window: Layers | None = Field(None, description="layers relative to the sheet's centre; none: all predicted ones")
     ct: Literal["none", "max", "mean", "layers"] = Field("none", description="the CT as further channels of stage two")
-
-
-class TracingSettings(Frozen):
-    """How sheets are traced in the mean probability of the members; lengths in voxels."""
-
-    min_prob: float = Field(0.3, gt=0, lt=1, description="a ridge of probability reaches at least this")
-    step_vox: float = Field(1.0, gt=0, le=64, description="largest misfit of a ridge to where the sheet's slope leads")
-    gap_vox: float = Field(12.0, ge=0, le=1024, description="gaps up to twice this width are bridged")
-    claim_vox: float = Field(2.5, ge=0, le=1024, description="ridges as close to a traced sheet belong to it")
-    least_area_vox: float = Field(3000.0, ge=0, le=1e9, description="smaller sheets are dropped, in square voxels")
-    least_spacing_vox: float = Field(
-        4.5,
-        ge=0,
-        le=1024,
-        description="two sheets lie at least so far apart: where one was not seen, it keeps off the other",
-    )
-    follow_vox: float = Field(
-        48.0,
-        ge=0,
-        le=4096,
-        description="how far a sheet that ran into another is guessed to go on beside it; stage two says where it does",
-    )
-    margin_vox: float = Field(4.0, ge=0, le=1024, description="how far a sheet goes on beyond what was seen of it")
-    reach_vox: int = Field(
-        8, ge=1, le=256, description="layers of the flattened stack on either side of the sheet, a voxel apart"
-    )
 
 
 class WindowSettings(Frozen):

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from scroll.config.schema import AugmentSettings, MemberSettings, Stage2Settings
 from scroll.data.augment.augment import NOTHING, augmented
-from scroll.data.intensity import AsStored, GreyScale, Intensity
+from scroll.data.intensity import AsStored, Intensity, Scaled
 from scroll.data.patch_sampler import draw
 from scroll.data.sample import Sample, Space, as_item
 
@@ -31,7 +31,8 @@ class PatchDataset(Dataset[dict[str, Tensor]], ABC):
     Attributes:
         space: what the axes of a patch are.
         streams: of random numbers, for training and for validation, so that no two datasets of a seed draw alike.
-        cuts_as_stored: whether patches are cut with the grey values that are stored, to be normalised by whoever augments them.
+        cuts_as_stored: whether patches are cut with the grey values that are stored, to be normalised by whoever augments them;
+            those of a member with an `intensity` of its own are always scaled where they are cut.
     """
 
     space: ClassVar[Space]
@@ -43,6 +44,9 @@ class PatchDataset(Dataset[dict[str, Tensor]], ABC):
         self.seed, self.is_training = seed, is_training
         self.count = 0 if is_training else how.training.validation_patches  # training has no end
         self.augment, self.loss = how.augment if is_training else None, how.loss
+        given = how.intensity if isinstance(how, MemberSettings) else None
+        self.intensity = None if given is None else Intensity.of_settings(given)
+        self.fixed: dict[str, Intensity] = {}  # by item
 
     def __len__(self) -> int:
         return self.count
@@ -64,9 +68,13 @@ class PatchDataset(Dataset[dict[str, Tensor]], ABC):
 
         return None if self.augment is None else DeferredPatches(self, self.augment)
 
-    def seen_as(self, grey_scale: GreyScale) -> AsStored | None:
-        """How `cut` is to scale grey values; None: as robust z-scores of their own scale."""
-        return AsStored(Intensity.by_z_score(grey_scale)) if self.cuts_as_stored else None
+    def seen_as(self, name: str, item: Scaled) -> Intensity | AsStored | None:
+        """How `cut` is to scale grey values of the item of that name; None: as robust z-scores of their own scale."""
+        if self.intensity is None:
+            return AsStored(Intensity.by_z_score(item.grey_scale)) if self.cuts_as_stored else None
+        if name not in self.fixed:
+            self.fixed[name] = self.intensity.fixed_for(item)
+        return self.fixed[name]
 
     @abstractmethod
     def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:

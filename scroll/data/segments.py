@@ -170,6 +170,11 @@ class Segment(Sheet):
         return picture
 
     @property
+    def layer_um(self) -> float:
+        """How far layers of its stack lie apart, in micrometres: a voxel of `data.level`."""
+        return self.pixel_um * self.volume.place.edge
+
+    @property
     def middle_layer(self) -> int:
         """The layer of the stack that the sheet is in."""
         return STACK_LAYERS // 2

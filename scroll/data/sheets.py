@@ -45,6 +45,11 @@ class Sheet(ABC):
         """Edge of a full-resolution pixel in micrometres."""
 
     @property
+    def layer_um(self) -> float:
+        """How far layers of its stack lie apart, in micrometres."""
+        return self.pixel_um
+
+    @property
     @abstractmethod
     def seen_um(self) -> float:
         """Edge of a voxel of what networks of voxels see, in micrometres."""

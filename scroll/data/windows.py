@@ -23,10 +23,13 @@ def windows_mm(settings: Settings, item: "Item") -> dict[str, tuple[float, ...]]
         flat_um = item.pixel_um * data.bin_yx
     else:
         depth_um = plane_um = flat_um = data.voxel_um
-    windows = {name: member.patch_size for name, member in settings.stage1.trained.items()}
-    windows |= {name: other.card.window for name, other in of_others(settings).items() if other.card.folds}
+    windows = {name: (member.patch_size, (depth_um, plane_um)) for name, member in settings.stage1.trained.items()}
+    for name, other in of_others(settings).items():
+        edges = (item.layer_um, item.pixel_um) if other.gives_map and isinstance(item, Sheet) else (depth_um, plane_um)
+        if other.card.folds:
+            windows[name] = other.card.window, (other.seen_um(edges[0]), other.seen_um(edges[1]))
     found: dict[str, tuple[float, ...]] = {
-        name: (z * depth_um / 1e3, y * plane_um / 1e3, x * plane_um / 1e3) for name, (z, y, x) in windows.items()
+        name: (z * deep / 1e3, y * wide / 1e3, x * wide / 1e3) for name, ((z, y, x), (deep, wide)) in windows.items()
     }
     flat = {STAGE2: settings.stage2.patch_size}
     if settings.end_to_end is not None:

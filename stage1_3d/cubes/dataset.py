@@ -35,6 +35,5 @@ class CubePatches(PatchDataset):
         if self.is_training:
             row = box.corner[1]
             check_no_leak(self.fold, box.cube.id, row, row + self.member.patch_size[1])
-        grey_scale = box.cube.grey_scale
-        ct = box.cube.patch(box.corner, self.member.patch_size, self.seen_as(grey_scale))
-        return Sample(ct, box.label.target, box.label.ignore, grey_scale=grey_scale)
+        ct = box.cube.patch(box.corner, self.member.patch_size, self.seen_as(box.cube.id, box.cube))
+        return Sample(ct, box.label.target, box.label.ignore, grey_scale=box.cube.grey_scale)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from scroll.config.schema import Settings
 from scroll.data.cubes import Cube
-from scroll.data.intensity import AsStored
 from scroll.data.members.others import of_others
 from scroll.data.members.suits import check_voxels
 from scroll.inference.grey_values import sent
@@ -17,7 +16,8 @@ from scroll.inference.prediction_store import RowWriter
 from scroll.inference.sliding_window import Advance, Forward, Prediction, Sweep
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import is_current, key_of, write_receipt
-from stage1_3d.external.member import seen_as, window_of
+from stage1_3d.external.member import seen_as
+from stage1_3d.external.view import view_of
 from stage1_3d.external.whole_cubes import store_whole
 from stage1_3d.predict import load_forward, weights_of
 
@@ -25,7 +25,7 @@ from stage1_3d.predict import load_forward, weights_of
 def predict_cubes(settings: Settings, name: str, cubes: Sequence[Cube], folds: list[int], output: Path) -> None:
     """`predict_cube` for each of them, with progress; the networks are loaded once, and only where one is missing."""
     other = of_others(settings).get(name)
-    if other and other.goes_whole:
+    if other and other.goes_whole(settings.data.voxel_um):
         with progress(f"predict {name}", len(cubes), "cube") as advance:
             for cube in cubes:
                 store_whole(other, cube, folds, output / cube.id)
@@ -56,7 +56,7 @@ def predict_cube(
     they mirror across the sheets. Memory: one row of windows over a cube's depth and width.
     """
     other = of_others(settings).get(name)
-    if other and other.goes_whole:
+    if other and other.goes_whole(settings.data.voxel_um):
         store_whole(other, cube, folds, output / cube.id)
         return
     if other:
@@ -72,7 +72,7 @@ def predict_cube(
     write_receipt(
         folder, key, cube=cube.id, scroll=cube.volume_name, member=name, folds=folds, axes="zyx", voxel_um=cube.pixel_um,
         data=cube.key, source=str(cube.folder), window=settings.stage1.window.model_dump(mode="json"),
-        weights=weights_of(settings, name, folds),
+        weights=weights_of(settings, name, folds), **(other.resampled(cube.seen_um) if other else {}),
     )  # fmt: skip
 
 
@@ -87,13 +87,13 @@ def _is_there(folder: Path, key: str) -> bool:
 
 def prediction_of(settings: Settings, name: str, cube: Cube, load: Callable[[], Forward]) -> Prediction:
     """A member over a whole cube, (1, Z, Y, X); it is padded where it is smaller than a window."""
-    window = window_of(settings, name)
+    view = view_of(settings, name, cube.seen_um)
     how = cache(partial(seen_as, settings, name, cube))  # not before a window is read: to count them needs no figures
-    padded = tuple(max(n, p) for n, p in zip(cube.shape, window, strict=True))
+    padded = tuple(max(n, p) for n, p in zip(cube.shape, view.size, strict=True))
 
     def read(corner: tuple[int, ...]) -> NDArray[Any]:
         z, y, x = corner
-        return cube.patch((z, y, x), window, AsStored(how()))[None]
+        return view.read(partial(cube.patch, (z, y, x)), how())[None]
 
-    sweep = Sweep(padded, window, settings.stage1.window, (0, cube.rows))
-    return Prediction(sweep, read, load, cube.shape, lambda stored: sent(stored, how()))
+    sweep = Sweep(padded, view.size, settings.stage1.window, (0, cube.rows))
+    return Prediction(sweep, read, lambda: view.forward(load()), cube.shape, lambda stored: sent(stored, how()))

@@ -42,8 +42,8 @@ class Usual(NamedTuple):
 USUAL = {
     "timesformer": Usual((26, 64, 64), AS_BYTES),
     "resnet3d": Usual((30, 256, 256), AS_BYTES),
-    "stem3d_unet2d": Usual((17, 128, 128), Intensity(how="robust", low=1.0, high=99.0)),
-    "resenc_unet": Usual((256, 256, 256), Intensity(how="zscore_of_item")),
+    "stem3d_unet2d": Usual((17, 128, 128), Intensity(how="robust", of="window", low=1.0, high=99.0)),
+    "resenc_unet": Usual((256, 256, 256), Intensity(how="zscore", of="window")),
 }
 SHARED_ENCODER = ("stem3d_unet2d", "resenc_unet")
 

@@ -18,6 +18,7 @@ from scroll.data.members.card import Card
 from scroll.data.members.others import MemberOfOthers, of_others
 from scroll.data.members.suits import check_voxels
 from scroll.data.sheets import Sheet, provenance_of
+from scroll.geometry import Size
 from scroll.inference.depth_mean import over_depth_windows
 from scroll.inference.fold_ensemble import mean_of
 from scroll.inference.grey_values import sent
@@ -28,6 +29,7 @@ from scroll.runtime.receipt import is_current, key_of, write_receipt
 from scroll.volumes.binning import block_mean
 from stage1_3d.external import ready
 from stage1_3d.external.member import networks_of
+from stage1_3d.external.view import map_view
 
 
 def predict_map(settings: Settings, name: str, sheet: Sheet, folds: Sequence[int], folder: Path) -> None:
@@ -57,17 +59,17 @@ def predict_map(settings: Settings, name: str, sheet: Sheet, folds: Sequence[int
     write_receipt(
         folder, key, fragment=sheet.id, member=name, folds=list(folds), voxel_um=sheet.pixel_um, bin_yx=bin_yx, axes="cyx",
         **provenance_of(sheet), window=window.model_dump(mode="json"), card=card.model_dump(mode="json", exclude={"ready"}), weights=files,
+        **other.resampled(sheet.pixel_um),
     )  # fmt: skip
 
 
 def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[int]) -> Prediction:
     """A member's folds over a sheet, (1, Y, X) at full resolution."""
     other = of_others(settings)[name]
-    card = other.card
-    depth, *size = card.window
-    layers, patch = map_layers(other, sheet, settings.stage1.window.depth_offsets), (size[0], size[1])
+    card, view = other.card, map_view(other, sheet)
+    layers, patch = map_layers(other, sheet, settings.stage1.window.depth_offsets), view.size[1:]
     shifts = settings.stage1.window.depth_shifts
-    how, coarse, bin_yx = card.intensity.of_item(sheet.grey_sample), sheet.mask, settings.data.bin_yx
+    how, coarse, bin_yx = card.intensity.fixed_for(sheet), sheet.mask, settings.data.bin_yx
     stack = sheet.stack
     where = f"{sheet.folder}: NaN or infinity in the CT"
 
@@ -78,7 +80,11 @@ def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[i
         y, x = corner
         raw = np.asarray(stack[layers.start + shift : layers.stop + shift, y : y + patch[0], x : x + patch[1]])
         turned = raw if card.direction == "inwards" else raw[::-1]
-        return filled_up(AsStored(how).scaled(turned, f"{where} near row {y}, column {x}"), (depth, *patch))
+
+        def there(size: Size, seen_as: AsStored) -> NDArray[Any]:
+            return filled_up(seen_as.scaled(turned, f"{where} near row {y}, column {x}"), size)
+
+        return view.read(there, how)
 
     def is_wanted(corner: tuple[int, ...]) -> bool:
         rows, columns = (slice(c // bin_yx, -(-(c + p) // bin_yx)) for c, p in zip(corner, patch, strict=True))
@@ -90,7 +96,7 @@ def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[i
     return Prediction(
         sweep,
         read,
-        lambda: over_depth_windows(_forward(settings, other, folds), len(shifts)),
+        lambda: over_depth_windows(view.forward(_forward(settings, other, folds)), len(shifts)),
         (height, width),
         partial(sent, how=how),
         lambda maps: maps.mean(axis=0, keepdims=True),

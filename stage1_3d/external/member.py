@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Protocol
 
-from numpy.typing import NDArray
 from torch import nn
 
 from scroll.config.schema import Settings
-from scroll.data.intensity import GreyScale, Intensity
+from scroll.data.intensity import Intensity, Scaled
 from scroll.data.members.card import HINT
 from scroll.data.members.others import MemberOfOthers, of_others
 from scroll.errors import InputError
@@ -25,18 +23,6 @@ FAMILIES = {
 }
 
 
-class Sampled(Protocol):
-    """Something whose grey values can be looked at as a whole."""
-
-    @property
-    def grey_scale(self) -> GreyScale:
-        """Their median and robust spread."""
-
-    @property
-    def grey_sample(self) -> NDArray[Any]:
-        """Grey values of it, any shape."""
-
-
 def window_of(settings: Settings, name: str) -> Size:
     """z, y, x that a member sees at once."""
     other = of_others(settings).get(name)
@@ -49,10 +35,12 @@ def all_folds(settings: Settings, name: str) -> list[int]:
     return other.card.all_folds if other else list(range(settings.folds.count))
 
 
-def seen_as(settings: Settings, name: str, item: Sampled) -> Intensity:
-    """How it sees an item's grey values, with the item's own figures in it."""
-    other = of_others(settings).get(name)
-    return other.in_windows.of_item(item.grey_sample) if other else Intensity.by_z_score(item.grey_scale)
+def seen_as(settings: Settings, name: str, item: Scaled) -> Intensity:
+    """How it sees an item's grey values, with the item's own figures in it; of windows, each has its own."""
+    other, given = of_others(settings).get(name), settings.stage1.members[name].intensity
+    if other:
+        return other.in_windows.fixed_for(item)
+    return Intensity.by_z_score(item.grey_scale) if given is None else Intensity.of_settings(given).fixed_for(item)
 
 
 def networks_of(other: MemberOfOthers, folds: Sequence[int]) -> list[nn.Module]:

@@ -29,18 +29,14 @@ Format = Literal["safetensors", "onnx"]
 def export_member(settings: Settings, name: str, output: Path, to: Format, threshold: float | None = None) -> Card:
     """Write a trained member's folds and their card into `output`; returns the card.
 
-    A fold's `trained_on` are the items it did not hold out whole. It sees grey values as our robust z-scores of the item ("ours").
+    A fold's `trained_on` are the items it did not hold out whole. It sees grey values as it was trained on them.
     `threshold` is the one that was fitted for it, if any was.
 
     Raises:
         InputError: no such member, or none that is trained here; packages for ONNX are not installed.
         MissingInputError: the weights, or the training data, which say what each fold has seen, are not there.
     """
-    if name not in settings.stage1.trained:
-        raise InputError(
-            f"--member {name}: no member that is trained here; there are {', '.join(settings.stage1.trained)}"
-        )
-    member, items = settings.stage1.members[name], training_items(settings.data)
+    member, items = trained_member(settings, name), training_items(settings.data)
     folds = []
     for fold in make_folds(items, settings.folds):
         weights = f"fold{fold.number}.{to}"
@@ -49,7 +45,7 @@ def export_member(settings: Settings, name: str, output: Path, to: Format, thres
         else:
             network = load_member(settings, name, fold.number)
             _write_onnx(OfSheet(network) if member.network in MAPS else network, member.patch_size, output / weights)
-        folds.append(FoldCard(weights=weights, sha256="", trained_on=tuple(sorted(_seen(fold, items)))))
+        folds.append(FoldCard(weights=weights, sha256="", trained_on=tuple(sorted(seen_by(fold, items)))))
     card = Card(
         family="ours" if to == "safetensors" else "graph",
         returns="map" if member.network in MAPS else "voxels",
@@ -57,13 +53,26 @@ def export_member(settings: Settings, name: str, output: Path, to: Format, thres
         layers=settings.data.depth if member.network in MAPS else None,
         voxel_um=items[0].seen_um,
         threshold=threshold,
-        intensity=Intensity(how="ours"),
+        intensity=Intensity(how="ours") if member.intensity is None else Intensity.of_settings(member.intensity),
         options={"network": member.network, "options": dict(member.options), "auto_pad": member.auto_pad},
         folds=tuple(folds),
         source=str(settings.run_dir),
     )
     write_card(output, card)
     return card
+
+
+def trained_member(settings: Settings, name: str) -> MemberSettings:
+    """The settings of a member that can be handed on.
+
+    Raises:
+        InputError: there is none of that name that is trained here.
+    """
+    if name not in settings.stage1.trained:
+        raise InputError(
+            f"--member {name}: no member that is trained here; there are {', '.join(settings.stage1.trained)}"
+        )
+    return settings.stage1.members[name]
 
 
 def network(folder: Path, card: Card, fold: int) -> nn.Module:
@@ -74,7 +83,7 @@ def network(folder: Path, card: Card, fold: int) -> nn.Module:
     return (OfSheet(built) if card.returns == "map" else built).to(device())
 
 
-def _seen(fold: Fold, items: Sequence[Any]) -> set[str]:
+def seen_by(fold: Fold, items: Sequence[Any]) -> set[str]:
     """The items that a fold's network was trained on, in whole or in part."""
     return {item.id for item in items if fold.closed.get(item.id) != (0, item.rows)}
 

@@ -44,14 +44,18 @@ def export_raw(settings: Settings, output: Path, ink_layers: tuple[int, int]) ->
         _write(output / "imagesTr", f"{item.id}_0000.tif", item.id, count, ct)
         _write(output / "labelsTr", f"{item.id}.tif", item.id, count, label)
     thing = "ink" if kind_of(settings.data).has_sheets else "surface"
-    about = {
-        "channel_names": {"0": "CT"}, "labels": {"background": 0, thing: 1, "ignore": IGNORE}, "numTraining": len(items),
-        "file_ending": ".tif", "overwrite_image_reader_writer": "Tiff3DIO",
-    }  # fmt: skip
-    write_json(output / "dataset.json", about)
+    write_json(output / "dataset.json", dataset_of(thing, len(items)))
     if splits := _splits(settings, items):
         write_json(output / "splits_final.json", splits)
     return len(items)
+
+
+def dataset_of(thing: str, count: int) -> dict[str, Any]:
+    """A dataset.json of 3D TIFFs of CT with one class, of which so many are trained on."""
+    return {
+        "channel_names": {"0": "CT"}, "labels": {"background": 0, thing: 1, "ignore": IGNORE}, "numTraining": count,
+        "file_ending": ".tif", "overwrite_image_reader_writer": "Tiff3DIO",
+    }  # fmt: skip
 
 
 def export_new(settings: Settings, items: Sequence[Any], output: Path) -> int:

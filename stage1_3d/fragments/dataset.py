@@ -46,7 +46,7 @@ class InkPatches(PatchDataset):
         shift = int(rng.integers(-jitter, jitter + 1))
         if self.is_training:
             check_no_leak(self.fold, fragment.id, place.y, place.y + self.member.patch_size[1])
-        first, seen_as = self._first_layer(fragment) + shift, self.seen_as(fragment.grey_scale)
+        first, seen_as = self._first_layer(fragment) + shift, self.seen_as(fragment.id, fragment)
         ct = fragment.patch(first, place.y, place.x, self.member.patch_size, seen_as)
         label = self._label(fragment, place, shift)
         return Sample(ct, label.target, label.ignore, label.proposed, fragment.grey_scale)

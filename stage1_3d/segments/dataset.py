@@ -85,5 +85,5 @@ class SegmentPatches(PatchDataset):
         volume, corner = self.boxes.place(rng, turn)
         label = self.labelled[volume.name].label(corner, self.member.patch_size)
         label = label.human if self.sees_people_alone else label
-        ct = volume.patch(corner, self.member.patch_size, self.seen_as(volume.grey_scale))
+        ct = volume.patch(corner, self.member.patch_size, self.seen_as(volume.name, volume))
         return Sample(ct, label.target, label.ignore, label.proposed, volume.grey_scale)

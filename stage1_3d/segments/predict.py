@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from scroll.config.schema import Settings
 from scroll.data.folds import Fold, Rows
-from scroll.data.intensity import AsStored
 from scroll.data.members.others import of_others
 from scroll.data.members.suits import check_voxels
 from scroll.data.segments import TracedVolume
@@ -20,7 +19,8 @@ from scroll.inference.sliding_window import Prediction, Sweep
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import is_current, key_of, write_receipt
 from scroll.surfaces.blocks import Blocks
-from stage1_3d.external.member import all_folds, seen_as, window_of
+from stage1_3d.external.member import all_folds, seen_as
+from stage1_3d.external.view import view_of
 from stage1_3d.predict import load_forward, weights_of
 
 RowsOf = dict[str, Rows]  # segment id -> working rows that are wanted
@@ -79,7 +79,8 @@ def predict_volume(
     The cut-out begins at voxel `origin_zyx` (in the receipt) of `data.level`. Windows far from all wanted rows are skipped.
     Memory: one row of windows over the cut-out's depth and width.
     """
-    if other := of_others(settings).get(name):
+    other = of_others(settings).get(name)
+    if other:
         check_voxels(other, traced.segments[0].seen_um)
     weights = weights_of(settings, name, folds)
     precision = settings.stage1.members[name].training.precision
@@ -102,7 +103,7 @@ def predict_volume(
         level=settings.data.level, place=place.name, origin_zyx=origin, depth=settings.data.depth, data=traced.key,
         normal_sign=settings.data.normal_sign,
         source=[str(segment.folder) for segment in traced.segments], window=settings.stage1.window.model_dump(mode="json"),
-        weights=weights,
+        weights=weights, **(other.resampled(traced.segments[0].seen_um) if other else {}),
     )  # fmt: skip
 
 
@@ -128,17 +129,19 @@ def prediction_of(
     """A member's folds over the box about the blocks, (1, Z, Y, X), NaN where no window touches one of them."""
     traced, blocks = where
     origin, shape = cut_out(blocks)
-    window, how = window_of(settings, name), seen_as(settings, name, traced)
+    view, how = view_of(settings, name, traced.segments[0].seen_um), seen_as(settings, name, traced)
 
     def in_volume(corner: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(c + o for c, o in zip(corner, origin, strict=True))
 
     def read(corner: tuple[int, ...]) -> NDArray[Any]:
-        return traced.patch(in_volume(corner), window, AsStored(how))[None]
+        return view.read(partial(traced.patch, in_volume(corner)), how)[None]
 
     def is_wanted(corner: tuple[int, ...]) -> bool:
-        return blocks.touches(in_volume(corner), window)
+        return blocks.touches(in_volume(corner), view.size)
 
-    padded = tuple(max(n, p) for n, p in zip(shape, window, strict=True))
-    sweep = Sweep(padded, window, settings.stage1.window, (0, shape[1]), is_wanted, empty=float("nan"))
-    return Prediction(sweep, read, partial(load_forward, settings, name, folds), shape, partial(sent, how=how))
+    padded = tuple(max(n, p) for n, p in zip(shape, view.size, strict=True))
+    sweep = Sweep(padded, view.size, settings.stage1.window, (0, shape[1]), is_wanted, empty=float("nan"))
+    return Prediction(
+        sweep, read, lambda: view.forward(load_forward(settings, name, folds)), shape, partial(sent, how=how)
+    )

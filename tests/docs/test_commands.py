@@ -27,7 +27,7 @@ from stage1_3d.network import load_checked_settings
 
 MAKEFILE = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
 HAS_SUBCOMMANDS = ("scripts/make_phantom.py", "scripts/bench.py", "make-phantom", "scripts/catalogue.py", "catalogue")
-NNUNET = ("nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict")
+NNUNET = ("nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict_from_modelfolder", "nnUNetv2_predict")
 ELSEWHERE = ("tensorboard", "pip", ".venv/bin/pip", "kaggle", *NNUNET)  # programs that are not ours
 DEMO = REPOSITORY / "configs" / "demo.yaml"
 

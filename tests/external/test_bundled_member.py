@@ -53,7 +53,8 @@ def write_members(root: Path, run: Run) -> dict[str, Path]:
     model = write_folder(root / "model", (0, 1), patch=(8, 32, 32))
     write_card(folders["theirs"], import_nnunet(model, folders["theirs"]))
     torch.export.save(torch.export.export(Depths(), (torch.rand(1, 1, *WINDOW),)), root / "depths.pt2")
-    card = Card(family="graph", returns="map", window=WINDOW, intensity=Intensity(how="robust", low=1, high=99))
+    by_itself = Intensity(how="robust", of="window", low=1, high=99)
+    card = Card(family="graph", returns="map", window=WINDOW, intensity=by_itself, voxel_um=5.0)
     write_card(folders["mapped"], import_graph(root / "depths.pt2", folders["mapped"], card))
     (root / "maps").mkdir()
     for fragment in find_fragments(run.data / "test", load_settings(run.config).data):
@@ -84,6 +85,7 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Bundled:
     settings = yaml.safe_load(run.config.read_text())
     for name, folder in write_members(run.root, run).items():
         settings["stage1"]["members"][name] = {"member": str(folder)}
+    settings["stage1"]["members"]["mapped"]["resample"] = True  # the run's voxels are 7.91 um wide
     settings["stage1"]["members"]["ready"]["weight"] = "equal_share"  # the others say not what they have seen
     run.config.write_text(yaml.safe_dump(settings))
     (run.run_dir / "settings.yaml").write_text(
@@ -115,7 +117,10 @@ def test_the_bundle_holds_what_the_cards_name_and_its_settings_say_where(bundled
         "ready/card.json", "ready/a.npy",
     }  # fmt: skip
     settings = load_settings(bundled.bundle / "run" / "settings.yaml")
-    assert settings.stage1.members["theirs"].member == Path("run/members/theirs")
+    assert (
+        settings.stage1.members["theirs"].member == Path("run/members/theirs")
+        and settings.stage1.members["mapped"].resample
+    )
     assert str(bundled.run.root) not in (bundled.bundle / "run" / "settings.yaml").read_text()
     assert not list((bundled.bundle / "run" / "stage1").glob("theirs*"))
     assert {"stage1/unet3d/fold0/weights.safetensors", "stage2/fold1/weights.safetensors"} <= {
@@ -146,7 +151,9 @@ def test_from_the_bundle_comes_the_submission_of_the_run_without_a_network(bundl
         hidden.with_name("hidden").rename(hidden)
     assert (tmp_path / "s.csv").read_bytes() == bundled.submission
     receipt = json.loads((tmp_path / "out" / "a" / "theirs" / "receipt.json").read_text())
-    assert "run/members/theirs/card.json" in receipt["weights"]
+    assert "run/members/theirs/card.json" in receipt["weights"] and "resampled" not in receipt
+    receipt = json.loads((tmp_path / "out" / "a" / "mapped" / "receipt.json").read_text())
+    assert receipt["resampled"] == {"from_um": 7.91, "to_um": 5.0}
 
 
 def test_the_notebook_says_where_they_lie_whatever_it_is_mounted_as(bundled, tmp_path, monkeypatch):

@@ -52,7 +52,8 @@ def test_its_probabilities_are_those_of_its_own_parts_in_whatever_layout(tmp_pat
     }[layout]  # fmt: skip
     torch.save(content, tmp_path / "recto.pth")
     card, ours = imported(tmp_path / "recto.pth", tmp_path / "m")
-    assert (card.returns, card.window, card.intensity.how) == ("voxels", (256, 256, 256), "zscore_of_item")
+    assert (card.returns, card.window) == ("voxels", (256, 256, 256))
+    assert card.intensity == Intensity(how="zscore", of="window")
     assert card.options == {
         "channels": CHANNELS, "blocks": BLOCKS, "strides": STRIDES, "squeeze_excitation": "scse", "squeeze_reduction": 16,
     }  # fmt: skip

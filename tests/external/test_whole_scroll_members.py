@@ -24,7 +24,7 @@ from scroll.runtime.files import write_sealed
 from scroll.runtime.receipt import file_hash, key_of
 from scroll.shards.drive import Driver, run_part
 from scroll.shards.local_engine import LocalEngine
-from scroll.shards.plan import FORMAT, read_plan, write_plan
+from scroll.shards.plan import FORMAT, Plan, read_plan, write_plan
 from scroll.shards.ray_engine import RayEngine
 from scroll.shards.work import Job
 from scroll.surfaces.surface import Surface, normals_of
@@ -75,10 +75,10 @@ def with_card(source: Path, folder: Path, **said: object) -> Path:
     return folder
 
 
-def run(root: Path, others: dict[str, Path], weights: dict[str, float]) -> Settings:
-    """A run on cubes with one member of its own, of one fold and random weights, and members of others; and a fit."""
+def run(root: Path, others: dict[str, Path], weights: dict[str, float], **said: object) -> Settings:
+    """A run on cubes with one member of its own, of which more is `said`, with random weights, and members of others; and a fit."""
     own = {"network": "cnn3d", "options": {"channels": [4, 4], "dilations": [1, 1]}, "patch_size": [16, 32, 32]}
-    own |= {"supervision": "band", "augment": {"across_sheets": True, "layer_dropout": 0, "depth_jitter": 0}}
+    own |= said | {"supervision": "band", "augment": {"across_sheets": True, "layer_dropout": 0, "depth_jitter": 0}}
     content = {
         "run_dir": str(root / "run"),
         "data": {"kind": "cubes", "root": str(root), "cache_dir": str(root / "cache"), "voxel_um": UM},
@@ -109,6 +109,13 @@ def settings(theirs: Path, tmp_path: Path) -> Settings:
     return run(tmp_path, {"theirs": theirs}, {"mine": 0.75, "theirs": 0.25})
 
 
+@pytest.fixture
+def by_windows(theirs: Path, tmp_path: Path) -> Settings:
+    """The member that is trained here scales each window by itself."""
+    intensity = {"how": "robust", "of": "window", "low": 1, "high": 99}
+    return run(tmp_path, {"theirs": theirs}, {"mine": 0.75, "theirs": 0.25}, intensity=intensity)
+
+
 def requested(scroll: Path, **changes: object) -> ScrollRequest:
     return ScrollRequest(str(scroll), **({"shard_vox": SHARD, "chunk_vox": CHUNK} | changes))  # type: ignore[arg-type]
 
@@ -123,15 +130,25 @@ def test_the_figures_are_those_of_the_whole_and_every_shard_is_predicted_by_them
     assert figures.middle == pytest.approx(whole.mean(), rel=0.1) and figures.spread == pytest.approx(
         whole.std(), rel=0.1
     )
-    predictor, expected = recipe_of(settings, plan)(), np.zeros(whole.shape)
-    seen = {
-        name: recipe_of(settings, plan).seen_by(name).scaled(np.asarray(volume[:, :, :])) for name in ("mine", "theirs")
-    }
+    assert_every_shard_is_as_by_plain_arithmetic(settings, plan, whole)
+
+
+def test_windows_that_are_scaled_by_themselves_are_so_in_every_shard(by_windows, scroll):
+    plan = make_plan(by_windows, requested(scroll))
+    assert recipe_of(by_windows, plan).seen_by("mine") == Intensity(how="robust", of="window", low=1, high=99)
+    assert_every_shard_is_as_by_plain_arithmetic(
+        by_windows, plan, np.asarray(open_scroll(requested(scroll), by_windows)[:, :, :])
+    )
+
+
+def assert_every_shard_is_as_by_plain_arithmetic(settings: Settings, plan: Plan, ct: np.ndarray) -> None:
+    predictor, expected = recipe_of(settings, plan)(), np.zeros(ct.shape)
     for name, patch in (("mine", (16, 32, 32)), ("theirs", PATCH)):
-        sweep, rows = Sweep(whole.shape, patch, settings.stage1.window, (0, SIZE)), []
+        sweep, rows = Sweep(ct.shape, patch, settings.stage1.window, (0, SIZE)), []
+        how = recipe_of(settings, plan).seen_by(name)
         predict(
             sweep,
-            lambda at, name=name, patch=patch: seen[name][tuple(slice(a, a + p) for a, p in zip(at, patch, strict=True))][None],
+            lambda at, how=how, patch=patch: how.scaled(ct[tuple(slice(a, a + p) for a, p in zip(at, patch, strict=True))])[None],
             load_forward(settings, name, [0, 1]), lambda _, values, rows=rows: rows.append(values[0]),
         )  # fmt: skip
         expected += member_weights(settings)[name] * np.concatenate(rows, axis=1)
@@ -142,8 +159,10 @@ def test_the_figures_are_those_of_the_whole_and_every_shard_is_predicted_by_them
 
 
 @pytest.mark.slow
-def test_one_process_two_processes_and_ray_give_the_same_bits(settings, scroll, tmp_path):
+@pytest.mark.parametrize("of", ["settings", "by_windows"])
+def test_one_process_two_processes_and_ray_give_the_same_bits(request, of, scroll, tmp_path):
     pytest.importorskip("ray")
+    settings = request.getfixturevalue(of)
     made = make_plan(settings, requested(scroll))
     write_plan(tmp_path / "plan.json", made)
     plan, found = read_plan(tmp_path / "plan.json"), {}

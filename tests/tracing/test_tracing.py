@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_ridges import SIZE, bowl, misfit, plane, ridge
 
-from scroll.config.schema import TracingSettings
+from scroll.config.tracing import TracingSettings
 from scroll.metrics.surface_dice import surface_dice
 from scroll.surfaces.lift import Painted, lift
 from scroll.tracing.bridging import bridged

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from scroll.data.intensity import Intensity
 from scroll.errors import InputError, MissingInputError
@@ -73,6 +73,12 @@ class Card(Versioned):
         if layers is not None and layers[0] >= layers[1]:
             raise ValueError("expected the first layer, then the end, such as -13 13")
         return layers
+
+    @model_validator(mode="after")
+    def _an_nnunet_scales_items(self) -> "Card":
+        if self.family == "nnunet" and self.intensity.of == "window":
+            raise ValueError("an nnU-Net scales whole items: expected intensity.of item")
+        return self
 
     def unseen(self, item: str, volume: str = "") -> list[int]:
         """The folds that have seen neither an item nor the volume or scroll it is of; one of which nothing is known has seen all.

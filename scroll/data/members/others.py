@@ -9,15 +9,20 @@ from scroll.data.intensity import Intensity
 from scroll.data.members.card import NAME, Card, read_card
 from scroll.runtime.receipt import file_hash
 
+VOXEL_SLACK = 0.01  # by how much of itself a voxel may differ from those that a member was trained on
 WHOLE_CUBES = ("nnunet",)  # families that look at whole cubes, by arithmetic of their own
 
 
 @dataclass(frozen=True)
 class MemberOfOthers:
-    """A member by its name in the settings, and the folder with its card and what that names."""
+    """A member by its name in the settings, and the folder with its card and what that names.
+
+    `resample`: whether voxels of another size are resampled to those that it was trained at.
+    """
 
     name: str
     folder: Path
+    resample: bool = False
 
     @property
     def path(self) -> Path:
@@ -34,10 +39,24 @@ class MemberOfOthers:
         """Whether it gives an image of the sheet, which is flat already."""
         return self.card.returns == "map"
 
-    @property
-    def goes_whole(self) -> bool:
-        """Whether it looks at whole cubes, and not window by window as ours do."""
-        return bool(self.card.ready) or self.card.family in WHOLE_CUBES
+    def goes_whole(self, voxel_um: float) -> bool:
+        """Whether it looks at whole cubes of such voxels, and not window by window as ours do, and as all do that are resampled."""
+        return bool(self.card.ready) or (self.card.family in WHOLE_CUBES and self.step(voxel_um) == 1)
+
+    def step(self, voxel_um: float) -> float:
+        """How many voxels of that edge, in micrometres, one of its own is wide; 1 where they are alike, or are not resampled."""
+        own = self.card.voxel_um
+        return 1.0 if not self.resample or own is None or is_alike(own, voxel_um) else own / voxel_um
+
+    def seen_um(self, voxel_um: float) -> float:
+        """The edge of a voxel that its networks see, in micrometres, where an item has such voxels."""
+        return voxel_um * self.step(voxel_um)
+
+    def resampled(self, voxel_um: float) -> dict[str, dict[str, float]]:
+        """For a receipt: from which voxels to which an item is resampled; empty where it is not."""
+        if self.step(voxel_um) == 1:
+            return {}
+        return {"resampled": {"from_um": voxel_um, "to_um": self.seen_um(voxel_um)}}
 
     @property
     def in_windows(self) -> Intensity:
@@ -55,4 +74,9 @@ class MemberOfOthers:
 def of_others(settings: Settings) -> dict[str, MemberOfOthers]:
     """The members that were trained elsewhere, by name."""
     members = settings.stage1.members.items()
-    return {name: MemberOfOthers(name, one.member) for name, one in members if one.member is not None}
+    return {name: MemberOfOthers(name, one.member, one.resample) for name, one in members if one.member is not None}
+
+
+def is_alike(one_um: float, other_um: float) -> bool:
+    """Whether voxels are of one size, but for what scans are told wrong by."""
+    return abs(other_um / one_um - 1) <= VOXEL_SLACK
