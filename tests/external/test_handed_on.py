@@ -13,6 +13,7 @@ import yaml
 
 from scroll.config.reader import load_settings
 from scroll.data.fragments import find_fragments
+from scroll.data.intensity import Intensity
 from scroll.data.members.card import read_card
 from scroll.data.members.others import MemberOfOthers
 from scroll.errors import InputError
@@ -63,6 +64,29 @@ def test_a_member_of_an_earlier_run_predicts_in_another_what_it_predicted_there(
             for path, name in ((run.run_dir, "unet3d"), (tmp_path / "run", "earlier"))
         )
         assert np.array_equal(before, now)
+
+
+def test_a_member_that_scales_windows_by_themselves_is_trained_and_handed_on_with_that(run, tmp_path):
+    content = yaml.safe_load(run.config.read_text()) | {"run_dir": str(tmp_path / "run")}
+    intensity = {"how": "robust", "of": "window", "low": 1, "high": 99}
+    own = content["stage1"]["members"]["unet3d"] | {"network": "unet3d", "intensity": intensity}
+    settings = content["stage1"]
+    for members in ({"own": own}, {"own": own, "earlier": {"member": str(tmp_path / "m")}}):
+        settings["members"] |= members
+        (tmp_path / "c.yaml").write_text(yaml.safe_dump(content))
+        done = step(
+            "-m", "stage1_3d.train", tmp_path / "c.yaml", *[f"--only={name}" for name in members], cwd=REPOSITORY
+        )
+        assert done.returncode == 0, done.stderr
+        export_member(load_settings(tmp_path / "c.yaml"), "own", tmp_path / "m", "safetensors")
+    assert done.stdout.count("already trained") == 2 and read_card(tmp_path / "m").intensity == Intensity(**intensity)
+    for item in ("1", "2"):
+        by_us, usual = (
+            np.asarray(find(where / "oof" / item)[:])
+            for where in (tmp_path / "run/stage1/own", run.run_dir / "stage1/unet3d")
+        )
+        assert np.array_equal(by_us, np.asarray(find(tmp_path / "run/stage1/earlier/oof" / item)[:]))
+        assert not np.array_equal(by_us, usual)
 
 
 def find(folder: Path):
