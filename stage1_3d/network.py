@@ -138,7 +138,7 @@ class About(TypedDict):
     network: str
     options: dict[str, Any]
     patch_size: list[int]
-    intensity: NotRequired[dict[str, Any]]
+    intensity: NotRequired[dict[str, object]]
 
 
 def about_network(member: MemberSettings) -> About:

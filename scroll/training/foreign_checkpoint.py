@@ -60,7 +60,7 @@ def _culprit(error: Exception) -> str:
     return found[1] if found else "code"
 
 
-def contents_of(source: Path) -> dict[str, Any]:
+def contents_of(source: Path) -> dict[str, object]:
     """All that a checkpoint holds, in either way to write one.
 
     Raises:

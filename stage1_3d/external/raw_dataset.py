@@ -50,7 +50,7 @@ def export_raw(settings: Settings, output: Path, ink_layers: tuple[int, int]) ->
     return len(items)
 
 
-def dataset_of(thing: str, count: int) -> dict[str, Any]:
+def dataset_of(thing: str, count: int) -> dict[str, object]:
     """A dataset.json of 3D TIFFs of CT with one class, of which so many are trained on."""
     return {
         "channel_names": {"0": "CT"}, "labels": {"background": 0, thing: 1, "ignore": IGNORE}, "numTraining": count,

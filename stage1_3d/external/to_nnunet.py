@@ -3,7 +3,6 @@
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -110,11 +109,11 @@ def scheme_of(intensity: Intensity) -> str | None:
     return next((scheme for scheme, known in SCHEMES.items() if known == plain), None)
 
 
-def _architecture(member: MemberSettings) -> dict[str, Any]:
+def _architecture(member: MemberSettings) -> dict[str, object]:
     """The network as nnU-Net's plans name it."""
     options = Options.model_validate(about_network(member)["options"])
     levels = len(options.channels)
-    layers: dict[str, Any] = LAYERS if options.dropout else {**LAYERS, "dropout_op": None}
+    layers: dict[str, str | None] = {**LAYERS} if options.dropout else {**LAYERS, "dropout_op": None}
     return {
         "network_class_name": "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet",
         "arch_kwargs": {
@@ -159,9 +158,9 @@ def _write_checkpoint(path: Path, weights: Mapping[str, Tensor], fold: int, mirr
         aside.write_bytes(content.getbuffer())  # not by torch: from it a full disk is an error of another kind
 
 
-def _plans(card: Card, scheme: str, batch_size: int) -> dict[str, Any]:
+def _plans(card: Card, scheme: str, batch_size: int) -> dict[str, object]:
     """One configuration of the member's window; items are not resampled, for their spacing is that of the plans."""
-    resampled: dict[str, Any] = {}
+    resampled: dict[str, object] = {}
     for kind, is_seg, order in (("data", False, 3), ("seg", True, 1), ("probabilities", False, 1)):
         resampled[f"resampling_fn_{kind}"] = "resample_data_or_seg_to_shape"
         resampled[f"resampling_fn_{kind}_kwargs"] = {
