@@ -40,6 +40,8 @@ class IntensitySettings(Frozen):
         is_empty = self.low == self.high and self.how != "clip_zscore"  # of an item that is the same grey throughout
         if self.how in ("clip_divide", "clip_zscore", "percentiles", "robust") and (self.low > self.high or is_empty):
             raise ValueError(f"{self.how} needs low below high, such as 0 and 200, or percentiles 1 and 99")
+        if self.how in ("percentiles", "robust") and not 0 <= self.low <= self.high <= 100:
+            raise ValueError(f"{self.how} needs percentiles from 0 to 100, such as 1 and 99")
         return self
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from scroll.runtime.reading import reading, shortened
 
 DEFAULTS = "stage1.defaults."
 PLAN = "@"  # before the name of a file that is laid over the configuration
+LONG = 200  # characters of a value; so long a one, of many settings, is not repeated in a message about them
 
 
 def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
@@ -240,7 +241,8 @@ def _one_line(error: ValidationError, path: Path, model: type[BaseModel], prefix
             is_member = problem["loc"][-3:-2] == ("members",)
             said.append(f"'{where}' is missing; add it" + (", or mend the member's name" if is_member else ""))
         else:
-            said.append(f"'{where}' is {problem['input']!r}: {in_plain_words(problem)}")
+            value = f" is {problem['input']!r}"
+            said.append(f"'{where}'{value if len(value) < LONG else ''}: {in_plain_words(problem)}")
     return f"{path}: " + "; ".join(said)
 
 

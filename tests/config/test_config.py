@@ -299,3 +299,15 @@ def test_text_with_signs_that_no_path_has_is_refused(tmp_path, value):
     (tmp_path / "a.yaml").write_text(f'extends: {CONFIGS[0].with_name("demo.yaml")}\nrun_dir: "{value}"\n')
     with pytest.raises(InputError, match=r"a\.yaml: 'run_dir' .*holds signs that no name or path has"):
         load_settings(tmp_path / "a.yaml")
+
+
+def test_a_message_about_many_settings_does_not_repeat_them_all(tmp_path):
+    path = tmp_path / "run.yaml"
+    options = (
+        "{network: cnn3d, resample: true, augment: {brightness: 0.3, contrast: 0.2, noise: 0.3, blur: 0.7, zoom: 0.15, "
+    )
+    options += "layer_dropout: 0.1, depth_jitter: 2, cutout: 0.4}, training: {steps: 12, train_batch_size: 3}}"
+    path.write_text(f"run_dir: runs/a\nstage1: {{members: {{a: {options}}}}}\n")
+    with pytest.raises(InputError, match=r"'stage1\.members\.a': resample is of the folder") as said:
+        load_settings(path)
+    assert "brightness" not in str(said.value)

@@ -65,6 +65,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("net.onnx", (*GRAPH, "--overlap", 1), "--overlap 1"), ("net.onnx", (*GRAPH, "--layers", 3, 1), "--layers (3, 1)"),
         ("net.onnx", (*GRAPH, "--intensity", "divide", "--spread", 0), "--spread 0"),
         ("net.onnx", (*GRAPH, "--intensity", "robust", "--low", 9, "--high", 1), "low below high"),
+        ("net.onnx", (*GRAPH, "--intensity", "percentiles", "--low", 1, "--high", 199), "from 0 to 100"),
         ("numbers.pth", ("--kind", "resnet3d"), "no tensors in it"), ("sound", ("--kind", "timesformer"), "is a folder"),
     ],
 )  # fmt: skip
