@@ -4,7 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -12,16 +12,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from scroll.config.schema import AugmentSettings
+from scroll.config.schema import AugmentSettings, LossSettings
 from scroll.data.augment.augment import put_together
 from scroll.data.augment.draws import draw_changes
 from scroll.data.augment.on_device import IGNORE, PROPOSED, TARGET, Cuts, Source, augmented_batch
 from scroll.data.labels import is_grey
-from scroll.data.patch_dataset import PatchDataset
 from scroll.data.sample import Sample, Space, as_item
 
 Parts = dict[str, Any]  # of an item or a batch: tensors, and lists under these two names
 SOURCES, CHANGES = "sources", "changes"  # names in a batch of what is no tensor
+
+
+class Patches(Protocol):
+    """Patches that are cut by number, as a `PatchDataset` does."""
+
+    space: ClassVar[Space]
+    cuts_as_stored: bool
+    loss: LossSettings
+
+    def rng_of(self, n: int) -> np.random.Generator:
+        """The random numbers of patch n."""
+
+    def cut(self, rng: np.random.Generator, augment: AugmentSettings, turn: int = 0) -> Sample:
+        """A patch, not augmented."""
 
 
 class DeferredPatches(Dataset[Parts]):
@@ -33,7 +46,7 @@ class DeferredPatches(Dataset[Parts]):
     "ignore", "skeleton" and "proposed" (1, *label) in their place. What is drawn is what `augmented` draws.
     """
 
-    def __init__(self, patches: PatchDataset, augment: AugmentSettings) -> None:
+    def __init__(self, patches: Patches, augment: AugmentSettings) -> None:
         """Training patches, and how they are augmented; `patches` themselves stay as they are."""
         self.patches = copy.copy(patches)
         self.patches.cuts_as_stored = True

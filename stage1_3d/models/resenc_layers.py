@@ -1,11 +1,9 @@
 """dynamic_network_architectures' ResidualEncoderUNet in two or three dimensions, without what is not trained or saved here."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from torch import nn
-
-if TYPE_CHECKING:
-    from stage1_3d.models import resenc_unet, stem3d_unet2d
 
 OF_DIMENSIONS = {  # convolution, normalisation, dropout
     2: (nn.Conv2d, nn.InstanceNorm2d, nn.Dropout2d),
@@ -13,9 +11,27 @@ OF_DIMENSIONS = {  # convolution, normalisation, dropout
 }
 
 
-def residual_encoder_unet(
-    dimensions: int, input_channels: int, options: "resenc_unet.Options | stem3d_unet2d.Options", further_heads: int = 0
-) -> nn.Module:
+class Levels(Protocol):
+    """What a U-Net is built by: as many strides and blocks as channels."""
+
+    @property
+    def channels(self) -> Sequence[int]:
+        """Of each level, finest first."""
+
+    @property
+    def strides(self) -> Sequence[Any]:
+        """On the way into each level: a number, or one an axis."""
+
+    @property
+    def blocks(self) -> Sequence[int]:
+        """Residual blocks of each level."""
+
+    @property
+    def dropout(self) -> float:
+        """Share of channels that is blanked while training."""
+
+
+def residual_encoder_unet(dimensions: int, input_channels: int, options: Levels, further_heads: int = 0) -> nn.Module:
     """(B, input_channels, *size) -> (B, 1, *size / first stride) logits; a list, finest first, with `further_heads` while training."""
     from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
 
