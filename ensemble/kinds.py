@@ -9,7 +9,7 @@ from ensemble.request import Request
 from scroll.config.schema import DataSettings, Settings
 
 if TYPE_CHECKING:
-    from ensemble.kaggle.notebook import Competition
+    from ensemble.competitions import Competition
     from scroll.report.montage import Row
 
 KINDS = {"fragments": "ensemble.ink", "segments": "ensemble.ink", "cubes": "ensemble.surface"}

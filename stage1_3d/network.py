@@ -16,7 +16,7 @@ from scroll.data.folds import check_buffer
 from scroll.data.kinds import kind_of
 from scroll.data.sample import Space
 from scroll.errors import InputError
-from stage1_3d.fragments.flatten import depth_window
+from stage1_3d.flatten import depth_window
 from stage1_3d.models import MAPS, NETWORKS
 
 if TYPE_CHECKING:

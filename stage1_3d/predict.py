@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
-from torch import nn
 
 from scroll.config.schema import Settings
 from scroll.data.boxes import filled_up
@@ -27,12 +26,11 @@ from scroll.inference.prediction_store import RowWriter, open_map
 from scroll.inference.sliding_window import Forward, Prediction, Sweep
 from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
-from scroll.training.checkpoint import ready, trained_weights
 from stage1_3d.external.maps import predict_map
 from stage1_3d.external.member import all_folds, networks_of, seen_as
 from stage1_3d.external.view import view_of
-from stage1_3d.fragments.flatten import depth_window, flattened
-from stage1_3d.network import about_network, build_network
+from stage1_3d.flatten import depth_window, flattened
+from stage1_3d.weights import load_member, weights_path
 
 STRIP_ROWS = 256
 
@@ -88,12 +86,6 @@ def predict_fragment(settings: Settings, name: str, fragment: Fragment, folder: 
     )  # fmt: skip
 
 
-def load_member(settings: Settings, name: str, fold: int) -> nn.Module:
-    """A member's network of one fold, ready to predict, on the GPU if there is one."""
-    member = settings.stage1.members[name]
-    return ready(build_network(member), weights_path(settings, name, fold), about_network(member), _hint(settings))
-
-
 def load_forward(settings: Settings, name: str, folds: Sequence[int]) -> Forward:
     """A member's folds as one function."""
     other = of_others(settings).get(name)
@@ -101,24 +93,11 @@ def load_forward(settings: Settings, name: str, folds: Sequence[int]) -> Forward
     return mean_of(networks, settings.stage1.members[name].training.precision, settings.stage1.window)
 
 
-def weights_path(settings: Settings, name: str, fold: int) -> Path:
-    """Where a member's weights of one fold lie.
-
-    Raises:
-        MissingInputError: they were not trained to the end.
-    """
-    return trained_weights(settings.folder.fold(name, fold), _hint(settings))
-
-
 def weights_of(settings: Settings, name: str, folds: Sequence[int]) -> dict[str, str]:
     """Hash of the weights of each of these folds of a member (and of the card of one of others), by their place."""
     if other := of_others(settings).get(name):
         return other.files(folds)
     return {str(path): file_hash(path) for path in (weights_path(settings, name, fold) for fold in folds)}
-
-
-def _hint(settings: Settings) -> str:
-    return f"run 'make stage1 CONFIG=...' for {settings.run_dir} first"
 
 
 def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows, folds: Sequence[int]) -> Prediction:

@@ -12,7 +12,7 @@ from scroll.data.augment.augment import check_augment
 from scroll.data.sample import Space
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.files import read_mapping
-from stage2_2d.ink.stack import LOG_ODDS_UNIT
+from stage2_2d.stack import LOG_ODDS_UNIT
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -21,8 +21,8 @@ from scroll.runtime.progress import progress
 from scroll.runtime.receipt import file_hash, is_current, key_of, write_receipt
 from scroll.runtime.run_folder import STAGE2
 from scroll.training.checkpoint import ready, trained_weights
-from stage2_2d.ink.stack import Stack
 from stage2_2d.network import about_network, build_network
+from stage2_2d.stack import Stack
 
 
 @dataclass(frozen=True)

@@ -237,9 +237,9 @@ def _sheet(settings: "Settings", receipt: "Receipt", is_to_train_on: bool) -> "A
 
 def _predictor(settings: "Settings", stage: str, sheet: "Sheet", folder: Path) -> "Any":
     from scroll.runtime.run_folder import END_TO_END
-    from stage2_2d.ink.stack import read_stack
     from stage2_2d.ink.train import oof_folders
     from stage2_2d.predict import stage2_predictor
+    from stage2_2d.stack import read_stack
 
     is_oof = folder.parent.name == "oof"
     folders = oof_folders(settings, sheet.id) if is_oof else {n: folder.parent / n for n in settings.stage1.sources}

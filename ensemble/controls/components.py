@@ -12,7 +12,7 @@ from scroll.data.fragments import Fragment
 from scroll.metrics.betti_matching.connected import connected_components
 
 SURROUNDINGS_UM = 1500.0  # pieces of one letter, which is 2 to 3 mm high, and of its neighbours
-LEAST_PROB = 1e-4  # beyond it no probability is told apart, as in `stage2_2d.ink.stack`
+LEAST_PROB = 1e-4  # beyond it no probability is told apart, as in `stage2_2d.stack`
 
 
 @dataclass(frozen=True)

@@ -10,25 +10,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ensemble.end_to_end.settings import end_to_end_of
-from ensemble.ink.predictors import END_TO_END
 from scroll.config.schema import Settings
 from scroll.data.boxes import filled_up
 from scroll.data.fragments import Fragment
 from scroll.errors import InputError
 from scroll.runtime.receipt import file_hash, key_of, read_receipt
+from scroll.runtime.run_folder import END_TO_END
 from scroll.training.checkpoint import ready, trained_weights
 from scroll.training.losses import pool_depth
-from stage1_3d.fragments.flatten import depth_window
+from stage1_3d.flatten import depth_window
 from stage1_3d.network import about_network as about_stage1
 from stage1_3d.network import build_network as build_stage1
-from stage1_3d.predict import load_member
-from stage1_3d.predict import weights_path as stage1_weights_path
-from stage2_2d.ink.stack import LEAST_PROB, LOG_ODDS_UNIT, MOST_UNITS, Stack
+from stage1_3d.weights import load_member
+from stage1_3d.weights import weights_path as stage1_weights_path
 from stage2_2d.network import about_network as about_stage2
 from stage2_2d.network import build_network as build_stage2
 from stage2_2d.predict import Predictor, window_of
 from stage2_2d.predict import load_fold as load_stage2
 from stage2_2d.predict import weights_path as stage2_weights_path
+from stage2_2d.stack import LEAST_PROB, LOG_ODDS_UNIT, MOST_UNITS, Stack
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ def _with_idle_levels(scores: list[Tensor]) -> Tensor:
 
 
 def flattened(values: Tensor, how: str) -> Tensor:
-    """Pool (B, Z, Y, X) over depth to (B, C, Y, X), as `stage1_3d.fragments.flatten.flattened` does on disk; C is 1, or Z for "layers"."""
+    """Pool (B, Z, Y, X) over depth to (B, C, Y, X), as `stage1_3d.flatten.flattened` does on disk; C is 1, or Z for "layers"."""
     return values if how == "layers" else pool_depth(values, how, dim=1)[:, None]
 
 
 def log_odds(prob: Tensor) -> Tensor:
-    """`stage2_2d.ink.stack.log_odds` of a tensor; where it clips, no gradient passes."""
+    """`stage2_2d.stack.log_odds` of a tensor; where it clips, no gradient passes."""
     inside = prob.clamp(LEAST_PROB, 1 - LEAST_PROB)
     return (torch.log(inside / (1 - inside)) / LOG_ODDS_UNIT).clamp(-MOST_UNITS, MOST_UNITS)
 

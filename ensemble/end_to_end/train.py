@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scroll.data.folds import Fold
     from scroll.data.fragments import Fragment
     from scroll.training.loop import Task
-    from stage2_2d.ink.stack import Stack
+    from stage2_2d.stack import Stack
 
 
 def main() -> None:
@@ -82,7 +82,7 @@ def end_to_end_task(
     from ensemble.end_to_end.dataset import EndToEndPatches, end_to_end_seed
     from ensemble.end_to_end.network import about_network, starting_network, starting_weights
     from ensemble.end_to_end.settings import end_to_end_of
-    from ensemble.ink.predictors import END_TO_END
+    from scroll.runtime.run_folder import END_TO_END
     from scroll.training.loop import Task
     from stage2_2d.ink.train import loss_of, made_from
 
@@ -134,9 +134,9 @@ def check_start(settings: "Settings", fold: "Fold", data: dict[str, list[str]]) 
         InputError: its receipt speaks of other held-out rows or other stacks.
     """
     from ensemble.end_to_end.settings import end_to_end_of
-    from ensemble.ink.predictors import STAGE2
     from scroll.errors import InputError
     from scroll.runtime.receipt import read_receipt
+    from scroll.runtime.run_folder import STAGE2
 
     held_out: Any = json.loads(json.dumps(fold.held_out))  # as it was saved: a tuple is a list there
     for name, command in ((end_to_end_of(settings).member, "make stage1"), (STAGE2, "make stage2")):

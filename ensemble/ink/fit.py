@@ -21,7 +21,7 @@ from scroll.metrics.bootstrap import BLOCK_UM, block_edge_um, blocks_of, known_u
 from scroll.runtime.files import read_sealed
 from scroll.runtime.receipt import file_hash, key_of
 from scroll.runtime.record import as_record, kept_record, write_record
-from stage2_2d.ink.stack import checked_receipt
+from stage2_2d.stack import checked_receipt
 
 MAX_PIXELS = 1_000_000  # that the weights are fitted on, spread over all fragments
 OF_DATA = {"kind", "depth", "bin_yx", "voxel_um", "level", "normal_sign", "label_versions", "grey_labels"}

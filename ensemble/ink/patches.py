@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.ink.predictors import FullSize
-from ensemble.review.scored import worst_and_best
+from ensemble.scored import worst_and_best
 from scroll.config.schema import Settings
 from scroll.data.kinds import kind_of
 from scroll.data.labels import Label

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.ink.clock import FragmentClock, stand_ins
 from ensemble.ink.fit import read_fit
 from ensemble.ink.fit_record import InkFit
 from ensemble.ink.pictures import save_probability, write_mask_png
@@ -15,7 +16,6 @@ from ensemble.ink.submission import read_submission, write_submission
 from ensemble.output_record import sheet_record
 from ensemble.preflight import preflighted
 from ensemble.request import Part, input_sheets
-from ensemble.time_budget.fragments import FragmentClock, stand_ins
 from ensemble.time_budget.plan import HOUR_S, with_views
 from scroll.config.schema import Settings
 from scroll.data.depth_windows import check_depth_offsets
@@ -24,8 +24,8 @@ from scroll.data.sheets import Sheet
 from stage1_3d.predict import flatten_ct
 from stage1_3d.predict import predict_new as predict_stage1
 from stage1_3d.segments.data import predict_new_segments
-from stage2_2d.ink.stack import read_stack
 from stage2_2d.predict import predict_new, stage2_predictor
+from stage2_2d.stack import read_stack
 
 
 def predict(

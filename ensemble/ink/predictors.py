@@ -11,8 +11,9 @@ from ensemble.blend import blend
 from scroll.config.schema import Settings
 from scroll.data.sheets import Sheet
 from scroll.inference.prediction_store import open_map
+from scroll.runtime.run_folder import END_TO_END, STAGE2
 
-STAGE2, END_TO_END, ENSEMBLE = "stage2", "joint", "ensemble"
+ENSEMBLE = "ensemble"
 EQUAL, MEMBERS_MEAN = "equal mean", "mean of members"  # what fitted weights, and stage two, have to beat
 
 

@@ -25,7 +25,7 @@ from ensemble.ink.predictors import (
 from ensemble.ink.report import ink_evidence, save_ink_report
 from ensemble.others import kind_of_member, who_has_seen
 from ensemble.request import input_sheets
-from ensemble.review.scored import heading, rebuild_commands
+from ensemble.scored import heading, rebuild_commands
 from scroll.config.labels import LabelVersions
 from scroll.config.schema import Settings
 from scroll.data.labels import Label

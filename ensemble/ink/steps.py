@@ -1,11 +1,11 @@
 """The ensemble's steps on fragments and segments."""
 
+from ensemble.competitions import INK, Competition
 from ensemble.ink.fit import calibrate as fit_ink
 from ensemble.ink.fit import print_fit, read_fit
 from ensemble.ink.predict import predict as predict_ink
 from ensemble.ink.predict import write_checked_submission
 from ensemble.ink.score import print_table, score_run
-from ensemble.kaggle.notebook import INK, Competition
 from ensemble.others import said_of_others
 from ensemble.request import Request
 from scroll.config.reader import with_decided

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ensemble.kaggle.notebook import MARKER, Competition, notebook
+from ensemble.competitions import Competition
+from ensemble.kaggle.notebook import MARKER, notebook
 from ensemble.kaggle.others import optional_packages
 from ensemble.kaggle.run_files import copy_run
 from ensemble.kaggle.stock import STOCK, lacking, project_requirements

@@ -17,8 +17,8 @@ from scroll.data.folds import Parts
 from scroll.data.fragments import Fragment
 from scroll.data.members.others import of_others
 from stage1_3d.predict import flatten_ct, predict_fragment
-from stage2_2d.ink.stack import read_stack
 from stage2_2d.predict import Predictor, predict_parts, stage2_predictor
+from stage2_2d.stack import read_stack
 
 Map = NDArray[np.float32]
 CT = "ct"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.review.scored import worst_and_best
+from ensemble.scored import worst_and_best
 from ensemble.surface.predict import CubeRun
 from ensemble.surface.predictors import ENSEMBLE, HINT, Blended, as_pairs
 from scroll.data.cubes import Cube

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.others import kind_of_member, who_has_seen
-from ensemble.review.scored import SHOWN, heading, rebuild_commands
+from ensemble.scored import SHOWN, heading, rebuild_commands
 from ensemble.surface.fit import score_lines
 from ensemble.surface.fit_record import SurfaceFit
 from ensemble.surface.patches import Block, cube_patch, picked, ranked_blocks

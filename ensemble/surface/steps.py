@@ -1,6 +1,6 @@
 """The ensemble's steps on cubes."""
 
-from ensemble.kaggle.notebook import SURFACE, Competition
+from ensemble.competitions import SURFACE, Competition
 from ensemble.others import said_of_others
 from ensemble.request import Request
 from ensemble.surface.fit import calibrate_cubes, print_cube_fit, read_cube_fit

@@ -21,7 +21,7 @@ from stage1_3d.external.checkpoint import write_card, write_tensors
 from stage1_3d.external.checkpoints import OfSheet
 from stage1_3d.models import MAPS
 from stage1_3d.network import build_network
-from stage1_3d.predict import load_member, weights_path
+from stage1_3d.weights import load_member, weights_path
 
 Format = Literal["safetensors", "onnx"]
 

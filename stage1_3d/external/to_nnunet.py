@@ -20,7 +20,7 @@ from stage1_3d.external.ours import seen_by, trained_member
 from stage1_3d.external.raw_dataset import dataset_of
 from stage1_3d.models.resenc_unet import Options
 from stage1_3d.network import about_network, divisor_of, legal_size
-from stage1_3d.predict import weights_path
+from stage1_3d.weights import weights_path
 
 CONFIGURATION, TRAINER = "3d_fullres", "nnUNetTrainer"
 NETWORK = "resenc_unet"

@@ -15,7 +15,7 @@ from scroll.runtime.progress import progress
 from scroll.runtime.receipt import is_current, key_of, read_receipt, weights_in, write_receipt
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.volumes.chunk_cache import CachedChunks
-from stage1_3d.fragments.flatten import depth_window
+from stage1_3d.flatten import depth_window
 from stage1_3d.segments.flatten_surface import pooled
 from stage1_3d.segments.predict import SegmentRows
 

@@ -13,7 +13,7 @@ from scroll.runtime.receipt import NAME, fingerprint, is_current, key_of, read_r
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
 from scroll.volumes.volume_key import volume_key
-from stage1_3d.fragments.flatten import flattened
+from stage1_3d.flatten import flattened
 
 STRIP_ROWS, TILE_COLUMNS = 128, 256
 LARGEST = float(np.finfo(np.float16).max)  # white in a 16-bit scan is 65535, and would be infinite

@@ -16,9 +16,9 @@ from scroll.training.loop import LossOf, Task
 from scroll.training.losses import loss_terms
 from stage2_2d.fold_training import stage2_task, train_folds
 from stage2_2d.ink.dataset import StackPatches
-from stage2_2d.ink.stack import Stack, read_stack
 from stage2_2d.network import about_network, build_network
 from stage2_2d.predict import predict_out_of_fold, stage2_predictor
+from stage2_2d.stack import Stack, read_stack
 
 
 def train(settings: Settings) -> None:

@@ -19,7 +19,7 @@ from scroll.surfaces import tifxyz
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface
 from scroll.volumes.flat_picture import read_image
-from stage2_2d.ink.stack import log_odds
+from stage2_2d.stack import log_odds
 
 REACH_VOX = 4.0  # along the normal within which a labelled surface is the sheet's own
 STEP_VOX = 0.5

@@ -27,8 +27,8 @@ from scroll.runtime.receipt import file_hash, read_receipt
 from scroll.volumes.ome_zarr import open_array
 from stage1_3d.cubes.predict import predict_cubes
 from stage1_3d.network import load_checked_settings
-from stage1_3d.predict import load_member
 from stage1_3d.train import train_stage1
+from stage1_3d.weights import load_member
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

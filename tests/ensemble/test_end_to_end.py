@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from torch import Tensor, nn
 
-import stage1_3d.fragments.flatten
-import stage2_2d.ink.stack
+import stage1_3d.flatten
+import stage2_2d.stack
 from ensemble.end_to_end.dataset import EndToEndPatches
 from ensemble.end_to_end.network import EndToEndNetwork, flattened, layout_of, log_odds
 from ensemble.end_to_end.settings import FIXED_SIZE, check_end_to_end
@@ -82,9 +82,9 @@ def test_before_the_first_step_it_answers_as_the_two_passes_do(reduce: str) -> N
     with torch.no_grad():
         end_to_end = EndToEndNetwork(stage1, stage2, layout_of(settings))(torch.cat([ct, stack], dim=1))
         prob = torch.sigmoid(stage1(ct[:, None]))[:, 0].numpy()
-        in_window = stage1_3d.fragments.flatten.depth_window(settings.stage1.flatten, settings.data.depth)
-        flats = [stage1_3d.fragments.flatten.flattened(volume[in_window], reduce) for volume in prob]
-        channels = stage2_2d.ink.stack.log_odds(np.stack(flats))
+        in_window = stage1_3d.flatten.depth_window(settings.stage1.flatten, settings.data.depth)
+        flats = [stage1_3d.flatten.flattened(volume[in_window], reduce) for volume in prob]
+        channels = stage2_2d.stack.log_odds(np.stack(flats))
         stack[:, width : 2 * width] = torch.from_numpy(channels)
         two_passes = stage2(stack)
     assert end_to_end.shape == (2, 1, 32, 64) and two_passes.std() > 0.1 and channels.std() > 0.05
@@ -97,10 +97,10 @@ def test_before_the_first_step_it_answers_as_the_two_passes_do(reduce: str) -> N
 )
 def test_flattening_in_torch_is_flattening_on_disk(prob: np.ndarray, how: str) -> None:
     ours = flattened(torch.from_numpy(prob), how).numpy()
-    on_disk = np.stack([stage1_3d.fragments.flatten.flattened(volume, how) for volume in prob])
+    on_disk = np.stack([stage1_3d.flatten.flattened(volume, how) for volume in prob])
     np.testing.assert_allclose(ours, on_disk, atol=1e-6)
     np.testing.assert_allclose(
-        log_odds(torch.from_numpy(on_disk)).numpy(), stage2_2d.ink.stack.log_odds(on_disk), atol=1e-5
+        log_odds(torch.from_numpy(on_disk)).numpy(), stage2_2d.stack.log_odds(on_disk), atol=1e-5
     )
 
 

@@ -13,7 +13,7 @@ from ensemble.ink.patches import picked as picked_windows
 from ensemble.ink.patches import windows_of
 from ensemble.ink.predictors import ENSEMBLE, flat_map, predictor_names
 from ensemble.ink.weights import equal_weights
-from ensemble.review.scored import rebuild_commands
+from ensemble.scored import rebuild_commands
 from ensemble.surface.evidence import PARTS, by_fold
 from ensemble.surface.patches import LEAST_LABELLED, edge_of, picked, ranked_blocks
 from scroll.config.schema import FoldSettings, Settings

@@ -23,7 +23,7 @@ from scroll.runtime.receipt import read_receipt
 from stage1_3d.external.member import networks_of
 from stage1_3d.external.ours import export_member
 from stage1_3d.external.raw_dataset import export_new, export_raw
-from stage1_3d.predict import load_member
+from stage1_3d.weights import load_member
 from tests.pipeline.pipeline_run import Run, own_ink_run
 from tests.steps import step
 

@@ -26,7 +26,7 @@ from stage1_3d.external.member import networks_of
 from stage1_3d.external.nnunet import probabilities
 from stage1_3d.external.to_nnunet import export_nnunet, scheme_of
 from stage1_3d.network import about_network, build_network, load_checked_settings
-from stage1_3d.predict import load_member
+from stage1_3d.weights import load_member
 from tests.steps import ENVIRONMENT, step
 
 REPOSITORY = Path(__file__).resolve().parents[2]

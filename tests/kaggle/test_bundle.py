@@ -7,7 +7,8 @@ import pytest
 from kaggle_room import code_cells
 from pipeline_run import REPOSITORY
 
-from ensemble.kaggle.notebook import INK, SURFACE, notebook
+from ensemble.competitions import INK, SURFACE
+from ensemble.kaggle.notebook import notebook
 from ensemble.kaggle.pack import BundleRequest
 from ensemble.kaggle.stock import STOCK, canonical, lacking, project_requirements, read_freeze
 from ensemble.kaggle.wheels import build_wheel, take_wheels

@@ -9,7 +9,7 @@ import pytest
 from kaggle_room import execute, mount, need_namespaces, repacked, stock_python
 from pipeline_run import REPOSITORY
 
-from ensemble.kaggle.notebook import INK, SURFACE, Competition
+from ensemble.competitions import INK, SURFACE, Competition
 from ensemble.kaggle.stock import STOCK, lacking, project_requirements
 from tests.steps import ENVIRONMENT
 

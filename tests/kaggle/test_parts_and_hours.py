@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_run import REPOSITORY
 
+from ensemble.ink.clock import NOTE, FragmentClock, stack_channels, stage2_cost, stand_ins
 from ensemble.ink.fit import read_fit
 from ensemble.ink.predict import predict
 from ensemble.kaggle.on_kaggle import Job, Process, gpus
@@ -20,7 +21,6 @@ from ensemble.request import Part, Request, parse_part
 from ensemble.surface.predict import CubeRun, predict_test_cubes
 from ensemble.surface.predictors import POST_PROCESSED
 from ensemble.surface.submission import read_submission_zip, shapes_of_test_cubes
-from ensemble.time_budget.fragments import NOTE, FragmentClock, stack_channels, stage2_cost, stand_ins
 from scroll.config.reader import load_settings
 from scroll.data.fragments import find_fragments
 from scroll.errors import InputError, MissingInputError

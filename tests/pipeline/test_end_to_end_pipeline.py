@@ -16,7 +16,7 @@ from pipeline_run import MEMBERS, Call, Run, changed, copied, predict_arguments,
 import ensemble.calibrate
 import ensemble.end_to_end.train
 import ensemble.predict
-import stage1_3d.fragments.flatten
+import stage1_3d.flatten
 import stage2_2d.train
 from ensemble.commands import doctor
 from ensemble.end_to_end.network import starting_network
@@ -26,9 +26,9 @@ from scroll.data.folds import make_folds
 from scroll.data.fragments import training_fragments
 from scroll.runtime.files import read_json, write_json
 from scroll.volumes.ome_zarr import open_array
-from stage1_3d.predict import load_member
-from stage2_2d.ink.stack import log_odds, read_stack
+from stage1_3d.weights import load_member
 from stage2_2d.predict import load_fold
+from stage2_2d.stack import log_odds, read_stack
 
 TRAINING = {
     "steps": 6,
@@ -121,7 +121,7 @@ def test_it_starts_with_the_answer_of_the_two_passes(trained: Run) -> None:
         window = torch.from_numpy(np.concatenate([ct, stack]))[None]
         end_to_end = starting_network(settings, fold=1, channels=2).eval()(window)
         prob = torch.sigmoid(load_member(settings, "unet3d", 1)(torch.from_numpy(ct)[None, None]))[0, 0].numpy()
-        own = log_odds(stage1_3d.fragments.flatten.flattened(prob, settings.stage1.flatten.reduce))
+        own = log_odds(stage1_3d.flatten.flattened(prob, settings.stage1.flatten.reduce))
         two_passes = load_fold(settings, 1, 2)(torch.from_numpy(np.concatenate([stack[:1], own]))[None])
     assert two_passes.std() > 0
     np.testing.assert_allclose(end_to_end, two_passes, atol=1e-4)

@@ -28,8 +28,9 @@ from scroll.phantom.dataset import make_fragments
 from scroll.phantom.settings import fragment_settings
 from scroll.runtime.receipt import key_of, read_receipt
 from stage1_3d.fragments.doctor import checks_of_all
-from stage1_3d.predict import predict_new, prediction_of, weights_path
+from stage1_3d.predict import predict_new, prediction_of
 from stage1_3d.train import train_stage1
+from stage1_3d.weights import weights_path
 
 LAYERS, DEPTH = 20, (-4, 4)
 CENTRE = LAYERS // 2

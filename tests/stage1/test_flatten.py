@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 from scroll.config.schema import FlattenSettings
 from scroll.errors import InputError
 from scroll.training.losses import pool_depth
-from stage1_3d.fragments.flatten import depth_window, flattened
+from stage1_3d.flatten import depth_window, flattened
 
 VALUES = arrays(np.float32, array_shapes(min_dims=3, max_dims=3, max_side=9), elements=st.floats(-20, 20, width=32))
 POOLS = ("max", "mean", "logsumexp", "topk")

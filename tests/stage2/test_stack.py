@@ -10,7 +10,7 @@ from scroll.data.fragments import Fragment
 from scroll.errors import InputError, MissingInputError
 from scroll.inference.prediction_store import RowWriter
 from scroll.runtime.receipt import write_receipt
-from stage2_2d.ink.stack import LOG_ODDS_UNIT, read_stack
+from stage2_2d.stack import LOG_ODDS_UNIT, read_stack
 
 HINT = "run 'make stage1 CONFIG=...' first"
 LEVELS = {"zebra": 0.25, "ape": 0.75, "ct": 3.0}

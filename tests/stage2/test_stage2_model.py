@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from scroll.config.schema import Stage2Settings
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime import torchvision_schemas
-from stage2_2d.ink.stack import log_odds
 from stage2_2d.network import SMP_DECODERS, SegformerOptions, about_network, build_network, check_stage2
+from stage2_2d.stack import log_odds
 
 TINY = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 8, 10, 16], "decoder_hidden_size": 8}
 

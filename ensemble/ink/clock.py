@@ -17,11 +17,11 @@ from scroll.runtime.files import kept_json, write_sealed
 from scroll.runtime.receipt import key_of
 from stage1_3d.external.maps import prediction_of as prediction_of_map
 from stage1_3d.external.member import all_folds
-from stage1_3d.fragments.flatten import depth_window
+from stage1_3d.flatten import depth_window
 from stage1_3d.predict import prediction_of as stage1_prediction
-from stage2_2d.ink.stack import Stack
 from stage2_2d.predict import prediction_of as stage2_prediction
 from stage2_2d.predict import stage2_predictor
+from stage2_2d.stack import Stack
 
 NOTE = "views.json"
 Views = dict[str, int]  # of each member that looks at a fragment

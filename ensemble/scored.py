@@ -16,7 +16,7 @@ from scroll.runtime.reading import reading
 from scroll.runtime.receipt import made_by
 
 MOST_COMMAND_BYTES = 2**16
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 SHOWN = 3  # patches that are shown as worst, and as best
 PHANTOM_NOTE = (
     "Scored on a phantom: this shows that the pipeline works. It is no evidence about real scrolls, and no architecture "
