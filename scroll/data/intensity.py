@@ -188,8 +188,8 @@ def _counted(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64] | No
 def _percentiles(greys: NDArray[Any], counts: NDArray[np.int64] | None, wanted: Sequence[float]) -> list[float]:
     """Those of np.percentile, of greys that are there so many times.
 
-    >>> _percentiles(np.array([7, 1]), np.array([1, 3]), (0, 50, 90))
-    [1.0, 1.0, 5.2]
+    >>> _percentiles(np.array([7, 1]), np.array([1, 3]), (0, 50, 75))
+    [1.0, 1.0, 2.5]
     """
     if counts is None:
         return [float(value) for value in np.percentile(greys, wanted)]
