@@ -1,6 +1,7 @@
 """The ensemble's side of a kind of data: a folder with steps.py (`Steps`) and montage.py (`MontageRows`), and a line here."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -9,10 +10,26 @@ from ensemble.request import Request
 from scroll.config.schema import DataSettings, Settings
 
 if TYPE_CHECKING:
-    from ensemble.competitions import Competition
     from scroll.report.montage import Row
 
 KINDS = {"fragments": "ensemble.ink", "segments": "ensemble.ink", "cubes": "ensemble.surface"}
+
+
+@dataclass(frozen=True)
+class Competition:
+    """Which competition a run is for.
+
+    Attributes:
+        slug: last part of its address, and the name of its folder below /kaggle/input.
+        title: for the notebook's heading.
+        submission: name of the file that is graded.
+        overrides: settings that a submission wants and a run need not have.
+    """
+
+    slug: str
+    title: str
+    submission: str
+    overrides: tuple[str, ...] = ()
 
 
 class Steps(Protocol):
@@ -34,7 +51,7 @@ class Steps(Protocol):
     def asked(self, settings: Settings) -> tuple[list[str], bool]:
         """The members that look at a new item, and whether stage two does."""
 
-    def competition(self, settings: Settings) -> "Competition":
+    def competition(self, settings: Settings) -> Competition:
         """The competition that a run is for.
 
         Raises:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.ink.predictors import FullSize
-from ensemble.scored import worst_and_best
 from scroll.config.schema import Settings
 from scroll.data.kinds import kind_of
 from scroll.data.labels import Label
@@ -19,6 +18,7 @@ from scroll.inference.prediction_store import open_map
 from scroll.metrics.fbeta import fbeta
 from scroll.report.patch_pictures import Cuts, Patch, grey, marked
 from scroll.report.pictures import error_colours
+from scroll.report.scored import worst_and_best
 
 EDGE_UM = 3000.0  # of a patch: about a letter
 LEAST_KNOWN = 0.5  # share of a patch that is scored

@@ -23,9 +23,8 @@ from ensemble.ink.predictors import (
     predictor_names,
 )
 from ensemble.ink.report import ink_evidence, save_ink_report
-from ensemble.others import kind_of_member, who_has_seen
+from ensemble.others import kind_of_member, said_of_others, who_has_seen
 from ensemble.request import input_sheets
-from ensemble.scored import heading, rebuild_commands
 from scroll.config.labels import LabelVersions
 from scroll.config.schema import Settings
 from scroll.data.labels import Label
@@ -42,6 +41,7 @@ from scroll.metrics.bootstrap import (
 from scroll.metrics.fbeta import ink_score, level_counts
 from scroll.metrics.surface_dice import surface_dice
 from scroll.report.score_record import NAME, InkGain, InkRow, InkScores
+from scroll.report.scored import heading, rebuild_commands
 from scroll.runtime.files import written_aside
 from scroll.runtime.record import needed, write_record
 
@@ -87,7 +87,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     rows = [scored.with_loss(row, blocks[ENSEMBLE]) if row.name in fit.without else row for row in rows]
     piece = settings.data.kind.removesuffix("s")
     score = InkScores(
-        **heading(settings, fragments, piece),
+        **heading(settings, fragments, piece, said_of_others(settings, fragments)),
         piece=piece.capitalize(),
         fragments=sorted(truths, key=lambda item: -int(truths[item].target.sum())),  # the page begins with the most ink
         blocks=blocks_of(edge_um, drawn.count),

@@ -1,11 +1,11 @@
 """The ensemble's steps on fragments and segments."""
 
-from ensemble.competitions import INK, Competition
 from ensemble.ink.fit import calibrate as fit_ink
 from ensemble.ink.fit import print_fit, read_fit
 from ensemble.ink.predict import predict as predict_ink
 from ensemble.ink.predict import write_checked_submission
 from ensemble.ink.score import print_table, score_run
+from ensemble.kinds import Competition
 from ensemble.others import said_of_others
 from ensemble.request import Request
 from scroll.config.reader import with_decided
@@ -13,6 +13,10 @@ from scroll.config.schema import Settings
 from scroll.data.kinds import need_flattened
 from scroll.report.page import write_report
 from scroll.runtime.run_folder import END_TO_END
+
+INK = Competition(
+    "vesuvius-challenge-ink-detection", "ink detection", "submission.csv", ("ensemble.when_empty=one_pixel",)
+)
 
 
 def calibrate(settings: Settings) -> None:

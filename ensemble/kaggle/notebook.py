@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ensemble.competitions import Competition
+from ensemble.kinds import Competition
 
 MARKER = "bundle.json"  # how the notebook finds the bundle, wherever it is mounted
 HOURS = 9.0

@@ -4,13 +4,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ensemble.competitions import Competition
 from ensemble.kaggle.notebook import MARKER, notebook
 from ensemble.kaggle.others import optional_packages
 from ensemble.kaggle.run_files import copy_run
 from ensemble.kaggle.stock import STOCK, lacking, project_requirements
 from ensemble.kaggle.wheels import build_wheel, download_wheels, take_wheels
-from ensemble.kinds import steps_of
+from ensemble.kinds import Competition, steps_of
 from scroll.config.schema import Settings
 from scroll.errors import InputError
 from scroll.runtime.files import write_json, write_text, written_aside

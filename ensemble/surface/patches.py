@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.scored import worst_and_best
 from ensemble.surface.predict import CubeRun
 from ensemble.surface.predictors import ENSEMBLE, HINT, Blended, as_pairs
 from scroll.data.cubes import Cube
@@ -17,6 +16,7 @@ from scroll.metrics.leaderboard import TOLERANCE_VOX
 from scroll.metrics.surface_dice import surface_dice
 from scroll.report.patch_pictures import AXES, Cuts, Patch, grey, marked
 from scroll.report.pictures import error_colours
+from scroll.report.scored import worst_and_best
 from scroll.volumes import open_volume
 
 EDGE_VOX = 48  # of a block: about two sheets and the gap between them

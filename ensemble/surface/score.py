@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.others import kind_of_member, who_has_seen
-from ensemble.scored import SHOWN, heading, rebuild_commands
+from ensemble.others import kind_of_member, said_of_others, who_has_seen
 from ensemble.surface.fit import score_lines
 from ensemble.surface.fit_record import SurfaceFit
 from ensemble.surface.patches import Block, cube_patch, picked, ranked_blocks
@@ -24,6 +23,7 @@ from scroll.report.cube_pictures import save_cube_pictures
 from scroll.report.cube_volume import Volume, volume_view
 from scroll.report.patch_pictures import Patch, save_patches
 from scroll.report.score_record import NAME, CubesGain, CubesRow, CubesScores, OutOfFold, out_of_fold
+from scroll.report.scored import SHOWN, heading, rebuild_commands
 from scroll.report.tiles import VIEWS_BUDGET_BYTES
 from scroll.runtime.files import write_json
 from scroll.runtime.processes import in_order, usable_cores
@@ -182,8 +182,9 @@ def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> Cube
         if one in names and other in names
     }
     worst_first = sorted(scored, key=lambda one: one.scores[route].score)
+    cubes = [one.cube for one in scored]
     return CubesScores(
-        **heading(settings, [one.cube for one in scored], "cube"),
+        **heading(settings, cubes, "cube", said_of_others(settings, cubes)),
         columns=COLUMNS, best_by="score", thing="surface", piece="Cube",
         hint=HINT.format(single=single, route=route), rows=rows, gains=compared,
         fragments=[one.cube.id for one in worst_first],

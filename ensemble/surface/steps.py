@@ -1,6 +1,6 @@
 """The ensemble's steps on cubes."""
 
-from ensemble.competitions import SURFACE, Competition
+from ensemble.kinds import Competition
 from ensemble.others import said_of_others
 from ensemble.request import Request
 from ensemble.surface.fit import calibrate_cubes, print_cube_fit, read_cube_fit
@@ -9,6 +9,8 @@ from ensemble.surface.score import print_cube_table, score_cubes
 from scroll.config.reader import with_decided
 from scroll.config.schema import Settings
 from scroll.report.page import write_report
+
+SURFACE = Competition("vesuvius-challenge-surface-detection", "surface detection", "submission.zip")
 
 
 def calibrate(settings: Settings) -> None:

@@ -13,7 +13,6 @@ from ensemble.ink.patches import picked as picked_windows
 from ensemble.ink.patches import windows_of
 from ensemble.ink.predictors import ENSEMBLE, flat_map, predictor_names
 from ensemble.ink.weights import equal_weights
-from ensemble.scored import rebuild_commands
 from ensemble.surface.evidence import PARTS, by_fold
 from ensemble.surface.patches import LEAST_LABELLED, edge_of, picked, ranked_blocks
 from scroll.config.schema import FoldSettings, Settings
@@ -21,6 +20,7 @@ from scroll.data.fragments import training_fragments
 from scroll.data.labels import Label
 from scroll.metrics.fbeta import fbeta
 from scroll.phantom.dataset import COMMAND_FILE
+from scroll.report.scored import rebuild_commands
 from scroll.runtime.files import read_json, write_json
 from tests.ensemble.test_calibrate import settings as settings
 

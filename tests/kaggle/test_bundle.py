@@ -7,11 +7,12 @@ import pytest
 from kaggle_room import code_cells
 from pipeline_run import REPOSITORY
 
-from ensemble.competitions import INK, SURFACE
+from ensemble.ink.steps import INK
 from ensemble.kaggle.notebook import notebook
 from ensemble.kaggle.pack import BundleRequest
 from ensemble.kaggle.stock import STOCK, canonical, lacking, project_requirements, read_freeze
 from ensemble.kaggle.wheels import build_wheel, take_wheels
+from ensemble.surface.steps import SURFACE
 from scroll.errors import InputError, MissingInputError
 from stage1_3d.models import EXTRAS
 

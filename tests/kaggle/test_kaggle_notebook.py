@@ -9,8 +9,10 @@ import pytest
 from kaggle_room import execute, mount, need_namespaces, repacked, stock_python
 from pipeline_run import REPOSITORY
 
-from ensemble.competitions import INK, SURFACE, Competition
+from ensemble.ink.steps import INK
 from ensemble.kaggle.stock import STOCK, lacking, project_requirements
+from ensemble.kinds import Competition
+from ensemble.surface.steps import SURFACE
 from tests.steps import ENVIRONMENT
 
 NEEDS = lacking(project_requirements(REPOSITORY), STOCK)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ensemble.others import said_of_others
 from scroll.config.schema import Settings
 from scroll.data.members.new_items import Item
 from scroll.data.windows import windows_in_words, windows_mm
@@ -16,7 +15,7 @@ from scroll.runtime.reading import reading
 from scroll.runtime.receipt import made_by
 
 MOST_COMMAND_BYTES = 2**16
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SHOWN = 3  # patches that are shown as worst, and as best
 PHANTOM_NOTE = (
     "Scored on a phantom: this shows that the pipeline works. It is no evidence about real scrolls, and no architecture "
@@ -25,11 +24,11 @@ PHANTOM_NOTE = (
 Ranked = TypeVar("Ranked")
 
 
-def heading(settings: Settings, items: Sequence[Item], piece: str) -> dict[str, str]:
-    """Title and note of a score on held-out fragments, segments or cubes, as `piece` says."""
+def heading(settings: Settings, items: Sequence[Item], piece: str, said: Sequence[str]) -> dict[str, str]:
+    """Title and note of a score on held-out fragments, segments or cubes, as `piece` says; `said`: of members of others."""
     title = f"{settings.run_dir.name}: {len(items)} held-out {piece}{'s' if len(items) > 1 else ''}"
     notes = [PHANTOM_NOTE] if (settings.data.root / "phantom.json").exists() else []
-    notes += [*said_of_others(settings, items), windows_in_words(windows_mm(settings, items[0]))]
+    notes += [*said, windows_in_words(windows_mm(settings, items[0]))]
     return {"title": title, "note": " ".join(notes)}
 
 
