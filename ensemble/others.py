@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from scroll.config.reader import save_run_settings
 from scroll.config.schema import Settings
-from scroll.data.members.new_items import I, Item, equal_sharers, out_of_fold, said_of_sharers
+from scroll.data.members.new_items import I, Item, equal_sharers, lines_on_sharers, out_of_fold
 from scroll.data.members.others import MemberOfOthers, of_others
 
 
@@ -28,15 +28,15 @@ def kind_of_member(settings: Settings, name: str) -> str:
     return "member" if name in settings.stage1.trained else "trained elsewhere"
 
 
-def said_of_others(settings: Settings, items: Sequence[Item]) -> list[str]:
+def lines_on_others(settings: Settings, items: Sequence[Item]) -> list[str]:
     """Sentences for a table: who was trained elsewhere, who has a stated share, and who has seen which of the scored items."""
     found = of_others(settings)
     if not found:
         return []
-    said = [f"Trained elsewhere: {', '.join(f'{name} ({other.card.family})' for name, other in found.items())}."]
-    said += said_of_sharers(settings)
-    said += [line for other in found.values() if (line := _said_of_seen(other, _seen_by(other, items)))]
-    return [*said, *(["Rows with (seen) are made of such."] if who_has_seen(settings, items) else [])]
+    lines = [f"Trained elsewhere: {', '.join(f'{name} ({other.card.family})' for name, other in found.items())}."]
+    lines += lines_on_sharers(settings)
+    lines += [line for other in found.values() if (line := _line_on_seen(other, _seen_by(other, items)))]
+    return [*lines, *(["Rows with (seen) are made of such."] if who_has_seen(settings, items) else [])]
 
 
 def who_has_seen(settings: Settings, items: Sequence[Item]) -> set[str]:
@@ -49,7 +49,7 @@ def _seen_by(other: MemberOfOthers, items: Sequence[Item]) -> list[str]:
     return [item.id for item in items if len(card.unseen(item.id, item.volume_name)) < len(card.all_folds)]
 
 
-def _said_of_seen(other: MemberOfOthers, seen: Sequence[str]) -> str:
+def _line_on_seen(other: MemberOfOthers, seen: Sequence[str]) -> str:
     if not all(fold.trained_on for fold in other.card.folds):
         return f"What {other.name} was trained on is not known: it may have seen what is scored here."
     return (

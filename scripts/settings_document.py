@@ -104,8 +104,8 @@ def section(title: str, group: "type[BaseModel]") -> list[str]:
     ]
     for name, field in group.model_fields.items():
         type_and_bounds = [in_words(field.annotation), *bounds(field.metadata)]
-        said = (field.description or _of_group(field)).replace("<", "\\<")  # GitHub would take <id> for HTML
-        cells = (f"`{name}`", ", ".join(type_and_bounds), default_of(field), said)
+        description = (field.description or _of_group(field)).replace("<", "\\<")  # GitHub would take <id> for HTML
+        cells = (f"`{name}`", ", ".join(type_and_bounds), default_of(field), description)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return [*lines, ""]
 
@@ -154,13 +154,13 @@ def in_words(annotation: Any) -> str:
 
 def bounds(metadata: "Iterator[Any] | list[Any] | tuple[Any, ...]") -> list[str]:
     """What pydantic's constraints ask for, in words; validators that say it themselves are passed over."""
-    said = []
+    bounds = []
     for limit in metadata:
         attribute, word = BOUNDS.get(type(limit).__name__, ("", ""))
         if attribute:
             value = getattr(limit, attribute)
-            said.append(f"{word} {int(value) if value == int(value) else f'{value:g}'}")
-    return said
+            bounds.append(f"{word} {int(value) if value == int(value) else f'{value:g}'}")
+    return bounds
 
 
 def default_of(field: "FieldInfo") -> str:

@@ -12,8 +12,8 @@ class InputError(ValueError):
     cut out of the middle where it is too long to be read.
     """
 
-    def __init__(self, *said: object) -> None:
-        super().__init__(*(_one_line(redacted(part)) if isinstance(part, str) else part for part in said))
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(_one_line(redacted(part)) if isinstance(part, str) else part for part in parts))
 
 
 def _one_line(text: str) -> str:

@@ -195,11 +195,13 @@ def _resolved(member: MemberSettings) -> tuple[ModuleType, Any]:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(("options", *(str(part) for part in problem["loc"])))
-        said = f"{where} for '{member.network}': {in_plain_words(problem)}"
+        message = f"{where} for '{member.network}': {in_plain_words(problem)}"
         if problem["type"] == "extra_forbidden":
             near = difflib.get_close_matches(str(problem["loc"][-1]), module.Options.model_fields, n=1, cutoff=0.5)
-            said += f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(module.Options.model_fields)}"
-        raise InputError(said) from None
+            message += (
+                f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(module.Options.model_fields)}"
+            )
+        raise InputError(message) from None
 
 
 def _said(divisor: Size) -> str:

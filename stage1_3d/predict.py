@@ -120,14 +120,14 @@ def prediction_of(settings: Settings, name: str, fragment: Fragment, rows: Rows,
 
         return np.stack([view.read(partial(patch, z + before + shift), how) for shift in shifts])  # (K, *window)
 
-    wanted = looked_at(settings, fragment)
+    seen = looked_at(settings, fragment)
 
-    def is_wanted(corner: tuple[int, ...]) -> bool:
+    def is_needed(corner: tuple[int, ...]) -> bool:
         _, y, x = corner
-        return bool(wanted[y : y + size[1], x : x + size[2]].any())
+        return bool(seen[y : y + size[1], x : x + size[2]].any())
 
     padded = (max(depth, size[0]), max(height, size[1]), max(width, size[2]))
-    sweep = Sweep(padded, size, window, rows, is_wanted)
+    sweep = Sweep(padded, size, window, rows, is_needed)
     return Prediction(
         sweep,
         read,
@@ -187,10 +187,10 @@ def flatten_ct(settings: Settings, fragment: Fragment, folder: Path) -> None:
     depth, (rows, columns) = layers.stop - layers.start, fragment.mask.shape
     shape = (depth if flatten.ct == "layers" else 1, rows, columns)
     writer = RowWriter(folder / "flat.zarr", key, shape, fragment.pixel_um, "cyx", settings.data.bin_yx)
-    wanted = looked_at(settings, fragment) if fragment.is_seen_about_labels else np.ones((rows, columns), bool)
+    seen = looked_at(settings, fragment) if fragment.is_seen_about_labels else np.ones((rows, columns), bool)
     for row in range(writer.done_rows, rows, STRIP_ROWS):
         strip = np.zeros((depth, min(STRIP_ROWS, rows - row), columns), np.float32)
-        down, across = (np.flatnonzero(wanted[row : row + STRIP_ROWS].any(axis=axis)) for axis in (1, 0))
+        down, across = (np.flatnonzero(seen[row : row + STRIP_ROWS].any(axis=axis)) for axis in (1, 0))
         if len(down):
             y, x = slice(down[0], down[-1] + 1), slice(across[0], across[-1] + 1)
             size = (depth, y.stop - y.start, x.stop - x.start)

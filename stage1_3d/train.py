@@ -24,8 +24,8 @@ REFERENCE_SHEETS = 6  # at most, that a preflight's reference is made of, spread
 def main() -> None:
     """Parse the command line and run stage one."""
     parser = run_parser(__doc__, "data.bin_yx=2")
-    said = "train only this member; may be repeated"
-    parser.add_argument("--only", action="append", default=[], metavar="MEMBER", help=said)
+    help_text = "train only this member; may be repeated"
+    parser.add_argument("--only", action="append", default=[], metavar="MEMBER", help=help_text)
     arguments = parser.parse_args()
     from scroll.runtime.output_folder import RUN
     from scroll.runtime.run_lock import writing
@@ -44,9 +44,9 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     """
     from scroll.config.reader import save_run_settings
     from scroll.data.folds import make_folds
-    from scroll.data.members.new_items import out_of_fold, said_of_sharers
+    from scroll.data.members.new_items import lines_on_sharers, out_of_fold
     from scroll.data.members.others import of_others
-    from scroll.data.members.suits import check_items, said_of_resampling
+    from scroll.data.members.suits import check_items, message_on_resampling
     from scroll.errors import InputError
     from scroll.inference.fold_ensemble import is_main_process
     from scroll.training.loggers import check_trackers
@@ -61,22 +61,22 @@ def train_stage1(settings: "Settings", only: "list[str] | tuple[str, ...]" = ())
     folds = make_folds(data.items, settings.folds)
     for other in of_others(settings).values():  # refused now, not after hours of training
         check_items(other, data.items, settings.data)
-        if said := said_of_resampling(other, data.items):
-            print(f"stage1.members.{other.name}: {said}")
+        if message := message_on_resampling(other, data.items):
+            print(f"stage1.members.{other.name}: {message}")
     settings, _ = out_of_fold(settings, data.items)
     save_run_settings(settings)
     if is_main_process():
         write_reference(settings, data)
-    for line in said_of_sharers(settings):
+    for line in lines_on_sharers(settings):
         print(line)
-    wanted = [name for name in settings.stage1.members if name in only or not only]
-    chosen = [name for name in wanted if name in settings.stage1.trained]
+    requested = [name for name in settings.stage1.members if name in only or not only]
+    chosen = [name for name in requested if name in settings.stage1.trained]
     say_what_is_trained_again(planned(settings, name, data, fold) for name in chosen for fold in folds)
     for name in chosen:
         for fold in folds:
             train_member(settings, name, data, fold)
     if is_main_process():  # several processes train together; one predicts
-        data.predict_out_of_fold(wanted, folds)
+        data.predict_out_of_fold(requested, folds)
 
 
 def write_reference(settings: "Settings", data: "TrainingData") -> None:

@@ -101,9 +101,9 @@ def check_stage2(stage2: Stage2Settings) -> SegformerOptions | SmpOptions:
         problem = error.errors()[0]
         known = sorted((SegformerOptions if kind == "segformer" else SmpOptions).model_fields)
         where = ".".join(("stage2", "options", *map(str, problem["loc"])))
-        said = f"{where}: {problem['msg'].removeprefix('Value error, ')}"
+        message = f"{where}: {problem['msg'].removeprefix('Value error, ')}"
         raise InputError(
-            f"{said}; there are {', '.join(known)}" if problem["type"] == "extra_forbidden" else said
+            f"{message}; there are {', '.join(known)}" if problem["type"] == "extra_forbidden" else message
         ) from None
 
 
@@ -201,7 +201,7 @@ def _segformer(options: SegformerOptions, channels: int, outputs: int) -> "nn.Mo
     return FullSize()
 
 
-def _check_pretrained(folder: Path, wanted: Mapping[str, object]) -> None:
+def _check_pretrained(folder: Path, expected: Mapping[str, object]) -> None:
     """Refuse a folder whose network has another size: its weights would be passed over, and what does not fit starts new.
 
     Raises:
@@ -215,9 +215,9 @@ def _check_pretrained(folder: Path, wanted: Mapping[str, object]) -> None:
             )
     saved = read_mapping(folder / "config.json")
     for key in ("depths", "hidden_sizes"):
-        if saved.get(key) != wanted[key]:
+        if saved.get(key) != expected[key]:
             raise InputError(
-                f"{folder / 'config.json'}: {key} is {saved.get(key)}, the settings say {wanted[key]}; set stage2.options.{key}"
+                f"{folder / 'config.json'}: {key} is {saved.get(key)}, the settings say {expected[key]}; set stage2.options.{key}"
             )
 
 

@@ -107,14 +107,14 @@ def prediction_of(settings: Settings, predictor: Predictor, rows: Rows, folds: S
     """Folds over rows of a sheet, (1, Y, X) at working resolution."""
     window, patch, mask = settings.stage2.window, predictor.patch, predictor.sheet.mask
 
-    def is_wanted(corner: tuple[int, ...]) -> bool:
+    def is_needed(corner: tuple[int, ...]) -> bool:
         return bool(window_of(mask, patch, corner).any())
 
     def load() -> Forward:
         return mean_of([predictor.load(fold) for fold in folds], predictor.precision, window)
 
     padded = tuple(max(length, edge) for length, edge in zip(mask.shape, patch, strict=True))
-    return Prediction(Sweep(padded, patch, window, rows, is_wanted), predictor.read, load, mask.shape)
+    return Prediction(Sweep(padded, patch, window, rows, is_needed), predictor.read, load, mask.shape)
 
 
 def window_of(array: NDArray[Any], patch: tuple[int, int], corner: tuple[int, ...]) -> NDArray[Any]:

@@ -1,5 +1,6 @@
 """What all tests need: Ctrl-C as in a terminal, also where the tests run in the background of a shell, which ignores it."""
 
+import gc
 import importlib
 import shutil
 import signal
@@ -62,6 +63,15 @@ class FoldersOfFixtures:
         if fixturedef.argname != "tmp_path" and request.session.testsfailed == failed:
             for folder in folders:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+gc.disable()  # what is imported while tests are collected stays: looking through it again and again takes a quarter of that time
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    gc.enable()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -1,58 +1,91 @@
 """A Python that has imported what the commands need, and forks for each of them: a fresh process without the seconds of its imports.
 
-It reads a request a line and answers with the exit code. What a command imports itself, and what it leaves on disk, is as ever;
-the tests about starting a command (its imports, its first line, `--help`) start a Python of their own.
+python fork_server.py SOCKET MODULE ...
+
+It serves until its standard input ends. Who connects sends a request, a JSON object, with three open files, and gets the number
+of the process and, when that has ended, its exit code. What a command imports itself, and what it leaves on disk, is as ever; the
+tests about starting a command (its imports, its first line, `--help`) start a Python of their own.
 """
 
 import atexit
 import json
 import os
 import runpy
+import select
+import shutil
+import signal
+import socket
 import sys
+import threading
 import traceback
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from multiprocessing import spawn
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-NEEDED = (
-    "stage1_3d.fragments.data", "stage1_3d.segments.data", "scroll.training.loop", "stage2_2d.ink.train", "ensemble.ink.steps",
-    "ensemble.ink.fit", "scroll.report.page", "scroll.phantom.dataset", "scroll.phantom.scroll_dataset", "stage1_3d.models.unet3d",
-    "transformers.models.segformer.modeling_segformer", "monai.networks.nets.dynunet", "skimage.io", "skimage.morphology",
-    "tensorboard.summary.writer.event_file_writer", "torch.utils.tensorboard", "jinja2",
-)  # fmt: skip
+MOST_BYTES = 1 << 17
+ENDS_WITH = "SCROLL_ENDS_WITH"  # as `scroll.runtime.children` names it
+_kept_alive: list[object] = []  # what is declared to torch goes with the module that declares it
 
 
 def main() -> None:
-    """Serve until nobody asks any more."""
+    """Import the modules, then fork for all who ask."""
+    place, names = sys.argv[1], sys.argv[2:]
     sys.path[0] = str(REPOSITORY)
     import_module("scroll.runtime.torchvision_schemas").import_torchvision()
-    for name in NEEDED:
+    for name in names:
         import_module(name)
-    answers = os.fdopen(os.dup(1), "w")
-    for line in sys.stdin:
-        process = os.fork()
-        if not process:
-            answers.close()
-            serve(json.loads(line))
-        answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])}\n")
-        answers.flush()
+    if not any(name.startswith("scroll.") for name in names):  # a clone has its own
+        _kept_alive.extend(sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == "scroll")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the commands
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(f"{place}.new")
+        listening.listen(64)
+        Path(f"{place}.new").rename(place)
+        while sys.stdin not in select.select([listening, sys.stdin], [], [])[0]:
+            asking, _ = listening.accept()
+            if not os.fork():
+                listening.close()
+                answer(asking)
+            asking.close()
+    shutil.rmtree(Path(place).parent)
 
 
-def serve(asked: dict[str, object]) -> None:
-    """Be the command: its arguments, folder and outputs; ends this process."""
-    command = [str(word) for word in asked["command"]]
-    for file, number in ((os.devnull, 0), (asked["out"], 1), (asked["err"], 2)):
-        os.dup2(os.open(str(file), os.O_RDWR | os.O_CREAT, 0o600), number)
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    os.chdir(str(asked["cwd"]))
+def answer(asking: socket.socket) -> None:
+    """Start the command, and wait for it in the place of the one who asks; ends this process."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    text, files, _, _ = socket.recv_fds(asking, MOST_BYTES, 3)
+    process = os.fork()
+    if not process:
+        asking.close()
+        serve(json.loads(text), files)
+    asking.send(str(process).encode())
+    threading.Thread(
+        target=lambda: asking.recv(1) or os._exit(1), daemon=True
+    ).start()  # who asks is gone, as a parent would be
+    asking.send(str(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])).encode())
+    os._exit(0)
+
+
+def serve(asked: Mapping[str, Any], files: Sequence[int]) -> None:
+    """Be the command: its arguments, folder, variables, files and interpreter; ends this process."""
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    os.chdir(asked["cwd"])
+    for name in {*os.environ} - {*asked["environment"]}:
+        del os.environ[name]
+    os.environ.update(asked["environment"])
+    if ENDS_WITH in os.environ:
+        os.environ[ENDS_WITH] = str(os.getppid())
+    sys.executable = asked["python"]
     code: object = 0
     try:
-        if command[0] == "-m":
-            sys.path[0], sys.argv = "", command[1:]
-            runpy.run_module(command[1], run_name="__main__", alter_sys=True)
-        else:
-            sys.path[0], sys.argv = str(Path(command[0]).parent), command
-            runpy.run_path(command[0], run_name="__main__")
+        run(asked["command"])
     except SystemExit as end:
         code = end.code
         if isinstance(code, str):
@@ -66,5 +99,20 @@ def serve(asked: dict[str, object]) -> None:
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
+def run(command: list[str]) -> None:
+    """`-m module ...`, `-c program ...` or `script.py ...`, which finds modules where an interpreter would."""
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if command[0] == "-m":
+        sys.path[:1], sys.argv = [str(Path.cwd()), *paths], command[1:]
+        runpy.run_module(command[1], run_name="__main__", alter_sys=True)
+    elif command[0] == "-c":
+        sys.path[:1], sys.argv = ["", *paths], ["-c", *command[2:]]
+        exec(command[1], {"__name__": "__main__"})
+    else:
+        sys.path[:1], sys.argv = [str(Path(command[0]).resolve().parent), *paths], command
+        runpy.run_path(command[0], run_name="__main__")
+
+
 if __name__ == "__main__":
+    spawn.set_executable(sys.executable)  # whatever a command takes for its interpreter
     main()

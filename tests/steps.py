@@ -2,34 +2,71 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": ""}
+LIBRARIES = (
+    "torch", "numba", "accelerate", "pydantic", "zarr", "scipy.ndimage", "scipy.optimize", "scipy.spatial", "sklearn.metrics",
+    "transformers.models.segformer.modeling_segformer", "monai.networks.nets.dynunet", "skimage.io", "skimage.morphology",
+    "tensorboard.summary.writer.event_file_writer", "torch.utils.tensorboard", "jinja2", "matplotlib.figure", "tifffile",
+    "dynamic_network_architectures.architectures.unet",
+)  # fmt: skip
+OURS = (
+    "stage1_3d.fragments.data", "stage1_3d.segments.data", "scroll.training.loop", "stage2_2d.ink.train", "ensemble.ink.steps",
+    "ensemble.ink.fit", "scroll.report.page", "scroll.phantom.dataset", "scroll.phantom.scroll_dataset", "stage1_3d.models.unet3d",
+)  # fmt: skip
 
 
 @cache
-def fork_server() -> subprocess.Popen[str]:
-    """The process that this one's steps are forked from."""
-    command = [sys.executable, str(REPOSITORY / "tests" / "fork_server.py")]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def fork_server(modules: tuple[str, ...]) -> Path:
+    """Where a process listens that has imported these modules; it ends with this one."""
+    place = Path(tempfile.mkdtemp(prefix="fork-server-")) / "socket"
+    command = [sys.executable, str(REPOSITORY / "tests" / "fork_server.py"), str(place), *modules]
+    server = subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.PIPE)
+    while not place.exists():
+        assert server.poll() is None
+        time.sleep(0.05)
+    _servers.append(server)  # its standard input stays open as long
+    return place
 
 
-def step(*arguments: object, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+_servers: list[subprocess.Popen[bytes]] = []
+
+
+def quick_python(path: Path, modules: tuple[str, ...] = (*LIBRARIES, *OURS)) -> Path:
+    """Write a `python` for a command line, whose processes begin as those of `step` do."""
+    text = (REPOSITORY / "tests" / "quick_python.py").read_text(encoding="utf-8")
+    for name, value in (("python", sys.executable), ("place", str(fork_server(modules)))):
+        text = text.replace(f"{{{name}}}", value)
+    path.write_text(f"#!{sys.executable} -IS\n{text}", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def step(
+    *arguments: object, cwd: Path = REPOSITORY, environment: Mapping[str, str] = ENVIRONMENT
+) -> subprocess.CompletedProcess[str]:
     """Run one command in a process of its own, as a user would, but for the seconds in which it would import."""
-    command, server = [str(part) for part in arguments], fork_server()
-    assert server.stdin and server.stdout
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
-        asked = {"command": command, "cwd": str(cwd), "out": str(out), "err": str(err)}
-        server.stdin.write(json.dumps(asked) + "\n")
-        server.stdin.flush()
-        code = int(server.stdout.readline())
-        return subprocess.CompletedProcess(command, code, out.read_text(), err.read_text())
+    command = [str(part) for part in arguments]
+    asked = {"command": command, "cwd": str(cwd), "environment": {**environment}, "python": sys.executable}
+    with (
+        tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, Path(os.devnull).open() as nothing,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server,
+    ):  # fmt: skip
+        server.connect(str(fork_server((*LIBRARIES, *OURS))))
+        socket.send_fds(server, [json.dumps(asked).encode()], [file.fileno() for file in (nothing, out, err)])
+        server.recv(32)
+        code = int(server.recv(32))
+        texts = [file.seek(0) or file.read() for file in (out, err)]
+        return subprocess.CompletedProcess(command, code, *texts)
 
 
 def started(*arguments: object, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:

@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _audited(arguments: argparse.Namespace) -> int:
-    from ensemble.audit.study import audit, refuse_cubes, said_of
+    from ensemble.audit.study import audit, lines_on, refuse_cubes
     from scroll.runtime.output_folder import PREDICTION
     from scroll.runtime.run_lock import writing
 
@@ -96,7 +96,7 @@ def _audited(arguments: argparse.Namespace) -> int:
     with writing(arguments.output, PREDICTION, inputs):
         command = shlex.join(as_typed(sys.argv))
         found = audit(_asked(arguments), arguments.input, arguments.output, how, command, arguments.blank)
-    print("\n".join(said_of(found)))
+    print("\n".join(lines_on(found)))
     print(f"\naudit: {arguments.output / 'audit.html'}")
     return 0
 

@@ -80,20 +80,20 @@ def _training_sheets(asked: Asked) -> Sequence[Sheet] | None:
         return None
 
 
-def said_of_facts(facts: Facts) -> list[str]:
+def lines_on_facts(facts: Facts) -> list[str]:
     """Sentences for the page."""
-    said = []
+    lines = []
     for name, (y, x) in facts.window_mm.items():
         first, end = facts.depth_layers[name]
         wide = ", as much as a letter, which it could draw from memory" if max(y, x) >= LETTER_MM else ""
         layers = f"layers {first} to {end - 1} ({facts.depth_um[name]:g} um)"
-        said.append(f"{name} sees {y:g} x {x:g} mm at once{wide}, and {layers}.")
+        lines.append(f"{name} sees {y:g} x {x:g} mm at once{wide}, and {layers}.")
     for name, items in facts.trained_on.items():
-        said.append(
+        lines.append(
             f"{name} was trained on {', '.join(items)}." if items else f"What {name} was trained on is not known."
         )
     if facts.overlap:
-        said.append(
+        lines.append(
             f"Trained on this very sheet: {', '.join(facts.overlap)}; its figures here say nothing of new papyrus."
         )
-    return said
+    return lines

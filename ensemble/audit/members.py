@@ -75,8 +75,8 @@ class Asking:
         """What `name` says of the real sheet and of each kind of copy."""
         found: dict[str, list[Blocks]] = {REAL: [self.blocks(name, self.asked.map_of(self.folder, name))]}
         for copy in self.copies:
-            shown = self.asked.map_of(self.folder / "placebo" / copy.name, name)
-            found.setdefault(copy.kind, []).append(self.blocks(name, copy.laid_on(shown)))
+            copied_map = self.asked.map_of(self.folder / "placebo" / copy.name, name)
+            found.setdefault(copy.kind, []).append(self.blocks(name, copy.laid_on(copied_map)))
         return {kind: together(copies) for kind, copies in found.items()}
 
 
@@ -109,8 +109,8 @@ def votes_of(asking: Asking, elsewhere: Mapping[str, Map] = NO_MAPS) -> NDArray[
     """(Y, X) at working resolution: how many members, and of those elsewhere, call it ink, -1 off the papyrus."""
     asked = asking.asked
     maps = chain(((name, asked.map_of(asking.folder, name)) for name in asked.members), elsewhere.items())
-    said = (prob >= asked.threshold(name) for name, prob in maps)
-    return votes(said, asking.fragment.mask)
+    is_ink = (prob >= asked.threshold(name) for name, prob in maps)
+    return votes(is_ink, asking.fragment.mask)
 
 
 def figures_of(asking: Asking, name: str, odds: Mapping[str, Floats], is_trained_on: bool | None) -> MemberFigures:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.audit.record import PAGE, Audit, SheetAudit, Table
-from scroll.audit.looks import Looks, said_of_looks
+from scroll.audit.looks import Looks, lines_on_looks
 from scroll.audit.verdict import BLIND, FOUND, NO_INK, NOT_ASKED, NOT_TOLD
 from scroll.report.page import STYLE, rendered, style_and_script, within_budget
 from scroll.runtime.files import write_text
@@ -17,12 +17,12 @@ def write_audit_page(audit: Audit, output: Path) -> Path:
     """Write <output>/audit.html and return its path; the pictures that audit.json names lie below `output`."""
     sources = within_budget([output / one.path for sheet in audit.sheets for one in sheet.pictures])
     sheets = [
-        _shown(sheet, dict(audit.looks), {one.path: sources[output / one.path] for one in sheet.pictures})
+        _for_page(sheet, dict(audit.looks), {one.path: sources[output / one.path] for one in sheet.pictures})
         for sheet in audit.sheets
     ]
     content: dict[str, Any] = {
         "sheets": sheets,
-        "odd": said_of_looks(audit.looks),
+        "odd": lines_on_looks(audit.looks),
         "has_members": bool(audit.looks),
         "command": audit.command,
         "most_rows": MOST_ROWS,
@@ -33,7 +33,7 @@ def write_audit_page(audit: Audit, output: Path) -> Path:
     return output / PAGE
 
 
-def _shown(sheet: SheetAudit, looks: dict[str, tuple[Looks, ...]], sources: dict[str, str]) -> dict[str, Any]:
+def _for_page(sheet: SheetAudit, looks: dict[str, tuple[Looks, ...]], sources: dict[str, str]) -> dict[str, Any]:
     tables = [_with_looks(table, looks) if table.title == "Members" else table for table in sheet.tables]
     pictures = [{"source": sources[one.path], "alt": one.alt} for one in sheet.pictures]
     return {"sheet": sheet, "tables": tables, "pictures": pictures}

@@ -24,11 +24,11 @@ def votes_picture(path: Path, fragment: Fragment, votes: NDArray[np.int16], memb
     figure, axes = sheet_figure(fragment)
     draw_papyrus(axes, fragment)
     norm = BoundaryNorm(np.arange(0.5, members + 1.5), max(2, members) if members < 256 else 256)
-    shown = np.ma.masked_less(votes, 1)
+    drawn_votes = np.ma.masked_less(votes, 1)
     from matplotlib import colormaps
 
     colours = colormaps["viridis_r"].resampled(max(2, members))
-    drawn = axes.imshow(shown, cmap=colours, norm=norm, interpolation="nearest", extent=extent_mm(fragment))
+    drawn = axes.imshow(drawn_votes, cmap=colours, norm=norm, interpolation="nearest", extent=extent_mm(fragment))
     bar = figure.colorbar(drawn, ax=axes, fraction=0.045, pad=0.02, ticks=range(1, members + 1))
     bar.set_label("members that call it ink")
     axes.set_title(f"{fragment.id}: where members agree")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.audit import tables
-from ensemble.audit.facts import facts_of, is_trained_on, said_of_facts
+from ensemble.audit.facts import facts_of, is_trained_on, lines_on_facts
 from ensemble.audit.members import Asking, agreement_of, beyond_blank, figures_of, odds_of_members, votes_of
 from ensemble.audit.pictures import depths_picture, votes_picture, windows_picture
 from ensemble.audit.quality import Placed
@@ -88,7 +88,7 @@ def audited(
             "notes": tuple(
                 filter(
                     None,
-                    [*_how_seen(asked, placed), tables.panel_note(looked.panel), looked.note, *said_of_facts(facts)],
+                    [*_how_seen(asked, placed), tables.panel_note(looked.panel), looked.note, *lines_on_facts(facts)],
                 )
             ),
         }
@@ -127,7 +127,7 @@ def _record(looked: Looked, placed: Placed, figures: list[MemberFigures], output
         blind_places=0.0 if planted is None else float(np.isinf(planted.least).mean()),
         texture=placed.texture,
     )
-    shown = [tables.members_table(figures), tables.components_table(panel), tables.copies_table(panel)]
+    shown_tables = [tables.members_table(figures), tables.components_table(panel), tables.copies_table(panel)]
     return SheetAudit(
         id=fragment.id,
         verdict=verdict_of(evidence),
@@ -138,7 +138,7 @@ def _record(looked: Looked, placed: Placed, figures: list[MemberFigures], output
         members=tuple(figures),
         half_found=None if planted is None else HalfContrast(**asdict(planted.half)),
         places=() if planted is None else _places(fragment, planted),
-        tables=tuple(shown if planted is None else [*shown, tables.planted_table(planted)]),
+        tables=tuple(shown_tables if planted is None else [*shown_tables, tables.planted_table(planted)]),
         pictures=tuple(_pictures(looked, figures, output)),
     )
 
@@ -171,11 +171,11 @@ def _pictures(looked: Looked, figures: list[MemberFigures], output: Path) -> lis
         found.append(picture(folder / "4_map.png", output, lambda path: map_picture(path, fragment, planted), where))
     members = [one for one in figures if one.name in asking.asked.members]
     if len(members) > 1:
-        said = "How many members call each place ink"
+        title = "How many members call each place ink"
         votes = votes_of(asking)
         found.append(
             picture(
-                folder / "5_votes.png", output, lambda path: votes_picture(path, fragment, votes, len(members)), said
+                folder / "5_votes.png", output, lambda path: votes_picture(path, fragment, votes, len(members)), title
             )
         )
     return [*found, *_of_windows(asking, members, folder, output)]

@@ -16,7 +16,7 @@ from ensemble.controls.detectability import check_contrasts
 from ensemble.controls.panel import Imagined, Strengths
 from ensemble.request import input_sheets
 from scroll.audit.figures import BLANK
-from scroll.audit.looks import looks_of, odd_ones, said_of_looks
+from scroll.audit.looks import lines_on_looks, looks_of, odd_ones
 from scroll.audit.verdict import beside_odd_members
 from scroll.config.schema import Settings
 from scroll.data.fragments import Fragment
@@ -85,9 +85,9 @@ def audit(
     reference = reference_of(asked.settings)
     blank_shows = blank_papyrus(asked, _placed_blank(asked, without_ink, fragments, output), output)
     as_asked = {one.id: placed(asked.settings, one, reference, output) for one in fragments}
-    shown = {name: strengths_on_copies(asked, one, output, how) for name, one in as_asked.items()}
+    on_copies = {name: strengths_on_copies(asked, one, output, how) for name, one in as_asked.items()}
     sheets = {
-        name: audited(asked, one, output, how, Imagined(_elsewhere(shown, name), blank_shows))
+        name: audited(asked, one, output, how, Imagined(_elsewhere(on_copies, name), blank_shows))
         for name, one in as_asked.items()
     }
     members = by_member(sheets)
@@ -125,17 +125,17 @@ def _placed_blank(asked: Asked, blank: Sequence[Fragment], audited: Sequence[Fra
     return found
 
 
-def _elsewhere(shown: Mapping[str, Strengths], name: str) -> Strengths:
+def _elsewhere(on_copies: Mapping[str, Strengths], name: str) -> Strengths:
     """By kind, how strong all is that copies of the other sheets show, (N,)."""
-    others = [one for other, one in shown.items() if other != name]
+    others = [one for other, one in on_copies.items() if other != name]
     return {kind: np.concatenate([one[kind] for one in others if one] or [np.zeros(0)]) for kind in BLANK}
 
 
-def said_of(found: Audit) -> list[str]:
+def lines_on(found: Audit) -> list[str]:
     """Lines for the terminal: a verdict a sheet with its reasons, and every member that looks odd."""
-    said = []
+    lines = []
     for sheet in found.sheets:
-        said += ["", f"{sheet.id}: {sheet.verdict.kind}", *(f"  {reason}" for reason in sheet.verdict.reasons)]
-        said += [f"  next: {advice}" for advice in sheet.verdict.next]
-    odd = said_of_looks(found.looks)
-    return [*said, "", *(odd or ["No member looks odd."] if found.looks else [])]
+        lines += ["", f"{sheet.id}: {sheet.verdict.kind}", *(f"  {reason}" for reason in sheet.verdict.reasons)]
+        lines += [f"  next: {advice}" for advice in sheet.verdict.next]
+    odd = lines_on_looks(found.looks)
+    return [*lines, "", *(odd or ["No member looks odd."] if found.looks else [])]

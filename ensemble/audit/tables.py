@@ -142,9 +142,9 @@ def _by_copy(kind: Kind, component: int) -> dict[str, float]:
 
 def copies_table(panel: Panel) -> Table:
     """A row a kind of copy."""
-    said = " ".join(f"{kind.name.capitalize()}: {SAYS[kind.name]}" for kind in panel.kinds)
+    about = " ".join(f"{kind.name.capitalize()}: {SAYS[kind.name]}" for kind in panel.kinds)
     note = (
-        f"{said} Tiles of the scrambled copies are {panel.tile_mm:.1f} mm wide: shapes shorter than that are spread over a tile, "
+        f"{about} Tiles of the scrambled copies are {panel.tile_mm:.1f} mm wide: shapes shorter than that are spread over a tile, "
         f"brightness that changes from tile to tile stays. What was found covers {panel.found_share:.3f} of the papyrus: where a "
         "far larger share of a blank copy's components is on it, the run sees the same thing in both, ink at another depth or a crack."
     )
@@ -159,7 +159,7 @@ def copies_table(panel: Panel) -> Table:
 def planted_table(found: Detectability) -> Table:
     """A row a contrast."""
     note = (
-        f"{half_said(found)} Letters {found.letter_um / 1000:.2g} mm high, a film of {found.film_vox:g} voxels on the sheet's face, "
+        f"{half_in_words(found)} Letters {found.letter_um / 1000:.2g} mm high, a film of {found.film_vox:g} voxels on the sheet's face, "
         "brighter than the papyrus by the contrast told, raising no relief; found means that "
         f"{FOUND_SHARE:.0%} of a letter's pixels are in the mask. Nobody knows which papyrus of a real fragment is empty: letters lie "
         "where the run found nothing, so at no contrast the share found is 0 by choice, and ink that it missed may lie beneath."
@@ -169,7 +169,7 @@ def planted_table(found: Detectability) -> Table:
     )
 
 
-def half_said(found: Detectability) -> str:
+def half_in_words(found: Detectability) -> str:
     """The contrast of which half is found, in a sentence."""
     half = found.half
     if half.contrast is None:
@@ -197,7 +197,7 @@ def null_alt(panel: Panel) -> str:
 
 def curve_alt(found: Detectability) -> str:
     """What the picture of the curve shows."""
-    return "Share of planted letters found over their contrast, with 95 % intervals. " + half_said(found)
+    return "Share of planted letters found over their contrast, with 95 % intervals. " + half_in_words(found)
 
 
 def map_alt(found: Detectability) -> str:

@@ -81,7 +81,7 @@ def _show(catalogue: "Catalogue", arguments: argparse.Namespace) -> None:
     from scroll.catalogue.entries import TracedSegment
     from scroll.catalogue.find import the_hit
     from scroll.catalogue.labels import labels_of
-    from scroll.catalogue.table import plain_entry, shown
+    from scroll.catalogue.table import entry_text, plain_entry
 
     hit = the_hit(catalogue, arguments.name)
     _tell_faults(catalogue, f"{hit.where}.")
@@ -89,7 +89,7 @@ def _show(catalogue: "Catalogue", arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(plain_entry(catalogue, hit, found), indent=2))
     else:
-        print(shown(catalogue, hit, found))
+        print(entry_text(catalogue, hit, found))
 
 
 def _add(catalogue: "Catalogue", arguments: argparse.Namespace) -> None:

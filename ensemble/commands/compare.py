@@ -118,10 +118,10 @@ def compare(settings: "Settings", held_out: HeldOut, seeds: list[int]) -> str:
         blocks = needed(_output(own) / NAME, "blocks", score.blocks)
         notes = [f"Blocks of {blocks.edge_um / 1000:.1f} mm.", *filter(None, [score.note])]
         table = as_markdown(f"{settings.run_dir.name}: {len(trainings)} of {len(seeds)} seeds", trainings, rows, notes)
-        said = [{"seed": t.seed, "best_member": t.best_member, "steps": t.steps} for t in trainings]
+        of_seeds = [{"seed": t.seed, "best_member": t.best_member, "steps": t.steps} for t in trainings]
         write_json(
             settings.run_dir / "compare.json",
-            {"rows": [row.model_dump() for row in rows], "seeds": said, "blocks": blocks.model_dump()},
+            {"rows": [row.model_dump() for row in rows], "seeds": of_seeds, "blocks": blocks.model_dump()},
         )
         write_text(settings.run_dir / "compare.md", table)
     return table

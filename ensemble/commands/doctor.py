@@ -28,9 +28,9 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     arguments = parser.parse_args()
     problems = 0
-    for said in examine(arguments.config, arguments.set):
-        print(said)
-        problems += said.startswith("problem:")
+    for line in examine(arguments.config, arguments.set):
+        print(line)
+        problems += line.startswith("problem:")
     print(f"{problems} problem{'' if problems == 1 else 's'}")
     return 2 if problems else 0
 
@@ -62,7 +62,7 @@ def examine(config: Path, overrides: list[str]) -> Iterator[str]:
     yield from _asked("trackers", lambda: check_trackers(settings))
     others = list(_examine_others(settings))
     yield from others
-    yield from _examine_data(settings, all(said.startswith("ok:") for said in others))
+    yield from _examine_data(settings, all(line.startswith("ok:") for line in others))
 
 
 def _check_shared_memory(settings: "Settings") -> None:
@@ -95,10 +95,10 @@ def _examine_data(settings: "Settings", are_others_sound: bool) -> Iterator[str]
         yield f"problem: {error}"
         return
     for item in items:
-        for said in _asked(partial(doctor.described, item), partial(doctor.check, item)):
-            is_sound &= said.startswith("ok:")
-            yield said
-            if said.startswith("ok:") and kind_of(settings.data).has_sheets:
+        for line in _asked(partial(doctor.described, item), partial(doctor.check, item)):
+            is_sound &= line.startswith("ok:")
+            yield line
+            if line.startswith("ok:") and kind_of(settings.data).has_sheets:
                 picture = settings.run_dir / f"labels_{item.id}.png"
                 yield from _asked(partial(_said_of_labels, item, picture), partial(_draw_labels, item, picture))
     if is_sound:  # else folds and disk would say the same again
@@ -139,21 +139,21 @@ def _examine_items_with_others(settings: "Settings", items: list[Any]) -> Iterat
     """That these items suit the members that were trained elsewhere, and how many are new to them."""
     from scroll.data.members.new_items import out_of_fold
     from scroll.data.members.others import of_others
-    from scroll.data.members.suits import check_items, said_of_resampling
+    from scroll.data.members.suits import check_items, message_on_resampling
 
     for name, other in of_others(settings).items():
-        said = "; ".join(filter(None, ("these items suit it", said_of_resampling(other, items))))
-        yield from _asked(f"stage1.members.{name}: {said}", partial(check_items, other, items, settings.data))
+        message = "; ".join(filter(None, ("these items suit it", message_on_resampling(other, items))))
+        yield from _asked(f"stage1.members.{name}: {message}", partial(check_items, other, items, settings.data))
     if of_others(settings):
         yield from _asked(partial(_said_of_new, settings, items), partial(out_of_fold, settings, items))
 
 
 def _said_of_new(settings: "Settings", items: list[Any]) -> str:
-    from scroll.data.members.new_items import out_of_fold, said_of_sharers
+    from scroll.data.members.new_items import lines_on_sharers, out_of_fold
 
     decided, new = out_of_fold(settings, items)
-    said = f"{len(new)} of {len(items)} items are new to every member that is fitted"
-    return ". ".join([said, *said_of_sharers(decided)])
+    message = f"{len(new)} of {len(items)} items are new to every member that is fitted"
+    return ". ".join([message, *lines_on_sharers(decided)])
 
 
 def _asked(what: str | Callable[[], str], check: Callable[[], object]) -> Iterator[str]:

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 def main() -> None:
     """Parse the command line, write the data set, and say how many items it holds."""
     parser = run_parser(__doc__, "data.bin_yx=1")
-    said = "a new folder; for nnU-Net called Dataset<number>_<name>"
-    parser.add_argument("--output", type=Path, required=True, help=said)
-    said = "nnunet: a raw data set; fragments: sheets as fragments of the ink competition (%(default)s)"
-    parser.add_argument("--layout", choices=("nnunet", "fragments"), default="nnunet", help=said)
-    said = "fragments and segments: layers about the sheet that ink is labelled in (default: -3 3)"
-    parser.add_argument("--ink-layers", type=int, nargs=2, default=(-3, 3), metavar=("FIRST", "END"), help=said)
-    said = "a folder that ensemble/predict.py takes: its items are written too, as imagesTs, without labels"
-    parser.add_argument("--input", type=Path, help=said)
+    help_text = "a new folder; for nnU-Net called Dataset<number>_<name>"
+    parser.add_argument("--output", type=Path, required=True, help=help_text)
+    help_text = "nnunet: a raw data set; fragments: sheets as fragments of the ink competition (%(default)s)"
+    parser.add_argument("--layout", choices=("nnunet", "fragments"), default="nnunet", help=help_text)
+    help_text = "fragments and segments: layers about the sheet that ink is labelled in (default: -3 3)"
+    parser.add_argument("--ink-layers", type=int, nargs=2, default=(-3, 3), metavar=("FIRST", "END"), help=help_text)
+    help_text = "a folder that ensemble/predict.py takes: its items are written too, as imagesTs, without labels"
+    parser.add_argument("--input", type=Path, help=help_text)
     arguments = parser.parse_args()
     from scroll.config.reader import load_settings
     from scroll.errors import InputError

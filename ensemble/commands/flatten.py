@@ -80,7 +80,7 @@ def predict_and_flatten(
         InputError: its networks know flattened stacks, not volumes.
     """
     from ensemble.check import load_run_settings
-    from ensemble.whole_scroll.members import member_weights, said_of_left_out, volume_members
+    from ensemble.whole_scroll.members import member_weights, message_on_left_out, volume_members
     from ensemble.whole_scroll.plan import ScrollRequest
     from ensemble.whole_scroll.training_boxes import prediction_about
     from scroll.data.kinds import kind_of
@@ -95,7 +95,7 @@ def predict_and_flatten(
     grey_scale = None if arguments.grey is None else (arguments.grey[0], arguments.grey[1])
     request = ScrollRequest(arguments.volume, settings.data.level, grey_scale=grey_scale)
     weights = dict.fromkeys(volume_members(settings), 1.0) if arguments.members else member_weights(settings)
-    if left_out := said_of_left_out(settings):
+    if left_out := message_on_left_out(settings):
         print(left_out)
     predicted, boxes = prediction_about(settings, request, surface, weights, is_blended=not arguments.members)
     flatten_on_the_fly(

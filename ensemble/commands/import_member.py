@@ -61,8 +61,8 @@ def _in_plain_words(error: "ValidationError") -> str:
     """Which option does not suit, and why."""
     problem = error.errors()[0]
     option = f"--{str(problem['loc'][0]).replace('_', '-')} " if problem["loc"] else "--intensity "
-    said = str(problem["msg"]).replace("Input should be", "expected", 1).removeprefix("Value error, ")
-    return f"{option}{problem['input'] if problem['loc'] else ''}: {said}: give another"
+    message = str(problem["msg"]).replace("Input should be", "expected", 1).removeprefix("Value error, ")
+    return f"{option}{problem['input'] if problem['loc'] else ''}: {message}: give another"
 
 
 def _parsed() -> argparse.Namespace:
@@ -78,8 +78,10 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="folder to write; default members/<name>")
     parser.add_argument("--folds", nargs="*", default=[], help="nnunet: which folds; default all that are there")
     parser.add_argument("--splits", type=Path, help="nnU-Net's splits_final.json: what each fold was trained on")
-    said = "fragments, segments, cubes or scrolls that every network of it has seen; what is not named is new to it"
-    parser.add_argument("--trained-on", nargs="*", default=[], metavar="ID", help=said)
+    help_text = (
+        "fragments, segments, cubes or scrolls that every network of it has seen; what is not named is new to it"
+    )
+    parser.add_argument("--trained-on", nargs="*", default=[], metavar="ID", help=help_text)
     parser.add_argument("--voxel-um", type=float, help="edge of a voxel that it was trained at, in micrometres")
     parser.add_argument(
         "--returns",
@@ -164,8 +166,8 @@ def _described(output: Path, card: "Card") -> list[str]:
         return [
             f"{output}: {len(card.ready)} predictions ({card.returns}, scale {card.scale}); {unseen} of items that were new to its network"
         ]
-    said = f"{output}: {card.family}, {len(card.folds)} fold{'' if len(card.folds) == 1 else 's'}, window {card.window}, {card.returns}"
+    summary = f"{output}: {card.family}, {len(card.folds)} fold{'' if len(card.folds) == 1 else 's'}, window {card.window}, {card.returns}"
     if all(fold.trained_on for fold in card.folds):
-        return [said]
+        return [summary]
     unknown = "what it was trained on is not known, so it counts as having seen everything: say it with --trained-on or --splits"
-    return [said, unknown]
+    return [summary, unknown]

@@ -104,21 +104,21 @@ def line_of(report: "RoundReport") -> str:
 
 def warnings_of(report: "RoundReport") -> list[str]:
     """What a person has to know before the next round."""
-    said = []
+    lines = []
     if report.has_fallen:
-        said.append(
+        lines.append(
             f"STOP: the score of round {report.number} fell beyond the interval of the round before: what it was trained on is "
             "worse than what was known; the next round will not begin"
         )
     if report.is_copy and report.copying and report.known.proposed_cm2:
-        said.append(
+        lines.append(
             f"the student copies its teacher where neither was trained (correlation {report.copying.with_teacher:.2f}; the teacher's "
             f"first two members agree to {report.copying.of_strangers:.2f}): proposals add little, labels of people do"
         )
     if report.drift:
         most = max(report.drift, key=lambda sheet: abs(math.log(max(1e-9, report.drift[sheet]))))
-        said.append(
+        lines.append(
             f"what is taken for ink changed by more than half on {len(report.drift)} of {len(report.rules)} sheets, most on {most} (to "
             f"{report.drift[most]:g} times what it was); look at their maps"
         )
-    return said
+    return lines

@@ -49,12 +49,12 @@ def _look(arguments: argparse.Namespace) -> "Callable[[Any], None]":
     from scroll.viewing.layers import look_at_all
     from scroll.viewing.napari_layers import napari_layers
 
-    shown = look_at_all(arguments.volumes, arguments.labels, arguments.voxel_um)
+    layers = look_at_all(arguments.volumes, arguments.labels, arguments.voxel_um)
     if arguments.picture is not None:
         check_file(arguments.picture, PICTURE)
 
     def show(napari: Any) -> None:
-        viewer = _viewer(napari, "Scroll Ensemble", napari_layers(shown))
+        viewer = _viewer(napari, "Scroll Ensemble", napari_layers(layers))
         if arguments.picture is None:
             napari.run()
             return

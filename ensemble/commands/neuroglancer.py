@@ -26,16 +26,16 @@ def main() -> None:
     from scroll.viewing.neuroglancer import VIEWER, link, origin_of, state
     from scroll.viewing.server import VolumeServer
 
-    shown = look_at_all(arguments.volumes, arguments.labels, arguments.voxel_um)
+    layers = look_at_all(arguments.volumes, arguments.labels, arguments.voxel_um)
     viewer = arguments.viewer or VIEWER
     origin_of(viewer)
-    server = VolumeServer(shown, arguments.port, viewer) if arguments.serve else None
-    content = state(shown, server.address if server else f"http://127.0.0.1:{arguments.port}")
+    server = VolumeServer(layers, arguments.port, viewer) if arguments.serve else None
+    content = state(layers, server.address if server else f"http://127.0.0.1:{arguments.port}")
     print(json.dumps(content, indent=2))
     print(f"\n{link(content, viewer)}", flush=True)
     if server is None:
         print("nothing is served yet: add --serve, which prints a link of its own")
         return
-    print(f"serving {len(shown)} volumes at {server.address} until Ctrl-C", flush=True)
+    print(f"serving {len(layers)} volumes at {server.address} until Ctrl-C", flush=True)
     with server:
         server.serve_forever()

@@ -65,17 +65,17 @@ def _plan(arguments: argparse.Namespace) -> None:
     from scroll.runtime.output_folder import PLAN, check_file
     from stage1_3d.memory.plan import plan_members
 
-    cards = [gpu_named(said) for said in arguments.gpu or BY_SIZE]
+    cards = [gpu_named(name) for name in arguments.gpu or BY_SIZE]
     settings = load_settings(arguments.config, arguments.set)
     found = measured(settings)
-    for said in data_lines(settings, found):
-        print(said)
+    for line in data_lines(settings, found):
+        print(line)
     for card in cards:
         machine = Machine(card, arguments.cpus, arguments.ram, arguments.hours)
         plans = plan_members(settings, machine, found.loading_s)
         print(f"\n{card.name}, {card.gib:g} GB")
-        for said in [*member_lines(plans), *prediction_lines(settings, plans, machine, arguments.gigavoxels)]:
-            print(said)
+        for line in [*member_lines(plans), *prediction_lines(settings, plans, machine, arguments.gigavoxels)]:
+            print(line)
         out = plan_path(settings, arguments.output, card.name if len(cards) > 1 else "")
         check_file(out, PLAN)
         write_text(out, plan_text(plans, machine, str(arguments.config)))
@@ -103,7 +103,7 @@ def member_lines(plans: "Sequence[MemberPlan]") -> list[str]:
                 f"  {plan.name}: patch {plan.chosen.patch}, batch {plan.batch} x {plan.accumulate_steps} (largest {plan.largest}), "
                 f"{plan.precision}; a step {in_seconds(plan.step_s)}, all folds {in_hours(plan.total_s)}"
             )
-        lines += [f"    GiB at the peak: {held.total:.2f} = {causes}", *(f"    {said}" for said in plan.why)]
+        lines += [f"    GiB at the peak: {held.total:.2f} = {causes}", *(f"    {line}" for line in plan.why)]
     return lines
 
 
@@ -170,8 +170,8 @@ def data_lines(settings: "Settings", found: Measured) -> list[str]:
     from scroll.planning.step_time import maps_gib
 
     members = len(settings.stage1.members)
-    voxels, said = (1e9, "for 1e9 voxels of CT") if found.voxels is None else (found.voxels, "for all of the data")
-    disk = f"disk: out-of-fold predictions take up to {maps_gib(voxels, members):.3g} GiB {said} ({members} members, float16)"
+    voxels, of_what = (1e9, "for 1e9 voxels of CT") if found.voxels is None else (found.voxels, "for all of the data")
+    disk = f"disk: out-of-fold predictions take up to {maps_gib(voxels, members):.3g} GiB {of_what} ({members} members, float16)"
     if not found.loading_s:
         return [f"no data here ({settings.data.root}): loading not measured", disk]
     times = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in found.loading_s.items())
@@ -201,7 +201,7 @@ def prediction_lines(
     if gigavoxels:
         costs = [MemberCost(name, one.high * gigavoxels, views, 1.0) for name, one in once.items()]
         try:
-            lines += [f"    {said}" for said in kept_in(costs, 0.0, machine.hours * 3600).lines(machine.hours * 3600)]
+            lines += [f"    {line}" for line in kept_in(costs, 0.0, machine.hours * 3600).lines(machine.hours * 3600)]
         except InputError as error:
             lines.append(f"    {error}")
     return lines

@@ -89,11 +89,11 @@ def _change(plan: MemberPlan) -> str:
     """What the plan sets other than precision and workers, in words."""
     if plan.chosen is None or plan.changed is None:
         return "a smaller network or a larger card"
-    said = []
+    changes = []
     if "patch_size" in plan.changed:
-        said.append(f"patch {' x '.join(map(str, plan.changed['patch_size']))}")
+        changes.append(f"patch {' x '.join(map(str, plan.changed['patch_size']))}")
     if "options" in plan.changed:
-        said.append(f"checkpointing {'on' if plan.changed['options']['checkpointing'] else 'off'}")
+        changes.append(f"checkpointing {'on' if plan.changed['options']['checkpointing'] else 'off'}")
     if "train_batch_size" in plan.changed["training"]:
-        said.append(f"batch {plan.batch}, {plan.accumulate_steps} passes a step")
-    return "; ".join(said) or "nothing"
+        changes.append(f"batch {plan.batch}, {plan.accumulate_steps} passes a step")
+    return "; ".join(changes) or "nothing"

@@ -73,12 +73,12 @@ def pool(fragment: "Fragment", folder: Path, layers: int | None) -> None:
 def _middle(fragment: "Fragment", stack: "Volume", layers: int | None) -> tuple[int, int]:
     """First of the wanted layers, and how many."""
     there = stack.shape[0]
-    wanted = there if layers is None else layers
-    if wanted > there:
+    requested = there if layers is None else layers
+    if requested > there:
         raise InputError(
-            f"{fragment.folder}: {there} layers once pooled; expected at least --layers {wanted}: ask for fewer, or pool less"
+            f"{fragment.folder}: {there} layers once pooled; expected at least --layers {requested}: ask for fewer, or pool less"
         )
-    return there // 2 - wanted // 2, wanted
+    return there // 2 - requested // 2, requested
 
 
 def write_pooled(stack: "Volume", first: int, count: int, path: Path, voxel_um: float, key: str) -> None:

@@ -27,7 +27,7 @@ def main() -> int:
     """Plan, predict, and say what failed."""
     arguments = read_arguments()
     from ensemble.check import load_run_settings
-    from ensemble.whole_scroll.members import said_of_left_out
+    from ensemble.whole_scroll.members import message_on_left_out
     from ensemble.whole_scroll.plan import make_plan, recipe_of
     from scroll.runtime.output_folder import LEDGER, SCROLL_PLAN, check_file, check_folder
     from scroll.shards.drive import Driver, run_part
@@ -39,7 +39,7 @@ def main() -> int:
     settings = load_run_settings(arguments.config, arguments.set)
     request, ledger = request_of(arguments, settings), ledger_folder(arguments)
     check_folder(ledger, LEDGER, [settings.run_dir, Path(arguments.output)])
-    if left_out := said_of_left_out(settings):
+    if left_out := message_on_left_out(settings):
         print(left_out)
     if arguments.plan_only:
         plan = make_plan(settings, request, is_measured=True)

@@ -128,8 +128,8 @@ def _picture(out: Path, name: str, patches: Patches, augment: "AugmentSettings",
     for n in range(count):
         plain = patches.cut(draw(patches.seed, n), NOTHING)
         together = augmented(draw(patches.seed, n), patches.cut, augment, patches.space)
-        shown = [plain, *(looks(patches, n, augment, setting) for setting in alone), together]
-        rows[f"patch {n}"] = [view(sample, patches.space) for sample in shown]
+        samples = [plain, *(looks(patches, n, augment, setting) for setting in alone), together]
+        rows[f"patch {n}"] = [view(sample, patches.space) for sample in samples]
     titles = [
         "plain",
         *(_title(setting, getattr(augment, setting)) for setting in alone),

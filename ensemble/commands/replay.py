@@ -84,14 +84,14 @@ def replay(folder: Path, rows: int, first: int | None) -> Replayed:
     now = now.astype(np.float16).astype(np.float32).reshape(before.shape)
     difference = _largest_difference(before, now)
     changed = _changed(receipt.get("made_by"), made_by())
-    said = f"{folder}: rows {start}-{end} predicted again; largest difference {difference:.2e}"
-    said += (
+    message = f"{folder}: rows {start}-{end} predicted again; largest difference {difference:.2e}"
+    message += (
         f" ({np.count_nonzero(before != now)} of {before.size} values differ)"
         if difference
         else ", every value the same"
     )
-    said += f"\nmade with other versions than today's: {changed}" if changed else ""
-    return Replayed((start, end), difference, changed, said)
+    message += f"\nmade with other versions than today's: {changed}" if changed else ""
+    return Replayed((start, end), difference, changed, message)
 
 
 def _largest_difference(before: "NDArray[np.float32]", now: "NDArray[np.float32]") -> float:

@@ -82,7 +82,7 @@ def _tune(arguments: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory(prefix="tune-") as scratch:
             found[name] = tune_member(settings, name, arguments, room, Path(scratch))
         print(f"\n{name}, all trials\n{table(found[name].trials, found[name].chosen)}")
-        print("\n".join(f"  {said}" for said in found[name].why))
+        print("\n".join(f"  {line}" for line in found[name].why))
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "a CPU"
     write_text(output, tuned_text(found, str(arguments.config), device, arguments.steps))
     print(f"\ntuned: {output}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.controls.asked import Asked
-from ensemble.controls.components import Shown, shown_of
+from ensemble.controls.components import Response, response_of
 from scroll.audit.figures import Blocks, blocks_of_map
 from scroll.data.fragments import Fragment
 from scroll.errors import InputError
@@ -22,7 +22,7 @@ class BlankPapyrus:
 
     sheets: int
     area_cm2: float
-    shown: Sequence[Shown]
+    responses: Sequence[Response]
     blocks: Mapping[str, Blocks]
 
 
@@ -35,7 +35,7 @@ def blank_papyrus(asked: Asked, sheets: Sequence[Fragment], output: Path) -> Bla
     """
     if not sheets:
         return None
-    shown, area_cm2 = [], 0.0
+    responses, area_cm2 = [], 0.0
     blocks: dict[str, list[Blocks]] = {name: [] for name in asked.names}
     for sheet in sheets:
         papyrus_cm2 = float(sheet.full_mask.sum()) * (sheet.pixel_um / 1e4) ** 2
@@ -43,13 +43,15 @@ def blank_papyrus(asked: Asked, sheets: Sequence[Fragment], output: Path) -> Bla
             raise InputError(f"{sheet.folder}: no papyrus; expected some in its mask.png to look for ink on")
         folder, edge_um = output / FOLDER / sheet.id, block_edge_um(papyrus_cm2 * 1e8)
         found = asked.predicted(sheet, folder)
-        shown.append(shown_of(found.pieces, sheet, edge_um))
+        responses.append(response_of(found.pieces, sheet, edge_um))
         area_cm2 += papyrus_cm2
         for name, of_name in blocks.items():
             of_name.append(
                 blocks_of_map(asked.map_of(folder, name), asked.threshold(name), sheet.mask, edge_um / sheet.seen_um)
             )
-    return BlankPapyrus(len(sheets), area_cm2, shown, {name: side_by_side(of_name) for name, of_name in blocks.items()})
+    return BlankPapyrus(
+        len(sheets), area_cm2, responses, {name: side_by_side(of_name) for name, of_name in blocks.items()}
+    )
 
 
 def side_by_side(found: Sequence[Blocks]) -> Blocks:

@@ -72,7 +72,7 @@ def with_surroundings(found: Components, reach_px: float) -> NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Shown:
+class Response:
     """What one sheet or copy showed, without its maps: strengths (N,), with surroundings too, each block's strongest (B,), and of a copy
     the share that is on what was found on the sheet itself."""
 
@@ -82,10 +82,12 @@ class Shown:
     on_found: float = 0.0
 
 
-def shown_of(pieces: Components, fragment: Fragment, edge_um: float, on_found: float = 0.0) -> Shown:
+def response_of(pieces: Components, fragment: Fragment, edge_um: float, on_found: float = 0.0) -> Response:
     """Of the pieces found on a fragment or on a copy of it, in blocks of `edge_um`."""
     strongest = strongest_in_blocks([pieces], fragment.full_mask, edge_um / fragment.pixel_um)
-    return Shown(pieces.strength, with_surroundings(pieces, SURROUNDINGS_UM / fragment.pixel_um), strongest, on_found)
+    return Response(
+        pieces.strength, with_surroundings(pieces, SURROUNDINGS_UM / fragment.pixel_um), strongest, on_found
+    )
 
 
 def _log_odds(prob: NDArray[np.float64]) -> NDArray[np.float64]:

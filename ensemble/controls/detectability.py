@@ -125,7 +125,7 @@ def detectability(asked: Asked, fragment: Fragment, folder: Path, real: Predicte
     contrasts = np.array(planting.contrasts)
     grey_levels = contrasts * fragment.grey_scale[1]
     turn = _turns(len(cells.corner_px), len(contrasts))
-    shown = {name: np.zeros((len(turn), len(contrasts))) for name in asked.names}
+    shares_at = {name: np.zeros((len(turn), len(contrasts))) for name in asked.names}
     blur_vox = CtSettings.blur_vox
     for shift in range(len(contrasts)):
         picked = (turn + shift) % len(contrasts)  # (P,) which contrast a place bears in this pass
@@ -136,9 +136,9 @@ def detectability(asked: Asked, fragment: Fragment, folder: Path, real: Predicte
         ink = Planted(film, face, planting.film_vox, blur_vox, key)
         copy = changed(fragment, ink, f"with planted ink {shift + 1}/{len(contrasts)}")
         for name, shares in _shares_found(asked, copy, folder / f"planted-{shift + 1}", number).items():
-            shown[name][np.arange(len(turn)), picked] = shares
+            shares_at[name][np.arange(len(turn)), picked] = shares
     before = {ENSEMBLE: np.zeros(len(turn))} | _shares_of_members(asked, folder.parent, number)
-    judged = {name: because_of_ink(one, before[name]) for name, one in shown.items()}
+    judged = {name: because_of_ink(one, before[name]) for name, one in shares_at.items()}
     is_found, gained = {name: one[0] for name, one in judged.items()}, {name: one[1] for name, one in judged.items()}
     return Detectability(
         contrasts, grey_levels, is_found[ENSEMBLE], cells, letter_um, planting.film_vox, face, is_found, gained
@@ -146,17 +146,17 @@ def detectability(asked: Asked, fragment: Fragment, folder: Path, real: Predicte
 
 
 def because_of_ink(
-    shown: NDArray[np.float64], before: NDArray[np.float64]
+    shares_at: NDArray[np.float64], before: NDArray[np.float64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Which letters are found that were not called ink before, (P, K), and what more of them is on average, (K,).
 
-    `shown` (P, K): share of each letter's pixels called ink, by contrast; `before` (P,): the same of the bare place.
+    `shares_at` (P, K): share of each letter's pixels called ink, by contrast; `before` (P,): the same of the bare place.
 
     >>> because_of_ink(np.array([[0.2, 0.9], [1.0, 1.0]]), np.array([0.1, 1.0]))[0].tolist()
     [[False, True], [False, False]]
     """
-    is_found = (shown >= FOUND_SHARE) & (before < FOUND_SHARE)[:, None]
-    return is_found, np.asarray((shown - before[:, None]).mean(axis=0))
+    is_found = (shares_at >= FOUND_SHARE) & (before < FOUND_SHARE)[:, None]
+    return is_found, np.asarray((shares_at - before[:, None]).mean(axis=0))
 
 
 def _learnt_height_um(asked: Asked) -> float:

@@ -12,7 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from ensemble.controls.asked import Asked, Predicted
 from ensemble.controls.blank_papyrus import BlankPapyrus
 from ensemble.controls.chance import block_p, chance_imagined, rate_per_cm2
-from ensemble.controls.components import SURROUNDINGS_UM, Shown, share_on_found, shown_of, with_surroundings
+from ensemble.controls.components import SURROUNDINGS_UM, Response, response_of, share_on_found, with_surroundings
 from ensemble.controls.copies import SAYS, Copy, negative_controls, tile_px
 from ensemble.controls.tail import LEAST_EXPECTED, tail_of
 from scroll.audit.figures import BLANK, PAPYRUS
@@ -153,7 +153,7 @@ def negative_control_panel(
     edge_um = block_edge_um(papyrus_cm2 * 1e8)
     together = with_surroundings(real.pieces, SURROUNDINGS_UM / fragment.pixel_um)
     found_px = (share_in_blocks(real.mask, fragment.data.bin_yx) > 0) | called_by_half(asked, folder.parent)
-    by_kind: dict[str, list[Shown]] = {}
+    by_kind: dict[str, list[Response]] = {}
     held = with_room(
         fragment, asked.settings.stage1.window.depth_offsets
     )  # so that the reversed copy leaves room for them
@@ -161,28 +161,28 @@ def negative_control_panel(
     for copy in copies:
         found = asked.predicted(copy.fragment, folder / copy.name)
         on_found = share_on_found(found.pieces, copy.laid_on(real.mask))
-        by_kind.setdefault(copy.kind, []).append(shown_of(found.pieces, copy.fragment, edge_um, on_found))
+        by_kind.setdefault(copy.kind, []).append(response_of(found.pieces, copy.fragment, edge_um, on_found))
     of_real = (real.pieces.strength, together)
     kinds = [
         _kind(
             name,
-            shown,
+            responses,
             of_real,
-            (len(shown) * papyrus_cm2, papyrus_cm2),
+            (len(responses) * papyrus_cm2, papyrus_cm2),
             imagined.on_other_copies.get(name, np.zeros(0)),
         )
-        for name, shown in by_kind.items()
+        for name, responses in by_kind.items()
     ]
     if (blank := imagined.blank) is not None:
-        kinds.insert(0, _kind(PAPYRUS, blank.shown, of_real, (blank.area_cm2, papyrus_cm2), np.zeros(0)))
+        kinds.insert(0, _kind(PAPYRUS, blank.responses, of_real, (blank.area_cm2, papyrus_cm2), np.zeros(0)))
     tile_mm = tile_px(fragment) * fragment.pixel_um * fragment.data.bin_yx / 1000
     return Panel(real, together, papyrus_cm2, kinds, copies, tile_mm, edge_um / 1000)
 
 
 def called_by_half(asked: Asked, folder: Path) -> NDArray[np.bool_]:
     """(Y, X) at working resolution, where at least half of the members call ink: a bad member may hide it from the blend."""
-    said = [asked.map_of(folder, name) >= asked.threshold(name) for name in asked.members]
-    return np.asarray(2 * np.sum(said, axis=0) >= len(said))
+    votes = [asked.map_of(folder, name) >= asked.threshold(name) for name in asked.members]
+    return np.asarray(2 * np.sum(votes, axis=0) >= len(votes))
 
 
 def ink_and_rim(found: NDArray[np.bool_], fragment: Fragment) -> NDArray[np.bool_]:
@@ -193,26 +193,28 @@ def ink_and_rim(found: NDArray[np.bool_], fragment: Fragment) -> NDArray[np.bool
 
 def _kind(
     name: str,
-    shown: Sequence[Shown],
+    responses: Sequence[Response],
     of_real: tuple[Floats, Floats],
     areas_cm2: tuple[float, float],
     elsewhere: Floats,
 ) -> Kind:
     """One kind, of the first of `areas_cm2` in all, against strengths `of_real` (R,) on the second, alone and with surroundings;
     `elsewhere` (N,): with surroundings, of other sheets' copies."""
-    strengths, together = (np.concatenate([getattr(one, what) for one in shown]) for what in ("strengths", "together"))
+    strengths, together = (
+        np.concatenate([getattr(one, what) for one in responses]) for what in ("strengths", "together")
+    )
     tail = tail_of(np.concatenate([together, elsewhere]))
     alone, with_others = of_real
     area_cm2, papyrus_cm2 = areas_cm2
     return Kind(
         name=name,
-        copies=len(shown),
+        copies=len(responses),
         area_cm2=area_cm2,
         strengths=strengths,
         together=together,
         rate=rate_per_cm2(alone, strengths, area_cm2),
-        p=block_p(alone, np.concatenate([one.strongest for one in shown])),
+        p=block_p(alone, np.concatenate([one.strongest for one in responses])),
         chance=chance_imagined(with_others, together, area_cm2 / papyrus_cm2, tail),
-        on_found=float(np.mean([one.on_found for one in shown])),
+        on_found=float(np.mean([one.on_found for one in responses])),
         has_tail=tail is not None,
     )

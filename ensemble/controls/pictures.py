@@ -31,9 +31,11 @@ def found_picture(path: Path, fragment: Fragment, panel: Panel) -> None:
     draw_papyrus(axes, fragment)
     least = min(0.03, panel.least_chance)
     chance = np.concatenate([[np.nan], panel.chance])
-    step = shown_step(fragment)
-    shown = np.ma.masked_invalid(chance[panel.real.pieces.labels[::step, ::step]])
-    drawn = axes.imshow(shown, cmap=RAMP, norm=LogNorm(least, 1), interpolation="nearest", extent=extent_mm(fragment))
+    step = drawn_step(fragment)
+    drawn_chance = np.ma.masked_invalid(chance[panel.real.pieces.labels[::step, ::step]])
+    drawn = axes.imshow(
+        drawn_chance, cmap=RAMP, norm=LogNorm(least, 1), interpolation="nearest", extent=extent_mm(fragment)
+    )
     ticks = [tick for tick in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1) if tick >= least]
     bar = figure.colorbar(drawn, ax=axes, fraction=0.045, pad=0.02, ticks=ticks)
     bar.ax.set_yticklabels([f"{tick:g}" for tick in ticks])
@@ -169,7 +171,7 @@ def plain_figure() -> "tuple[Figure, Axes]":
 
 def draw_papyrus(axes: "Axes", fragment: Fragment) -> None:
     """The CT of the sheet's centre, pale, white where there is no papyrus, with a scale bar instead of axes."""
-    step = shown_step(fragment)
+    step = drawn_step(fragment)
     ct = np.asarray(fragment.picture()[::step, ::step], np.float32)
     inside = fragment.full_mask[::step, ::step]
     low, high = np.percentile(ct[inside] if inside.any() else ct, (1, 99))
@@ -188,7 +190,7 @@ def draw_papyrus(axes: "Axes", fragment: Fragment) -> None:
     axes.set_axis_off()
 
 
-def shown_step(fragment: Fragment) -> int:
+def drawn_step(fragment: Fragment) -> int:
     """Every how many-th pixel is drawn."""
     return max(1, max(fragment.shape_yx) // LONG_EDGE_PX)
 

@@ -40,8 +40,8 @@ def check_end_to_end(settings: Settings) -> None:
         )
     if end_to_end.member not in members:
         near = difflib.get_close_matches(end_to_end.member, members, n=1, cutoff=0.4)
-        said = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(members)}"
-        raise InputError(f"end_to_end.member '{end_to_end.member}' is no member of stage one; {said}")
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(members)}"
+        raise InputError(f"end_to_end.member '{end_to_end.member}' is no member of stage one; {hint}")
     if end_to_end.member not in settings.stage1.fitted:
         raise InputError(
             f"end_to_end.member '{end_to_end.member}' has an equal share, so stage two does not see it; give one that is fitted"

@@ -112,8 +112,8 @@ def _vector(weights: Mapping[str, float], names: Sequence[str]) -> NDArray[np.fl
 def print_fit(fit: InkFit) -> None:
     """Print what was fitted: weights, thresholds, out-of-fold F0.5 with its 95 % interval, and what fitting gained."""
     for name, (low, high) in fit.oof_interval.items():
-        said = f"weight {fit.weights[name]:.3f}" if name in fit.weights else " " * 12
-        print(f"{name:<16} {said}  threshold {fit.thresholds[name]:.3f}  out-of-fold F0.5 {fit.oof_f05[name]:.4f} "
+        weight = f"weight {fit.weights[name]:.3f}" if name in fit.weights else " " * 12
+        print(f"{name:<16} {weight}  threshold {fit.thresholds[name]:.3f}  out-of-fold F0.5 {fit.oof_f05[name]:.4f} "
               f"({low:.3f} to {high:.3f})")  # fmt: skip
     if fit.blocks:
         print(f"95 % intervals over {fit.blocks.count} blocks of {fit.blocks.edge_um / 1000:.1f} mm")

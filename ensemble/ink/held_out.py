@@ -63,5 +63,5 @@ def print_held_out(found: HeldOut) -> None:
     print("held out by validation mask, F0.5 of out-of-fold maps at the fitted thresholds:")
     for name, row in found.rows.items():
         figures = {"all": row.all, **row.sheets} if len(found.sheets) > 1 else row.sheets
-        said = (f"{where} {one.f05:.4f} ({one.low:.3f} to {one.high:.3f})" for where, one in figures.items())
-        print(f"  {name:<16} {'  '.join(said)}")
+        scores = (f"{where} {one.f05:.4f} ({one.low:.3f} to {one.high:.3f})" for where, one in figures.items())
+        print(f"  {name:<16} {'  '.join(scores)}")

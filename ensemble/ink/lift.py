@@ -43,13 +43,13 @@ def _lifted_on_segment(
     return layers
 
 
-def _extent(segment: Segment, wanted: NDArray[np.bool_], margin: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _extent(segment: Segment, pixels: NDArray[np.bool_], margin: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and end voxel (3,) of a box about the wanted pixels, with a margin on every side, inside the volume."""
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
-    for row, column in itertools.product(*(range(0, n, 512) for n in wanted.shape)):
+    for row, column in itertools.product(*(range(0, n, 512) for n in pixels.shape)):
         box = slice(row, row + 512), slice(column, column + 512)
         tile = segment.surface.tile(*box)
-        points = tile.points[tile.valid & wanted[box]]
+        points = tile.points[tile.valid & pixels[box]]
         if len(points):
             low, high = np.minimum(low, points.min(axis=0)), np.maximum(high, points.max(axis=0))
     if not np.isfinite(low).all():

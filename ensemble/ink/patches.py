@@ -42,8 +42,8 @@ def windows_of(sheet: str, mask: NDArray[np.bool_], label: Label, edge_px: int) 
     edge = min(edge_px, *mask.shape)
     for row, column in itertools.product(*(range(0, n - edge + 1, edge) for n in mask.shape)):
         box = slice(row, row + edge), slice(column, column + edge)
-        said, ink, inside = mask[box], label.target[box], known[box]
-        tp, fp, fn = (np.count_nonzero(part & inside) for part in (said & ink, said & ~ink, ~said & ink))
+        called, ink, inside = mask[box], label.target[box], known[box]
+        tp, fp, fn = (np.count_nonzero(part & inside) for part in (called & ink, called & ~ink, ~called & ink))
         if inside.mean() >= LEAST_KNOWN and tp + fp + fn:
             found.append(Window(float(fbeta(tp, fp, fn)), int(fp + fn), sheet, box))
     return found
@@ -78,7 +78,7 @@ class Seen:
         layers, centre = self._layers()
         ct = grey(np.asarray(self.sheet.stack[layers, box[0], box[1]]))
         middle = centre - layers.start
-        shown: dict[str, Cuts] = {
+        columns: dict[str, Cuts] = {
             "CT": {
                 "z": marked(ct[middle], *place),
                 **_sections(ct, place),
@@ -88,11 +88,11 @@ class Seen:
         for name, prob in self.maps.items():
             flat = np.asarray(prob[box], np.float32)
             deep = self._deep(name, box)
-            shown[name] = {**_flat(flat, place), **({} if deep is None else _sections(deep, self._coarse(place)))}
-        shown["errors"] = _flat(error_colours(mask, truth, known), place)
+            columns[name] = {**_flat(flat, place), **({} if deep is None else _sections(deep, self._coarse(place)))}
+        columns["errors"] = _flat(error_colours(mask, truth, known), place)
         where = (centre, box[0].start + place[0], box[1].start + place[1])
         corner = (layers.start, box[0].start, box[1].start)
-        return Patch(window.sheet, kind, window.score, where, corner, (len(ct), *truth.shape), shown)
+        return Patch(window.sheet, kind, window.score, where, corner, (len(ct), *truth.shape), columns)
 
     def _layers(self) -> tuple[slice, int]:
         """The layers that the networks see, and the one that is shown from above."""

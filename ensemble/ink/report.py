@@ -61,12 +61,12 @@ def as_predicted(settings: Settings, sheet: Sheet, folder: Path) -> Sheet:
     receipt = folder / next(iter(settings.stage1.members)) / NAME
     if not isinstance(sheet, Fragment) or not receipt.exists():
         return sheet
-    said = {"is_flipped": False, "shift_layers": 0} | read_mapping(receipt)
-    if type(said["is_flipped"]) is not bool or type(said["shift_layers"]) is not int:
+    mapping = {"is_flipped": False, "shift_layers": 0} | read_mapping(receipt)
+    if type(mapping["is_flipped"]) is not bool or type(mapping["shift_layers"]) is not int:
         raise InputError(
             f"{receipt}: is_flipped or shift_layers is something else; delete its folder and predict again"
         )
-    return replace(sheet, is_flipped=said["is_flipped"], shift_layers=said["shift_layers"])
+    return replace(sheet, is_flipped=mapping["is_flipped"], shift_layers=mapping["shift_layers"])
 
 
 def _view(seen: Seen, budget_bytes: int) -> FlatView:

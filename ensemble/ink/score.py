@@ -23,7 +23,7 @@ from ensemble.ink.predictors import (
     predictor_names,
 )
 from ensemble.ink.report import ink_evidence, save_ink_report
-from ensemble.others import kind_of_member, said_of_others, who_has_seen
+from ensemble.others import kind_of_member, lines_on_others, who_has_seen
 from ensemble.request import input_sheets
 from scroll.config.labels import LabelVersions
 from scroll.config.schema import Settings
@@ -87,7 +87,7 @@ def score_run(settings: Settings, source: Path, output: Path, truth_dir: Path, c
     rows = [scored.with_loss(row, blocks[ENSEMBLE]) if row.name in fit.without else row for row in rows]
     piece = settings.data.kind.removesuffix("s")
     score = InkScores(
-        **heading(settings, fragments, piece, said_of_others(settings, fragments)),
+        **heading(settings, fragments, piece, lines_on_others(settings, fragments)),
         piece=piece.capitalize(),
         fragments=sorted(truths, key=lambda item: -int(truths[item].target.sum())),  # the page begins with the most ink
         blocks=blocks_of(edge_um, drawn.count),
@@ -166,9 +166,9 @@ class _Scored:
         for sheet in self.sheets:
             truth, valid = self.truths[sheet.id].target, ~self.truths[sheet.id].ignore
             masks = [self._count(sheet, name, counted[name]) & valid for name in names]
-            *found, wanted = lifted(sheet, [*masks, truth & valid], self.settings.ensemble.lift_thickness_vox)
+            *found, expected = lifted(sheet, [*masks, truth & valid], self.settings.ensemble.lift_thickness_vox)
             for name, voxels in zip(names, found, strict=True):
-                counted[name].dice.append(surface_dice(voxels, wanted, tolerance_vox=2.0))
+                counted[name].dice.append(surface_dice(voxels, expected, tolerance_vox=2.0))
         rows = [self._row(name, counted[name]) for name in names]
         return rows, {name: np.concatenate(counted[name].blocks) for name in names}
 
@@ -241,7 +241,7 @@ def print_table(score: InkScores) -> None:
     for row in score.rows:
         numbers = [*(getattr(row, column) for column in COLUMNS), *row.scrolls.values()]
         cells = "".join(f"{'-' if number is None else format(number, '.4f'):>13}" for number in numbers)
-        print(f"{row.label:<{width}}{cells}  {said_gain(row)}{'  <- best F0.5' if row.f05 == best else ''}")
+        print(f"{row.label:<{width}}{cells}  {gain_in_words(row)}{'  <- best F0.5' if row.f05 == best else ''}")
     if score.blocks:
         print(f"95 % intervals over {score.blocks.count} blocks of {score.blocks.edge_um / 1000:.1f} mm")
     if score.note:
@@ -249,11 +249,11 @@ def print_table(score: InkScores) -> None:
     print()
 
 
-def said_gain(row: InkRow) -> str:
+def gain_in_words(row: InkRow) -> str:
     """A row's gain over the best single member in words.
 
     >>> gain = InkGain(over="b", difference=0.0512, low=0.01, high=0.09, verdict="better")
-    >>> said_gain(InkRow(name="a", f05=0.5, gain=gain))
+    >>> gain_in_words(InkRow(name="a", f05=0.5, gain=gain))
     '+0.0512 better'
     """
     return "-" if row.gain is None or row.gain.over == row.name else f"{row.gain.difference:+.4f} {row.gain.verdict}"

@@ -6,7 +6,7 @@ from ensemble.ink.predict import predict as predict_ink
 from ensemble.ink.predict import write_checked_submission
 from ensemble.ink.score import print_table, score_run
 from ensemble.kinds import Competition
-from ensemble.others import said_of_others
+from ensemble.others import lines_on_others
 from ensemble.request import Request
 from scroll.config.reader import with_decided
 from scroll.config.schema import Settings
@@ -25,7 +25,7 @@ def calibrate(settings: Settings) -> None:
         print("weights and thresholds are fitted after end-to-end training: run 'make end-to-end CONFIG=...'")
         return
     print_fit(fit_ink(settings))
-    for line in said_of_others(with_decided(settings), []):
+    for line in lines_on_others(with_decided(settings), []):
         print(line)
 
 

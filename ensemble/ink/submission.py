@@ -168,13 +168,13 @@ def submission_problems(path: Path, shapes: Mapping[str, tuple[int, int]]) -> li
     ids = Counter(name for name, _ in rows)
     problems = [f"id '{name}' is missing; one row for each fragment" for name in shapes if name not in ids]
     problems += [
-        f"id '{_shown(name)}' stands in {count} rows, expected one" for name, count in ids.items() if count > 1
+        f"id '{_printable(name)}' stands in {count} rows, expected one" for name, count in ids.items() if count > 1
     ]
     if rows and not any(text.strip() for _, text in rows):
         return [*problems, "no row predicts any ink; such a file scores 0 and graders reject it"]
     for name, text in rows:
         if name not in shapes:
-            problems.append(f"id '{_shown(name)}' is none of the fragments {', '.join(shapes)}")
+            problems.append(f"id '{_printable(name)}' is none of the fragments {', '.join(shapes)}")
         elif not text.strip():
             problems.append(f"id '{name}' predicts no ink, and graders reject an empty row")
         else:
@@ -185,7 +185,7 @@ def submission_problems(path: Path, shapes: Mapping[str, tuple[int, int]]) -> li
     return problems
 
 
-def _shown(name: str) -> str:
+def _printable(name: str) -> str:
     return shortened(" ".join(name.split()))
 
 

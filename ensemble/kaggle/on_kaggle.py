@@ -133,7 +133,7 @@ class Job:
             started.append(last)
             if last.wait():
                 raise InputError(
-                    f"{self.submission}: not written; {last.said[-1] if last.said else 'nothing was said'}"
+                    f"{self.submission}: not written; {last.output[-1] if last.output else 'nothing was said'}"
                 )
         finally:  # a cell that is interrupted leaves nothing at work
             for process in started:
@@ -192,7 +192,7 @@ class Process:
     """A command whose lines are printed as they come, each after a prefix; in a notebook a child's own output is not seen."""
 
     def __init__(self, command: Sequence[str], environment: dict[str, str], prefix: str) -> None:
-        self.said: list[str] = []
+        self.output: list[str] = []
         self._process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         )
@@ -219,7 +219,7 @@ class Process:
     def _read(self, prefix: str) -> None:
         for line in self._process.stdout or ():
             if line.strip():
-                self.said.append(line.strip())
+                self.output.append(line.strip())
                 print(f"{prefix}{line.rstrip()}", flush=True)
 
 

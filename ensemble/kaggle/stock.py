@@ -71,15 +71,15 @@ def project_requirements(root: Path, optional: Iterable[str] = ()) -> list[str]:
         raise MissingInputError(f"{path}: not there; bundle from a checkout of the project: its wheel is built from it")
     with reading(path, "the project's pyproject.toml", "restore it with git"):
         content = tomllib.loads(read_text(path, MOST_FREEZE_BYTES))
-        wanted = list(content["project"]["dependencies"])
+        required = list(content["project"]["dependencies"])
         names = {canonical(name) for name in optional}
         extras = content["project"].get("optional-dependencies", {}).values() if names else ()
-        wanted += [text for texts in extras for text in texts if canonical(Requirement(text).name) in names]
-        return [text for text in wanted if Requirement(text)]
+        required += [text for texts in extras for text in texts if canonical(Requirement(text).name) in names]
+        return [text for text in required if Requirement(text)]
 
 
-def lacking(wanted: Iterable[str], stock: Mapping[str, str]) -> dict[str, str]:
-    """Version by package of what `wanted` needs, directly or through another package, and `stock` has not at all.
+def lacking(required: Iterable[str], stock: Mapping[str, str]) -> dict[str, str]:
+    """Version by package of what `required` needs, directly or through another package, and `stock` has not at all.
 
     The versions are those installed here, which are the ones that the run was made with; sorted by name.
 
@@ -87,12 +87,12 @@ def lacking(wanted: Iterable[str], stock: Mapping[str, str]) -> dict[str, str]:
         InputError: one of them is not installed here, so that nothing tells its version.
     """
     found: dict[str, str] = {}
-    waiting = [Requirement(text) for text in wanted]
+    waiting = [Requirement(text) for text in required]
     while waiting:
         requirement = waiting.pop()
         name = canonical(requirement.name)
-        is_wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        if not is_wanted or name in stock or name in found:
+        is_needed = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if not is_needed or name in stock or name in found:
             continue
         try:
             found[name] = version(name)

@@ -89,6 +89,6 @@ def _build_pure(requirement: str, folder: Path) -> None:
 def _pip(*arguments: str) -> None:
     done = run_module("pip", "--quiet", "--disable-pip-version-check", *arguments)
     if done.returncode:
-        said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-        error = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1])
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+        error = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
         raise InputError(f"pip {arguments[0]}: {error}")

@@ -92,7 +92,7 @@ def as_markdown(title: str, trainings: Sequence[Training], rows: Sequence[SeedsR
     cells = [_cells(row) for row in rows]
     chosen = ", ".join(f"seed {training.seed}: {training.best_member}" for training in trainings)
     blocks = len(next(iter(trainings[0].predictors.values())).blocks)
-    said = [
+    remarks = [
         f"F0.5 on the held-out data; weights, thresholds and the {BEST} come from out-of-fold predictions ({chosen}).",
         f"{MEMBERS_MEAN}: stage one alone; {EQUAL}: of members and stage two; {ENSEMBLE}: the same with fitted weights.",
         f"Intervals: seeds and {blocks} blocks drawn again; inside noise: the interval of the difference holds 0.",
@@ -101,7 +101,7 @@ def as_markdown(title: str, trainings: Sequence[Training], rows: Sequence[SeedsR
     ]
     steps = list(dict.fromkeys(name for training in trainings for name in training.steps))
     times = [[name, *(_time(training.steps.get(name)) for training in trainings)] for name in steps]
-    parts = [f"# {title}", _grid(heads, cells), "\n".join(said)]
+    parts = [f"# {title}", _grid(heads, cells), "\n".join(remarks)]
     parts += ["Wall and CPU seconds of each step:", _grid(["step", *(f"seed {seed}" for seed in seeds)], times)]
     return "\n\n".join(parts) + "\n"
 

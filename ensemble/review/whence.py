@@ -94,14 +94,14 @@ def _knows(receipt: Stored, path: Path) -> bool:
 
 def _compared(record: Mapping[str, Any], found: Sequence[Stored], run: Path | None) -> tuple[list[str], bool]:
     """Whether the receipts that a record names are there: line by line, and in all."""
-    wanted, here = record.get("receipts", {}), {_key(receipt): receipt for receipt in found}
-    same = [name for name, key in wanted.items() if key in here]
-    other = {name: one.path for name in wanted if name not in same for one in found if name in _names(one)}
-    lost = [name for name in wanted if name not in same and name not in other]
-    is_same = bool(wanted) and not other and not lost
-    lines = [] if wanted else ["none is named in it, so nothing can be compared"]
+    recorded, here = record.get("receipts", {}), {_key(receipt): receipt for receipt in found}
+    same = [name for name, key in recorded.items() if key in here]
+    other = {name: one.path for name in recorded if name not in same for one in found if name in _names(one)}
+    lost = [name for name in recorded if name not in same and name not in other]
+    is_same = bool(recorded) and not other and not lost
+    lines = [] if recorded else ["none is named in it, so nothing can be compared"]
     if same:
-        about = f"; {_dated(here[wanted[same[0]]])}" if is_same else ""
+        about = f"; {_dated(here[recorded[same[0]]])}" if is_same else ""
         lines.append(f"the same {'prediction: ' if is_same else 'for '}{', '.join(same)}{about}")
     lines += [f"another prediction of {name} now: {path}" for name, path in other.items()]
     if lost:
@@ -128,8 +128,8 @@ def _dated(receipt: Stored) -> str:
 
 def _said_by(receipt: Stored) -> str:
     about = {**receipt, **(more if isinstance(more := receipt.get("about"), dict) else {})}
-    said = [f"{name} {Path(redacted(str(about[name]))).name}" for name in SPOKEN_OF if name in about]
-    return f"  {'receipt':<14} {', '.join([*said, f'key {_key(receipt)}'])}; {_dated(receipt)}"
+    facts = [f"{name} {Path(redacted(str(about[name]))).name}" for name in SPOKEN_OF if name in about]
+    return f"  {'receipt':<14} {', '.join([*facts, f'key {_key(receipt)}'])}; {_dated(receipt)}"
 
 
 def _words(record: Mapping[str, Any]) -> Iterator[str]:

@@ -8,14 +8,14 @@ from pydantic import Field
 
 from ensemble.ink.fit_record import InkFit
 from ensemble.ink.predictors import FullSize, flat_map
-from ensemble.rounds.labels import at_full_size, held_out_of, said_by_people
+from ensemble.rounds.labels import at_full_size, held_out_of, labelled_by_people
 from ensemble.rounds.maps import AGAIN, Source
 from ensemble.rounds.place import LabelRound
 from ensemble.rounds.propose import Proposals, proposer_of
 from ensemble.rounds.rank import Place, ranked
 from scroll.data.labels import Label
 from scroll.data.sheets import Sheet
-from scroll.report.ask_page import AskedPatch as ShownPatch
+from scroll.report.ask_page import AskedPatch as PatchOnPage
 from scroll.report.ask_page import AskedSheet, AskPage, write_ask_page
 from scroll.rounds.marks import NAME as MARKS
 from scroll.rounds.marks import Mark, read_marks, seconds_each
@@ -55,7 +55,7 @@ class AskedPatches(Versioned):
         return [Asked(**one.model_dump()) for one in self.patches]
 
 
-def ask(a_round: LabelRound, fit: InkFit, found: Sequence[Source], said: Proposals) -> AskedPatches:
+def ask(a_round: LabelRound, fit: InkFit, found: Sequence[Source], proposals: Proposals) -> AskedPatches:
     """Rank the patches, and write ask.json, the page, and <round>/paint/<sheet>/ of each sheet that is asked about."""
     bin_yx = a_round.base.data.bin_yx
     coarse = ranked(a_round, fit, found, passed_over(a_round))
@@ -64,15 +64,17 @@ def ask(a_round: LabelRound, fit: InkFit, found: Sequence[Source], said: Proposa
         for one in coarse
     ]
     asked = AskedPatches(round=a_round.number, patches=tuple(patches))
-    shown: dict[int, ShownPatch] = {}
+    by_number: dict[int, PatchOnPage] = {}
     sheets: dict[str, AskedSheet] = {}
     for source in found:
         if any(one.sheet == source.sheet.id for one in patches):
-            exported = _to_paint(a_round, fit, source, said, asked.asked)
+            exported = _to_paint(a_round, fit, source, proposals, asked.asked)
             write_paint_folder(a_round.folder / "paint", exported)
             sheets[source.sheet.id] = AskedSheet(_thumbnail(source.sheet), source.sheet.shape_yx, source.sheet.pixel_um)
-            shown |= {number: _shown(one, source, exported) for number, one in exported.numbered.items()}
-    page = AskPage(a_round.number, [shown[number] for number in sorted(shown)], sheets, seconds_last_time(a_round))
+            by_number |= {number: _on_page(one, source, exported) for number, one in exported.numbered.items()}
+    page = AskPage(
+        a_round.number, [by_number[number] for number in sorted(by_number)], sheets, seconds_last_time(a_round)
+    )
     write_ask_page(a_round.folder / "ask" / PAGE, page)
     write_record(a_round.folder / "ask" / NAME, asked)
     return asked
@@ -118,25 +120,27 @@ def seconds_last_time(a_round: LabelRound) -> float | None:
     return None
 
 
-def shown_layers(sheet: Sheet) -> list[int]:
+def layers_on_page(sheet: Sheet) -> list[int]:
     """Layers of its stack that are shown: spread over the depth window, those that there are."""
     first, end = sheet.data.depth
-    wanted = np.rint(sheet.middle_layer + np.linspace(first, end - 1, DEPTHS)).astype(int)
-    return sorted({int(z) for z in np.clip(wanted, 0, sheet.stack.shape[0] - 1)})
+    requested = np.rint(sheet.middle_layer + np.linspace(first, end - 1, DEPTHS)).astype(int)
+    return sorted({int(z) for z in np.clip(requested, 0, sheet.stack.shape[0] - 1)})
 
 
-def _to_paint(a_round: LabelRound, fit: InkFit, source: Source, said: Proposals, asked: Sequence[Asked]) -> ToPaint:
-    sheet, proposer = source.sheet, proposer_of(fit, said)
-    human, held_out = said_by_people(source), held_out_of(source)
-    proposal = proposer.of(source).thinned(said.keep, proposer.trust.threshold)
+def _to_paint(
+    a_round: LabelRound, fit: InkFit, source: Source, proposals: Proposals, asked: Sequence[Asked]
+) -> ToPaint:
+    sheet, proposer = source.sheet, proposer_of(fit, proposals)
+    human, held_out = labelled_by_people(source), held_out_of(source)
+    proposal = proposer.of(source).thinned(proposals.keep, proposer.trust.threshold)
     suggested = together(human, at_full_size(proposal, sheet))
     voices = Voices.of(one for _, one in source.by_network())
     return ToPaint(
         sheet=sheet.id, round=a_round.number, pixel_um=sheet.pixel_um, label=Label(human.ink, human.ignore),
         papyrus=sheet.full_mask, held_out=np.zeros(sheet.shape_yx, bool) if held_out is None else ~held_out.ignore,
-        ct=sheet.stack, layers=shown_layers(sheet),
+        ct=sheet.stack, layers=layers_on_page(sheet),
         probability=_full(proposer.platt.at(source.blend(fit)), sheet), disagreement=_full(voices.disagreement, sheet),
-        asked=asked, proposed=Label(suggested.target >= said.threshold, suggested.ignore) if said.keep else None,
+        asked=asked, proposed=Label(suggested.target >= proposals.threshold, suggested.ignore) if proposals.keep else None,
     )  # fmt: skip
 
 
@@ -161,13 +165,13 @@ def _as_bytes(values: NDArray[np.float32], window: tuple[float, float]) -> NDArr
     return np.asarray(np.clip((values - low) * (255 / max(1e-6, high - low)), 0, 255), np.uint8)
 
 
-def _shown(one: Asked, source: Source, exported: ToPaint) -> ShownPatch:
+def _on_page(one: Asked, source: Source, exported: ToPaint) -> PatchOnPage:
     """A patch with all that is drawn of it, at full size, as far as it is on the sheet."""
     sheet = source.sheet
     y, x = (slice(at, min(at + one.edge_px, n)) for at, n in zip((one.y, one.x), sheet.shape_yx, strict=True))
     layers = np.stack([np.asarray(sheet.stack[z : z + 1, y, x], np.float32)[0] for z in exported.layers])
     of_members = {name: _full(flat_map(folder, name, AGAIN), sheet)[y, x] for name, folder in source.folders.items()}
-    return ShownPatch(
+    return PatchOnPage(
         asked=one, ct=_as_bytes(layers, _window(layers)), layers=exported.layers,
         maps={"blend": exported.probability[y, x], **of_members}, disagreement=exported.disagreement[y, x],
         known=canvas(exported.label, exported.papyrus, exported.held_out)[y, x],

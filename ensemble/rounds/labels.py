@@ -23,18 +23,18 @@ Mask = NDArray[np.bool_]
 
 
 def write_labels(
-    a_round: LabelRound, fit: InkFit, found: Sequence[Source], said: Proposals, painted: Mapping[str, Label]
+    a_round: LabelRound, fit: InkFit, found: Sequence[Source], proposals: Proposals, painted: Mapping[str, Label]
 ) -> None:
     """Write <round>/labels/<sheet>/ of every sheet of which anything is known, and link its CT below <round>/data.
 
     `painted`: by sheet, all that people say of it by now, (Y, X) at full resolution; of the others it is what they said before.
     """
-    proposer, links = proposer_of(fit, said), a_round.folder / "data" / kind_of(a_round.base.data).train
+    proposer, links = proposer_of(fit, proposals), a_round.folder / "data" / kind_of(a_round.base.data).train
     known = set()
     for source in found:
         sheet = source.sheet
-        human = with_painted(said_by_people(source), painted.get(sheet.id))
-        proposal = at_full_size(proposer.of(source).thinned(said.keep, proposer.trust.threshold), sheet)
+        human = with_painted(labelled_by_people(source), painted.get(sheet.id))
+        proposal = at_full_size(proposer.of(source).thinned(proposals.keep, proposer.trust.threshold), sheet)
         label = together(human, proposal)
         if label.ignore.all() and not source.is_trained_on:
             print(f"{sheet.id}: nothing is known of it yet; it is not trained on in this round")
@@ -51,15 +51,15 @@ def write_labels(
     _link(a_round.base.data.root / "phantom.json", a_round.folder / "data" / "phantom.json")
 
 
-def with_painted(said: Label, painted: Label | None) -> Label:
+def with_painted(known: Label, painted: Label | None) -> Label:
     """What people say by now, (Y, X): what was painted, and where that is as it was, the soft target of before."""
     if painted is None:
-        return said
-    is_same = (painted.ignore == said.ignore) & (painted.ink == said.ink)
-    return Label(np.where(is_same, said.target, painted.target), painted.ignore)
+        return known
+    is_same = (painted.ignore == known.ignore) & (painted.ink == known.ink)
+    return Label(np.where(is_same, known.target, painted.target), painted.ignore)
 
 
-def said_by_people(source: Source) -> Label:
+def labelled_by_people(source: Source) -> Label:
     """(Y, X) at full resolution; nothing of a sheet without labels."""
     if source.is_trained_on:
         return source.sheet.full_label.human

@@ -70,8 +70,8 @@ def open_mask(source: Source) -> Mask:
     if not source.is_trained_on:
         return source.looked_at
     labels = sheet.full_labels.binned(sheet.data.bin_yx)
-    said = ~labels.training.human.ignore
-    return source.looked_at & ~said & (True if labels.held_out is None else labels.held_out.ignore)
+    is_labelled = ~labels.training.human.ignore
+    return source.looked_at & ~is_labelled & (True if labels.held_out is None else labels.held_out.ignore)
 
 
 def propose(a_round: LabelRound, fit: InkFit, found: Sequence[Source]) -> Proposals:
@@ -92,10 +92,10 @@ def propose(a_round: LabelRound, fit: InkFit, found: Sequence[Source]) -> Propos
     )  # fmt: skip
 
 
-def proposer_of(fit: InkFit, said: Proposals) -> Proposer:
+def proposer_of(fit: InkFit, proposals: Proposals) -> Proposer:
     """The same again, from what was written."""
-    trust = Trust(said.threshold, said.least_margin, said.most_spread, said.least_strength)
-    return Proposer(fit, Platt(said.slope, said.offset), trust)
+    trust = Trust(proposals.threshold, proposals.least_margin, proposals.most_spread, proposals.least_strength)
+    return Proposer(fit, Platt(proposals.slope, proposals.offset), trust)
 
 
 def calibrated(fit: InkFit, found: Sequence[Source]) -> Platt:
@@ -110,10 +110,10 @@ def calibrated(fit: InkFit, found: Sequence[Source]) -> Platt:
 
 def _of_sheet(proposer: Proposer, source: Source) -> OfSheet:
     found = proposer.of(source)
-    said = source.sheet.full_labels.binned(source.sheet.data.bin_yx).training.human if source.is_trained_on else None
+    human = source.sheet.full_labels.binned(source.sheet.data.bin_yx).training.human if source.is_trained_on else None
     kept = int(np.count_nonzero(found.kept))
     ink = np.count_nonzero(found.kept & (found.prob >= proposer.trust.threshold))
     return OfSheet(
-        shares=dict(found.shares), human_px=int(np.count_nonzero(~said.ignore)) if said is not None else 0,
+        shares=dict(found.shares), human_px=int(np.count_nonzero(~human.ignore)) if human is not None else 0,
         kept_px=kept, ink_share=float(ink / kept) if kept else 0.0,
     )  # fmt: skip

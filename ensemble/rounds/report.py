@@ -108,7 +108,7 @@ def read_report(a_round: LabelRound) -> RoundReport:
 def write_round_report(
     a_round: LabelRound,
     found: Sequence[Source],
-    said: Proposals,
+    proposals: Proposals,
     painted: Sequence[str],
     asked: int,
     seconds: float | None,
@@ -125,7 +125,7 @@ def write_round_report(
         copying=None if copied is None else Copied(**asdict(copied)),
         is_copy=copied is not None and copied.is_copy,
         drift=drifted(_ink_shares(student, fit, sheets), _teachers_shares(before, found)),
-        rules={name: dict(one.shares) for name, one in said.sheets.items()},
+        rules={name: dict(one.shares) for name, one in proposals.sheets.items()},
         seconds=seconds, asked=asked, painted=tuple(painted),
     )  # fmt: skip
     write_record(a_round.folder / NAME, report)

@@ -77,8 +77,8 @@ class Steps:
             path, read_sealed(path, f"run 'make round CONFIG=... N={self.a_round.number}' first"), Proposals
         )
 
-    def _check_teacher(self, said: Proposals) -> None:
-        if said.fit != self.fit.made_from:
+    def _check_teacher(self, proposals: Proposals) -> None:
+        if proposals.fit != self.fit.made_from:
             raise InputError(
                 f"{self.a_round.folder}: was begun with another teacher than {self.a_round.teacher.run_dir} is now; move it away, and "
                 "begin the round again"

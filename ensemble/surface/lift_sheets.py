@@ -46,10 +46,10 @@ def as_mended(
     Raises:
         MissingInputError: stage two was not run.
     """
-    presence, said = np.asarray(open_map(folder / HEADS_NAME, HINT)[:], np.float32)
+    presence, offset_heads = np.asarray(open_map(folder / HEADS_NAME, HINT)[:], np.float32)
     surface = sheet.surface
     step = round(surface.cell_vox[0])
-    offset = follow * smoothed(decoded(said), presence)
+    offset = follow * smoothed(decoded(offset_heads), presence)
     moved = offset[::step, ::step][: surface.shape[0], : surface.shape[1], None] * surface.normals
     points = np.where(surface.valid[..., None], surface.points + moved, surface.points)
     even = gaussian_filter(presence, presence_sigma_vox) if presence_sigma_vox else presence

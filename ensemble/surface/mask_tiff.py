@@ -145,13 +145,13 @@ def _value_faults(pages: Sequence[Page]) -> Iterator[str]:
     z, page = first
     counts = np.sum([page.counts for page in pages if page.counts is not None], axis=0)
     others = (np.flatnonzero(counts[2:]) + 2).tolist()
-    shown = ", ".join(map(str, others[:SHOWN_VALUES])) + (", ..." if len(others) > SHOWN_VALUES else "")
+    listed = ", ".join(map(str, others[:SHOWN_VALUES])) + (", ..." if len(others) > SHOWN_VALUES else "")
     place = ", ".join(map(str, (z, *(page.first_yx or ()))))
     if page.is_inverted:
         hint = "; its header says that white is zero, which turns 0 and 1 into 255 and 254: write it as minisblack"
     else:
         hint = "; divide by 255" if others == [255] and not counts[1] else "; threshold it"
-    yield f"has {counts[2:].sum()} voxels other than 0 and 1 ({shown}), the first at z, y, x = {place}{hint}"
+    yield f"has {counts[2:].sum()} voxels other than 0 and 1 ({listed}), the first at z, y, x = {place}{hint}"
 
 
 def _more(count: int) -> str:

@@ -75,15 +75,17 @@ def cube_patch(cube_run: CubeRun, cube: Cube, label: NDArray[np.uint8], kind: st
     counted = (mask != truth) & known if kind == "worst" else truth
     place = _busiest(counted if counted.any() else truth)
     ct = grey(np.asarray(open_volume(str(cube.image))[...])[box])
-    shown: dict[str, Cuts] = {"CT": {}, "label": _cuts(truth.astype(np.float32), place)}
-    shown["CT"] = {
+    columns: dict[str, Cuts] = {"CT": {}, "label": _cuts(truth.astype(np.float32), place)}
+    columns["CT"] = {
         axis: marked(cut, *(p for other, p in enumerate(place) if other != n))
         for n, (axis, cut) in enumerate(_cuts(ct, place).items())
     }
-    shown |= {name: _cuts(prob.astype(np.float32), place) for name, prob in probs.items()}
-    shown["errors"] = _cuts(error_colours(mask, truth, known), place)
+    columns |= {name: _cuts(prob.astype(np.float32), place) for name, prob in probs.items()}
+    columns["errors"] = _cuts(error_colours(mask, truth, known), place)
     where = [start + p for start, p in zip(block.corner, place, strict=True)]
-    return Patch(cube.id, kind, block.score, (where[0], where[1], where[2]), block.corner, _as_size(truth.shape), shown)
+    return Patch(
+        cube.id, kind, block.score, (where[0], where[1], where[2]), block.corner, _as_size(truth.shape), columns
+    )
 
 
 def _as_size(shape: tuple[int, ...]) -> tuple[int, int, int]:

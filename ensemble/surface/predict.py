@@ -71,10 +71,10 @@ class CubeRun:
     def is_done(self, cube: Cube) -> bool:
         """Whether its mask was made by this very run from this very cube."""
         note = self.mask_path(cube).with_suffix(".json")
-        said, mask = kept_json(note, f"cube {cube.id} is predicted"), self.mask_path(cube)
-        if not mask.exists() or said.get("key") != self._key(cube):
+        kept, mask = kept_json(note, f"cube {cube.id} is predicted"), self.mask_path(cube)
+        if not mask.exists() or kept.get("key") != self._key(cube):
             return False
-        return "mask" not in said or list(file_sum(mask)) == said["mask"]  # notes made before say nothing of it
+        return "mask" not in kept or list(file_sum(mask)) == kept["mask"]  # notes made before say nothing of it
 
     def _key(self, cube: Cube) -> str:
         return key_of([self.fit.made_from, self.fit.route, cube.key])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.others import kind_of_member, said_of_others, who_has_seen
+from ensemble.others import kind_of_member, lines_on_others, who_has_seen
 from ensemble.surface.fit import score_lines
 from ensemble.surface.fit_record import SurfaceFit
 from ensemble.surface.patches import Block, cube_patch, picked, ranked_blocks
@@ -184,7 +184,7 @@ def _summary(settings: Settings, output: Path, scored: list[ScoredCube]) -> Cube
     worst_first = sorted(scored, key=lambda one: one.scores[route].score)
     cubes = [one.cube for one in scored]
     return CubesScores(
-        **heading(settings, cubes, "cube", said_of_others(settings, cubes)),
+        **heading(settings, cubes, "cube", lines_on_others(settings, cubes)),
         columns=COLUMNS, best_by="score", thing="surface", piece="Cube",
         hint=HINT.format(single=single, route=route), rows=rows, gains=compared,
         fragments=[one.cube.id for one in worst_first],

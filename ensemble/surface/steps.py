@@ -1,7 +1,7 @@
 """The ensemble's steps on cubes."""
 
 from ensemble.kinds import Competition
-from ensemble.others import said_of_others
+from ensemble.others import lines_on_others
 from ensemble.request import Request
 from ensemble.surface.fit import calibrate_cubes, print_cube_fit, read_cube_fit
 from ensemble.surface.predict import FLAT, CubeRun, predict_test_cubes, write_checked_zip
@@ -16,7 +16,7 @@ SURFACE = Competition("vesuvius-challenge-surface-detection", "surface detection
 def calibrate(settings: Settings) -> None:
     """Fit weights, sheets' thickness and post-processing, and print them."""
     print_cube_fit(calibrate_cubes(settings))
-    for line in said_of_others(with_decided(settings), []):
+    for line in lines_on_others(with_decided(settings), []):
         print(line)
 
 

@@ -190,15 +190,15 @@ def _name_faults(names: list[str], shapes: Shapes) -> Iterator[str]:
         claimed = _claimed(name, shapes)
         if claimed is None:
             what = "a folder" if name.endswith("/") else f"none of the {len(shapes)} test cubes"
-            yield f"{_shown(name)} is {what}; expected <id>.tif of the test cubes and nothing else: take it out"
+            yield f"{_printable(name)} is {what}; expected <id>.tif of the test cubes and nothing else: take it out"
         elif "/" in name:
-            yield f"{_shown(name)} is in a folder; expected {claimed}.tif at the top level"
+            yield f"{_printable(name)} is in a folder; expected {claimed}.tif at the top level"
         elif name != f"{claimed}.tif":
-            yield f"{_shown(name)} has another ending; expected {claimed}.tif"
+            yield f"{_printable(name)} has another ending; expected {claimed}.tif"
 
 
 def _entry_faults(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, shape: tuple[int, int, int]) -> Iterator[str]:
-    name = _shown(entry.filename)
+    name = _printable(entry.filename)
     try:
         content = read_entry(archive, entry, most_tiff_bytes(shape))
     except InputError as error:
@@ -212,7 +212,7 @@ def _entry_faults(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, shape: tuple
     yield from (f"{WARNING}{name} {doubt}" for doubt in doubts)
 
 
-def _shown(name: str) -> str:
+def _printable(name: str) -> str:
     return " ".join(name.split())[:120]
 
 

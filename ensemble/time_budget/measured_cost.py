@@ -14,6 +14,7 @@ from scroll.errors import InputError
 from scroll.inference.sliding_window import Prediction, Sweep, predict, symmetric_mean
 
 AT_LEAST_S = 1.0  # a batch of small windows takes milliseconds, and those depend on what else the machine does
+SHARE, LEAST_TIMES = 0.05, 3  # of how often it will be done anyway: a small prediction is not held up by its projection
 Clock = Callable[[], float]
 
 
@@ -23,8 +24,8 @@ def measured_cost(
     """The cost of a member over all cubes, whose predictions share the size of windows, settings and networks.
 
     Windows are looked at through one view, in batches of every size that there will be (the last of a row is often smaller,
-    and a window alone may take as long as two): once to warm up, then again for `AT_LEAST_S`. Reading a window and blending
-    it in are timed apart, for they do not grow with the views.
+    and a window alone may take as long as two): once to warm up, then again for `AT_LEAST_S`, or `SHARE` of the times that it
+    will be done anyway. Reading a window and blending it in are timed apart, for they do not grow with the views.
 
     Raises:
         InputError: no window at all.
@@ -44,7 +45,7 @@ def _batches(sweep: Sweep) -> Counter[int]:
     starts, full = sweep.starts(), sweep.settings.batch_size
     for y in sweep.row_starts(sweep.rows[0]):
         starts[-2] = [y]
-        count = sum(1 for corner in product(*starts) if sweep.is_wanted(corner))
+        count = sum(1 for corner in product(*starts) if sweep.is_needed(corner))
         sizes.update({full: count // full, count % full: 1})
     return Counter({size: times for size, times in sizes.items() if size and times})
 
@@ -52,7 +53,7 @@ def _batches(sweep: Sweep) -> Counter[int]:
 def _seconds(prediction: Prediction, batches: Counter[int], clock: Clock) -> tuple[float, float]:
     """For all batches through one view, and for reading and blending one window."""
     sweep, forward = prediction.sweep, prediction.load()
-    corner = next(filter(sweep.is_wanted, product(*sweep.starts())))
+    corner = next(filter(sweep.is_needed, product(*sweep.starts())))
     window = prediction.read(corner)
     plain = sweep.settings.model_copy(update={"tta": "none"})
     alone = Sweep(sweep.patch, sweep.patch, plain, (0, sweep.patch[-2]))
@@ -67,15 +68,16 @@ def _seconds(prediction: Prediction, batches: Counter[int], clock: Clock) -> tup
             alone, lambda _: prediction.read(corner), lambda _: scores, lambda row, values: None, place=prediction.place
         )
 
-    look_s = sum(times * _mean_seconds(partial(look, size), clock) for size, times in batches.items())
-    return look_s, _mean_seconds(partial(read_and_blend, look(1)), clock)
+    look_s = sum(times * _mean_seconds(partial(look, size), times, clock) for size, times in batches.items())
+    windows = sum(size * times for size, times in batches.items())
+    return look_s, _mean_seconds(partial(read_and_blend, look(1)), windows, clock)
 
 
-def _mean_seconds(do: Callable[[], object], clock: Clock) -> float:
-    """Once to warm up, then of as many times as it takes to go on for `AT_LEAST_S`."""
+def _mean_seconds(do: Callable[[], object], to_do: int, clock: Clock) -> float:
+    """Of something that will be done so many times."""
     do()
-    began, times = clock(), 0
-    while not times or clock() - began < AT_LEAST_S:
+    began, times, most = clock(), 0, max(LEAST_TIMES, round(SHARE * to_do))
+    while not times or (times < most and clock() - began < AT_LEAST_S):
         do()
         times += 1
     return (clock() - began) / times

@@ -175,8 +175,8 @@ class Deadline:
         if _projected([_fastest(first)], fixed_s) <= limit_s:
             return plan(first, fixed_s, limit_s)
         projected_s = _projected([fastest], fixed_s)
-        said = f"no time for more than member '{fastest.name}' with one view: the rest takes {in_words(projected_s)}"
-        return Plan({fastest.name: 1}, projected_s, [said])
+        message = f"no time for more than member '{fastest.name}' with one view: the rest takes {in_words(projected_s)}"
+        return Plan({fastest.name: 1}, projected_s, [message])
 
 
 def _times(cost: MemberCost, factor: float) -> MemberCost:

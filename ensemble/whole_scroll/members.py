@@ -25,7 +25,7 @@ def volume_members(settings: Settings) -> list[str]:
     return found
 
 
-def said_of_left_out(settings: Settings) -> str:
+def message_on_left_out(settings: Settings) -> str:
     """A line that names the members that cannot look at volumes; empty where there are none."""
     named = [f"{name} ({why})" for name, why in _left_out(settings).items()]
     if not named:

@@ -226,8 +226,8 @@ def coarse_level(request: ScrollRequest, volume: Volume, cache_mb: int) -> Volum
     are read cost their reading, and are not predicted.
     """
     level_0_um = None if volume.voxel_um is None else volume.voxel_um / volume.place.edge
-    wanted = next((up for up in range(1, MOST_LEVELS) if prod(volume.shape) / 8**up <= COARSE_VOXELS), MOST_LEVELS)
-    for up in range(wanted, 0, -1):
+    most_up = next((up for up in range(1, MOST_LEVELS) if prod(volume.shape) / 8**up <= COARSE_VOXELS), MOST_LEVELS)
+    for up in range(most_up, 0, -1):
         try:
             open_array(
                 request.source, request.level + up

@@ -123,6 +123,6 @@ class EnsemblePredictor:
         box = raw[tuple(slice(c - f, c - f + s) for c, f, s in zip(corner, first, size, strict=True))]
         if box.min() == box.max() and np.isfinite(box.min()):
             return None
-        wanted = [max(sweep.shape[axis] for sweep in sweeps) for axis in range(3)]
-        z, y, x = (w - f if e == n else e - f for w, n, f, e in zip(wanted, self.volume.shape, first, end, strict=True))
+        needed = [max(sweep.shape[axis] for sweep in sweeps) for axis in range(3)]
+        z, y, x = (w - f if e == n else e - f for w, n, f, e in zip(needed, self.volume.shape, first, end, strict=True))
         return Block(first, raw, (z, y, x), f"{self.volume.path}: NaN or infinity near {corner} (z, y, x)")

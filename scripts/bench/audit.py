@@ -69,7 +69,7 @@ def main() -> None:
             else:
                 halves.append(of_halves(root, seed))
     if len(halves) > 1:
-        said_of_halves("all", *(np.concatenate(part) for part in zip(*halves, strict=True)))
+        print_halves("all", *(np.concatenate(part) for part in zip(*halves, strict=True)))
 
 
 def run_of(root: Path, seed: int) -> Settings:
@@ -187,10 +187,10 @@ def of_halves(root: Path, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bo
     source = folder / "0" / "test"
     audit(asked, [source], root / "audit" / "halves", how, "")
     planted = _planted(root / "audit" / "halves" / "audit.json", len(DENSITIES))
-    return said_of_halves(f"seed {seed}", drawn_at[None], np.stack(is_found, axis=1), planted)
+    return print_halves(f"seed {seed}", drawn_at[None], np.stack(is_found, axis=1), planted)
 
 
-def said_of_halves(
+def print_halves(
     who: str, contrasts: NDArray[np.float64], drawn: NDArray[np.bool_], planted: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
     """Print shares found and both halves; contrasts of several seeds are about alike, their geometric mean is told."""

@@ -22,7 +22,7 @@ Row = dict[str, object]
 Changes = dict[str, object]
 COLUMNS = (
     "member", "way", "precision", "batch", "step_s", "wait_share", "augment_s", "tflop_a_s", "peak_share", "allocated_gib", "planned_gib",
-    "reserved_gib", "megavoxel_a_s", "megavoxel_a_s_compiled", "said",
+    "reserved_gib", "megavoxel_a_s", "megavoxel_a_s_compiled", "message",
 )  # fmt: skip
 ON_DEVICE: Changes = {"augment_on": "device"}
 WAYS: Mapping[str, Changes] = {
@@ -86,7 +86,7 @@ def bench(arguments: argparse.Namespace, folder: Path, device: str) -> Iterator[
     for way, precision, name in product(arguments.ways, arguments.precision or [_precision()], names):
         row: Row = {"member": name, "way": way, "precision": precision}
         if time.monotonic() > until:
-            yield {**row, "said": "not begun: no time left"}
+            yield {**row, "message": "not begun: no time left"}
             continue
         run = settings.model_copy(update={"run_dir": folder / "runs" / precision})
         if way == PREDICTION:
@@ -157,7 +157,7 @@ def _beside_the_card(settings: "Settings", name: str, device: str, precision: st
 def predicted(settings: "Settings", name: str, precision: str) -> Row:
     """Windows of the member that `plain` trained, a million voxels a second of wall clock; where there is none, why."""
     if not (settings.folder.fold(name, 0) / "weights.safetensors").exists():
-        return {"said": "the plain way was not trained"}
+        return {"message": "the plain way was not trained"}
     changed = _with(settings, name, {"precision": precision, "steps": 1})
     return {
         "megavoxel_a_s": _megavoxel_a_s(changed, name),
@@ -209,7 +209,7 @@ def bench_member(settings: "Settings", name: str, how: Changes) -> Row:
     from stage1_3d.train import train_member
 
     batch = settings.stage1.members[name].training.train_batch_size
-    said = ""
+    message = ""
     while True:
         changed = _with(settings, name, {"train_batch_size": batch, **how})
         data = training_data(changed)
@@ -219,13 +219,13 @@ def bench_member(settings: "Settings", name: str, how: Changes) -> Row:
         try:
             train_member(changed, name, data, make_folds(data.items, changed.folds)[0])
         except torch.OutOfMemoryError:
-            said = f"batch {batch} does not fit"
+            message = f"batch {batch} does not fit"
             if batch == 1:
-                return {"batch": batch, "said": said}
+                return {"batch": batch, "message": message}
             batch //= 2
             continue
         folder = changed.folder.fold(name, 0)
-        return {"batch": batch, **last_breakdown(folder), "said": said}
+        return {"batch": batch, **last_breakdown(folder), "message": message}
 
 
 def _with(settings: "Settings", name: str, training: Changes) -> "Settings":

@@ -25,7 +25,7 @@ from ensemble.blend import blend
 from ensemble.ink.fit import calibrate, read_fit
 from ensemble.ink.fit_record import InkFit
 from ensemble.ink.predictors import ENSEMBLE, flat_map
-from ensemble.rounds.labels import said_by_people, write_labels
+from ensemble.rounds.labels import labelled_by_people, write_labels
 from ensemble.rounds.maps import Source, sources
 from ensemble.rounds.place import LabelRound
 from ensemble.rounds.propose import open_mask, propose
@@ -149,9 +149,9 @@ def a_round_of(
     a_round = LabelRound(base, number)
     fit = read_fit(a_round.teacher)
     found = sources(a_round)
-    said = propose(a_round, fit, found)
+    proposals = propose(a_round, fit, found)
     asked = choose(a_round, found, fit) if choose else []
-    painted, seconds = {source.sheet.id: said_by_people(source) for source in found} if asked else {}, 0.0
+    painted, seconds = {source.sheet.id: labelled_by_people(source) for source in found} if asked else {}, 0.0
     for one in asked:
         height, width = world.truths[one.sheet].shape
         box = tuple(
@@ -159,11 +159,11 @@ def a_round_of(
         )
         painted[one.sheet], took = painted_on(world, one.sheet, painted[one.sheet], (box[0], box[1]))
         seconds += took
-    write_labels(a_round, fit, found, said, painted)
+    write_labels(a_round, fit, found, proposals, painted)
     if spoil:
         spoil(a_round.folder / "labels")
     student = train_student(a_round)
-    write_round_report(a_round, found, said, tuple(painted), len(asked), seconds)
+    write_round_report(a_round, found, proposals, tuple(painted), len(asked), seconds)
     return student, seconds
 
 

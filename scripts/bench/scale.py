@@ -160,8 +160,8 @@ def _overhead(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) 
     with whole.one():
         timed_plan(plan, timed, folder / "overhead.zarr", workers=1)
     print(f"\noverhead: volume {shape}, shards of {edge}, {count} windows of {arguments.scale_window}, one process")
-    for name, said in (("forward passes", spent), ("all of it", whole)):
-        print(f"  {name:<16} {sum(said.wall):8.2f} s wall {sum(said.cpu):8.2f} s processor")
+    for name, seconds in (("forward passes", spent), ("all of it", whole)):
+        print(f"  {name:<16} {sum(seconds.wall):8.2f} s wall {sum(seconds.cpu):8.2f} s processor")
     passes_s = sum(spent.cpu)
     more, more_wall = sum(whole.cpu) / passes_s - 1, sum(whole.wall) / sum(spent.wall) - 1
     print(f"  a window takes {passes_s / count:.3f} s; overhead {more:+.1%} processor, {more_wall:+.1%} wall")
@@ -197,8 +197,10 @@ def _halos(arguments: argparse.Namespace, recipe: BenchRecipe, folder: Path) -> 
         stride = scroll.starts()[0][1]
         amid = [len(windows_about(scroll, (n * edge, 0, 0), (edge, patch, patch))[0]) for n in range(100, 100 + stride)]
         counted = (sum(amid) / len(amid) * stride / edge) ** 3
-        said = f"x {counted:5.2f} counted amid a scroll, x {halo_factor(edge, patch, stride):5.2f} by theory"
-        print(f"  shard {edge:5d}: {said}; {len(_corners(recipe, _plan(recipe, here, edge)))} windows in this volume")
+        message = f"x {counted:5.2f} counted amid a scroll, x {halo_factor(edge, patch, stride):5.2f} by theory"
+        print(
+            f"  shard {edge:5d}: {message}; {len(_corners(recipe, _plan(recipe, here, edge)))} windows in this volume"
+        )
 
 
 def halo_factor(edge: int, patch: int, stride: int) -> float:

@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(
             f"  {way:<28} {found:7.1f} items/CPU s  {found / limit:5.2f} of the memory map  {found / copy:5.2f} of the copy"
         )
-    said = ", ".join(f"{workers}: {mib:.0f} MiB" for workers, mib in kept.items())
-    print(f"decoded chunks kept by so many loading processes together (data.cache_mb 64): {said}")
+    chunks = ", ".join(f"{workers}: {mib:.0f} MiB" for workers, mib in kept.items())
+    print(f"decoded chunks kept by so many loading processes together (data.cache_mb 64): {chunks}")
 
 
 def written(stack: np.ndarray, folder: Path, address: str) -> dict[str, Path]:
@@ -75,9 +75,9 @@ def served(folder: Path) -> Iterator[str]:
     folder.mkdir()
     command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        said = server.stdout.readline() if server.stdout else ""
+        answer = server.stdout.readline() if server.stdout else ""
         try:
-            yield f"http://127.0.0.1:{said.split(' port ')[1].split()[0]}"
+            yield f"http://127.0.0.1:{answer.split(' port ')[1].split()[0]}"
         finally:
             server.kill()
 

@@ -31,7 +31,7 @@ them finds planted letters too, and calls papyrus ink a third as often as letter
 BLIND_ELSEWHERE = 0.2  # of its sureness where it was trained; and so much of that has to be no imagination
 
 
-def said_of_looks(looks: Mapping[str, Sequence["Looks"]]) -> list[str]:
+def lines_on_looks(looks: Mapping[str, Sequence["Looks"]]) -> list[str]:
     """A sentence for each way in which somebody looks odd; none where nobody does."""
     by_kind: dict[str, list[str]] = {}
     whys: dict[str, str] = {}
@@ -40,8 +40,8 @@ def said_of_looks(looks: Mapping[str, Sequence["Looks"]]) -> list[str]:
             if one.kind != NOTHING_ODD:
                 by_kind.setdefault(one.kind, []).append(name)
                 whys.setdefault(one.kind, one.why)
-    said = {BACKWARDS: BACKWARDS, PAINTS: "a painter of texture or fibres", RANDOM: "random", MEMORISED: MEMORISED}
-    return [f"{', '.join(names)}: {said[kind]}. {names[0]} {whys[kind]}." for kind, names in by_kind.items()]
+    words = {BACKWARDS: BACKWARDS, PAINTS: "a painter of texture or fibres", RANDOM: "random", MEMORISED: MEMORISED}
+    return [f"{', '.join(names)}: {words[kind]}. {names[0]} {whys[kind]}." for kind, names in by_kind.items()]
 
 
 def odd_ones(looks: Mapping[str, Sequence["Looks"]]) -> list[str]:
@@ -100,10 +100,10 @@ def _random(one: MemberFigures) -> str:
         return f"says nearly the same everywhere: its log-odds vary by {one.spread:.2g}"
     if one.with_others is None or one.with_others >= AGREES or _gained(one) >= MISSES or one.half_contrast is not None:
         return ""
-    said = f"agrees with nobody (correlation {one.with_others:.2f})"
+    message = f"agrees with nobody (correlation {one.with_others:.2f})"
     if one.gained is not None:
-        return f"{said} and finds no planted letter"
-    return f"{said} and tells the sheet from no copy" if _is_blank_alike(one) else ""
+        return f"{message} and finds no planted letter"
+    return f"{message} and tells the sheet from no copy" if _is_blank_alike(one) else ""
 
 
 def _paints(one: MemberFigures) -> str:

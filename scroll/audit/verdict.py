@@ -104,19 +104,19 @@ def beside_odd_members(verdict: Verdict, odd: Sequence[str], members: Sequence[s
 def _reasons(evidence: Evidence) -> list[str]:
     if evidence.unusable:
         return [evidence.unusable]
-    said = [
+    reasons = [
         f"{evidence.stands_out} of {evidence.found} components stand out; the least chance of being imagined that could be told here is "
         f"{evidence.least_chance:.2g}."
     ]
-    said += [_beside(name, one) for name, one in evidence.beyond.items()]
+    reasons += [_beside(name, one) for name, one in evidence.beyond.items()]
     if evidence.was_planted:
-        said.append(_planted(evidence))
+        reasons.append(_planted(evidence))
     if evidence.texture is not None:
-        said.append(
+        reasons.append(
             f"Its finest texture has {evidence.texture:.2g} times the power of the training's"
             f"{': too soft a scan to see ink in.' if evidence.is_soft else '.'}"
         )
-    return said
+    return reasons
 
 
 def _beside(name: str, more: Gain) -> str:
@@ -143,7 +143,7 @@ def _next(kind: str, evidence: Evidence) -> Sequence[str]:
         "Audit more papyrus of this scan together with it, give more that holds no ink (--blank), or ask more copies (--copies): this "
         "little could not tell more."
     )
-    said = {
+    advice = {
         FOUND: [
             "Look at the components that stand out, strongest first, and at what each member looks like: one that paints spoils the blend.",
             "Have somebody who does not know the prediction read them; no figure here says what they read.",
@@ -157,4 +157,4 @@ def _next(kind: str, evidence: Evidence) -> Sequence[str]:
         BLIND: ["Say nothing about ink here. Trace or flatten again, or give a sharper scan; then audit again."],
         NOT_ASKED: ["Plant ink (leave --contrasts as it is): without it nobody knows what would have been missed."],
     }[kind]
-    return [*said, few] if kind == NOT_TOLD and evidence.least_chance > LITTLE_CONTROL else said
+    return [*advice, few] if kind == NOT_TOLD and evidence.least_chance > LITTLE_CONTROL else advice

@@ -162,8 +162,8 @@ def _take_up(stage: Path, plan: _Plan) -> None:
     """Keep of an interrupted call what is still wanted from the same place, and write down what is wanted now."""
     known = known_files(stage)
     for path in stage.iterdir():
-        wanted = plan.files.get(path.name)
-        is_same = wanted is not None and known.get(path.name, {}).get("address") == wanted.address
+        planned = plan.files.get(path.name)
+        is_same = planned is not None and known.get(path.name, {}).get("address") == planned.address
         if not is_same and not path.name.startswith(".") and path.name not in (FETCHED, plan.pointer):
             remove(path)
     write_json(stage / FETCHED, {"files": {name: {"address": file.address} for name, file in plan.files.items()}})
@@ -202,9 +202,9 @@ def _check_pointer(stage: Path, plan: _Plan) -> None:
     if (stage / other).exists():
         raise InputError(f"{stage}: holds {other}, so it is of the other kind; add it to another folder, with --to")
     path = stage / plan.pointer
-    if path.exists() and (said := path.read_text(encoding="utf-8").strip()) != plan.address:
+    if path.exists() and (before := path.read_text(encoding="utf-8").strip()) != plan.address:
         raise InputError(
-            f"{path}: says {said}; expected {plan.address}: nothing is overwritten, so move the folder away or give another --to"
+            f"{path}: says {before}; expected {plan.address}: nothing is overwritten, so move the folder away or give another --to"
         )
 
 
@@ -220,11 +220,11 @@ def _said(folder: Path, plan: _Plan, fetched: list[str]) -> str:
 @contextmanager
 def _alone(to: Path, item: str) -> Iterator[None]:
     """Be the only one who adds an item; whoever comes second waits, and finds it there."""
-    lock, is_said = FileLock(to / f".{item}.lock"), False
+    lock, is_printed = FileLock(to / f".{item}.lock"), False
     while not lock.take():
-        if not is_said:
+        if not is_printed:
             print(f"{to / item}: waiting for {lock.holder()}, who adds it")
-            is_said = True
+            is_printed = True
         time.sleep(0.2)
     try:
         lock.write(who_we_are())

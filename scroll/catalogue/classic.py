@@ -102,10 +102,10 @@ def _read_resolution(
 def _volume(
     scroll: str, where: str, content: Mapping[str, Any], voxel_um: float | None, notes: Notes
 ) -> ScanVolume | None:
-    said, place = text(content, "volume", where), f"{where}.volume"
-    if said is None:
+    address, place = text(content, "volume", where), f"{where}.volume"
+    if address is None:
         return None
-    artifact = Artifact(VOLUME[0], _address(said, place, notes), place, voxel_um)
+    artifact = Artifact(VOLUME[0], _address(address, place, notes), place, voxel_um)
     name = artifact.name.removesuffix(".zarr")
     return ScanVolume(name, scroll, place, scanned=when(name), voxel_um=voxel_um, artifacts=(artifact,))
 
@@ -118,17 +118,17 @@ def _addresses(content: Mapping[str, Any], key: str, where: str, notes: Notes) -
     for name in (inner := mapping(content[key], f"{where}.{key}", "a mapping from segments to addresses")):
         place = f"{where}.{key}.{name}"
         try:
-            said = text(inner, name, f"{where}.{key}")
-            if said is None:
+            address = text(inner, name, f"{where}.{key}")
+            if address is None:
                 raise WrongPartError(Fault(place, "is empty; expected an address: passed over"))
-            found[name] = (place, _address(said, place, notes))
+            found[name] = (place, _address(address, place, notes))
         except WrongPartError as error:
             notes.faults.append(error.fault)
     return found
 
 
-def _address(said: str, where: str, notes: Notes) -> str:
+def _address(address: str, where: str, notes: Notes) -> str:
     """Path or address; what begins with one of the classic server's own folders is there."""
-    if said.lstrip("/").startswith(OWN_FOLDERS):
-        said = f"{CLASSIC_SERVER}/{said.lstrip('/')}"
-    return notes.address(said, where)
+    if address.lstrip("/").startswith(OWN_FOLDERS):
+        address = f"{CLASSIC_SERVER}/{address.lstrip('/')}"
+    return notes.address(address, where)

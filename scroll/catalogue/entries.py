@@ -148,10 +148,10 @@ class Fault:
     """What a catalogue says wrong: where in it, and what."""
 
     where: str
-    said: str
+    message: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.said}"
+        return f"{self.where}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,8 @@ class Catalogue:
 
     def scroll(self, name: str) -> ScrollEntry | None:
         """A scroll by any of its names."""
-        wanted = scroll_name(name).casefold()
-        return next((entry for entry in self.scrolls.values() if entry.id.casefold() == wanted), None)
+        requested = scroll_name(name).casefold()
+        return next((entry for entry in self.scrolls.values() if entry.id.casefold() == requested), None)
 
     def terms_of(self, scroll: str) -> str:
         """The terms of use of a scroll's data, in words."""

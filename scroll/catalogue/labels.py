@@ -52,27 +52,27 @@ class LabelFile:
 def labels_of(
     segment: TracedSegment,
     tree: str | None = None,
-    wanted: int | None = None,
+    version: int | None = None,
     settings: "RemoteSettings | None" = None,
 ) -> list[LabelFile]:
     """The labels and masks of a segment, of each kind the greatest version; a few requests.
 
-    `tree` is a folder of folders of labels, `<tree>/<segment>/<segment>_inklabels.zarr`; `wanted` is another version.
+    `tree` is a folder of folders of labels, `<tree>/<segment>/<segment>_inklabels.zarr`; `version` is another one.
 
     Raises:
-        InputError: there is ink or supervision, but none of the wanted version; or a server fails.
+        InputError: there is ink or supervision, but none of that version; or a server fails.
     """
     found = [*declared_labels(segment), *_beside(segment, tree, settings)]
-    for kind in (INK, SUPERVISION) if wanted is not None else ():
+    for kind in (INK, SUPERVISION) if version is not None else ():
         versions = sorted({label.version or 0 for label in found if label.kind == kind})
-        if versions and wanted not in versions:
+        if versions and version not in versions:
             there = ", ".join(map(str, versions))
             raise InputError(
-                f"{segment.full_name}: versions of its {kind}: {there}; expected {wanted}: ask for one that both ink and supervision have"
+                f"{segment.full_name}: versions of its {kind}: {there}; expected {version}: ask for one that both ink and supervision have"
             )
     chosen: dict[str, LabelFile] = {}
     for label in found:
-        if wanted is not None and (label.version or 0) != wanted and label.kind in (INK, SUPERVISION):
+        if version is not None and (label.version or 0) != version and label.kind in (INK, SUPERVISION):
             continue
         chosen[label.kind] = max(label, chosen.get(label.kind, label), key=_rank)
     return [chosen[kind] for kind in KINDS if kind in chosen]
@@ -137,9 +137,9 @@ def _beside(segment: TracedSegment, tree: str | None, settings: "RemoteSettings 
 
 
 def _folders_called(tree: str, stems: Iterable[str], settings: "RemoteSettings | None") -> list[str]:
-    wanted = {stem.casefold() for stem in stems}
+    requested = {stem.casefold() for stem in stems}
     listed = folder_at(tree, settings).names()
-    return sorted(stems) if listed is None else [name for name in listed if name.casefold() in wanted]
+    return sorted(stems) if listed is None else [name for name in listed if name.casefold() in requested]
 
 
 def _in_folder(

@@ -32,24 +32,24 @@ class Notes:
         self.faults: list[Fault] = []
         self._unknown: set[tuple[str, str]] = set()
 
-    def passed_over(self, where: str, said: str) -> None:
+    def passed_over(self, where: str, message: str) -> None:
         """Note a part that is passed over."""
-        self.faults.append(Fault(where, said))
+        self.faults.append(Fault(where, message))
 
-    def address(self, said: str, where: str) -> str:
+    def address(self, address: str, where: str) -> str:
         """A path or an address as it is used from here.
 
         Raises:
             WrongPartError: no sound address, or a path where only addresses can be meant.
         """
         try:
-            place = path_or_url(said)
+            place = path_or_url(address)
         except InputError as error:
             raise WrongPartError(Fault(where, f"{error}: passed over")) from None
         if isinstance(place, Url):
             return str(place)
         if self.base is None:
-            raise WrongPartError(Fault(where, f"is {said!r:.80}, a path; expected an address: passed over"))
+            raise WrongPartError(Fault(where, f"is {address!r:.80}, a path; expected an address: passed over"))
         return str(self.base / place)
 
     def check_keys(self, content: Mapping[str, Any], known: Iterable[str], what: str, where: str) -> None:
@@ -119,10 +119,10 @@ def text(content: Mapping[str, Any], key: str, where: str) -> str | None:
         if value is None:
             return None
         raise _wrong(value, f"{where}.{key}", "a text")
-    said = str(value).strip()
-    if not said.isprintable():
+    stripped = str(value).strip()
+    if not stripped.isprintable():
         raise _wrong(value, f"{where}.{key}", "a text of printable signs")
-    return said or None
+    return stripped or None
 
 
 def size(contents: Iterable[tuple[str, Mapping[str, Any]]], key: str) -> float | None:

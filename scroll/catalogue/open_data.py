@@ -53,8 +53,8 @@ def read_open_data(content: Mapping[str, Any], source: str, base: Path | None) -
             where, samples, terms = "metadata.samples", inner.get("samples", samples), _terms(inner) or terms
         samples = mapping(samples, where, "a mapping from names of scrolls to scrolls")
     except WrongPartError as error:
-        said = error.fault.said.partition(": passed over")[0]
-        raise InputError(f"{source}: {error.fault.where} {said}; {EXPECTED}: check that it is a catalogue") from None
+        message = error.fault.message.partition(": passed over")[0]
+        raise InputError(f"{source}: {error.fault.where} {message}; {EXPECTED}: check that it is a catalogue") from None
     scrolls: dict[str, ScrollEntry] = {}
     for key, part in samples.items():
         try:
@@ -193,7 +193,7 @@ def _address(origin: Any, where: str, notes: Notes) -> str:
     """Path or address: the origin's path below the first of its roots that everybody may read."""
     content = mapping(origin, where)
     notes.check_keys(content, ORIGIN_KEYS, "origin", where)
-    path = next((said for key in ("path", "url", "uri") if (said := text(content, key, where))), None)
+    path = next((found for key in ("path", "url", "uri") if (found := text(content, key, where))), None)
     if path is None:
         raise WrongPartError(Fault(f"{where}.path", "not there; expected the path below an access root: passed over"))
     if path.partition("://")[0].lower() not in SCHEMES:
@@ -216,12 +216,14 @@ def _root(origin: Mapping[str, Any], where: str, notes: Notes) -> str:
 def _terms(content: Mapping[str, Any]) -> str:
     """Terms of use in words: a text, or a mapping with a text, a name or an address."""
     for key in ("terms", "terms_of_use", "license"):
-        said = content.get(key)
-        if isinstance(said, str) and said.strip():
-            return " ".join(said.split())
-        if isinstance(said, dict):
+        value = content.get(key)
+        if isinstance(value, str) and value.strip():
+            return " ".join(value.split())
+        if isinstance(value, dict):
             words = [
-                str(said[part]).strip() for part in ("text", "name", "title", "url") if isinstance(said.get(part), str)
+                str(value[part]).strip()
+                for part in ("text", "name", "title", "url")
+                if isinstance(value.get(part), str)
             ]
             if words:
                 return " ".join(" ".join(words).split())

@@ -52,18 +52,18 @@ def _unpacked(body: bytes, source: str) -> str:
         except zlib.error as error:
             raise InputError(f"{source}: damaged gzip ({error}); expected a catalogue: {REMEDY}") from None
         if not unpack.eof:
-            said = "is cut off" if len(body) < MOST_JSON_BYTES else f"unpacks to more than {MOST_JSON_BYTES} bytes"
-            raise InputError(f"{source}: {said}; expected a whole catalogue: {REMEDY}")
+            fault = "is cut off" if len(body) < MOST_JSON_BYTES else f"unpacks to more than {MOST_JSON_BYTES} bytes"
+            raise InputError(f"{source}: {fault}; expected a whole catalogue: {REMEDY}")
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{source}: no text in UTF-8 ({error.reason} at byte {error.start}); {REMEDY}") from None
 
 
-def _parsed(said: str, source: str) -> Any:
-    if said.lstrip()[:1] in ("{", "["):
+def _parsed(body: str, source: str) -> Any:
+    if body.lstrip()[:1] in ("{", "["):
         try:
-            return json.loads(said, object_pairs_hook=_without_doubles)
+            return json.loads(body, object_pairs_hook=_without_doubles)
         except _TwiceError as error:
             raise InputError(f"{source}: {error}; expected each key once: mend it") from None
         except json.JSONDecodeError as error:
@@ -71,14 +71,14 @@ def _parsed(said: str, source: str) -> Any:
             raise InputError(f"{source}: not readable as JSON ({error.msg} at {where}); {REMEDY}") from None
         except (ValueError, RecursionError) as error:
             raise InputError(f"{source}: not readable as JSON ({type(error).__name__}); {REMEDY}") from None
-    if len(said) > MOST_LIST_BYTES:
+    if len(body) > MOST_LIST_BYTES:
         raise InputError(f"{source}: a YAML of more than {MOST_LIST_BYTES} bytes; expected a list of scrolls: {REMEDY}")
     import yaml
 
     from scroll.config.yaml_text import DoubleKeyError, read_yaml
 
     try:
-        return read_yaml(said)
+        return read_yaml(body)
     except DoubleKeyError as error:
         raise InputError(f"{source}: {error}") from None
     except (yaml.YAMLError, ValueError) as error:

@@ -23,9 +23,9 @@ def check_record(stage: Path, segment: TracedSegment) -> None:
         return
     content = read_mapping(path)
     if (content.get("scroll"), content.get("segment")) != (segment.scroll, segment.id):
-        said = f"scroll {content.get('scroll')!r:.60}, segment {content.get('segment')!r:.60}"
+        there = f"scroll {content.get('scroll')!r:.60}, segment {content.get('segment')!r:.60}"
         raise InputError(
-            f"{path}: says {said}; expected {segment.full_name}: nothing is overwritten, so move the file or the folder away"
+            f"{path}: says {there}; expected {segment.full_name}: nothing is overwritten, so move the file or the folder away"
         )
 
 
@@ -98,10 +98,10 @@ def write_record(
         is_known = name not in fetched and "bytes" in known.get(name, {})
         if not is_known and (stage / name).exists():
             files = {**files, name: {"address": address, "bytes": bytes_of(stage / name)}}
-    pointer, said = voxels
+    pointer, voxels_at = voxels
     content = {
         **about,
-        "voxels": {"file": pointer, "address": said},
+        "voxels": {"file": pointer, "address": voxels_at},
         "files": {n: f for n, f in files.items() if "bytes" in f},
     }
     write_json(stage / FETCHED, {**content, "added": time.strftime("%Y-%m-%d"), "made_by": made_by()})

@@ -29,12 +29,12 @@ def matching(catalogue: Catalogue, pattern: str | None) -> list[tuple[ScrollEntr
 
 
 def _fits(pattern: str, names: Sequence[str]) -> bool:
-    wanted = pattern.casefold()
-    scroll, slash, own = wanted.partition("/")
-    wanted = f"{scroll_name(scroll)}{slash}{own}".casefold()
-    if not any(sign in wanted for sign in "*?"):
-        wanted = f"*{wanted}*"
-    return any(fnmatch.fnmatchcase(name.casefold(), wanted) for name in names if name)
+    requested = pattern.casefold()
+    scroll, slash, own = requested.partition("/")
+    requested = f"{scroll_name(scroll)}{slash}{own}".casefold()
+    if not any(sign in requested for sign in "*?"):
+        requested = f"*{requested}*"
+    return any(fnmatch.fnmatchcase(name.casefold(), requested) for name in names if name)
 
 
 def _spellings(entry: ScanVolume | TracedSegment) -> list[str]:
@@ -122,7 +122,7 @@ def _plain(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
     return [{"type": one.type, "voxel_um": one.voxel_um, "address": one.address} for one in artifacts]
 
 
-def shown(catalogue: Catalogue, entry: Hit, labels: Sequence[LabelFile] = ()) -> str:
+def entry_text(catalogue: Catalogue, entry: Hit, labels: Sequence[LabelFile] = ()) -> str:
     """All that belongs together with an entry, in lines; `labels` are those that were found beside a segment."""
     if isinstance(entry, ScrollEntry):
         lines = [table([(entry, entry.entries)])]
@@ -146,10 +146,12 @@ def shown(catalogue: Catalogue, entry: Hit, labels: Sequence[LabelFile] = ()) ->
 def _segment_lines(catalogue: Catalogue, segment: TracedSegment, labels: Sequence[LabelFile]) -> list[str]:
     made = f", made {segment.made:%Y-%m-%d}" if segment.made else ""
     volume = volume_of(catalogue, segment)
-    said = "no volume is named" if segment.volume_id is None else f"volume {segment.volume_id}: not in the catalogue"
+    volume_line = (
+        "no volume is named" if segment.volume_id is None else f"volume {segment.volume_id}: not in the catalogue"
+    )
     if volume is not None:
-        said = f"volume {volume.scroll}/{volume.id}: voxels of {_um(volume.voxel_um) or '?'} um: {volume.address or 'no OME-Zarr'}"
-    lines = [f"segment {segment.scroll}/{_with_suffix(segment)}{made}", f"  {said}"]
+        volume_line = f"volume {volume.scroll}/{volume.id}: voxels of {_um(volume.voxel_um) or '?'} um: {volume.address or 'no OME-Zarr'}"
+    lines = [f"segment {segment.scroll}/{_with_suffix(segment)}{made}", f"  {volume_line}"]
     lines += [f"  surface {one.type}: {one.address}" for one in segment.surfaces]
     lines += [
         f"  surface volume, voxels of {_um(one.voxel_um) or '?'} um: {one.address}" for one in segment.surface_volumes

@@ -59,8 +59,8 @@ def with_decided(settings: Settings) -> Settings:
     is_open = any(member.member is not None and member.weight is None for member in stage1.members.values())
     if stage1.seen_all or not is_open or not kept.is_file():
         return settings
-    said = _read_with_parents(kept, seen=()).get("stage1")
-    names = said.get("seen_all") if isinstance(said, dict) else None
+    own = _read_with_parents(kept, seen=()).get("stage1")
+    names = own.get("seen_all") if isinstance(own, dict) else None
     return settings.with_seen_all(names) if isinstance(names, list) else settings
 
 
@@ -229,21 +229,21 @@ def _validated(raw: dict[str, object], path: Path) -> Settings:
 
 
 def _one_line(error: ValidationError, path: Path, model: type[BaseModel], prefix: tuple[str, ...] = ()) -> str:
-    said = []
+    problems = []
     for problem in error.errors()[:3]:
         where = ".".join((*prefix, *(str(part) for part in problem["loc"])))
         if problem["type"] == "extra_forbidden":
             known = _keys_beside(model, problem["loc"])
             near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
             hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
-            said.append(f"unknown key '{where}'; {hint}")
+            problems.append(f"unknown key '{where}'; {hint}")
         elif problem["type"] == "missing":
             is_member = problem["loc"][-3:-2] == ("members",)
-            said.append(f"'{where}' is missing; add it" + (", or mend the member's name" if is_member else ""))
+            problems.append(f"'{where}' is missing; add it" + (", or mend the member's name" if is_member else ""))
         else:
             value = f" is {problem['input']!r}"
-            said.append(f"'{where}'{value if len(value) < LONG else ''}: {in_plain_words(problem)}")
-    return f"{path}: " + "; ".join(said)
+            problems.append(f"'{where}'{value if len(value) < LONG else ''}: {in_plain_words(problem)}")
+    return f"{path}: " + "; ".join(problems)
 
 
 def in_plain_words(problem: Mapping[str, Any]) -> str:

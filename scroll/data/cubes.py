@@ -133,10 +133,10 @@ def find_cubes(
     scrolls = _read_list(root / f"{part}.csv")
     files = {cube_id: tiff_named(images, cube_id) for cube_id in ids or scrolls}
     there = {cube_id for cube_id in scrolls if any((images / f"{cube_id}{end}").is_file() for end in TIFF_ENDINGS)}
-    for wanted in ids:
-        if wanted not in there:
-            why = f"{root / part}.csv does not name it" if wanted not in scrolls else "there is no such file"
-            raise MissingInputError(f"{images / wanted}.tif: {why}; take it out of data.train, or download it")
+    for item in ids:
+        if item not in there:
+            why = f"{root / part}.csv does not name it" if item not in scrolls else "there is no such file"
+            raise MissingInputError(f"{images / item}.tif: {why}; take it out of data.train, or download it")
     if not there:
         raise MissingInputError(f"{images}: holds none of the {len(scrolls)} cubes of {part}.csv; {LAYOUT}")
     if len(there) < len(scrolls):

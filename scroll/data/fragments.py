@@ -75,10 +75,10 @@ class Fragment(Sheet):
         check_cubes(self.folder, volume.place)
         for stated in self._stated(volume):
             if not is_same(stated.um, self.data.voxel_um):
-                said = f"{self.folder}: {stated.who} says voxels of {stated.um:g} um, data.voxel_um is {self.data.voxel_um:g}"
+                message = f"{self.folder}: {stated.who} says voxels of {stated.um:g} um, data.voxel_um is {self.data.voxel_um:g}"
                 if "voxel_um" not in self.data.model_fields_set:
-                    raise InputError(f"{said}, its default; expected one size: set data.voxel_um to the right one")
-                warnings.warn(f"{said}, which is used", stacklevel=2)
+                    raise InputError(f"{message}, its default; expected one size: set data.voxel_um to the right one")
+                warnings.warn(f"{message}, which is used", stacklevel=2)
         if pool > 1:
             volume = open_pooled(self.zarr, self.data) if self.zarr else pooled(volume, pool, volume)
         _, is_reversed = stack_said_in(self.folder) or ("", False)
@@ -321,9 +321,9 @@ def names_below(folder: Path, ids: Sequence[str], what: str, content: str) -> li
         if not ids or path.name in ids:
             refuse_dead_link(path)
     there = sorted(path.name for path in seen if path.is_dir())
-    for wanted in ids:
-        if wanted not in there:
-            raise MissingInputError(f"{folder / wanted}: no such {what}; there are: {', '.join(there) or 'none'}")
+    for item in ids:
+        if item not in there:
+            raise MissingInputError(f"{folder / item}: no such {what}; there are: {', '.join(there) or 'none'}")
     if not there:
         raise MissingInputError(f"{folder}: holds no {what} folders; expected for example {folder / '1' / content}")
     return [checked_name(name, f"{folder}: the {what}") for name in sorted({*ids}) or there]

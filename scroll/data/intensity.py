@@ -185,17 +185,17 @@ def _counted(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64] | No
     return greys + (0 if flat.dtype.kind == "u" else least), counts[greys]
 
 
-def _percentiles(greys: NDArray[Any], counts: NDArray[np.int64] | None, wanted: Sequence[float]) -> list[float]:
+def _percentiles(greys: NDArray[Any], counts: NDArray[np.int64] | None, requested: Sequence[float]) -> list[float]:
     """Those of np.percentile, of greys that are there so many times.
 
     >>> _percentiles(np.array([7, 1]), np.array([1, 3]), (0, 50, 75))
     [1.0, 1.0, 2.5]
     """
     if counts is None:
-        return [float(value) for value in np.percentile(greys, wanted)]
+        return [float(value) for value in np.percentile(greys, requested)]
     order = np.argsort(greys)
     ends, rising = np.cumsum(counts[order]), greys[order].astype(np.float64)
-    at = np.asarray(wanted) / 100 * (ends[-1] - 1)
+    at = np.asarray(requested) / 100 * (ends[-1] - 1)
     low, high = (rising[np.searchsorted(ends, found(at), side="right")] for found in (np.floor, np.ceil))
     return [float(value) for value in low + (high - low) * (at - np.floor(at))]
 

@@ -91,11 +91,11 @@ class BalancedSampler:
             blocks = with_ink
         source, block_y, block_x = (int(v) for v in blocks[rng.integers(len(blocks))])
         height, width = self.patch_yx
-        wanted_y = block_y + int(rng.integers(BLOCK)) - int(rng.integers(height))
-        wanted_x = block_x + int(rng.integers(BLOCK)) - int(rng.integers(width))
+        requested_y = block_y + int(rng.integers(BLOCK)) - int(rng.integers(height))
+        requested_x = block_x + int(rng.integers(BLOCK)) - int(rng.integers(width))
         legal = self._first_rows[source]
-        y = int(legal[np.abs(legal - wanted_y).argmin()])
-        return Place(source, y, min(max(wanted_x, 0), self._widths[source] - width))
+        y = int(legal[np.abs(legal - requested_y).argmin()])
+        return Place(source, y, min(max(requested_x, 0), self._widths[source] - width))
 
 
 def _by_scroll(
@@ -134,8 +134,8 @@ def _blocks(
         enough = min(0.25, float(ink_share.max()) / 2)  # strokes may be thinner than a quarter of a block
         most = float(open_share.max())
         open_from = 0.5 if most >= 0.5 else max(most / 2, 1e-6)  # what is known may be thin lines
-        for chosen, wanted in ((without, ink_share == 0), (with_ink, ink_share > enough)):
-            rows, cols = np.nonzero(wanted & (open_share >= open_from))
+        for chosen, has_enough in ((without, ink_share == 0), (with_ink, ink_share > enough)):
+            rows, cols = np.nonzero(has_enough & (open_share >= open_from))
             chosen.append(np.stack([np.full(len(rows), source), rows * BLOCK, cols * BLOCK], axis=1))
     empty = np.empty((0, 3), dtype=np.int64)
     return np.concatenate(without or [empty]), np.concatenate(with_ink or [empty])

@@ -51,9 +51,9 @@ class Segment(Sheet):
         Raises:
             MissingInputError: neither says.
         """
-        said = source_said_in(self.folder / VOLUME_SOURCE, "of the segment's OME-Zarr")
-        if said is not None:
-            return said
+        source = source_said_in(self.folder / VOLUME_SOURCE, "of the segment's OME-Zarr")
+        if source is not None:
+            return source
         if self.data.volume is None:
             raise MissingInputError(
                 f"{self.folder / VOLUME_SOURCE}: not there, and data.volume is not set; write the path or URL of the segment's OME-Zarr "

@@ -27,14 +27,17 @@ def shares_of(sheets: "Sequence[Sheet]", sampling: SamplingSettings) -> dict[str
     there = sorted({sheet.scroll for sheet in sheets})
     if sampling.shares == "by_area" or (not sampling.shares and ("" in there or len(there) < 2)):
         return {}
-    wanted = {scroll_name(name): share for name, share in sampling.shares.items()} or dict.fromkeys(there, 1.0)
-    strange, missing = [name for name in wanted if name not in there], [name for name in there if name not in wanted]
+    requested = {scroll_name(name): share for name, share in sampling.shares.items()} or dict.fromkeys(there, 1.0)
+    strange, missing = (
+        [name for name in requested if name not in there],
+        [name for name in there if name not in requested],
+    )
     if strange or missing:
         what = f"'{strange[0]}', which is no scroll of the training data" if strange else f"no share of '{missing[0]}'"
         names = ", ".join(name or "(not known)" for name in there)
         raise InputError(f"sampling.shares has {what}; expected one for each of: {names}")
-    total = sum(wanted.values())
-    return {name: wanted[name] / total for name in there}
+    total = sum(requested.values())
+    return {name: requested[name] / total for name in there}
 
 
 class Turns:

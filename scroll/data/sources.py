@@ -78,17 +78,19 @@ def stack_said_in(folder: Path) -> tuple[str, bool] | None:
     return spelled(lines[0], folder), len(lines) > 1
 
 
-def spelled(said: str, beside: Path) -> str:
+def spelled(place: str, beside: Path) -> str:
     """A path (relative to the folder `beside`) or an address, always spelled the same.
 
     Raises:
         InputError: an address that is not read.
     """
-    if "://" in said:
-        if said.partition("://")[0].lower() not in SCHEMES:
-            raise InputError(f"{said}: not an address that is read; expected one that begins with {', '.join(SCHEMES)}")
-        return said.rstrip("/") if "://" in said.rstrip("/") else said
-    return str((beside / said).resolve())
+    if "://" in place:
+        if place.partition("://")[0].lower() not in SCHEMES:
+            raise InputError(
+                f"{place}: not an address that is read; expected one that begins with {', '.join(SCHEMES)}"
+            )
+        return place.rstrip("/") if "://" in place.rstrip("/") else place
+    return str((beside / place).resolve())
 
 
 def scroll_said_in(folder: Path) -> str:

@@ -43,10 +43,10 @@ def windows_in_words(windows: Mapping[str, tuple[float, ...]]) -> str:
     >>> windows_in_words({"unet3d": (0.13, 0.4, 0.4)})
     'Seen at once, in mm along z, y, x: unet3d 0.13 x 0.40 x 0.40.'
     """
-    said = ", ".join(f"{name} {' x '.join(f'{edge:.2f}' for edge in edges)}" for name, edges in windows.items())
+    sizes = ", ".join(f"{name} {' x '.join(f'{edge:.2f}' for edge in edges)}" for name, edges in windows.items())
     wide = [name for name, edges in windows.items() if max(edges[-2:]) > WIDE_MM]
     warning = (
         f" Wider than {WIDE_MM} mm: {', '.join(wide)}; the rules of the prizes discourage that, for a network that sees whole letters can "
         "draw letters that are not there."
     )
-    return f"Seen at once, in mm along z, y, x: {said}.{warning if wide else ''}"
+    return f"Seen at once, in mm along z, y, x: {sizes}.{warning if wide else ''}"

@@ -38,7 +38,7 @@ class Sweep:
         shape: the predicted space, (Z, Y, X) or (Y, X); the second axis from the end is swept row by row.
         patch: size of a window, as many axes.
         rows: first and end row that are wanted; windows may look beyond them.
-        is_wanted: corner -> whether the window can hold anything; windows that cannot are skipped.
+        is_needed: corner -> whether the window can hold anything; windows that cannot are skipped.
         empty: the probability where no window fell.
     """
 
@@ -46,7 +46,7 @@ class Sweep:
     patch: tuple[int, ...]
     settings: WindowSettings
     rows: tuple[int, int]
-    is_wanted: Callable[[Corner], bool] = lambda corner: True
+    is_needed: Callable[[Corner], bool] = lambda corner: True
     empty: float = 0.0
 
     def starts(self) -> list[list[int]]:
@@ -180,7 +180,7 @@ def count_windows(sweep: Sweep, from_row: int) -> int:
 def _batches(sweep: Sweep, y: int) -> list[list[Corner]]:
     starts = sweep.starts()
     starts[-2] = [y]
-    corners = [corner for corner in product(*starts) if sweep.is_wanted(corner)]
+    corners = [corner for corner in product(*starts) if sweep.is_needed(corner)]
     size = sweep.settings.batch_size
     return [corners[i : i + size] for i in range(0, len(corners), size)]
 
@@ -211,7 +211,7 @@ def predict_box(sweep: Sweep, read: ReadTensor, forward: Forward, corner: Corner
     A voxel's value is made of the windows that touch it and of nothing else, taken in one order, in batches of one
     shape (a short one is filled up with its last window). The same box gives the same bits whatever was done before it;
     of boxes that overlap, exponentials may differ in the last bit.
-    `is_wanted`, `rows` and `empty` of the sweep play no part: every window that touches the box is looked at.
+    `is_needed`, `rows` and `empty` of the sweep play no part: every window that touches the box is looked at.
 
     Memory: one float32 array of the box.
 

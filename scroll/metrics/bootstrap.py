@@ -59,11 +59,11 @@ def gain_of(difference: float, low: float, high: float) -> Gain:
 
 
 class Blocks(Record):
-    """What was drawn for the intervals; an edge below `wanted_um` means that the sheets are small."""
+    """What was drawn for the intervals; an edge below `requested_um` means that the sheets are small."""
 
     count: int
     edge_um: float
-    wanted_um: float = BLOCK_UM
+    requested_um: float = BLOCK_UM
     draws: int = DRAWS
 
 
@@ -137,8 +137,10 @@ def block_counts(decided: Any, truth: Bools, known: Bools, edge_px: float) -> Co
     found = []
     for first, end in pairwise(rows):
         strip = slice(first, end)
-        said, ink, inside = np.asarray(decided[strip]), truth[strip], known[strip]
-        sums = [mask.sum(axis=0) for mask in (said & ink & inside, said & ~ink & inside, ~said & ink & inside, inside)]
+        called, ink, inside = np.asarray(decided[strip]), truth[strip], known[strip]
+        sums = [
+            mask.sum(axis=0) for mask in (called & ink & inside, called & ~ink & inside, ~called & ink & inside, inside)
+        ]
         counts = np.add.reduceat(np.stack(sums), columns[:-1], axis=1)  # (4, blocks along x)
         found.append(counts[:3, counts[3] > 0].T)
     return np.concatenate(found).astype(np.int64) if found else np.empty((0, 3), np.int64)
@@ -240,7 +242,7 @@ def _drawn(rng: np.random.Generator, draws: int, things: int) -> Floats:
 
 def blocks_of(edge_um: float, count: int) -> Blocks:
     """What score.json and fit.json say of so many blocks."""
-    return Blocks(count=count, edge_um=round(edge_um, 1), wanted_um=BLOCK_UM, draws=DRAWS)
+    return Blocks(count=count, edge_um=round(edge_um, 1), requested_um=BLOCK_UM, draws=DRAWS)
 
 
 def known_um2(known: Sequence[Bools], pixel_um: Sequence[float]) -> float:

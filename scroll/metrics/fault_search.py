@@ -60,11 +60,11 @@ def _moved(fault: Fault, corner: tuple[int, ...], octant: int) -> Fault:
     return Fault(fault.kind, (z, y, x), octant, fault.dimension, fault.is_missing, fault.size_vox, box, fault.block)
 
 
-def _regions(labels: Labels, wanted: npt.NDArray[np.bool_]) -> list[tuple[Box, BoolVolume, Place]]:
-    """Box, mask in the box and a voxel of each label that is `wanted` (by number)."""
+def _regions(labels: Labels, requested: npt.NDArray[np.bool_]) -> list[tuple[Box, BoolVolume, Place]]:
+    """Box, mask in the box and a voxel of each label that is `requested` (by number)."""
     regions = []
     for number, box in enumerate(find_objects(labels.astype(np.int32, copy=False)), start=1):
-        if box is None or not wanted[number]:
+        if box is None or not requested[number]:
             continue
         inside = labels[box] == number
         voxels = np.argwhere(inside)

@@ -102,9 +102,9 @@ def _check(prediction: npt.NDArray, truth: npt.NDArray, tolerance_vox: float) ->
         )
     found = np.unique(truth).tolist()
     if not np.issubdtype(truth.dtype, np.integer) or not {1, 2} <= set(found) <= {0, 1, 2}:
-        shown = ", ".join(f"{value:g}" for value in found[:5])
+        listed = ", ".join(f"{value:g}" for value in found[:5])
         raise InputError(
-            f"pair of sheets: the truth is {truth.dtype} and holds {shown or 'nothing'}; expected whole numbers, 1 and 2 "
+            f"pair of sheets: the truth is {truth.dtype} and holds {listed or 'nothing'}; expected whole numbers, 1 and 2 "
             "on the two sheets and 0 elsewhere"
         )
     is_whole = np.issubdtype(prediction.dtype, np.integer)

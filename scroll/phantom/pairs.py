@@ -117,9 +117,9 @@ def _middle_wrap(scroll: Scroll) -> int:
     return 1 + int(np.abs(between - radius).argmin())
 
 
-def _spacing(scroll: Scroll, first: int, wanted: tuple[float, float], seed: Seed) -> FloatArray:
-    """Map (Z, S) of the distance from wrap `first` to the next in effective radius; `wanted` is spacing and share."""
-    spacing_vox, share = wanted
+def _spacing(scroll: Scroll, first: int, closeness: tuple[float, float], seed: Seed) -> FloatArray:
+    """Map (Z, S) of the distance from wrap `first` to the next in effective radius; `closeness` is spacing and share."""
+    spacing_vox, share = closeness
     slope, inside = _slope_map(scroll, first)
     size_vox = len(slope)
     field = smooth_noise(stream(seed, "pair-close"), slope.shape, (0.6 * size_vox,) * 2)

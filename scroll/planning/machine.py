@@ -76,18 +76,18 @@ class Machine:
     hours: float = 9.0
 
 
-def gpu_named(said: str) -> Gpu:
+def gpu_named(text: str) -> Gpu:
     """A card of the table, or NAME:GiB, which has all but its memory from the table's card of that name, or else from the T4.
 
     Raises:
         InputError: neither is known, or the size is no number above 1.
     """
-    name, colon, size = said.partition(":")
+    name, colon, size = text.partition(":")
     known = GPUS.get(name.lower())
     if not colon:
         if known is None:
             raise InputError(
-                f"--gpu {said}: unknown; there are {', '.join(GPUS)}, or give its memory, such as --gpu {said}:24"
+                f"--gpu {text}: unknown; there are {', '.join(GPUS)}, or give its memory, such as --gpu {text}:24"
             )
         return known
     try:
@@ -95,7 +95,7 @@ def gpu_named(said: str) -> Gpu:
     except ValueError:
         gib = 0.0
     if not 1 < gib < 10_000:
-        raise InputError(f"--gpu {said}: expected NAME:GiB with a number above 1, such as --gpu l4:24")
+        raise InputError(f"--gpu {text}: expected NAME:GiB with a number above 1, such as --gpu l4:24")
     # the slowest of the table with tensor cores: a newer card will better its times
     return replace(known or replace(GPUS["t4"], name=name), gib=gib)
 

@@ -144,10 +144,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _why_it_ended(error: Exception) -> str:
-    said = " ".join(str(error).split())[:100] or type(error).__name__
+    message = " ".join(str(error).split())[:100] or type(error).__name__
     if isinstance(error, WorkerDiedError):
-        return f"worker died: {said}"
-    return f"out of memory: {said}" if is_out_of_memory(error) else ""
+        return f"worker died: {message}"
+    return f"out of memory: {message}" if is_out_of_memory(error) else ""
 
 
 def _within(loss_of: LossOf, limit_gib: float) -> LossOf:

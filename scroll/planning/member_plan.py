@@ -154,8 +154,8 @@ def _timed(case: Case, machine: Machine, plan: MemberPlan, chosen: Candidate) ->
     on_card = time_of(chosen.footprint.work, plan.batch, machine.gpu, plan.precision) * (1 / plan.batch)
     sample_s, why = on_card + critical_s, list(plan.why)
     if member.loss.topology:
-        said = in_seconds(critical_s * case.gathered)
-        why.append(f"the topology term takes {said} of a step on one CPU core, whatever the card")
+        seconds = in_seconds(critical_s * case.gathered)
+        why.append(f"the topology term takes {seconds} of a step on one CPU core, whatever the card")
     workers, why_workers = _workers(training.loader.workers, sample_s, machine, case.loading_s)
     validations = training.steps // training.validate_every * training.validation_patches
     looked_s = time_of(chosen.footprint.forward, 1, machine.gpu, plan.precision)
@@ -195,10 +195,10 @@ def _workers(requested: int, sample_s: Range, machine: Machine, loading_s: float
         return workers, f"{workers} loading workers, as requested or as {bound}: no data here, loading not measured"
     needed = workers_for(loading_s, sample_s.low)
     workers = min(needed, most)
-    said = (
+    message = (
         f"{workers} loading workers: a patch takes {loading_s:.3g} s to cut and {sample_s.low:.3g} s to learn at best"
     )
-    return workers, said if needed <= most else f"{said}: {needed} would keep up, {bound}; the card will wait"
+    return workers, message if needed <= most else f"{message}: {needed} would keep up, {bound}; the card will wait"
 
 
 def _why_memory(

@@ -13,7 +13,7 @@ from scroll.planning.tuning import Setting, Trial, Tuned
 LAY = "# Lay it over the configuration: make stage1 CONFIG=... PLAN=this file, or --set @this file; change what you know better."
 COLUMNS = (
     "phase", "batch", "accumulate", "workers", "prefetch", "persistent", "step_s", "patches/s", "waiting", "peak_gib",
-    "allocated_gib", "workers_gib", "said",
+    "allocated_gib", "workers_gib", "message",
 )  # fmt: skip
 
 

@@ -87,8 +87,8 @@ class Bounds:
         if trial.peak_gib > self.limit_gib:
             return replace(trial, failure=f"{trial.peak_gib:.2f} GiB, above the limit of {self.limit_gib:.2f}")
         if trial.free_gib < self.least_free_gib:
-            said = f"only {trial.free_gib:.2f} GiB of RAM left free, of {self.least_free_gib:.2f} that should be"
-            return replace(trial, failure=said)
+            message = f"only {trial.free_gib:.2f} GiB of RAM left free, of {self.least_free_gib:.2f} that should be"
+            return replace(trial, failure=message)
         return trial
 
 
@@ -264,12 +264,12 @@ def trial_steps(setting: Setting, steps: int) -> tuple[int, int]:
 
 def _why_batch(trials: Sequence[Trial], chosen: Trial, requested: Setting) -> str:
     setting = chosen.setting
-    said = f"batch {setting.batch} x {setting.accumulate_steps}: learns {chosen.learned_a_s:.3g} patches/s, waiting left out"
+    message = f"batch {setting.batch} x {setting.accumulate_steps}: learns {chosen.learned_a_s:.3g} patches/s, waiting left out"
     if trials[-1].failure:
-        said += f"; batch {trials[-1].setting.batch} failed"
+        message += f"; batch {trials[-1].setting.batch} failed"
     if setting.patches != requested.patches:
-        said += f"; a step now learns from {setting.patches} patches, not {requested.patches}: think of training.steps and learning_rate"
-    return said
+        message += f"; a step now learns from {setting.patches} patches, not {requested.patches}: think of training.steps and learning_rate"
+    return message
 
 
 def _why_workers(trials: Sequence[Trial], chosen: Trial) -> str:
@@ -280,7 +280,7 @@ def _why_workers(trials: Sequence[Trial], chosen: Trial) -> str:
 def _why_prefetch(trials: Sequence[Trial], chosen: Trial) -> str:
     if not chosen.setting.workers:
         return "prefetching: there are no workers to do it"
-    said = f"prefetch {chosen.setting.prefetch}, workers {'kept' if chosen.setting.is_persistent else 'not kept'}: "
+    message = f"prefetch {chosen.setting.prefetch}, workers {'kept' if chosen.setting.is_persistent else 'not kept'}: "
     if not trials:
-        return said + f"with {chosen.wait_share:.0%} waiting nothing is to be won"
-    return said + ("no other was faster by more than noise" if chosen not in trials else "faster by more than noise")
+        return message + f"with {chosen.wait_share:.0%} waiting nothing is to be won"
+    return message + ("no other was faster by more than noise" if chosen not in trials else "faster by more than noise")

@@ -70,9 +70,9 @@ class AskedPatch:
         shapes = {"disagreement": self.disagreement.shape, **{name: one.shape for name, one in self.maps.items()}}
         wrong = [f"{name} is {shape}" for name, shape in shapes.items() if shape != self.known.shape]
         if wrong or self.ct.shape != (len(self.layers), *self.known.shape) or 0 in self.ct.shape:
-            said = wrong[0] if wrong else f"CT is {self.ct.shape} of {len(self.layers)} layers"
+            problem = wrong[0] if wrong else f"CT is {self.ct.shape} of {len(self.layers)} layers"
             raise InputError(
-                f"patch of {self.asked.sheet} at y {self.asked.y}, x {self.asked.x}: {said}, what is known {self.known.shape}; expected "
+                f"patch of {self.asked.sheet} at y {self.asked.y}, x {self.asked.x}: {problem}, what is known {self.known.shape}; expected "
                 "one (h, w): cut all of them alike"
             )
 
@@ -130,8 +130,8 @@ def _sheet(sheet: AskedSheet) -> dict[str, Any]:
 
 def _patches(patches: Sequence[AskedPatch]) -> list[dict[str, Any]]:
     """For JSON, as large as fits the page."""
-    shown = [np.nan_to_num(one.disagreement[one.known != painting.HELD_OUT]) for one in patches]
-    most_nats = max((float(one.max(initial=0)) for one in shown), default=0.0)
+    disagreements = [np.nan_to_num(one.disagreement[one.known != painting.HELD_OUT]) for one in patches]
+    most_nats = max((float(one.max(initial=0)) for one in disagreements), default=0.0)
     pixels = [(max(one.known.shape), one.ct.size + (len(one.maps) + 2) * one.known.size) for one in patches]
     edge = LARGEST_PX
     while edge > LEAST_PX and _expected_bytes(pixels, edge) > PICTURES_BUDGET_BYTES:

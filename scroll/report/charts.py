@@ -100,8 +100,8 @@ def reliability_svg(name: str, curve: Reliability, thing: str, counted: str) -> 
         )
         total = sum(curve.count)
         shares = [count / max(1, total) for count in curve.count]
-        said = f"share of all {short(total)} {counted}"
-        axes.bar(curve.predicted, shares, width=0.07, color=COLOURS[4], alpha=0.5, zorder=1, label=said)
+        label = f"share of all {short(total)} {counted}"
+        axes.bar(curve.predicted, shares, width=0.07, color=COLOURS[4], alpha=0.5, zorder=1, label=label)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
     return drawn[0]

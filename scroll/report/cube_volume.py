@@ -89,9 +89,9 @@ def neighbours(sheets: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDA
     for axis in range(3):
         rays = np.moveaxis(sheets, axis, -1)[::RAY_STEP, ::RAY_STEP].reshape(-1, sheets.shape[axis])
         ray, place = np.nonzero(rays)
-        said = rays[ray, place].astype(np.int64)
-        follows = (ray[1:] == ray[:-1]) & (said[1:] != said[:-1])
-        found.append(np.sort(np.stack([said[:-1][follows], said[1:][follows]], axis=1), axis=1))
+        numbers = rays[ray, place].astype(np.int64)
+        follows = (ray[1:] == ray[:-1]) & (numbers[1:] != numbers[:-1])
+        found.append(np.sort(np.stack([numbers[:-1][follows], numbers[1:][follows]], axis=1), axis=1))
     pairs, counts = np.unique(np.concatenate(found), axis=0, return_counts=True)
     return pairs, counts
 

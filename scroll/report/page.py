@@ -75,7 +75,7 @@ def _content(run_dir: Path, output_dir: Path) -> dict[str, Any]:
     scores = read_scores(output_dir) or InkScores()
     with reading(score_path, "a score as ensemble/predict.py writes it", REMEDY):
         views = _views(output_dir, scores.fragments)
-        scored = _about(scores, run_dir) | _shown(output_dir, scores)
+        scored = _about(scores, run_dir) | _for_page(output_dir, scores)
     kind = next((view["kind"] for view in views.values()), "")
     scripts = ("viewer.js", SCRIPTS[kind], "page.js") if kind else ()
     return (
@@ -119,7 +119,7 @@ def _about(scores: Scores, run_dir: Path) -> dict[str, Any]:
     }
 
 
-def _shown(output_dir: Path, scores: Scores) -> dict[str, Any]:
+def _for_page(output_dir: Path, scores: Scores) -> dict[str, Any]:
     """Still pictures of every fragment, and the patches, all within the budget."""
     names, paths = _pictures(output_dir, scores.fragments)
     of_patches = [output_dir / path for one in scores.patches for cuts in one.cuts.values() for path in cuts.values()]

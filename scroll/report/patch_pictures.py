@@ -27,7 +27,7 @@ class Patch:
         piece: the fragment or cube; `kind`: "worst" or "best"; `score`: its own, 0 to 1.
         where: the voxel (z, y, x) of the piece that all three cuts go through.
         corner, size: its first voxel, and voxels along z, y, x.
-        shown: column of the table -> its cuts by axis.
+        columns: column of the table -> its cuts by axis.
     """
 
     piece: str
@@ -36,7 +36,7 @@ class Patch:
     where: tuple[int, int, int]
     corner: tuple[int, int, int]
     size: tuple[int, int, int]
-    shown: Mapping[str, Cuts]
+    columns: Mapping[str, Cuts]
 
 
 class PatchRecord(Record):
@@ -61,12 +61,12 @@ def save_patches(folder: Path, patches: Iterable[Patch]) -> list[PatchRecord]:
     for number, patch in enumerate(patches, start=1):
         name = f"{patch.kind}-{number}"
         cuts: dict[str, dict[str, str]] = {axis: {} for axis in AXES}
-        for column, (title, shown) in enumerate(patch.shown.items()):
-            for axis, picture in shown.items():
+        for column, (title, of_column) in enumerate(patch.columns.items()):
+            for axis, picture in of_column.items():
                 path = colour_png(folder / name / f"{axis}_{column}.png", _sized(_as_bytes(picture)))
                 cuts[axis][title] = path.relative_to(folder.parent).as_posix()
         fields = {name: getattr(patch, name) for name in ("piece", "kind", "score", "where", "corner", "size")}
-        records.append(PatchRecord(**fields, columns=tuple(patch.shown), cuts=cuts))
+        records.append(PatchRecord(**fields, columns=tuple(patch.columns), cuts=cuts))
     return records
 
 

@@ -24,11 +24,11 @@ PHANTOM_NOTE = (
 Ranked = TypeVar("Ranked")
 
 
-def heading(settings: Settings, items: Sequence[Item], piece: str, said: Sequence[str]) -> dict[str, str]:
-    """Title and note of a score on held-out fragments, segments or cubes, as `piece` says; `said`: of members of others."""
+def heading(settings: Settings, items: Sequence[Item], piece: str, remarks: Sequence[str]) -> dict[str, str]:
+    """Title and note of a score on held-out fragments, segments or cubes, as `piece` says; `remarks`: of members of others."""
     title = f"{settings.run_dir.name}: {len(items)} held-out {piece}{'s' if len(items) > 1 else ''}"
     notes = [PHANTOM_NOTE] if (settings.data.root / "phantom.json").exists() else []
-    notes += [*said, windows_in_words(windows_mm(settings, items[0]))]
+    notes += [*remarks, windows_in_words(windows_mm(settings, items[0]))]
     return {"title": title, "note": " ".join(notes)}
 
 

@@ -156,24 +156,24 @@ def _receipt_row(path: Path) -> dict[str, str]:
         return _as_row(path, read_mapping(path))
 
 
-def _as_row(path: Path, said: dict[str, Any]) -> dict[str, str]:
-    made_by = said.get("made_by", {})
+def _as_row(path: Path, receipt: dict[str, Any]) -> dict[str, str]:
+    made_by = receipt.get("made_by", {})
     code = made_by.get("code", {})
-    weights = said.get("weights", {})
+    weights = receipt.get("weights", {})
     hashes = list(weights.values()) if isinstance(weights, dict) else [str(weights)]
     commit = code.get("commit", "")[:10]
     return {
-        "folder": str(path.parent), "key": str(said.get("key", "–")), "data": _data(said.get("data", "–")),
+        "folder": str(path.parent), "key": str(receipt.get("key", "–")), "data": _data(receipt.get("data", "–")),
         "weights": ", ".join(hashes) or "–",
         "code": (commit or code.get("version", "–")) + (" + changes" if code.get("is_changed") else ""),
     }  # fmt: skip
 
 
-def _data(said: Any) -> str:
+def _data(data: Any) -> str:
     """A hash; of a training the pieces with the beginnings of theirs."""
-    if not isinstance(said, dict):
-        return str(said)
-    hashes = {name: keys if isinstance(keys, list) else [keys] for name, keys in said.items()}
+    if not isinstance(data, dict):
+        return str(data)
+    hashes = {name: keys if isinstance(keys, list) else [keys] for name, keys in data.items()}
     return some([f"{name} {'+'.join(str(key)[:8] for key in keys)}" for name, keys in hashes.items()], most=3)
 
 

@@ -83,8 +83,8 @@ def flat_view(flat: Flat, budget_bytes: int) -> FlatView:
     """The pyramids and what they are, for JSON, in at most `budget_bytes` of pictures (but never smaller than a tile)."""
     picked = picked_layers(flat.stack.shape[0], flat.centre)
     height, width = flat.mask.shape
-    wanted = math.floor(math.sqrt(len(picked) * height * width * BYTES_A_PIXEL / budget_bytes))
-    shrink = _whole(max(1, min(wanted, math.ceil(max(height, width) / TILE_PX))))
+    least = math.floor(math.sqrt(len(picked) * height * width * BYTES_A_PIXEL / budget_bytes))
+    shrink = _whole(max(1, min(least, math.ceil(max(height, width) / TILE_PX))))
     while True:
         view = _view(flat, picked, shrink)
         if _size(view) <= budget_bytes or max(view["size_yx"]) <= TILE_PX:

@@ -43,15 +43,15 @@ def fit_platt(counts: Counts) -> Platt:
     total, inked = pixels.sum(), ink.sum()
     if not total:
         return Platt(1.0, 0.0)
-    wanted = ink * (inked + 1) / (inked + 2) + (pixels - ink) / (total - inked + 2)
+    expected = ink * (inked + 1) / (inked + 2) + (pixels - ink) / (total - inked + 2)
     odds = log_odds((np.arange(LEVELS) + 0.5) / LEVELS)
-    prior = float(np.log(wanted.sum()) - np.log(total - wanted.sum()))
+    prior = float(np.log(expected.sum()) - np.log(total - expected.sum()))
 
     def misfit(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Cross-entropy a pixel, and how it changes with slope and offset."""
-        said = line[0] * odds + line[1]
-        wrong = pixels * expit(said) - wanted
-        cost = pixels * np.logaddexp(0, said) - wanted * said
+        logits = line[0] * odds + line[1]
+        wrong = pixels * expit(logits) - expected
+        cost = pixels * np.logaddexp(0, logits) - expected * logits
         return float(cost.sum() / total), np.array([(wrong * odds).sum(), wrong.sum()]) / total
 
     slope, offset = minimize(misfit, [0.0, prior], jac=True, method="BFGS", options={"gtol": STILL}).x

@@ -144,9 +144,9 @@ def label_file(folder: Path) -> Path:
         )
     if not found:
         others = sorted(path.name for path in folder.glob("label*") if path.is_file())
-        said = f" ({others[0]} is)" if others else ""
+        hint = f" ({others[0]} is)" if others else ""
         raise MissingInputError(
-            f"{folder / LABEL_FILE}: not there{said}; expected the painted label as label.png or label.tif: save it under that name"
+            f"{folder / LABEL_FILE}: not there{hint}; expected the painted label as label.png or label.tif: save it under that name"
         )
     return found[0]
 

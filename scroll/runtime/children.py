@@ -100,11 +100,11 @@ def run_module(name: str, *arguments: str) -> "subprocess.CompletedProcess[str]"
         command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, start_new_session=True
     ) as process:
         try:
-            said, trouble = process.communicate()
+            output, trouble = process.communicate()
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    return subprocess.CompletedProcess(process.args, process.returncode, said, trouble)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, trouble)
 
 
 def end_with_command() -> None:

@@ -79,10 +79,10 @@ def _status(main: Callable[[], int | None]) -> object:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             raise
-        said = explained(error)
-        if said is None:
+        message = explained(error)
+        if message is None:
             raise
-        print(f"error: {' '.join(redacted(said).split())}", file=sys.stderr)
+        print(f"error: {' '.join(redacted(message).split())}", file=sys.stderr)
         return 2
 
 
@@ -90,8 +90,8 @@ def run_parser(about: str | None, example: str) -> argparse.ArgumentParser:
     """What every command on a run takes: its configuration, and settings laid over it; `example` is one of those."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="YAML of the run, such as configs/demo.yaml")
-    said = f"override a setting, such as {example}"
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=said)
+    help_text = f"override a setting, such as {example}"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=help_text)
     return parser
 
 

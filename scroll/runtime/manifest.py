@@ -141,14 +141,14 @@ def check(zarr: Path, name: str, content: Any, manifest: Mapping[str, FileSum]) 
     if content is None and was is None:
         return
     if content is None:
-        said = "is lost"
+        state = "is lost"
     elif was is None:
-        said = "was not there when this was written"
+        state = "was not there when this was written"
     elif was == FileSum(len(content), zlib.crc32(content)):
         return
     else:
-        said = "is damaged: not what its checksum says"
-    raise UnreadableError(f"{zarr / name}: {said}; expected it as it was written: {CURE}")
+        state = "is damaged: not what its checksum says"
+    raise UnreadableError(f"{zarr / name}: {state}; expected it as it was written: {CURE}")
 
 
 def is_whole(zarr: Path) -> bool:

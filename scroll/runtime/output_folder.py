@@ -119,8 +119,8 @@ def _is_of(folder: Path, kind: Kind) -> bool:
     """Whether the folder was made as this kind, and as no other, and holds nothing else where all of it is replaced."""
     if kind.only and any(path.name not in (*kind.only, MARK) for path in folder.iterdir()):
         return False
-    if "kind" in (said := read_mark(folder / MARK)):
-        return said["kind"] == kind.name
+    if "kind" in (mark := read_mark(folder / MARK)):
+        return mark["kind"] == kind.name
     if kind is not RUN and _is_run(folder):  # its receipts look like those of a prediction
         return False
     return any(_holds(path, text) for pattern, text in kind.marks for path in folder.glob(pattern))
@@ -128,8 +128,8 @@ def _is_of(folder: Path, kind: Kind) -> bool:
 
 def _is_run(folder: Path) -> bool:
     """Whether it is surely a run: it says so, or holds the settings of one."""
-    said = read_mark(folder / MARK).get("kind", RUN.name)
-    return said == RUN.name and ((folder / MARK).is_file() or _holds(folder / "settings.yaml", "stage1:"))
+    mark = read_mark(folder / MARK).get("kind", RUN.name)
+    return mark == RUN.name and ((folder / MARK).is_file() or _holds(folder / "settings.yaml", "stage1:"))
 
 
 def read_mark(path: Path) -> dict[str, str]:

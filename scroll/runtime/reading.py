@@ -48,8 +48,8 @@ def reading(path: object, expected: str, remedy: str, also: tuple[type[Exception
     except DAMAGE + also as error:
         if isinstance(error, OSError) and error.errno not in OF_THE_FILE:
             raise
-        said = f"{reason(error)}{_of_another_file(error, path)}"
-        raise InputError(f"{shortened(str(path))}: {said}; expected {expected}: {remedy}") from error
+        message = f"{reason(error)}{_of_another_file(error, path)}"
+        raise InputError(f"{shortened(str(path))}: {message}; expected {expected}: {remedy}") from error
 
 
 def _of_another_file(error: Exception, path: object) -> str:
@@ -80,8 +80,8 @@ def reason(error: BaseException) -> str:
         return "nested too deeply"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__} {said}"[:200].strip()
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__} {message}"[:200].strip()
 
 
 def shortened(text: str) -> str:

@@ -59,8 +59,8 @@ def as_record(path: Path, content: Mapping[str, Any], model: type[R], remedy: st
     where = ".".join(map(str, problem["loc"]))
     if problem["type"] == "missing":
         raise _missing(path, where, remedy)
-    said = problem["msg"].replace("Input should be", "expected", 1).removeprefix("Value error, ")
-    raise InputError(f"{path}: '{where}' is {shortened(repr(problem['input']))}; {said}: {remedy}")
+    message = problem["msg"].replace("Input should be", "expected", 1).removeprefix("Value error, ")
+    raise InputError(f"{path}: '{where}' is {shortened(repr(problem['input']))}; {message}: {remedy}")
 
 
 def _missing(path: Path, where: str, remedy: str) -> MissingFieldError:

@@ -90,10 +90,10 @@ class FileLock:
 
     def holder(self) -> str:
         """Who holds it, in words."""
-        said = read_mark(self.path)
-        if "process" not in said:
+        mark = read_mark(self.path)
+        if "process" not in mark:
             return "another process"
-        return f"process {said['process']} on {said.get('host')} since {said.get('since')} ({said.get('command')})"
+        return f"process {mark['process']} on {mark.get('host')} since {mark.get('since')} ({mark.get('command')})"
 
 
 def who_we_are() -> dict[str, str]:
@@ -166,8 +166,8 @@ def _taken(path: Path, folder: Path, is_shared: bool) -> FileLock:
     is_ours = lock.take(is_shared)
     began = time.monotonic()
     while not is_ours:
-        said = read_mark(path)
-        is_dying = said.get("host") == platform.node() and not _is_alive(said)
+        mark = read_mark(path)
+        is_dying = mark.get("host") == platform.node() and not _is_alive(mark)
         if time.monotonic() - began > (DYING_S if is_dying else PATIENCE_S):
             raise InputError(_refusal(folder, lock, is_dying))
         time.sleep(0.1)
@@ -188,8 +188,8 @@ def _refusal(folder: Path, lock: FileLock, is_dying: bool) -> str:
 
 def _lives_elsewhere(path: Path) -> bool:
     """Whether the lock names a holder on another machine that still touches it: some disks lock files for one machine only."""
-    said = read_mark(path)
-    if not said.get("process", "").isdecimal() or said.get("host", "") in ("", platform.node() or "here"):
+    mark = read_mark(path)
+    if not mark.get("process", "").isdecimal() or mark.get("host", "") in ("", platform.node() or "here"):
         return False
     touched = path.stat().st_mtime_ns
     until = time.monotonic() + (WATCH_S if time.time() - touched / 1e9 < OLD_S else 0)
@@ -214,18 +214,18 @@ def _refuse_other_shares(folder: Path, part: str) -> None:
         other.give_up()
 
 
-def _is_alive(said: Mapping[str, str]) -> bool:
+def _is_alive(mark: Mapping[str, str]) -> bool:
     """Whether the process that a lock names runs on this machine, and is not another one of its number."""
-    if said.get("host") != (platform.node() or "here") or not said.get("process", "").isdecimal():
+    if mark.get("host") != (platform.node() or "here") or not mark.get("process", "").isdecimal():
         return False
-    number = int(said["process"])
+    number = int(mark["process"])
     try:
         os.kill(number, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass
-    return said.get("started", "") == _started(number)
+    return mark.get("started", "") == _started(number)
 
 
 def _started(process: int) -> str:

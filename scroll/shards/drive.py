@@ -97,9 +97,9 @@ def _coarser_levels(plan: Plan, job: Job, engine: Engine, ledger: Ledger, tell: 
 def coarser(plan: Plan, level: int) -> list[Shard]:
     """The shards of a coarser level that something of the plan reaches into, in the order they are gone through."""
     shape = [-(-length // 2**level) for length in plan.how.shape]
-    wanted = {tuple(number >> level for number in index) for index in plan.indices}
+    needed = {tuple(number >> level for number in index) for index in plan.indices}
     shards = shards_of(shape, plan.how.shard_vox, level)
-    return part_of((shard for shard in shards if shard.index in wanted), 0, 1)
+    return part_of((shard for shard in shards if shard.index in needed), 0, 1)
 
 
 def _consume(engine: Engine, job: Job, shards: list[Shard], label: str, tell: Tell) -> list[Outcome]:

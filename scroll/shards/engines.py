@@ -68,22 +68,22 @@ def hand_out(make: Callable[[], Pool], shards: Sequence[Shard], workers: int, tr
         for _ in range(min(workers, len(shards))):
             next_for(None)
         while at_work:
-            for hand, said in pool.wait():
+            for hand, answer in pool.wait():
                 shard = at_work.pop(hand, None)
                 if shard is None:  # died while it had nothing to do
                     continue
-                if isinstance(said, Outcome):
-                    in_a_row, outcome = 0, said
+                if isinstance(answer, Outcome):
+                    in_a_row, outcome = 0, answer
                     next_for(hand)
                 else:
                     in_a_row, outcome = in_a_row + 1, None
                     deaths[shard] += 1
                     if in_a_row > tries * workers + tries:
-                        raise WorkerDiedError(f"{in_a_row} workers died one after the other ({said}), {WANT}")
+                        raise WorkerDiedError(f"{in_a_row} workers died one after the other ({answer}), {WANT}")
                     if deaths[shard] < tries:
                         waiting.appendleft(shard)
                     else:
-                        why = f"its worker died {tries} times ({said}), {WANT}"
+                        why = f"its worker died {tries} times ({answer}), {WANT}"
                         outcome = Outcome(shard, "", retries=tries - 1, error=why)
                     next_for(None)
                 if outcome is not None:

@@ -179,13 +179,13 @@ class Ledger:
         Raises:
             InputError: another process drives it, the line says which; or workers of one that was killed do not end.
         """
-        said = self.folder / "locks" / f"{what}.driver"
-        with self._lock(said.name, fcntl.LOCK_EX, patience_s) as is_ours:
+        driver = self.folder / "locks" / f"{what}.driver"
+        with self._lock(driver.name, fcntl.LOCK_EX, patience_s) as is_ours:
             if not is_ours:
                 raise InputError(
-                    f"{self.folder}: {FileLock(said).holder()} is working on {what}; two would write the same shards: wait for it or end it"
+                    f"{self.folder}: {FileLock(driver).holder()} is working on {what}; two would write the same: wait for it or end it"
                 )
-            said.write_text(json.dumps(who_we_are()) + "\n", encoding="utf-8")
+            driver.write_text(json.dumps(who_we_are()) + "\n", encoding="utf-8")
             with self._lock(f"{what}.workers", fcntl.LOCK_EX, PATIENCE_S) as is_alone:
                 if not is_alone:
                     raise InputError(

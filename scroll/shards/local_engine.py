@@ -79,14 +79,14 @@ class _Processes:
         for ends in ready:
             hand = by_end[ends]
             try:
-                said = ends.recv()
+                answer = ends.recv()
             except (EOFError, OSError):
-                said = ""
-            if not isinstance(said, Outcome):
+                answer = ""
+            if not isinstance(answer, Outcome):
                 process = self._at_work.pop(hand)[0]
                 process.join()
-                said = said or f"exit code {process.exitcode}"
-            found.append((hand, said))
+                answer = answer or f"exit code {process.exitcode}"
+            found.append((hand, answer))
         return found
 
     def stop(self) -> None:

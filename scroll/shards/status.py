@@ -81,8 +81,8 @@ def read_status(folder: Path) -> Status:
     ledger = Ledger(folder, plan.key)
     levels = []
     for number in range(plan.how.levels):
-        wanted = set(plan.indices) if number == 0 else {shard.index for shard in coarser(plan, number)}
-        lines = [line for line in ledger.lines("done", number) if tuple(line["shard"]["index"]) in wanted]
+        planned = set(plan.indices) if number == 0 else {shard.index for shard in coarser(plan, number)}
+        lines = [line for line in ledger.lines("done", number) if tuple(line["shard"]["index"]) in planned]
         failed = tuple(ledger.lines("failed", number))
-        levels.append(Level(number, len(wanted), len(lines), failed, tuple(line["at"] for line in lines)))
+        levels.append(Level(number, len(planned), len(lines), failed, tuple(line["at"] for line in lines)))
     return Status(plan, tuple(levels), tuple(ledger.workers()), tuple(ledger.driven()))

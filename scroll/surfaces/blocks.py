@@ -44,11 +44,11 @@ class Blocks:
             above = max(0, start - 1)  # a row more on either side: what is beside a hole there reaches into it
             below = min(stop + 1, max(stop, surface.canvas_shape(STEP_VOX)[0]))
             tile = surface.tile(slice(above, below), slice(None), STEP_VOX)
-            wanted = slice(start - above, stop - above)
+            inner = slice(start - above, stop - above)
             near = _grown(tile.valid)  # a coarse pixel whose centre just misses the sheet may still hold some of it
-            points = _filled(tile.points, tile.valid, near)[wanted]
-            normals = _filled(tile.normals, tile.valid, near)[wanted]
-            near = near[wanted]
+            points = _filled(tile.points, tile.valid, near)[inner]
+            normals = _filled(tile.normals, tile.valid, near)[inner]
+            near = near[inner]
             at = volume.voxels(points[near])
             for depth in depths:
                 self._mark_points(at + depth * normals[near])

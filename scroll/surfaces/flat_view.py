@@ -29,7 +29,7 @@ class FlatView:
         step = self.step_vox * depth.step
         start = self.first_vox + depth.start * self.step_vox
         tile = self.surface.tile(slice(rows.start, rows[-1] + 1), slice(columns.start, columns[-1] + 1))
-        wanted: tuple[Any, ...] = (slice(None, None, rows.step), slice(None, None, columns.step))
-        tile = Tile(tile.points[wanted], tile.normals[wanted], tile.valid[wanted])
+        every_nth: tuple[Any, ...] = (slice(None, None, rows.step), slice(None, None, columns.step))
+        tile = Tile(tile.points[every_nth], tile.normals[every_nth], tile.valid[every_nth])
         values = sample_along_normals(tile, Offsets(start, start + (len(depth) - 0.5) * step, step), [self.source])
         return np.nan_to_num(values[0], copy=False)

@@ -72,25 +72,25 @@ def _header(path: Path) -> tuple[int, int, int]:
         raise InputError(
             f"{path}: a Netpbm picture; expected a per-pixel map of Volume Cartographer: point at the other .ppm"
         )
-    said: dict[str, str] = {}
+    header: dict[str, str] = {}
     start = 0
     for line in head.splitlines(keepends=True):
         start += len(line)
         text = line.strip()
         if text == END and line.endswith(b"\n"):
-            return _length(path, said, "height"), _length(path, said, "width"), _checked(path, said, start)
+            return _length(path, header, "height"), _length(path, header, "width"), _checked(path, header, start)
         if not text.startswith(b"#"):
             key, _, value = text.decode("latin-1").partition(":")
-            said[key.strip()] = value.strip()
+            header[key.strip()] = value.strip()
     raise InputError(
         f"{path}: no line '<>' in the first {len(head)} bytes; expected it after the header of a per-pixel map: "
         "copy or export the file again"
     )
 
 
-def _checked(path: Path, said: dict[str, str], start: int) -> int:
+def _checked(path: Path, header: dict[str, str], start: int) -> int:
     for key, expected in EXPECTED.items():
-        found = said.get(key, expected if key in OPTIONAL else "not given")
+        found = header.get(key, expected if key in OPTIONAL else "not given")
         if found.lower() != expected:
             raise InputError(
                 f"{path}: {key} is {found:.60}; expected {expected}: export it as an ordered map of doubles"
@@ -98,8 +98,8 @@ def _checked(path: Path, said: dict[str, str], start: int) -> int:
     return start
 
 
-def _length(path: Path, said: dict[str, str], key: str) -> int:
-    found = said.get(key, "not given")
+def _length(path: Path, header: dict[str, str], key: str) -> int:
+    found = header.get(key, "not given")
     if not (found.isascii() and found.isdigit() and len(found) < 10 and int(found) > 0):
         raise InputError(f"{path}: {key} is {found:.60}; expected a number of pixels above 0: export the file again")
     return int(found)

@@ -158,19 +158,19 @@ def _mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.asarray(blocks.all(axis=(1, 3)))
 
 
-def _compare_bbox(path: Path, said: Any, found: NDArray[np.float32]) -> None:
+def _compare_bbox(path: Path, bbox: Any, found: NDArray[np.float32]) -> None:
     """Warn where meta.json tells another box, in x, y, z, than that of the valid points (n, 3) before any mask."""
-    if said is None or not len(found):
+    if bbox is None or not len(found):
         return
     box = [found.min(axis=0)[::-1], found.max(axis=0)[::-1]]
     try:
-        off_vox = float(np.abs(np.asarray(said, np.float64) - box).max())
+        off_vox = float(np.abs(np.asarray(bbox, np.float64) - box).max())
     except (TypeError, ValueError, OverflowError):
         off_vox = math.inf
     if not off_vox <= BBOX_TOLERANCE_VOX:
         real = [[round(float(value), 1) for value in corner] for corner in box]
         warnings.warn(
-            f"{path}/meta.json: its bbox {said!s:.120} is not that of the points, {real} (x, y, z), off by {off_vox:g} "
+            f"{path}/meta.json: its bbox {bbox!s:.120} is not that of the points, {real} (x, y, z), off by {off_vox:g} "
             "voxels; the points are used: check that the files belong together",
             stacklevel=3,
         )

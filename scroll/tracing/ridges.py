@@ -54,9 +54,9 @@ def _of_block(
     block: Floats, inside: tuple[slice, ...], corner: Floats, min_prob: float
 ) -> tuple[Floats, Floats, Floats]:
     smooth = gaussian(block, SMOOTH_VOX)
-    wanted = np.zeros(block.shape, bool)
-    wanted[inside] = smooth[inside] >= min_prob
-    places = np.argwhere(wanted).astype(np.int64)
+    candidates = np.zeros(block.shape, bool)
+    candidates[inside] = smooth[inside] >= min_prob
+    places = np.argwhere(candidates).astype(np.int64)
     normals = _normals(smooth, places)
     shift = np.empty(len(places), np.float32)
     _across(smooth, places, normals, shift)

@@ -35,26 +35,26 @@ def begin_from(network: nn.Module, path: Path) -> Taken:
         InputError: no tensor fits, or the checkpoint holds code.
     """
     state = by_our_names(tensors_in(path, contents_of(path)))
-    wanted = network.state_dict()
-    found = dict(_fitting(wanted, state))
+    needed = network.state_dict()
+    found = dict(_fitting(needed, state))
     if not any(tensor.ndim > 1 for tensor in found.values()):
         first = next(iter(state), "nothing")
         raise InputError(
-            f"{path}: none of its tensors fits (it begins with {first}, the network with {next(iter(wanted))}); give another"
+            f"{path}: none of its tensors fits (it begins with {first}, the network with {next(iter(needed))}); give another"
         )
-    network.load_state_dict(wanted | found)
-    new = [name for name in wanted if name not in found]
-    said: Taken = {
-        "source": str(path), "taken": len(found), "of": len(wanted), "new": new, "not_needed": len(state) - len(found),
+    network.load_state_dict(needed | found)
+    new = [name for name in needed if name not in found]
+    taken: Taken = {
+        "source": str(path), "taken": len(found), "of": len(needed), "new": new, "not_needed": len(state) - len(found),
     }  # fmt: skip
-    print(_in_words(said))
-    return said
+    print(_in_words(taken))
+    return taken
 
 
-def _fitting(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+def _fitting(needed: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     """The network's names of tensors that the checkpoint has, with these tensors."""
     there = {_bare(unwrapped(name)): tensor for name, tensor in state.items()}
-    for name, own in wanted.items():
+    for name, own in needed.items():
         tensor = there.get(_bare(name))
         if tensor is None:
             continue
@@ -71,10 +71,10 @@ def _bare(name: str) -> str:
     return name
 
 
-def _in_words(said: Taken) -> str:
-    new = said["new"]
+def _in_words(taken: Taken) -> str:
+    new = taken["new"]
     some = f", such as {', '.join(new[:SHOWN])}" if new else ""
     return (
-        f"begins from {said['source']}: {said['taken']} of {said['of']} tensors taken, {len(new)} new{some}, "
-        f"{said['not_needed']} not needed"
+        f"begins from {taken['source']}: {taken['taken']} of {taken['of']} tensors taken, {len(new)} new{some}, "
+        f"{taken['not_needed']} not needed"
     )

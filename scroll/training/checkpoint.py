@@ -107,9 +107,9 @@ def ready(model: nn.Module, path: Path, about: About, hint: str) -> nn.Module:
     return model.to(device()).eval()
 
 
-def _difference(saved: About, wanted: About) -> str:
-    keys = [key for key in sorted({*saved, *wanted}) if saved.get(key) != wanted.get(key)]
-    return ", ".join(f"{key} is {saved.get(key)!r}, the settings say {wanted.get(key)!r}" for key in keys)
+def _difference(saved: About, current: About) -> str:
+    keys = [key for key in sorted({*saved, *current}) if saved.get(key) != current.get(key)]
+    return ", ".join(f"{key} is {saved.get(key)!r}, the settings say {current.get(key)!r}" for key in keys)
 
 
 def state_before(path: Path) -> Path:

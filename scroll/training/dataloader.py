@@ -105,12 +105,12 @@ class SkipUnreadable(Dataset[Batch]):
             try:
                 patch = self.patches[n + attempt * FAR]
             except (UnreadableError, EOFError, OSError) as error:
-                said = " ".join(str(error).split())
-                print(f"patch {n}: passed over: {said}", file=sys.stderr)
+                message = " ".join(str(error).split())
+                print(f"patch {n}: passed over: {message}", file=sys.stderr)
             else:
                 return {**patch, SKIPPED: torch.tensor(attempt)}
         raise InputError(
-            f"patch {n} and {ATTEMPTS - 1} others in its place could not be read; the last one said: {said}"
+            f"patch {n} and {ATTEMPTS - 1} others in its place could not be read; the last one said: {message}"
         )
 
 

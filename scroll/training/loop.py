@@ -330,14 +330,14 @@ class _Run:
                 forward = forward_flop(self.accelerator.unwrap_model(self.model), self.timed.inputs)
             # a backward pass costs two forward passes
             self.flop = 3 * self.settings.accumulate_steps * forward if forward else 0.0
-        said = self.clock.report(self.flop)
-        if said["wait_share"] > WAIT_IS_LOUD and not self.has_complained:
+        report = self.clock.report(self.flop)
+        if report["wait_share"] > WAIT_IS_LOUD and not self.has_complained:
             self.has_complained = True
             self.say(
-                f"{said['wait_share']:.0%} of a step of {said['step_s']:.3f} s is spent waiting for patches; "
+                f"{report['wait_share']:.0%} of a step of {report['step_s']:.3f} s is spent waiting for patches; "
                 f"raise training.loader.workers (now {self.settings.loader.workers})"
             )
-        return said
+        return report
 
     def _check_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):

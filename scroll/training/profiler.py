@@ -54,16 +54,19 @@ class StepClock:
         """Mean seconds of each part since the last report, share of waiting, TFLOP/s, and GPU memory in GiB; starts again."""
         seconds = {name: value / max(1, self._steps) for name, value in self._seconds.items()}
         total = sum(seconds.values())
-        said = {f"{name}_s": round(value, 5) for name, value in seconds.items()}
-        said |= {"step_s": round(total, 5), "wait_share": round(seconds.get("wait", 0.0) / total, 4) if total else 0.0}
+        report = {f"{name}_s": round(value, 5) for name, value in seconds.items()}
+        report |= {
+            "step_s": round(total, 5),
+            "wait_share": round(seconds.get("wait", 0.0) / total, 4) if total else 0.0,
+        }
         if flop_a_step and total:
-            said["tflop_a_s"] = round(flop_a_step / total / 1e12, 4)
+            report["tflop_a_s"] = round(flop_a_step / total / 1e12, 4)
         if self.device.type == "cuda":
-            said["allocated_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 3)
-            said["reserved_gib"] = round(torch.cuda.max_memory_reserved() / 2**30, 3)
+            report["allocated_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 3)
+            report["reserved_gib"] = round(torch.cuda.max_memory_reserved() / 2**30, 3)
         self._seconds.clear()
         self._steps = 0
-        return said
+        return report
 
     def _now(self) -> float:
         if self.device.type == "cuda":

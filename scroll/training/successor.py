@@ -35,11 +35,11 @@ def place_to_train(folder: Path, key: str, label: str, made_with: Content, setti
         take_over(folder)  # of a run that was killed while it did so
     elif _is_whole(folder / NEXT, key):
         return None
-    said, place = f"already trained, {folder / WEIGHTS}", None
+    message, place = f"already trained, {folder / WEIGHTS}", None
     if not _is_whole(folder, key):
-        said, place = _again(folder, key, made_with, settings)
-    if is_first and said:
-        print(f"{label}: {said}", flush=True)
+        message, place = _again(folder, key, made_with, settings)
+    if is_first and message:
+        print(f"{label}: {message}", flush=True)
     if is_first and place == folder:
         remove(folder / RECEIPT)  # it speaks of weights that are not there
     return place

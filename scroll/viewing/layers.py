@@ -30,7 +30,7 @@ DARKEST_PERCENT, BRIGHTEST_PERCENT = 1.0, 99.5
 
 
 @dataclass(frozen=True)
-class Shown:
+class ViewedLayer:
     """One layer of a viewer.
 
     Attributes:
@@ -65,7 +65,7 @@ class Shown:
 
 
 @reads("a volume")
-def look_at(path: Path, labels: bool = False, voxel_um: float | None = None) -> Shown:
+def look_at(path: Path, labels: bool = False, voxel_um: float | None = None) -> ViewedLayer:
     """What is at `path` (any volume, or a map that a run wrote) as a layer.
 
     Floating numbers are probabilities, and so is what `predict_scroll` wrote. `voxel_um` is the size where nothing tells
@@ -91,10 +91,12 @@ def look_at(path: Path, labels: bool = False, voxel_um: float | None = None) -> 
         begin if any(begin) else _first_voxel(path, levels[0].shape[0])
     )  # maps of before name it in their receipt alone
     first_z, first_y, first_x = (at * edge for at, edge in zip(first, edges, strict=True))
-    return Shown(_name(path), kind, levels, [_step(level, edges) for level in levels], (first_z, first_y, first_x))
+    return ViewedLayer(
+        _name(path), kind, levels, [_step(level, edges) for level in levels], (first_z, first_y, first_x)
+    )
 
 
-def look_at_all(volumes: Sequence[Path], labels: Sequence[Path], voxel_um: float | None = None) -> list[Shown]:
+def look_at_all(volumes: Sequence[Path], labels: Sequence[Path], voxel_um: float | None = None) -> list[ViewedLayer]:
     """All of them, in order; where nothing tells a voxel's size, it is `voxel_um`, or as in the first that tells one.
 
     Raises:
@@ -104,10 +106,10 @@ def look_at_all(volumes: Sequence[Path], labels: Sequence[Path], voxel_um: float
     paths = [*((path, False) for path in volumes), *((path, True) for path in labels)]
     if not paths:
         raise MissingInputError("nothing to show; give a volume, such as runs/demo/predict/a/unet3d/prob.zarr")
-    shown = [look_at(path, is_labels, voxel_um) for path, is_labels in paths]
-    sizes = [one.levels[0].voxel_um for one in shown if one.levels[0].voxel_um is not None]
+    layers = [look_at(path, is_labels, voxel_um) for path, is_labels in paths]
+    sizes = [one.levels[0].voxel_um for one in layers if one.levels[0].voxel_um is not None]
     if voxel_um is not None or not sizes:
-        return shown
+        return layers
     return [look_at(path, is_labels, sizes[0]) for path, is_labels in paths]
 
 

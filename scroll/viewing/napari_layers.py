@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from scroll.viewing.layers import Shown
+from scroll.viewing.layers import ViewedLayer
 
 ORANGE = ((0.90, 0.62, 0.0, 0.0), (0.90, 0.62, 0.0, 0.8))  # from nothing to a probability of 1, RGBA
 
@@ -56,12 +56,12 @@ class Layer:
     options: dict[str, object]
 
 
-def napari_layers(shown: Sequence[Shown]) -> list[Layer]:
+def napari_layers(layers: Sequence[ViewedLayer]) -> list[Layer]:
     """The calls that show these volumes over each other, CT below, in micrometres."""
-    return [_layer(one) for one in sorted(shown, key=lambda one: ("image", "probability", "labels").index(one.kind))]
+    return [_layer(one) for one in sorted(layers, key=lambda one: ("image", "probability", "labels").index(one.kind))]
 
 
-def _layer(one: Shown) -> Layer:
+def _layer(one: ViewedLayer) -> Layer:
     is_labels = one.kind == "labels"
     levels = [Lazy(level, is_labels) for level in one.levels]
     options: dict[str, object] = {

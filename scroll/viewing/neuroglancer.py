@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
 
 from scroll.errors import InputError
-from scroll.viewing.layers import Shown
+from scroll.viewing.layers import ViewedLayer
 
 VIEWER = "https://neuroglancer-demo.appspot.com"
 METRES = 1e-6  # in a micrometre
@@ -19,7 +19,7 @@ void main() {
 """
 
 
-def state(shown: Sequence[Shown], address: str) -> dict[str, object]:
+def state(layers: Sequence[ViewedLayer], address: str) -> dict[str, object]:
     """The state of a viewer for what a server at `address` serves (see `scroll.viewing.server`), in the order given.
 
     Lengths are in voxels of the first volume; the view begins in its middle.
@@ -27,10 +27,10 @@ def state(shown: Sequence[Shown], address: str) -> dict[str, object]:
     Raises:
         InputError: nothing to show, or two of the same name.
     """
-    names = [one.name for one in shown]
+    names = [one.name for one in layers]
     if not names or len({*names}) < len(names):
         raise InputError(f"viewer: the layers are {names}; expected at least one, each with a name of its own")
-    first = shown[0]
+    first = layers[0]
     z_um, y_um, x_um = first.steps_um[0]
     at_z, at_y, at_x = first.first_um
     depth, height, width = first.levels[0].shape
@@ -38,12 +38,12 @@ def state(shown: Sequence[Shown], address: str) -> dict[str, object]:
         "dimensions": {"x": [x_um * METRES, "m"], "y": [y_um * METRES, "m"], "z": [z_um * METRES, "m"]},
         "position": [width / 2 + at_x / x_um, height / 2 + at_y / y_um, depth / 2 + at_z / z_um],
         "crossSectionScale": max(1.0, max(height, width) / 500),
-        "layers": [_layer(one, f"zarr://{address}/{number}/") for number, one in enumerate(shown)],
+        "layers": [_layer(one, f"zarr://{address}/{number}/") for number, one in enumerate(layers)],
         "layout": "4panel",
     }
 
 
-def _layer(one: Shown, source: str) -> dict[str, object]:
+def _layer(one: ViewedLayer, source: str) -> dict[str, object]:
     layer: dict[str, object] = {"name": one.name, "source": source}
     if one.kind == "labels":
         return layer | {"type": "segmentation", "segments": ["1"], "selectedAlpha": 0.5, "notSelectedAlpha": 0.25}
@@ -77,8 +77,8 @@ def origin_of(viewer: str) -> str:
         raise InputError(
             f"--viewer {viewer}: expected the address of a Neuroglancer without a password, such as {VIEWER}"
         )
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}" + (
+    shown_host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown_host}" + (
         "" if port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{port}"
     )
 

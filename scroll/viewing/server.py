@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scroll.errors import InputError
-from scroll.viewing.layers import Shown
+from scroll.viewing.layers import ViewedLayer
 from scroll.viewing.neuroglancer import VIEWER, origin_of
 
 CHUNK = 64  # voxels along each axis
@@ -40,7 +40,7 @@ CORS = {  # beside the origin that may read
 }
 
 
-def served_dtype(one: Shown) -> np.dtype[Any]:
+def served_dtype(one: ViewedLayer) -> np.dtype[Any]:
     """The type in which a volume goes out: its own where the viewer reads that; labels without a sign."""
     dtype = one.levels[0].dtype
     if one.kind == "labels":
@@ -51,7 +51,7 @@ def served_dtype(one: Shown) -> np.dtype[Any]:
 
 
 class VolumeServer(ThreadingHTTPServer):
-    """Serves `shown[n]` below /n/ at `address`, which holds a secret; `serve_forever` begins, on this machine alone.
+    """Serves `layers[n]` below /n/ at `address`, which holds a secret; `serve_forever` begins, on this machine alone.
 
     Of pages in a browser, only those of `viewer` may read.
 
@@ -62,8 +62,8 @@ class VolumeServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, shown: Sequence[Shown], port: int = 0, viewer: str = VIEWER) -> None:
-        self.shown = list(shown)
+    def __init__(self, layers: Sequence[ViewedLayer], port: int = 0, viewer: str = VIEWER) -> None:
+        self.layers = list(layers)
         self.origin = origin_of(viewer)
         self.token = secrets.token_urlsafe(24)
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
@@ -121,9 +121,9 @@ class VolumeServer(ThreadingHTTPServer):
     def content(self, path: str) -> bytes | None:
         """What is at `path` ("0/.zattrs", "0/1/.zarray", "0/1/2/3/4"); None where nothing does."""
         number, _, rest = path.partition("/")
-        if not NUMBER.fullmatch(number) or int(number) >= len(self.shown):
+        if not NUMBER.fullmatch(number) or int(number) >= len(self.layers):
             return None
-        one = self.shown[int(number)]
+        one = self.layers[int(number)]
         if rest in (".zgroup", ".zattrs"):
             return json.dumps({"zarr_format": 2} if rest == ".zgroup" else attributes(one)).encode()
         level, _, name = rest.partition("/")
@@ -135,7 +135,7 @@ class VolumeServer(ThreadingHTTPServer):
         return None if chunk is None else _chunk(one, int(level), tuple(map(int, chunk.groups()[1:])))
 
 
-def attributes(one: Shown) -> dict[str, object]:
+def attributes(one: ViewedLayer) -> dict[str, object]:
     """The group's: a scale for each level, and a translation that puts all corners to the same place.
 
     In OME-Zarr a voxel's place is its centre, so one that is twice as wide begins half a voxel further on.
@@ -157,7 +157,7 @@ def attributes(one: Shown) -> dict[str, object]:
     return {"multiscales": [{"version": "0.4", "name": one.name, "axes": axes, "datasets": datasets}]}
 
 
-def array_metadata(one: Shown, level: int) -> dict[str, object]:
+def array_metadata(one: ViewedLayer, level: int) -> dict[str, object]:
     """Of one level, as Zarr v2 has it: raw chunks, little endian."""
     shape = one.levels[level].shape
     return {
@@ -177,7 +177,7 @@ def _chunks(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(min(CHUNK, length) for length in shape)
 
 
-def _chunk(one: Shown, level: int, place: tuple[int, ...]) -> bytes | None:
+def _chunk(one: ViewedLayer, level: int, place: tuple[int, ...]) -> bytes | None:
     """A chunk's bytes, filled up with 0 where it hangs over; None outside."""
     volume = one.levels[level]
     chunks = _chunks(volume.shape)

@@ -55,8 +55,8 @@ class CachedChunks:
 
     def fetch(self, indices: Iterable[Index]) -> Iterator[tuple[Index, Voxels]]:
         """(index, chunk) of each of `indices`, in their order, the next few on their way while one is looked at."""
-        wanted = list(indices)
-        lots = [wanted[first : first + LOT] for first in range(0, len(wanted), LOT)]
+        requested = list(indices)
+        lots = [requested[first : first + LOT] for first in range(0, len(requested), LOT)]
         ahead = self._asked(lots[0], is_alone=len(lots) == 1) if lots else {}
         for number, lot in enumerate(lots, 1):
             asked, ahead = ahead, self._asked(lots[number]) if number < len(lots) else {}

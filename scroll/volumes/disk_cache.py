@@ -27,7 +27,7 @@ STRIPES = 256  # lock files; two names rarely share one, and then one waits for 
 LOOK_S = 0.01  # between two looks at a lock that another holds
 EVICTED_TO = 0.9  # of the bound, so that the folder is not searched through for every file
 TOUCHED_S = 60.0  # a use is written down no more often
-SAID_S = 15.0  # between two lines on how much was fetched
+REPORT_EVERY_S = 15.0  # between two lines on how much was fetched
 PAUSE_S = 60.0
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of disks that lock no files
 MIB = 2**20
@@ -36,12 +36,12 @@ Fetch = Callable[[], Awaitable[bytes | None]]
 
 
 class _Account(NamedTuple):
-    """Of the whole folder: bytes kept; bytes fetched since the last line about them and before it; when that was said."""
+    """Of the whole folder: bytes kept; bytes fetched since the last line about them and before it; when that line was printed."""
 
     kept: int
     fetched: int
-    said: int
-    said_at_s: float
+    reported: int
+    reported_at_s: float
 
 
 @dataclass(frozen=True)
@@ -107,23 +107,23 @@ class DiskCache:
             is_kept = kept + size <= self.limit_bytes and _write(path, content is not None, body)
             after = before._replace(kept=kept + size * is_kept, fetched=before.fetched + len(body))
             account.seek(0)
-            account.write(ACCOUNT.pack(*self._said(after)))
+            account.write(ACCOUNT.pack(*self._reported(after)))
 
-    def _said(self, account: _Account) -> _Account:
+    def _reported(self, account: _Account) -> _Account:
         """Say how much was fetched, by one of all processes, every few seconds."""
         now = time.time()
-        passed_s = now - account.said_at_s
+        passed_s = now - account.reported_at_s
         if not 0 <= passed_s < PAUSE_S:  # nothing was fetched for long: the rate begins again
-            return account._replace(fetched=0, said=account.said + account.fetched, said_at_s=now)
-        if passed_s < SAID_S:
+            return account._replace(fetched=0, reported=account.reported + account.fetched, reported_at_s=now)
+        if passed_s < REPORT_EVERY_S:
             return account
         rate = account.fetched / MIB / passed_s
         print(
-            f"fetched over the network: {(account.said + account.fetched) / MIB:,.0f} MiB so far, {rate:.1f} MiB/s; "
+            f"fetched over the network: {(account.reported + account.fetched) / MIB:,.0f} MiB so far, {rate:.1f} MiB/s; "
             f"{account.kept / MIB:,.0f} of at most {self.limit_bytes / MIB:,.0f} MiB kept in {self.folder}",
             file=sys.stderr,
         )
-        return account._replace(fetched=0, said=account.said + account.fetched, said_at_s=now)
+        return account._replace(fetched=0, reported=account.reported + account.fetched, reported_at_s=now)
 
     @contextmanager
     def _account(self) -> Iterator[IO[bytes]]:
@@ -192,12 +192,12 @@ def _files(folder: Path) -> Iterator[tuple[int, float, str]]:
                     yield stat.st_size, stat.st_mtime, entry.path
 
 
-def _evict(folder: Path, wanted_bytes: int) -> int:
+def _evict(folder: Path, requested_bytes: int) -> int:
     """Delete what was used longest ago until no more than that is left; returns how much is."""
     files = sorted(_files(folder), key=lambda file: file[1])
     left = sum(size for size, _, _ in files)
     for size, _, path in files:
-        if left <= wanted_bytes:
+        if left <= requested_bytes:
             break
         with suppress(OSError):
             Path(path).unlink()

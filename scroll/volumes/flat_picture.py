@@ -172,7 +172,7 @@ def _tiff(
         if not is_first_of_many:
             _refuse_many(path, tiff)
         samples = page.asarray(maxworkers=1)
-    samples = samples if grey is None else grey.shown(samples)
+    samples = samples if grey is None else grey.as_shown(samples)
     samples = np.where(samples, np.uint8(255), np.uint8(0)) if samples.dtype == bool else samples
     if page.axes == "SYX":
         samples = np.moveaxis(samples, 0, -1)

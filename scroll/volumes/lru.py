@@ -37,10 +37,10 @@ class LruCache(Generic[Value]):
     def kept(self, keys: Iterable[Hashable]) -> list[Value | None]:
         """The value under each key, None where none is kept."""
         with self._lock:
-            for key in (wanted := list(keys)):
+            for key in (requested := list(keys)):
                 if key in self._values:
                     self._values.move_to_end(key)
-            return [self._values.get(key) for key in wanted]
+            return [self._values.get(key) for key in requested]
 
     def keep(self, key: Hashable, value: Value) -> Value:
         """Keep a value under a key that has none, for as long as there is room; returns it."""

@@ -113,17 +113,17 @@ def files_beside(
     """
     found: list[tuple[int, int, Path]] = []
     for path in _inside(folders):
-        said = _named(path, sheet_id, name)
-        if said is not None and path.name.lower() not in reserved:
-            found.append((*said, path))
+        named = _named(path, sheet_id, name)
+        if named is not None and path.name.lower() not in reserved:
+            found.append((*named, path))
     versions = sorted({number for number, _, _ in found})
     if version is not None and version not in versions:
         there = ", ".join(f"version {number}" for number in versions) or "none"
         raise MissingInputError(
             f"{folders[0] / name}: data.label_versions asks for version {version}, there is {there}; ask for one that is there"
         )
-    wanted = max(versions, default=0) if version is None else version
-    ranked = [(rank, path) for number, rank, path in found if number == wanted]
+    newest = max(versions, default=0) if version is None else version
+    ranked = [(rank, path) for number, rank, path in found if number == newest]
     ranked.sort(key=lambda one: (one[0], (*ENDINGS, ZARR).index(one[1].suffix.lower()), one[1].name))
     return [refuse_dead_link(path) for _, path in ranked]
 
@@ -136,7 +136,7 @@ def all_beside(folders: Sequence[Path], sheet_id: str) -> list[Path]:
 def newest_version(folders: Sequence[Path], sheet_id: str) -> int:
     """The greatest number that a label or mask of a sheet bears; 0 where none bears one."""
     named = [_named(path, sheet_id, name) for path in _inside(folders) for name in NUMBERED]
-    return max((said[0] for said in named if said is not None), default=0)
+    return max((found[0] for found in named if found is not None), default=0)
 
 
 def _named(path: Path, sheet_id: str, name: str) -> tuple[int, int] | None:
@@ -145,8 +145,8 @@ def _named(path: Path, sheet_id: str, name: str) -> tuple[int, int] | None:
     if path.suffix.lower() not in ((*ENDINGS, ZARR) if is_label else ENDINGS):
         return None
     pattern = rf"({re.escape(sheet_id)}_)?{name}" + (r"(?:_v(\d{1,9}))?" if is_label else "()")
-    said = re.fullmatch(pattern, path.stem, re.IGNORECASE | re.ASCII)
-    return None if said is None else (int(said[2] or 0), 0 if said[1] else 1)
+    match = re.fullmatch(pattern, path.stem, re.IGNORECASE | re.ASCII)
+    return None if match is None else (int(match[2] or 0), 0 if match[1] else 1)
 
 
 def read_beside(paths: Sequence[Path], shape_yx: tuple[int, int], slack: int = 0) -> NDArray[np.bool_]:

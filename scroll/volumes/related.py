@@ -32,7 +32,7 @@ def place_among(volume: Volume, where: str | Path, scroll: Volume, scroll_where:
         _check_size(volume, place, scroll)
         return place
     place = Place(step, _begin(own, step, finest.place.begin))
-    said = (
+    message = (
         f"{volume.path}: by its scale {words(step)} voxels of the scroll to a voxel (z, y, x), and its shape is {words(volume.shape)}, the "
         f"scroll's {words(finest.shape)}"
     )
@@ -40,10 +40,10 @@ def place_among(volume: Volume, where: str | Path, scroll: Volume, scroll_where:
         zip(place.begin, place.end(volume.shape), finest.place.begin, finest.place.end(finest.shape), step, strict=True)
     )
     if any(begin < first - edge or end > last + edge for begin, end, first, last, edge in spans):
-        raise InputError(f"{said}, beyond which it reaches; expected a prediction inside it: {ADVICE}")
+        raise InputError(f"{message}, beyond which it reaches; expected a prediction inside it: {ADVICE}")
     is_whole = all(end > last - edge for _, end, _, last, edge in spans)
     if not is_whole and own.levels[0].translation is None:
-        raise InputError(f"{said}; expected all of it, or a cut-out that says where it begins: {ADVICE}")
+        raise InputError(f"{message}; expected all of it, or a cut-out that says where it begins: {ADVICE}")
     return place
 
 

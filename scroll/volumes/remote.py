@@ -320,11 +320,11 @@ def complaint(url: Url, error: Exception, expected: str = "its bytes") -> str:
     """One line out of the client's many: what the server said, that `expected` was expected, and what to do."""
     text = str(error)
     status = re.search(r"status code: (\d{3}[ \w]*)", text)
-    said = f"the server answered {status[1].strip()}" if status else " ".join(text.split("\n\n")[0].split())[:200]
+    message = f"the server answered {status[1].strip()}" if status else " ".join(text.split("\n\n")[0].split())[:200]
     advice = LATER
     for mark, meaning, what_to_do in CAUSES:
         if mark in text:
-            said, advice = meaning or said, what_to_do
+            message, advice = meaning or message, what_to_do
             break
     tries = re.search(r"after (\d+) retries", text)
-    return f"{url}: {said}{f' ({tries[1]} retries)' if tries else ''}; expected {expected}: {advice}"
+    return f"{url}: {message}{f' ({tries[1]} retries)' if tries else ''}; expected {expected}: {advice}"

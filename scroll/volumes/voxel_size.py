@@ -108,9 +108,9 @@ def settled_um(
     if not all(is_same(one.um, found[0].um) for one in found):
         fitting = [one for one in found if expected_um is not None and is_same(one.um, expected_um)]
         if not fitting:
-            said = ", ".join(f"{one.who} says voxels of {one.um:g} um" for one in found)
+            sizes = ", ".join(f"{one.who} says voxels of {one.um:g} um" for one in found)
             raise InputError(
-                f"{where}: {said}; expected one size: mend the wrong one, or set voxel_um to the right one"
+                f"{where}: {sizes}; expected one size: mend the wrong one, or set voxel_um to the right one"
             )
         found = fitting
     if named is not None and not is_same(named, found[0].um):

@@ -187,11 +187,11 @@ def _write(volume: Volume, plan: _Plan, path: Path, is_shown: bool) -> None:
     """Fill the file strip by strip with plain writes: a full disk is then an error, which under a mapping it is not."""
     header = {"descr": np.lib.format.dtype_to_descr(volume.dtype), "fortran_order": False, "shape": plan.shape}
     strips = list(_strips(volume, plan))
-    shown = progress("working copy", len(strips), "strip") if is_shown else nullcontext(lambda n=1, note="": None)
+    bar = progress("working copy", len(strips), "strip") if is_shown else nullcontext(lambda n=1, note="": None)
     with (
         written_aside(path) as aside,
         aside.open("wb") as file,
-        shown as advance,
+        bar as advance,
     ):
         np.lib.format.write_array_header_2_0(file, header)
         first = file.tell()

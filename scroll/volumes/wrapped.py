@@ -66,7 +66,7 @@ def axes_of(where: Any, array: Any, image: Multiscales | None) -> tuple[str, ...
             f"{where}: names {len(axes)} axes ({', '.join(axes)}), but its array has {len(array.shape)}; mend its axes"
         )
     pairs = zip(axes, own, strict=False)
-    if axes and any(name in "tczyx" and name not in ("", said) for said, name in pairs):
+    if axes and any(name in "tczyx" and name not in ("", axis) for axis, name in pairs):
         raise InputError(
             f"{where}: axes are {', '.join(axes)}, but the array names its dimensions {', '.join(own)}; expected the same twice: mend the "
             "wrong one"

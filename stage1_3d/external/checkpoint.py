@@ -20,23 +20,24 @@ def fitting(where: Path, network: nn.Module, weights: Mapping[str, Tensor]) -> d
     Raises:
         InputError: one is missing, or of another shape.
     """
-    state, wanted = {unwrapped(name): tensor for name, tensor in weights.items()}, network.state_dict()
-    missing = [name for name in wanted if name not in state]
+    state, expected = {unwrapped(name): tensor for name, tensor in weights.items()}, network.state_dict()
+    missing = [name for name in expected if name not in state]
     if missing:
         raise InputError(
-            f"{where}: {len(missing)} of {len(wanted)} tensors are missing, the first {missing[0]}; copy the checkpoint again"
+            f"{where}: {len(missing)} of {len(expected)} tensors are missing, the first {missing[0]}; copy the checkpoint again"
         )
-    name = next((name for name in wanted if wanted[name].shape != state[name].shape), None)
+    name = next((name for name in expected if expected[name].shape != state[name].shape), None)
     if name is not None:
         raise InputError(
-            f"{where}: {name} is {tuple(state[name].shape)}, the network has {tuple(wanted[name].shape)}; plans and checkpoint do not "
+            f"{where}: {name} is {tuple(state[name].shape)}, the network has {tuple(expected[name].shape)}; plans and checkpoint do not "
             "belong together: copy both again"
         )
-    extra = [name for name in state if name not in wanted]
+    extra = [name for name in state if name not in expected]
     print(
-        f"{where}: {len(wanted)} tensors taken" + (f", {len(extra)} not needed, the first {extra[0]}" if extra else "")
+        f"{where}: {len(expected)} tensors taken"
+        + (f", {len(extra)} not needed, the first {extra[0]}" if extra else "")
     )
-    return {name: state[name] for name in wanted}
+    return {name: state[name] for name in expected}
 
 
 def write_tensors(path: Path, state: Mapping[str, Tensor]) -> None:

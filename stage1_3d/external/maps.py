@@ -86,13 +86,13 @@ def prediction_of(settings: Settings, name: str, sheet: Sheet, folds: Sequence[i
 
         return view.read(there, how)
 
-    def is_wanted(corner: tuple[int, ...]) -> bool:
+    def is_needed(corner: tuple[int, ...]) -> bool:
         rows, columns = (slice(c // bin_yx, -(-(c + p) // bin_yx)) for c, p in zip(corner, patch, strict=True))
         return bool(coarse[rows, columns].any())
 
     height, width = sheet.shape_yx
     window = window_settings(settings.stage1.window, card)
-    sweep = Sweep((max(height, patch[0]), max(width, patch[1])), patch, window, (0, height), is_wanted)
+    sweep = Sweep((max(height, patch[0]), max(width, patch[1])), patch, window, (0, height), is_needed)
     return Prediction(
         sweep,
         read,

@@ -77,8 +77,8 @@ def trained_member(settings: Settings, name: str) -> MemberSettings:
 
 def network(folder: Path, card: Card, fold: int) -> nn.Module:
     """One of the networks of an exported member, on the GPU if there is one."""
-    said: dict[str, Any] = dict(card.options)
-    built: nn.Module = build_network(MemberSettings(patch_size=card.window, **said))
+    options: dict[str, Any] = dict(card.options)
+    built: nn.Module = build_network(MemberSettings(patch_size=card.window, **options))
     built.load_state_dict(load_file(folder / card.folds[fold].weights))
     return (OfSheet(built) if card.returns == "map" else built).to(device())
 

@@ -106,7 +106,7 @@ def _squeezed(source: Path, state: Mapping[str, Tensor], channels: Sequence[int]
     )
 
 
-def check_whole(source: Path, wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], family: str) -> None:
+def check_whole(source: Path, expected: Mapping[str, Tensor], state: Mapping[str, Tensor], family: str) -> None:
     """Refuse tensors that the network has no place for, but for second names, coarser logits and what is beside the network.
 
     Raises:
@@ -117,7 +117,7 @@ def check_whole(source: Path, wanted: Mapping[str, Tensor], state: Mapping[str, 
         for second, usual in SECOND_NAMES.items():
             first = first.replace(second, usual)
         is_idle = name.startswith((LOGITS, f"{DECODER}encoder."))
-        if name not in wanted and first not in wanted and not is_idle:
+        if name not in expected and first not in expected and not is_idle:
             raise InputError(
                 f"{source}: '{family}' has no place for its {name}; expected a network of the usual build: export it as a graph, and "
                 "import that with --kind graph"
@@ -132,10 +132,10 @@ def check_settings(source: Path, contents: Mapping[str, object], has_intensity: 
     """
     settings = _settings(contents)
     for name, usual in UNSEEN.items():
-        said = str(settings.get(name) or usual).rpartition(".")[2]
-        if not said.startswith(usual):
+        operator = str(settings.get(name) or usual).rpartition(".")[2]
+        if not operator.startswith(usual):
             raise InputError(
-                f"{source}: built with {name} {said}; expected {usual}: export it as a graph, and import that with --kind graph"
+                f"{source}: built with {name} {operator}; expected {usual}: export it as a graph, and import that with --kind graph"
             )
     scheme = contents.get("normalization_scheme") or ZSCORE[0]
     if scheme not in ZSCORE and not has_intensity:
@@ -147,10 +147,10 @@ def check_settings(source: Path, contents: Mapping[str, object], has_intensity: 
 def window_of(contents: Mapping[str, object], usual: Size) -> Size:
     """z, y, x of its patches, where the checkpoint says it."""
     settings = _settings(contents)
-    said = settings.get("train_patch_size") or settings.get("patch_size")
-    if not isinstance(said, list | tuple) or len(said) != len(usual):
+    patch = settings.get("train_patch_size") or settings.get("patch_size")
+    if not isinstance(patch, list | tuple) or len(patch) != len(usual):
         return usual
-    z, y, x = (int(edge) for edge in said)
+    z, y, x = (int(edge) for edge in patch)
     return z, y, x
 
 

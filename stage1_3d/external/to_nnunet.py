@@ -64,9 +64,9 @@ def export_nnunet(settings: Settings, name: str, output: Path) -> Card:
         {"train": train, "val": sorted({*fold.held_out} - {*train})} for fold, train in zip(folds, seen, strict=True)
     ]
     thing = "ink" if kind_of(settings.data).has_sheets else "surface"
-    said = f"{name} of {settings.run_dir.name}: voxels of {card.voxel_um:g} um, spacing 1 whatever their size"
+    description = f"{name} of {settings.run_dir.name}: voxels of {card.voxel_um:g} um, spacing 1 whatever their size"
     write_json(output / SPLITS, splits)
-    write_json(output / DATASET, dataset_of(thing, len(items)) | {"description": said})
+    write_json(output / DATASET, dataset_of(thing, len(items)) | {"description": description})
     write_json(output / PLANS, _plans(card, scheme, member.training.train_batch_size))
     weights_of = [FoldCard(weights=f"fold_{fold.number}/{CHECKPOINTS[0]}", sha256="") for fold in folds]
     return card.model_copy(update={"folds": tuple(weights_of)})

@@ -43,12 +43,12 @@ def planned(
     if legal.patch_size == member.patch_size:
         return plan
     down, up = nearest_legal(member.patch_size, divisor_of(member))
-    said = (
+    reason = (
         f"patch {legal.patch_size}: '{member.network}' needs multiples of {divisor_of(member)}, which {member.patch_size} is not; "
         f"nearest are {down} and {up}"
     )
     changed: MemberChanges = {"patch_size": list(legal.patch_size), **(plan.changed or {})}
-    return replace(plan, why=(said, *plan.why), changed=changed if plan.chosen else None)
+    return replace(plan, why=(reason, *plan.why), changed=changed if plan.chosen else None)
 
 
 def legal_member(member: MemberSettings, data: DataSettings) -> MemberSettings:

@@ -61,10 +61,10 @@ def residual_encoder_unet(dimensions: int, input_channels: int, options: Levels,
     return network
 
 
-def _drop_idle_heads(network: Any, wanted: int) -> None:
-    """Leave the finest head and `wanted` more: several GPUs wait for ever on a parameter without gradient."""
+def _drop_idle_heads(network: Any, most: int) -> None:
+    """Leave the finest head and `most` more: several GPUs wait for ever on a parameter without gradient."""
     heads = network.decoder.seg_layers  # coarsest first
-    for number in range(len(heads) - 1 - wanted):
+    for number in range(len(heads) - 1 - most):
         heads[number] = nn.Identity()
 
 

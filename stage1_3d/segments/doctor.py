@@ -48,11 +48,11 @@ def check(segment: Segment) -> None:
     Raises:
         InputError: the first thing that is wrong.
     """
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
         _ = segment.surface  # looked at here first: what is cached warns no more
-    doubts = [str(one.message) for one in said if one.category is UserWarning]
+    doubts = [str(one.message) for one in caught if one.category is UserWarning]
     if doubts:
         raise InputError(doubts[0])
     _check_ct(segment)

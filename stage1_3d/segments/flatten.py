@@ -27,7 +27,7 @@ Pooled = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Pending:
     """One map to make: from which volumes (rows in order), how many channels, how depth is pooled, under which key."""
 
     folder: Path
@@ -50,14 +50,14 @@ def flatten_segment(
     grey scale. Coverage is the share of the depth that was predicted; where that is 0 the map is 0, and layers that
     were not predicted count as the mean of those that were.
     """
-    wanted = {name: _wanted(settings, segment, folders[name], parts[name]) for name in parts}
+    pending = {name: _pending(settings, segment, folders[name], parts[name]) for name in parts}
     if settings.stage1.flatten.ct != "none":
-        wanted[CT] = _wanted_ct(settings, traced, segment, folders[CT])
-    wanted = {name: one for name, one in wanted.items() if not _is_done(one)}
-    if not wanted:
+        pending[CT] = _pending_ct(settings, traced, segment, folders[CT])
+    pending = {name: one for name, one in pending.items() if not _is_done(one)}
+    if not pending:
         return
-    _sample_all(settings, (traced, segment), wanted)
-    for name, one in wanted.items():
+    _sample_all(settings, (traced, segment), pending)
+    for name, one in pending.items():
         weights = {
             path: hash_ for part in one.parts for path, hash_ in weights_in(read_receipt(part.folder, "")).items()
         }
@@ -67,17 +67,17 @@ def flatten_segment(
         )  # fmt: skip
 
 
-def _wanted(settings: Settings, segment: Segment, folder: Path, parts: list[SegmentRows]) -> Wanted:
+def _pending(settings: Settings, segment: Segment, folder: Path, parts: list[SegmentRows]) -> Pending:
     flatten = settings.stage1.flatten
     made_from = [[part.rows, read_receipt(part.folder, "run stage one again")["key"]] for part in parts]
     key = key_of([segment.key, made_from, flatten.model_dump(include={"reduce", "window"})])
-    return Wanted(folder, parts, _channels(settings, flatten.reduce), flatten.reduce, key)
+    return Pending(folder, parts, _channels(settings, flatten.reduce), flatten.reduce, key)
 
 
-def _wanted_ct(settings: Settings, traced: TracedVolume, segment: Segment, folder: Path) -> Wanted:
+def _pending_ct(settings: Settings, traced: TracedVolume, segment: Segment, folder: Path) -> Pending:
     flatten = settings.stage1.flatten
     key = key_of([segment.key, traced.grey_scale, flatten.model_dump()])
-    return Wanted(folder, [], _channels(settings, flatten.ct), flatten.ct, key)
+    return Pending(folder, [], _channels(settings, flatten.ct), flatten.ct, key)
 
 
 def _channels(settings: Settings, how: str) -> int:
@@ -85,8 +85,8 @@ def _channels(settings: Settings, how: str) -> int:
     return layers.stop - layers.start if how == "layers" else 1
 
 
-def _is_done(wanted: Wanted) -> bool:
-    return is_current(wanted.folder, wanted.key) and (wanted.folder / "flat.zarr").exists()
+def _is_done(pending: Pending) -> bool:
+    return is_current(pending.folder, pending.key) and (pending.folder / "flat.zarr").exists()
 
 
 def offsets(flatten: FlattenSettings, depth: tuple[int, int], step: float) -> Offsets:
@@ -95,18 +95,18 @@ def offsets(flatten: FlattenSettings, depth: tuple[int, int], step: float) -> Of
     return Offsets((layers.start + depth[0]) * step, (layers.stop + depth[0]) * step, step)
 
 
-def _sample_all(settings: Settings, where: tuple[TracedVolume, Segment], wanted: dict[str, Wanted]) -> None:
+def _sample_all(settings: Settings, where: tuple[TracedVolume, Segment], pending: dict[str, Pending]) -> None:
     traced, segment = where
     height, width = segment.mask.shape
-    writers = {name: _writers(one, (height, width), segment, settings.data.bin_yx) for name, one in wanted.items()}
+    writers = {name: _writers(one, (height, width), segment, settings.data.bin_yx) for name, one in pending.items()}
     first = min(writer.done_rows for pair in writers.values() for writer in pair)
     sources = _Sources(traced)
     with progress(f"flatten {segment.id}", height - first, "row") as advance:
         for row in range(first, height, STRIP_ROWS):
             rows = slice(row, min(row + STRIP_ROWS, height))
-            for start, end, at in _spans(wanted, rows):
+            for start, end, at in _spans(pending, rows):
                 pieces = [
-                    _piece(settings, segment, (slice(start, end), slice(column, min(column + TILE_COLUMNS, width))), sources, at, wanted)
+                    _piece(settings, segment, (slice(start, end), slice(column, min(column + TILE_COLUMNS, width))), sources, at, pending)
                     for column in range(0, width, TILE_COLUMNS)
                 ]  # fmt: skip
                 for name, pair in writers.items():
@@ -127,13 +127,15 @@ def _piece(
     box: tuple[slice, slice],
     sources: "_Sources",
     at: At,
-    wanted: dict[str, Wanted],
+    pending: dict[str, Pending],
 ) -> dict[str, Pooled]:
     """A tile of every map: all sources sampled together, then pooled over depth."""
     tile = segment.surface.tile(*box, settings.data.bin_yx)
     depths = offsets(settings.stage1.flatten, settings.data.depth, segment.volume.place.edge)
     values = sample_along_normals(tile, depths, [sources.of(folder) for folder in at.values()])
-    return {name: pooled(sources.scaled(name, found), wanted[name].how) for name, found in zip(at, values, strict=True)}
+    return {
+        name: pooled(sources.scaled(name, found), pending[name].how) for name, found in zip(at, values, strict=True)
+    }
 
 
 class _Sources:
@@ -159,22 +161,22 @@ class _Sources:
         return self._open[folder]
 
 
-def _spans(wanted: dict[str, Wanted], rows: slice) -> list[tuple[int, int, At]]:
+def _spans(pending: dict[str, Pending], rows: slice) -> list[tuple[int, int, At]]:
     """Cut a strip where any source passes from one volume to the next: (first row, end, where each source is)."""
     cuts = {rows.start, rows.stop}
-    for one in wanted.values():
+    for one in pending.values():
         cuts |= {edge for part in one.parts for edge in part.rows if rows.start < edge < rows.stop}
     edges = sorted(cuts)
     spans = []
     for start, end in itertools.pairwise(edges):
         at: At = {}
-        for name, one in wanted.items():
+        for name, one in pending.items():
             at[name] = next((part.folder for part in one.parts if part.rows[0] <= start < part.rows[1]), None)
         spans.append((start, end, at))
     return spans
 
 
-def _writers(one: Wanted, shape: tuple[int, int], segment: Segment, pixel: int) -> tuple[RowWriter, RowWriter]:
+def _writers(one: Pending, shape: tuple[int, int], segment: Segment, pixel: int) -> tuple[RowWriter, RowWriter]:
     return (
         RowWriter(one.folder / "flat.zarr", one.key, (one.channels, *shape), segment.pixel_um, "cyx", pixel),
         RowWriter(one.folder / "coverage.zarr", one.key, (1, *shape), segment.pixel_um, "cyx", pixel),

@@ -137,11 +137,11 @@ def prediction_of(
     def read(corner: tuple[int, ...]) -> NDArray[Any]:
         return view.read(partial(traced.patch, in_volume(corner)), how)[None]
 
-    def is_wanted(corner: tuple[int, ...]) -> bool:
+    def is_needed(corner: tuple[int, ...]) -> bool:
         return blocks.touches(in_volume(corner), view.size)
 
     padded = tuple(max(n, p) for n, p in zip(shape, view.size, strict=True))
-    sweep = Sweep(padded, view.size, settings.stage1.window, (0, shape[1]), is_wanted, empty=float("nan"))
+    sweep = Sweep(padded, view.size, settings.stage1.window, (0, shape[1]), is_needed, empty=float("nan"))
     return Prediction(
         sweep, read, lambda: view.forward(load_forward(settings, name, folds)), shape, partial(sent, how=how)
     )

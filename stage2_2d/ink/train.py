@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from scroll.config.schema import Settings, Stage2Settings
 from scroll.data.folds import Fold, make_folds
-from scroll.data.members.new_items import folds_of_new, out_of_fold, said_of_sharers
+from scroll.data.members.new_items import folds_of_new, lines_on_sharers, out_of_fold
 from scroll.data.shares import shares_of
 from scroll.data.sheets import Sheet, training_sheets
 from scroll.inference.fold_ensemble import is_main_process
@@ -29,7 +29,7 @@ def train(settings: Settings) -> None:
     """
     everything = training_sheets(settings.data)
     settings, sheets = out_of_fold(settings, everything)
-    for line in said_of_sharers(settings):
+    for line in lines_on_sharers(settings):
         print(line)
     hint = f"stage two trains on stage one's out-of-fold predictions: run 'make stage1 CONFIG=...' with run_dir {settings.run_dir} first"
     stacks = oof_stacks(settings, sheets, hint)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from scroll.config.schema import Settings, Stage2Settings
 from scroll.data.cubes import Cube, prepare, training_cubes
 from scroll.data.folds import Fold, make_folds
-from scroll.data.members.new_items import folds_of_new, out_of_fold, said_of_sharers
+from scroll.data.members.new_items import folds_of_new, lines_on_sharers, out_of_fold
 from scroll.inference.fold_ensemble import is_main_process
 from scroll.runtime.receipt import read_receipt
 from scroll.runtime.run_folder import STAGE2
@@ -30,7 +30,7 @@ def train(settings: Settings) -> None:
     """
     everything, stage2, folder = prepare(training_cubes(settings.data)), settings.stage2, settings.folder.sheets
     settings, cubes = out_of_fold(settings, everything)
-    for line in said_of_sharers(settings):
+    for line in lines_on_sharers(settings):
         print(line)
     folds = folds_of_new(settings, make_folds(everything, settings.folds), cubes)
     hint = f"stage two on cubes starts from sheets traced out of fold: run 'make stage1 CONFIG=...' with run_dir {settings.run_dir} first"

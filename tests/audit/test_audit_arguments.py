@@ -89,8 +89,8 @@ def test_what_is_no_blank_papyrus_is_refused_before_anything_is_predicted(tmp_pa
         "nowhere": [tmp_path / "nowhere"],
         "would excuse what it shows itself": [tmp_path / "sheets"],
     }
-    for said, blank in wrong.items():
-        with pytest.raises((InputError, MissingInputError), match=said) as refused:
+    for message, blank in wrong.items():
+        with pytest.raises((InputError, MissingInputError), match=message) as refused:
             audit(asked, [tmp_path / "sheets"], tmp_path / "out", how, "", blank)
         assert "\n" not in str(refused.value)
     assert not list((tmp_path / "out").rglob("*.zarr"))

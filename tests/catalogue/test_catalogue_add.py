@@ -101,8 +101,8 @@ def test_the_classic_server_gives_layers_label_and_mask(server, requested):
     folder = add(read_catalogue(f"{server.address}/scrolls.yaml"), f"Scroll1/{OTHER}", requested)
     assert folder.name == f"PHercParis4_{OTHER}"
     assert {f"{folder.name}_inklabels.png", f"{folder.name}_mask.png"} <= {path.name for path in folder.iterdir()}
-    said = (folder / "surface_volume_source.txt").read_text().strip()
-    assert ome_zarr.open(said, level=1, remote=HASTY).shape == (10, 48, 48)
+    message = (folder / "surface_volume_source.txt").read_text().strip()
+    assert ome_zarr.open(message, level=1, remote=HASTY).shape == (10, 48, 48)
 
 
 def test_a_tree_of_labels_is_searched_for_the_segment(server, requested):
@@ -158,13 +158,13 @@ def test_a_page_for_people_in_the_place_of_a_list_is_none(server, source, reques
 
 def test_a_version_that_is_asked_for_is_taken_and_one_that_is_not_there_is_said(server, source, requested):
     segment = the_segment(read_catalogue(source), "w016")
-    assert {(one.kind, one.version) for one in labels_of(segment, wanted=1, settings=HASTY)} == {
+    assert {(one.kind, one.version) for one in labels_of(segment, version=1, settings=HASTY)} == {
         ("inklabels", 1), ("supervision_mask", 1), ("validation_mask", 3),
     }  # fmt: skip
     with pytest.raises(InputError, match="versions of its inklabels: 1, 2; expected 5"):
-        labels_of(segment, wanted=5, settings=HASTY)
+        labels_of(segment, version=5, settings=HASTY)
     with pytest.raises(InputError, match="versions of its supervision_mask: 1; expected 2"):
-        labels_of(segment, wanted=2, settings=HASTY)  # without its mask a label would be known everywhere
+        labels_of(segment, version=2, settings=HASTY)  # without its mask a label would be known everywhere
 
 
 def test_ink_that_a_network_saw_is_no_label(server, source):
@@ -175,8 +175,8 @@ def test_ink_that_a_network_saw_is_no_label(server, source):
 
 def test_a_surface_comes_with_its_volume_in_voxels_of_it(server, source, requested):
     folder = add(read_catalogue(source), "PHerc0139/w016", replace(requested, is_surface=True))
-    said = (folder / "volume_source.txt").read_text().strip()
-    assert said.endswith(f"{VOLUME}-{LAYERS_UM}um-78keV-masked.zarr")
+    message = (folder / "volume_source.txt").read_text().strip()
+    assert message.endswith(f"{VOLUME}-{LAYERS_UM}um-78keV-masked.zarr")
     assert not (folder / "surface_volume_source.txt").exists()
     surface = open_surface(folder)
     np.testing.assert_array_equal(surface.points[2, 3], [12.0, 44.0, 68.0])  # 4 times z 3, y 11, x 17

@@ -30,16 +30,16 @@ def test_help_loads_nothing_heavy(words):
 
 
 def test_the_list_has_a_line_for_each_thing_with_its_size(server, source, monkeypatch, capsys):
-    said = run(monkeypatch, capsys, "list", "--source", source).splitlines()
-    assert said[0].split() == ["scroll", "kind", "name", "voxel", "um", "made", "what"]
-    assert "PHercParis4 (Scroll1)" in said
-    lines = {tuple(line.split()[:2]): line for line in said}
+    message = run(monkeypatch, capsys, "list", "--source", source).splitlines()
+    assert message[0].split() == ["scroll", "kind", "name", "voxel", "um", "made", "what"]
+    assert "PHercParis4 (Scroll1)" in message
+    lines = {tuple(line.split()[:2]): line for line in message}
     words = lines["volume", VOLUME].split()
     assert words[2:5] == ["(masked)", f"{LAYERS_UM:g}", "2025-01-01"] and words[5].startswith(f"s3://{BUCKET}/")
     assert "(w016)" in lines["segment", SEGMENT] and f"of volume {VOLUME}" in lines["segment", SEGMENT]
-    surface = next(line for line in said if "surface volume" in line and SEGMENT in line)
+    surface = next(line for line in message if "surface volume" in line and SEGMENT in line)
     assert surface.endswith(f"/{LAYERS_UM}um-volume-{VOLUME}.zarr") and f" {LAYERS_UM:g} " in surface
-    starts = {line.index("s3://") for line in said if "s3://" in line}
+    starts = {line.index("s3://") for line in message if "s3://" in line}
     assert len(starts) == 1  # a table
 
 
@@ -65,7 +65,7 @@ def test_a_pattern_that_fits_nothing_is_said(server, source, monkeypatch, capsys
 
 
 def test_show_names_all_that_belongs_together(server, source, monkeypatch, capsys):
-    said = run(monkeypatch, capsys, "show", "PHerc0139/w016", "--source", source)
+    message = run(monkeypatch, capsys, "show", "PHerc0139/w016", "--source", source)
     base = f"s3://{BUCKET}/PHerc0139"
     for line in (
         f"segment PHerc0139/{SEGMENT} (w016), made 2026-03-11",
@@ -76,17 +76,17 @@ def test_show_names_all_that_belongs_together(server, source, monkeypatch, capsy
         f"  label validation_mask v3: {base}/segments/{SEGMENT}/labels/w016_validation_mask_v3.tif",
         f"  ink seen by a network (no label): {base}/segments/{SEGMENT}/ink-detection/{LAYERS_UM}um.jpg",
     ):
-        assert line in said.splitlines()
-    assert "contradiction" not in said
+        assert line in message.splitlines()
+    assert "contradiction" not in message
     found = json.loads(run(monkeypatch, capsys, "show", SEGMENT, "--source", source, "--json"))
     assert found["volume"] == VOLUME and [one["version"] for one in found["labels"]] == [2, 1, 3]
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("Scroll1", OTHER), (VOLUME, f"segments: {SEGMENT}"), (f"Scroll1/{OTHER}", "inklabels")]
+    ("name", "message"), [("Scroll1", OTHER), (VOLUME, f"segments: {SEGMENT}"), (f"Scroll1/{OTHER}", "inklabels")]
 )
-def test_show_takes_scrolls_volumes_and_segments(server, source, monkeypatch, capsys, name, said):
-    assert said in run(monkeypatch, capsys, "show", name, "--source", source)
+def test_show_takes_scrolls_volumes_and_segments(server, source, monkeypatch, capsys, name, message):
+    assert message in run(monkeypatch, capsys, "show", name, "--source", source)
 
 
 def test_show_and_the_list_say_what_contradicts_itself_and_what_was_passed_over(

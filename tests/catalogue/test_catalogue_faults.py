@@ -79,13 +79,13 @@ PARTS = {
 
 @pytest.mark.parametrize("case", PARTS)
 def test_a_part_that_is_wrong_is_named_in_a_line_and_the_rest_is_read(tmp_path, case):
-    path, value, where, said = PARTS[case]
+    path, value, where, text = PARTS[case]
     content = open_data()
     put(content, path, value)
     (tmp_path / "metadata.json").write_text(json.dumps(content))
     catalogue = read_catalogue(str(tmp_path / "metadata.json"))
     fault = next(one for one in catalogue.faults if one.where == where)
-    assert said in fault.said and "\n" not in str(fault) and "secret" not in str(fault)
+    assert text in fault.message and "\n" not in str(fault) and "secret" not in str(fault)
     assert len(catalogue.faults) == 1 and OTHER in catalogue.scrolls["PHercParis4"].segments
 
 
@@ -184,9 +184,9 @@ WHOLE = {
 
 @pytest.mark.parametrize("case", WHOLE)
 def test_a_catalogue_that_is_none_is_refused_in_one_line_that_names_it(tmp_path, case):
-    body, said = WHOLE[case]
+    body, text = WHOLE[case]
     (tmp_path / "catalogue").write_bytes(body)
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=text) as error:
         read_catalogue(str(tmp_path / "catalogue"))
     assert str(error.value).startswith(str(tmp_path / "catalogue")) and "\n" not in str(error.value)
 
@@ -217,7 +217,7 @@ def test_a_catalogue_of_the_network_names_no_file_of_this_machine(server, served
     (served / "metadata.json").write_text(json.dumps(content))
     catalogue = read_catalogue(f"{server.address}/metadata.json")
     assert not catalogue.scrolls["PHerc0139"].segments[SEGMENT].artifacts
-    assert all("a path; expected an address" in fault.said for fault in catalogue.faults)
+    assert all("a path; expected an address" in fault.message for fault in catalogue.faults)
 
 
 @pytest.mark.parametrize("packed", [False, True])

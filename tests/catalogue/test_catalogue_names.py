@@ -163,8 +163,8 @@ def test_a_volume_that_is_not_there_and_one_of_another_scroll_are_said(tmp_path,
         f"PHerc0139/{SEGMENT}: original_volume_id is 20990101000000, and no volume is called so; check where it was traced"
     ]
     segment_of(content)["original_volume_id"] = "20230205180739"
-    said = lines(tmp_path, content)
-    assert "a volume of PHercParis4, not of PHerc0139" in said[0]
+    message = lines(tmp_path, content)
+    assert "a volume of PHercParis4, not of PHerc0139" in message[0]
 
 
 def test_a_volume_that_was_scanned_after_the_segment_was_made_is_said(tmp_path, content):
@@ -187,12 +187,12 @@ def test_a_scale_is_a_level_of_the_volume_or_another_volume_of_the_scroll(tmp_pa
     volumes = samples(content)["PHerc0139"]["volumes"]
     volumes["20240101000000"] = {"pixel_size_um": 7.91, "data": []}
     segment_of(content)["properties"]["original_volume_downscale"] = downscale
-    said = lines(tmp_path, content)
-    assert (not said) == fits and all(f"{downscale * LAYERS_UM:g} um" in line for line in said)
+    message = lines(tmp_path, content)
+    assert (not message) == fits and all(f"{downscale * LAYERS_UM:g} um" in line for line in message)
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("w016-9.596um.tifxyz", None),
         ("w016-2.399um.tifxyz", "which makes 9.596 um, but w016-2.399um.tifxyz says 2.399 um"),
@@ -201,10 +201,10 @@ def test_a_scale_is_a_level_of_the_volume_or_another_volume_of_the_scroll(tmp_pa
         ("w016-on-20990101000000-7.91um.tifxyz", None),
     ],
 )
-def test_a_scale_that_the_surface_itself_contradicts_is_said(tmp_path, content, name, said):
+def test_a_scale_that_the_surface_itself_contradicts_is_said(tmp_path, content, name, message):
     segment_of(content)["data"][0] = data_entry("tifxyz", f"a/{name}")
     found = lines(tmp_path, content)
-    assert len(found) == (said is not None) and all(str(said) in line for line in found)
+    assert len(found) == (message is not None) and all(str(message) in line for line in found)
 
 
 def test_a_size_that_the_segment_states_is_that_of_its_coordinates(tmp_path, content):
@@ -217,5 +217,5 @@ def test_a_size_that_the_segment_states_is_that_of_its_coordinates(tmp_path, con
 @pytest.mark.parametrize(("um", "fits"), [(2.399, True), (9.596, True), (9.362, False), (7.91, False)])
 def test_a_surface_volume_has_the_voxels_of_a_volume_or_of_a_level_of_one(tmp_path, content, um, fits):
     segment_of(content)["data"][1] = data_entry("layers_zarr", f"a/{um}um.zarr")
-    said = lines(tmp_path, content)
-    assert (not said) == fits and all(f"{um}um.zarr has voxels of {um:g} um" in line for line in said)
+    message = lines(tmp_path, content)
+    assert (not message) == fits and all(f"{um}um.zarr has voxels of {um:g} um" in line for line in message)

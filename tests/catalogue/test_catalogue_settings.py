@@ -75,7 +75,7 @@ def config(tmp_path: Path, data: dict) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         ({"train": ["PHerc0139/w016"]}, "train names 'PHerc0139/w016' and catalogue is not set; set data.catalogue"),
         ({"train": ["a/b/c"], "catalogue": "x"}, "3 parts between slashes; expected scroll/segment"),
@@ -84,10 +84,10 @@ def config(tmp_path: Path, data: dict) -> Path:
         ({"catalogue": "https://me:secret@host/metadata.json"}, "holds what opens an address"),
     ],
 )
-def test_names_that_cannot_be_are_refused_in_one_line_that_names_the_setting(tmp_path, data, said):
+def test_names_that_cannot_be_are_refused_in_one_line_that_names_the_setting(tmp_path, data, message):
     with pytest.raises(InputError) as error:
         load_settings(config(tmp_path, data))
-    assert said in str(error.value) and "\n" not in str(error.value) and "secret" not in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value) and "secret" not in str(error.value)
 
 
 def test_settings_without_a_catalogue_are_written_as_before_and_those_with_one_are_read_back(tmp_path):

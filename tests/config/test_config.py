@@ -109,21 +109,21 @@ def test_a_configuration_looked_for_in_the_wrong_folder_is_pointed_at(tmp_path):
     path = written(tmp_path / "configs", MINIMAL, "demo.yaml")
     child = written(tmp_path / "configs", "extends: configs/demo.yaml\n", "child.yaml")
     for wanted in (tmp_path / "demo.yaml", child):
-        with pytest.raises(MissingInputError) as said:
+        with pytest.raises(MissingInputError) as message:
             load_settings(wanted)
-        assert f"did you mean {path}?" in str(said.value)
+        assert f"did you mean {path}?" in str(message.value)
 
 
 @pytest.mark.parametrize(
-    ("member", "said"),
+    ("member", "message"),
     [
         ("unet3d", "'stage1.members.b' is 'unet3d': expected a mapping of settings"),
         ("{network: x, patch_size: 32}", "'stage1.members.b.patch_size' is 32: expected a list"),
         ("{seed: 3}", "'stage1.members.b.network' is missing; add it, or mend the member's name"),
     ],
 )
-def test_a_member_written_wrongly_is_told_in_plain_words(tmp_path, member, said):
-    assert said in refusal(tmp_path, MINIMAL + f"    b: {member}\n")
+def test_a_member_written_wrongly_is_told_in_plain_words(tmp_path, member, message):
+    assert message in refusal(tmp_path, MINIMAL + f"    b: {member}\n")
 
 
 def test_overrides_are_laid_on_top_in_their_order(tmp_path):
@@ -144,8 +144,8 @@ def test_an_override_of_the_defaults_that_no_member_would_notice_is_refused_and_
     text = MINIMAL + "    b: {network: cnn3d, seed: 5, training: {steps: 3}}\n"
     both = text.replace("a: {network: unet3d}", "a: {network: unet3d, training: {steps: 9}}")
     assert both != text
-    said = refusal(tmp_path, both, ("stage1.defaults.training.steps=200",))
-    assert "--set stage1.members.a.training.steps=200" in said
+    message = refusal(tmp_path, both, ("stage1.defaults.training.steps=200",))
+    assert "--set stage1.members.a.training.steps=200" in message
     heard = load_settings(written(tmp_path, text), ["stage1.defaults.training.steps=200"]).stage1.members
     assert [member.training.steps for member in heard.values()] == [200, 3]
 
@@ -183,8 +183,8 @@ def test_an_unknown_key_is_named_in_full_with_what_was_probably_meant(tmp_path, 
     ],
 )
 def test_an_unknown_key_of_a_member_is_named_where_it_was_written(tmp_path, stage1, where, meant):
-    said = refusal(tmp_path, f"run_dir: r\nstage1: {stage1}\n")
-    assert said.endswith(f"run.yaml: unknown key '{where}'; did you mean '{meant}'?")
+    message = refusal(tmp_path, f"run_dir: r\nstage1: {stage1}\n")
+    assert message.endswith(f"run.yaml: unknown key '{where}'; did you mean '{meant}'?")
 
 
 def test_a_key_like_no_other_lists_the_known_ones(tmp_path):
@@ -308,6 +308,6 @@ def test_a_message_about_many_settings_does_not_repeat_them_all(tmp_path):
     )
     options += "layer_dropout: 0.1, depth_jitter: 2, cutout: 0.4}, training: {steps: 12, train_batch_size: 3}}"
     path.write_text(f"run_dir: runs/a\nstage1: {{members: {{a: {options}}}}}\n")
-    with pytest.raises(InputError, match=r"'stage1\.members\.a': resample is of the folder") as said:
+    with pytest.raises(InputError, match=r"'stage1\.members\.a': resample is of the folder") as message:
         load_settings(path)
-    assert "brightness" not in str(said.value)
+    assert "brightness" not in str(message.value)

@@ -68,8 +68,8 @@ def test_they_are_noted_in_one_line_once_in_a_command_and_new_names_are_not(tmp_
     assert capsys.readouterr().err == ""
     for _ in range(2):
         settings_in(tmp_path, FORMER, "joint.training.steps=8")
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "'joint' is 'end_to_end' now" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "'joint' is 'end_to_end' now" in message
 
 
 def test_parents_overrides_and_plans_may_use_either_name_and_the_later_one_wins(tmp_path):

@@ -8,7 +8,7 @@ MEMBERS = {"members": {"a": {"network": "cnn3d"}}}
 
 
 @pytest.mark.parametrize(
-    ("data", "sampling", "said"),
+    ("data", "sampling", "message"),
     [
         ({"kind": "segments", "pool": 2}, {}, "pool is 2, which segments do not know"),
         ({"kind": "cubes", "pool": 4}, {}, "pool is 4, which cubes do not know"),
@@ -17,6 +17,6 @@ MEMBERS = {"members": {"a": {"network": "cnn3d"}}}
         ({"kind": "cubes"}, {"shares": "by_area"}, "sampling.shares is set, which cubes do not know"),
     ],
 )
-def test_it_is_one_line(data, sampling, said):
-    with pytest.raises(ValueError, match=said):
+def test_it_is_one_line(data, sampling, message):
+    with pytest.raises(ValueError, match=message):
         Settings.model_validate({"run_dir": "x", "data": data, "sampling": sampling, "stage1": MEMBERS})

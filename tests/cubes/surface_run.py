@@ -48,7 +48,7 @@ def tiny_config(root: Path, phantom: Path) -> Path:
         "run_dir": str(root / "run"),
         "data": {"root": str(phantom), "cache_dir": str(phantom.parent / "cache")},
         "stage1": {"defaults": {"patch_size": [32, 32, 32], "training": QUICK}, "window": {"overlap": 0.25}},
-        "tracing": {"least_area_vox": 400, "reach_vox": 4},
+        "tracing": {"least_area_vox": 400, "reach_vox": 4, "min_prob": 0.55},
         "stage2": {"patch_size": [32, 32], "training": QUICK},
         "ensemble": {"post_processing": steps | {"octant_small_components_vox": [20], "passes": 1}},
     }

@@ -44,6 +44,7 @@ def config(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "run_dir": str(root / "run"),
         "data": {"root": str(phantom), "cache_dir": str(phantom.parent / "cache")},
         "folds": {"by": "scroll", "count": 2},
+        "tracing": {"min_prob": 0.9},  # there is no sheet in what has learned nothing
         "stage1": {
             "defaults": {
                 "patch_size": [32, 32, 32],
@@ -206,9 +207,9 @@ def test_what_needs_a_given_sheet_says_what_works_on_cubes(command, config, monk
 
 
 def test_the_doctor_finds_nothing_in_sound_cubes_and_names_what_is_wrong(config, phantom, tmp_path):
-    said = list(doctor.examine(config, []))
-    assert not [line for line in said if line.startswith("problem:")]
-    assert sum(line.startswith("ok: cube '") for line in said) == 6
+    message = list(doctor.examine(config, []))
+    assert not [line for line in message if line.startswith("problem:")]
+    assert sum(line.startswith("ok: cube '") for line in message) == 6
     shutil.copytree(phantom, tmp_path / "data")
     label = tmp_path / "data" / "train_labels" / "1000001.tif"
     label.write_bytes((phantom / "train_labels" / "1000001.tif").read_bytes()[:400])
@@ -219,14 +220,14 @@ def test_the_doctor_finds_nothing_in_sound_cubes_and_names_what_is_wrong(config,
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("stage1.defaults.supervision=depth_pool", r"data\.kind: cubes\) no axis is depth; set it to band"),
         ("data.bin_yx=2", r"data\.bin_yx is 2, but cubes are scored voxel by voxel"),
     ],
 )
-def test_settings_that_cubes_have_not_are_refused_before_anything_is_read(config, override, said):
-    with pytest.raises(InputError, match=said):
+def test_settings_that_cubes_have_not_are_refused_before_anything_is_read(config, override, message):
+    with pytest.raises(InputError, match=message):
         load_checked_settings(config, [override])
 
 

@@ -92,8 +92,8 @@ def test_a_cube_without_a_label_is_named(tmp_path):
 def test_a_label_of_another_shape_is_refused_with_both(tmp_path):
     write_cubes(tmp_path, {"a": striped(SHAPE)})
     write_cube(tmp_path / "train_labels" / "a.tif", striped((20, 36, 49)))
-    said = refusal(tmp_path)
-    assert "a.tif: is (20, 36, 49) (z, y, x)" in said and "is (20, 36, 50)" in said
+    message = refusal(tmp_path)
+    assert "a.tif: is (20, 36, 49) (z, y, x)" in message and "is (20, 36, 50)" in message
 
 
 @pytest.mark.parametrize("at", [(0, 0, 0), (19, 35, 49)])
@@ -101,9 +101,9 @@ def test_a_label_with_another_value_anywhere_is_refused(tmp_path, at):
     label = striped(SHAPE)
     label[at] = 255
     write_cubes(tmp_path, {"a": label})
-    said = refusal(tmp_path)
-    assert "train_labels/a.tif: holds values" in said and "2 unlabelled" in said
-    assert refusal(tmp_path) == said  # the copy that was made on the way is not taken for a good one
+    message = refusal(tmp_path)
+    assert "train_labels/a.tif: holds values" in message and "2 unlabelled" in message
+    assert refusal(tmp_path) == message  # the copy that was made on the way is not taken for a good one
 
 
 @pytest.mark.parametrize("part", ["train_images", "train_labels"])
@@ -111,12 +111,12 @@ def test_a_truncated_file_is_refused(tmp_path, part):
     write_cubes(tmp_path, {"a": striped(SHAPE)})
     path = tmp_path / part / "a.tif"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    said = refusal(tmp_path)
-    assert said.startswith(f"{path}: ") and "expected a whole TIFF" in said
+    message = refusal(tmp_path)
+    assert message.startswith(f"{path}: ") and "expected a whole TIFF" in message
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("id,scroll\na,1\n", "row 2 has no id or no scroll_id"),
         ("id,scroll_id\na,1\na,2\n", "row 3 names cube 'a' again"),
@@ -127,12 +127,12 @@ def test_a_truncated_file_is_refused(tmp_path, part):
         ("id,scroll_id\nq,1\n", "holds none of the 1 cubes"),
     ],
 )
-def test_a_list_that_is_none_is_refused(tmp_path, text, said):
+def test_a_list_that_is_none_is_refused(tmp_path, text, message):
     write_cubes(tmp_path, {"a": striped(SHAPE)})
     (tmp_path / "train.csv").unlink()
     if text is not None:
         (tmp_path / "train.csv").write_text(text)
-    assert said in refusal(tmp_path)
+    assert message in refusal(tmp_path)
 
 
 def test_a_list_written_by_a_spreadsheet_is_read(tmp_path):

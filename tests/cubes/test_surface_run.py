@@ -168,8 +168,8 @@ def test_the_submission_is_one_tiff_for_each_test_cube_as_the_scorer_reads_it(pr
 
 
 def test_the_time_is_projected_and_the_table_and_report_are_there(predicted, settings):
-    said = (predicted / "said.txt").read_text()
-    assert "projected" in said and "read back and valid" in said and POST_PROCESSED in said
+    message = (predicted / "said.txt").read_text()
+    assert "projected" in message and "read back and valid" in message and POST_PROCESSED in message
     score = json.loads((predicted / "score.json").read_text())
     names = [row["name"] for row in score["rows"]]
     assert names == [*settings.stage1.members, ENSEMBLE, POST_PROCESSED, SHEETS, STAGE2]

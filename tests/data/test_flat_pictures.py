@@ -127,8 +127,8 @@ def bomb(path, height, width, bits=8, colour=0):
 
 def test_a_picture_is_compared_by_its_header_before_it_is_decoded(tmp_path):
     assert "expected at most" in refusal(bomb(tmp_path / "mask.png", 100_000, 100_000))
-    said = refusal(bomb(tmp_path / "mask.png", 40_000, 50_000), INK.shape)  # within the bound, but not this canvas
-    assert "(40000, 50000)" in said and str(INK.shape) in said
+    message = refusal(bomb(tmp_path / "mask.png", 40_000, 50_000), INK.shape)  # within the bound, but not this canvas
+    assert "(40000, 50000)" in message and str(INK.shape) in message
 
 
 def test_deep_colour_whose_low_bytes_would_be_lost_is_refused(tmp_path):

@@ -53,8 +53,8 @@ def test_a_segment_larger_than_pillows_guard_is_read(tmp_path, monkeypatch):
 
 
 def test_other_values_are_shown(tmp_path):
-    said = refusal(picture(tmp_path, np.array([[0, 128, 255]], dtype=np.uint8)))
-    assert "[0, 128, 255]" in said and "only 0 and 255" in said
+    message = refusal(picture(tmp_path, np.array([[0, 128, 255]], dtype=np.uint8)))
+    assert "[0, 128, 255]" in message and "only 0 and 255" in message
 
 
 def test_mixing_1_and_255_is_refused(tmp_path):
@@ -62,8 +62,8 @@ def test_mixing_1_and_255_is_refused(tmp_path):
 
 
 def test_another_size_is_told_with_both_sizes(tmp_path):
-    said = refusal(picture(tmp_path, np.zeros((3, 4), dtype=np.uint8)), (4, 3))
-    assert "(3, 4)" in said and "(4, 3)" in said
+    message = refusal(picture(tmp_path, np.zeros((3, 4), dtype=np.uint8)), (4, 3))
+    assert "(3, 4)" in message and "(4, 3)" in message
 
 
 def test_a_coloured_picture_is_refused(tmp_path):

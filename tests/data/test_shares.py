@@ -87,15 +87,15 @@ def test_a_scroll_that_a_fold_holds_out_leaves_its_share_to_the_others():
 
 
 @pytest.mark.parametrize(
-    ("shares", "said"),
+    ("shares", "message"),
     [
         ({"A": 1}, r"no share of 'B'; expected one for each of: A, B"),
         ({"A": 1, "B": 1, "C": 1}, r"'C', which is no scroll of the training data; expected one for each of: A, B"),
     ],
 )
-def test_shares_of_other_scrolls_are_refused(tmp_path, shares, said):
+def test_shares_of_other_scrolls_are_refused(tmp_path, shares, message):
     fragments = of_scrolls(tmp_path, {"1": "A", "2": "B"})
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         shares_of(fragments, SamplingSettings(shares=shares))
 
 

@@ -39,8 +39,8 @@ def through_a_grid(sample: Sample, warp: Warp) -> Sample:
     target, ignore, *moved = resampled(np.stack([sample.target, sample.ignore, *marks]), "nearest") > 0.5
     if is_grey(sample.target, sample.ignore):
         known = ~sample.ignore
-        said, weight = resampled(np.stack([np.where(known, sample.target, 0), known]), "bilinear")
-        target = np.clip(np.divide(said, weight, out=np.zeros_like(said), where=weight > 0), 0, 1)
+        message, weight = resampled(np.stack([np.where(known, sample.target, 0), known]), "bilinear")
+        target = np.clip(np.divide(message, weight, out=np.zeros_like(message), where=weight > 0), 0, 1)
     return Sample(
         np.where(outside, np.float32(0), resampled(sample.image, "bilinear")),
         np.where(outside, target.dtype.type(0), target).astype(sample.target.dtype),

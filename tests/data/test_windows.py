@@ -33,11 +33,11 @@ def test_edges_are_voxels_times_their_size(tmp_path, how, z, y):
 
 
 def test_only_what_is_wide_in_the_plane_of_the_sheet_is_warned_of():
-    said = windows_in_words({"deep": (2.0, 0.5, 0.5), "wide": (0.1, 0.2, 0.6), "stage two": (0.4, 0.4)})
-    assert said.startswith(
+    text = windows_in_words({"deep": (2.0, 0.5, 0.5), "wide": (0.1, 0.2, 0.6), "stage two": (0.4, 0.4)})
+    assert text.startswith(
         "Seen at once, in mm along z, y, x: deep 2.00 x 0.50 x 0.50, wide 0.10 x 0.20 x 0.60, stage two 0.40 x 0.40. "
     )
-    assert "Wider than 0.5 mm: wide; the rules of the prizes discourage that" in said
+    assert "Wider than 0.5 mm: wide; the rules of the prizes discourage that" in text
     assert "Wider" not in windows_in_words({"a": (1.0, 0.5, 0.5)})
 
 
@@ -47,6 +47,6 @@ def test_voxels_that_are_binned_in_the_plane_alone_are_warned_of(tmp_path, recwa
     if is_phantom:
         (tmp_path / "phantom.json").write_text("{}")
     FragmentData(settings(tmp_path, bin_yx=bin_yx))
-    said = [str(one.message) for one in recwarn if "bin_yx" in str(one.message)]
+    text = [str(one.message) for one in recwarn if "bin_yx" in str(one.message)]
     expected = "data.bin_yx is 2: voxels become 8 x 16 x 16 um (z, y, x); published networks were trained on cubes, which data.pool makes"
-    assert said == [expected] * is_said
+    assert text == [expected] * is_said

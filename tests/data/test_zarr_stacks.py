@@ -53,13 +53,13 @@ def as_zarr(plain: Fragment, way: str, server: WebServer) -> Fragment:
     inside |= {"its own name": f"{folder.name}.zarr", "sharded": "surface-volume.zarr"}
     where = folder / inside[way] if way in inside else server.folder / "bucket" / "w016.zarr"
     write_zarr(where, voxels, **options)
-    said = {
+    message = {
         "beside": os.path.relpath(where, folder),
         "http": f"{server.address}/bucket/w016.zarr/",
         "s3": "s3://bucket/w016.zarr",
     }
-    if way in said:
-        (folder / "surface_volume_source.txt").write_text(said[way] + "\n")
+    if way in message:
+        (folder / "surface_volume_source.txt").write_text(message[way] + "\n")
     return replace(plain, id=folder.name, folder=folder)
 
 
@@ -150,13 +150,13 @@ def test_the_direction_belongs_to_the_array_and_is_said_beside_it(tmp_path, serv
     plain = small_fragment(tmp_path, shape=SHAPE)
     other = as_zarr(plain, "beside", server)
     before = str(other.key)
-    said = other.folder / "surface_volume_source.txt"
-    said.write_text(f"{said.read_text().strip()}\nreversed\n")
+    message = other.folder / "surface_volume_source.txt"
+    message.write_text(f"{message.read_text().strip()}\nreversed\n")
     fragment = Fragment(other.id, other.folder, other.data)
     np.testing.assert_array_equal(fragment.volume[...], plain.volume[::-1])
     np.testing.assert_array_equal(fragment.ct[...], plain.volume[::-1][slice(*plain.layers)])
     assert fragment.key != before
-    said.write_text(f"{said.read_text()}upwards\n")
+    message.write_text(f"{message.read_text()}upwards\n")
     with pytest.raises(
         InputError, match=r"says 'reversed, upwards' after the address; expected nothing more, or the line 'reversed'"
     ):
@@ -175,7 +175,7 @@ def test_another_zarr_or_another_pool_is_another_key(tmp_path, server):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda f: (f / "surface-volume.zarr").mkdir(), r"its layers are .*w016.zarr.*expected one stack"),
         (lambda f: (f / "layers").mkdir(), r"its layers are .* and .*layers; expected one stack"),
@@ -186,10 +186,10 @@ def test_another_zarr_or_another_pool_is_another_key(tmp_path, server):
         (lambda f: (f / "surface_volume_source.txt").write_text("ftp://a/b.zarr"), r"ftp://a/b.zarr: not an address that is read"),
     ],
 )  # fmt: skip
-def test_a_stack_that_is_not_one_is_one_line(tmp_path, server, spoil, said):
+def test_a_stack_that_is_not_one_is_one_line(tmp_path, server, spoil, message):
     other = as_zarr(small_fragment(tmp_path, shape=SHAPE), "beside", server)
     spoil(other.folder)
-    with pytest.raises((InputError, MissingInputError), match=said) as error:
+    with pytest.raises((InputError, MissingInputError), match=message) as error:
         _ = Fragment(other.id, other.folder, other.data).ct
     assert "\n" not in str(error.value)
 

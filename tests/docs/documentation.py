@@ -75,7 +75,7 @@ def config_files() -> dict[str, str]:
     found = {}
     for page in PAGES:
         for block in blocks(page):
-            said = CONFIG_FILE.match(block.text)
-            if block.kind == "yaml" and said:
-                found[said[1]] = block.text
+            message = CONFIG_FILE.match(block.text)
+            if block.kind == "yaml" and message:
+                found[message[1]] = block.text
     return found

@@ -1,7 +1,8 @@
 """A clean clone to follow the pages in: the same commands and the same names of files, but tiny phantoms and tiny networks.
 
-Only three things differ from what a reader has: the shipped configurations that the pages train with are overwritten by tiny ones
-of the same name, the demo draws a smaller phantom, and where a page names steps of training there are fewer.
+Only four things differ from what a reader has: the shipped configurations that the pages train with are overwritten by tiny ones
+of the same name, the demo draws a smaller phantom, where a page names steps of training there are fewer, and `python` has imported
+the libraries before.
 """
 
 import csv
@@ -29,6 +30,7 @@ from scroll.volumes.ome_zarr import create_ome_zarr
 from tests.cubes.surface_run import tiny_config
 from tests.external.nnunet_folder import write_folder
 from tests.pipeline.pipeline_run import tiny_scroll_settings, tiny_settings
+from tests.steps import LIBRARIES, quick_python
 
 STEPS = 12
 SEED, SIZE_ZYX, LETTERS_PX, CUBE_VOX = 3, (24, 256, 256), 90.0, 64
@@ -48,10 +50,17 @@ def clone_into(root: Path) -> None:
         if (REPOSITORY / name).exists():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, root / name)
-    (root / ".venv").mkdir()
-    for entry in Path(sys.prefix).iterdir():
-        if not entry.name.startswith("installed"):
-            (root / ".venv" / entry.name).symlink_to(entry)
+            for compiled in (REPOSITORY / name).parent.glob(
+                f"__pycache__/{Path(name).stem}.*"
+            ):  # by the interpreter and by numba
+                (root / name).parent.joinpath("__pycache__").mkdir(exist_ok=True)
+                shutil.copy2(compiled, (root / name).parent / "__pycache__")
+    (root / ".venv" / "bin").mkdir(parents=True)
+    for entry in [*Path(sys.prefix).iterdir(), *Path(sys.prefix, "bin").iterdir()]:
+        if not entry.name.startswith(("installed", "bin", "python")):
+            (root / ".venv" / entry.relative_to(sys.prefix)).symlink_to(entry)
+    for name in ("python", "python3"):
+        quick_python(root / ".venv" / "bin" / name, LIBRARIES)  # the clone has its own modules
     for stamp in ("installed", "installed-dev"):  # the later one second: make looks at the times
         (root / ".venv" / stamp).touch()
 
@@ -129,15 +138,15 @@ def follow(page: Path, root: Path) -> list[tuple[str, str]]:
     """Do what the page says from top to bottom: write its configurations, run its commands; each command, as the page has it,
     with what it said.
     """
-    said = []
+    message = []
     for block in blocks(page):
         to_write = CONFIG_FILE.match(block.text)
         if block.kind == "yaml" and to_write:
             (root / to_write[1]).write_text(with_few_steps(block.text), encoding="utf-8")
         if block.kind == "sh":
             lines = [line for line in commands_of(block) if not reason_not_to_run(line)]
-            said += [(line, run(with_few_steps(line), root)) for line in lines]
-    return said
+            message += [(line, run(with_few_steps(line), root)) for line in lines]
+    return message
 
 
 def with_few_steps(text: str) -> str:

@@ -105,7 +105,9 @@ def test_a_command_within_a_sentence_exists_and_takes_its_arguments(command: str
 
 
 def test_every_setting_that_a_page_overrides_exists() -> None:
-    pairs = [pair for page in PAGES for said in re.findall(r"SET='([^']+)'", prose(page)) for pair in said.split()]
+    pairs = [
+        pair for page in PAGES for message in re.findall(r"SET='([^']+)'", prose(page)) for pair in message.split()
+    ]
     real = [pair for pair in pairs if pair not in ("name=value", "a.b=c", "d=e")]
     assert real
     for pair in real:

@@ -27,6 +27,6 @@ def test_every_command_of_a_page_runs(page: Path, clone: Path) -> None:
     needed, made = PRESUPPOSED.get(page, (page, "."))
     if not (clone / made).exists():
         follow(needed, clone)
-    said = follow(page, clone)
+    message = follow(page, clone)
     lines = [line for block in blocks(page) if block.kind == "sh" for line in commands_of(block)]
-    assert [command for command, _ in said] == [line for line in lines if not reason_not_to_run(line)]
+    assert [command for command, _ in message] == [line for line in lines if not reason_not_to_run(line)]

@@ -74,8 +74,8 @@ def test_what_does_not_fit_together_is_refused() -> None:
         (members, [1, np.nan, 1], "0 or more"),
         ([members[0], members[1][:-1], members[2]], [1, 1, 1], "shapes"),
     ]
-    for given_maps, weights, said in cases:
-        with pytest.raises(InputError, match=said):
+    for given_maps, weights, message in cases:
+        with pytest.raises(InputError, match=message):
             blend(given_maps, weights)
     with pytest.raises(InputError, match="output"):
         blend(members, [1, 1, 1], out=np.zeros((3, 3)))

@@ -107,9 +107,9 @@ def test_every_figure_has_an_interval_and_what_fitting_gains_is_told_twice(setti
     assert where_fitted.difference == pytest.approx(fit.oof_f05["ensemble"] - fit.oof_f05["equal mean"])
     assert left_out.left_out == (("1",), ("2",)) and left_out.verdict == "better", "noise is weighed down"
     print_fit(fit)
-    said = capsys.readouterr().out
-    assert f"left out: {left_out.difference:+.4f}" in said and "), better" in said
-    assert f"({fit.oof_interval['good'][0]:.3f} to {fit.oof_interval['good'][1]:.3f})" in said
+    message = capsys.readouterr().out
+    assert f"left out: {left_out.difference:+.4f}" in message and "), better" in message
+    assert f"({fit.oof_interval['good'][0]:.3f} to {fit.oof_interval['good'][1]:.3f})" in message
 
 
 def test_equal_weights_gain_nothing_over_equal_weights(settings: Settings, capsys) -> None:

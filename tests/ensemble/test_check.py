@@ -81,7 +81,7 @@ def test_a_tracker_that_is_not_there_is_told_before_the_training(
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(InputError, match="trackers: 'mlflow' is not installed; run pip install"):
         go(main, DEMO, "--set", "trackers=[mlflow]")
-    assert any("'mlflow' is not installed" in said for said in doctor.examine(DEMO, ["trackers=[mlflow]"]))
+    assert any("'mlflow' is not installed" in message for message in doctor.examine(DEMO, ["trackers=[mlflow]"]))
 
 
 def test_a_folder_that_a_tracker_left_behind_is_not_taken_for_it(

@@ -276,8 +276,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("why", REFUSED)
 def test_what_cannot_be_chained_is_refused_in_one_line(why: str) -> None:
-    changes, said = REFUSED[why]
-    with pytest.raises(InputError, match=said) as refusal:
+    changes, message = REFUSED[why]
+    with pytest.raises(InputError, match=message) as refusal:
         check_end_to_end(settings_of(**changes))
     assert "\n" not in str(refusal.value)
 

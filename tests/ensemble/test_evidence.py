@@ -138,7 +138,7 @@ def test_the_commands_name_every_step_from_the_data_to_the_score(settings: Setti
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "message"),
     [
         (
             str(REPOSITORY / "scripts" / "compare.py"),
@@ -147,5 +147,5 @@ def test_the_commands_name_every_step_from_the_data_to_the_score(settings: Setti
         ("scroll-ensemble compare", "scroll-ensemble compare --seeds 3"),
     ],
 )
-def test_the_last_command_is_the_one_that_was_typed(settings: Settings, program: str, said: str) -> None:
-    assert rebuild_commands(settings, [program, "--seeds", "3"])[-1] == said
+def test_the_last_command_is_the_one_that_was_typed(settings: Settings, program: str, message: str) -> None:
+    assert rebuild_commands(settings, [program, "--seeds", "3"])[-1] == message

@@ -123,15 +123,15 @@ def test_the_table_scores_the_held_out_pixels_alone_at_the_fitted_threshold(plai
     sheet = training_fragments(plain.data)[0]
     for name in CONTRAST:
         prob = FullSize(flat_map(plain.folder.oof(name, "1"), name, ""), 2, SHAPE)[:]
-        said, ink, there = prob >= fit.thresholds[name], sheet.held_out_label.ink, region("validation")
-        tp, fp, fn = (int((part & there).sum()) for part in (said & ink, said & ~ink, ~said & ink))
+        message, ink, there = prob >= fit.thresholds[name], sheet.held_out_label.ink, region("validation")
+        tp, fp, fn = (int((part & there).sum()) for part in (message & ink, message & ~ink, ~message & ink))
         row = found.rows[name]
         assert row.all == row.sheets["1"]
         assert row.all.f05 == pytest.approx(float(fbeta(tp, fp, fn)))
         assert 0 <= row.all.low <= row.all.f05 <= row.all.high <= 1 and row.all.high > row.all.low
     print_fit(fit)
-    said = capsys.readouterr().out
-    assert "held out by validation mask" in said and f"1 {found.rows['good'].all.f05:.4f}" in said
+    message = capsys.readouterr().out
+    assert "held out by validation mask" in message and f"1 {found.rows['good'].all.f05:.4f}" in message
     table = held_out_table(found)
     assert table["heads"] == ["all", "1"] and [row["name"] for row in table["rows"]] == list(found.rows)
 

@@ -52,12 +52,12 @@ def test_the_mask_given_is_left_as_it_was() -> None:
 
 def test_what_is_no_mask_or_no_area_is_refused() -> None:
     mask = np.ones((3, 3), bool)
-    for bad_mask, area, pixel_um, said in [
+    for bad_mask, area, pixel_um, message in [
         (mask.astype(np.uint8), 1, 1, "uint8"),
         (mask[None], 1, 1, r"\(1, 3, 3\)"),
         (mask, -1, 1, "-1"),
         (mask, 1, 0, "pixel_um 0"),
         (mask, float("nan"), 1, "nan"),
     ]:
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             drop_small(bad_mask, area, pixel_um)

@@ -85,7 +85,7 @@ def test_one_pixel_instead_of_nothing_is_said_aloud(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         (["a,1 2", "b,0 2"], "id 'b': run 1 (0 2) begins before pixel 1"),
         (["a,1 2 5 0", "b,1 1"], "id 'a': run 2 (5 0) is not of positive length"),
@@ -106,10 +106,10 @@ def test_one_pixel_instead_of_nothing_is_said_aloud(tmp_path: Path) -> None:
         (["a,", "b,"], "no row predicts any ink"),
     ],
 )
-def test_every_violation_is_told_in_one_line(rows: list[str], said: str, tmp_path: Path) -> None:
+def test_every_violation_is_told_in_one_line(rows: list[str], message: str, tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
     path.write_text("\n".join(["Id,Predicted", *rows]) + "\n")
-    assert any(problem.startswith(said) for problem in submission_problems(path, SHAPES))
+    assert any(problem.startswith(message) for problem in submission_problems(path, SHAPES))
     with pytest.raises(InputError) as caught:
         read_submission(path, SHAPES)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
@@ -139,13 +139,13 @@ def test_what_is_no_submission_is_told(tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
     with pytest.raises(MissingInputError, match="not there"):
         read_submission(path, SHAPES)
-    for content, said in [
+    for content, message in [
         ("", "first line"),
         ("Id;Predicted\n", "first line"),
         ("Id,Predicted\na,1 1,2\n", "3 fields"),
     ]:
         path.write_text(content)
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             read_submission(path, SHAPES)
     with pytest.raises(InputError, match="uint8"):
         encode_runs(np.ones((2, 2), np.uint8))

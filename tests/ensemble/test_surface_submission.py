@@ -104,7 +104,7 @@ def test_what_is_no_mask_or_no_whole_set_of_masks_is_refused_and_the_zip_before_
     before = path.read_bytes()
     (tmp_path / "masks").mkdir()
     write_mask_tif(tmp_path / "masks" / "11.tif", MASKS["11"])
-    for masks, said in [
+    for masks, message in [
         ([("11", MASKS["11"])], "1 of 2 test cubes have no mask, the first is '22'"),
         (tmp_path / "masks", "1 of 2 test cubes have no mask, the first is '22'"),
         ([("11", MASKS["11"]), ("11", MASKS["11"])], "mask of '11' came before"),
@@ -114,7 +114,7 @@ def test_what_is_no_mask_or_no_whole_set_of_masks_is_refused_and_the_zip_before_
         ([("11", MASKS["11"][0])], r"\(6, 5\), expected bool or uint8 \(Z, Y, X\)"),
         ([("11", MASKS["11"][:0])], r"\(0, 6, 5\)"),
     ]:
-        with pytest.raises(InputError, match=said) as caught:
+        with pytest.raises(InputError, match=message) as caught:
             write_submission_zip(path, masks, SHAPES)
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="no cube"):
@@ -189,19 +189,19 @@ CONTENT_FAULTS = {
 
 @pytest.mark.parametrize("kind", NAME_FAULTS)
 def test_every_fault_of_the_names_is_told_alone(kind: str, tmp_path: Path) -> None:
-    entries, said = NAME_FAULTS[kind]
+    entries, message = NAME_FAULTS[kind]
     with pytest.warns(UserWarning, match="Duplicate") if kind == "doubled" else nullcontext():
         path = packed(tmp_path / "submission.zip", entries)
     (line,) = check_submission_zip(path, SHAPES)
-    assert line.startswith(said) and "\n" not in line
+    assert line.startswith(message) and "\n" not in line
 
 
 @pytest.mark.parametrize("kind", CONTENT_FAULTS)
 def test_every_fault_of_a_mask_is_told_alone_with_its_entry(kind: str, tmp_path: Path) -> None:
-    content, said = CONTENT_FAULTS[kind]
+    content, message = CONTENT_FAULTS[kind]
     path = packed(tmp_path / "submission.zip", with_11(content))
     (line,) = check_submission_zip(path, SHAPES)
-    assert line.startswith(f"11.tif {said}") and "\n" not in line
+    assert line.startswith(f"11.tif {message}") and "\n" not in line
     with pytest.raises(InputError, match=r"submission.zip: 11.tif"):
         read_submission_zip(path, SHAPES)
 
@@ -236,7 +236,7 @@ def test_a_zip_that_was_damaged_is_told(tmp_path: Path) -> None:
     path = write_submission_zip(tmp_path / "submission.zip", MASKS.items(), SHAPES)
     whole = path.read_bytes()
     at = whole.index(GOOD["22.tif"])
-    for content, said in [
+    for content, message in [
         (b"no zip", "not a zip (6 bytes"),
         (b"", "not a zip (0 bytes"),
         (whole[:-30], "a zip whose end is missing, as of a broken copy"),
@@ -245,7 +245,7 @@ def test_a_zip_that_was_damaged_is_told(tmp_path: Path) -> None:
     ]:
         path.write_bytes(content)
         (line,) = check_submission_zip(path, SHAPES)
-        assert line.startswith(said) and "\n" not in line
+        assert line.startswith(message) and "\n" not in line
     with pytest.raises(MissingInputError, match="not there"):
         check_submission_zip(tmp_path / "none.zip", SHAPES)
 

@@ -224,7 +224,7 @@ def test_what_decides_the_result_is_in_the_key_and_nothing_else(settings, scroll
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"level": -1}, "expected 0, the finest level"),
         ({"grey_scale": (100.0, 0.0)}, "a spread above 0"),
@@ -232,8 +232,8 @@ def test_what_decides_the_result_is_in_the_key_and_nothing_else(settings, scroll
         ({"shard_vox": 24}, "a shard of whole chunks"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_read(settings, changes, said):
-    with pytest.raises(InputError, match=said):
+def test_what_cannot_be_is_refused_before_anything_is_read(settings, changes, message):
+    with pytest.raises(InputError, match=message):
         make_plan(settings, requested(Path("nowhere.zarr"), **changes))
 
 
@@ -253,9 +253,9 @@ CUT = ("--shard", SHARD, "--chunk", CHUNK, "--levels", 2)
 @pytest.mark.slow
 def test_the_commands_plan_predict_resume_and_tell(config, settings, scroll, tmp_path):
     out = tmp_path / "prob.zarr"
-    said = call("predict_scroll.py", config, "--input", scroll, "--output", out, *CUT, "--plan-only")
-    assert said.returncode == 0, said.stderr
-    assert "18 of 27, 32 voxels" in said.stdout and "hours of one such device" in said.stdout and not out.exists()
+    message = call("predict_scroll.py", config, "--input", scroll, "--output", out, *CUT, "--plan-only")
+    assert message.returncode == 0, message.stderr
+    assert "18 of 27, 32 voxels" in message.stdout and "hours of one such device" in message.stdout and not out.exists()
     planned = read_plan(tmp_path / "prob.zarr.plan.json")
     first = call("predict_scroll.py", config, "--input", scroll, "--output", out, *CUT)
     assert first.returncode == 0, first.stderr
@@ -332,5 +332,5 @@ def test_parts_are_those_that_are_told_or_that_torchrun_or_slurm_count(monkeypat
 
 
 def test_a_remote_output_needs_a_folder_for_its_ledger(config, scroll):
-    said = call("predict_scroll.py", config, "--input", scroll, "--output", "s3://bucket/prob.zarr")
-    assert said.returncode == 2 and "give --ledger" in said.stderr
+    message = call("predict_scroll.py", config, "--input", scroll, "--output", "s3://bucket/prob.zarr")
+    assert message.returncode == 2 and "give --ledger" in message.stderr

@@ -27,13 +27,13 @@ def unet(seed: int, **changes: object) -> torch.nn.Module:
 def test_a_network_of_the_same_shape_is_taken_whole(tmp_path, capsys):
     torch.save({"model_state_dict": {f"module.{k}": v for k, v in unet(1).state_dict().items()}}, tmp_path / "a.pth")
     network = unet(2)
-    said = begin_from(network, tmp_path / "a.pth")
+    message = begin_from(network, tmp_path / "a.pth")
     assert all(
         torch.equal(a, b) for a, b in zip(network.state_dict().values(), unet(1).state_dict().values(), strict=True)
     )
     assert (
-        said["taken"] == said["of"]
-        and not said["new"]
+        message["taken"] == message["of"]
+        and not message["new"]
         and "tensors taken, 0 new, 0 not needed" in capsys.readouterr().out
     )
 
@@ -41,9 +41,9 @@ def test_a_network_of_the_same_shape_is_taken_whole(tmp_path, capsys):
 def test_what_is_of_another_shape_stays_as_it_was_drawn_and_is_named(tmp_path):
     torch.save(unet(1, channels=[4, 8, 16]).state_dict(), tmp_path / "a.pth")
     network, drawn = unet(2), unet(2).state_dict()
-    said = begin_from(network, tmp_path / "a.pth")
-    assert 0 < said["taken"] < said["of"] == said["taken"] + len(said["new"])
-    assert all(torch.equal(network.state_dict()[name], drawn[name]) for name in said["new"])
+    message = begin_from(network, tmp_path / "a.pth")
+    assert 0 < message["taken"] < message["of"] == message["taken"] + len(message["new"])
+    assert all(torch.equal(network.state_dict()[name], drawn[name]) for name in message["new"])
 
 
 def test_a_3d_resnet_that_learnt_films_begins_in_grey(tmp_path):
@@ -60,11 +60,11 @@ def test_a_3d_resnet_that_learnt_films_begins_in_grey(tmp_path):
         {"state_dict": {f"module.{k}": v for k, v in state.items()} | {"module.fc.weight": torch.rand(9, 9)}},
         tmp_path / "k.pth",
     )
-    said = begin_from(network, tmp_path / "k.pth")
+    message = begin_from(network, tmp_path / "k.pth")
     found = network.state_dict()
     assert torch.allclose(found["backbone.conv1.weight"], state["conv1.weight"].sum(1, keepdim=True))
     assert torch.equal(found["backbone.layer2.0.conv1.weight"], state["layer2.0.conv1.weight"])
-    assert said["new"] and all(name.startswith("decoder.") for name in said["new"])
+    assert message["new"] and all(name.startswith("decoder.") for name in message["new"])
 
 
 def test_a_residual_encoder_of_ours_begins_from_one_that_nnunet_trained(tmp_path):
@@ -80,8 +80,8 @@ def test_a_residual_encoder_of_ours_begins_from_one_that_nnunet_trained(tmp_path
     ours = build_network(
         MemberSettings(network="resenc_unet", options=SMALL | {"blocks": [1, 1, 1]}, patch_size=(8, 32, 32))
     )
-    said = begin_from(ours, tmp_path / "checkpoint_final.pth")
-    assert [name for name in said["new"] if "seg_layers" not in name] == []  # two classes there, one here
+    message = begin_from(ours, tmp_path / "checkpoint_final.pth")
+    assert [name for name in message["new"] if "seg_layers" not in name] == []  # two classes there, one here
 
 
 def test_what_fits_nowhere_and_what_is_not_there_are_told(tmp_path):

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ensemble.others import said_of_others, who_has_seen, with_equal_shares
+from ensemble.others import lines_on_others, who_has_seen, with_equal_shares
 from scroll.config.reader import load_settings, save_run_settings
 from scroll.config.schema import Settings
 from scroll.data.members.card import Card, FoldCard, Ready, read_card
-from scroll.data.members.new_items import out_of_fold, said_of_sharers
+from scroll.data.members.new_items import lines_on_sharers, out_of_fold
 from scroll.errors import InputError, MissingInputError
 from stage1_3d.external.checkpoint import write_card
 
@@ -67,7 +67,7 @@ def test_a_member_that_has_seen_everything_has_an_equal_share_and_counts_for_no_
         before = settings(ours=OURS, m={"member": folder} | written)
         decided, new = out_of_fold(before, CUBES)
         assert new == CUBES and decided.stage1.fitted == decided.stage1.sources == ["ours"]
-        (line,) = said_of_sharers(decided)
+        (line,) = lines_on_sharers(decided)
         assert line.startswith("Not fitted: m, ") and "equal share" in line
         assert with_equal_shares(decided, {"ours": 0.5, "stage2": 0.5}) == pytest.approx(
             dict.fromkeys(("ours", "stage2", "m"), 1 / 3)
@@ -88,7 +88,7 @@ def test_a_member_that_has_seen_some_or_none_is_fitted_on_the_others(tmp_path, s
     given = settings(ours=OURS, m={"member": member(tmp_path / "m", seen)} | written)
     decided, found = out_of_fold(given, CUBES)
     assert [one.id for one in found] == new and decided == given
-    assert decided.stage1.fitted == ["ours", "m"] and said_of_sharers(decided) == []
+    assert decided.stage1.fitted == ["ours", "m"] and lines_on_sharers(decided) == []
 
 
 def test_where_nobody_can_be_fitted_one_line_says_so(tmp_path):
@@ -138,11 +138,11 @@ def test_a_ready_prediction_is_new_to_its_item_only_where_that_is_said(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [({}, r"members\.m\.network"), ({"network": "unet3d", "member": "members/x"}, "give network .* or member")],
 )
-def test_a_member_is_trained_here_or_was_elsewhere_not_both(given, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_member_is_trained_here_or_was_elsewhere_not_both(given, message):
+    with pytest.raises(ValueError, match=message):
         settings(m=given)
 
 
@@ -156,7 +156,7 @@ def test_who_has_seen_what_is_scored_is_told_and_who_is_not_known_to_be_new_to_i
     seen, unknown = member(tmp_path / "a", ("A",), ("C",)), member(tmp_path / "b", ())
     given = settings(ours=OURS, a={"member": seen}, b={"member": unknown})
     assert [who_has_seen(given, [one]) for one in CUBES] == [{"a", "b"}, {"a", "b"}, {"b"}, {"a", "b"}]
-    said = " ".join(said_of_others(given, CUBES[1:3]))
-    assert "a was trained on 2: its figures" in said and "What b was trained on is not known" in said
-    assert said.endswith("Rows with (seen) are made of such.")
-    assert "(seen)" not in " ".join(said_of_others(given, []))
+    message = " ".join(lines_on_others(given, CUBES[1:3]))
+    assert "a was trained on 2: its figures" in message and "What b was trained on is not known" in message
+    assert message.endswith("Rows with (seen) are made of such.")
+    assert "(seen)" not in " ".join(lines_on_others(given, []))

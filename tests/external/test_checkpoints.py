@@ -129,8 +129,8 @@ def test_what_is_no_such_network_lacks_a_tensor_or_is_of_another_depth_is_told_i
         "shallow.pth": ("stem3d_unet2d", without(own, ".stages.2."), "2 levels of residual blocks and 3 steps up"),
         "headless.pth": ("stem3d_unet2d", without(shared, "ink.weight"), "missing, the first network.decoder.seg_layers.2.weight"),
     }  # fmt: skip
-    for name, (kind, tensors, said) in wrong.items():
+    for name, (kind, tensors, message) in wrong.items():
         torch.save(tensors, tmp_path / name)
-        with pytest.raises(InputError, match=said) as refused:
+        with pytest.raises(InputError, match=message) as refused:
             imported(tmp_path / name, tmp_path / name.removesuffix(".pth"), kind)
         assert "\n" not in str(refused.value) and name in str(refused.value)

@@ -56,9 +56,9 @@ def written(network_: nn.Module, example: torch.Tensor, path: Path) -> Path:
     return path
 
 
-def member(source: Path, folder: Path, **said: object) -> tuple[Card, nn.Module]:
+def member(source: Path, folder: Path, **message: object) -> tuple[Card, nn.Module]:
     folder.mkdir()
-    card = Card.model_validate({"family": "graph", "window": (0, 0, 0)} | said)
+    card = Card.model_validate({"family": "graph", "window": (0, 0, 0)} | message)
     write_card(folder, import_graph(source, folder, card))
     card = read_card(folder)
     return card, network(folder, card, 0)
@@ -91,16 +91,16 @@ def test_what_returns_something_else_than_it_says_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("net.onnx", b"not a graph", "expected an ONNX graph: export it again"),
         ("net.pt2", b"not an archive", "expected an archive of torch.export"),
         ("net.pth", b"", "expected a file .onnx or .pt2"),
     ],
 )
-def test_what_is_no_graph_is_told_in_one_line(tmp_path, name, content, said):
+def test_what_is_no_graph_is_told_in_one_line(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=said) as refused:
+    with pytest.raises(InputError, match=message) as refused:
         member(tmp_path / name, tmp_path / "m", window=PATCH)
     assert "\n" not in str(refused.value) and name in str(refused.value)
 

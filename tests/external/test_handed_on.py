@@ -164,5 +164,5 @@ def test_a_run_begins_from_an_earlier_ones_weights_and_its_receipt_says_so(run, 
         assert done.returncode == 0, done.stderr
     assert done.stdout.count("already trained") == 2
     for fold, began in ((0, "fold0.safetensors"), (1, "fold1.safetensors")):
-        said = read_receipt(tmp_path / "run" / "stage1" / "again" / f"fold{fold}", "")["started_from"]
-        assert Path(said["source"]).name == began and said["taken"] == said["of"] and said["new"] == []
+        message = read_receipt(tmp_path / "run" / "stage1" / "again" / f"fold{fold}", "")["started_from"]
+        assert Path(message["source"]).name == began and message["taken"] == message["of"] and message["new"] == []

@@ -51,7 +51,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("source", "options", "said"),
+    ("source", "options", "message"),
     [
         ("nan", READY, NOT), ("two", READY, "values from 0 to 2"), ("objects", READY, NOT), ("nothing", READY, "neither (Y, X) nor"),
         ("four", READY, "neither (Y, X) nor"), ("mixed", READY, "one folder for each"), ("keyless", READY, "probabilities is not a file"),
@@ -69,9 +69,9 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("numbers.pth", ("--kind", "resnet3d"), "no tensors in it"), ("sound", ("--kind", "timesformer"), "is a folder"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_a_member_is_one_line_and_leaves_none(odd, tmp_path, source, options, said):
+def test_what_cannot_be_a_member_is_one_line_and_leaves_none(odd, tmp_path, source, options, message):
     done = step(ENTRY_POINT, odd / source, *options, "--name", "x", "--output", tmp_path / "m", cwd=odd)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and said in done.stderr, done.stdout + done.stderr
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr, done.stdout + done.stderr
     assert not (tmp_path / "m" / "card.json").exists()
 
 

@@ -109,8 +109,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     )
     maps = write_maps(run, run.root / "maps")
     ready = ("--kind", "predictions", "--scale", 4, "--trained-on", "elsewhere")
-    said = call(*member, maps, *ready, "--name", "ready", "--output", run.root / "m" / "ready")
-    assert "3 predictions (map, scale 4); 3 of items that were new to its network" in said
+    message = call(*member, maps, *ready, "--name", "ready", "--output", run.root / "m" / "ready")
+    assert "3 predictions (map, scale 4); 3 of items that were new to its network" in message
     settings = yaml.safe_load(run.config.read_text())
     settings["stage1"]["members"] |= {
         name: {"member": str(run.root / "m" / name)} for name in ("depths", "seen", "ready")
@@ -120,7 +120,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def said(run: Run) -> dict[str, str]:
+def message(run: Run) -> dict[str, str]:
     """What each step printed."""
     where = ("--input", run.data / "test", "--output", run.output, "--truth", run.data / "heldout")
     found = {name: call("-m", f"{name}.train", run.config) for name in ("stage1_3d", "stage2_2d")}
@@ -129,29 +129,29 @@ def said(run: Run) -> dict[str, str]:
     return found
 
 
-def test_what_was_trained_is_not_trained_again_and_others_are_not_trained_at_all(run, said):
-    assert said["stage1_3d"].count("already trained") == 4
+def test_what_was_trained_is_not_trained_again_and_others_are_not_trained_at_all(run, message):
+    assert message["stage1_3d"].count("already trained") == 4
     assert not list((run.run_dir / "stage1").glob("depths/fold*")) and not list((run.run_dir / "stage1").glob("seen/*"))
 
 
-def test_weights_sum_to_one_and_who_has_seen_everything_has_an_equal_part(run, said):
+def test_weights_sum_to_one_and_who_has_seen_everything_has_an_equal_part(run, message):
     fit = read_fit(load_settings(run.config))
     assert set(fit.weights) == {"cnn3d", "unet3d", "depths", "ready", "seen", "stage2"}
     assert sum(fit.weights.values()) == pytest.approx(1) and fit.weights["seen"] == pytest.approx(1 / 6)
     assert "seen" not in fit.oof_f05 and {"depths", "ready"} <= set(fit.oof_f05)
-    assert "Not fitted: seen" in said["calibrate"] and "Trained elsewhere: depths (graph)" in said["calibrate"]
+    assert "Not fitted: seen" in message["calibrate"] and "Trained elsewhere: depths (graph)" in message["calibrate"]
 
 
-def test_stage_two_sees_maps_of_others_but_not_of_who_has_seen_everything(run, said):
+def test_stage_two_sees_maps_of_others_but_not_of_who_has_seen_everything(run, message):
     receipt = read_receipt(run.run_dir / "stage2" / "fold0", "")
     assert receipt["channels"] == ["cnn3d", "unet3d", "depths", "ready"]
     for module in ("stage1_3d", "stage2_2d"):
-        assert said[module].count("Not fitted: seen, which may have seen every training item: an equal share") == 1
+        assert message[module].count("Not fitted: seen, which may have seen every training item: an equal share") == 1
     found = call(REPOSITORY / "scripts" / "doctor.py", run.config)
     assert "2 of 2 items are new to every member that is fitted. Not fitted: seen" in found
 
 
-def test_ready_maps_are_taken_as_they_are_at_working_resolution(run, said):
+def test_ready_maps_are_taken_as_they_are_at_working_resolution(run, message):
     for number in ("1", "2"):
         stored = np.asarray(
             open_map(run.run_dir / "stage1" / "ready" / "oof" / number / "flat.zarr", "")[0], np.float32
@@ -160,15 +160,15 @@ def test_ready_maps_are_taken_as_they_are_at_working_resolution(run, said):
         np.testing.assert_allclose(stored, given, atol=1e-3)
 
 
-def test_the_table_and_the_page_say_who_is_whose(run, said):
+def test_the_table_and_the_page_say_who_is_whose(run, message):
     score = json.loads((run.output / "score.json").read_text())
     kinds = {row["name"]: row["kind"] for row in score["rows"]}
     assert kinds["cnn3d"] == "member" and kinds["depths"] == kinds["ready"] == "trained elsewhere"
-    for text in (said["predict"], unescape((run.output / "report.html").read_text())):
+    for text in (message["predict"], unescape((run.output / "report.html").read_text())):
         assert "Trained elsewhere: depths (graph)" in text and "Not fitted: seen" in text
 
 
-def test_rows_that_are_made_of_who_has_seen_what_is_scored_have_a_mark_and_no_other(run, said):
+def test_rows_that_are_made_of_who_has_seen_what_is_scored_have_a_mark_and_no_other(run, message):
     rows = {
         row["name"]: row.get("has_seen", False) for row in json.loads((run.output / "score.json").read_text())["rows"]
     }
@@ -179,7 +179,7 @@ def test_rows_that_are_made_of_who_has_seen_what_is_scored_have_a_mark_and_no_ot
     assert (
         {name for name, has_seen in rows.items() if has_seen} == made_of_it and not rows["cnn3d"] and not rows["ready"]
     )
-    for text in (said["predict"], unescape((run.output / "report.html").read_text())):
+    for text in (message["predict"], unescape((run.output / "report.html").read_text())):
         assert f"depths was trained on {scored(run)}: its figures there, and the blend's, are too good" in text
         assert (
             "depths (seen)" in text
@@ -189,7 +189,7 @@ def test_rows_that_are_made_of_who_has_seen_what_is_scored_have_a_mark_and_no_ot
         )
 
 
-def test_a_blank_copy_for_a_label_round_is_asked_of_all_but_those_made_elsewhere(run, said, capsys):
+def test_a_blank_copy_for_a_label_round_is_asked_of_all_but_those_made_elsewhere(run, message, capsys):
     settings = load_settings(run.config)
     sheets = training_sheets(settings.data)
     folders = {name: settings.folder.oof(name, sheets[0].id) for name in predictor_names(settings)}
@@ -204,7 +204,7 @@ def test_a_blank_copy_for_a_label_round_is_asked_of_all_but_those_made_elsewhere
     assert asked == set(folders) - {"ready", "stage2"}
 
 
-def test_an_audit_asks_no_copy_of_ready_maps_and_counts_them_where_members_agree(run, said):
+def test_an_audit_asks_no_copy_of_ready_maps_and_counts_them_where_members_agree(run, message):
     where = ("--input", run.data / "test", "--output", run.output)
     told = call(REPOSITORY / "scripts" / "audit.py", run.config, *where, "--copies", 1, "--contrasts=", "--depths=")
     assert "ready cannot be asked of a copy" in told
@@ -227,7 +227,7 @@ def test_an_audit_asks_no_copy_of_ready_maps_and_counts_them_where_members_agree
     assert matrix[names.index("cnn3d"), names.index("ready")] == pytest.approx(expected, abs=0.02)
 
 
-def test_a_member_new_to_one_fragment_alone_is_fitted_there(run, said, tmp_path):
+def test_a_member_new_to_one_fragment_alone_is_fitted_there(run, message, tmp_path):
     settings = yaml.safe_load(run.config.read_text())
     del settings["stage1"]["members"]["seen"], settings["stage1"]["members"]["ready"]
     call(
@@ -251,7 +251,7 @@ def test_a_member_new_to_one_fragment_alone_is_fitted_there(run, said, tmp_path)
 
 
 def test_a_member_that_has_seen_all_of_it_and_is_to_be_fitted_is_refused_before_anything_is_trained(
-    run, said, tmp_path
+    run, message, tmp_path
 ):
     settings = yaml.safe_load(run.config.read_text()) | {"run_dir": str(tmp_path / "run")}
     settings["stage1"]["members"]["seen"]["weight"] = "fitted"

@@ -48,12 +48,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def member(root: Path, folder: Path, **said: object) -> Path:
+def member(root: Path, folder: Path, **message: object) -> Path:
     folder.mkdir(parents=True)
     card = Card.model_validate(
         {"family": "graph", "returns": "map", "scale": 4, "window": WINDOW, "layers": LAYERS, "overlap": 0.0}
         | {"intensity": {"how": "clip_zscore", "low": 0, "high": 60000, "middle": 26000, "spread": 90000}}
-        | said
+        | message
     )
     write_card(folder, import_graph(root / "ramp.pt2", folder, card))
     return folder
@@ -123,7 +123,7 @@ def test_rows_in_any_pieces_are_binned_like_the_whole(pieces, bin_yx):
 
 
 @pytest.mark.parametrize(
-    ("said", "refused"),
+    ("message", "refused"),
     [
         (
             {"layers": (-20, -16)},
@@ -132,8 +132,8 @@ def test_rows_in_any_pieces_are_binned_like_the_whole(pieces, bin_yx):
         ({"voxel_um": 3.24}, r"card\.json: trained at 3\.24 um a voxel, and here they are 7\.91"),
     ],
 )
-def test_another_depth_and_another_voxel_size_are_told_in_one_line(data, tmp_path, said, refused):
-    settings, fragment = run(data, member(data, tmp_path / "m", **said))
+def test_another_depth_and_another_voxel_size_are_told_in_one_line(data, tmp_path, message, refused):
+    settings, fragment = run(data, member(data, tmp_path / "m", **message))
     with pytest.raises(InputError, match=refused) as error:
         predict_map(settings, "ramp", fragment, [0], tmp_path / "out")
     assert "\n" not in str(error.value)

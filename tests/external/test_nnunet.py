@@ -122,7 +122,7 @@ def full(plans):
 
 
 @pytest.mark.parametrize(
-    ("name", "edit", "said"),
+    ("name", "edit", "message"),
     [
         ("dataset.json", lambda d: d["labels"].update(other=3), "one class 1"),
         ("dataset.json", lambda d: d["channel_names"].update({"1": "more"}), "2 channels"),
@@ -137,10 +137,10 @@ def full(plans):
         ("plans.json", lambda p: full(p).update(inherits_from="3d_fullres"), "inherits from itself"),
     ],
 )  # fmt: skip
-def test_what_is_no_member_is_told_in_one_line(tmp_path, name, edit, said):
+def test_what_is_no_member_is_told_in_one_line(tmp_path, name, edit, message):
     folder = write_folder(tmp_path / "model")
     change(folder, name, edit)
-    with pytest.raises(InputError, match=said) as refused:
+    with pytest.raises(InputError, match=message) as refused:
         import_nnunet(folder, tmp_path / "member")
     assert "\n" not in str(refused.value) and str(folder) in str(refused.value)
 

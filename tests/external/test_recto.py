@@ -114,9 +114,9 @@ def test_what_is_another_network_or_lacks_something_is_told_in_one_line(tmp_path
                     "norm_op GroupNorm; expected InstanceNorm"),
         "scaled": ("resenc_unet", {"model": state, "normalization_scheme": "ct"}, "scaled by 'ct'; expected instance_zscore: say it with"),
     }  # fmt: skip
-    for name, (kind, content, said) in wrong.items():
+    for name, (kind, content, message) in wrong.items():
         torch.save(content, tmp_path / f"{name}.pth")
-        with pytest.raises(InputError, match=said) as refused:
+        with pytest.raises(InputError, match=message) as refused:
             imported(tmp_path / f"{name}.pth", tmp_path / name, kind)
         assert "\n" not in str(refused.value) and f"{name}.pth" in str(refused.value)
         assert not (tmp_path / name / "card.json").exists()
@@ -128,8 +128,8 @@ def test_a_training_begins_from_it_whole(tmp_path):
     torch.save({"model": made().saved("module.")}, tmp_path / "recto.pth")
     card, theirs = imported(tmp_path / "recto.pth", tmp_path / "m")
     ours = build_network(MemberSettings(network="resenc_unet", options=dict(card.options), patch_size=WINDOW))
-    said = begin_from(ours, tmp_path / "recto.pth")
-    assert said["new"] == []
+    message = begin_from(ours, tmp_path / "recto.pth")
+    assert message["new"] == []
     assert all(torch.equal(theirs.state_dict()[name], tensor) for name, tensor in ours.state_dict().items())
 
 
@@ -138,8 +138,8 @@ def test_of_several_targets_a_training_takes_the_encoder(tmp_path):
     torch.save(state | {"task_heads.air.weight": torch.rand(1)}, tmp_path / "two.pth")
     options = {"channels": CHANNELS, "blocks": BLOCKS, "strides": STRIDES}
     ours = build_network(MemberSettings(network="resenc_unet", options=options, patch_size=WINDOW))
-    said = begin_from(ours, tmp_path / "two.pth")
-    assert said["new"] and all(name.startswith("network.decoder.") for name in said["new"])
+    message = begin_from(ours, tmp_path / "two.pth")
+    assert message["new"] and all(name.startswith("network.decoder.") for name in message["new"])
 
 
 def test_by_the_command_it_is_a_member_that_looks_at_cubes_window_by_window(tmp_path):

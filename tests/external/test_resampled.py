@@ -21,7 +21,7 @@ from scroll.data.cubes import Cube
 from scroll.data.fragments import Fragment, find_fragments
 from scroll.data.members.card import Card
 from scroll.data.members.others import of_others
-from scroll.data.members.suits import check_items, check_voxels, layer_span, said_of_resampling
+from scroll.data.members.suits import check_items, check_voxels, layer_span, message_on_resampling
 from scroll.data.windows import windows_mm
 from scroll.errors import InputError
 from scroll.inference.prediction_store import open_map
@@ -128,21 +128,21 @@ def volume(um: float, depth_um: float = LENGTH_UM) -> np.ndarray:
     return grey(*np.meshgrid(*places, indexing="ij"))
 
 
-def middle(values: np.ndarray, um: float, wanted_um: float) -> np.ndarray:
-    """Values at places `wanted_um` apart about the middle, as far as 60 % of the length, by linear interpolation."""
-    reach = np.arange(0, 0.3 * LENGTH_UM, wanted_um)
+def middle(values: np.ndarray, um: float, requested_um: float) -> np.ndarray:
+    """Values at places `requested_um` apart about the middle, as far as 60 % of the length, by linear interpolation."""
+    reach = np.arange(0, 0.3 * LENGTH_UM, requested_um)
     places = np.concatenate([-reach[:0:-1], reach])
     axes = [places / um + (n - 1) / 2 for n in values.shape]
     return map_coordinates(values.astype(np.float64), np.meshgrid(*axes, indexing="ij"), order=1)
 
 
-def write_member(folder: Path, network: nn.Module, **said: object) -> Path:
+def write_member(folder: Path, network: nn.Module, **message: object) -> Path:
     folder.mkdir(parents=True)
     size = (8, *WINDOW[1:]) if isinstance(network, Layered) else WINDOW
     torch.export.save(torch.export.export(network, (torch.zeros(1, 1, *size),)), folder / "net.pt2")
     card = Card.model_validate(
         {"family": "graph", "window": (0, 0, 0), "voxel_um": OWN_UM, "intensity": {"how": "divide", "spread": 50}}
-        | said
+        | message
     )
     write_card(folder, import_graph(folder / "net.pt2", folder, card))
     return folder
@@ -205,8 +205,13 @@ def fragment_of(root: Path, member: Path, um: float, layers: int, **data: object
 @pytest.mark.parametrize("direction", ["inwards", "outwards"])
 @pytest.mark.parametrize("um", [3.0, 9.0, 14.0])
 def test_a_map_is_made_of_layers_as_far_about_the_sheet_as_it_was_trained_on(tmp_path, um, direction):
-    said = {"returns": "map", "layers": LAYERS, "direction": direction, "intensity": {"how": "divide", "spread": 5000}}
-    member, found = write_member(tmp_path / "m", Layered(), **said), {}
+    message = {
+        "returns": "map",
+        "layers": LAYERS,
+        "direction": direction,
+        "intensity": {"how": "divide", "spread": 5000},
+    }
+    member, found = write_member(tmp_path / "m", Layered(), **message), {}
     for name, size in (("own", OWN_UM), ("other", um)):
         settings, fragment = fragment_of(tmp_path / name, member, size, 33, depth=(-8, 8))
         predict_map(settings, "m", fragment, [0], tmp_path / name / "out")
@@ -272,8 +277,8 @@ def test_what_is_resampled_is_said_and_windows_are_as_wide_as_its_own(tmp_path):
     settings = settings_of(tmp_path, member, 9.0)
     cube, other = cube_of(settings, volume(9.0)), of_others(settings)["m"]
     check_items(other, [cube], settings.data)
-    assert said_of_resampling(other, [cube]) == "voxels of 9 um are resampled to the 6 um that it was trained at"
-    assert said_of_resampling(of_others(settings_of(tmp_path, member, OWN_UM))["m"], []) == ""
+    assert message_on_resampling(other, [cube]) == "voxels of 9 um are resampled to the 6 um that it was trained at"
+    assert message_on_resampling(of_others(settings_of(tmp_path, member, OWN_UM))["m"], []) == ""
     assert windows_mm(settings, cube)["m"] == pytest.approx((0.096,) * 3)
 
 
@@ -286,15 +291,15 @@ def test_the_doctor_says_what_is_resampled(tmp_path):
     (tmp_path / "train.csv").write_text("id,scroll_id\n1,A\n2,B\n")
     content = settings_of(tmp_path, member, 9.0).model_dump(mode="json", include={"run_dir", "data", "stage1"})
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(content | {"folds": {"by": "scroll", "count": 2}}))
-    said = [*examine(tmp_path / "c.yaml", [])]
+    message = [*examine(tmp_path / "c.yaml", [])]
     assert (
         "ok: stage1.members.m: these items suit it; voxels of 9 um are resampled to the 6 um that it was trained at"
-        in said
+        in message
     )
 
 
 @pytest.mark.parametrize(
-    ("um", "resample", "said", "refused"),
+    ("um", "resample", "message", "refused"),
     [
         (9.0, False, {}, r"trained at 6 um a voxel, and here they are 9; set stage1\.members\.m\.resample: true"),
         (25.0, True, {}, r"more than 4 times as wide or narrow; give data nearer to that size"),
@@ -302,8 +307,8 @@ def test_the_doctor_says_what_is_resampled(tmp_path):
         (9.0, True, {"voxel_um": None}, r"says no size of voxels; import it with the --voxel-um"),
     ],
 )
-def test_what_is_not_resampled_is_told_in_one_line(tmp_path, um, resample, said, refused):
-    settings = settings_of(tmp_path, write_member(tmp_path / "m", Slope(), **said), um, resample)
+def test_what_is_not_resampled_is_told_in_one_line(tmp_path, um, resample, message, refused):
+    settings = settings_of(tmp_path, write_member(tmp_path / "m", Slope(), **message), um, resample)
     with pytest.raises(InputError, match=refused) as error:
         check_items(of_others(settings)["m"], [cube_of(settings, volume(9.0))], settings.data)
     assert "\n" not in str(error.value)

@@ -77,9 +77,9 @@ def test_a_new_cube_is_predicted_by_all_its_folds_submitted_and_the_table_says_w
     where = ("--input", settings.data.root, "--output", output, "--truth", settings.data.root / "heldout")
     submission = settings.run_dir.parent / "submission.zip"
     config = settings.run_dir.parent / "tiny.yaml"
-    said = call("-m", "ensemble.predict", config, *where, "--submission", submission)
+    message = call("-m", "ensemble.predict", config, *where, "--submission", submission)
     receipt = next((output / "theirs").glob("*/receipt.json"))
     assert json.loads(receipt.read_text())["folds"] == [0, 1, 2]
-    assert submission.exists() and "Trained elsewhere: theirs (nnunet)." in said and "(seen)" not in said
+    assert submission.exists() and "Trained elsewhere: theirs (nnunet)." in message and "(seen)" not in message
     kinds = {row["name"]: row["kind"] for row in json.loads((output / "score.json").read_text())["rows"]}
     assert kinds["theirs"] == "trained elsewhere" and kinds["unet3d"] == "member"

@@ -1,8 +1,6 @@
 """A member of ours handed on to nnU-Net: its own predictor and commands say what we say, and read by us it is the network it was."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,10 +101,10 @@ def imported(model: Path, member: Path) -> MemberOfOthers:
 @pytest.mark.parametrize("options", [OPTIONS, OPTIONS | {"deep_supervision": 2, "dropout": 0.1}], ids=["plain", "deep"])
 def test_read_by_us_it_is_the_network_that_it_was_with_what_each_fold_has_seen(tmp_path, options):
     settings = run(tmp_path, SCHEMES["CTNormalization"], **options)
-    said = script(
+    message = script(
         "export_member", tmp_path / "c.yaml", "--member", "mine", "--output", tmp_path / "model", "--to", "nnunet"
     )
-    assert "2 folds of mine, window (16, 24, 32), voxels of 7.91 um" in said
+    assert "2 folds of mine, window (16, 24, 32), voxels of 7.91 um" in message
     other = imported(tmp_path / "model", tmp_path / "m")
     assert other.card.window == WINDOW and other.card.intensity == Intensity(**SCHEMES["CTNormalization"])
     assert [fold.trained_on for fold in other.card.folds] == [("2",), ("1",)]
@@ -208,11 +206,8 @@ def test_its_own_command_predicts_tiffs_with_the_folder_alone(tmp_path):
         "-nps",
         1,
     )
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines), *map(str, options), "--save_probabilities"],
-        env=ENVIRONMENT | {f"nnUNet_{name}": str(tmp_path) for name in ("raw", "preprocessed", "results")},
-        cwd=REPOSITORY, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    places = {f"nnUNet_{name}": str(tmp_path) for name in ("raw", "preprocessed", "results")}
+    done = step("-c", "\n".join(lines), *options, "--save_probabilities", environment=ENVIRONMENT | places)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     other = imported(tmp_path / "model", tmp_path / "m")
     expected = probabilities(other.card, networks_of(other, [0, 1]), ct)
@@ -223,7 +218,7 @@ def test_its_own_command_predicts_tiffs_with_the_folder_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (
             {"network": "cnn3d", "channels": [4, 4], "dilations": [1, 1]},
@@ -242,9 +237,9 @@ def test_its_own_command_predicts_tiffs_with_the_folder_alone(tmp_path):
         (OPTIONS | {"squeeze_excitation": "scse"}, "has squeeze_excitation scse, which nnU-Net's plans do not build"),
     ],
 )
-def test_what_nnunet_does_not_have_is_told_in_one_line(tmp_path, changes, said):
+def test_what_nnunet_does_not_have_is_told_in_one_line(tmp_path, changes, message):
     settings = run(tmp_path, **{"intensity": SCHEMES["ZScoreNormalization"]} | changes)
-    with pytest.raises(InputError, match=said) as refused:
+    with pytest.raises(InputError, match=message) as refused:
         export_nnunet(settings, "mine", tmp_path / "model")
     assert "\n" not in str(refused.value) and not (tmp_path / "model").exists()
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +47,7 @@ def theirs(root: Path, command: str, *options: object) -> None:
     places = {f"nnUNet_{name}": str(root / name) for name in ("raw", "preprocessed", "results", "extTrainer")}
     loaders = "0" if command == "train" else "1"  # its planner takes this for a number of threads
     ways = {"nnUNet_def_n_proc": "1", "nnUNet_n_proc_DA": loaders, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines), *map(str, options)],
-        env={**os.environ, **places, **ways}, cwd=REPOSITORY, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = step("-c", "\n".join(lines), *options, environment={**os.environ, **places, **ways})
     assert done.returncode == 0, f"nnUNetv2_{command} {options}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
 
@@ -83,8 +78,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config |= {"data": {"root": str(root / "cubes"), "cache_dir": str(root / "cache")}}
     config |= {"stage1": {"members": {name: {"member": str(root / name)} for name in ("theirs", "ready")}}}
     (root / "c.yaml").write_text(yaml.safe_dump(config))
-    said = ours("export_dataset", root / "c.yaml", "--output", root / "raw" / SET, "--input", root / "cubes")
-    assert "4 items, and 1 new ones" in said
+    message = ours("export_dataset", root / "c.yaml", "--output", root / "raw" / SET, "--input", root / "cubes")
+    assert "4 items, and 1 new ones" in message
     (root / "extTrainer").mkdir()
     (root / "extTrainer" / "one_step.py").write_text(ONE_STEP)
     theirs(root, "plan_and_preprocess", "-d", 501, "-c", "3d_fullres", "-np", 1, "-npfp", 1)

@@ -10,7 +10,7 @@ import yaml
 
 from ensemble.commands.predict_scroll import current_plan
 from ensemble.whole_scroll.grey_values import measured, sample_in
-from ensemble.whole_scroll.members import member_weights, said_of_left_out, volume_members
+from ensemble.whole_scroll.members import member_weights, message_on_left_out, volume_members
 from ensemble.whole_scroll.plan import ScrollRequest, key_of_request, make_plan, open_scroll, recipe_of
 from ensemble.whole_scroll.training_boxes import prediction_about
 from scroll.config.schema import Settings
@@ -66,19 +66,19 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "member"
 
 
-def with_card(source: Path, folder: Path, **said: object) -> Path:
+def with_card(source: Path, folder: Path, **message: object) -> Path:
     """The same member with something else on its card."""
     folder.mkdir()
     for file in source.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    write_card(folder, read_card(source).model_copy(update=said))
+    write_card(folder, read_card(source).model_copy(update=message))
     return folder
 
 
-def run(root: Path, others: dict[str, Path], weights: dict[str, float], **said: object) -> Settings:
+def run(root: Path, others: dict[str, Path], weights: dict[str, float], **message: object) -> Settings:
     """A run on cubes with one member of its own, of which more is `said`, with random weights, and members of others; and a fit."""
     own = {"network": "cnn3d", "options": {"channels": [4, 4], "dilations": [1, 1]}, "patch_size": [16, 32, 32]}
-    own |= said | {"supervision": "band", "augment": {"across_sheets": True, "layer_dropout": 0, "depth_jitter": 0}}
+    own |= message | {"supervision": "band", "augment": {"across_sheets": True, "layer_dropout": 0, "depth_jitter": 0}}
     content = {
         "run_dir": str(root / "run"),
         "data": {"kind": "cubes", "root": str(root), "cache_dir": str(root / "cache"), "voxel_um": UM},
@@ -215,11 +215,11 @@ def test_another_card_is_another_prediction(settings, theirs, scroll, tmp_path):
 
 def test_voxels_of_another_size_are_refused_before_anything_is_planned(theirs, scroll, tmp_path):
     settings = run(tmp_path, {"theirs": with_card(theirs, tmp_path / "m", voxel_um=3.24)}, {"mine": 0.5, "theirs": 0.5})
-    said = r"card\.json: trained at 3\.24 um a voxel, and here they are 7\.91"
-    with pytest.raises(InputError, match=said) as refused:
+    message = r"card\.json: trained at 3\.24 um a voxel, and here they are 7\.91"
+    with pytest.raises(InputError, match=message) as refused:
         current_plan(settings, requested(scroll), tmp_path / "ledger")
     assert "\n" not in str(refused.value) and not (tmp_path / "ledger").exists()
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         prediction_about(settings, requested(scroll), wave(tmp_path), {"theirs": 1.0}, is_blended=True)
     idle = {"mine": 1.0, "theirs": 0.0}  # who has no weight does not mind
     (tmp_path / "idle").mkdir()
@@ -247,14 +247,16 @@ def test_members_that_cannot_look_at_volumes_are_left_out_and_named(flat_ones, t
     settings = run(tmp_path, {"theirs": theirs, **flat_ones}, WEIGHTS)
     assert member_weights(settings) == pytest.approx({"mine": 2 / 3, "theirs": 1 / 3})
     assert volume_members(settings) == ["mine", "theirs"]
-    said = said_of_left_out(settings)
-    assert "mapped (gives a map of a sheet), ready (predictions that are there already)" in said and "\n" not in said
+    message = message_on_left_out(settings)
+    assert (
+        "mapped (gives a map of a sheet), ready (predictions that are there already)" in message and "\n" not in message
+    )
     assert list(make_plan(settings, requested(scroll)).about["weights"]) == ["mine", "theirs"]
     done = step(
         REPOSITORY / "scripts" / "predict_scroll.py", tmp_path / "run.yaml", "--input", scroll,
         "--output", tmp_path / "prob.zarr", "--shard", SHARD, "--chunk", CHUNK, "--plan-only",
     )  # fmt: skip
-    assert done.returncode == 0 and done.stdout.count(said) == 1, done.stderr
+    assert done.returncode == 0 and done.stdout.count(message) == 1, done.stderr
 
 
 def test_where_only_such_members_are_there_it_is_one_line(flat_ones, tmp_path):

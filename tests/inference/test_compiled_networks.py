@@ -77,5 +77,5 @@ def test_a_network_that_cannot_be_trusted_compiled_predicts_as_it_is_and_says_so
     with torch.inference_mode():
         found = [one(windows) for _ in range(2)]
     assert all(torch.equal(scores, odd(windows)) for scores in found)
-    said = capsys.readouterr().out
-    assert reason in said and said.count("predicting without it") == 1
+    message = capsys.readouterr().out
+    assert reason in message and message.count("predicting without it") == 1

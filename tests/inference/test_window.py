@@ -145,15 +145,15 @@ def test_nothing_is_left_to_do_after_the_last_row():
 
 @given(sweeps(axes=2), st.integers(0, 1000))
 def test_where_no_window_was_wanted_the_probability_is_0(sweep, seed):
-    def is_wanted(corner: Corner) -> bool:
+    def is_needed(corner: Corner) -> bool:
         return bool(np.random.default_rng([seed, *corner]).random() < 0.4)
 
-    part = Sweep(sweep.shape, sweep.patch, sweep.settings, sweep.rows, is_wanted)
+    part = Sweep(sweep.shape, sweep.patch, sweep.settings, sweep.rows, is_needed)
     seen = np.zeros(sweep.shape, dtype=bool)
     ys, xs = sweep.starts()
     for y in ys:
         for x in xs:
-            seen[y : y + sweep.patch[0], x : x + sweep.patch[1]] |= is_wanted((y, x))
+            seen[y : y + sweep.patch[0], x : x + sweep.patch[1]] |= is_needed((y, x))
     result = predicted(part, np.zeros(sweep.shape, dtype=np.float32), lambda windows: windows)
     np.testing.assert_allclose(result, np.where(seen, 0.5, 0), atol=1e-6)
 

@@ -59,7 +59,7 @@ def test_the_mean_over_views_has_the_bits_of_the_plain_one_and_changes_nothing_e
 def test_a_prediction_has_the_bits_of_windows_added_one_after_the_other(sizes, blend, average, tta):
     shape, patch = sizes
     chosen = WindowSettings(overlap=0.5, blend=blend, average=average, tta=tta, batch_size=1)
-    sweep = Sweep(shape, patch, chosen, rows=(0, shape[-2]), is_wanted=lambda corner: corner[-1] != 0, empty=0.25)
+    sweep = Sweep(shape, patch, chosen, rows=(0, shape[-2]), is_needed=lambda corner: corner[-1] != 0, empty=0.25)
     volume, found = np.random.default_rng(1).standard_normal(shape, dtype=np.float32), []
 
     def read(corner: tuple[int, ...]) -> np.ndarray:

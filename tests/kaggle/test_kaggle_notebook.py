@@ -1,8 +1,6 @@
 """The bundle's notebook runs from a read-only data set to a validated submission with no network, for both competitions."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from ensemble.ink.steps import INK
 from ensemble.kaggle.stock import STOCK, lacking, project_requirements
 from ensemble.kinds import Competition
 from ensemble.surface.steps import SURFACE
-from tests.steps import ENVIRONMENT
+from tests.steps import step
 
 NEEDS = lacking(project_requirements(REPOSITORY), STOCK)
 CASES = {  # both layouts of mounts: data sets and competitions side by side, and each kind in a folder of its own
@@ -40,10 +38,10 @@ def in_one_process(root: Path, competition: Competition, folder: Path) -> bytes:
     """The submission of the same run, predicted from the checkout by one process."""
     data, path = root / "data", folder / competition.submission
     source = data / "test" if competition is INK else data
-    command = [sys.executable, REPOSITORY / "ensemble" / "predict.py", root / "tiny.yaml", "--input", source]
+    command = [REPOSITORY / "ensemble" / "predict.py", root / "tiny.yaml", "--input", source]
     settings = [part for setting in competition.overrides for part in ("--set", setting)]
     command += ["--output", folder / "predict", "--submission", path, *settings]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, cwd=folder)
+    done = step(*command, cwd=folder)
     assert done.returncode == 0, done.stderr
     return path.read_bytes()
 
@@ -54,9 +52,9 @@ def test_the_notebook_ends_with_the_submission_of_one_process(name, request, whe
     need_namespaces()
     competition, bundle_at, data_at, files = CASES[name]
     root, room = request.getfixturevalue(name), tmp_path / "kaggle"
-    command = [sys.executable, REPOSITORY / "scripts" / "kaggle_bundle.py", root / "run", "--wheels", wheels]
+    command = [REPOSITORY / "scripts" / "kaggle_bundle.py", root / "run", "--wheels", wheels]
     command += ["--output", tmp_path / "bundle", "--owner", "someone"]
-    made = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, cwd=tmp_path)
+    made = step(*command, cwd=tmp_path)
     assert made.returncode == 0 and made.stdout.count("\n") == 1, made.stdout + made.stderr
     mount(tmp_path, room / bundle_at, ["bundle"])  # as a zipped folder is unpacked: a level deeper
     if name == "surface":  # and its folders once more
@@ -69,8 +67,8 @@ def test_the_notebook_ends_with_the_submission_of_one_process(name, request, whe
     own = str(python.parents[1])
     assert all(modules[name].startswith(own) for name in ("scroll", "ensemble", "zarr", "monai")), modules
     assert not modules["torch"].startswith(own)
-    said = done.stdout
-    assert "gpu 0: " in said and "gpu 1: " in said and "2 masks" in said and "hours to spare" in said
+    message = done.stdout
+    assert "gpu 0: " in message and "gpu 1: " in message and "2 masks" in message and "hours to spare" in message
     assert [path.name for path in (room / "working").iterdir()] == [competition.submission]
     assert (room / "working" / competition.submission).read_bytes() == in_one_process(root, competition, tmp_path)
 
@@ -79,13 +77,12 @@ def test_the_notebook_ends_with_the_submission_of_one_process(name, request, whe
 def test_a_notebook_without_its_wheels_or_its_data_says_so_in_one_line(ink, python, tmp_path):
     need_namespaces()
     command = [
-        sys.executable,
         REPOSITORY / "scripts" / "kaggle_bundle.py",
         ink / "run",
         "--output",
         tmp_path / "bundle",
     ]
-    made = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, cwd=tmp_path)
+    made = step(*command, cwd=tmp_path)
     _, wheels, owner = made.stdout.splitlines()
     assert "zarr==" in wheels and "--download" in wheels and "YOUR-NAME" in owner
     names = [path.name for path in (tmp_path / "bundle").iterdir()]

@@ -27,7 +27,7 @@ from scroll.errors import InputError, MissingInputError
 from scroll.runtime.files import read_json, write_json
 from scroll.runtime.output_folder import MARK
 from scroll.volumes.ome_zarr import open_array
-from tests.steps import ENVIRONMENT, step
+from tests.steps import ENVIRONMENT, quick_python, step
 
 
 @given(st.lists(st.integers()), st.integers(1, 9))
@@ -52,7 +52,7 @@ def test_gpus_are_those_that_may_be_used(monkeypatch):
 
 def test_lines_of_a_process_come_with_its_name(capsys):
     process = Process([sys.executable, "-c", "print('one'); print(); print('two'); raise SystemExit(3)"], {}, "gpu 1: ")
-    assert process.wait() == 3 and process.said == ["one", "two"]
+    assert process.wait() == 3 and process.output == ["one", "two"]
     assert capsys.readouterr().out == "gpu 1: one\ngpu 1: two\n"
 
 
@@ -146,8 +146,8 @@ def test_a_job_whose_deadline_has_passed_still_leaves_a_submission(surface, tmp_
     job.predict()
     job.validate()
     job.summary()
-    said = capsys.readouterr().out
-    assert "2 cubes empty for want of time" in said and "warning: " in said and "valid, 2 masks" in said
+    message = capsys.readouterr().out
+    assert "2 cubes empty for want of time" in message and "warning: " in message and "valid, 2 masks" in message
     masks = dict(read_submission_zip(zipped, shapes_of_test_cubes(surface / "data")))
     assert len(masks) == 2 and not any(mask.any() for mask in masks.values())
 
@@ -156,7 +156,7 @@ def test_a_job_whose_deadline_has_passed_still_leaves_a_submission(surface, tmp_
 def test_two_parts_at_once_and_a_call_for_all_give_the_bits_of_one_process(surface, tmp_path):
     where = [surface / "tiny.yaml", "--input", surface / "data"]
     command = [
-        sys.executable,
+        quick_python(tmp_path / "python"),
         str(REPOSITORY / "ensemble" / "predict.py"),
         *map(str, where),
         "--output",

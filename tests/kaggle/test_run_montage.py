@@ -16,9 +16,9 @@ from tests.steps import step
 
 
 def done(*command: object) -> str:
-    said = step(*command)
-    assert said.returncode == 0, said.stderr
-    return said.stdout
+    message = step(*command)
+    assert message.returncode == 0, message.stderr
+    return message.stdout
 
 
 def call(*arguments: object) -> str:
@@ -33,8 +33,8 @@ def test_the_command_draws_a_run_with_its_labels_and_without(name, below, panels
     predicted = tmp_path / "predict"
     done(REPOSITORY / "ensemble" / "predict.py", root / "tiny.yaml", "--input", data / below, "--output", predicted)
     out = tmp_path / "montage.png"
-    said = call(root / "run", "--predicted", predicted, "--out", out, "--count", "1")
-    assert said == f"montage: {out}\n"
+    message = call(root / "run", "--predicted", predicted, "--out", out, "--count", "1")
+    assert message == f"montage: {out}\n"
     with Image.open(out) as picture:
         width, height = picture.size
         pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
@@ -54,5 +54,5 @@ def test_the_command_draws_a_run_with_its_labels_and_without(name, below, panels
 
 
 def test_a_run_that_predicted_nothing_says_what_to_do(tmp_path):
-    said = step(REPOSITORY / "scripts" / "montage.py", tmp_path)
-    assert said.returncode == 2 and "settings.yaml: not there; give the folder of a run" in said.stderr
+    message = step(REPOSITORY / "scripts" / "montage.py", tmp_path)
+    assert message.returncode == 2 and "settings.yaml: not there; give the folder of a run" in message.stderr

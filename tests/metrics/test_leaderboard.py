@@ -141,7 +141,7 @@ def test_a_score_is_ready_for_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pred", "label", "said"),
+    ("pred", "label", "message"),
     [
         (ONE, ONE[1:], r"\(32, 32, 32\).*\(31, 32, 32\)"),
         (ONE[0], ONE[0], "2 axes"),
@@ -149,7 +149,7 @@ def test_a_score_is_ready_for_json() -> None:
         (ONE, ONE.astype(complex), "complex128"),
     ],
 )
-def test_what_cannot_be_scored_is_refused_in_one_line(pred: np.ndarray, label: np.ndarray, said: str) -> None:
-    with pytest.raises(InputError, match=said) as caught:
+def test_what_cannot_be_scored_is_refused_in_one_line(pred: np.ndarray, label: np.ndarray, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         leaderboard_score(pred, label)
     assert "\n" not in str(caught.value)

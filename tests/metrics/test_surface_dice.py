@@ -136,13 +136,13 @@ def test_the_area_table_has_the_known_values() -> None:
 
 def test_what_is_no_pair_of_bool_volumes_is_refused_in_one_line() -> None:
     good = np.zeros((3, 3, 3), bool)
-    for pred, truth, tolerance_vox, said in [
+    for pred, truth, tolerance_vox, message in [
         (good, np.zeros((3, 3, 4), bool), 2.0, "shape"),
         (good.astype(np.uint8), good, 2.0, "uint8"),
         (good, good[0], 2.0, "2 axes"),
         (good, good, -1.0, "-1.0"),
         (good, good, float("nan"), "nan"),
     ]:
-        with pytest.raises(InputError, match=said) as caught:
+        with pytest.raises(InputError, match=message) as caught:
             surface_dice(pred, truth, tolerance_vox)
         assert "\n" not in str(caught.value)

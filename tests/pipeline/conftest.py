@@ -35,7 +35,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         monkeypatch.setattr(sys, "argv", ["command", *(str(part) for part in arguments)])
         with chdir(REPOSITORY), pytest.raises(SystemExit) as left:
             run_command(main)
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
+        message = capsys.readouterr()
+        return int(left.value.code or 0), message.out, message.err
 
     return go

@@ -127,8 +127,8 @@ def test_weights_of_another_architecture_are_refused(run: Run, call: Call, tmp_p
     shutil.copy(unet, cnn)
     code, _, error = call(ensemble.predict.main, *predict_arguments(copy))
     assert code == 2 and said_in_one_line(error, "make stage2"), error  # the fit does not speak of these weights
-    code, said, error = call(stage1_3d.train.main, copy.config)
-    assert code == 0 and "is not the file that receipt.json speaks of: it is trained again" in said, error
+    code, message, error = call(stage1_3d.train.main, copy.config)
+    assert code == 0 and "is not the file that receipt.json speaks of: it is trained again" in message, error
     assert cnn.read_bytes() == sound
     shutil.copy(unet, cnn)
     receipt = cnn.parent / "receipt.json"

@@ -41,8 +41,8 @@ def test_a_flipped_bit_in_a_map_is_listed_by_verify_and_the_same_command_makes_t
     (copy.run_dir / "ensemble" / "fit.json").unlink()
     code, _, error = call(ensemble.calibrate.main, copy.config)
     assert code == 2 and error.count("\n") == 1 and "is damaged: not what its checksum says" in error
-    code, said, _ = call(status.main, copy.run_dir, "--verify")
-    assert code == 1 and f"damaged: {damaged}" in said and "struck out" in said and ": 1 damaged" in said
+    code, message, _ = call(status.main, copy.run_dir, "--verify")
+    assert code == 1 and f"damaged: {damaged}" in message and "struck out" in message and ": 1 damaged" in message
     assert call(stage1_3d.train.main, copy.config)[0] == 0
     assert maps_of(copy.run_dir) == before
     assert {path for path, at in born(copy.run_dir).items() if made[path] != at} == {damaged}
@@ -61,6 +61,6 @@ def test_an_edited_fit_is_refused_and_fitted_again_to_the_same(run: Run, call: C
     assert (
         code == 2 and error.count("\n") == 1 and "was changed since it was written" in error and "make stage2" in error
     )
-    code, said, error = call(ensemble.calibrate.main, copy.config)
-    assert code == 0 and "fitted again" in said, error
+    code, message, error = call(ensemble.calibrate.main, copy.config)
+    assert code == 0 and "fitted again" in message, error
     assert fit.read_text() == before

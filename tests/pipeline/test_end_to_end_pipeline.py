@@ -157,8 +157,8 @@ def test_stopped_and_run_again_it_ends_in_the_same_weights(run: Run, trained: Ru
     watcher.join()
     assert code == 130, error
     assert (folder / "resume.pt").exists() and not (folder / "weights.safetensors").exists()
-    code, said, error = call(ensemble.end_to_end.train.main, again.config)
-    assert code == 0 and "fold 0: goes on at step" in said, error
+    code, message, error = call(ensemble.end_to_end.train.main, again.config)
+    assert code == 0 and "fold 0: goes on at step" in message, error
     for fold in ("fold0", "fold1"):
         weights = [top.run_dir / "joint" / fold / "weights.safetensors" for top in (trained, again)]
         assert weights[0].read_bytes() == weights[1].read_bytes(), fold
@@ -169,8 +169,8 @@ def test_stopped_and_run_again_it_ends_in_the_same_weights(run: Run, trained: Ru
 def test_a_run_that_is_not_yet_trained_end_to_end_says_what_to_run(run: Run, call: Call, tmp_path: Path) -> None:
     early = with_end_to_end(run, tmp_path)
     fit = (early.run_dir / "ensemble" / "fit.json").read_bytes()
-    code, said, error = call(ensemble.calibrate.main, early.config)  # the last line of `make stage2`
-    assert code == 0 and "make end-to-end" in said, error
+    code, message, error = call(ensemble.calibrate.main, early.config)  # the last line of `make stage2`
+    assert code == 0 and "make end-to-end" in message, error
     assert (early.run_dir / "ensemble" / "fit.json").read_bytes() == fit
     code, _, error = call(ensemble.predict.main, *predict_arguments(early))
     assert (code, error.count("\n")) == (2, 1) and "make end-to-end" in error
@@ -224,7 +224,7 @@ def test_once_stage_two_is_trained_anew_the_end_to_end_weights_are_stale(
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ("end_to_end.member=unet", "did you mean 'unet3d'"),
         ("end_to_end.patch_size_yx=[40, 32]", "nearest: (32, 32) or (64, 32)"),
@@ -233,19 +233,21 @@ def test_once_stage_two_is_trained_anew_the_end_to_end_weights_are_stale(
     ],
 )
 def test_the_command_refuses_in_one_line_and_so_does_the_doctor(
-    trained: Run, call: Call, setting: str, said: str
+    trained: Run, call: Call, setting: str, message: str
 ) -> None:
     before = states(trained)
     code, _, error = call(ensemble.end_to_end.train.main, trained.config, "--set", setting)
-    assert (code, error.count("\n")) == (2, 1) and said in error, error
+    assert (code, error.count("\n")) == (2, 1) and message in error, error
     assert states(trained) == before
     if setting != "end_to_end=null":  # which is as sound a run as any
-        assert any(line.startswith("problem:") and said in line for line in doctor.examine(trained.config, [setting]))
+        assert any(
+            line.startswith("problem:") and message in line for line in doctor.examine(trained.config, [setting])
+        )
 
 
 def test_the_doctor_looks_at_the_end_to_end_patches_too(trained: Run) -> None:
-    said = list(doctor.examine(trained.config, []))
-    assert "ok: end_to_end: patch (32, 32)" in said and all(line.startswith("ok:") for line in said), said
+    message = list(doctor.examine(trained.config, []))
+    assert "ok: end_to_end: patch (32, 32)" in message and all(line.startswith("ok:") for line in message), message
     too_large = list(doctor.examine(trained.config, ["end_to_end.patch_size_yx=[96, 96]"]))
     assert any(
         line.startswith("problem:") and "end_to_end" in line and "no open place" in line for line in too_large

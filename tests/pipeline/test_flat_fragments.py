@@ -97,8 +97,8 @@ def test_what_learnt_on_them_is_a_member_of_the_scroll_out_of_fold(scroll: Path,
             if segment.volume_name not in volumes:
                 looked = {Path(name).name for name in read_receipt(folder, "")["weights"]}
                 assert looked == {"card.json", fold["weights"]}
-            said = open_map(folder / "flat.zarr", "")[0]
-            assert said.shape == segment.mask.shape and 0 <= said.min() < said.max() <= 1
+            message = open_map(folder / "flat.zarr", "")[0]
+            assert message.shape == segment.mask.shape and 0 <= message.min() < message.max() <= 1
 
 
 def test_cubes_and_a_folder_of_something_else_are_refused(scroll: Path, tmp_path: Path) -> None:

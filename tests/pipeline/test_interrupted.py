@@ -85,9 +85,9 @@ def test_a_stage_killed_after_any_step_ends_in_the_same_bits(
             return False
 
     killed_when(is_there, again.run_dir / folder, weights.exists, "-m", module.__name__, *command)
-    code, said, error = call(module.main, *command)
+    code, message, error = call(module.main, *command)
     assert code == 0, error
-    assert "goes on at step" in said
+    assert "goes on at step" in message
     assert weights.read_bytes() == (run.run_dir / folder / "weights.safetensors").read_bytes()
 
 
@@ -113,9 +113,9 @@ def test_training_killed_and_run_again_gives_the_same_weights(run: Run, call: Ca
     state = again / "stage1" / MEMBERS[0] / "fold1" / "resume.pt"
     is_over = (state.parent / "weights.safetensors").exists
     killed_when(state.exists, again, is_over, "-m", "stage1_3d.train", run.config, *override)
-    code, said, error = call(stage1_3d.train.main, run.config, *override)
+    code, message, error = call(stage1_3d.train.main, run.config, *override)
     assert code == 0, error
-    assert "fold 0: already trained" in said and "fold 1: goes on at step" in said
+    assert "fold 0: already trained" in message and "fold 1: goes on at step" in message
     for member in MEMBERS:
         for fold in ("fold0", "fold1"):
             weights = [top / "stage1" / member / fold / "weights.safetensors" for top in (run.run_dir, again)]

@@ -51,9 +51,9 @@ class Run:
         return done.returncode, done.stdout, done.stderr
 
     def refused(self, number, *arguments):
-        code, _, said = self.go(number, *arguments)
-        errors = [line for line in said.splitlines() if line.startswith("error: ")]
-        assert code != 0 and len(errors) == 1 and "Traceback" not in said, said
+        code, _, message = self.go(number, *arguments)
+        errors = [line for line in message.splitlines() if line.startswith("error: ")]
+        assert code != 0 and len(errors) == 1 and "Traceback" not in message, message
         return errors[0]
 
 
@@ -65,8 +65,8 @@ def begun(root, content, *arguments):
     for command in ("stage1_3d.train", "stage2_2d.train", "ensemble.calibrate"):
         done = step("-m", command, made.config)
         assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
-    code, said, errors = made.go(1, *arguments)
-    assert code == 0, said + errors
+    code, message, errors = made.go(1, *arguments)
+    assert code == 0, message + errors
     return made
 
 
@@ -81,8 +81,8 @@ def run(tmp_path_factory):
 
 
 def test_a_person_is_asked_about_what_is_open_and_waited_for(run):
-    code, said, _ = run.go(1)
-    assert code == 0 and "3 patches are asked for" in said and "nothing is painted yet" in said
+    code, message, _ = run.go(1)
+    assert code == 0 and "3 patches are asked for" in message and "nothing is painted yet" in message
     assert not (run.round(1).folder / "labels").exists()
     assert (run.round(1).folder / "ask" / "index.html").stat().st_size > 10_000
     labels = {sheet.id: sheet.full_labels for sheet in training_sheets(run.round(1).base.data)}
@@ -106,13 +106,13 @@ BAD = {
 
 @pytest.mark.parametrize("how", BAD)
 def test_what_is_painted_wrongly_is_one_line_and_nothing_is_taken(run, how):
-    change, said = BAD[how]
+    change, message = BAD[how]
     sheet = next(one["sheet"] for one in run.asked() if one["sheet"] != "a")
     label = run.paint(sheet) / "label.png"
     exported = label.read_bytes()
     try:
         Image.fromarray(change(np.array(Image.open(label)))).save(label)
-        assert said in run.refused(1, "--step", "take")
+        assert message in run.refused(1, "--step", "take")
     finally:
         label.write_bytes(exported)
     assert not (run.round(1).folder / "labels").exists()
@@ -145,9 +145,9 @@ def test_a_round_takes_what_was_painted_and_proposes_beside_it(run):
         grey[box] = np.where(is_open, np.where(drawn, INK, NO_INK), grey[box])
         Image.fromarray(grey).save(label)
         painted[one["sheet"]] = grey
-    code, said, errors = run.go(1)
+    code, message, errors = run.go(1)
     assert code == 0, errors
-    assert re.search(r"round 0: F0.5 .*\nround 1: F0.5 ", said)
+    assert re.search(r"round 0: F0.5 .*\nround 1: F0.5 ", message)
     student = run.round(1).student
     for sheet in training_sheets(student.data):
         label = sheet.full_label
@@ -187,11 +187,11 @@ def test_a_round_that_is_done_is_left_as_it_is_and_paint_over_it_is_refused(run)
 
 
 def test_the_next_round_begins_from_the_last_one_s_weights_where_it_is_told_to(run):
-    code, said, errors = run.go(
+    code, message, errors = run.go(
         2, "--unpainted", "--after-a-fall", "--set", "rounds.start=last", "--set", "rounds.propose=false"
     )
     assert code == 0, errors
-    assert "round 2: F0.5" in said
+    assert "round 2: F0.5" in message
     for network in ("stage1/cnn3d", "stage2"):
         started = json.loads((run.round(2).folder / "run" / network / "fold0" / "receipt.json").read_text())[
             "started_from"
@@ -205,8 +205,8 @@ def test_the_next_round_begins_from_the_last_one_s_weights_where_it_is_told_to(r
 
 
 def test_a_teacher_that_is_a_student_predicts_with_its_own_weights(run):
-    code, said, errors = run.go(3, "--unpainted", "--after-a-fall")  # networks of a few steps: chance
-    assert code == 0 and "round 3: F0.5" in said, errors
+    code, message, errors = run.go(3, "--unpainted", "--after-a-fall")  # networks of a few steps: chance
+    assert code == 0 and "round 3: F0.5" in message, errors
     receipts = list((run.round(2).folder / "run" / "teaching").glob("*/blank/cnn3d/receipt.json"))
     assert receipts and all("rounds/2/run/stage1" in path.read_text() for path in receipts)
 

@@ -89,7 +89,7 @@ def test_the_score_has_a_finite_row_for_everyone_and_the_ensembles_is_that_of_it
         f05_of_best = next(other["f05"] for other in score["rows"] if other["name"] == best)
         assert row["gain"]["difference"] == pytest.approx(row["f05"] - f05_of_best)
     assert sum(row["weight"] for row in score["rows"][:3]) == pytest.approx(1) and score["rows"][-1]["weight"] is None
-    assert score["blocks"]["count"] >= 16 and score["blocks"]["edge_um"] < score["blocks"]["wanted_um"]
+    assert score["blocks"]["count"] >= 16 and score["blocks"]["edge_um"] < score["blocks"]["requested_um"]
     assert "phantom" in score["note"] and "predict.py" in score["commands"][-1]
     mask = np.asarray(Image.open(run.output / "a" / "ensemble" / "ink_mask.png")) > 0
     truth, papyrus = (

@@ -22,14 +22,14 @@ PREDICTIONS = {
 
 @pytest.mark.parametrize("where", PREDICTIONS.values(), ids=PREDICTIONS)
 def test_a_crop_predicted_anew_is_the_same_to_the_last_bit(run: Run, call: Call, where: str) -> None:
-    code, said, error = call(replay.main, run.root / where, "--rows", 24)
+    code, message, error = call(replay.main, run.root / where, "--rows", 24)
     assert code == 0, error
-    assert "rows 20-44 predicted again; largest difference 0.00e+00, every value the same" in said
+    assert "rows 20-44 predicted again; largest difference 0.00e+00, every value the same" in message
 
 
 def test_the_first_rows_may_be_named(run: Run, call: Call) -> None:
-    code, said, _ = call(replay.main, run.root / PREDICTIONS["stage two out of fold"], "--first", 60, "--rows", 10)
-    assert code == 0 and "rows 60-64" in said
+    code, message, _ = call(replay.main, run.root / PREDICTIONS["stage two out of fold"], "--first", 60, "--rows", 10)
+    assert code == 0 and "rows 60-64" in message
     code, _, error = call(replay.main, run.root / PREDICTIONS["stage two out of fold"], "--first", 64)
     assert code == 2 and "the map has rows 0 to 64" in error
 
@@ -41,8 +41,8 @@ def test_a_map_that_the_weights_did_not_make_is_found_out(run: Run, call: Call, 
     volume = open_array(folder / "prob.zarr", mode="r+")
     volume[0, 30, 5] = float(volume[0, 30, 5]) + 0.25
     seal(folder / "prob.zarr")  # or it would be damage
-    code, said, _ = call(replay.main, folder)
-    assert code == 1 and "largest difference 2.50e-01 (1 of " in said
+    code, message, _ = call(replay.main, folder)
+    assert code == 1 and "largest difference 2.50e-01 (1 of " in message
 
 
 def test_other_weights_or_other_data_are_one_line(run: Run, call: Call, tmp_path: Path) -> None:

@@ -152,8 +152,8 @@ def test_a_second_run_makes_nothing_again(scroll_run):
 
 
 def test_the_doctor_finds_nothing_wrong(scroll_run):
-    said = list(doctor.examine(scroll_run.config, []))
-    assert said and all(line.startswith("ok:") for line in said), said
+    message = list(doctor.examine(scroll_run.config, []))
+    assert message and all(line.startswith("ok:") for line in message), message
 
 
 def test_the_doctor_tells_a_scale_that_the_points_contradict(scroll_run, tmp_path):
@@ -169,8 +169,8 @@ def test_the_doctor_tells_a_scale_that_the_points_contradict(scroll_run, tmp_pat
         (moved / file.name).write_bytes(file.read_bytes())
     (moved / "meta.json").write_text(json.dumps({"format": "tifxyz", "scale": [0.05, 0.05]}))
     (moved / "volume_source.txt").write_text(str(settings.data.root / "volumes" / "1.zarr"))
-    said = list(doctor.examine(scroll_run.config, [f"data.root={tmp_path}"]))
-    problem = next(line for line in said if line.startswith("problem:"))
+    message = list(doctor.examine(scroll_run.config, [f"data.root={tmp_path}"]))
+    problem = next(line for line in message if line.startswith("problem:"))
     assert segment.id in problem and "4.0" in problem and "its cell says 20" in problem
 
 

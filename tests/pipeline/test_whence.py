@@ -115,12 +115,14 @@ def test_nothing_secret_is_in_them(run, tmp_path, call, monkeypatch):
 
 def test_it_is_told_in_plain_words_and_its_receipts_are_found(run, folder, call):
     for name in NAMES:
-        code, said, error = call(whence.main, folder / name)
-        assert code == 0 and not error, said
-        assert "by the run 'run'" in said and re.search(r"depth layers +-4 to 4\n", said) and "threshold" in said
-        assert "the same prediction: a/cnn3d, a/unet3d, a/stage2" in said and "its fit was not compared" in said
-    code, said, _ = call(whence.main, folder / "ink_mask.png", "--run", run.run_dir)
-    assert code == 0 and "the same fit" in said
+        code, message, error = call(whence.main, folder / name)
+        assert code == 0 and not error, message
+        assert (
+            "by the run 'run'" in message and re.search(r"depth layers +-4 to 4\n", message) and "threshold" in message
+        )
+        assert "the same prediction: a/cnn3d, a/unet3d, a/stage2" in message and "its fit was not compared" in message
+    code, message, _ = call(whence.main, folder / "ink_mask.png", "--run", run.run_dir)
+    assert code == 0 and "the same fit" in message
 
 
 def test_a_copy_under_another_name_elsewhere_is_known_by_its_run(run, folder, tmp_path, call):
@@ -129,32 +131,32 @@ def test_a_copy_under_another_name_elsewhere_is_known_by_its_run(run, folder, tm
     for name in NAMES:
         copy = desk / f"what I found{Path(name).suffix}"
         shutil.copyfile(folder / name, copy)
-        code, said, _ = call(whence.main, copy)
+        code, message, _ = call(whence.main, copy)
         assert (
             code == 1
-            and "not found, or damaged, beside it: that of a/cnn3d, a/unet3d, a/stage2; give --run DIR" in said
+            and "not found, or damaged, beside it: that of a/cnn3d, a/unet3d, a/stage2; give --run DIR" in message
         )
-        code, said, _ = call(whence.main, copy, "--run", run.root)
-        assert code == 0 and "the same prediction" in said and "the same fit" in said
+        code, message, _ = call(whence.main, copy, "--run", run.root)
+        assert code == 0 and "the same prediction" in message and "the same fit" in message
 
 
 def test_another_prediction_and_a_lost_receipt_are_named(run, tmp_path, call):
     own = copied(run, tmp_path)
     file, receipt = own.output / "a/ensemble/ink_prob.tif", own.output / "a/unet3d/receipt.json"
     write_sealed(receipt, read_json(receipt) | {"key": "another"})
-    code, said, _ = call(whence.main, file)
-    assert code == 1 and f"another prediction of a/unet3d now: {receipt}\n" in said
-    assert "the same for a/cnn3d, a/stage2" in said
+    code, message, _ = call(whence.main, file)
+    assert code == 1 and f"another prediction of a/unet3d now: {receipt}\n" in message
+    assert "the same for a/cnn3d, a/stage2" in message
     receipt.unlink()
-    code, said, _ = call(whence.main, file)
-    assert code == 1 and "not found, or damaged, beside it: that of a/unet3d" in said
+    code, message, _ = call(whence.main, file)
+    assert code == 1 and "not found, or damaged, beside it: that of a/unet3d" in message
     fit = own.run_dir / "ensemble/fit.json"
     write_sealed(fit, read_json(fit) | {"made_from": "another"})
-    code, said, _ = call(whence.main, file, "--run", own.run_dir)
-    assert code == 1 and f"another fit now: {fit}" in said
+    code, message, _ = call(whence.main, file, "--run", own.run_dir)
+    assert code == 1 and f"another fit now: {fit}" in message
     receipt.write_text("{")
-    code, said, _ = call(whence.main, file)
-    assert code == 1 and "not found, or damaged, beside it: that of a/unet3d" in said
+    code, message, _ = call(whence.main, file)
+    assert code == 1 and "not found, or damaged, beside it: that of a/unet3d" in message
 
 
 def test_a_montage_tells_of_what_it_shows(run, tmp_path, call):
@@ -165,16 +167,16 @@ def test_a_montage_tells_of_what_it_shows(run, tmp_path, call):
     assert record["what"] == "montage" and record["items"] == ["a"] and record["receipts"] == of_mask["receipts"]
     assert record["members"] == of_mask["members"] and record["threshold"] == of_mask["threshold"]
     assert Image.open(picture).text["Software"] == "Scroll Ensemble"
-    code, said, _ = call(whence.main, picture, "--run", run.root)
-    assert code == 0 and "the same prediction" in said
+    code, message, _ = call(whence.main, picture, "--run", run.root)
+    assert code == 0 and "the same prediction" in message
 
 
 def test_files_of_before_hold_no_record_and_nothing_is_predicted_again_for_it(run, tmp_path, call):
     own = copied(run, tmp_path)
     mask = own.output / "a/ensemble/ink_mask.png"
     Image.open(mask).save(mask)
-    code, said, _ = call(whence.main, mask, own.output, mask.with_name("none.png"))
-    lines = said.splitlines()
+    code, message, _ = call(whence.main, mask, own.output, mask.with_name("none.png"))
+    lines = message.splitlines()
     assert code == 1 and len(lines) == 3 and "holds no record" in lines[0]
     assert "is a folder" in lines[1] and "not there" in lines[2]
     assert call(montage.main, own.run_dir, "--predicted", own.output, "--out", tmp_path / "m.png")[0] == 0
@@ -186,11 +188,11 @@ def test_files_of_before_hold_no_record_and_nothing_is_predicted_again_for_it(ru
 
 def test_a_map_is_told_by_its_receipt_wherever_it_lies(run, tmp_path, call):
     for name in ("unet3d/prob.zarr", "unet3d/flat.zarr", "stage2/ink.zarr"):
-        code, said, _ = call(whence.main, run.output / "a" / name)
-        assert code == 0 and "fragment a" in said and str(run.output / "a" / name.split("/")[0]) in said
+        code, message, _ = call(whence.main, run.output / "a" / name)
+        assert code == 0 and "fragment a" in message and str(run.output / "a" / name.split("/")[0]) in message
     shutil.copytree(run.output / "a/stage2/ink.zarr", tmp_path / "desk" / "mine.zarr")
-    code, said, _ = call(whence.main, tmp_path / "desk" / "mine.zarr")
-    assert code == 1 and "a map that no receipt beside it speaks of" in said
+    code, message, _ = call(whence.main, tmp_path / "desk" / "mine.zarr")
+    assert code == 1 and "a map that no receipt beside it speaks of" in message
     assert call(whence.main, tmp_path / "desk" / "mine.zarr", "--run", run.output)[0] == 0
 
 
@@ -199,8 +201,8 @@ def test_a_file_without_a_record_is_known_by_a_receipt_that_holds_it(tmp_path, c
     Image.new("L", (3, 3)).save(tmp_path / "sheet-001/x.tif")
     sums = {"sheet-001/x.tif": file_sum(tmp_path / "sheet-001/x.tif")}
     write_json(tmp_path / "receipt.json", {"key": "k", "cube": "11", "holds": sums})
-    code, said, _ = call(whence.main, tmp_path / "sheet-001/x.tif")
-    assert code == 0 and "but a receipt knows it" in said and "cube 11, key k" in said
+    code, message, _ = call(whence.main, tmp_path / "sheet-001/x.tif")
+    assert code == 0 and "but a receipt knows it" in message and "cube 11, key k" in message
 
 
 def test_whatever_is_given_is_one_line(tmp_path, call):
@@ -211,8 +213,8 @@ def test_whatever_is_given_is_one_line(tmp_path, call):
     info.add_text("Description", json.dumps({MARK: 1, "window": deep}))
     Image.new("L", (3, 3)).save(tmp_path / "deep.png", pnginfo=info)
     given = [tmp_path / "deep.png", tmp_path, ".", "/", "/dev/null", tmp_path / "none/none.tif"]
-    code, said, error = call(whence.main, *given)
-    assert code == 1 and not error and len(said.splitlines()) == len(given), said
+    code, message, error = call(whence.main, *given)
+    assert code == 1 and not error and len(message.splitlines()) == len(given), message
 
 
 def test_what_predict_scroll_wrote_is_known_by_its_plan(tmp_path, call):
@@ -221,8 +223,8 @@ def test_what_predict_scroll_wrote_is_known_by_its_plan(tmp_path, call):
         create_output(tmp_path / name, how, f"key of {name}")
         plan = Plan("key of a.zarr", how, ((0, 0, 0),), 1, about={"run_dir": "/home/ada/runs/demo"})
         write_plan(tmp_path / f"{name}.ledger" / "plan.json", plan)
-    code, said, _ = call(whence.main, tmp_path / "a.zarr", tmp_path / "b.zarr")
-    known, unknown = said.splitlines()[:2], said.splitlines()[2:]
+    code, message, _ = call(whence.main, tmp_path / "a.zarr", tmp_path / "b.zarr")
+    known, unknown = message.splitlines()[:2], message.splitlines()[2:]
     assert "but a receipt knows it" in known[0] and "run_dir demo, key key of a.zarr" in known[1]
     assert code == 1 and len(unknown) == 1 and "b.zarr: a map that no receipt beside it speaks of" in unknown[0]
 
@@ -230,5 +232,5 @@ def test_what_predict_scroll_wrote_is_known_by_its_plan(tmp_path, call):
 def test_somebody_elses_record_leads_nowhere_and_writes_nothing_to_the_terminal(tmp_path, call):
     record = {"run": "\x1b]0;owned\x07", "items": ["**", "../../..", "/etc"], "receipts": {"**/x": "of nobody"}}
     Image.new("L", (3, 3)).save(tmp_path / "a.png", pnginfo=png_info(record))
-    code, said, _ = call(whence.main, tmp_path / "a.png")
-    assert code == 1 and "\x1b" not in said and "not found, or damaged, beside it: that of **/x" in said
+    code, message, _ = call(whence.main, tmp_path / "a.png")
+    assert code == 1 and "\x1b" not in message and "not found, or damaged, beside it: that of **/x" in message

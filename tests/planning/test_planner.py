@@ -173,7 +173,7 @@ class TestPlan:
         plan = plan_member(Case("a", member, candidate, None, 3), Machine(replace(GPUS["t4"], gib=gib)))
         assert plan.chosen and plan.chosen.checkpointing is is_on and plan.batch == 2
         assert plan.changed.get("options") == ({"checkpointing": is_on} if is_on != requested else None)
-        assert any(said.startswith(f"checkpointing {'on' if is_on else 'off'}") for said in plan.why)
+        assert any(message.startswith(f"checkpointing {'on' if is_on else 'off'}") for message in plan.why)
 
     def test_loading_that_was_measured_says_how_many_workers(self) -> None:
         member = MemberSettings(network="any", patch_size=(16, 64, 64))
@@ -260,7 +260,7 @@ class TestOverlay:
         plan, lost = planned(16, 4.0), replace(planned(16, 60.0), name="b")
         text = plan_text([plan, lost], Machine(GPUS["t4"]), "configs/x.yaml")
         assert yaml.safe_load(text) == {"stage1": {"members": {"a": plan.changed}}}
-        assert all(f"# {said}" in text for said in plan.why) and "b: does not fit" in text
+        assert all(f"# {message}" in text for message in plan.why) and "b: does not fit" in text
         assert yaml.safe_load(plan_text([lost], Machine(GPUS["t4"]), "x")) == {}
 
 

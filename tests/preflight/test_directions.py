@@ -26,8 +26,8 @@ def root(tmp_path_factory):
     return folder
 
 
-def fragments(root, *said: str):
-    for number, line in enumerate(said):
+def fragments(root, *message: str):
+    for number, line in enumerate(message):
         (root / "train" / str(number) / "surface_volume_source.txt").write_text(line)
     return find_fragments(root / "train", DataSettings(root=root, cache_dir=root / "cache"))
 

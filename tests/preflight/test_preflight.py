@@ -181,7 +181,7 @@ def test_what_is_clear_is_corrected_and_what_is_well_is_left(change, verdict):
 
 
 @pytest.mark.parametrize(
-    ("change", "mode", "said"),
+    ("change", "mode", "message"),
     [
         ({"is_flipped": True, "flip_margin": 0.01}, "correct", "not clearly enough"),
         ({"offset_layers": 12.0}, "correct", "not clearly enough"),
@@ -189,8 +189,8 @@ def test_what_is_clear_is_corrected_and_what_is_well_is_left(change, verdict):
         ({"is_flipped": True}, "refuse", "preflight.mode to correct"),
     ],
 )
-def test_what_cannot_or_must_not_be_corrected_is_refused_with_the_evidence(change, mode, said):
-    with pytest.raises(InputError, match=said) as caught:
+def test_what_cannot_or_must_not_be_corrected_is_refused_with_the_evidence(change, mode, message):
+    with pytest.raises(InputError, match=message) as caught:
         decide(replace(SOUND, **change), mode, "here")
     assert "\n" not in str(caught.value) and "margins" in str(caught.value)
     assert decide(replace(SOUND, **change), "warn", "here").verdict == "doubtful"

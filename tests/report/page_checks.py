@@ -74,10 +74,10 @@ class Opened:
             viewport=size, color_scheme=scheme, has_touch=size is PHONE, reduced_motion="reduce"
         )
         self.page = self.context.new_page()
-        self.said: list[str] = []
+        self.output_text: list[str] = []
         self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("console", lambda message: self.output_text.append(message.text))
+        self.page.on("pageerror", lambda error: self.output_text.append(str(error)))
         self.context.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(path.as_uri())
         self.page.locator("#viewer:not([data-ready=''])").wait_for()
@@ -110,7 +110,7 @@ class Opened:
 
     def check_quiet(self) -> None:
         """No error, and nothing asked for but the page itself and what is inside it."""
-        assert not self.said
+        assert not self.output_text
         outside = [url for url in self.asked if url != self.path.as_uri() and not url.startswith("data:")]
         assert not outside, outside
 
@@ -149,12 +149,12 @@ def check_sheet(one: Opened) -> None:
         before = one.picture()
         change()
         assert one.picture() != before
-    said = page.locator("[data-role=layer-said]").inner_text()
+    output_text = page.locator("[data-role=layer-said]").inner_text()
     page.keyboard.press("]")
     stage.focus()
     page.keyboard.press("]")
     one.picture()
-    assert page.locator("[data-role=layer-said]").inner_text() != said
+    assert page.locator("[data-role=layer-said]").inner_text() != output_text
     button = page.get_by_role("button", name="Show in the viewer").first
     button.click()
     corner, size = (json.loads(str(button.get_attribute(name))) for name in ("data-corner", "data-size"))

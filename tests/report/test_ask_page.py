@@ -83,7 +83,7 @@ def saved(one: Any, folder: Path) -> Path:
     return folder / "marks.json"
 
 
-def said(one: Any) -> list[str]:
+def message(one: Any) -> list[str]:
     return [text.split("\n")[-1] for text in one.locator("[data-role=list] button").all_inner_texts()]
 
 
@@ -96,15 +96,15 @@ def test_keys_mark_and_step_and_what_is_saved_is_read(timed: Any, tmp_path: Path
     )
     timed.clock.run_for(5000)
     press("d")
-    assert at(timed) == 1 and said(timed) == ["✓ done", "open", "open"]
+    assert at(timed) == 1 and message(timed) == ["✓ done", "open", "open"]
     timed.clock.run_for(2000)
     press("s")
     timed.clock.run_for(8000)
     press("d")
-    assert at(timed) == 2 and said(timed) == ["✓ done", "– skipped", "✓ done"]
+    assert at(timed) == 2 and message(timed) == ["✓ done", "– skipped", "✓ done"]
     timed.clock.run_for(60_000)  # all is marked: the clock stands
     press("u")
-    assert at(timed) == 2 and said(timed)[2] == "open"
+    assert at(timed) == 2 and message(timed)[2] == "open"
     timed.clock.run_for(1000)
     press("d")
     assert "2 of 3 done, 1 skipped, 0 left" in timed.inner_text("[data-role=progress]")
@@ -122,7 +122,7 @@ def test_undo_takes_back_the_last_mark_first_and_patches_without_a_mark_are_not_
 ) -> None:
     for key in ("d", "s", "u", "u", "u", "ArrowRight", "s"):
         timed.keyboard.press(key)
-    assert said(timed) == ["open", "– skipped", "open"]
+    assert message(timed) == ["open", "– skipped", "open"]
     assert [(mark.sheet, mark.y) for mark in read_marks(saved(timed, tmp_path), 2, ASKED)] == [(BOLD, 192)]
 
 
@@ -132,12 +132,12 @@ def test_marks_and_clocks_are_there_again_when_the_page_is_opened_again(timed: A
     timed.clock.run_for(3000)
     timed.reload()
     timed.locator("#viewer[data-ready=ask]").wait_for()
-    assert said(timed) == ["✓ done", "open", "open"] and at(timed) == 1
+    assert message(timed) == ["✓ done", "open", "open"] and at(timed) == 1
     timed.keyboard.press("d")
     seconds = [mark.seconds for mark in read_marks(saved(timed, tmp_path), 2, ASKED)]
     assert seconds == [4, 3]
     timed.keyboard.press("u")
-    assert said(timed) == ["✓ done", "open", "open"], "and they can be taken back"
+    assert message(timed) == ["✓ done", "open", "open"], "and they can be taken back"
 
 
 def test_the_clock_stops_while_the_page_is_hidden_and_where_the_machine_slept(timed: Any, tmp_path: Path) -> None:
@@ -159,9 +159,9 @@ def test_a_key_held_down_marks_one_patch_and_keys_with_ctrl_are_the_browsers(tim
     timed.keyboard.down("d")
     timed.keyboard.down("d")
     timed.keyboard.up("d")
-    assert said(timed) == ["✓ done", "open", "open"]
+    assert message(timed) == ["✓ done", "open", "open"]
     timed.keyboard.press("Control+d")
-    assert said(timed) == ["✓ done", "open", "open"]
+    assert message(timed) == ["✓ done", "open", "open"]
 
 
 def test_depth_is_stepped_through_by_keys_and_slider_within_its_layers(opened: Any, asked_page: Path) -> None:
@@ -221,7 +221,7 @@ def test_buttons_do_what_keys_do(opened: Any, asked_page: Path) -> None:
         ("Undo", 1, "open open open"), ("Skip", 2, "open skipped open"),
     ):  # fmt: skip
         one.page.get_by_role("button", name=name).tap()
-        assert at(one.page) == place and " ".join(text.split(" ")[-1] for text in said(one.page)) == marks
+        assert at(one.page) == place and " ".join(text.split(" ")[-1] for text in message(one.page)) == marks
     one.check_quiet()
 
 
@@ -246,7 +246,7 @@ def test_what_another_page_left_in_the_storage_is_passed_over(browser: Any, aske
     )
     one.goto(asked_page.as_uri())
     one.locator("#viewer[data-ready=ask]").wait_for()
-    assert said(one) == ["open"] * 3
+    assert message(one) == ["open"] * 3
     context.close()
 
 
@@ -265,7 +265,7 @@ def test_one_patch_and_none(opened: Any, tmp_path: Path) -> None:
     assert "0 of 1 done, 0 skipped, 1 left: nobody has timed one yet." in single.page.inner_text("main")
     for key in ("ArrowRight", "ArrowLeft", "d", "d", "s"):
         single.page.keyboard.press(key)
-    assert at(single.page) == 0 and said(single.page) == ["– skipped"]
+    assert at(single.page) == 0 and message(single.page) == ["– skipped"]
     single.check_quiet()
     none: Opened = opened(write_ask_page(tmp_path / "none.html", page([])))
     assert "No patch is asked for in this round" in none.page.inner_text("main")

@@ -140,7 +140,7 @@ def test_only_the_best_row_is_marked_and_unknown_values_are_a_dash(folders: tupl
 def test_how_the_intervals_were_made_is_said_where_there_are_any(folders: tuple[Path, Path]) -> None:
     path = folders[1] / "score.json"
     assert "blocks of" not in Page(write_report(*folders).read_text()).text
-    blocks = {"count": 16, "edge_um": 3037.4, "wanted_um": 4000.0, "draws": 2000}
+    blocks = {"count": 16, "edge_um": 3037.4, "requested_um": 4000.0, "draws": 2000}
     path.write_text(json.dumps(json.loads(path.read_text()) | {"blocks": blocks}))
     assert "2000 draws of 16 blocks of 3.0 mm" in Page(write_report(*folders).read_text()).text
 
@@ -261,6 +261,6 @@ def test_an_audit_is_linked_where_there_is_one(folders: tuple[Path, Path]) -> No
 )  # fmt: skip
 def test_what_is_of_another_shape_is_told_in_one_line(tmp_path, name, content):
     (tmp_path / name).write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"write it again|score the run again") as said:
+    with pytest.raises(InputError, match=r"write it again|score the run again") as message:
         write_report(tmp_path / "run", tmp_path)
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(message.value)

@@ -37,7 +37,7 @@ def test_the_mean_lies_between_the_least_and_the_most_and_skipped_ones_do_not_co
 
 
 @pytest.mark.parametrize(
-    ("marks", "changes", "said"),
+    ("marks", "changes", "message"),
     [
         ([FIRST], {"round": 1}, "is of round 1; expected round 2"),
         ([FIRST], {"round": "2"}, "'round' is '2'; expected a int"),
@@ -56,20 +56,20 @@ def test_the_mean_lies_between_the_least_and_the_most_and_skipped_ones_do_not_co
         (["done"], {}, "'marks' is"),
     ],
 )
-def test_what_is_not_the_marks_of_this_round_is_one_line(tmp_path, marks, changes, said):
+def test_what_is_not_the_marks_of_this_round_is_one_line(tmp_path, marks, changes, message):
     path = written(tmp_path, *marks, **changes)
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=message) as error:
         read_marks(path, 2, ASKED)
     assert "\n" not in str(error.value) and str(path) in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [("[1, 2]", "holds a list"), ("<html>", "not readable as JSON"), ('{"a": 1}', "'round' is missing")],
 )
-def test_a_foreign_file_is_one_line(tmp_path, content, said):
+def test_a_foreign_file_is_one_line(tmp_path, content, message):
     (tmp_path / "marks.json").write_text(content)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         read_marks(tmp_path / "marks.json", 2, ASKED)
     with pytest.raises(MissingInputError, match="save it with the button"):
         read_marks(tmp_path / "none.json", 2, ASKED)

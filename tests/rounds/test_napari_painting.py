@@ -141,14 +141,14 @@ class Layers(dict):
 
 def stand_in(work):
     """napari and napari.utils as the command calls them; `work` is what a person does before the window is closed."""
-    viewers, said = [], []
+    viewers, message = [], []
 
     def new(title):
         viewers.append(Viewer(title))
         return viewers[0]
 
-    notifications = SimpleNamespace(show_info=said.append, show_error=said.append)
-    napari = SimpleNamespace(Viewer=new, run=lambda: work(viewers[0], said), __spec__=None)
+    notifications = SimpleNamespace(show_info=message.append, show_error=message.append)
+    napari = SimpleNamespace(Viewer=new, run=lambda: work(viewers[0], message), __spec__=None)
     return napari, SimpleNamespace(notifications=notifications)
 
 
@@ -160,12 +160,12 @@ def painting(monkeypatch, folder, work):
 
 
 def test_ctrl_s_saves_what_is_painted_and_so_does_closing(monkeypatch, folder, capsys):
-    def work(viewer, said):
+    def work(viewer, message):
         label = viewer.layers["label"]
         assert viewer.cleared == [""] and viewer.layers.selection.active is label and label.selected_label == 1
         label.data[20:24, 10:14] = 1
         viewer.keys["Control-S"](viewer)
-        assert said == [f"saved: {folder / 'label.png'}"] and read_back(folder).target[20:24, 10:14].all()
+        assert message == [f"saved: {folder / 'label.png'}"] and read_back(folder).target[20:24, 10:14].all()
         label.data[24:28, 10:14] = 1
 
     painting(monkeypatch, folder, work)
@@ -173,11 +173,11 @@ def test_ctrl_s_saves_what_is_painted_and_so_does_closing(monkeypatch, folder, c
 
 
 def test_a_save_that_is_refused_is_said_in_the_window(monkeypatch, folder):
-    def work(viewer, said):
+    def work(viewer, message):
         Image.fromarray(read(folder / "label.png")).save(folder / "label.png", compress_level=1)
         viewer.layers["label"].data[20:24, 10:14] = 1
         viewer.keys["Control-S"](viewer)
-        assert "was changed by another program" in said[0]
+        assert "was changed by another program" in message[0]
 
     with pytest.raises(InputError, match="was changed by another program"):
         painting(monkeypatch, folder, work)

@@ -145,7 +145,7 @@ def test_a_folder_that_nobody_touched_says_nothing_and_may_be_exported_again(fol
 
 
 @pytest.mark.parametrize(
-    ("touch", "said"),
+    ("touch", "message"),
     [
         (
             lambda one: Image.fromarray(np.full(SHAPE, INK, np.uint8)).save(one / "label.png"),
@@ -156,10 +156,10 @@ def test_a_folder_that_nobody_touched_says_nothing_and_may_be_exported_again(fol
         (lambda one: (one / "sheet.json").unlink(), r"sheet\.json: not there"),
     ],
 )
-def test_what_a_person_made_is_never_written_over(folder, touch, said):
+def test_what_a_person_made_is_never_written_over(folder, touch, message):
     touch(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         write_paint_folder(folder.parent, sheet())
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == ["a"]
@@ -208,12 +208,12 @@ def test_whatever_is_painted_and_however_a_program_saves_it_it_is_read_back(scra
     grey = read(scratch / ".exported.png")
     painted = painted_on(grey, boxes)
     AS_SAVED[how](painted).save(the_only(scratch, f"label.{ending}"))
-    said = read_back(scratch)
+    message = read_back(scratch)
     if (painted == grey).all():
-        assert said is None
+        assert message is None
     else:
-        np.testing.assert_array_equal(said.target, painted == INK)
-        np.testing.assert_array_equal(~said.ignore, np.isin(painted, (INK, NO_INK)))
+        np.testing.assert_array_equal(message.target, painted == INK)
+        np.testing.assert_array_equal(~message.ignore, np.isin(painted, (INK, NO_INK)))
 
 
 @given(boxes=boxes, dy=st.integers(-3, 3), dx=st.integers(-3, 3), fill=st.sampled_from([None, 0]))
@@ -272,7 +272,7 @@ def renamed(old, new):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (saved(lambda grey: grey[:, 1:]), r"label\.png: is \(70, 89\) \(y, x\), \(70, 90\) was exported"),
         (saved(lambda grey: np.where(np.arange(90) == 50, 130, grey).astype(np.uint8)), r"grey 130 .* soft brush"),
@@ -300,9 +300,9 @@ def renamed(old, new):
         (lambda folder: (folder / "sheet.json").write_text("{"), r"sheet\.json: not readable as JSON"),
     ],
 )  # fmt: skip
-def test_every_bad_folder_is_one_line(folder, spoil, said):
+def test_every_bad_folder_is_one_line(folder, spoil, message):
     spoil(folder)
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=message) as error:
         read_back(folder)
     assert "\n" not in str(error.value) and str(folder) in str(error.value)
 
@@ -315,7 +315,7 @@ def test_a_record_of_another_kind_or_that_was_changed_is_one_line(folder):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"sheet": "../a"}, "the sheet to paint"),
         ({"held_out": np.zeros((70, 91), bool)}, r"held out is \(70, 91\), papyrus \(70, 90\)"),
@@ -325,8 +325,8 @@ def test_a_record_of_another_kind_or_that_was_changed_is_one_line(folder):
         ({"asked": [Asked("a", 70, 0, 32, 1.0)]}, r"begins beyond \(70, 90\)"),
     ],
 )
-def test_parts_that_do_not_belong_together_are_refused(change, said):
-    with pytest.raises(InputError, match=said):
+def test_parts_that_do_not_belong_together_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
         sheet(**change)
 
 

@@ -69,7 +69,7 @@ def put(y, x, value):
 
 
 @pytest.mark.parametrize(
-    ("save", "said"),
+    ("save", "message"),
     [
         (jpeg, r"neither PNG nor TIFF"),
         (through_jpeg, r"grey \d+ at y \d+, x \d+ \(.*JPEG in between\); expected ink 255"),
@@ -85,8 +85,8 @@ def put(y, x, value):
         (put(30, 30, 128), r"grey 128 at y 30, x 30 .*soft brush"),
     ],
 )
-def test_a_picture_that_is_not_the_exported_one_is_one_line(tmp_path, save, said):
+def test_a_picture_that_is_not_the_exported_one_is_one_line(tmp_path, save, message):
     save(tmp_path / "label.png", exported())
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=message) as error:
         painted_grey(tmp_path / "label.png", exported())
     assert "\n" not in str(error.value)

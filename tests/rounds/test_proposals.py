@@ -13,7 +13,7 @@ OPEN = np.ones(SHAPE, bool)
 ALL = Trust(0.5, 0.3, 0.1, 2.0)
 
 
-def said(blend, spread=0.0, strengths=9.0, is_open=OPEN):
+def message(blend, spread=0.0, strengths=9.0, is_open=OPEN):
     full = (np.broadcast_to(np.asarray(one, np.float32), SHAPE) for one in (blend, spread, strengths))
     return proposed(*full, is_open, ALL)
 
@@ -30,7 +30,7 @@ def said(blend, spread=0.0, strengths=9.0, is_open=OPEN):
     ],
 )
 def test_each_rule_keeps_what_can_be_trusted(how, is_kept, failing):
-    found = said(**how)
+    found = message(**how)
     assert found.kept.all() == is_kept and found.kept.any() == is_kept
     assert {name for name, share in found.shares.items() if share == 0} - {KEPT} == ({failing} if failing else set())
     np.testing.assert_allclose(found.prob, how["blend"])
@@ -39,7 +39,7 @@ def test_each_rule_keeps_what_can_be_trusted(how, is_kept, failing):
 def test_nothing_is_proposed_where_it_is_closed():
     is_open = OPEN.copy()
     is_open[:, :3] = False
-    np.testing.assert_array_equal(said(0.9, is_open=is_open).kept, is_open)
+    np.testing.assert_array_equal(message(0.9, is_open=is_open).kept, is_open)
 
 
 def test_what_a_person_said_wins_and_the_rest_is_marked_as_proposed():

@@ -120,10 +120,10 @@ def header_of(shape) -> bytes:
 
 def test_an_npz_is_unpacked_only_if_it_is_what_its_headers_say(tmp_path, monkeypatch):
     path = tmp_path / "a.npz"
-    for shape, said in (((9000, 9000, 9000), "takes 729000000"), ((1, 2, 3), r"takes 134 bytes, 138 are packed")):
+    for shape, message in (((9000, 9000, 9000), "takes 729000000"), ((1, 2, 3), r"takes 134 bytes, 138 are packed")):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("volume.npy", header_of(shape) + bytes(10))
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             open_volume(path)
     np.savez_compressed(path, other=np.zeros(2**26, np.uint8), one=np.ones(SHAPE))
     one, peak = with_peak_bytes(lambda: open_volume(path)[...])

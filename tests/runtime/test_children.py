@@ -137,8 +137,8 @@ def test_one_that_dies_before_it_has_read_its_work_does_not_leave_the_other_wait
         except WorkerDiedError as error:
             print(error)
     """
-    said, trouble = started(tmp_path, program).communicate(timeout=PATIENCE_S)
-    assert "died while it started (exit code 7)" in said and said.count("\n") == 1 and not trouble
+    message, trouble = started(tmp_path, program).communicate(timeout=PATIENCE_S)
+    assert "died while it started (exit code 7)" in message and message.count("\n") == 1 and not trouble
 
 
 SERVED = """
@@ -167,10 +167,10 @@ SERVED = """
 
 def test_a_fork_server_imports_once_and_its_processes_have_environment_and_outputs_of_the_one_that_asks(tmp_path):
     process = started(tmp_path, SERVED)
-    said, trouble = process.communicate(timeout=PATIENCE_S)
+    message, trouble = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0 and not trouble
-    server = said.split()[0]
-    assert said.split() == [server, server, "1", "None", "False"]
+    server = message.split()[0]
+    assert message.split() == [server, server, "1", "None", "False"]
     assert (tmp_path / "later.txt").read_text().split() == [server, server, "1", "later", "False"]
     assert wait_until(lambda: not runs(int(server)))
 
@@ -180,9 +180,9 @@ def end_this_one(_: int) -> None:
 
 
 def test_one_of_a_pool_that_dies_is_one_line():
-    with pytest.raises(WorkerDiedError, match="one of 2 processes died") as said:
+    with pytest.raises(WorkerDiedError, match="one of 2 processes died") as message:
         list(in_order(end_this_one, [1, 2], 2))
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(message.value)
 
 
 def test_terminate_ends_one_that_leaves_signals_to_its_parent():
@@ -208,5 +208,5 @@ def test_a_second_request_to_stop_ends_what_the_first_could_not(tmp_path):
     time.sleep(1.0)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=PATIENCE_S)[1]
-    assert process.returncode == 130 and "last checkpoint" in said and said.count("\n") == 1
+    message = process.communicate(timeout=PATIENCE_S)[1]
+    assert process.returncode == 130 and "last checkpoint" in message and message.count("\n") == 1

@@ -37,9 +37,9 @@ def test_a_place_that_is_closed_or_full_is_told_in_one_line(number, capsys):
 
     with pytest.raises(SystemExit) as end:
         run_command(main)
-    said = capsys.readouterr().err
-    assert end.value.code == 2 and said.count("\n") == 1 and "/scrolls/prob.zarr" in said
-    assert ("free some space" in said) == (number == errno.ENOSPC)
+    message = capsys.readouterr().err
+    assert end.value.code == 2 and message.count("\n") == 1 and "/scrolls/prob.zarr" in message
+    assert ("free some space" in message) == (number == errno.ENOSPC)
 
 
 def test_an_error_that_nobody_can_mend_keeps_its_traceback():
@@ -69,8 +69,8 @@ def test_what_the_machine_lacks_is_named_with_a_way_out_in_one_line(error, advic
 
     with pytest.raises(SystemExit) as end:
         run_command(main)
-    said = capsys.readouterr().err
-    assert end.value.code == 2 and said.count("\n") == 1 and advice in said
+    message = capsys.readouterr().err
+    assert end.value.code == 2 and message.count("\n") == 1 and advice in message
 
 
 @pytest.mark.parametrize("line", ["print('x' * 100, flush=True)", "print('x')", "sys.exit(print('x' * 2**20))"])

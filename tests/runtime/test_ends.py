@@ -63,16 +63,16 @@ def sent(number: int, program: str, *arguments: str) -> tuple[int, str]:
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline()
     process.send_signal(number)
-    rest, said = process.communicate(timeout=50)
-    return process.returncode, rest + said
+    rest, message = process.communicate(timeout=50)
+    return process.returncode, rest + message
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_command_that_is_stopped_at_work_says_one_line_and_leaves_nothing_aside(
     tmp_path: Path, number: int, code: int
 ) -> None:
-    found, said = sent(number, AT_WORK, str(tmp_path))
-    assert found == code and said.startswith("stopped; nothing is lost") and said.count("\n") == 1
+    found, message = sent(number, AT_WORK, str(tmp_path))
+    assert found == code and message.startswith("stopped; nothing is lost") and message.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -83,11 +83,11 @@ def test_a_command_that_is_over_ends_at_once_without_a_word(number: int) -> None
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_request_that_python_drops_in_a_finaliser_is_made_again(number: int, code: int) -> None:
-    found, said = sent(0, DROPPED, str(int(number)))
-    assert found == code and said.startswith("stopped; nothing is lost") and said.count("\n") == 1
+    found, message = sent(0, DROPPED, str(int(number)))
+    assert found == code and message.startswith("stopped; nothing is lost") and message.count("\n") == 1
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_import_is_over_before_a_command_is_stopped(tmp_path: Path, number: int, code: int) -> None:
-    found, said = sent(0, IMPORTING, str(tmp_path), str(int(number)))
-    assert found == code and said.startswith("imported\nstopped; nothing is lost") and said.count("\n") == 2
+    found, message = sent(0, IMPORTING, str(tmp_path), str(int(number)))
+    assert found == code and message.startswith("imported\nstopped; nothing is lost") and message.count("\n") == 2

@@ -218,9 +218,9 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_holds_no_record_is_one_line(tmp_path, name):
-    content, said = FAULTS[name]
+    content, message = FAULTS[name]
     (tmp_path / "file.png").write_bytes(content)
-    with pytest.raises(InputError, match=said) as raised:
+    with pytest.raises(InputError, match=message) as raised:
         read_record(tmp_path / "file.png")
     assert "\n" not in str(raised.value) and str(tmp_path / "file.png") in str(raised.value)
 

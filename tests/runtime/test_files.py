@@ -134,21 +134,21 @@ def test_on_a_disk_that_is_really_full_every_writer_says_so_in_one_line(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("raised", "code", "said"),
+    ("raised", "code", "message"),
     [
         (InputError("a: wrong;\n mend it"), 2, "error: a: wrong; mend it\n"),
         (OSError(errno.ENOSPC, "No space left on device", "x.zarr/0"), 2, "No space left on device: 'x.zarr/0'; free"),
         (KeyboardInterrupt(), 130, "nothing is lost"),
     ],
 )
-def test_a_command_ends_in_one_line_and_a_code(capsys, raised, code, said):
+def test_a_command_ends_in_one_line_and_a_code(capsys, raised, code, message):
     def main() -> None:
         raise raised
 
     with pytest.raises(SystemExit) as left:
         run_command(main)
     printed = capsys.readouterr().err
-    assert left.value.code == code and said in printed and printed.count("\n") == 1
+    assert left.value.code == code and message in printed and printed.count("\n") == 1
 
 
 def test_a_command_that_fails_by_our_own_fault_shows_where(capsys):

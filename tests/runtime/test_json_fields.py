@@ -184,8 +184,8 @@ def test_a_damaged_note_of_a_worker_counts_for_nothing_in_the_status(tmp_path, f
     }
     ledger.note_worker("sound", about)
     ledger.note_worker("bad", about | field)
-    said = "\n".join(read_status(tmp_path).lines())
-    assert "sound: 1 shards" in said and "3.5 GiB" in said and "bad" not in said
+    message = "\n".join(read_status(tmp_path).lines())
+    assert "sound: 1 shards" in message and "3.5 GiB" in message and "bad" not in message
 
 
 def test_a_file_of_an_output_that_links_to_itself_is_lost(tmp_path):

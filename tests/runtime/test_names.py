@@ -69,7 +69,7 @@ def test_a_sound_name_is_one_part_of_a_path_below_its_folder(text):
 
 @pytest.mark.parametrize("name", BAD)
 def test_settings_refuse_a_member_or_a_fragment_that_is_called_so(tmp_path, name):
-    said = []
+    message = []
     for text in (
         f"stage1: {{members: {{{name!r}: {{network: unet3d}}}}}}\n",
         f"data: {{train: [{name!r}]}}\nstage1: {{members: {{a: {{network: unet3d}}}}}}\n",
@@ -77,8 +77,8 @@ def test_settings_refuse_a_member_or_a_fragment_that_is_called_so(tmp_path, name
         (tmp_path / "run.yaml").write_text("run_dir: r\n" + text)
         with pytest.raises(InputError) as caught:
             load_settings(tmp_path / "run.yaml")
-        said.append(str(caught.value))
-    assert not any("\n" in line for line in said)
+        message.append(str(caught.value))
+    assert not any("\n" in line for line in message)
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "/abs", "masks", "a/b"])

@@ -73,9 +73,9 @@ def _no_waiting():
 @pytest.mark.parametrize("name", READERS)
 def test_what_is_no_file_is_refused_in_one_line_that_names_it(tmp_path, name, other):
     OTHERS[other](tmp_path / name)
-    with pytest.raises(InputError) as said:
+    with pytest.raises(InputError) as message:
         READERS[name](tmp_path / name)
-    assert name in str(said.value) and "\n" not in str(said.value)
+    assert name in str(message.value) and "\n" not in str(message.value)
 
 
 @pytest.mark.parametrize("other", OTHERS)

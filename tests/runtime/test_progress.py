@@ -27,9 +27,9 @@ def test_a_log_gets_lines_and_the_rate_counts_only_this_run(capsys, monkeypatch)
     with progress("train", total=100, unit="step", start=90) as advance:
         advance(2, note="loss 0.5")
         advance(8)
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.splitlines() == [
+    message = capsys.readouterr()
+    assert message.out == ""
+    assert message.err.splitlines() == [
         "train: 92/100  10.0 s a step, 1:20 left  loss 0.5",
         "train: 100/100  4.0 s a step, 0:00 left",
     ]

@@ -22,9 +22,9 @@ NO_JSON = (b"[" * 100_000, b"9" * 5000, b"", b"\xff\xfe", b"{", "{}".encode("utf
 def test_what_is_no_json_is_named(tmp_path, content):
     path = tmp_path / "fit.json"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"fit\.json") as said:
+    with pytest.raises(InputError, match=r"fit\.json") as message:
         read_json(path)
-    assert "\n" not in str(said.value) and len(str(said.value)) < 1000
+    assert "\n" not in str(message.value) and len(str(message.value)) < 1000
 
 
 @pytest.mark.parametrize("content", [[], 5, None, "x", {}, {"rows": 5, "key": "k"}, {"rows": [], "key": None}])
@@ -48,9 +48,9 @@ def test_paths_that_no_file_can_have_are_named(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for path in (tmp_path / ("a" * 5000), tmp_path / "loop"):
         for read in (open_volume, look_at, read_json):
-            with pytest.raises(InputError) as said:
+            with pytest.raises(InputError) as message:
                 read(path)
-            assert len(str(said.value)) <= MOST_CHARACTERS
+            assert len(str(message.value)) <= MOST_CHARACTERS
     with pytest.raises(InputError):
         read_json(tmp_path)  # a folder
 
@@ -87,8 +87,8 @@ def test_what_a_file_held_is_one_line_in_a_message_and_cut_where_nobody_would_re
         str(InputError("a.csv: the first line is 'Id\n  b\r\nc'; mend it\n"))
         == "a.csv: the first line is 'Id b c'; mend it"
     )
-    said = str(InputError(f"a.yaml: {'x' * 9000}: mend it"))
-    assert len(said) == 1200 and said.startswith("a.yaml: xxx") and said.endswith("xxx: mend it")
+    message = str(InputError(f"a.yaml: {'x' * 9000}: mend it"))
+    assert len(message) == 1200 and message.startswith("a.yaml: xxx") and message.endswith("xxx: mend it")
 
 
 def test_the_file_that_is_lost_is_named_where_another_speaks_of_it(tmp_path):

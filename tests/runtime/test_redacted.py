@@ -32,8 +32,8 @@ def test_no_error_repeats_what_opens_an_address(address):
         MissingInputError(f"{address}: not there"),
         InputError([address], address),
     ):
-        said = str(given) if len(given.args) == 1 else given.args[1]
-        assert SECRET not in said and ("not there" in said or len(given.args) > 1)
+        message = str(given) if len(given.args) == 1 else given.args[1]
+        assert SECRET not in message and ("not there" in message or len(given.args) > 1)
         assert pickle.loads(pickle.dumps(given)).args == given.args
     for attempt in (path_or_url, open_volume):
         try:
@@ -43,9 +43,9 @@ def test_no_error_repeats_what_opens_an_address(address):
 
 
 def test_settings_which_are_kept_and_shown_hold_none():
-    with pytest.raises(InputError, match=r"'data\.volume' is https://\.\.\.@host") as said:
+    with pytest.raises(InputError, match=r"'data\.volume' is https://\.\.\.@host") as message:
         load_settings(Path("configs/demo.yaml"), [f"data.volume={ADDRESSES[0]}"])
-    assert SECRET not in str(said.value)
+    assert SECRET not in str(message.value)
 
 
 def test_a_command_does_not_print_it_either(capsys):
@@ -54,7 +54,7 @@ def test_a_command_does_not_print_it_either(capsys):
 
     with pytest.raises(SystemExit):
         run_command(main)
-    assert "host/a.zarr" in (said := capsys.readouterr().err) and SECRET not in said
+    assert "host/a.zarr" in (message := capsys.readouterr().err) and SECRET not in message
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_what_is_replaced_as_a_whole_has_its_lock_beside_it_and_keeps_none(tmp_p
 
 def of_elsewhere(folder: Path, age_s: float) -> None:
     folder.mkdir()
-    said = {
+    message = {
         "kind": "run",
         "host": "elsewhere",
         "process": "7",
@@ -109,7 +109,7 @@ def of_elsewhere(folder: Path, age_s: float) -> None:
         "since": "yesterday",
         "command": "train.py",
     }
-    (folder / MARK).write_text(json.dumps(said))
+    (folder / MARK).write_text(json.dumps(message))
     then = time.time() - age_s
     os.utime(folder / MARK, (then, then))
 
@@ -153,8 +153,8 @@ def test_where_the_disk_locks_no_files_a_living_holder_is_known_by_its_number_an
         raise OSError(run_lock.errno.ENOLCK, "no locks available")
 
     monkeypatch.setattr(run_lock.fcntl, "flock", refuses)
-    said = run_lock.who_we_are() | {"process": str(process)} | ({"started": started} if started else {})
-    (tmp_path / MARK).write_text(json.dumps(said))
+    message = run_lock.who_we_are() | {"process": str(process)} | ({"started": started} if started else {})
+    (tmp_path / MARK).write_text(json.dumps(message))
     lock = FileLock(tmp_path / MARK)
     assert lock.take() is not is_alive
     lock.release()
@@ -195,11 +195,11 @@ def test_a_writer_goes_on_after_one_that_died_since_it_looked(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "said", [{"process": "12"}, {"process": "x", "host": "elsewhere"}, {"process": "12", "host": ""}]
+    "message", [{"process": "12"}, {"process": "x", "host": "elsewhere"}, {"process": "12", "host": ""}]
 )
-def test_a_damaged_mark_names_no_living_holder_and_is_not_waited_for(tmp_path, said, monkeypatch):
+def test_a_damaged_mark_names_no_living_holder_and_is_not_waited_for(tmp_path, message, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waited"))
-    (tmp_path / MARK).write_text(json.dumps({"kind": RUN.name, **said}))
+    (tmp_path / MARK).write_text(json.dumps({"kind": RUN.name, **message}))
     with writing(tmp_path, RUN):
         pass
 

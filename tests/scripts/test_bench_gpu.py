@@ -1,11 +1,11 @@
 """The prepared script for a card, tried without one: every way has its row, and what the time does not reach says so."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.steps import step
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
@@ -18,8 +18,8 @@ def rows_of(tmp_path: Path, *words: str) -> list[dict[str, object]]:
         ("--cpu", "--member", "cnn3d", "--steps", "40", "--out", str(out)),
     )
     loading = ("--set", "stage1.defaults.training.loader.workers=0")
-    command = [sys.executable, entry_point, config, *few, *loading, *words]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = [entry_point, config, *few, *loading, *words]
+    done = step(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     return list(json.loads(out.read_text(encoding="utf-8"))["rows"])
 
@@ -34,6 +34,6 @@ def test_each_way_is_measured_and_the_network_that_was_trained_predicts(tmp_path
 
 def test_what_comes_after_the_time_is_not_begun(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, "--minutes", "0", "--ways", "plain", "compiled")
-    assert [(row["way"], row["said"]) for row in rows] == [
+    assert [(row["way"], row["message"]) for row in rows] == [
         (way, "not begun: no time left") for way in ("plain", "compiled")
     ]

@@ -58,9 +58,9 @@ def config(tmp_path: Path) -> Path:
 
 
 def problems(config: Path, *overrides: str) -> list[str]:
-    said = list(doctor.examine(config, list(overrides)))
-    assert all(line.startswith(("ok:", "problem:")) and "\n" not in line for line in said)
-    return [line for line in said if line.startswith("problem:")]
+    message = list(doctor.examine(config, list(overrides)))
+    assert all(line.startswith(("ok:", "problem:")) and "\n" not in line for line in message)
+    return [line for line in message if line.startswith("problem:")]
 
 
 def test_good_data_has_no_problem(config: Path) -> None:
@@ -130,9 +130,9 @@ def test_each_sheet_is_drawn_in_the_colours_of_what_is_known_inked_and_held_out(
         pixels = np.zeros(SHAPE[1:], bool)
         pixels[box] = True
         write_picture(folder / f"{name}.png", pixels)
-    said = list(doctor.examine(config, []))
+    message = list(doctor.examine(config, []))
     path = config.parent / "run" / "labels_1.png"
-    (line,) = [one for one in said if str(path) in one]
+    (line,) = [one for one in message if str(path) in one]
     known, ink, held_out = 70 * 80 - 20 * 50, 20 * 20, 20 * 50
     assert f"trained on {known / 7680:.1%} of the papyrus, {ink / known:.1%} of that ink" in line
     assert f"held out {held_out / 7680:.1%}" in line

@@ -83,14 +83,19 @@ def test_what_does_not_suit_or_does_not_run_is_passed_over(computer: Computer) -
 
 def test_a_computer_without_a_python_is_told_what_is_needed(computer: Computer) -> None:
     computer.install("bin", "python3", "3.9")
-    said = computer.refusal("make")
-    assert "no Python 3.11 to 3.14" in said and "brew install" in said and "apt install" in said and "PYTHON=" in said
+    message = computer.refusal("make")
+    assert (
+        "no Python 3.11 to 3.14" in message
+        and "brew install" in message
+        and "apt install" in message
+        and "PYTHON=" in message
+    )
 
 
 def test_a_python_without_ensurepip_names_the_package_that_lacks(computer: Computer) -> None:
     bare = computer.install("bin", "python3", "3.12", "bare")
-    said = computer.refusal("make")
-    assert bare in said and "python3.12-venv (or python3-venv)" in said
+    message = computer.refusal("make")
+    assert bare in message and "python3.12-venv (or python3-venv)" in message
     assert "python3.12-venv" in computer.refusal("make", bare)
     whole = computer.install("usr", "python3", "3.13")
     computer.ask("make")

@@ -49,8 +49,8 @@ def go(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 def test_without_data_a_plan_for_each_size_of_card_is_written(config, monkeypatch, capsys):
     assert go(monkeypatch, config, "--cpus", 4, "--gigavoxels", 1) == 0
-    said = capsys.readouterr().out
-    assert "loading not measured" in said and "GiB at the peak" in said and "projected: " in said
+    message = capsys.readouterr().out
+    assert "loading not measured" in message and "GiB at the peak" in message and "projected: " in message
     for card in ("t4", "rtx-4090", "a100"):
         path = config.parent / f"run.plan-{card}.yaml"
         settings = load_settings(config, [f"@{path}"])
@@ -73,9 +73,9 @@ def test_what_is_planned_trains_and_is_written_on_the_receipt(config, monkeypatc
         root / "data", fragment_settings("easy", (24, 192, 192), letter_height_px=60.0), 3, train=2, test=0, jobs=1
     )
     assert go(monkeypatch, config, "--gpu", "toy:1.2", "--cpus", 1, "--output", planned) == 0
-    said = capsys.readouterr().out
-    assert "loading: one process cuts a patch in cnn3d 0." in said and "for all of the data" in said
-    assert "fails at it" not in said  # the card that is planned for need not be here to be timed beside
+    message = capsys.readouterr().out
+    assert "loading: one process cuts a patch in cnn3d 0." in message and "for all of the data" in message
+    assert "fails at it" not in message  # the card that is planned for need not be here to be timed beside
     settings = load_settings(config, [f"@{planned}"])
     monkeypatch.chdir(root)
     train_stage1(settings, ["unet3d"])
@@ -87,7 +87,7 @@ def test_what_is_planned_trains_and_is_written_on_the_receipt(config, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "no configuration"),
         (("configs/baseline.yaml", "--gpu", "abacus"), "--gpu abacus"),
@@ -95,10 +95,10 @@ def test_what_is_planned_trains_and_is_written_on_the_receipt(config, monkeypatc
         (("configs/nowhere.yaml",), "no such configuration"),
     ],
 )
-def test_what_cannot_be_planned_is_told_in_one_line(arguments, said, monkeypatch, capsys):
+def test_what_cannot_be_planned_is_told_in_one_line(arguments, message, monkeypatch, capsys):
     assert go(monkeypatch, *arguments) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and said in error
+    assert error.count("\n") == 1 and message in error
 
 
 @pytest.mark.parametrize(("name", "member"), [("baseline", "unet3d"), ("winner", "unet3d_512")])

@@ -83,7 +83,7 @@ def test_a_killed_run_goes_on_where_it_stopped(source, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--pool", 4, "--layers", 6), r"5 layers once pooled; expected at least --layers 6"),
         (("--pool", 3, "--level", 1), r"2 x 2 x 2 \(z, y, x\) of level 0, which do not go into data.pool 3"),
@@ -91,8 +91,8 @@ def test_a_killed_run_goes_on_where_it_stopped(source, tmp_path, monkeypatch):
         (("--pool", 32), r"layers do not make one of data.pool 32"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_pooled_is_one_line(source, tmp_path, monkeypatch, arguments, said):
-    with pytest.raises(InputError, match=said) as error:
+def test_what_cannot_be_pooled_is_one_line(source, tmp_path, monkeypatch, arguments, message):
+    with pytest.raises(InputError, match=message) as error:
         go(monkeypatch, source, "--out", tmp_path / "coarse", "--voxel-um", 2.4, *arguments)
     assert "\n" not in str(error.value)
 

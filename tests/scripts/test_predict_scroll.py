@@ -26,7 +26,7 @@ def arguments(monkeypatch: pytest.MonkeyPatch, *told: str):
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("told", "message"),
     [
         (["--workers", "0"], "expected 1 or more"),
         (["--workers", "-1"], "expected 1 or more"),
@@ -35,8 +35,8 @@ def arguments(monkeypatch: pytest.MonkeyPatch, *told: str):
         (["--ray-address", "auto"], "only --engine ray joins a cluster"),
     ],
 )
-def test_what_would_do_nothing_or_a_part_only_is_refused(monkeypatch, told, said):
-    with pytest.raises(InputError, match=said):
+def test_what_would_do_nothing_or_a_part_only_is_refused(monkeypatch, told, message):
+    with pytest.raises(InputError, match=message):
         predict_scroll.check_arguments(arguments(monkeypatch, *told))
 
 

@@ -119,9 +119,9 @@ def test_the_command_draws_a_member_and_leaves_stage_two_out_until_there_are_sta
     config, tmp_path, monkeypatch, capsys
 ):
     assert go(monkeypatch, config, "--out", tmp_path / "a.png", "--count", 2) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == f"preview: {tmp_path / 'a.png'}"
-    assert said[1].startswith("stage two: left out: ") and "run 'make stage1'" in said[1]
+    message = capsys.readouterr().out.splitlines()
+    assert message[0] == f"preview: {tmp_path / 'a.png'}"
+    assert message[1].startswith("stage two: left out: ") and "run 'make stage1'" in message[1]
     width, height = Image.open(tmp_path / "a.png").size
     columns = 2 + len(preview.switched_on(AugmentSettings(), Space.SHEET))
     assert width == pytest.approx((1.55 * columns + 0.5) * 110, abs=2)

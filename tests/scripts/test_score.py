@@ -80,7 +80,7 @@ def test_what_is_wrong_is_said_in_one_line(folders: tuple[Path, Path], tmp_path:
     lone = tmp_path / "lone"
     lone.mkdir()
     tifffile.imwrite(lone / "strange.tif", np.zeros((6, 7, 8), np.uint8))
-    for arguments, said in [
+    for arguments, message in [
         ([tmp_path / "nowhere", label], "nowhere: not there"),
         ([empty, label], "no .tif"),
         ([broken, label], "not a readable zip"),
@@ -89,7 +89,7 @@ def test_what_is_wrong_is_said_in_one_line(folders: tuple[Path, Path], tmp_path:
         ([pred, label, "--jobs", "0"], "--jobs"),
         ([pred, label, "--atlas-limit", "-1"], "--atlas-limit"),
     ]:
-        with pytest.raises(InputError, match=said) as caught:
+        with pytest.raises(InputError, match=message) as caught:
             score.main([str(argument) for argument in arguments])
         assert "\n" not in str(caught.value)
 

@@ -49,9 +49,9 @@ def go(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(left.value.code or 0)
 
 
-def rows_of(said: str) -> list[list[str]]:
+def rows_of(message: str) -> list[list[str]]:
     """Cells of the trials in the final table."""
-    lines = said.splitlines()
+    lines = message.splitlines()
     head = max(n for n, line in enumerate(lines) if line.startswith("| --- |"))
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[head + 1 :] if line.startswith("|")]
 
@@ -80,7 +80,7 @@ def test_a_limit_that_many_samples_pass_is_stepped_back_from(config, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--member", "huge"), "--member huge: no such member"),
         (("--max-batch", "0"), "batches from 1"),
@@ -88,7 +88,7 @@ def test_a_limit_that_many_samples_pass_is_stepped_back_from(config, monkeypatch
         (("--set", "data.root=nowhere"), "nowhere"),
     ],
 )
-def test_what_cannot_be_tuned_is_told_in_one_line(config, arguments, said, monkeypatch, capsys):
+def test_what_cannot_be_tuned_is_told_in_one_line(config, arguments, message, monkeypatch, capsys):
     assert go(monkeypatch, config, *arguments) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and said in error
+    assert error.count("\n") == 1 and message in error

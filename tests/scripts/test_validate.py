@@ -86,13 +86,13 @@ def test_an_ink_submission_is_held_against_the_fragments(
 
 def test_what_cannot_be_validated_is_said_in_one_line(surface: Path, ink: Path, tmp_path: Path) -> None:
     good = write_submission_zip(tmp_path / "submission.zip", MASKS.items(), MASKS)
-    for submission, test, error, said in [
+    for submission, test, error, message in [
         (tmp_path / "none.zip", surface, MissingInputError, "none.zip: not there"),
         (good, tmp_path / "nowhere", MissingInputError, "nowhere: no such folder"),
         (good, ink, MissingInputError, "test.csv: not there"),
         (surface / "test_images" / "11.tif", surface, InputError, "expected submission.zip"),
     ]:
-        with pytest.raises(error, match=said) as caught:
+        with pytest.raises(error, match=message) as caught:
             validate.main([str(submission), "--test", str(test)])
         assert "\n" not in str(caught.value)
     done = call(good, "--test", tmp_path / "nowhere")

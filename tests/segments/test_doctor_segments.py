@@ -26,7 +26,7 @@ def own(data, tmp_path) -> Path:
     return tmp_path / "own"
 
 
-def said_of(root: Path, tmp_path: Path) -> list[str]:
+def doctor_lines(root: Path, tmp_path: Path) -> list[str]:
     small = {"patch_size": [16, 16, 16]}
     settings = {
         "extends": os.path.relpath(REPOSITORY / "configs" / "demo.yaml", tmp_path),
@@ -40,7 +40,7 @@ def said_of(root: Path, tmp_path: Path) -> list[str]:
 
 
 def test_sound_segments_have_no_problem(own, tmp_path):
-    assert all(line.startswith("ok:") for line in said_of(own, tmp_path))
+    assert all(line.startswith("ok:") for line in doctor_lines(own, tmp_path))
 
 
 def test_a_sheet_that_leaves_its_volume_is_told_with_the_share(own, tmp_path):
@@ -50,5 +50,5 @@ def test_a_sheet_that_leaves_its_volume_is_told_with_the_share(own, tmp_path):
     (folder / "meta.json").write_text(json.dumps(meta))
     x = tifffile.imread(folder / "x.tif")
     tifffile.imwrite(folder / "x.tif", np.where(x > 0, x + 90, x).astype(np.float32))
-    problems = [line for line in said_of(own, tmp_path) if line.startswith("problem:")]
+    problems = [line for line in doctor_lines(own, tmp_path) if line.startswith("problem:")]
     assert len(problems) == 1 and "of its valid points lie outside the volume" in problems[0]

@@ -39,12 +39,12 @@ class Flat(nn.Module):
         return windows.mean(2)
 
 
-def run(root: Path, data: DataSettings, network: nn.Module, own_um: float, **said: object) -> Settings:
+def run(root: Path, data: DataSettings, network: nn.Module, own_um: float, **message: object) -> Settings:
     (root / "m").mkdir()
     torch.export.save(torch.export.export(network, (torch.zeros(1, 1, *WINDOW),)), root / "net.pt2")
     card = Card.model_validate(
         {"family": "graph", "window": (0, 0, 0), "voxel_um": own_um, "intensity": {"how": "divide", "spread": 100}}
-        | said
+        | message
     )
     write_card(root / "m", import_graph(root / "net.pt2", root / "m", card))
     content = {

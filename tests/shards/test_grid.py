@@ -48,7 +48,7 @@ def test_the_shards_themselves_are_a_plan_that_is_not_refused(shape, edge):
 
 
 @pytest.mark.parametrize(
-    ("regions", "said"),
+    ("regions", "message"),
     [
         ([((0, 0, 0), (8, 8, 8)), ((0, 0, 4), (8, 8, 8))], r"both write shard \(0, 0, 1\)"),
         ([((0, 0, 0), (8, 8, 8)), ((0, 0, 0), (8, 8, 8))], r"both write shard \(0, 0, 0\)"),
@@ -57,8 +57,8 @@ def test_the_shards_themselves_are_a_plan_that_is_not_refused(shape, edge):
         ([((0, 0, 0), (8, 8, 20))], "not made of whole shards"),
     ],
 )
-def test_work_that_shares_a_shard_is_refused(regions, said):
-    with pytest.raises(InputError, match=said):
+def test_work_that_shares_a_shard_is_refused(regions, message):
+    with pytest.raises(InputError, match=message):
         refuse_shared_shards(regions, (16, 16, 16), 4)
 
 

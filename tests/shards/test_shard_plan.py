@@ -36,7 +36,7 @@ def test_bytes_and_hours_are_those_worked_out_by_hand(tmp_path):
     assert plan.bytes_written == 96 * 64 * 80
     assert plan.hours == 2.0 + 0.5
     assert replace(plan, window_s={}).hours is None
-    said = "\n".join(plan.lines())
+    message = "\n".join(plan.lines())
     for figure in (
         "96 x 64 x 80 voxels",
         "shards     18 of 18, 32 voxels",
@@ -45,11 +45,11 @@ def test_bytes_and_hours_are_those_worked_out_by_hand(tmp_path):
         "2.5 hours",
         "7200 of b",
     ):
-        assert figure in said
+        assert figure in message
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"format": 99}, "not a plan"),
         ({"indices": ["0-0"]}, "not a plan"),
@@ -57,11 +57,11 @@ def test_bytes_and_hours_are_those_worked_out_by_hand(tmp_path):
         ({"how": {}}, "not a plan"),
     ],
 )
-def test_a_damaged_plan_is_refused(tmp_path, change, said):
+def test_a_damaged_plan_is_refused(tmp_path, change, message):
     write_plan(tmp_path / "plan.json", plan_of(tmp_path))
     content = read_json(tmp_path / "plan.json")  # without its checksum, as plans of before
     (tmp_path / "plan.json").write_text(json.dumps(content | change))
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         read_plan(tmp_path / "plan.json")
 
 

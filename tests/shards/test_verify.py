@@ -60,9 +60,10 @@ def test_an_emptied_shard_is_not_complete_and_a_flipped_bit_is_found_by_verify_a
     file = next(path for path in sorted(before) if "/out.zarr/0/" in path.as_posix())
     file.write_bytes(b"")
     assert status(job, monkeypatch) == 1
-    said = capsys.readouterr().out
+    message = capsys.readouterr().out
     assert (
-        "damaged: level 0, shard 0-0-0: files of it are gone or cut off" in said and "not complete: 1 damaged" in said
+        "damaged: level 0, shard 0-0-0: files of it are gone or cut off" in message
+        and "not complete: 1 damaged" in message
     )
     content = before[file]
     file.write_bytes(content[:40] + bytes([content[40] ^ 8]) + content[41:])

@@ -104,10 +104,10 @@ def test_a_shard_that_always_fails_is_told_the_rest_is_done_and_it_is_tried_agai
     job = TinyJob(tmp_path, FromZarr(volume, (0, 32, 0), times=100), SHAPE, levels=2)
     (failed,) = run(job)
     assert failed.shard.corner == (0, 32, 0) and failed.error == "ConnectionError: no answer at (0, 32, 0)"
-    said = list(read_status(job.ledger).lines())
-    assert said[0] == "nobody is working on it" and said[1].startswith("level 0: 7 of 8 shards (88%), 1 failed")
-    assert said[2] == "  failed 0-1-0: ConnectionError: no answer at (0, 32, 0)"
-    assert said[3].startswith("level 1: 0 of 1 shards")  # not of a level with a hole in it
+    message = list(read_status(job.ledger).lines())
+    assert message[0] == "nobody is working on it" and message[1].startswith("level 0: 7 of 8 shards (88%), 1 failed")
+    assert message[2] == "  failed 0-1-0: ConnectionError: no answer at (0, 32, 0)"
+    assert message[3].startswith("level 1: 0 of 1 shards")  # not of a level with a hole in it
     assert run(replace(job, recipe=FromZarr(volume))) == []
     status = read_status(job.ledger)
     assert status.is_complete and not any(level.failed for level in status.levels)
@@ -129,16 +129,16 @@ def test_a_shard_whose_file_is_gone_emptied_or_cut_off_is_made_again_and_no_othe
     array[5, 5, 5] = 1  # a probability of 1 / 255, kept in one chunk of eight
     job = TinyJob(tmp_path, FromZarr(volume), SHAPE, levels=2, version=version)
     assert run(job) == [] and len(job.writes()) == 8 + 1
-    result, said = job.result(), []
+    result, message = job.result(), []
     files = sorted(path for path in (tmp_path / "out.zarr").rglob("*") if path.is_file() and path.name[0].isdecimal())
     for lost in (files[0], files[-1]):  # one of level 0, one of level 1
         if kept is None:
             lost.unlink()
         else:
             lost.write_bytes(lost.read_bytes()[:kept])
-    assert run_part(job.plan, job.job(), LocalEngine(), Driver(), said.append) == []
+    assert run_part(job.plan, job.job(), LocalEngine(), Driver(), message.append) == []
     assert [(write["level"], write["index"]) for write in job.writes()[9:]] == [(0, [0, 0, 0]), (1, [0, 0, 0])]
-    assert said == ["1 shards are noted as done, but files of them are gone or cut off: made again"] * 2
+    assert message == ["1 shards are noted as done, but files of them are gone or cut off: made again"] * 2
     assert all(path.exists() for path in files) and read_status(job.ledger).is_complete
     np.testing.assert_array_equal(job.result(), result)
     assert run(job) == [] and len(job.writes()) == 11

@@ -66,7 +66,7 @@ def one_fragment(settings: Settings):
     return find_fragments(settings.data.root / "train", settings.data)[0]
 
 
-def said(settings: Settings, network, fragment=None) -> np.ndarray:
+def message(settings: Settings, network, fragment=None) -> np.ndarray:
     """(Z, Y, X) what a network gives on a fragment as the settings look at it."""
     fragment = fragment or one_fragment(settings)
     prediction = prediction_of(settings, "net", fragment, (0, fragment.rows), [0])
@@ -141,7 +141,7 @@ def test_without_offsets_a_prediction_is_the_plain_sliding_window_to_the_bit(dat
         network,
         lambda row, rows: found.append(rows),
     )
-    np.testing.assert_array_equal(said(settings, network), np.concatenate(found, axis=-2)[0])
+    np.testing.assert_array_equal(message(settings, network), np.concatenate(found, axis=-2)[0])
 
 
 # ---------------------------------------------------------------- on a fragment
@@ -151,7 +151,7 @@ def test_without_offsets_a_prediction_is_the_plain_sliding_window_to_the_bit(dat
 @pytest.mark.parametrize("offsets", [(-2, 2), (3,), (-5, 1, 6)])
 def test_a_constant_network_gives_a_constant_map(data, tmp_path, supervision, offsets):
     settings = settings_of(data, tmp_path / "run", offsets, supervision=supervision)
-    found = said(settings, lambda windows: torch.full_like(windows, 0.4))
+    found = message(settings, lambda windows: torch.full_like(windows, 0.4))
     np.testing.assert_allclose(found[found > 0], sigmoid(np.float32(0.4)), rtol=1e-6)
     assert (found > 0).mean() > 0.5
 
@@ -160,7 +160,7 @@ def test_a_network_that_sees_one_layer_gives_the_mean_of_the_layers_that_the_win
     settings = settings_of(data, tmp_path / "run", (-2, 3), supervision="depth_pool")
     fragment, found = (
         one_fragment(settings),
-        said(settings_of(data, tmp_path, (-2, 3), supervision="depth_pool"), one_layer),
+        message(settings_of(data, tmp_path, (-2, 3), supervision="depth_pool"), one_layer),
     )
     third = DEPTH[0] + 2  # of the window that is not shifted
     expected = np.mean([sigmoid(seen(fragment, third + shift)) for shift in (0, -2, 3)], axis=0)
@@ -172,7 +172,7 @@ def test_a_network_that_sees_one_layer_gives_the_mean_of_the_layers_that_the_win
 def test_of_voxels_the_outer_layers_are_the_mean_of_the_windows_that_see_them(data, tmp_path):
     """By hand: offsets -2 and 3 of a window of eight; each window says what its own third layer is."""
     settings = settings_of(data, tmp_path / "run", (-2, 3))
-    fragment, found = one_fragment(settings), said(settings, one_layer)
+    fragment, found = one_fragment(settings), message(settings, one_layer)
     of_window = {shift: sigmoid(seen(fragment, DEPTH[0] + 2 + shift)) for shift in (0, -2, 3)}
     reached_by = {0: (0, -2), 2: (0, -2), 3: (0, -2, 3), 5: (0, -2, 3), 6: (0, 3), 7: (0, 3)}
     for layer, shifts in reached_by.items():
@@ -184,8 +184,8 @@ def test_of_voxels_the_outer_layers_are_the_mean_of_the_windows_that_see_them(da
 def test_what_is_said_voxel_by_voxel_comes_back_to_its_own_layer(data, tmp_path, turned):
     plain, shifted = (settings_of(data, tmp_path / "run", offsets) for offsets in ((), (-4, -1, 3)))
     fragment = replace(one_fragment(plain), **turned)
-    expected = said(plain, lambda windows: windows, fragment)
-    np.testing.assert_allclose(said(shifted, lambda windows: windows, fragment), expected, atol=1e-5)
+    expected = message(plain, lambda windows: windows, fragment)
+    np.testing.assert_allclose(message(shifted, lambda windows: windows, fragment), expected, atol=1e-5)
     assert expected[:, fragment.mask].std(axis=0).max() > 0.05
 
 
@@ -228,7 +228,7 @@ def test_a_stack_without_the_layers_is_one_line_that_says_which_offset_before_an
     line = r"20 layers do not hold \+7 of stage1\.window\.depth_offsets: layers 6 to 13 would be 13 to 20; give offsets from -6 to 6"
     for stopped in (
         lambda: train_stage1(settings),
-        lambda: said(settings, one_layer),
+        lambda: message(settings, one_layer),
         lambda: check_depth_offsets(settings, [one_fragment(settings)]),
         dict(checks_of_all(settings, [one_fragment(settings)]))["layers for stage1.window.depth_offsets"],
     ):

@@ -88,7 +88,7 @@ class Boxes:
     def __call__(self, corner, size, is_seen):
         self.asked.append((corner, size))
 
-        def is_wanted(window):
+        def is_needed(window):
             meets = all(w < c + s and c < w + p for w, c, s, p in zip(window, corner, size, PATCH, strict=True))
             return meets and is_seen(window, PATCH)
 
@@ -96,7 +96,7 @@ class Boxes:
             self.windows.append(window)
             return self.prediction.read(window)
 
-        sweep = replace(self.prediction.sweep, is_wanted=is_wanted)
+        sweep = replace(self.prediction.sweep, is_needed=is_needed)
         rows = replace(self.prediction, sweep=sweep, read=read).rows(corner[1], corner[1] + size[1])
         z, _, x = (slice(c, c + s) for c, s in zip(corner, size, strict=True))
         return rows[:, z, :, x]

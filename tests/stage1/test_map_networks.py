@@ -132,8 +132,8 @@ def test_checking_them_loads_no_library_of_theirs() -> None:
         "[check_member(MemberSettings(network=n, patch_size=(64, 64, 64)), DataSettings(depth=(0, 64))) for n in MAPS];"
         "print(sorted({'torch', 'transformers', 'timesformer_pytorch', 'dynamic_network_architectures'} & set(sys.modules)))"
     )
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "[]"
+    message = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert message.strip() == "[]"
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ def test_an_augmentation_that_would_make_labels_untrue_is_refused_before_anythin
 
 
 @pytest.mark.parametrize(
-    ("network", "options", "said"),
+    ("network", "options", "message"),
     [
         ("cnn3d", {"channels": [2, 2], "dilations": [1]}, "1 dilations for 2 channels"),
         ("cnn3d", {"channels": [2, 0], "dilations": [1, 1]}, "greater than 0"),
@@ -250,9 +250,9 @@ def test_an_augmentation_that_would_make_labels_untrue_is_refused_before_anythin
     ],
 )
 def test_options_that_contradict_each_other_are_refused_before_anything_is_built(
-    network: str, options: dict[str, object], said: str
+    network: str, options: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         check_member(MemberSettings(network=network, options=options, patch_size=(16, 32, 32)), DEPTH)
 
 
@@ -271,8 +271,8 @@ def test_checking_settings_loads_no_torch() -> None:
         "[check_member(MemberSettings(network=n, patch_size=(64, 64, 64)), DataSettings(depth=(0, 64))) for n in NETWORKS];"
         "print(sorted({'torch', 'monai'} & set(sys.modules)))"
     )
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "[]"
+    message = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert message.strip() == "[]"
 
 
 def test_the_linear_network_is_the_winners_and_a_head_of_33_more_weights() -> None:

@@ -150,7 +150,7 @@ def test_an_smp_encoder_takes_a_local_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"network": "segfomer"}, "did you mean 'segformer'"),
         ({"network": "smp.unett"}, r"did you mean 'smp\.unet'"),
@@ -164,8 +164,8 @@ def test_an_smp_encoder_takes_a_local_file(tmp_path: Path) -> None:
         ({"network": "smp.unet", "options": {"encoders": "resnet34"}}, r"stage2\.options\.encoders.*encoder"),
     ],
 )
-def test_what_cannot_be_built_is_refused_in_one_line(changes: dict[str, object], said: str) -> None:
-    with pytest.raises(InputError, match=said) as told:
+def test_what_cannot_be_built_is_refused_in_one_line(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as told:
         check_stage2(Stage2Settings.model_validate(changes))
     assert "\n" not in str(told.value)
 

@@ -107,8 +107,8 @@ def write_ppm(surface: Surface, path: Path) -> None:
 
 
 def _header_text(height: int, width: int) -> bytes:
-    said = {"width": width, "height": height, **EXPECTED}
-    return "".join(f"{key}: {value}\n" for key, value in said.items()).encode() + END + b"\n"
+    message = {"width": width, "height": height, **EXPECTED}
+    return "".join(f"{key}: {value}\n" for key, value in message.items()).encode() + END + b"\n"
 
 
 def _ppm_strip(surface: Surface, rows: slice, is_canvas: bool) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

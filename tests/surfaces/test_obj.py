@@ -165,8 +165,8 @@ def test_triangles_mirrored_or_over_one_another_in_uv_are_told(tmp_path):
     (tmp_path / "s.obj").write_text(mesh_text(plane(shape), uv, quads(shape)))
     with pytest.warns(UserWarning) as caught:
         obj.open(tmp_path / "s.obj", 1.5)
-    said = " ".join(str(warning.message) for warning in caught)
-    assert "32 of 64 triangles are mirrored in UV" in said and "triangles overlap in UV" in said
+    output_text = " ".join(str(warning.message) for warning in caught)
+    assert "32 of 64 triangles are mirrored in UV" in output_text and "triangles overlap in UV" in output_text
 
 
 def test_a_hole_in_the_mesh_is_a_hole_in_the_grid(tmp_path):
@@ -183,7 +183,7 @@ def test_a_hole_in_the_mesh_is_a_hole_in_the_grid(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "output_text"),
     [
         ("", r"holds no face"),
         (CORNER, r"holds no face"),
@@ -212,13 +212,13 @@ def test_a_hole_in_the_mesh_is_a_hole_in_the_grid(tmp_path):
         (CORNER.replace("vt 1 1", "vt 1e-9 1") + "f 1/1 2/2 3/3\n", r"grid of 3 x 2e\+09; .*larger cell_vox"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_line_that_says_why(tmp_path, text, said):
+def test_what_cannot_be_drawn_is_one_line_that_says_why(tmp_path, text, output_text):
     (tmp_path / "s.obj").write_text(text)
     try:
         surface = open_surface(tmp_path / "s.obj")
     except InputError as error:
         assert "\n" not in str(error) and len(str(error)) < 500
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=output_text):
             open_surface(tmp_path / "s.obj")
         return
     pytest.fail(f"opened as {surface.shape}")

@@ -170,7 +170,7 @@ def test_headers_may_differ_in_what_does_not_matter(tmp_path, head):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("dim: 6", "dim: 3", r"dim is 3; expected 6"),
         ("dim: 6\n", "", r"dim is not given; expected 6"),
@@ -186,9 +186,9 @@ def test_headers_may_differ_in_what_does_not_matter(tmp_path, head):
         ("<>", "<", r"no line '<>' in the first"),
     ],
 )
-def test_what_does_matter_is_refused_by_name(tmp_path, old, new, said):
+def test_what_does_matter_is_refused_by_name(tmp_path, old, new, message):
     path = by_hand(tmp_path / "s.ppm", some(), header(4, 5).decode().replace(old, new).encode())
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=message) as error:
         open_surface(path)
     assert "\n" not in str(error.value) and len(str(error.value)) < 400
 
@@ -213,8 +213,8 @@ def test_a_header_without_end_is_not_searched_for_through_gigabytes(tmp_path):
     with (tmp_path / "s.ppm").open("wb") as file:
         file.write(b"width: 5\n")
         file.truncate(200 * 2**30)
-    said = r"no line '<>' in the first 65536 bytes"
-    assert peak_bytes_until_refused(lambda: open_surface(tmp_path / "s.ppm"), said) < 1e6
+    message = r"no line '<>' in the first 65536 bytes"
+    assert peak_bytes_until_refused(lambda: open_surface(tmp_path / "s.ppm"), message) < 1e6
 
 
 @settings(max_examples=300, deadline=None)

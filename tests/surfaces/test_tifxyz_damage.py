@@ -87,8 +87,8 @@ def test_a_header_that_promises_gigabytes_is_refused_before_they_are_asked_for(t
     with tifffile.TiffFile(folder / "z.tif", mode="r+b") as tiff:
         for tag in ("ImageLength", "ImageWidth", "RowsPerStrip"):
             tiff.pages[0].tags[tag].overwrite(60_000)
-    said = r"z\.tif: says \(60000, 60000\) in \d+ bytes; expected a whole TIFF"
-    assert peak_bytes_until_refused(lambda: open_surface(folder), said) < 1e7
+    message = r"z\.tif: says \(60000, 60000\) in \d+ bytes; expected a whole TIFF"
+    assert peak_bytes_until_refused(lambda: open_surface(folder), message) < 1e7
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_on_a_cpu_auto_is_the_loader_and_the_receipt_says_where_it_was(tmp_path)
     for where in ("auto", "cpu", "device"):
         fit(stored_task(tmp_path / where), training_on(where))
     assert are_equal(tmp_path / "auto", tmp_path / "cpu")
-    said = {where: read_receipt(tmp_path / where, "")["augmented_on"] for where in ("auto", "cpu", "device")}
-    assert said == {"auto": "loader", "cpu": "loader", "device": "cpu"}
+    message = {where: read_receipt(tmp_path / where, "")["augmented_on"] for where in ("auto", "cpu", "device")}
+    assert message == {"auto": "loader", "cpu": "loader", "device": "cpu"}
 
 
 def test_with_the_same_draws_both_learn_the_same(tmp_path):
@@ -116,8 +116,8 @@ def test_where_nothing_is_asked_for_a_training_goes_on_as_it_began(tmp_path):
 def test_a_device_that_cannot_is_not_asked_where_nobody_asked_for_it(tmp_path, capsys):
     patches, card = stored_task(tmp_path).train, torch.device("cuda")
     assert with_augmentation_on(patches, "auto", card) is patches
-    said = capsys.readouterr().out
-    assert "by the loading processes: cuda fails at it" in said and len(said.splitlines()) == 1
+    message = capsys.readouterr().out
+    assert "by the loading processes: cuda fails at it" in message and len(message.splitlines()) == 1
     assert isinstance(with_augmentation_on(patches, "device", card), Deferred)
 
 

@@ -80,13 +80,13 @@ def test_a_tuple_in_the_description_is_as_good_as_a_list(tmp_path):
 
 
 def test_weights_of_another_network_are_refused_naming_what_differs(tmp_path):
-    said = refusal(saved(tmp_path), network(), ABOUT | {"network": "unetr"})
-    assert "network is 'unet3d', the settings say 'unetr'" in said and "make stage1" in said
+    message = refusal(saved(tmp_path), network(), ABOUT | {"network": "unetr"})
+    assert "network is 'unet3d', the settings say 'unetr'" in message and "make stage1" in message
 
 
 def test_weights_of_another_shape_are_refused_naming_a_tensor(tmp_path):
-    said = refusal(saved(tmp_path), network(width=5))
-    assert "'0.bias'" in said and ("(4,)" in said or "(5,)" in said)
+    message = refusal(saved(tmp_path), network(width=5))
+    assert "'0.bias'" in message and ("(4,)" in message or "(5,)" in message)
 
 
 def test_a_refusal_leaves_the_network_as_it_was(tmp_path):

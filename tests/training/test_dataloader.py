@@ -74,9 +74,9 @@ def test_a_corrupt_patch_is_skipped_counted_and_changes_nothing_else(tmp_path, w
 def test_more_corrupt_patches_than_allowed_stop_the_run_and_the_last_checkpoint_is_whole(tmp_path):
     with pytest.raises(
         InputError, match=r"tiny: 3 patches could not be read by step 8, more than skip_share 0\.05"
-    ) as said:
+    ) as message:
         fit(tiny_task(tmp_path, corrupt=(13, 14, 30)), training(skip_share=0.05))
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(message.value)
     assert torch.load(tmp_path / "resume.pt", weights_only=True)["step"] == 5
 
 
@@ -89,9 +89,11 @@ def test_with_no_share_allowed_the_first_corrupt_patch_stops_the_run(tmp_path):
 def test_a_loading_process_that_dies_is_one_line_and_the_last_checkpoint_is_whole(tmp_path, start_method):
     loader = {"workers": 1, "start_method": start_method}
     task = with_points(tmp_path, Deadly())
-    with pytest.raises(InputError, match=r"a loading process died .*lower training\.loader\.workers \(now 1\)") as said:
+    with pytest.raises(
+        InputError, match=r"a loading process died .*lower training\.loader\.workers \(now 1\)"
+    ) as message:
         fit(task, training(loader=loader, checkpoint_every=2))
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(message.value)
     state = torch.load(tmp_path / "resume.pt", weights_only=True)
     assert state["step"] >= 2 and all(torch.isfinite(t).all() for t in state["model"].values())
     subprocess.run([sys.executable, "-c", ""], check=True)  # another child's end is no second notice of that death

@@ -111,9 +111,9 @@ def test_asked_to_stop_it_saves_the_step_it_reached_and_leaves_with_130(tmp_path
     process = started(tmp_path, 1000, 0.005, "checkpoint_every=1000", "validate_every=3")
     wait_for(tmp_path / "history.jsonl", process)  # written at the third step
     process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
+    message = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert "nothing is lost" in said and "Traceback" not in said
+    assert "nothing is lost" in message and "Traceback" not in message
     state = torch.load(tmp_path / "resume.pt", weights_only=True)
     assert 3 <= state["step"] < 1000 and history_of(tmp_path, "step")[-1] == state["step"]
 
@@ -124,8 +124,8 @@ def test_ctrl_c_reaches_the_workers_too_and_still_nothing_is_lost(tmp_path):
     process = subprocess.Popen([*command, "workers=2"], stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_for(tmp_path / "history.jsonl", process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "Traceback" not in said, said
+    message = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "Traceback" not in message, message
     assert torch.load(tmp_path / "resume.pt", weights_only=True)["step"] >= 2
 
 
@@ -289,8 +289,10 @@ def test_with_a_damaged_state_training_goes_on_from_the_one_before_says_so_and_e
     else:
         path.write_bytes(kept[: 1000 if content == "cut off" else 0])
     fit(tiny_task(tmp_path / "a"), training())
-    said = capsys.readouterr().out
-    assert "resume.pt: " in said and "going on from the state before it" in said and "goes on at step 5" in said
+    message = capsys.readouterr().out
+    assert (
+        "resume.pt: " in message and "going on from the state before it" in message and "goes on at step 5" in message
+    )
     fit(tiny_task(tmp_path / "b"), training())
     assert_same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
     assert not list((tmp_path / "a").glob("resume*"))
@@ -302,8 +304,8 @@ def test_where_no_state_is_whole_training_begins_at_the_start_and_says_so(tmp_pa
     for state in (tmp_path / "a").glob("resume*"):
         state.write_bytes(state.read_bytes()[:-100])
     fit(tiny_task(tmp_path / "a"), training())
-    said = capsys.readouterr().out
-    assert "damaged training state" in said and "the start" in said and "goes on at step" not in said
+    message = capsys.readouterr().out
+    assert "damaged training state" in message and "the start" in message and "goes on at step" not in message
     fit(tiny_task(tmp_path / "b"), training())
     assert_same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
 

@@ -14,16 +14,16 @@ TOO_MANY_VOXELS = 2**50
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "DataLoader worker (pid 5) is killed by signal: Bus error. It is possible that dataloader's workers are out of shared memory.",
         "unable to write to file </torch_5_1_0>: No space left on device (28)",
         "unable to allocate shared memory(shm) for file </torch_5>: Cannot allocate memory (12)",
     ],
 )
-def test_its_cause_is_named_with_the_ways_out(said):
+def test_its_cause_is_named_with_the_ways_out(message):
     with pytest.raises(WorkerDiedError) as found, naming_dead_workers(WORKERS):
-        raise RuntimeError(said)
+        raise RuntimeError(message)
     line = str(found.value)
     assert "\n" not in line and all(
         part in line for part in (str(SHARED), "MiB in all", "--shm-size", "--ipc=host", "workers=0")

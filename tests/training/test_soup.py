@@ -196,13 +196,13 @@ def test_both_stages_and_end_to_end_training_take_a_soup_of_their_own():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"soup": 4, "early_stopping": 2}, "soup is 4 and early_stopping is 2: .* set one of them to 0"),
         ({"soup": 4, "steps": 12}, "soup is 4: the last quarter of 12 steps has 3; give a smaller soup, or 16 steps"),
         ({"soup": True}, "expected a number"),
     ],
 )
-def test_a_soup_that_cannot_be_is_refused(changes, said):
-    with pytest.raises(ValidationError, match=said):
+def test_a_soup_that_cannot_be_is_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
         TrainingSettings.model_validate({"steps": 100} | changes)

@@ -46,9 +46,9 @@ def test_it_stays_in_use_while_another_is_trained_and_says_first_what_changed(fi
     with pytest.raises(InputError):
         fit(task_of(finished, "new", settings, broken_from=4 * 6), settings)
     assert trained_weights(finished, "") == finished / "weights.safetensors" and content(finished) == before
-    said = capsys.readouterr().out
-    assert "settings.training.learning_rate was 0.003, is 0.1; data.1 changed since it was trained" in said
-    assert "checkpoint_every" not in said
+    message = capsys.readouterr().out
+    assert "settings.training.learning_rate was 0.003, is 0.1; data.1 changed since it was trained" in message
+    assert "checkpoint_every" not in message
     fit(task_of(finished, "old"), training())  # the settings of before are as good as ever
     assert "already trained" in capsys.readouterr().out and content(finished) == before
 

@@ -149,9 +149,9 @@ def test_a_network_that_cannot_be_compiled_is_trained_without_and_it_is_said(cap
 
     assert not can_compile(small_network(is_linear=True), fails, "stage 1, a")
     assert not can_compile(small_network(is_linear=True), lambda model: None, "stage 1, b")
-    said = capsys.readouterr().out
-    assert "stage 1, a: torch.compile does not work here (no compiler for this); training without it" in said
-    assert "stage 1, b: torch.compile does not work here (it found nothing to compile)" in said
+    message = capsys.readouterr().out
+    assert "stage 1, a: torch.compile does not work here (no compiler for this); training without it" in message
+    assert "stage 1, b: torch.compile does not work here (it found nothing to compile)" in message
 
 
 @pytest.mark.slow
@@ -174,8 +174,8 @@ def test_a_step_that_mostly_waits_is_broken_down_and_said_aloud_once(tmp_path, c
         named = sum(parts[f"{name}_s"] for name in ("wait", "forward", "loss", "backward", "optimiser"))
         assert named == pytest.approx(parts["step_s"], abs=1e-4)
         assert parts["wait_s"] >= 4 * 0.02 and parts["wait_share"] > 0.2
-    said = capsys.readouterr().out
-    assert said.count("is spent waiting for patches; raise training.loader.workers (now 0)") == 1
+    message = capsys.readouterr().out
+    assert message.count("is spent waiting for patches; raise training.loader.workers (now 0)") == 1
 
 
 def test_the_clock_tells_a_slow_network_from_slow_patches(tmp_path, clock):
@@ -255,9 +255,9 @@ def test_a_full_disk_at_a_checkpoint_is_one_line_and_the_one_before_stays_whole(
             return file.write(content)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(InputError, match=r"resume\.pt.*disk") as said:
+    with pytest.raises(InputError, match=r"resume\.pt.*disk") as message:
         fit(tiny_task(tmp_path), training(checkpoint_every=2))
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(message.value)
     monkeypatch.undo()
     assert torch.load(tmp_path / "resume.pt", weights_only=True)["step"] == 2
     assert not list(tmp_path.glob("*.part"))

@@ -76,7 +76,7 @@ def test_without_the_token_there_is_nothing(server):
     ):
         answer = ask(server, path, Origin=VIEWER)
         assert answer.status == 404 and not answer.body, path
-    again = VolumeServer(server.shown)
+    again = VolumeServer(server.layers)
     again.server_close()
     assert again.token != server.token
 
@@ -102,17 +102,17 @@ def test_what_is_sent_along_is_not_taken_for_the_next_request(server):
         line.sendall(
             f"GET / HTTP/1.1\r\nHost: {server.hosts[0]}\r\nContent-Length: {len(smuggled)}\r\n\r\n{smuggled}".encode()
         )
-        said = b"".join(iter(lambda: line.recv(65536), b""))
-    assert said.count(b"HTTP/1.1 ") == 1
+        message = b"".join(iter(lambda: line.recv(65536), b""))
+    assert message.count(b"HTTP/1.1 ") == 1
 
 
 @pytest.mark.parametrize(
     "viewer", ["ftp://host", "no address", "https://me:word@host", "http://[::1", "https://host:99999", ""]
 )
 def test_a_viewer_that_is_no_address_is_refused_and_its_password_is_not_repeated(viewer):
-    with pytest.raises(InputError, match="--viewer") as said:
+    with pytest.raises(InputError, match="--viewer") as message:
         origin_of(viewer)
-    assert "word@" not in str(said.value)
+    assert "word@" not in str(message.value)
 
 
 def test_the_origin_of_a_viewer_is_as_browsers_write_it():

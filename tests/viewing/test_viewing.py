@@ -16,7 +16,7 @@ import zarr
 from scroll.errors import InputError, MissingInputError
 from scroll.inference.prediction_store import RowWriter
 from scroll.runtime.receipt import write_receipt
-from scroll.viewing.layers import Shown, look_at, look_at_all
+from scroll.viewing.layers import ViewedLayer, look_at, look_at_all
 from scroll.viewing.napari_layers import napari_layers
 from scroll.viewing.neuroglancer import link, state
 from scroll.viewing.server import CHUNK, READABLE, VolumeServer, array_metadata, attributes
@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving(shown: list[Shown]) -> Iterator[VolumeServer]:
+def serving(shown: list[ViewedLayer]) -> Iterator[VolumeServer]:
     server = VolumeServer(shown)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
@@ -73,7 +73,7 @@ def ask(server: VolumeServer, path: str, method: str = "GET", **headers: str) ->
     return answer.status, dict(answer.headers), body
 
 
-def everything(folder: Path) -> list[Shown]:
+def everything(folder: Path) -> list[ViewedLayer]:
     names = ["ct.zarr", "cube.tif", "predict/a/prob/prob.zarr", "predict/a/ink/ink.zarr"]
     return look_at_all([folder / name for name in names], [folder / "label.tif"])
 
@@ -168,7 +168,7 @@ def test_the_link_holds_the_state_and_the_state_names_arrays_that_are_there(fold
         assert "normalized" in content["layers"][2]["shader"] and "shaderControls" in content["layers"][0]
 
 
-def corners_um(one: Shown) -> list[list[float]]:
+def corners_um(one: ViewedLayer) -> list[list[float]]:
     """Where each level begins: its translation is of a voxel's centre, half a step further in."""
     entry = attributes(one)["multiscales"][0]["datasets"]
     moves = [level["coordinateTransformations"] for level in entry]

@@ -195,8 +195,8 @@ def test_how_much_was_fetched_and_how_fast_is_said_every_few_seconds_and_not_of_
     for number in range(5):
         now = next(clock)
         get(cache, str(number), Served(bytes(2**20)))
-    said = capsys.readouterr().err.splitlines()
-    assert [line.split(";")[0] for line in said] == [
+    message = capsys.readouterr().err.splitlines()
+    assert [line.split(";")[0] for line in message] == [
         "fetched over the network: 3 MiB so far, 0.1 MiB/s",  # two since the clock began, in 20 s
         "fetched over the network: 5 MiB so far, 0.1 MiB/s",  # one in 20 s
     ]

@@ -147,8 +147,8 @@ def test_a_zarr_that_is_no_label_is_one_line(tmp_path):
     for name, how in (("float", {"dtype": "float32"}), ("full", {"dtype": "uint8", "fill_value": 255})):
         zarr.create_array(tmp_path / f"{name}.zarr", shape=(3, 4, 5), chunks=(3, 4, 5), **how)[1] = 1
     zarr.create_array(tmp_path / "axes.zarr", shape=(2, 3, 4, 5), chunks=(2, 3, 4, 5), dtype="uint8")
-    for name, said in (("float", "float32 of shape"), ("full", "reads as 255"), ("axes", r"\(2, 3, 4, 5\)")):
-        with pytest.raises(InputError, match=said) as refusal:
+    for name, text in (("float", "float32 of shape"), ("full", "reads as 255"), ("axes", r"\(2, 3, 4, 5\)")):
+        with pytest.raises(InputError, match=text) as refusal:
             read_label_zarr(tmp_path / f"{name}.zarr")
         assert "\n" not in str(refusal.value)
     path = canvas(tmp_path / "half.zarr", {32: WHITE})
@@ -276,9 +276,9 @@ def test_the_masks_and_labels_of_a_fragment_may_be_a_pixel_off(tmp_path):
     save(folder / "mask.png", np.full((41, 50), 255, np.uint8))
     save(folder / "inklabels.zarr", WHITE[:, :-1])
     fragment = Fragment("a", folder, DataSettings(root=tmp_path))
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning) as text:
         label = fragment.full_label
-    assert [("trimmed" in str(one.message), "filled up" in str(one.message)) for one in said] == [
+    assert [("trimmed" in str(one.message), "filled up" in str(one.message)) for one in text] == [
         (True, False),
         (False, True),
     ]

@@ -95,11 +95,11 @@ def test_metadata_that_are_a_dead_link_or_of_hundreds_of_megabytes_are_named(tmp
 
 
 @pytest.mark.parametrize(
-    ("scale", "said"), [([3.24] * 3, "says voxels of 3.24 um"), ([32.0, 8.0, 8.0], "expected cubes")]
+    ("scale", "message"), [([3.24] * 3, "says voxels of 3.24 um"), ([32.0, 8.0, 8.0], "expected cubes")]
 )
-def test_a_fragment_in_a_zarr_has_the_voxels_that_its_own_scale_says(tmp_path, scale, said):
+def test_a_fragment_in_a_zarr_has_the_voxels_that_its_own_scale_says(tmp_path, scale, message):
     path = one(tmp_path / "a.zarr", scale)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         _ = Fragment("a", path, DataSettings(root=tmp_path)).pixel_um
     if scale[0] == scale[1]:
         assert Fragment("a", path, DataSettings(root=tmp_path, voxel_um=3.24)).pixel_um == 3.24
@@ -119,8 +119,8 @@ def test_a_shape_of_more_voxels_than_can_be_counted_is_refused(tmp_path):
         look_at(path)
 
 
-@pytest.mark.parametrize("said", ["3.24 um", "0.00324 mm", [3.24, 3.24, 3.24]])
-def test_a_size_written_as_text_with_a_unit_or_for_each_axis_is_read(tmp_path, said):
+@pytest.mark.parametrize("message", ["3.24 um", "0.00324 mm", [3.24, 3.24, 3.24]])
+def test_a_size_written_as_text_with_a_unit_or_for_each_axis_is_read(tmp_path, message):
     zarr.create_array(tmp_path / "s.zarr", data=VOXELS)
-    (tmp_path / "s.zarr/meta.json").write_text(json.dumps({"voxelsize": said}))
+    (tmp_path / "s.zarr/meta.json").write_text(json.dumps({"voxelsize": message}))
     assert open_volume(tmp_path / "s.zarr").voxel_um == 3.24

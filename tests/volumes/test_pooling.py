@@ -98,7 +98,7 @@ def test_the_coarsest_level_that_goes_into_the_pool_is_taken():
 
 
 @pytest.mark.parametrize(
-    ("volume", "pool", "said"),
+    ("volume", "pool", "message"),
     [
         (
             in_memory(np.zeros((8, 8, 8), np.uint8), (1, 4, 4)),
@@ -108,8 +108,8 @@ def test_the_coarsest_level_that_goes_into_the_pool_is_taken():
         (in_memory(np.zeros((3, 8, 8), np.uint8)), 4, r"3 layers do not make one of data.pool 4; lower it"),
     ],
 )
-def test_what_cannot_be_pooled_is_one_line(volume, pool, said):
-    with pytest.raises(InputError, match=said) as error:
+def test_what_cannot_be_pooled_is_one_line(volume, pool, message):
+    with pytest.raises(InputError, match=message) as error:
         pooled(volume, pool, in_memory(np.zeros((8, 8, 8), np.uint8)))
     assert "\n" not in str(error.value)
 

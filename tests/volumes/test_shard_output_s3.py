@@ -178,9 +178,9 @@ def test_a_damaged_shard_on_s3_is_named(proxy, address):
     from scroll.volumes.url import Url
 
     place = S3Place(Url(address))
-    for content, said in ((b"", "empty"), (b"half of it", r"the chunk at voxel \(0, 0, 0\)")):
+    for content, message in ((b"", "empty"), (b"half of it", r"the chunk at voxel \(0, 0, 0\)")):
         place.put("0/c/0/0/0", content)
-        with pytest.raises(InputError, match=f"{address}/0/c/0/0/0: {said}"):
+        with pytest.raises(InputError, match=f"{address}/0/c/0/0/0: {message}"):
             output.read((0, 0, 0), HOW.shape)
 
 

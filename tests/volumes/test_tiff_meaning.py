@@ -107,9 +107,9 @@ def test_pages_that_were_split_off_a_stack_are_layers_whatever_is_said_of_the_wh
     for packed in (None, "zlib"):
         folder = tmp_path / str(packed)
         folder.mkdir()
-        said = "ImageJ=1.54\nimages=3\nslices=3\nhyperstack=true\n"
+        message = "ImageJ=1.54\nimages=3\nslices=3\nhyperstack=true\n"
         for n, layer in enumerate(SHOWN):
-            tifffile.imwrite(folder / f"{n:02d}.tif", layer, compression=packed, description=said, metadata=None)
+            tifffile.imwrite(folder / f"{n:02d}.tif", layer, compression=packed, description=message, metadata=None)
         np.testing.assert_array_equal(open_volume(folder)[...], SHOWN)
 
 

@@ -7,29 +7,29 @@ from scroll.metrics.betti_matching.connected import connected_components
 from scroll.runtime.compiled import njit
 
 
-def keep_apart(before: BoolVolume, wanted: BoolVolume) -> BoolVolume:
-    """`wanted` less those new voxels that would join two 26-connected components of `before`, (Z, Y, X) bool each.
+def keep_apart(before: BoolVolume, after: BoolVolume) -> BoolVolume:
+    """`after` less those new voxels that would join two 26-connected components of `before`, (Z, Y, X) bool each.
 
     New voxels are taken in from the components outwards, the nearest first, so that two that grow towards each other
     stop with one voxel between them. What touches no component of `before` is not taken in either: nothing appears
     out of nowhere.
     """
     labels = connected_components(before, 26)
-    labels[~wanted] = 0
-    _grow(labels, np.ascontiguousarray(wanted & ~before))
+    labels[~after] = 0
+    _grow(labels, np.ascontiguousarray(after & ~before))
     return labels != 0
 
 
 @njit(cache=True)
-def _grow(labels: Labels, wanted: BoolVolume) -> None:
-    """Give every wanted voxel the label of its neighbours, unless they have more than one."""
+def _grow(labels: Labels, after: BoolVolume) -> None:
+    """Give every new voxel the label of its neighbours, unless they have more than one."""
     shape = labels.shape
-    queue, is_queued = np.empty(wanted.sum(), np.int64), np.zeros(shape, np.bool_)
+    queue, is_queued = np.empty(after.sum(), np.int64), np.zeros(shape, np.bool_)
     filled = 0
     for z in range(shape[0]):
         for y in range(shape[1]):
             for x in range(shape[2]):
-                if wanted[z, y, x] and _label_around(labels, z, y, x) != 0:
+                if after[z, y, x] and _label_around(labels, z, y, x) != 0:
                     queue[filled], is_queued[z, y, x] = (z * shape[1] + y) * shape[2] + x, True
                     filled += 1
     done = 0
@@ -44,7 +44,7 @@ def _grow(labels: Labels, wanted: BoolVolume) -> None:
         for k in range(max(z - 1, 0), min(z + 2, shape[0])):
             for j in range(max(y - 1, 0), min(y + 2, shape[1])):
                 for i in range(max(x - 1, 0), min(x + 2, shape[2])):
-                    if wanted[k, j, i] and not is_queued[k, j, i]:
+                    if after[k, j, i] and not is_queued[k, j, i]:
                         queue[filled], is_queued[k, j, i] = (k * shape[1] + j) * shape[2] + i, True
                         filled += 1
 

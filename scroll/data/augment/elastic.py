@@ -85,12 +85,16 @@ def warped(sample: Sample, warp: Warp, space: Space) -> Sample:
     greys = [np.where(known, sample.target, 0), known] if is_soft else []
     if space is Space.SCROLL:
         values, (target, ignore, *moved), outside = _through_volume(warp, [*images, *greys], flags)
-        image, said = values[0] if images else sample.image, values[len(images) :]
+        image, warped_greys = values[0] if images else sample.image, values[len(images) :]
     else:
-        image, said, (target, ignore, *moved), outside = _through_plane(warp, sample.image, greys, flags)
+        image, warped_greys, (target, ignore, *moved), outside = _through_plane(warp, sample.image, greys, flags)
     ignore = ignore | outside
     if is_soft:
-        target = np.clip(np.divide(said[0], said[1], out=np.zeros_like(said[0]), where=said[1] > 0), 0, 1)
+        target = np.clip(
+            np.divide(warped_greys[0], warped_greys[1], out=np.zeros_like(warped_greys[0]), where=warped_greys[1] > 0),
+            0,
+            1,
+        )
     if images:
         np.copyto(image, np.float32(0), where=outside)
     return replace(
@@ -136,8 +140,8 @@ def _through_plane(
         found = grid_sample(channels, grid, mode=mode, padding_mode="border", align_corners=False)
         return np.asarray(found.numpy()).reshape(array.shape)
 
-    said = resampled(np.stack(greys), "bilinear") if greys else np.zeros(0, np.float32)
-    return resampled(image, "bilinear"), said, resampled(np.stack(flags), "nearest") > 0.5, outside
+    warped_greys = resampled(np.stack(greys), "bilinear") if greys else np.zeros(0, np.float32)
+    return resampled(image, "bilinear"), warped_greys, resampled(np.stack(flags), "nearest") > 0.5, outside
 
 
 def _centred(moving: tuple[int, ...]) -> list[NDArray[np.float32]]:

@@ -153,8 +153,8 @@ def _warped_shares(cuts: Cuts, codes: Tensor, is_soft: Sequence[bool], seen: See
     if cuts.shares is None or cuts.codes is None or not any(is_soft):
         return hard
     known = (cuts.codes & IGNORE) == 0
-    said, weight = seen(torch.where(known, cuts.shares, 0), "bilinear"), seen(known, "bilinear")
-    mean = torch.where(weight > 0, said / weight, 0).clamp(0, 1)
+    shares, weight = seen(torch.where(known, cuts.shares, 0), "bilinear"), seen(known, "bilinear")
+    mean = torch.where(weight > 0, shares / weight, 0).clamp(0, 1)
     soft = _sent(is_soft, hard.device).view(-1, *[1] * (hard.ndim - 1))
     return torch.where(soft, mean, hard)
 
@@ -187,9 +187,9 @@ def _displacements_vox(warps: Sequence[Warp], device: torch.device) -> Tensor:
         first = torch.from_numpy(np.stack([spline.first for spline in splines])).to(device, non_blocking=True)
         weights = torch.from_numpy(np.stack([spline.weights for spline in splines])).to(device, non_blocking=True)
         along = (len(fields), *(first.shape[1] if n == axis else 1 for n in range(len(sizes))))
-        wanted = (*values.shape[: axis + 1], first.shape[1], *values.shape[axis + 2 :])
+        size = (*values.shape[: axis + 1], first.shape[1], *values.shape[axis + 2 :])
         values = sum(  # type: ignore[assignment]
-            weights[..., k].reshape(along) * values.gather(axis + 1, (first + k).reshape(along).expand(wanted))
+            weights[..., k].reshape(along) * values.gather(axis + 1, (first + k).reshape(along).expand(size))
             for k in range(4)
         )
     by = _sent([warp.elastic_vox for warp in warps], device, torch.float32)

@@ -73,7 +73,7 @@ def equal_sharers(settings: Settings) -> list[str]:
     return [name for name in settings.stage1.members if name not in settings.stage1.fitted]
 
 
-def said_of_sharers(settings: Settings) -> list[str]:
+def lines_on_sharers(settings: Settings) -> list[str]:
     """A line that says who is not fitted; none where everyone is."""
     if not (stated := equal_sharers(settings)):
         return []

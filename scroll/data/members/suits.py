@@ -56,7 +56,7 @@ def check_voxels(other: MemberOfOthers, voxel_um: float, plane_bin: int = 1) -> 
         )
 
 
-def said_of_resampling(other: MemberOfOthers, items: Sequence[Any]) -> str:
+def message_on_resampling(other: MemberOfOthers, items: Sequence[Any]) -> str:
     """What is resampled, in a few words; empty where nothing is."""
     sizes = {item.pixel_um if other.gives_map else item.seen_um for item in items}
     changed = sorted(um for um in sizes if other.step(um) != 1)

@@ -24,8 +24,8 @@ def cldice(voxels: Voxels) -> Tensor:
 
     erosions = EROSIONS[voxels.logits.ndim - 1]
     found_line = soft_skel(voxels.prob[:, None], erosions)[:, 0]  # (B, 1, ...) -> (B, ...); 0 where the probability is
-    wanted_line = soft_skel(voxels.wanted[:, None], erosions)[:, 0]
-    found_line, wanted_line = voxels.weighed(found_line), voxels.weighed(wanted_line)
-    precision = ((found_line * voxels.wanted).sum() + 1) / (found_line.sum() + 1)
-    recall = ((wanted_line * voxels.prob).sum() + 1) / (wanted_line.sum() + 1)
+    target_line = soft_skel(voxels.known_target[:, None], erosions)[:, 0]
+    found_line, target_line = voxels.weighed(found_line), voxels.weighed(target_line)
+    precision = ((found_line * voxels.known_target).sum() + 1) / (found_line.sum() + 1)
+    recall = ((target_line * voxels.prob).sum() + 1) / (target_line.sum() + 1)
     return 1 - 2 * precision * recall / (precision + recall)

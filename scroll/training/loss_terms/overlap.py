@@ -26,7 +26,7 @@ def soft_fbeta(voxels: Voxels, beta: float) -> Tensor:
 
     Source: Salehi et al. 2017, "Tversky loss function for image segmentation using 3D fully convolutional deep networks".
     """
-    both = voxels.weighed(voxels.prob * voxels.wanted).sum()
-    found, wanted = voxels.weighed(voxels.prob).sum(), voxels.weighed(voxels.wanted).sum()
+    both = voxels.weighed(voxels.prob * voxels.known_target).sum()
+    found, known_target = voxels.weighed(voxels.prob).sum(), voxels.weighed(voxels.known_target).sum()
     weight = beta**2
-    return ((1 + weight) * both + 1) / (found + weight * wanted + 1)
+    return ((1 + weight) * both + 1) / (found + weight * known_target + 1)

@@ -34,7 +34,7 @@ class Voxels:
         return torch.sigmoid(self.logits) * self.known
 
     @cached_property
-    def wanted(self) -> Tensor:
+    def known_target(self) -> Tensor:
         """The target, 0 where unknown."""
         return self.target * self.known
 

@@ -237,9 +237,9 @@ def _described(where: Path | Url, attributes: Mapping[str, Any]) -> tuple[str, O
         return str(about["key"]), format_from({name: about[name] for name in about if name != "key"})
 
 
-def _check_same(where: Path | Url, found: tuple[str, OutputFormat], wanted: tuple[str, OutputFormat]) -> None:
-    if found != wanted:
+def _check_same(where: Path | Url, found: tuple[str, OutputFormat], expected: tuple[str, OutputFormat]) -> None:
+    if found != expected:
         raise InputError(
-            f"{where}: holds another prediction (key {found[0]}, {found[1]}); expected key {wanted[0]}, {wanted[1]}: "
+            f"{where}: holds another prediction (key {found[0]}, {found[1]}); expected key {expected[0]}, {expected[1]}: "
             "delete it, or give another name"
         )

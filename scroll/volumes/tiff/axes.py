@@ -32,9 +32,9 @@ def slice_count(path: Path, tiff: Any, pages: int) -> int:
     if max(pages, fit) < 2:
         return pages  # a page that was split off, whatever is said of the whole
     if first.is_imagej:
-        said = tiff.imagej_metadata or {}
-        _check(path, "ImageJ", {"C": _number(said.get("channels")), "T": _number(said.get("frames"))}, pages)
-        return _behind_one_header(path, _number(said.get("images")), fit) if pages == 1 else pages
+        header = tiff.imagej_metadata or {}
+        _check(path, "ImageJ", {"C": _number(header.get("channels")), "T": _number(header.get("frames"))}, pages)
+        return _behind_one_header(path, _number(header.get("images")), fit) if pages == 1 else pages
     if any(getattr(tiff, kind) for kind in OTHER_KINDS):
         return _by_series(path, tiff, pages, fit)
     return pages
@@ -88,10 +88,10 @@ def _check_order(path: Path, description: str) -> None:
             f"{path}: its OME header lays slices into {len(files)} files, such as {html.unescape(files[-1])!s:.80}; expected all in one: "
             "export the volume as one TIFF"
         )
-    for said in (dict(BLOCK.findall(attributes)) for attributes, _ in blocks):
-        if said.get("FirstZ", said.get("IFD")) != said.get("IFD", said.get("FirstZ")):
+    for block in (dict(BLOCK.findall(attributes)) for attributes, _ in blocks):
+        if block.get("FirstZ", block.get("IFD")) != block.get("IFD", block.get("FirstZ")):
             raise InputError(
-                f"{path}: its OME header says that page {said['IFD']} is slice {said['FirstZ']}; expected pages in the order of slices: "
+                f"{path}: its OME header says that page {block['IFD']} is slice {block['FirstZ']}; expected pages in the order of slices: "
                 "export the volume again"
             )
 

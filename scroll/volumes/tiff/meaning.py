@@ -26,7 +26,7 @@ class Grey:
     highest: int = 0
     table: NDArray[np.uint8] | None = None
 
-    def shown(self, stored: NDArray[Any]) -> NDArray[Any]:
+    def as_shown(self, stored: NDArray[Any]) -> NDArray[Any]:
         """The grey of an array of any shape, of the same type (bool: of uint8 where there is a table)."""
         if self.table is not None:
             return self.table[stored.astype(np.intp)]

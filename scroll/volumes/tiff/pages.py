@@ -78,10 +78,10 @@ class TiffFilePages:
         start = header.dataoffsets[0] + (0 if is_one_each else page * header.nbytes)
         return np.ndarray(self.page_shape, stored, self.content, start)
 
-    def shown(self, page: int, stored: np.ndarray) -> np.ndarray:
+    def as_shown(self, page: int, stored: np.ndarray) -> np.ndarray:
         """Grey of numbers that were read from a page, as its header means them."""
         grey = self._greys[min(page, len(self._greys) - 1)]
-        return stored if grey is None else grey.shown(stored)
+        return stored if grey is None else grey.as_shown(stored)
 
     @property
     def piece_shape(self) -> tuple[int, int]:
@@ -252,7 +252,7 @@ class TiffPages:
             tiff = self._opened.get(number, partial(TiffFilePages, self.files[number]))
             plane = tiff.plane(page)
             stored = self._decoded(tiff, page, layer, rows, columns) if plane is None else plane[box[1:]]
-            block[place] = tiff.shown(page, stored)
+            block[place] = tiff.as_shown(page, stored)
         return block
 
     def _decoded(self, tiff: TiffFilePages, page: int, layer: int, rows: range, columns: range) -> np.ndarray:
