@@ -11,6 +11,8 @@ import pytest
 from hypothesis import settings
 from made_once import SHARED
 
+from tests.steps import on_one_core
+
 settings.register_profile("no deadline", deadline=None)  # how busy the machine is says nothing of a property
 settings.load_profile("no deadline")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # programs that the tests start would inherit that
@@ -65,6 +67,7 @@ class FoldersOfFixtures:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+on_one_core()
 gc.disable()  # what is imported while tests are collected stays: looking through it again and again takes a quarter of that time
 
 

@@ -25,6 +25,15 @@ OURS = (
 )  # fmt: skip
 
 
+def on_one_core() -> None:
+    """Keep this one of several processes of the tests, and all that it starts, on a core of its own: commands take their number of
+    processes from that, and each of those would import all anew."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
 @cache
 def fork_server(modules: tuple[str, ...]) -> Path:
     """Where a process listens that has imported these modules; it ends with this one."""

@@ -6,8 +6,6 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.bounded import MOST_UNKNOWN_BYTES, most_tiff_bytes, read_entry
 from scroll.runtime.output_folder import SCORES, check_file
-from scroll.runtime.processes import single_threaded_processes, usable_cores
+from scroll.runtime.processes import in_order, usable_cores
 from scroll.runtime.reading import reading
 
 if TYPE_CHECKING:
@@ -176,16 +174,12 @@ def score_all(pairs: Sequence[Pair], jobs: int) -> list[Scored]:
     """Score every pair, `jobs` at a time in processes of one thread each."""
     from scroll.runtime.progress import progress
 
-    with progress("score", len(pairs), "volume") as advance, _processes(min(jobs, len(pairs))) as pool:
+    with progress("score", len(pairs), "volume") as advance:
         scored = []
-        for one in map(score_pair, pairs) if pool is None else pool.map(score_pair, pairs):
+        for one in in_order(score_pair, pairs, jobs):
             scored.append(one)
             advance()
     return scored
-
-
-def _processes(count: int) -> AbstractContextManager[Executor | None]:
-    return nullcontext() if count == 1 else single_threaded_processes(count)
 
 
 def score_pair(pair: Pair) -> Scored:

@@ -1,7 +1,6 @@
 """What out-of-fold predictions of cubes say: every predictor by fold, score over threshold, how honest the blend is, who is missed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from scroll.metrics.bootstrap import resampled_means
 from scroll.metrics.calibration import Evidence, FoldPieces, Reliability, Sweep, reliability
 from scroll.metrics.fbeta import Counts, level_counts
 from scroll.metrics.leaderboard import SurfaceScore, mean_score
-from scroll.runtime.processes import in_order
+from scroll.runtime.processes import Jobs, in_order
 
 Labelled = Sequence[tuple[Lazy, Lazy]]
 SWEPT = tuple(round(0.1 * n, 1) for n in range(1, 10))  # thresholds: each costs as much as scoring all cubes
@@ -47,7 +46,7 @@ def by_fold(
     )
 
 
-def swept(blend: Labelled, jobs: Executor) -> Sweep:
+def swept(blend: Labelled, jobs: Jobs) -> Sweep:
     """Mean score and parts of a blend over the threshold alone, without post-processing."""
     looked_at = list(blend[:SWEPT_CUBES])
     scores = each_score([PostProcessing(threshold) for threshold in SWEPT], looked_at, jobs)
@@ -56,7 +55,7 @@ def swept(blend: Labelled, jobs: Executor) -> Sweep:
     return Sweep(threshold=SWEPT, **curves, cubes=len(looked_at))
 
 
-def reliable(blend: Labelled, jobs: Executor) -> Reliability:
+def reliable(blend: Labelled, jobs: Jobs) -> Reliability:
     """Reliability of a blend's probabilities over all known voxels."""
     return reliability(np.asarray(np.sum(list(in_order(_levels, list(blend), jobs)), axis=0)))
 
@@ -72,7 +71,7 @@ def without_each(
     settings: PostProcessingSettings,
     whole: Sequence[float],
     scrolls: Sequence[str],
-    jobs: Executor,
+    jobs: Jobs,
 ) -> dict[str, WithoutOne]:
     """Each member left out of the blend in turn, the others' weights kept in proportion, the threshold fitted again.
 

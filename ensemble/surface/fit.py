@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
@@ -39,7 +38,7 @@ from scroll.errors import InputError
 from scroll.metrics.bootstrap import resampled_means
 from scroll.metrics.leaderboard import leaderboard_score
 from scroll.runtime.files import read_sealed, written_aside
-from scroll.runtime.processes import in_order, single_threaded_processes, usable_cores
+from scroll.runtime.processes import Jobs, in_order, jobs_of, usable_cores
 from scroll.runtime.receipt import Key, file_hash, key_of
 from scroll.runtime.record import as_record, kept_record, write_record
 from scroll.tracing.sheets import trace_sheets
@@ -74,7 +73,7 @@ def calibrate_cubes(settings: Settings) -> SurfaceFit:
     before = kept_record(settings.folder.fit, "fitted", SurfaceFit)
     if before and key == before.made_from:
         return read_cube_fit(settings)
-    with single_threaded_processes(usable_cores()) as jobs:
+    with jobs_of(usable_cores()) as jobs:
         fit = _fitted(settings, where, cubes, key, jobs)
     write_record(settings.folder.fit, fit)
     return read_cube_fit(settings)
@@ -104,7 +103,7 @@ def from_every_scroll(cubes: Sequence[Cube], count: int) -> list[Cube]:
     return sorted(taken[:count], key=lambda cube: cube.id)
 
 
-def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], key: str, jobs: Executor) -> SurfaceFit:
+def _fitted(settings: Settings, where: Predicted, cubes: list[Cube], key: str, jobs: Jobs) -> SurfaceFit:
     """Weights first, then post-processing of the blend, then lift and post-processing of the sheets, as traced and as mended."""
     members, post_processing = settings.stage1.fitted, settings.ensemble.post_processing
     labels = [LabelOf(cube.label_path) for cube in cubes if cube.label_path]
@@ -175,7 +174,7 @@ def _of_sheets(post_processing: PostProcessingSettings) -> PostProcessingSetting
     return post_processing.model_copy(update={"smooth_sigma_vox": (), "thickness_vox": (), "even": ()})
 
 
-def _row(pairs: Labelled, post_processing: PostProcessingSettings, jobs: Executor, scrolls: Sequence[str]) -> FittedRow:
+def _row(pairs: Labelled, post_processing: PostProcessingSettings, jobs: Jobs, scrolls: Sequence[str]) -> FittedRow:
     """Fit post-processing to a predictor."""
     fit = fit_post_processing(pairs, post_processing, jobs, scrolls)
     scores, parts = [score.score for score in fit.scores], [parts_of(score) for score in fit.scores]
@@ -195,7 +194,7 @@ def _lifted(
     cubes: Sequence[Cube],
     labels: Sequence[LabelOf],
     is_mended: bool,
-    jobs: Executor,
+    jobs: Jobs,
 ) -> tuple[Lift, Labelled]:
     """The best lift of the sheets, one of its numbers after the other, and the sheets lifted so, kept on disk."""
     best = Lift()

@@ -1,7 +1,6 @@
 """Weights of the members on cubes: a search about the equal mean, judged by the leaderboard's score out of fold."""
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from ensemble.surface.fit_record import FittedWeights
@@ -12,6 +11,7 @@ from scroll.config.schema import EnsembleSettings
 from scroll.data.cubes import Cube
 from scroll.metrics.bootstrap import resampled_means
 from scroll.metrics.leaderboard import SurfaceScore
+from scroll.runtime.processes import Jobs
 
 FACTORS = (0.0, 0.5, 2.0)  # by which one weight at a time is changed
 AROUND = (0.8, 1.0, 1.25)  # of the equal mean's threshold, that a changed blend is judged at
@@ -38,7 +38,7 @@ def fitted_weights(
     cubes: Sequence[Cube],
     labels: Sequence[Lazy],
     settings: EnsembleSettings,
-    jobs: Executor,
+    jobs: Jobs,
 ) -> FittedWeights:
     """Start at the equal mean; halve, double or drop one member at a time as long as the out-of-fold score rises.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import rfft2
 
 from scroll.errors import InputError
 from scroll.volumes.binning import block_mean
@@ -104,7 +105,7 @@ def log_spectra(block: FloatArray) -> FloatArray:
     line = np.hanning(EDGE_PX + 2)[1:-1]
     taper = (line[:, None] * line).astype(np.float32)
     level = (block * taper).sum(axis=(1, 2), keepdims=True) / taper.sum()
-    power = np.abs(np.fft.rfft2((block - level) * taper)) ** 2  # (Z, EDGE_PX, EDGE_PX / 2 + 1)
+    power = np.abs(rfft2((block - level) * taper)) ** 2  # (Z, EDGE_PX, EDGE_PX / 2 + 1)
     bands = power.reshape(len(block), -1) @ _BANDS.reshape(-1, power[0].size).T
     return np.log(bands.reshape(len(block), 2, -1).astype(np.float64) + 1e-12)
 

@@ -13,6 +13,7 @@ from scroll.runtime.environment import environment
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Jobs = int | Executor  # a number of processes to start, or those that are there
 SILENT = (
     "ignore:resource_tracker"  # Python's tracker of what killed processes leave clears it away, and need not say so
 )
@@ -75,7 +76,21 @@ def single_threaded_processes(count: int, **more: str) -> Iterator[ProcessPoolEx
         yield pool
 
 
-def in_order(job: Callable[[Item], Result], items: Sequence[Item], processes: int | Executor) -> Iterator[Result]:
+@contextmanager
+def jobs_of(count: int) -> Iterator[Jobs]:
+    """For `in_order`: so many processes of one thread each; this process alone where that is 1, for to start one takes seconds.
+
+    Raises:
+        WorkerDiedError: one of them died.
+    """
+    if count <= 1:
+        yield 1
+        return
+    with single_threaded_processes(count) as pool:
+        yield pool
+
+
+def in_order(job: Callable[[Item], Result], items: Sequence[Item], processes: Jobs) -> Iterator[Result]:
     """What `job` makes of each item, in their order; in so many processes of one thread each, or here where that is 1 or fewer.
 
     Processes that are there already may be given instead of their number: to start them takes seconds each time.
@@ -83,8 +98,5 @@ def in_order(job: Callable[[Item], Result], items: Sequence[Item], processes: in
     if isinstance(processes, Executor):
         yield from processes.map(job, items)
         return
-    if processes <= 1:
-        yield from map(job, items)
-        return
-    with single_threaded_processes(min(processes, len(items))) as pool:
-        yield from pool.map(job, items)
+    with jobs_of(min(processes, len(items))) as jobs:
+        yield from map(job, items) if isinstance(jobs, int) else jobs.map(job, items)

@@ -27,8 +27,11 @@ QUICK = {"steps": 6, "train_batch_size": 2, "validation_batch_size": 2, "validat
 QUICK |= {"checkpoint_every": 3, "warmup_steps": 1, "ema_decay": 0.5}
 
 
-def tiny_config(root: Path, phantom: Path) -> Path:
-    """The demo's configuration, so small that it learns next to nothing in seconds; the run will lie in <root>/run."""
+def tiny_config(root: Path, phantom: Path, min_prob: float = 0.55) -> Path:
+    """The demo's configuration, so small that it learns next to nothing in seconds; the run will lie in <root>/run.
+
+    Of maps that have learned nothing few ridges reach `min_prob`: to trace them all takes longer than the rest.
+    """
     small = {"channels": [4, 8, 8], "strides": [[2, 2, 2], [2, 2, 2], [2, 2, 2]]}
     steps = {
         "thresholds": [0.3, 0.5],
@@ -48,7 +51,7 @@ def tiny_config(root: Path, phantom: Path) -> Path:
         "run_dir": str(root / "run"),
         "data": {"root": str(phantom), "cache_dir": str(phantom.parent / "cache")},
         "stage1": {"defaults": {"patch_size": [32, 32, 32], "training": QUICK}, "window": {"overlap": 0.25}},
-        "tracing": {"least_area_vox": 400, "reach_vox": 4, "min_prob": 0.55},
+        "tracing": {"least_area_vox": 400, "reach_vox": 4, "min_prob": min_prob},
         "stage2": {"patch_size": [32, 32], "training": QUICK},
         "ensemble": {"post_processing": steps | {"octant_small_components_vox": [20], "passes": 1}},
     }

@@ -78,7 +78,7 @@ def shrink(root: Path) -> None:
     settings = fragment_settings("default", SIZE_ZYX, False, LETTERS_PX)
     for name in ("demo_ink", "ink"):
         make_fragments(root / "data" / name, settings, SEED, train=3, test=1, jobs=1)
-    surface = yaml.safe_load(tiny_config(root, root / "data" / "surface").read_text())
+    surface = yaml.safe_load(tiny_config(root, root / "data" / "surface", min_prob=0.3).read_text())
     (root / "tiny.yaml").unlink()
     surface |= {"run_dir": "runs/surface"}
     (root / "configs" / "surface.yaml").write_text(yaml.safe_dump(surface), encoding="utf-8")

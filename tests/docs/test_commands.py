@@ -6,7 +6,6 @@ That they also do what they should is asked in test_walk.py, which runs them.
 import re
 import shlex
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from documentation import (
 
 from scroll.errors import InputError
 from stage1_3d.network import load_checked_settings
+from tests.steps import step
 
 MAKEFILE = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
 HAS_SUBCOMMANDS = ("scripts/make_phantom.py", "scripts/bench.py", "make-phantom", "scripts/catalogue.py", "catalogue")
@@ -38,9 +38,7 @@ def is_placeholder(word: str) -> bool:
 
 @cache
 def help_of(program: tuple[str, ...]) -> str:
-    done = subprocess.run(
-        [sys.executable, *program, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
+    done = step(*program, "--help", cwd=REPOSITORY)
     assert done.returncode == 0 and "usage:" in done.stdout, f"{program}: {done.stderr or 'no such command'}"
     return done.stdout
 

@@ -17,7 +17,7 @@ def rows_of(root: Path, preset: str) -> dict[str, float]:
     """AUC on the held-out fragments of every row of score.json, after a short but real training."""
     training = {"steps": 120, "train_batch_size": 4, "validate_every": 60, "warmup_steps": 10, "ema_decay": 0.9}
     training |= {"validation_patches": 4, "learning_rate": 5e-3}
-    patch = {"patch_size": [8, 64, 64], "training": training}
+    patch, quick = {"patch_size": [8, 64, 64], "training": training}, {"overlap": 0.25}
     settings = {
         "run_dir": str(root / "run"),
         "data": {"root": str(root / "data"), "cache_dir": str(root / "cache"), "bin_yx": 2, "depth": [-4, 4]},
@@ -30,9 +30,11 @@ def rows_of(root: Path, preset: str) -> dict[str, float]:
                     "options": {"channels": [8, 16, 16], "strides": [[1, 2, 2], [2, 2, 2], [2, 2, 2]]},
                 },
             },
+            "window": quick,
         },
         "stage2": {
             "patch_size": [128, 128],
+            "window": quick,
             "options": {"depths": [1, 1, 1, 1], "hidden_sizes": [16, 16, 20, 32], "decoder_hidden_size": 32},
             "training": training,
         },

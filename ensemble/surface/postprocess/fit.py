@@ -6,7 +6,6 @@ after it hang together, so the threshold is searched again with each of the two.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import groupby
@@ -20,7 +19,7 @@ from ensemble.surface.postprocess.pipeline import SWITCHES, PostProcessing, adva
 from scroll.config.schema import PostProcessingSettings
 from scroll.errors import InputError
 from scroll.metrics.leaderboard import SurfaceScore, leaderboard_score, mean_score
-from scroll.runtime.processes import in_order
+from scroll.runtime.processes import Jobs, in_order
 from scroll.runtime.record import Record
 
 Volume = npt.NDArray[Any]
@@ -79,7 +78,7 @@ class PostProcessingFit:
 
 
 def fit_post_processing(
-    cubes: Sequence[Cube], settings: PostProcessingSettings, jobs: int | Executor = 1, groups: Sequence[str] = ()
+    cubes: Sequence[Cube], settings: PostProcessingSettings, jobs: Jobs = 1, groups: Sequence[str] = ()
 ) -> PostProcessingFit:
     """The post-processing with the highest mean score on cubes of (probability, label), greedily.
 
@@ -127,9 +126,7 @@ def no_group_loses(after: Sequence[float], before: Sequence[float], groups: Sequ
     return True
 
 
-def each_score(
-    choices: Sequence[PostProcessing], cubes: Sequence[Cube], jobs: int | Executor = 1
-) -> list[list[SurfaceScore]]:
+def each_score(choices: Sequence[PostProcessing], cubes: Sequence[Cube], jobs: Jobs = 1) -> list[list[SurfaceScore]]:
     """The score of every cube, one post-processing after the other."""
     of_cubes = list(in_order(partial(_scores, choices), cubes, jobs))
     return [[scores[i] for scores in of_cubes] for i in range(len(choices))]
