@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from scroll.catalogue.read import read_catalogue
-from scroll.catalogue.table import matching, plain_entry, shown, table
+from scroll.catalogue.table import entry_text, matching, plain_entry, table
 from scroll.errors import InputError, MissingInputError
 from scroll.runtime.bounded import MOST_JSON_BYTES
 from tests.catalogue.published import OTHER, SEGMENT, VOLUME, classic, open_data
@@ -150,10 +150,10 @@ def test_whatever_stands_in_the_place_of_a_part_every_command_has_its_say(tmp_pa
             assert all("\n" not in str(fault) for fault in catalogue.faults)
             table(matching(catalogue, None))
             for scroll in catalogue.scrolls.values():
-                shown(catalogue, scroll)
+                entry_text(catalogue, scroll)
                 for entry in scroll.entries:
                     json.dumps(plain_entry(catalogue, entry), allow_nan=False)
-                    shown(catalogue, entry)
+                    entry_text(catalogue, entry)
 
 
 WHOLE = {
