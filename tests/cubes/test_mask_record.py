@@ -23,6 +23,8 @@ from scroll.runtime.manifest import file_sum
 from scroll.runtime.record import write_record
 from scroll.volumes.read_record import read_record
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:

@@ -34,6 +34,8 @@ from stage2_2d.surface.dataset import SheetPatches
 from stage2_2d.surface.train import labelled_sheets
 from tests.steps import step
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:

@@ -222,6 +222,17 @@ def test_the_measured_cost_is_what_the_prediction_then_takes(tta: str, patch: tu
     assert cost.seconds == pytest.approx(sum(log))
 
 
+@pytest.mark.parametrize("cubes", [1, 200])
+def test_a_prediction_is_hardly_held_up_by_its_projection_however_quick_a_window_is(cubes: int) -> None:
+    log: list[int] = []
+    prediction = tiny("none", (8, 8, 8), log)
+    prediction.run(lambda row, values: None, 0)
+    once = len(log)
+    log.clear()
+    measured_cost("a", [prediction] * cubes, 1.0, clock=lambda: 0.0)
+    assert 0 < len(log) <= max(3 * once, 0.1 * cubes * once)
+
+
 def test_no_window_to_time_is_told() -> None:
     with pytest.raises(InputError, match="no window"):
         measured_cost("a", [], 1.0)

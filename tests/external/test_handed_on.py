@@ -27,6 +27,8 @@ from stage1_3d.weights import load_member
 from tests.pipeline.pipeline_run import Run, own_ink_run
 from tests.steps import step
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -127,7 +129,6 @@ def test_fragments_as_a_raw_data_set_hold_their_layers_and_three_labels(run, tmp
         export_raw(settings, tmp_path / "other", (-9, 2))
 
 
-@pytest.mark.slow
 def test_nnunets_own_check_takes_the_data_set_of_cubes(tmp_path):
     pytest.importorskip("nnunetv2")
     make_cubes(tmp_path / "cubes", cube_settings("default", 64), seed=5, train=3, test=0, jobs=1)

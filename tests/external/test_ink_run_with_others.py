@@ -26,6 +26,8 @@ from scroll.runtime.receipt import read_receipt
 from tests.pipeline.pipeline_run import Run, own_ink_run
 from tests.steps import step
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 WINDOW = (8, 64, 64)
 

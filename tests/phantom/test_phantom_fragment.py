@@ -37,6 +37,7 @@ def test_a_fragment_has_the_types_and_shapes_of_the_competition(crushed):
     assert 0.5 < fragment.mask.mean() < 0.98 and not (fragment.ink & ~fragment.mask).any()
 
 
+@pytest.mark.slow
 def test_no_single_layer_tells_the_ink_at_default():
     fragments = [draw_fragment(fragment_settings("default", (32, 1024, 1024)), seed) for seed in (1, 2)]
     aucs = layer_aucs(fragments)

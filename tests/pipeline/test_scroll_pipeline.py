@@ -229,6 +229,7 @@ def test_the_run_flattens_on_the_fly_what_it_would_predict_first_and_flatten_the
     assert one[1].std() > 0
 
 
+@pytest.mark.slow
 def test_a_segment_is_audited_by_the_members_on_layers_flattened_from_it(scroll_run):
     """Which verdict it is so small a run does not know; that every figure of an audit is there, and that what was flattened is kept."""
     source = sorted((scroll_run.data / "test").iterdir())[0]

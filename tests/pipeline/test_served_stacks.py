@@ -89,6 +89,7 @@ def through(call, config: Path, *mains) -> None:
         assert code == 0, out + err
 
 
+@pytest.mark.slow
 def test_a_run_on_served_stacks_ends_in_the_bits_of_one_on_layers(plain, served, call, tmp_path):
     root, server = served
     near, far = tmp_path / "near", tmp_path / "far"

@@ -79,6 +79,7 @@ def test_a_trial_measures_the_waiting_it_was_given(tmp_path, clock):
     assert 0 < trial.peak_gib < 64 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss_of", "room_gib"), [(greedy_error, 64.0), (hoarding_error, 0.5)])
 def test_memory_that_ends_steps_back_to_a_good_batch(tmp_path, loss_of, room_gib):
     before = resident_gib()
@@ -97,6 +98,7 @@ def test_a_limit_below_what_the_process_holds_already_lets_nothing_train(tmp_pat
     assert found.chosen is None and "GiB allowed" in found.trials[0].failure
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_leaves_fewer(tmp_path):
     measure = measurer(tmp_path, train=Deadly(wait_s=0.01))
     found = tune(Setting(2), Bounds(max_batch=2, workers=(1, 2, 4), cores=4), measure)
@@ -104,6 +106,7 @@ def test_a_worker_that_dies_leaves_fewer(tmp_path):
     assert found.chosen is not None and found.chosen.setting.workers == 1
 
 
+@pytest.mark.slow
 def test_no_number_of_workers_is_measured_faster_than_known_seconds_allow(tmp_path):
     # a batch of two takes 100 ms to load and 60 ms to learn; a worker may have loaded ahead while this process stood still
     measure = measurer(tmp_path, steps=4, loss_of=slow_error, train=Points(wait_s=LOAD_S))

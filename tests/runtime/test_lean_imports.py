@@ -83,6 +83,7 @@ print(*sorted(set(sys.modules) & set(sys.argv[2:])))
 """
 
 
+@pytest.mark.slow
 def test_monai_alone_builds_the_networks_that_monai_with_all_it_can_find_builds() -> None:
     alone, whole = (
         subprocess.run(

@@ -18,6 +18,7 @@ def test_an_exponent_is_that_of_the_power_law(power: float) -> None:
     assert exponent(sizes, [3.0 * size**power for size in sizes]) == pytest.approx(power, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_every_row_is_measured_at_every_size(tmp_path: Path) -> None:
     few = ("blend, members", "weights, members (2, 3, 5, 9)")
     assert set(few) < set(PREPARED)

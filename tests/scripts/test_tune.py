@@ -56,6 +56,7 @@ def rows_of(message: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[head + 1 :] if line.startswith("|")]
 
 
+@pytest.mark.slow
 def test_a_limit_that_many_samples_pass_is_stepped_back_from(config, monkeypatch, capsys, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()

@@ -119,6 +119,7 @@ def test_sixteen_bit_halves_what_is_kept_but_not_under_group_normalisation(netwo
     assert least < halved / full < least + 0.4
 
 
+@pytest.mark.slow
 def test_checkpointing_keeps_less_and_computes_more() -> None:
     on, off = (
         footprint_of(

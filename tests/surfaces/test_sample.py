@@ -253,6 +253,7 @@ def oracle_chunks(at, inside, chunks, order):
     return found
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(0, 1), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_exactly_the_touched_chunks_are_read_and_each_once(seed, order, is_whole):

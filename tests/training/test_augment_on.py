@@ -33,6 +33,7 @@ def are_equal(one: Path, other: Path) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_a_training_augmented_on_the_device_ends_with_the_same_bits(tmp_path):
     asked = ("150", "augment_on=device", "checkpoint_every=2")
     command = [sys.executable, str(SCRIPT), str(tmp_path / "killed"), *asked]

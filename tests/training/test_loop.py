@@ -87,6 +87,7 @@ def test_going_on_from_a_checkpoint_ends_with_the_same_bits_and_the_same_history
         assert history_of(tmp_path / "broken", key) == history_of(tmp_path / "undisturbed", key)
 
 
+@pytest.mark.slow
 def test_killed_at_a_random_moment_and_started_again_it_ends_with_the_same_bits(tmp_path):
     # a process of its own too: the same bits need the same number of threads
     undisturbed = started(tmp_path / "undisturbed", 60, 0, "checkpoint_every=2")

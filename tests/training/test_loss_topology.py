@@ -172,6 +172,7 @@ def parts_count(mask: np.ndarray) -> tuple[int, int]:
 small = st.sampled_from([(1, 5, 6), (4, 4, 4)]).flatmap(lambda shape: arrays(bool, (3, *shape)))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(small, st.integers(0, 9))
 def test_a_mistake_that_stands_alone_is_critical_if_and_only_if_mending_it_changes_the_number_of_parts(masks, number):

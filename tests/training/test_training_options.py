@@ -166,6 +166,7 @@ def test_a_compiled_training_learns_the_same_and_is_compiled_though_it_is_the_ni
     assert all(torch.allclose(plain[name], compiled[name], atol=1e-4) for name in plain)
 
 
+@pytest.mark.slow
 def test_a_step_that_mostly_waits_is_broken_down_and_said_aloud_once(tmp_path, capsys):
     fit(tiny_task(tmp_path, wait_s=0.02), training(steps=60))
     reports = {line["step"]: line["breakdown"] for line in history(tmp_path) if "breakdown" in line}
