@@ -2,9 +2,9 @@
 
 python fork_server.py SOCKET MODULE ...
 
-It serves until its standard input ends. Who connects sends a request, a JSON object, with three open files, and gets the number
-of the process and, when that has ended, its exit code. What a command imports itself, and what it leaves on disk, is as ever; the
-tests about starting a command (its imports, its first line, `--help`) start a Python of their own.
+It serves until its standard input ends. Who connects sends a line, a JSON object, with three open files, and gets a line with the
+number of the process and, when that has ended, one with its exit code. What a command imports itself, and what it leaves on disk,
+is as ever; the tests about starting a command (its imports, its first line, `--help`) start a Python of their own.
 """
 
 import atexit
@@ -40,7 +40,7 @@ def main() -> None:
     if not any(name.startswith("scroll.") for name in names):  # a clone has its own
         _kept_alive.extend(sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == "scroll")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the commands
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+    with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"{place}.new")
         listening.listen(64)
         Path(f"{place}.new").rename(place)
@@ -57,15 +57,18 @@ def answer(asking: socket.socket) -> None:
     """Start the command, and wait for it in the place of the one who asks; ends this process."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     text, files, _, _ = socket.recv_fds(asking, MOST_BYTES, 3)
+    while not text.endswith(b"\n"):
+        more = asking.recv(MOST_BYTES)
+        text += more or b"\n"
     process = os.fork()
     if not process:
         asking.close()
         serve(json.loads(text), files)
-    asking.send(str(process).encode())
+    asking.sendall(f"{process}\n".encode())
     threading.Thread(
         target=lambda: asking.recv(1) or os._exit(1), daemon=True
     ).start()  # who asks is gone, as a parent would be
-    asking.send(str(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])).encode())
+    asking.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])}\n".encode())
     os._exit(0)
 
 

@@ -18,13 +18,14 @@ def main() -> int:
     if not command or not (command[0] in ("-m", "-c") or command[0].endswith(".py")):
         os.execv(PYTHON, [PYTHON, *command])
     asked = {"command": command, "cwd": os.getcwd(), "environment": dict(os.environ), "python": sys.argv[0]}  # noqa: PTH109  (pathlib takes longer)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+    with socket.socket(socket.AF_UNIX) as server, server.makefile() as answers:
         server.connect(PLACE)
-        socket.send_fds(server, [json.dumps(asked).encode()], [0, 1, 2])
-        process = int(server.recv(32))
+        request = json.dumps(asked).encode() + b"\n"
+        server.sendall(request[socket.send_fds(server, [request], [0, 1, 2]) :])
+        process = int(answers.readline())
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, _: os.kill(process, number))
-        code = int(server.recv(32) or "1")
+        code = int(answers.readline() or "1")
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)

@@ -68,12 +68,13 @@ def step(
     asked = {"command": command, "cwd": str(cwd), "environment": {**environment}, "python": sys.executable}
     with (
         tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, Path(os.devnull).open() as nothing,
-        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server,
+        socket.socket(socket.AF_UNIX) as server, server.makefile() as answers,
     ):  # fmt: skip
         server.connect(str(fork_server((*LIBRARIES, *OURS))))
-        socket.send_fds(server, [json.dumps(asked).encode()], [file.fileno() for file in (nothing, out, err)])
-        server.recv(32)
-        code = int(server.recv(32))
+        request = json.dumps(asked).encode() + b"\n"
+        sent = socket.send_fds(server, [request], [file.fileno() for file in (nothing, out, err)])
+        server.sendall(request[sent:])
+        _, code = answers.readline(), int(answers.readline())
         texts = [file.seek(0) or file.read() for file in (out, err)]
         return subprocess.CompletedProcess(command, code, *texts)
 
