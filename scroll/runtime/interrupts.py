@@ -105,8 +105,12 @@ def hear_of_dead_workers_once() -> None:
 
     Loaders started later notice a death when they next ask for a patch.
     """
-    if current_thread() is main_thread():
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    while current_thread() is main_thread():
+        try:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            return
+        except RuntimeError:  # that handler's own, of an end that it is told of at this moment
+            continue
 
 
 @contextmanager

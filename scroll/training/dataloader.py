@@ -179,22 +179,32 @@ def naming_dead_workers(loading: LoaderSettings) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError, EOFError) as error:
-        # what its end tears apart first is chance: torch's own notice, or a connection to it
-        is_torn = isinstance(error, ConnectionError | EOFError) or (
-            isinstance(error, OSError) and error.filename is None
-        )
-        is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if loading.workers and SHARED_FULL.search(str(error)):
+        try:
+            death = _death(error, loading)
+            if death is not None:
+                hear_of_dead_workers_once()
+        except RuntimeError as notice:  # torch's, that came while what the same end had torn was looked at
             hear_of_dead_workers_once()
-            raise WorkerDiedError(shared_memory_is_small(loading)) from None
-        is_explained = isinstance(error, InputError) or is_full
-        if is_explained or ("DataLoader worker" not in str(error) and not (loading.workers and is_torn)):
+            death = _death(notice, loading)
+        if death is None:
             raise
-        hear_of_dead_workers_once()
-        raise WorkerDiedError(
-            f"a loading process died ({' '.join(str(error).split())[:120]}), most often for want of memory: lower "
-            f"training.loader.workers (now {loading.workers}) or patch_size; the same command goes on from the last checkpoint"
-        ) from None
+        raise death from None
+
+
+def _death(error: Exception, loading: LoaderSettings) -> WorkerDiedError | None:
+    """In one line that a loading process died, where that is what the error says."""
+    message = str(error)
+    if loading.workers and SHARED_FULL.search(message):
+        return WorkerDiedError(shared_memory_is_small(loading))
+    # what its end tears apart first is chance: torch's own notice, or a connection to it
+    is_torn = isinstance(error, ConnectionError | EOFError) or (isinstance(error, OSError) and error.filename is None)
+    is_explained = isinstance(error, InputError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    if is_explained or ("DataLoader worker" not in message and not (loading.workers and is_torn)):
+        return None
+    return WorkerDiedError(
+        f"a loading process died ({' '.join(message.split())[:120]}), most often for want of memory: lower "
+        f"training.loader.workers (now {loading.workers}) or patch_size; the same command goes on from the last checkpoint"
+    )
 
 
 def validation_batches(patches: "Dataset[Batch]", settings: TrainingSettings) -> Iterator[Batch]:

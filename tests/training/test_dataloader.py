@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tiny_task import Points, squared_error, tiny_task, training
 
 from scroll.errors import InputError, UnreadableError
-from scroll.training.dataloader import FAR, SKIPPED, SkipUnreadable, training_batches
+from scroll.training.dataloader import FAR, SKIPPED, SkipUnreadable, naming_dead_workers, training_batches
 from scroll.training.loop import Task, fit
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -97,6 +97,31 @@ def test_a_loading_process_that_dies_is_one_line_and_the_last_checkpoint_is_whol
     state = torch.load(tmp_path / "resume.pt", weights_only=True)
     assert state["step"] >= 2 and all(torch.isfinite(t).all() for t in state["model"].values())
     subprocess.run([sys.executable, "-c", ""], check=True)  # another child's end is no second notice of that death
+
+
+class Torn(ConnectionResetError):
+    """A connection to a process whose end the system tells of while this is looked at."""
+
+    def __str__(self) -> str:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        return "reset by peer"
+
+
+def test_the_notice_of_a_death_that_is_known_already_is_no_other_error():
+    def notice(number: int, frame: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    loading = training(loader={"workers": 1}).loader
+    before = signal.signal(signal.SIGCHLD, notice)
+    try:
+        with pytest.raises(InputError, match="a loading process died"), naming_dead_workers(loading):
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+            os.kill(os.getpid(), signal.SIGCHLD)
+            raise Torn(104, "reset by peer")
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        signal.signal(signal.SIGCHLD, before)
 
 
 @pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
