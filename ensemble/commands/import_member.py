@@ -78,10 +78,8 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="folder to write; default members/<name>")
     parser.add_argument("--folds", nargs="*", default=[], help="nnunet: which folds; default all that are there")
     parser.add_argument("--splits", type=Path, help="nnU-Net's splits_final.json: what each fold was trained on")
-    help_text = (
-        "fragments, segments, cubes or scrolls that every network of it has seen; what is not named is new to it"
-    )
-    parser.add_argument("--trained-on", nargs="*", default=[], metavar="ID", help=help_text)
+    seen = "fragments, segments, cubes or scrolls that every network of it has seen; what is not named is new to it"
+    parser.add_argument("--trained-on", nargs="*", default=[], metavar="ID", help=seen)
     parser.add_argument("--voxel-um", type=float, help="edge of a voxel that it was trained at, in micrometres")
     parser.add_argument(
         "--returns",
