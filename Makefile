@@ -9,6 +9,7 @@ N ?= 1
 RUN ?= runs/demo
 BIN := .venv/bin
 STALE := $(shell sh scripts/environment.sh stale '$(PYTHON)')
+PIP := $(BIN)/pip install --quiet --no-compile -c constraints.txt  # Python compiles what is imported, when it is: half the time
 TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 40
 OF_BUNDLE := $(if $(OUT),--output $(OUT)) $(if $(OWNER),--owner $(OWNER)) $(if $(SLUG),--slug $(SLUG)) $(if $(DOWNLOAD),--download $(DOWNLOAD)) $(if $(WHEELS),--wheels $(WHEELS))
 OPTIONS := $(strip $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair)))
@@ -22,11 +23,11 @@ help:  ## this list
 .venv/installed: pyproject.toml constraints.txt $(STALE)
 	$(if $(STALE),$(if $(PYTHON),@sh scripts/environment.sh find '$(PYTHON)' > /dev/null,@sh scripts/environment.sh make))
 	$(if $(STALE),$(if $(PYTHON),'$(PYTHON)' -m venv --clear .venv))
-	$(BIN)/pip install --quiet -c constraints.txt -e .
+	$(PIP) -e .
 	@touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	$(PIP) -e ".[dev]"
 	@touch $@
 
 setup: .venv/installed  ## make .venv with the pinned packages
@@ -78,7 +79,7 @@ neuroglancer: setup  ## VOLUMES='a.zarr b/prob.zarr' LABELS=...: serve them on t
 	$(BIN)/python scripts/neuroglancer.py $(VOLUMES) $(if $(LABELS),--labels $(LABELS)) $(if $(VOXEL_UM),--voxel-um $(VOXEL_UM)) $(if $(PORT),--port $(PORT)) --serve
 
 napari: setup  ## VOLUMES=... LABELS=...: open them as layers of napari, which it installs; or PAINT=folder: paint on its label
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[view]"
+	$(PIP) -e ".[view]"
 	$(BIN)/python scripts/napari_view.py $(VOLUMES) $(if $(LABELS),--labels $(LABELS)) $(if $(VOXEL_UM),--voxel-um $(VOXEL_UM)) $(if $(PAINT),--paint $(PAINT))
 
 doctor: setup  ## look for what would go wrong: data, labels, folds, patches, disk

@@ -122,5 +122,5 @@ def _write(path: Path, image: npt.NDArray[np.uint8], record: Contents = NOTHING)
         height = max(1, round(picture.height * MAX_WIDTH_PX / picture.width))
         picture = picture.resize((MAX_WIDTH_PX, height), Image.Resampling.BOX)
     with written_aside(path) as aside:
-        picture.save(aside, format="PNG", optimize=True, pnginfo=png_info(record))
+        picture.save(aside, format="PNG", pnginfo=png_info(record))
     return path

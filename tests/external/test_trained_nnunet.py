@@ -21,6 +21,7 @@ from stage1_3d.external.ready import volume_of
 from tests.steps import step
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+CUBE_VOX = 48
 NAME, TRAINER, SET = "3d_small", "nnUNetTrainerOneStep", "Dataset501_Sheets"
 COMMANDS = {
     "plan_and_preprocess": "experiment_planning.plan_and_preprocess_entrypoints plan_and_preprocess_entry",
@@ -63,7 +64,7 @@ def make_small(plans: Path) -> None:
     architecture = json.loads(json.dumps(content["configurations"]["3d_fullres"]["architecture"]))
     of_stages = architecture["arch_kwargs"]
     of_stages["features_per_stage"] = [4 * (n + 1) for n in range(of_stages["n_stages"])]
-    small = {"inherits_from": "3d_fullres", "patch_size": [48, 32, 64], "architecture": architecture}
+    small = {"inherits_from": "3d_fullres", "patch_size": [32, 32, 48], "architecture": architecture}
     content["configurations"][NAME] = small
     plans.write_text(json.dumps(content))
 
@@ -73,7 +74,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cubes of two scrolls, a configuration, and an nnU-Net of two folds that was trained on them, as two members."""
     pytest.importorskip("nnunetv2")
     root = tmp_path_factory.mktemp("nnunet")
-    make_cubes(root / "cubes", cube_settings("default", 64), seed=5, train=4, test=1, jobs=1)
+    make_cubes(root / "cubes", cube_settings("default", CUBE_VOX), seed=5, train=4, test=1, jobs=1)
     config = {"extends": str(REPOSITORY / "configs" / "demo_surface.yaml"), "run_dir": str(root / "run")}
     config |= {"data": {"root": str(root / "cubes"), "cache_dir": str(root / "cache")}}
     config |= {"stage1": {"members": {name: {"member": str(root / name)} for name in ("theirs", "ready")}}}

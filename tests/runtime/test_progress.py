@@ -1,6 +1,7 @@
 """Progress: counts, rate and time left, on a terminal and in a log, and nothing on standard output."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -23,7 +24,7 @@ def test_before_the_first_step_no_time_is_promised():
 
 def test_a_log_gets_lines_and_the_rate_counts_only_this_run(capsys, monkeypatch):
     clock = iter(range(0, 1000, 20))
-    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     with progress("train", total=100, unit="step", start=90) as advance:
         advance(2, note="loss 0.5")
         advance(8)
