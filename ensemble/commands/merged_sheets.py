@@ -114,13 +114,14 @@ def judged(cube_run: "CubeRun", cube: "Cube", pair: "Pair") -> dict[str, bool]:
 def sheets_of(cube_run: "CubeRun", cube: "Cube", is_mended: bool, is_guessed_too: bool = False) -> "NDArray[np.uint8]":
     """Every sheet under its own number, lifted as the run's fit says; also where it was guessed, if that is asked for."""
     from ensemble.surface.lift_sheets import as_traced, numbered
-    from ensemble.surface.predictors import HINT, SHEETS, STAGE2, LiftedSheets
+    from ensemble.surface.predictors import SHEETS, STAGE2, read_sheets
     from scroll.runtime.record import needed
-    from stage2_2d.surface.stack import traced_sheets
+    from stage2_2d.surface.stack import TracedSheet
 
     name = STAGE2 if is_mended else SHEETS
     lift = needed(cube_run.settings.folder.fit, f"rows.{name}.lift", cube_run.fit.rows[name].lift)
-    sheets = LiftedSheets(cube_run.where, lift, cube, is_mended).sheets()
-    if is_guessed_too:
-        sheets = [as_traced(sheet, True) for sheet in traced_sheets(cube_run.where.sheets(cube.id), cube, HINT)]
+    sheets = [
+        as_traced(sheet, True) if is_guessed_too and isinstance(sheet, TracedSheet) else lift.present(sheet)
+        for sheet in read_sheets(cube_run.where, cube, is_mended)
+    ]
     return numbered(sheets, cube.shape, lift.thickness_vox, lift.offset_vox)

@@ -28,6 +28,7 @@ from ensemble.surface.predictors import (
     Stored,
     as_pairs,
     check_current,
+    read_sheets,
 )
 from ensemble.surface.weights import fitted_weights
 from scroll.config.schema import PostProcessingSettings, Settings
@@ -197,13 +198,14 @@ def _lifted(
     jobs: Jobs,
 ) -> tuple[Lift, Labelled]:
     """The best lift of the sheets, one of its numbers after the other, and the sheets lifted so, kept on disk."""
-    best = Lift()
+    best, known = Lift(), dict[Lift, float]()
     for name in (name for name in LIFTS if is_mended or name not in OF_STAGE2):
         lifts = [replace(best, **{name: value}) for value in LIFTS[name]]
-        score = partial(_score_lifts, where, lifts, is_mended)
-        of_cubes = list(in_order(score, list(zip(cubes, labels, strict=True)), jobs))
-        means = [sum(scores[n] for scores in of_cubes) for n in range(len(lifts))]
-        best = lifts[means.index(max(means))]
+        new = [lift for lift in lifts if lift not in known]
+        score = partial(_score_lifts, where, new, is_mended)
+        of_cubes = in_order(score, list(zip(cubes, labels, strict=True)), jobs)
+        known |= zip(new, map(sum, zip(*of_cubes, strict=True)), strict=True)
+        best = max(lifts, key=known.__getitem__)
     folder = settings.run_dir / "ensemble" / ("mended" if is_mended else "traced")
     kept = [_keep(LiftedSheets(where, best, cube, is_mended), folder / f"{cube.id}.npy") for cube in cubes]
     return best, list(zip(kept, labels, strict=True))
@@ -213,8 +215,8 @@ def _score_lifts(
     where: Predicted, lifts: Sequence[Lift], is_mended: bool, cube_and_label: tuple[Cube, LabelOf]
 ) -> list[float]:
     cube, label = cube_and_label
-    truth = label()
-    volumes = (LiftedSheets(where, lift, cube, is_mended)() for lift in lifts)
+    truth, sheets = label(), read_sheets(where, cube, is_mended)
+    volumes = (lift.volume(sheets, cube.shape) for lift in lifts)
     return [leaderboard_score(volume >= PRESENT, truth).score for volume in volumes]
 
 

@@ -35,25 +35,38 @@ def as_traced(sheet: TracedSheet, is_guessed_too: bool = False) -> PresentSheet:
     return PresentSheet(sheet.surface, there.astype(np.float32))
 
 
-def as_mended(
-    sheet: TracedSheet, folder: Path, follow: float, presence_sigma_vox: float, doubt: float = 1.0
-) -> PresentSheet:
-    """A sheet with the presence that stage two says, moved to where it says that it is; `folder` holds its heads.
+@dataclass(frozen=True, eq=False)
+class MendedSheet:
+    """A traced sheet and what stage two says of it, (H, W) float32 each: how probable it is, and how far off along the normal."""
 
-    `follow`, 0 to 1, is the share of the offset that is believed; the presence is blurred by `presence_sigma_vox`. `doubt`, 0 to
-    1, is the share of its doubt about what stage one saw that counts; with 0 it decides on guesses alone.
+    traced: TracedSheet
+    presence: NDArray[np.float32]
+    offset_vox: NDArray[np.float32]
+
+
+def read_mended(sheet: TracedSheet, folder: Path) -> MendedSheet:
+    """A sheet with stage two's heads, which are in `folder`; its offset smoothed.
 
     Raises:
         MissingInputError: stage two was not run.
     """
     presence, offset_heads = np.asarray(open_map(folder / HEADS_NAME, HINT)[:], np.float32)
-    surface = sheet.surface
+    return MendedSheet(sheet, presence, smoothed(decoded(offset_heads), presence))
+
+
+def as_mended(sheet: MendedSheet, follow: float, presence_sigma_vox: float, doubt: float = 1.0) -> PresentSheet:
+    """A sheet with the presence that stage two says, moved to where it says that it is.
+
+    `follow`, 0 to 1, is the share of the offset that is believed; the presence is blurred by `presence_sigma_vox`. `doubt`, 0 to
+    1, is the share of its doubt about what stage one saw that counts; with 0 it decides on guesses alone.
+    """
+    surface = sheet.traced.surface
     step = round(surface.cell_vox[0])
-    offset = follow * smoothed(decoded(offset_heads), presence)
-    moved = offset[::step, ::step][: surface.shape[0], : surface.shape[1], None] * surface.normals
+    offset = follow * sheet.offset_vox[::step, ::step]
+    moved = offset[: surface.shape[0], : surface.shape[1], None] * surface.normals
     points = np.where(surface.valid[..., None], surface.points + moved, surface.points)
-    even = gaussian_filter(presence, presence_sigma_vox) if presence_sigma_vox else presence
-    return PresentSheet(replace(surface, points=points.astype(np.float32)), believed(even, sheet.guessed, doubt))
+    even = gaussian_filter(sheet.presence, presence_sigma_vox) if presence_sigma_vox else sheet.presence
+    return PresentSheet(replace(surface, points=points.astype(np.float32)), believed(even, sheet.traced.guessed, doubt))
 
 
 def believed(presence: NDArray[np.floating], guessed: NDArray[np.bool_], doubt: float) -> NDArray[np.float32]:
@@ -81,12 +94,13 @@ def lifted(
     corner, the one that comes later gives way: so that they are two objects in the score.
     """
     bands = _bands(thickness_vox, offset_vox)
-    there = [np.where(sheet.presence >= LEAST_PRESENCE, np.clip(sheet.presence, 0, 1), 0) for sheet in sheets]
-    bytes_of = [np.rint(255 * presence).astype(np.uint8) for presence in there]
-    painted = [Painted(sheet.surface, image, bands) for sheet, image in zip(sheets, bytes_of, strict=True)]
-    volume = lift(painted, shape).astype(np.float32) / np.float32(255)
-    volume[~apart(numbered(sheets, shape, thickness_vox, offset_vox, LEAST_PRESENCE))] = 0
-    return np.asarray(volume, np.float32)
+    painted = []
+    for number, sheet in enumerate(sheets, start=1):
+        is_there = sheet.presence >= LEAST_PRESENCE
+        presence = np.rint(255 * np.where(is_there, np.clip(sheet.presence, 0, 1), 0))
+        painted.append(Painted(sheet.surface, np.stack([presence, number * is_there]).astype(np.uint8), bands))
+    presences, numbers = lift(painted, shape) if painted else np.zeros((2, *shape), np.uint8)
+    return np.asarray(np.where(apart(numbers), presences, 0) / np.float32(255), np.float32)
 
 
 def numbered(

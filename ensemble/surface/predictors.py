@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from ensemble.blend import blend
-from ensemble.surface.lift_sheets import PresentSheet, as_mended, as_traced, lifted
+from ensemble.surface.lift_sheets import MendedSheet, PresentSheet, as_mended, as_traced, lifted, read_mended
 from scroll.data.cubes import Cube
 from scroll.errors import InputError
+from scroll.geometry import Size
 from scroll.inference.current_weights import check_weights
 from scroll.inference.prediction_store import open_map
 from scroll.runtime.receipt import read_receipt
 from scroll.runtime.run_folder import RunFolder
 from scroll.volumes import open_volume
-from stage2_2d.surface.stack import traced_sheets
+from stage2_2d.surface.stack import TracedSheet, traced_sheets
 
 ENSEMBLE, POST_PROCESSED = "ensemble", "ensemble + chain"
 SHEETS, STAGE2 = "ensemble + sheets + chain", "ensemble + stage two + chain"
@@ -57,6 +58,16 @@ class Lift:
     presence_sigma_vox: float = 4.0
     doubt: float = 1.0
 
+    def present(self, sheet: TracedSheet | MendedSheet) -> PresentSheet:
+        """Where a sheet is taken to be, and how probable it is there."""
+        if isinstance(sheet, TracedSheet):
+            return as_traced(sheet)
+        return as_mended(sheet, self.follow, self.presence_sigma_vox, self.doubt)
+
+    def volume(self, sheets: Sequence[TracedSheet | MendedSheet], shape: Size) -> NDArray[np.float32]:
+        """Sheets as a volume of presence, (Z, Y, X) float32."""
+        return lifted([self.present(sheet) for sheet in sheets], shape, self.thickness_vox, self.offset_vox)
+
 
 @dataclass(frozen=True)
 class Blended:
@@ -84,16 +95,18 @@ class LiftedSheets:
 
     def __call__(self) -> NDArray[np.float32]:
         """Lift every sheet."""
-        return lifted(self.sheets(), self.cube.shape, self.lift.thickness_vox, self.lift.offset_vox)
+        return self.lift.volume(read_sheets(self.where, self.cube, self.is_mended), self.cube.shape)
 
-    def sheets(self) -> list[PresentSheet]:
-        """The sheets and how probable they are."""
-        found = traced_sheets(self.where.sheets(self.cube.id), self.cube, HINT)
-        if not self.is_mended:
-            return [as_traced(sheet) for sheet in found]
-        folder = self.where.stage2(self.cube.id)
-        how = self.lift.follow, self.lift.presence_sigma_vox, self.lift.doubt
-        return [as_mended(sheet, folder / sheet.folder.name, *how) for sheet in found]
+
+def read_sheets(where: Predicted, cube: Cube, is_mended: bool) -> list[TracedSheet] | list[MendedSheet]:
+    """A cube's sheets as they were traced, or as stage two mended them.
+
+    Raises:
+        MissingInputError: they were not traced, or stage two was not run.
+    """
+    traced = traced_sheets(where.sheets(cube.id), cube, HINT)
+    folder = where.stage2(cube.id)
+    return [read_mended(sheet, folder / sheet.folder.name) for sheet in traced] if is_mended else traced
 
 
 @dataclass(frozen=True)

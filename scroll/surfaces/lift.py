@@ -24,11 +24,12 @@ Band = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class Painted:
-    """A picture on a sheet, and how deep it goes.
+    """A picture on a sheet, or several, and how deep it goes.
 
     Attributes:
         surface: the sheet.
-        image: (H, W) uint8, the surface's canvas in pixels of `pixel_vox` voxels; anything that is sliced like numpy.
+        image: (H, W) uint8, the surface's canvas in pixels of `pixel_vox` voxels; anything that is sliced like numpy. Several
+            of them are (C, H, W), and are lifted together.
         bands: (256, 2) for each value of a pixel the depths, first and end, that it is painted at; in voxels of level 0
             along the normal, the end left out.
         pixel_vox: voxels of level 0 to a pixel.
@@ -44,7 +45,7 @@ class Painted:
 
     def __post_init__(self) -> None:
         canvas = self.surface.canvas_shape(self.pixel_vox)
-        if tuple(self.image.shape) != canvas or self.image.dtype != np.uint8:
+        if tuple(self.image.shape[-2:]) != canvas or self.image.dtype != np.uint8:
             raise InputError(
                 f"{self.surface.path}: a picture {tuple(self.image.shape)} {self.image.dtype} to lift; expected {canvas} uint8, "
                 f"one pixel for {self.pixel_vox} voxels: draw it on this surface's canvas"
@@ -108,11 +109,12 @@ def lift(
     A voxel at a depth within the hull of a picture's bands gets the value of the pixel its foot on the sheet falls in
     (0 outside the value's own band); where several feet claim it, of any of the pictures, the nearest does. 0 elsewhere.
     A foot is on the sheet where the grid cell about it has four valid corners. Depths up to a thousandth of
-    a voxel before the first count as it.
+    a voxel before the first count as it. Of sheets that bear C pictures each, (C, Z, Y, X).
     """
-    out = np.zeros(tuple(shape), np.uint8)
-    for box, voxels in lifted_blocks(painted, out.shape, (BLOCK_VOX,) * 3, origin_zyx, level):
-        out[box] = voxels
+    several = painted[0].image.shape[:-2] if painted else ()
+    out = np.zeros((*several, *shape), np.uint8)
+    for box, voxels in lifted_blocks(painted, shape, (BLOCK_VOX,) * 3, origin_zyx, level):
+        out[(slice(None),) * len(several) + box] = voxels
     return out
 
 
@@ -148,7 +150,8 @@ def lifted_blocks(
         low = [i * size for i, size in zip(index, block, strict=True)]
         high = [min(start + size, n) for start, size, n in zip(low, block, shape, strict=True)]
         size = [end - start for start, end in zip(low, high, strict=True)]
-        voxels, nearest = np.zeros(size, np.uint8), np.full(size, np.inf, np.float32)
+        several = painted[0].image.shape[:-2]
+        voxels, nearest = np.zeros((*(several or (1,)), *size), np.uint8), np.full(size, np.inf, np.float32)
         corner = np.add(low, origin_zyx)
         for n in reached[index]:
             number, tile = tiles[n]
@@ -159,7 +162,8 @@ def lifted_blocks(
                 nearest,
             )
         if voxels.any():
-            yield tuple(slice(start, end) for start, end in zip(low, high, strict=True)), voxels
+            box = tuple(slice(start, end) for start, end in zip(low, high, strict=True))
+            yield box, voxels if several else voxels[0]
 
 
 @dataclass(frozen=True)
@@ -194,16 +198,17 @@ def _hull(painted: Painted, place: Place) -> Band:
 def _paint(painted: Painted, tile: _Tile, place: Place) -> Paint:
     """The pixels under a tile, and how they are found from its corner."""
     spans, scales, shifts = [], [], []
-    ends = zip((tile.rows, tile.columns), painted.surface.cell_vox, painted.image.shape, strict=True)
+    ends = zip((tile.rows, tile.columns), painted.surface.cell_vox, painted.image.shape[-2:], strict=True)
     for (first, end), cell, length in ends:
         scale, begin = cell / painted.pixel_vox, (first * cell + 0.5) / painted.pixel_vox
         span = slice(min(math.floor(begin), length - 1), min(math.floor(begin + (end - 1 - first) * scale) + 1, length))
         spans.append(span)
         scales.append(scale)
         shifts.append(begin - span.start)
-    pixels = np.ascontiguousarray(painted.image[tuple(spans)])
+    pixels = np.ascontiguousarray(painted.image[(..., *spans)])
     bands = painted.bands / place.edge
-    return Paint(pixels, (scales[0], scales[1]), (shifts[0], shifts[1]), bands, _hull(painted, place))
+    pictures = pixels.reshape(-1, *pixels.shape[-2:])
+    return Paint(pictures, (scales[0], scales[1]), (shifts[0], shifts[1]), bands, _hull(painted, place))
 
 
 def _blocks(

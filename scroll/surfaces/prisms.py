@@ -30,7 +30,7 @@ class Cells(NamedTuple):
 
 
 class Paint(NamedTuple):
-    """What is painted: pixels (H, W) uint8, how to find them from the grid, and from where to where each value is.
+    """What is painted: pictures (C, H, W) uint8, how to find a pixel from the grid, and from where to where each value is.
 
     Grid place (row, column) is pixel floor(row * scale[0] + shift[0]), and so on. `bands` (256, 2) are voxels along the
     normal for each value of a pixel, first and end; `hull` is from the lowest to the highest of them.
@@ -60,10 +60,10 @@ def bounds(cells: Cells, hull: tuple[float, float]) -> NDArray[np.float64]:
 
 @njit(cache=True, nogil=True)
 def paint(cells: Cells, what: Paint, voxels: NDArray[np.uint8], nearest: NDArray[np.float32]) -> None:
-    """Paint the voxels (Z, Y, X) within the cells' bands, where no point of a sheet nearer than this one has painted.
+    """Paint the voxels (C, Z, Y, X) within the cells' bands, where no point of a sheet nearer than this one has painted.
 
     `nearest` (Z, Y, X) float32 keeps the distance to the point that painted a voxel, infinite at first. Of points equally
-    near the higher value wins, so that the order of painting does not matter. A voxel inside the hull but outside the
+    near the higher value of each picture wins, so that the order of painting does not matter. A voxel inside the hull but outside the
     band of its pixel's value is painted 0.
     """
     patch, box = np.empty((2, 4, 3)), np.empty((2, 3))
@@ -72,7 +72,7 @@ def paint(cells: Cells, what: Paint, voxels: NDArray[np.uint8], nearest: NDArray
             if not _is_whole(cells, row, column):
                 continue
             _cell_box(cells, row, column, what.hull, box)
-            if not _meets(box, voxels.shape):
+            if not _meets(box, nearest.shape):
                 continue
             _patch(cells, row, column, patch)
             pieces = max(1, int((what.hull[1] - what.hull[0]) / max(PIECE_VOX, _edge(patch))))
@@ -98,29 +98,29 @@ def _paint_box(patch, box, span, what, cell, out):  # type: ignore[no-untyped-de
     low, high = np.empty(3, np.int64), np.empty(3, np.int64)
     for axis in range(3):
         low[axis] = max(0, int(np.ceil(box[0, axis])))
-        high[axis] = min(voxels.shape[axis] - 1, int(np.floor(box[1, axis])))
+        high[axis] = min(nearest.shape[axis] - 1, int(np.floor(box[1, axis])))
     for z in range(low[0], high[0] + 1):
         for y in range(low[1], high[1] + 1):
             for x in range(low[2], high[2] + 1):
                 found, a, b, depth = _foot(patch, (z, y, x), span)
                 away = np.float32(abs(depth))
-                if not found or away > nearest[z, y, x]:
+                if not found or away > nearest[z, y, x] or not what.hull[0] <= depth + SNAP_VOX < what.hull[1]:
                     continue
-                value = _value(what, cell[0] + a, cell[1] + b, depth)
-                if value >= 0 and (away < nearest[z, y, x] or value > voxels[z, y, x]):
-                    voxels[z, y, x] = value
-                    nearest[z, y, x] = away
+                i, j = _pixel(what, 0, cell[0] + a), _pixel(what, 1, cell[1] + b)
+                for picture in range(voxels.shape[0]):
+                    value = what.pixels[picture, i, j]
+                    if not what.bands[value, 0] <= depth + SNAP_VOX < what.bands[value, 1]:
+                        value = np.uint8(0)
+                    if away < nearest[z, y, x] or value > voxels[picture, z, y, x]:
+                        voxels[picture, z, y, x] = value
+                nearest[z, y, x] = away
 
 
 @njit(cache=True, nogil=True)
-def _value(what, row, column, depth):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """What a voxel at a depth below a grid place is painted; -1 outside the hull."""
-    if not what.hull[0] <= depth + SNAP_VOX < what.hull[1]:
-        return -1
-    i = min(max(int(np.floor(row * what.scale[0] + what.shift[0])), 0), what.pixels.shape[0] - 1)
-    j = min(max(int(np.floor(column * what.scale[1] + what.shift[1])), 0), what.pixels.shape[1] - 1)
-    value = what.pixels[i, j]
-    return int(value) if what.bands[value, 0] <= depth + SNAP_VOX < what.bands[value, 1] else 0
+def _pixel(what, axis, place):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """The row (axis 0) or column (axis 1) of the pixel at a grid place."""
+    at = int(np.floor(place * what.scale[axis] + what.shift[axis]))
+    return min(max(at, 0), what.pixels.shape[axis + 1] - 1)
 
 
 @njit(cache=True, nogil=True)

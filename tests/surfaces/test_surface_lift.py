@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from scroll.errors import InputError
-from scroll.surfaces.lift import INK, NO_INK, UNKNOWN, image_band, label_bands, lift, lift_into, lifted_blocks
+from scroll.surfaces.lift import INK, NO_INK, UNKNOWN, Painted, image_band, label_bands, lift, lift_into, lifted_blocks
 from scroll.surfaces.sample import Offsets, Source, sample_along_normals
 from scroll.surfaces.surface import Surface, normals_of
 from scroll.volumes.ome_zarr import create_ome_zarr
@@ -304,3 +304,26 @@ def test_a_sheet_without_a_valid_cell_paints_nothing():
     array = zarr.create_array(zarr.storage.MemoryStore(), shape=(25, 40, 45), chunks=(8, 8, 8), dtype="u1")
     lift_into(array, [image_band(surface, full(surface), (-3, 3))])
     assert array.nchunks_initialized == 0
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2]))
+def test_pictures_lifted_together_are_those_lifted_one_by_one(seed, pixel_vox):
+    rng = np.random.default_rng(seed)
+    sheets = [
+        flat(depth=10.0),
+        flat(depth=12.0),
+        wrinkled(),
+        flat(depth=14.0),
+    ]  # 10 and 14: as near to what lies between
+    pictures = [rng.integers(0, 256, (3, *sheet.canvas_shape(pixel_vox)), dtype=np.uint8) for sheet in sheets]
+    bands = np.sort(rng.uniform(-4, 4, (256, 2)).round(), axis=1) + np.array([0, 0.5])
+    alone = [
+        lift(
+            [Painted(*sheet_and_image, bands, pixel_vox) for sheet_and_image in zip(sheets, of_one, strict=True)],
+            (60, 50, 50),
+        )
+        for of_one in zip(*pictures, strict=True)
+    ]
+    together = lift([Painted(*one, bands, pixel_vox) for one in zip(sheets, pictures, strict=True)], (60, 50, 50))
+    assert together.any() and np.array_equal(together, np.stack(alone))

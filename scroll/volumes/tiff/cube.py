@@ -34,5 +34,5 @@ def open(path: Path, voxel_um: float | None = None) -> Volume:
     if voxel_um is None:
         voxel_um = settled_um(path, stated_in_tiff(path), path.name)
     height, width = tiff.page_shape
-    pages = TiffPages([path], (tiff.count, height, width), tiff.dtype, tiff.is_raw)
+    pages = TiffPages([path], (tiff.count, height, width), tiff.dtype, tiff.is_raw, first=tiff)
     return Volume(pages, path, voxel_um)

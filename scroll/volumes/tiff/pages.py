@@ -220,7 +220,8 @@ class TiffPages:
     """TIFF pages in order as a (Z, Y, X) array; give it one file of Z pages, or Z files of one page.
 
     `shape` and `dtype` are what the headers say. Raw pages are mapped; of others only the strips or tiles that a box
-    touches are decoded, and the last `cache_bytes` of them are kept. `is_raw`: no page needs decoding.
+    touches are decoded, and the last `cache_bytes` of them are kept. `is_raw`: no page needs decoding. `first`: the
+    headers of the first file, where they were read already.
     """
 
     def __init__(
@@ -230,12 +231,15 @@ class TiffPages:
         dtype: Any,
         is_raw: bool = False,
         cache_bytes: int = CACHE_BYTES,
+        first: TiffFilePages | None = None,
     ) -> None:
         self.files = tuple(files)
         self.shape = shape
         self.dtype = np.dtype(dtype)
         self.is_raw = is_raw
         self._opened: LruCache[TiffFilePages] = LruCache(OPEN_FILES, _one)
+        if first is not None:
+            self._opened.keep(0, first)
         self._pieces: LruCache[np.ndarray] = LruCache(cache_bytes, _bytes)
 
     def layers(self, start: int, stop: int) -> "TiffPages":
