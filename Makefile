@@ -9,7 +9,7 @@ N ?= 1
 RUN ?= runs/demo
 BIN := .venv/bin
 STALE := $(shell sh scripts/environment.sh stale '$(PYTHON)')
-PIP := $(BIN)/pip install --quiet --no-compile -c constraints.txt  # Python compiles what is imported, when it is: half the time
+PIP := $(BIN)/pip install --quiet -c constraints.txt
 TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 40
 OF_BUNDLE := $(if $(OUT),--output $(OUT)) $(if $(OWNER),--owner $(OWNER)) $(if $(SLUG),--slug $(SLUG)) $(if $(DOWNLOAD),--download $(DOWNLOAD)) $(if $(WHEELS),--wheels $(WHEELS))
 OPTIONS := $(strip $(if $(PLAN),--set @$(PLAN)) $(foreach pair,$(SET),--set $(pair)))

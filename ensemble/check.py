@@ -1,4 +1,4 @@
-"""Everything that the settings of all steps can get wrong, told before the first of them starts; nothing heavy is loaded.
+"""Everything that the settings of all steps can get wrong, found before the first of them starts; nothing heavy is loaded.
 
 python -m ensemble.check configs/demo.yaml [--set a.b=c]
 """

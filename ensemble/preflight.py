@@ -58,7 +58,7 @@ def laid_as_trained(
 
     Raises:
         InputError: refused, which is left there too.
-        UnreadableError: it cannot be read, which says nothing about how it lies.
+        UnreadableError: it cannot be read, which says nothing about its direction.
     """
     key = key_of([LOOK, sheet.key, dict(reference), settings.preflight.model_dump(mode="json")])
     path = output / sheet.id / NAME if output is not None else None

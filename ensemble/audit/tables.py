@@ -160,7 +160,7 @@ def planted_table(found: Detectability) -> Table:
     """A row a contrast."""
     note = (
         f"{half_in_words(found)} Letters {found.letter_um / 1000:.2g} mm high, a film of {found.film_vox:g} voxels on the sheet's face, "
-        "brighter than the papyrus by the contrast told, raising no relief; found means that "
+        "brighter than the papyrus by the contrast given, raising no relief; found means that "
         f"{FOUND_SHARE:.0%} of a letter's pixels are in the mask. Nobody knows which papyrus of a real fragment is empty: letters lie "
         "where the run found nothing, so at no contrast the share found is 0 by choice, and ink that it missed may lie beneath."
     )

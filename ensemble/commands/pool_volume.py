@@ -71,7 +71,7 @@ def pool(fragment: "Fragment", folder: Path, layers: int | None) -> None:
 
 
 def _middle(fragment: "Fragment", stack: "Volume", layers: int | None) -> tuple[int, int]:
-    """First of the wanted layers, and how many."""
+    """First of the requested layers, and how many."""
     there = stack.shape[0]
     requested = there if layers is None else layers
     if requested > there:

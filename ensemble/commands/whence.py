@@ -4,7 +4,7 @@
     python scripts/whence.py downloads/mask.png --run runs/demo_ink
 
 The record goes with the file, whatever it is called and wherever it is; it says what the file was written from, not whether
-somebody has painted on it since. Exit code 0: told, and the receipts agree; 1: of a file there is something to be said.
+somebody has painted on it since. Exit code 0: all is known, and the receipts agree; 1: of a file there is something to be said.
 """
 
 import argparse

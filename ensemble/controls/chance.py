@@ -54,7 +54,7 @@ def block_p(found: Floats, strongest: Floats) -> Floats:
 def chance_imagined(found: Floats, control: Floats, ratio: float, tail: Tail | None = None) -> Floats:
     """Share of imagined ones, (R,) up to 1, among what was found at least as strong; `ratio`: area of control over the fragment's.
 
-    A component is told the best share that any bar at or below it reaches: what helps the weaker helps the stronger. Where a `tail` is
+    A component gets the best share that any bar at or below it reaches: what helps the weaker helps the stronger. Where a `tail` is
     given, imagined ones are counted by it where that tells fewer.
 
     >>> chance_imagined(np.array([9.0, 8.0, 1.0]), np.array([1.0]), ratio=1.0).round(3).tolist()

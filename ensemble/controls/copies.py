@@ -191,7 +191,7 @@ class Copy:
 
 
 def changed(fragment: Fragment, change: Change, name: str) -> ChangedFragment:
-    """The fragment with its layers changed; `name` is told beside its own while it is predicted."""
+    """The fragment with its layers changed; `name` is printed beside its own while it is predicted."""
     return ChangedFragment(
         f"{fragment.id} {name}", fragment.folder, fragment.data, fragment.margin,
         fragment.is_flipped, fragment.shift_layers, change,

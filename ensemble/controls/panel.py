@@ -112,7 +112,7 @@ class Panel:
 
     @property
     def least_chance(self) -> float:
-        """What could be told at best: by counting, of a component had controls shown nothing; less where tails are carried on."""
+        """What could be found at best: by counting, of a component had controls shown nothing; less where tails are carried on."""
         expected = max(LEAST_EXPECTED if kind.has_tail else self.papyrus_cm2 / kind.area_cm2 for kind in self.blank)
         return min(1.0, expected / max(1, len(self.real.pieces)))
 

@@ -20,7 +20,7 @@ LEAST_SEEN = 6  # components of copies, below which nothing is carried on
 TAIL_SHARE = 1 / 3  # the strongest third, but no fewer than that
 LEAST_OF_TAIL = 5
 SURE = 0.8  # one-sided
-LEAST_EXPECTED = 0.01  # of a component on the whole fragment: less is not told
+LEAST_EXPECTED = 0.01  # of a component on the whole fragment: less is not reported
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def calibrate(settings: Settings) -> InkFit:
     """Fit weights and thresholds, write them to ensemble/fit.json and return them.
 
     Weights are fitted at working resolution, thresholds maximise F0.5 over all fragments at full resolution. Figures of what was fitted
-    are told on the same data and so are a little too good; "left_out" says what fitting gains on data that it did not see.
+    are of the same data and so are a little too good; "left_out" says what fitting gains on data that it did not see.
 
     Raises:
         MissingInputError: an out-of-fold prediction is not there.

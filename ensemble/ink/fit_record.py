@@ -32,7 +32,7 @@ class WithoutOne(Record):
 class InkFit(Versioned):
     """Weights by predictor, the rest by predictor or blend; what files of before do not tell is empty or None.
 
-    `held_out` is told where training sheets have a validation mask.
+    `held_out` is there where training sheets have a validation mask.
     `made_from` is the hash of the weights and settings that it was fitted for.
     """
 

@@ -44,7 +44,7 @@ def _lifted_on_segment(
 
 
 def _extent(segment: Segment, pixels: NDArray[np.bool_], margin: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and end voxel (3,) of a box about the wanted pixels, with a margin on every side, inside the volume."""
+    """First and end voxel (3,) of a box about the requested pixels, with a margin on every side, inside the volume."""
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for row, column in itertools.product(*(range(0, n, 512) for n in pixels.shape)):
         box = slice(row, row + 512), slice(column, column + 512)

@@ -153,7 +153,7 @@ def read_submission(path: Path, shapes: Mapping[str, tuple[int, int]]) -> dict[s
 
     Raises:
         MissingInputError: no such file.
-        InputError: it breaks the rules; the first of `submission_problems` is told, and how many more there are.
+        InputError: it breaks the rules; the first of `submission_problems`, and how many more there are.
     """
     problems = submission_problems(path, shapes)
     if problems:

@@ -19,7 +19,7 @@ def build_wheel(root: Path, folder: Path) -> Path:
     """Build the wheel of the checkout at `root` into `folder`; asks no registry and writes nothing into the checkout.
 
     Raises:
-        InputError: the build failed; its last line is told.
+        InputError: the build failed; the message holds its last line.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:

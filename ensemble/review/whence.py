@@ -24,7 +24,7 @@ ABOVE = 6  # folders above a file in which its run's fit is looked for
 BESIDE = (RECEIPT, f"*/{RECEIPT}", f"*/*/{RECEIPT}", "masks/*.json")  # from the folder above a file's own
 MAPS = (".zattrs", ".zgroup", "zarr.json")
 SPOKEN_OF = ("member", "fragment", "cube", "volume", "run_dir")
-HEADING = ("what", "run", "kind", "items", "receipts", MARK)  # what is not told line by line
+HEADING = ("what", "run", "kind", "items", "receipts", MARK)  # what is not printed line by line
 GIVE_RUN = "give --run DIR, the folder of its run, or of what it predicted"
 
 

@@ -160,7 +160,7 @@ class CubeRun:
 def predict_test_cubes(settings: Settings, request: Request) -> list[Cube]:
     """Predict the test cubes of the competition's folder `request.source` into `request.output`/masks/<id>.tif, one by one.
 
-    The time is projected before it starts and told; within the hours test-time flips are given up, then members. What an
+    The time is projected before it starts and printed; within the hours test-time flips are given up, then members. What an
     earlier, killed prediction finished is kept where the request says so. Returns the cubes, all or those of its part.
 
     Raises:

@@ -124,7 +124,7 @@ def read_submission_zip(path: Path, shapes: Shapes) -> Iterator[tuple[str, npt.N
 
     Raises:
         MissingInputError: no such file.
-        InputError: it breaks the rules; the first fault is told, and how many more there are.
+        InputError: it breaks the rules; the first fault, and how many more there are.
     """
     faults = [line for line in check_submission_zip(path, shapes) if not line.startswith(WARNING)]
     if faults:

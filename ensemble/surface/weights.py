@@ -42,7 +42,7 @@ def fitted_weights(
 ) -> FittedWeights:
     """Start at the equal mean; halve, double or drop one member at a time as long as the out-of-fold score rises.
 
-    The gain is told with its bootstrap interval over scrolls and cubes; it is that of the very cubes it was fitted on.
+    The gain is given with its bootstrap interval over scrolls and cubes; it is that of the very cubes it was fitted on.
     """
 
     def judged(weights: Weights, thresholds: Sequence[float]) -> _Judged:

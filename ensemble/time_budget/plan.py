@@ -86,7 +86,7 @@ def plan(costs: Sequence[MemberCost], fixed_s: float, limit_s: float) -> Plan:
     """The most that fits into `limit_s`; `fixed_s` is what no member changes: loading, post-processing, packing.
 
     Raises:
-        InputError: no member, or not even the fastest with one view fits; what would is told.
+        InputError: no member, or not even the fastest with one view fits; the message says what would.
     """
     if not costs:
         raise InputError("time budget: no member at all; give stage1.members at least one")

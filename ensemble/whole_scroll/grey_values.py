@@ -54,7 +54,7 @@ def measured(
 
 
 def sample_about(volume: Volume, surfaces: Sequence[Surface]) -> NDArray[Any]:
-    """(n,) grey values about surfaces, a fixed sample without what is no number, which is told where it is predicted.
+    """(n,) grey values about surfaces, a fixed sample without what is no number, which is reported where it is predicted.
 
     Raises:
         InputError: no surface has a valid point, or nothing about them is a number.

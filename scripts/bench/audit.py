@@ -150,7 +150,7 @@ def of_members(root: Path, seed: int) -> None:
         folders = [members["cnn3d"], members["unet3d"], members[kind]]
         changes = [f"data.bin_yx={BIN}", "data.depth=[-12, 12]", f"data.voxel_um={VOXEL_UM}"]
         output, sources = root / "audit" / f"members-{kind}", [root / "easy" / "test" / "a"]
-        if kind == "memorised":  # told by a sheet that it was trained on beside a new one
+        if kind == "memorised":  # known by a sheet that it was trained on beside a new one
             sources.append(root / kind / "train" / "1")
         output.mkdir(parents=True, exist_ok=True)
         asked = asked_alone(folders, root / "easy", output, changes, None)
@@ -193,7 +193,7 @@ def of_halves(root: Path, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bo
 def print_halves(
     who: str, contrasts: NDArray[np.float64], drawn: NDArray[np.bool_], planted: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Print shares found and both halves; contrasts of several seeds are about alike, their geometric mean is told."""
+    """Print shares found and both halves; contrasts of several seeds are about alike, their geometric mean is printed."""
     at = np.exp(np.log(contrasts).mean(axis=0))
     halves = [contrast_of_half(at, found.mean(axis=0))[0] for found in (drawn, planted)]
     shares = [found.mean(axis=0).round(2).tolist() for found in (drawn, planted)]

@@ -159,7 +159,7 @@ def _filled(stage: Path, plan: _Plan, request: Request) -> list[str]:
 
 
 def _take_up(stage: Path, plan: _Plan) -> None:
-    """Keep of an interrupted call what is still wanted from the same place, and write down what is wanted now."""
+    """Keep of an interrupted call what is still requested from the same place, and write down what is requested now."""
     known = known_files(stage)
     for path in stage.iterdir():
         planned = plan.files.get(path.name)

@@ -1,4 +1,4 @@
-"""Reading what others wrote: values of the wanted type, and a note of every place that holds something else."""
+"""Reading what others wrote: values of the expected type, and a note of every place that holds something else."""
 
 import difflib
 import math

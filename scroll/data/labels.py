@@ -1,4 +1,4 @@
-"""Ink and surface labels as one type: what is wanted, and where nobody knows."""
+"""Ink and surface labels as one type: what is true, and where nobody knows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -170,7 +170,7 @@ def _marked(label: Label, proposed: NDArray[np.bool_] | None) -> Label:
 def label_contents(folder: Path, sheet_id: str, also: Sequence[Path] = ()) -> list[list[str]]:
     """For a sheet's key: what its masks and labels hold, where its folder holds more files than `fingerprint` looks into.
 
-    Beside a zarr of many chunks a label that was drawn anew at the same size would go unnoticed. Else empty.
+    Beside a zarr of many chunks a label that was drawn again at the same size would go unnoticed. Else empty.
     """
     files = (path for path in folder.rglob("*") if path.is_file())
     if len(list(islice(files, MOST_FILES + 1))) <= MOST_FILES:

@@ -46,7 +46,7 @@ class BalancedSampler:
 
     Args:
         inks: per source, (Y, X) bool, true where ink is known.
-        opens: per source, (Y, X) bool, true where a patch is wanted.
+        opens: per source, (Y, X) bool, true where a patch may be.
         patch_yx: size of a patch in pixels.
         foreground_share: share of the places around ink, 0 to 1.
         rows: per source, (Y,) bool, the rows that a patch may touch; left out: those with anything open in them.

@@ -111,7 +111,7 @@ class Sheet(ABC):
 
     @cached_property
     def open_mask(self) -> NDArray[np.bool_]:
-        """(Y, X) papyrus at working resolution whose label is known and not held out: where patches are wanted."""
+        """(Y, X) papyrus at working resolution whose label is known and not held out: where patches are drawn."""
         return self.mask & ~self.label.ignore
 
     @cached_property

@@ -107,7 +107,7 @@ def scroll_said_in(folder: Path) -> str:
 
 
 def chunks_on_disk(data: DataSettings) -> DiskCache | None:
-    """Where a run keeps what it fetches over a network; None where it is told to keep nothing."""
+    """Where a run keeps what it fetches over a network; None where it is to keep nothing."""
     return DiskCache(data.cache_dir / "chunks", int(data.cache_gb * GIB)) if data.cache_gb else None
 
 

@@ -26,12 +26,14 @@ def device() -> torch.device:
     """
     if torch.cuda.is_available():
         return torch.device("cuda")
-    wish, has_mps = os.environ.get(DEVICE, ""), torch.backends.mps.is_available()
-    if wish not in ("", "mps") or (wish and not has_mps):
-        raise InputError(f"{DEVICE}={wish}: only mps can be asked for, on a Mac whose GPU torch can use; leave it out")
+    requested, has_mps = os.environ.get(DEVICE, ""), torch.backends.mps.is_available()
+    if requested not in ("", "mps") or (requested and not has_mps):
+        raise InputError(
+            f"{DEVICE}={requested}: only mps can be asked for, on a Mac whose GPU torch can use; leave it out"
+        )
     if has_mps:
-        _say_once("this Mac's GPU (mps)" if wish else f"the CPU ({DEVICE}=mps tries this Mac's GPU)")
-    return torch.device(wish or "cpu")
+        _say_once("this Mac's GPU (mps)" if requested else f"the CPU ({DEVICE}=mps tries this Mac's GPU)")
+    return torch.device(requested or "cpu")
 
 
 def placed(windows: NDArray[Any]) -> Tensor:
@@ -51,13 +53,13 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def resolved_precision(wish: str) -> Literal["fp32", "bf16", "fp16"]:
+def resolved_precision(requested: str) -> Literal["fp32", "bf16", "fp16"]:
     """What "auto" means on this machine: bf16 on a GPU that computes in it, else fp16 on a GPU, fp32 on a CPU.
 
     Not bf16 on a CPU, though some compute in it twice as fast: torch 2.13 gives NaN there for a small DynUNet.
     """
-    if wish == "fp32" or wish == "bf16" or wish == "fp16":
-        return wish  # type: ignore[return-value]
+    if requested == "fp32" or requested == "bf16" or requested == "fp16":
+        return requested  # type: ignore[return-value]
     if torch.cuda.is_available():
         return "bf16" if has_bf16() else "fp16"
     return "fp32"

@@ -37,7 +37,7 @@ class Sweep:
     Attributes:
         shape: the predicted space, (Z, Y, X) or (Y, X); the second axis from the end is swept row by row.
         patch: size of a window, as many axes.
-        rows: first and end row that are wanted; windows may look beyond them.
+        rows: first and end row that are requested; windows may look beyond them.
         is_needed: corner -> whether the window can hold anything; windows that cannot are skipped.
         empty: the probability where no window fell.
     """
@@ -117,7 +117,7 @@ def predict(
 
 @dataclass(frozen=True)
 class _Batch:
-    """Some windows of the row of windows that begins at `row`; none where none of it is wanted."""
+    """Some windows of the row of windows that begins at `row`; none where none of it is requested."""
 
     row: int
     corners: list[Corner]

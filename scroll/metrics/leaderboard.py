@@ -1,6 +1,6 @@
 """The leaderboard's score of a surface prediction: 0.30 topology + 0.35 surface Dice + 0.35 VOI.
 
-What it rewards and what it punishes is told in docs/surface_score.md. Lengths are voxels.
+What it rewards and what it punishes is in docs/surface_score.md. Lengths are voxels.
 """
 
 from collections.abc import Sequence

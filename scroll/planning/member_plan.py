@@ -103,7 +103,7 @@ class MemberPlan:
 
 @dataclass(frozen=True)
 class Case:
-    """A member that a plan is wanted for.
+    """A member that a plan is made for.
 
     Attributes:
         candidate: traces the member with a patch and checkpointing (none: as requested).

@@ -61,7 +61,7 @@ class _Row(Record):
 
 
 class InkRow(_Row):
-    """A predictor or blend on all held-out sheets; None: not defined, or not told by files of before. They may hold NaN.
+    """A predictor or blend on all held-out sheets; None: not defined, or not in files of before. They may hold NaN.
 
     `scrolls`: F0.5 on those of each scroll, where they are of several.
     """
@@ -85,7 +85,7 @@ class InkRow(_Row):
 
 
 class CubesRow(_Row):
-    """A predictor or route on all held-out cubes; None: not told by files of before."""
+    """A predictor or route on all held-out cubes; None: not in files of before."""
 
     score: float
     topo: float | None = None

@@ -229,7 +229,9 @@ class _ForkServer(_EndsWithParent, ForkServerProcess):
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
-        sought = os.pathsep.join(sys.path)  # where a server looks for what it imports: until Python 3.13 it is not told
+        sought = os.pathsep.join(
+            sys.path
+        )  # where a server looks for what it imports: until Python 3.13 it is not given that
         with _stopping_held_back(), environment(PYTHONPATH=sought):
             forkserver.ensure_running()
         return ForkServerProcess._Popen(process_obj)

@@ -43,7 +43,7 @@ CLOSED_PIPE = 141  # as a shell counts a program that was ended by SIGPIPE
 
 
 def run_command(main: Callable[[], int | None]) -> None:
-    """Run `main` and exit: with 0 or what it returns, 2 after an error that can be mended, told in one line, or a missing package.
+    """Run `main` and exit: with 0 or what it returns, 2 after an error that can be mended, in one line, or a missing package.
 
     130 after Ctrl-C, 143 after SIGTERM; 141, silently, where nobody reads what it prints any more, as with `| head`.
     """

@@ -109,7 +109,7 @@ def hear_of_dead_workers_once() -> None:
         try:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             return
-        except RuntimeError:  # that handler's own, of an end that it is told of at this moment
+        except RuntimeError:  # that handler's own, of an end that it hears of at this moment
             continue
 
 

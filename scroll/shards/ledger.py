@@ -161,11 +161,11 @@ class Ledger:
         return [shard for shard in shards if notes[shard] is None or shard in lost], len(lost)
 
     def note_worker(self, name: str, about: Mapping[str, object]) -> None:
-        """What a worker tells of itself, in place of what it told before."""
+        """What a worker says of itself, in place of what it said before."""
         write_json(self.folder / "workers" / f"{name}.json", {"key": self.key, "worker": name, **about})
 
     def workers(self) -> list[WorkerNote]:
-        """What every worker told last."""
+        """What every worker said last."""
         found = (_read(path) for path in sorted((self.folder / "workers").glob("*.json")))
         return [about for about in found if _is_of_worker(about) and about.get("key") == self.key]
 

@@ -23,7 +23,7 @@ class Plan:
     Attributes:
         key: hash of the volume, the networks, the settings and the choice of shards.
         how: the output.
-        indices: the wanted shards of level 0, numbered along z, y, x.
+        indices: the requested shards of level 0, numbered along z, y, x.
         bytes_read: of the volume, decoded, the halos counted each time they are read.
         windows: how many windows each network will look at.
         window_s: seconds for one window of each network, measured; empty where nobody measured.
@@ -40,7 +40,7 @@ class Plan:
 
     @cached_property
     def shards(self) -> list[Shard]:
-        """The wanted shards of level 0."""
+        """The requested shards of level 0."""
         return [shard_at(self.how.shape, self.how.shard_vox, index) for index in self.indices]
 
     def part(self, part: int, parts: int) -> list[Shard]:

@@ -37,7 +37,7 @@ class Output(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """What every worker is told; travels to other processes and machines.
+    """What every worker is given; travels to other processes and machines.
 
     Attributes:
         recipe: builds the predictor in the worker. The predictor takes corner and size of a box of voxels and gives its
@@ -67,7 +67,7 @@ class Worker:
         self._began, self._busy_s, self._shards, self._retries = time.time(), 0.0, 0, 0
 
     def do(self, shard: Shard) -> Outcome:
-        """Do a shard that is not done yet; errors are told, not raised.
+        """Do a shard that is not done yet; errors are returned, not raised.
 
         Raises:
             WorkerDiedError: the graphics card answers this process no more; another process may do the shard.

@@ -109,7 +109,7 @@ def _is_line_inside(feet, steps, k, ends, shape):  # type: ignore[no-untyped-def
 
 @njit(cache=True, nogil=True)
 def _last(grid, axis):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """The last voxel that may be a sample's first: one follows it, unless there is one only or only one is wanted."""
+    """The last voxel that may be a sample's first: one follows it, unless there is one only or only one is requested."""
     length = grid.shape[axis]
     return np.int32(length - 1 if grid.nearest or length == 1 else length - 2)
 

@@ -101,7 +101,7 @@ def fit(task: Task, settings: TrainingSettings) -> Path:
     AcceleratorState._reset_state()  # a run before this one may have had another precision
     accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
-        cpu=device().type == "cpu",  # unless told so it takes two processes on CPUs for two runs of one
+        cpu=device().type == "cpu",  # unless this is given it takes two processes on CPUs for two runs of one
     )
     if accelerator.num_processes > 1:
         atexit.register(leave_the_group)

@@ -156,7 +156,7 @@ _here = threading.local()
 
 @cache
 def fetchers(depth: int) -> ThreadPoolExecutor:
-    """The threads of this process that fetch chunks, made when the first are wanted.
+    """The threads of this process that fetch chunks, made when the first are needed.
 
     An array may be made of another one with a cache of its own: whoever fetches for it at one `depth` waits for threads of the next,
     never for one of its own, all of which may be waiting.

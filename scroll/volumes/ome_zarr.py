@@ -60,7 +60,7 @@ def open(
             each other; no answer from the server.
 
     Warns:
-        UserWarning: nothing tells the voxel size, which is None then; or sizes or steps are told that contradict each other.
+        UserWarning: nothing tells the voxel size, which is None then; or sizes or steps are given that contradict each other.
     """
     path = path_or_url(path)
     group, array = _open_level(path, level, remote=remote)

@@ -23,7 +23,7 @@ SHAPE = {
     "members": MayLack({str: dict}),
     "made_by": MayLack(dict),
 }
-LOST = "it was made before files carried one, by another program, or saved anew by one that drops it: give the file as it was written"
+LOST = "it was made before files carried one, by another program, or saved again by one that drops it: give the file as it was written"
 
 
 def read_record(path: Path) -> dict[str, Any]:

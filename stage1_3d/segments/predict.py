@@ -23,7 +23,7 @@ from stage1_3d.external.member import all_folds, seen_as
 from stage1_3d.external.view import view_of
 from stage1_3d.predict import load_forward, weights_of
 
-RowsOf = dict[str, Rows]  # segment id -> working rows that are wanted
+RowsOf = dict[str, Rows]  # segment id -> working rows that are requested
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def predict_volume(
 ) -> None:
     """Write prob.zarr (Z, Y, X) float16 and a receipt into `folder`: a cut-out of the volume, NaN where nobody predicted.
 
-    The cut-out begins at voxel `origin_zyx` (in the receipt) of `data.level`. Windows far from all wanted rows are skipped.
+    The cut-out begins at voxel `origin_zyx` (in the receipt) of `data.level`. Windows far from all requested rows are skipped.
     Memory: one row of windows over the cut-out's depth and width.
     """
     other = of_others(settings).get(name)
@@ -108,7 +108,7 @@ def predict_volume(
 
 
 def requested_blocks(traced: TracedVolume, rows: RowsOf) -> Blocks:
-    """Where in the volume the wanted rows lie, over the whole depth that is flattened."""
+    """Where in the volume the requested rows are, over the whole depth that is flattened."""
     blocks = Blocks(traced.volume.shape)
     for segment in traced.segments:
         if segment.id in rows:

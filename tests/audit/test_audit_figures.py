@@ -87,10 +87,10 @@ def test_blocks_add_up_to_the_whole_and_their_mean_is_the_map_s(seed, edge) -> N
     assert found.pixels.sum() == PAPYRUS.sum()
     assert found.flagged.sum() == ((prob >= 0.7) & PAPYRUS).sum()
     assert found.surely.sum() == pytest.approx(surely(prob, 0.7)[PAPYRUS].sum(), rel=1e-6)
-    told, _ = shares({"real": found, "twice": together([found, found])})
-    assert told["real"] == told["twice"]
-    assert told["real"].low <= told["real"].share <= told["real"].high
-    assert told["real"].share == pytest.approx((prob >= 0.7)[PAPYRUS].mean())
+    of_kind, _ = shares({"real": found, "twice": together([found, found])})
+    assert of_kind["real"] == of_kind["twice"]
+    assert of_kind["real"].low <= of_kind["real"].share <= of_kind["real"].high
+    assert of_kind["real"].share == pytest.approx((prob >= 0.7)[PAPYRUS].mean())
 
 
 def test_there_may_be_no_papyrus_and_a_single_block_says_nothing_of_its_interval() -> None:
@@ -141,7 +141,7 @@ def noisy(rng: np.random.Generator, odds: float) -> np.ndarray:
     return (1 / (1 + np.exp(-field))).astype(np.float32)
 
 
-def test_the_surer_direction_is_told_and_the_same_one_is_not() -> None:
+def test_the_surer_direction_is_reported_and_the_same_one_is_not() -> None:
     assert direction(0.5, 4).gain.verdict == "better" and direction(4, 0.5).gain.verdict == "worse"
     same = blocks_of_map(noisy(np.random.default_rng(0), 2.0), 0.5, PAPYRUS, 12)
     assert direction_of(same, same).gain.verdict == "inside noise"
@@ -152,8 +152,13 @@ def test_the_surer_direction_is_told_and_the_same_one_is_not() -> None:
 
 
 def member(real: float, scrambled: float, **others: object) -> MemberFigures:
-    told = {REAL: real, "phase-scrambled": scrambled, "reversed": others.pop("back", scrambled), "depth-shuffled": real}
-    flagged = {name: Share(share=float(share), low=0, high=1) for name, share in told.items()}  # type: ignore[arg-type]
+    of_kind = {
+        REAL: real,
+        "phase-scrambled": scrambled,
+        "reversed": others.pop("back", scrambled),
+        "depth-shuffled": real,
+    }
+    flagged = {name: Share(share=float(share), low=0, high=1) for name, share in of_kind.items()}  # type: ignore[arg-type]
     plain = {
         "spread": 2.0,
         "sureness": 0.2,
@@ -213,7 +218,7 @@ def test_a_reversed_one_goes_with_the_others_once_its_layers_are_turned_round() 
     ]  # takes rough for ink
 
 
-def test_one_that_learned_its_sheets_by_heart_is_told_where_both_are_audited() -> None:
+def test_one_that_learned_its_sheets_by_heart_is_reported_where_both_are_audited() -> None:
     seen = member(0.1, 0.002, sureness=0.3, is_trained_on=True)
     blind = member(0.002, 0.002, sureness=0.004, **MISSED)
     assert kinds(seen, blind) == [look.MEMORISED]
@@ -225,9 +230,9 @@ def test_one_that_learned_its_sheets_by_heart_is_told_where_both_are_audited() -
 
 
 def test_a_rule_has_to_hold_on_most_sheets() -> None:
-    painted, told = member(0.1, 0.09, **MISSED), member(0.1, 0.001)
-    assert kinds(painted, told, told) == [look.NOTHING_ODD]
-    assert kinds(painted, painted, told) == [look.PAINTS]
+    painted, steady = member(0.1, 0.09, **MISSED), member(0.1, 0.001)
+    assert kinds(painted, steady, steady) == [look.NOTHING_ODD]
+    assert kinds(painted, painted, steady) == [look.PAINTS]
 
 
 MORE, SAME = gain_of(0.02, 0.01, 0.03), gain_of(0.001, -0.01, 0.01)
@@ -250,9 +255,9 @@ SEEN = {"was_planted": True, "half_contrast": 0.9, "least_chance": 0.02}
     ],
 )
 def test_a_sheet_s_verdict(evidence: Evidence, kind: str) -> None:
-    told = verdict_of(evidence)
-    assert told.kind == kind and told.reasons and told.next
-    assert all(sentence.endswith((".", "off")) for sentence in (*told.reasons, *told.next))
+    verdict = verdict_of(evidence)
+    assert verdict.kind == kind and verdict.reasons and verdict.next
+    assert all(sentence.endswith((".", "off")) for sentence in (*verdict.reasons, *verdict.next))
 
 
 def test_too_little_negative_control_is_named_where_it_is_the_reason() -> None:

@@ -20,10 +20,10 @@ PAINTER = "<b>painter"
 
 
 def member(name: str, on_copies: float) -> MemberFigures:
-    told = {REAL: 0.1, "phase-scrambled": on_copies, "reversed": on_copies, "depth-shuffled": 0.1}
+    by_kind = {REAL: 0.1, "phase-scrambled": on_copies, "reversed": on_copies, "depth-shuffled": 0.1}
     return MemberFigures(
         name=name, threshold=0.5, spread=2.0, sureness=0.3, with_others=0.4, adds=0.5,
-        flagged={kind: Share(share=share, low=share / 2, high=share * 1.5) for kind, share in told.items()},
+        flagged={kind: Share(share=share, low=share / 2, high=share * 1.5) for kind, share in by_kind.items()},
         direction=Direction(forward=0.3, reversed=0.1, gain=gain_of(-0.2, -0.3, -0.1), with_others=(0.4, 0.1)),
         depths=(Depth(offset=-4, flagged=0.1, sureness=0.2), Depth(offset=0, flagged=0.1, sureness=0.3)),
         planted={"1": 0.5}, half_contrast=1.0, is_trained_on=False,

@@ -113,7 +113,7 @@ def test_a_timestamp_of_a_segment_and_of_its_volume_is_the_segment(tmp_path, con
     assert isinstance(hit, TracedSegment) and hit.id == SEGMENT
 
 
-def test_a_name_that_is_none_is_told_with_what_is_near(tmp_path, content):
+def test_a_name_that_is_none_is_reported_with_what_is_near(tmp_path, content):
     catalogue = read(tmp_path, content)
     with pytest.raises(MissingInputError, match=r"no 'PHerc0139/w061'; did you mean PHerc0139/w016"):
         the_hit(catalogue, "PHerc0139/w061")
@@ -125,7 +125,7 @@ def test_a_name_that_is_none_is_told_with_what_is_near(tmp_path, content):
         the_segment(catalogue, VOLUME)
 
 
-def test_a_segment_whose_entry_is_wrong_is_told_with_the_place_of_the_fault(tmp_path, content):
+def test_a_segment_whose_entry_is_wrong_is_reported_with_the_place_of_the_fault(tmp_path, content):
     segment_of(content)["properties"] = {"original_volume_downscale": "four"}
     with pytest.raises(
         MissingInputError, match=r"properties\.original_volume_downscale: holds 'four'; expected a number above 0"

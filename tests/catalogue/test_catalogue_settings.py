@@ -53,7 +53,7 @@ def test_of_several_surface_volumes_that_of_the_size_in_the_settings_is_added(se
         training_items(data_of(tmp_path, source, voxel_um=9.6))
 
 
-def test_a_segment_that_is_there_under_another_name_is_told(server, source, tmp_path):
+def test_a_segment_that_is_there_under_another_name_is_reported(server, source, tmp_path):
     add(read_catalogue(source), SEGMENT, Request(tmp_path / "data" / "train", accepts_terms=True))
     with pytest.raises(
         InputError, match=rf"'PHerc0139/w016' is there as .*PHerc0139_{SEGMENT}; write 'PHerc0139_{SEGMENT}'"

@@ -122,7 +122,7 @@ def test_a_configuration_looked_for_in_the_wrong_folder_is_pointed_at(tmp_path):
         ("{seed: 3}", "'stage1.members.b.network' is missing; add it, or mend the member's name"),
     ],
 )
-def test_a_member_written_wrongly_is_told_in_plain_words(tmp_path, member, message):
+def test_a_member_written_wrongly_is_reported_in_plain_words(tmp_path, member, message):
     assert message in refusal(tmp_path, MINIMAL + f"    b: {member}\n")
 
 

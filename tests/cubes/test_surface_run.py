@@ -120,7 +120,7 @@ def test_the_cubes_that_are_fitted_on_come_from_every_scroll_in_turn(settings):
     assert from_every_scroll(cubes, 100) == list(cubes)
 
 
-def test_weights_are_no_worse_than_the_equal_mean_and_told_beside_it(fit):
+def test_weights_are_no_worse_than_the_equal_mean_and_reported_beside_it(fit):
     weights = fit.weights
     assert weights.score >= weights.equal_mean_score and sum(weights.weights.values()) == pytest.approx(1)
     assert weights.gain_where_fitted.difference == pytest.approx(weights.score - weights.equal_mean_score)

@@ -87,7 +87,7 @@ def test_outliers_are_clipped_to_eight_spreads(tmp_path):
 @pytest.mark.parametrize(
     ("depth", "margin", "widest"), [((-5, 3), 0, (-4, 5)), ((-2, 6), 0, (-4, 5)), ((-4, 5), 1, (-3, 4))]
 )
-def test_a_stack_too_thin_for_the_depth_window_is_told_with_the_numbers(tmp_path, depth, margin, widest):
+def test_a_stack_too_thin_for_the_depth_window_is_reported_with_the_numbers(tmp_path, depth, margin, widest):
     fragment = replace(small_fragment(tmp_path, depth=depth), margin=margin)
     with pytest.raises(InputError) as caught:
         _ = fragment.layers

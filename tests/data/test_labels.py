@@ -61,7 +61,7 @@ def test_mixing_1_and_255_is_refused(tmp_path):
     assert "[1, 255]" in refusal(picture(tmp_path, np.array([[1, 255]], dtype=np.uint8)))
 
 
-def test_another_size_is_told_with_both_sizes(tmp_path):
+def test_another_size_is_reported_with_both_sizes(tmp_path):
     message = refusal(picture(tmp_path, np.zeros((3, 4), dtype=np.uint8)), (4, 3))
     assert "(3, 4)" in message and "(4, 3)" in message
 

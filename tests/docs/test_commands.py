@@ -64,9 +64,9 @@ def check_python(words: list[str]) -> None:
     """A command of ours: it is there, knows every option, and the settings that --set changes exist."""
     length = 1 + (words[0] == "-m") + (words[:2] == ["-m", "ensemble.commands"] and words[2] != "--help")
     program, rest = words[:length], words[length:]
-    told = help_of((*program, *(rest[:1] if program[-1] in HAS_SUBCOMMANDS else [])))
+    help_text = help_of((*program, *(rest[:1] if program[-1] in HAS_SUBCOMMANDS else [])))
     options = [word.partition("=")[0] for word in rest if word.startswith("--")]
-    assert not [option for option in options if not re.search(rf"{option}\b", told)], f"{words}: not in --help"
+    assert not [option for option in options if not re.search(rf"{option}\b", help_text)], f"{words}: not in --help"
     config = next((word for word in rest if re.fullmatch(r"configs/[\w-]+\.yaml", word)), None)
     changed = [rest[n + 1] for n, word in enumerate(rest) if word == "--set" and not rest[n + 1].startswith("@")]
     if config in config_files():

@@ -47,6 +47,6 @@ def test_the_first_half_hour_leaves_what_it_says(started: dict[str, str], first_
         assert (first_clone / "runs" / "demo" / name).exists(), name
 
 
-def test_a_misspelt_setting_is_told_with_what_was_probably_meant(first_clone: Path) -> None:
+def test_a_misspelt_setting_is_reported_with_what_was_probably_meant(first_clone: Path) -> None:
     with pytest.raises(AssertionError, match=r"unknown key 'ensemble\.min_area_um'; did you mean 'min_area_um2'"):
         run("make demo SET='ensemble.min_area_um=3'", first_clone)

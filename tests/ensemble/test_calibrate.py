@@ -97,7 +97,7 @@ def test_equal_weights_are_equal(settings: Settings) -> None:
     assert fit.oof_f05["ensemble"] == fit.oof_f05["equal mean"]
 
 
-def test_every_figure_has_an_interval_and_what_fitting_gains_is_told_twice(settings: Settings, capsys) -> None:
+def test_every_figure_has_an_interval_and_what_fitting_gains_is_reported_twice(settings: Settings, capsys) -> None:
     fit = calibrate(settings)
     assert list(fit.oof_interval) == [*predictor_names(settings), "ensemble", "equal mean", "mean of members"]
     for name, (low, high) in fit.oof_interval.items():

@@ -75,7 +75,7 @@ def test_a_sound_configuration_is_passed_in_silence_and_loads_nothing_heavy() ->
 @pytest.mark.parametrize(
     "main", [stage1_3d.train.main, stage2_2d.train.main, ensemble.check.main, demo.main, compare.main]
 )
-def test_a_tracker_that_is_not_there_is_told_before_the_training(
+def test_a_tracker_that_is_not_there_is_reported_before_the_training(
     main: Callable[[], object], go: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)

@@ -136,7 +136,7 @@ def test_the_table_scores_the_held_out_pixels_alone_at_the_fitted_threshold(plai
     assert table["heads"] == ["all", "1"] and [row["name"] for row in table["rows"]] == list(found.rows)
 
 
-def test_without_a_validation_mask_nothing_is_told_and_files_are_as_before(tmp_path):
+def test_without_a_validation_mask_nothing_is_reported_and_files_are_as_before(tmp_path):
     run = fitted_run(tmp_path, has_validation=False)
     assert calibrate(run).held_out is None
     assert "held_out" not in read_json(run.folder.fit)

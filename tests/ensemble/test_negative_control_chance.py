@@ -27,9 +27,9 @@ def test_no_chance_is_ever_nought_and_the_stronger_is_never_the_likelier_imagine
     found: np.ndarray, control: np.ndarray, ratio: float
 ) -> None:
     order = np.argsort(found)
-    for told in (chance_imagined(found, control, ratio), block_p(found, control)):
-        assert (told > 0).all() and (told <= 1).all()
-        assert (np.diff(told[order]) <= 1e-12).all()
+    for chances in (chance_imagined(found, control, ratio), block_p(found, control)):
+        assert (chances > 0).all() and (chances <= 1).all()
+        assert (np.diff(chances[order]) <= 1e-12).all()
     assert (rate_per_cm2(found, control, 2.0) >= 0.5).all()
 
 
@@ -53,7 +53,7 @@ def test_where_all_is_imagined_few_chances_are_small() -> None:
             assert np.mean(np.array(least) <= level) <= level + 3 * np.sqrt(level * (1 - level) / 4000)
 
 
-def test_among_those_that_stand_out_no_more_are_imagined_than_told() -> None:
+def test_among_those_that_stand_out_no_more_are_imagined_than_reported() -> None:
     rng = np.random.default_rng(1)
     imagined = []
     for _ in range(2000):
@@ -66,9 +66,9 @@ def test_among_those_that_stand_out_no_more_are_imagined_than_told() -> None:
 
 def test_block_p_is_at_least_uniform_where_blocks_are_alike() -> None:
     rng = np.random.default_rng(2)
-    told = np.array([block_p(rng.normal(size=1), rng.normal(size=19))[0] for _ in range(4000)])
+    chances = np.array([block_p(rng.normal(size=1), rng.normal(size=19))[0] for _ in range(4000)])
     for level in (0.05, 0.1, 0.3):
-        assert (told <= level).mean() <= level + 3 * np.sqrt(level * (1 - level) / 4000)
+        assert (chances <= level).mean() <= level + 3 * np.sqrt(level * (1 - level) / 4000)
 
 
 def test_nothing_found_and_no_negative_control_to_look_at() -> None:

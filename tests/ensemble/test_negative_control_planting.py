@@ -113,7 +113,7 @@ def test_a_shuffled_fragment_holds_the_layers_of_its_window_and_the_same_grey_sc
     assert copy.patch(0, 0, 0, (7, 40, 36)).mean() == pytest.approx(real.patch(0, 0, 0, (7, 40, 36)).mean(), abs=1e-5)
 
 
-def test_a_planted_fragment_differs_only_where_ink_lies_and_by_the_grey_told(tmp_path: Path) -> None:
+def test_a_planted_fragment_differs_only_where_ink_lies_and_by_the_grey_given(tmp_path: Path) -> None:
     real = fragment(tmp_path, np.full((17, 40, 36), 20000, np.uint16))
     film = np.zeros((40, 36), np.float32)
     film[10:20, 10:20] = 1000

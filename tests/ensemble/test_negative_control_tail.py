@@ -31,8 +31,8 @@ def test_three_letters_far_above_anything_on_one_small_copy_stand_out_and_by_cou
     letters = np.array([150.0, 200.0, 300.0])
     found = np.append(letters, rng.exponential(size=5) ** 2)
     assert chance_imagined(found, own, 1.0).min() >= 1 / len(found)
-    told = chance_imagined(found, own, 1.0, tail_of(own))
-    assert (told[:3] <= 0.1).all() and (told[3:] > 0.1).all()
+    chances = chance_imagined(found, own, 1.0, tail_of(own))
+    assert (chances[:3] <= 0.1).all() and (chances[3:] > 0.1).all()
 
 
 def test_the_scale_lies_above_the_true_one_four_times_in_five() -> None:

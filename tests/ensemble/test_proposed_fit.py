@@ -83,9 +83,9 @@ def test_a_sheet_of_proposals_alone_is_left_out_of_the_fit_and_that_is_said(tmp_
 def test_where_all_is_proposed_there_is_nothing_to_fit_on(tmp_path):
     with pytest.raises(
         InputError, match="of every training sheet, are proposed; expected some that a person gave"
-    ) as told:
+    ) as error:
         calibrate(marked_run(tmp_path, {"1": EVERY, "2": EVERY}))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_truth_is_scored_where_people_said_it(tmp_path):

@@ -106,7 +106,7 @@ def test_one_pixel_instead_of_nothing_is_said_aloud(tmp_path: Path) -> None:
         (["a,", "b,"], "no row predicts any ink"),
     ],
 )
-def test_every_violation_is_told_in_one_line(rows: list[str], message: str, tmp_path: Path) -> None:
+def test_every_violation_is_reported_in_one_line(rows: list[str], message: str, tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
     path.write_text("\n".join(["Id,Predicted", *rows]) + "\n")
     assert any(problem.startswith(message) for problem in submission_problems(path, SHAPES))
@@ -135,7 +135,7 @@ def test_whatever_is_in_the_field_it_is_decoded_or_named(text: str) -> None:
         assert mask.sum() == sum(map(int, text.split()[1::2]))
 
 
-def test_what_is_no_submission_is_told(tmp_path: Path) -> None:
+def test_what_is_no_submission_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
     with pytest.raises(MissingInputError, match="not there"):
         read_submission(path, SHAPES)

@@ -188,7 +188,7 @@ CONTENT_FAULTS = {
 
 
 @pytest.mark.parametrize("kind", NAME_FAULTS)
-def test_every_fault_of_the_names_is_told_alone(kind: str, tmp_path: Path) -> None:
+def test_every_fault_of_the_names_is_reported_alone(kind: str, tmp_path: Path) -> None:
     entries, message = NAME_FAULTS[kind]
     with pytest.warns(UserWarning, match="Duplicate") if kind == "doubled" else nullcontext():
         path = packed(tmp_path / "submission.zip", entries)
@@ -197,7 +197,7 @@ def test_every_fault_of_the_names_is_told_alone(kind: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", CONTENT_FAULTS)
-def test_every_fault_of_a_mask_is_told_alone_with_its_entry(kind: str, tmp_path: Path) -> None:
+def test_every_fault_of_a_mask_is_reported_alone_with_its_entry(kind: str, tmp_path: Path) -> None:
     content, message = CONTENT_FAULTS[kind]
     path = packed(tmp_path / "submission.zip", with_11(content))
     (line,) = check_submission_zip(path, SHAPES)
@@ -206,7 +206,7 @@ def test_every_fault_of_a_mask_is_told_alone_with_its_entry(kind: str, tmp_path:
         read_submission_zip(path, SHAPES)
 
 
-def test_pages_that_differ_and_pages_that_cannot_be_decoded_are_told_by_number(tmp_path: Path) -> None:
+def test_pages_that_differ_and_pages_that_cannot_be_decoded_are_reported_by_number(tmp_path: Path) -> None:
     content = io.BytesIO()
     with tifffile.TiffWriter(content) as writer:
         for layer in (M11[0], M11[1], M11[2, :5], M11[3]):
@@ -224,7 +224,7 @@ def test_pages_that_differ_and_pages_that_cannot_be_decoded_are_told_by_number(t
     assert line.startswith("11.tif has a page 1 that cannot be decoded (") and ", as are 1 more" in line
 
 
-def test_a_tiff_that_was_cut_off_anywhere_is_told_or_reads_the_same(tmp_path: Path) -> None:
+def test_a_tiff_that_was_cut_off_anywhere_is_reported_or_reads_the_same(tmp_path: Path) -> None:
     for size in range(0, len(GOOD["11.tif"]), 7):
         cut = GOOD["11.tif"][:size]
         lines = check_submission_zip(packed(tmp_path / "submission.zip", with_11(cut)), SHAPES)
@@ -232,7 +232,7 @@ def test_a_tiff_that_was_cut_off_anywhere_is_told_or_reads_the_same(tmp_path: Pa
         assert lines or np.array_equal(by_pillow(cut), M11)
 
 
-def test_a_zip_that_was_damaged_is_told(tmp_path: Path) -> None:
+def test_a_zip_that_was_damaged_is_reported(tmp_path: Path) -> None:
     path = write_submission_zip(tmp_path / "submission.zip", MASKS.items(), SHAPES)
     whole = path.read_bytes()
     at = whole.index(GOOD["22.tif"])
@@ -252,7 +252,7 @@ def test_a_zip_that_was_damaged_is_told(tmp_path: Path) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_whatever_bytes_are_damaged_it_is_told_or_reads_the_same(
+def test_whatever_bytes_are_damaged_it_is_reported_or_reads_the_same(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     path = write_submission_zip(tmp_path_factory.getbasetemp() / "damaged.zip", MASKS.items(), SHAPES)
@@ -266,7 +266,7 @@ def test_whatever_bytes_are_damaged_it_is_told_or_reads_the_same(
         assert all(np.array_equal(mask, MASKS[name]) for name, mask in read_submission_zip(path, SHAPES))
 
 
-def test_all_faults_are_told_at_once_and_an_empty_mask_is_no_fault(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once_and_an_empty_mask_is_no_fault(tmp_path: Path) -> None:
     shapes = {"11": (4, 6, 5), "22": (3, 5, 7), "33": (2, 2, 2), "44": (2, 2, 2)}
     entries = [
         ("11.tif", tiff(M11[:3, :, :4] * np.uint8(255))),

@@ -76,7 +76,7 @@ def test_as_many_members_stay_as_can_and_of_equally_many_the_weightiest() -> Non
     assert plan(costs, 0, 1.15 * HOUR + 1).kept == {"quick": 1}
 
 
-def test_where_nothing_fits_the_time_that_would_do_is_told_and_does() -> None:
+def test_where_nothing_fits_the_time_that_would_do_is_reported_and_does() -> None:
     costs = [member("a", 3, 8), member("b", 2, 4)]
     with pytest.raises(
         InputError, match=r"1\.00 h do not hold even member 'b' with one view, which takes 2\.88 h"
@@ -233,7 +233,7 @@ def test_a_prediction_is_hardly_held_up_by_its_projection_however_quick_a_window
     assert 0 < len(log) <= max(3 * once, 0.1 * cubes * once)
 
 
-def test_no_window_to_time_is_told() -> None:
+def test_no_window_to_time_is_reported() -> None:
     with pytest.raises(InputError, match="no window"):
         measured_cost("a", [], 1.0)
 

@@ -197,7 +197,7 @@ def test_a_mask_of_larger_voxels_leaves_out_what_it_says(settings, scroll, tmp_p
         make_plan(settings, requested(scroll, mask=tmp_path / "none.npy"))
 
 
-def test_a_mask_on_a_server_is_told_from_another_one_there(settings, scroll, tmp_path):
+def test_a_mask_on_a_server_is_distinguished_from_another_one_there(settings, scroll, tmp_path):
     pytest.importorskip("obstore")
     for name, edge in (("one", 12), ("other", 24)):
         create_ome_zarr(tmp_path / f"{name}.zarr", (edge,) * 3, "uint8", (12,) * 3, None)[:] = 1
@@ -314,7 +314,7 @@ def test_a_damaged_chunk_is_exit_code_3_and_mended_it_goes_on(config, ct, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("told", "environment", "expected"),
+    ("options", "environment", "expected"),
     [
         ([], {}, (0, 1)),
         (["--num-parts", "4", "--part-id", "3"], {"RANK": "1", "WORLD_SIZE": "2"}, (3, 4)),
@@ -322,12 +322,12 @@ def test_a_damaged_chunk_is_exit_code_3_and_mended_it_goes_on(config, ct, tmp_pa
         ([], {"SLURM_PROCID": "5", "SLURM_NTASKS": "9"}, (5, 9)),
     ],
 )
-def test_parts_are_those_that_are_told_or_that_torchrun_or_slurm_count(monkeypatch, told, environment, expected):
+def test_parts_are_those_that_are_given_or_that_torchrun_or_slurm_count(monkeypatch, options, environment, expected):
     for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "argv", ["predict_scroll.py", "a.yaml", "--input", "a", "--output", "b", *told])
+    monkeypatch.setattr(sys, "argv", ["predict_scroll.py", "a.yaml", "--input", "a", "--output", "b", *options])
     assert predict_scroll.part_of_environment(predict_scroll.read_arguments()) == expected
 
 

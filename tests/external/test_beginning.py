@@ -84,7 +84,7 @@ def test_a_residual_encoder_of_ours_begins_from_one_that_nnunet_trained(tmp_path
     assert [name for name in message["new"] if "seg_layers" not in name] == []  # two classes there, one here
 
 
-def test_what_fits_nowhere_and_what_is_not_there_are_told(tmp_path):
+def test_what_fits_nowhere_and_what_is_not_there_are_reported(tmp_path):
     torch.save(weights(0), tmp_path / "a.pth")
     with pytest.raises(InputError, match="none of its tensors fits"):
         begin_from(resnet3d.build(resnet3d.Options(depth=18, width=1 / 16), (8, 64, 64)), tmp_path / "a.pth")

@@ -162,7 +162,7 @@ def test_the_notebook_says_where_they_lie_whatever_it_is_mounted_as(bundled, tmp
     assert f"stage1.members.theirs.member={bundled.bundle / 'run' / 'members' / 'theirs'}" in job.places
     assert "onnxruntime" not in job.packages() and "torch" in job.packages()
     at_home = Job(bundled.run.run_dir, tmp_path, tmp_path / "scratch", tmp_path / "s.csv", 0.0)
-    assert not [told for told in at_home.places if ".member=" in told]
+    assert not [place for place in at_home.places if ".member=" in place]
 
 
 def test_an_exchanged_file_is_refused_where_the_bundle_is_read(bundled, tmp_path):

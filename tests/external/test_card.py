@@ -120,7 +120,7 @@ def test_members_that_together_leave_nothing_are_refused(tmp_path):
         out_of_fold(settings(a={"member": first}, b={"member": second}), CUBES)
 
 
-def test_weights_that_were_exchanged_and_a_card_that_is_lost_are_told(tmp_path):
+def test_weights_that_were_exchanged_and_a_card_that_is_lost_are_reported(tmp_path):
     folder = member(tmp_path / "m", ("A",))
     (folder / "fold0.onnx").write_bytes(b"others")
     with pytest.raises(InputError, match=r"fold0\.onnx: is not the file that card\.json beside it speaks of"):
@@ -152,7 +152,7 @@ def test_settings_of_a_trained_member_are_hashed_as_before():
         assert "seen_all" not in stage1 and not {"member", "weight"} & set(stage1["members"]["ours"])
 
 
-def test_who_has_seen_what_is_scored_is_told_and_who_is_not_known_to_be_new_to_it(tmp_path):
+def test_who_has_seen_what_is_scored_is_reported_and_who_is_not_known_to_be_new_to_it(tmp_path):
     seen, unknown = member(tmp_path / "a", ("A",), ("C",)), member(tmp_path / "b", ())
     given = settings(ours=OURS, a={"member": seen}, b={"member": unknown})
     assert [who_has_seen(given, [one]) for one in CUBES] == [{"a", "b"}, {"a", "b"}, {"b"}, {"a", "b"}]

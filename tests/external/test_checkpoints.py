@@ -18,9 +18,9 @@ from stage1_3d.models import resnet3d
 from stage1_3d.models.depth_fusion import DepthFusion
 
 
-def imported(source: Path, folder: Path, kind: str, **told: object) -> tuple[Card, nn.Module]:
+def imported(source: Path, folder: Path, kind: str, **given: object) -> tuple[Card, nn.Module]:
     folder.mkdir()
-    card = Card.model_validate({"family": kind, "window": (0, 0, 0)} | told)
+    card = Card.model_validate({"family": kind, "window": (0, 0, 0)} | given)
     write_card(folder, import_checkpoint(source, folder, kind, card))
     card = read_card(folder)
     return card, networks_of(MemberOfOthers("m", folder), [0])[0]
@@ -111,7 +111,7 @@ def test_a_stem_with_a_unet_of_one_target_says_what_its_own_parts_say(tmp_path, 
         assert torch.abs(ours(windows) - theirs(windows)).max() < 1e-5
 
 
-def test_what_is_no_such_network_lacks_a_tensor_or_is_of_another_depth_is_told_in_one_line(tmp_path):
+def test_what_is_no_such_network_lacks_a_tensor_or_is_of_another_depth_is_reported_in_one_line(tmp_path):
     theirs = resnet3d.build(resnet3d.Options(depth=18, width=1 / 16), (8, 64, 64))
     state, shared, own = theirs.state_dict(), OneTarget(True).saved(), OneTarget(False).saved()
 

@@ -83,7 +83,7 @@ def test_a_graph_of_layers_as_channels_gives_a_map_a_window_at_a_time(tmp_path, 
     assert torch.allclose(found(windows), windows.mean(2), atol=1e-6)
 
 
-def test_what_returns_something_else_than_it_says_is_told(tmp_path):
+def test_what_returns_something_else_than_it_says_is_reported(tmp_path):
     source = written(OfLayers(), torch.rand(1, *PATCH), tmp_path / "net.onnx")
     _, found = member(source, tmp_path / "m", returns="voxels")
     with pytest.raises(InputError, match=r"card\.json: gave \(1, 32, 32\).*--returns that is true"):
@@ -98,14 +98,14 @@ def test_what_returns_something_else_than_it_says_is_told(tmp_path):
         ("net.pth", b"", "expected a file .onnx or .pt2"),
     ],
 )
-def test_what_is_no_graph_is_told_in_one_line(tmp_path, name, content, message):
+def test_what_is_no_graph_is_reported_in_one_line(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message) as refused:
         member(tmp_path / name, tmp_path / "m", window=PATCH)
     assert "\n" not in str(refused.value) and name in str(refused.value)
 
 
-def test_windows_must_be_told_where_the_graph_does_not_and_agree_where_it_does(tmp_path):
+def test_windows_must_be_given_where_the_graph_does_not_and_agree_where_it_does(tmp_path):
     free = {axis: torch.export.Dim(f"n{axis}") for axis in range(4)}
     any_size = torch.export.export(OfLayers(), (torch.rand(2, *PATCH),), dynamic_shapes=(free,))
     torch.export.save(any_size, tmp_path / "free.pt2")

@@ -97,7 +97,7 @@ def find(folder: Path):
     return open_map(folder / "flat.zarr", "")
 
 
-def test_a_member_that_is_not_there_or_not_ours_is_told(run, tmp_path):
+def test_a_member_that_is_not_there_or_not_ours_is_reported(run, tmp_path):
     with pytest.raises(InputError, match="--member huge: no member that is trained here; there are cnn3d, unet3d"):
         export_member(load_settings(run.config), "huge", tmp_path / "m", "onnx")
 

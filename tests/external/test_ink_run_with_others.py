@@ -208,8 +208,8 @@ def test_a_blank_copy_for_a_label_round_is_asked_of_all_but_those_made_elsewhere
 
 def test_an_audit_asks_no_copy_of_ready_maps_and_counts_them_where_members_agree(run, message):
     where = ("--input", run.data / "test", "--output", run.output)
-    told = call(REPOSITORY / "scripts" / "audit.py", run.config, *where, "--copies", 1, "--contrasts=", "--depths=")
-    assert "ready cannot be asked of a copy" in told
+    printed = call(REPOSITORY / "scripts" / "audit.py", run.config, *where, "--copies", 1, "--contrasts=", "--depths=")
+    assert "ready cannot be asked of a copy" in printed
     (sheet,) = json.loads((run.output / "audit.json").read_text())["sheets"]
     assert "ready" not in {one["name"] for one in sheet["members"]}
     agreement = sheet["agreement"]

@@ -44,6 +44,6 @@ def test_what_was_not_scanned_stays_0_and_counts_for_no_figure():
     np.testing.assert_allclose(found, [0, 0, -1.2247, 1.2247, 0], atol=1e-4)
 
 
-def test_nan_is_told_with_its_place():
+def test_nan_is_reported_with_its_place():
     with pytest.raises(UnreadableError, match=r"ct\.tif near row 3; repair"):
         Intensity(how="divide", spread=2).scaled(np.array([1.0, np.nan]), "ct.tif near row 3")

@@ -132,7 +132,7 @@ def test_rows_in_any_pieces_are_binned_like_the_whole(pieces, bin_yx):
         ({"voxel_um": 3.24}, r"card\.json: trained at 3\.24 um a voxel, and here they are 7\.91"),
     ],
 )
-def test_another_depth_and_another_voxel_size_are_told_in_one_line(data, tmp_path, message, refused):
+def test_another_depth_and_another_voxel_size_are_reported_in_one_line(data, tmp_path, message, refused):
     settings, fragment = run(data, member(data, tmp_path / "m", **message))
     with pytest.raises(InputError, match=refused) as error:
         predict_map(settings, "ramp", fragment, [0], tmp_path / "out")
@@ -155,7 +155,7 @@ def test_over_shifted_depth_windows_a_map_is_the_mean_of_the_maps_of_each(data, 
     assert np.abs(maps[0] - maps[2]).max() > 0.01
 
 
-def test_layers_that_a_shifted_window_of_a_map_lacks_are_told_in_one_line(data, tmp_path):
+def test_layers_that_a_shifted_window_of_a_map_lacks_are_reported_in_one_line(data, tmp_path):
     settings, fragment = run(data, member(data, tmp_path / "m", layers=(-11, -7)), depth_offsets=[-2, 1])
     with pytest.raises(InputError, match=r"24 layers do not hold -2 of stage1\.window\.depth_offsets") as error:
         check_depth_offsets(settings, [fragment])

@@ -137,7 +137,7 @@ def full(plans):
         ("plans.json", lambda p: full(p).update(inherits_from="3d_fullres"), "inherits from itself"),
     ],
 )  # fmt: skip
-def test_what_is_no_member_is_told_in_one_line(tmp_path, name, edit, message):
+def test_what_is_no_member_is_reported_in_one_line(tmp_path, name, edit, message):
     folder = write_folder(tmp_path / "model")
     change(folder, name, edit)
     with pytest.raises(InputError, match=message) as refused:
@@ -145,7 +145,7 @@ def test_what_is_no_member_is_told_in_one_line(tmp_path, name, edit, message):
     assert "\n" not in str(refused.value) and str(folder) in str(refused.value)
 
 
-def test_a_missing_tensor_and_a_missing_fold_are_told(tmp_path):
+def test_a_missing_tensor_and_a_missing_fold_are_reported(tmp_path):
     folder = write_folder(tmp_path / "model")
     state = weights(0)
     gone = next(iter(state))

@@ -27,9 +27,9 @@ from tests.steps import step
 ENTRY_POINT = Path(__file__).resolve().parents[2] / "scripts" / "import_member.py"
 
 
-def imported(source: Path, folder: Path, kind: str = "resenc_unet", **told: object) -> tuple[Card, nn.Module]:
+def imported(source: Path, folder: Path, kind: str = "resenc_unet", **given: object) -> tuple[Card, nn.Module]:
     folder.mkdir()
-    card = Card.model_validate({"family": kind, "window": (0, 0, 0)} | told)
+    card = Card.model_validate({"family": kind, "window": (0, 0, 0)} | given)
     write_card(folder, import_checkpoint(source, folder, kind, card))
     card = read_card(folder)
     return card, networks_of(MemberOfOthers("m", folder), [0])[0]
@@ -88,7 +88,7 @@ def test_another_share_of_channels_within_the_squeeze_is_read_too(tmp_path):
         assert torch.abs(ours(windows).sigmoid() - theirs(windows).softmax(1)[:, 1:]).max() < 1e-6
 
 
-def test_what_is_another_network_or_lacks_something_is_told_in_one_line(tmp_path):
+def test_what_is_another_network_or_lacks_something_is_reported_in_one_line(tmp_path):
     state = made().saved()
     deeper = {"task_decoders.surface.stages.0.convs.1.all_modules.0.weight": torch.rand(24, 24, 3, 3, 3)}
     spatial = {name.replace("cSE.fc", "fx"): tensor for name, tensor in state.items()}

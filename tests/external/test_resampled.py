@@ -307,7 +307,7 @@ def test_the_doctor_says_what_is_resampled(tmp_path):
         (9.0, True, {"voxel_um": None}, r"says no size of voxels; import it with the --voxel-um"),
     ],
 )
-def test_what_is_not_resampled_is_told_in_one_line(tmp_path, um, resample, message, refused):
+def test_what_is_not_resampled_is_reported_in_one_line(tmp_path, um, resample, message, refused):
     settings = settings_of(tmp_path, write_member(tmp_path / "m", Slope(), **message), um, resample)
     with pytest.raises(InputError, match=refused) as error:
         check_items(of_others(settings)["m"], [cube_of(settings, volume(9.0))], settings.data)

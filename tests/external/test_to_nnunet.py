@@ -237,7 +237,7 @@ def test_its_own_command_predicts_tiffs_with_the_folder_alone(tmp_path):
         (OPTIONS | {"squeeze_excitation": "scse"}, "has squeeze_excitation scse, which nnU-Net's plans do not build"),
     ],
 )
-def test_what_nnunet_does_not_have_is_told_in_one_line(tmp_path, changes, message):
+def test_what_nnunet_does_not_have_is_reported_in_one_line(tmp_path, changes, message):
     settings = run(tmp_path, **{"intensity": SCHEMES["ZScoreNormalization"]} | changes)
     with pytest.raises(InputError, match=message) as refused:
         export_nnunet(settings, "mine", tmp_path / "model")

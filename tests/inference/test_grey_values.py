@@ -48,7 +48,7 @@ def test_what_was_read_is_not_changed():
     assert torch.equal(raw, torch.arange(200, dtype=torch.uint8))
 
 
-def test_one_value_that_is_no_number_is_told_with_its_place():
+def test_one_value_that_is_no_number_is_reported_with_its_place():
     values = STORED["float32"].copy()
     values[1, 2, 3, 4] = np.nan
     with pytest.raises(UnreadableError, match="the cube near 7; repair the volume"):

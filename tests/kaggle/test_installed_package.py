@@ -33,11 +33,11 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
 
 
 def test_every_command_is_listed_in_its_group_and_is_there(command: Command) -> None:
-    told = command("--help").stdout
+    help_text = command("--help").stdout
     for group, commands in COMMANDS.items():
-        assert f"\n{group}:\n" in told
+        assert f"\n{group}:\n" in help_text
         for name, (_, about) in commands.items():
-            assert f"  {name} " in told and about in told
+            assert f"  {name} " in help_text and about in help_text
             done = command(name, "--help")
             assert done.returncode == 0 and done.stdout.startswith(f"usage: scroll-ensemble {name} "), done.stderr
 

@@ -69,7 +69,7 @@ def test_a_part_is_not_packed_and_segments_have_no_parts(tmp_path):
 
 
 @pytest.mark.slow
-def test_time_to_spare_changes_nothing_and_is_told(ink, tmp_path, capsys):
+def test_time_to_spare_changes_nothing_and_is_reported(ink, tmp_path, capsys):
     settings = load_settings(ink / "tiny.yaml")
     freely = predict(settings, ink / "data" / "test", tmp_path / "freely")
     capsys.readouterr()

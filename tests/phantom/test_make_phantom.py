@@ -193,7 +193,7 @@ def test_surfaces_are_tifxyz_folders(tmp_path):
     ("arguments", "message"),
     [(["fragments", "--size", "4", "99", "99"], "too small"), (["cubes", "--size", "8"], "too small")],
 )
-def test_a_wrong_size_is_told_in_one_line(tmp_path, arguments, message):
+def test_a_wrong_size_is_reported_in_one_line(tmp_path, arguments, message):
     done = step(SCRIPT, *arguments, "--out", tmp_path / "x", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr
     assert not (tmp_path / "x").exists()

@@ -91,7 +91,7 @@ def test_brighter_planted_ink_is_found_more_often(studies: Studies) -> None:
     assert 0.25 < fragment["half_found"]["contrast"] < 4
 
 
-def test_nothing_is_told_to_be_impossible_and_the_area_of_negative_control_is_told(studies: Studies) -> None:
+def test_nothing_is_called_impossible_and_the_area_of_negative_control_is_reported(studies: Studies) -> None:
     for folder in ("predict_data", "predict_zero"):
         fragment = only_fragment(studies.root / folder)
         rows = table(fragment, "Found components")
@@ -155,7 +155,7 @@ def test_every_member_s_figures_are_there_and_the_page_says_the_verdict_first(st
     assert page.index(sheet["verdict"]["kind"]) < page.index("<h2") and 'src="data:image/png' in page
 
 
-def test_a_stack_whose_layers_hold_no_sheet_is_told_from_one_without_ink(studies: Studies) -> None:
+def test_a_stack_whose_layers_hold_no_sheet_is_distinguished_from_one_without_ink(studies: Studies) -> None:
     """Only what lies behind the sheet: nothing can be found there, whatever is planted."""
     source = studies.root / "data" / "test" / "a"
     cut = studies.root / "cut" / "test" / "a"

@@ -78,7 +78,7 @@ def said_in_one_line(error: str, words: str) -> bool:
 
 
 @pytest.mark.parametrize("spoil", SPOILT, ids=lambda spoil: spoil.__name__)
-def test_spoilt_data_is_told_in_one_line_and_nothing_is_lost(
+def test_spoilt_data_is_reported_in_one_line_and_nothing_is_lost(
     run: Run, call: Call, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
     before = states(run)
@@ -103,14 +103,14 @@ def test_spoilt_data_is_told_in_one_line_and_nothing_is_lost(
         ("data.train=[1, 7]", "no such fragment; there are: 1, 2"),
     ],
 )
-def test_a_wrong_setting_is_told_in_one_line(run: Run, call: Call, override: str, words: str) -> None:
+def test_a_wrong_setting_is_reported_in_one_line(run: Run, call: Call, override: str, words: str) -> None:
     before = states(run)
     code, _, error = call(stage1_3d.train.main, run.config, "--set", override)
     assert code == 2 and said_in_one_line(error, words), error
     assert states(run) == before
 
 
-def test_a_misspelt_key_is_told_by_the_real_command_without_a_traceback(run: Run, tmp_path: Path) -> None:
+def test_a_misspelt_key_is_reported_by_the_real_command_without_a_traceback(run: Run, tmp_path: Path) -> None:
     config = tmp_path / "typo.yaml"
     config.write_text(f"extends: {run.config}\nstage1: {{defaults: {{training: {{train_batchsize: 3}}}}}}\n")
     done = step("-m", "stage1_3d.train", config)
@@ -173,7 +173,7 @@ def fit_that_finds_nothing(run: Run) -> dict[str, object]:
         (["--truth", "nowhere"], "nowhere: no such folder; --truth takes"),
     ],
 )
-def test_a_path_that_is_not_there_is_told_before_anything_is_predicted(
+def test_a_path_that_is_not_there_is_reported_before_anything_is_predicted(
     run: Run, call: Call, changes: list[str], words: str
 ) -> None:
     before = states(run)

@@ -186,7 +186,7 @@ def test_a_round_that_is_done_is_left_as_it_is_and_paint_over_it_is_refused(run)
     label.write_bytes(painted)
 
 
-def test_the_next_round_begins_from_the_last_one_s_weights_where_it_is_told_to(run):
+def test_the_next_round_begins_from_the_last_one_s_weights_where_it_is_asked_to(run):
     code, message, errors = run.go(
         2, "--unpainted", "--after-a-fall", "--set", "rounds.start=last", "--set", "rounds.propose=false"
     )

@@ -29,7 +29,7 @@ from scroll.volumes.read_record import read_record
 from stage1_3d.segments.flatten_surface import Flattening, flatten_surface
 from tests.steps import step
 
-SCROLLS = ("--size", "112", "--letter-height-px", "56", "--seed", "7", "--train", "2", "--test", "1", "--jobs", "2")
+SCROLLS = ("--size", "112", "--letter-height-px", "56", "--seed", "7", "--train", "2", "--test", "1", "--jobs", "1")
 
 
 def commands(run: Run):

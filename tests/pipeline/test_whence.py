@@ -109,11 +109,13 @@ def test_nothing_secret_is_in_them(run, tmp_path, call, monkeypatch):
         content = (own.output / "a/ensemble" / name).read_bytes()
         for secret in (SECRET, "ada.lovelace", str(run.root), str(tmp_path), os.uname().nodename, "https:"):
             assert secret.encode() not in content, (name, secret)
-        told = read_record(own.output / "a/ensemble" / name)
-        assert "/" not in json.dumps(told).replace("a/", "") and getpass.getuser() not in json.dumps(told).split('"')
+        record = read_record(own.output / "a/ensemble" / name)
+        assert "/" not in json.dumps(record).replace("a/", "") and getpass.getuser() not in json.dumps(record).split(
+            '"'
+        )
 
 
-def test_it_is_told_in_plain_words_and_its_receipts_are_found(run, folder, call):
+def test_it_is_reported_in_plain_words_and_its_receipts_are_found(run, folder, call):
     for name in NAMES:
         code, message, error = call(whence.main, folder / name)
         assert code == 0 and not error, message
@@ -186,7 +188,7 @@ def test_files_of_before_hold_no_record_and_nothing_is_predicted_again_for_it(ru
     assert stamps == {path: path.stat().st_mtime_ns for path in own.output.rglob("receipt.json")}
 
 
-def test_a_map_is_told_by_its_receipt_wherever_it_lies(run, tmp_path, call):
+def test_a_map_is_known_by_its_receipt_wherever_it_lies(run, tmp_path, call):
     for name in ("unet3d/prob.zarr", "unet3d/flat.zarr", "stage2/ink.zarr"):
         code, message, _ = call(whence.main, run.output / "a" / name)
         assert code == 0 and "fragment a" in message and str(run.output / "a" / name.split("/")[0]) in message

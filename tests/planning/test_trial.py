@@ -134,5 +134,5 @@ def test_what_is_wrong_with_the_data_is_no_matter_of_memory(tmp_path):
         (OSError(2, "No such file or directory"), False),
     ],
 )
-def test_the_end_of_memory_is_told_from_other_errors(error, is_memory):
+def test_the_end_of_memory_is_distinguished_from_other_errors(error, is_memory):
     assert is_out_of_memory(error) == is_memory

@@ -233,7 +233,7 @@ def test_a_corrected_fragment_shows_the_layers_of_the_sound_one(tmp_path, fragme
     assert (shifted.ct[:] != turned.ct[:]).any()
 
 
-def test_a_shift_beyond_the_stack_is_told(tmp_path, fragments):
+def test_a_shift_beyond_the_stack_is_reported(tmp_path, fragments):
     write_fragment(replace(fragments[2], volume=fragments[2].volume[20:40]), tmp_path / "thin")
     fragment = Fragment("a", tmp_path / "thin", DataSettings(depth=(-8, 8)), shift_layers=5)
     with pytest.raises(InputError, match="the widest window"):

@@ -45,7 +45,7 @@ def seen(rgb, matrix):
     ],
     ids=["errors", "over a sheet", "sheets", "over a cube"],
 )
-def test_any_two_are_easily_told_apart(colours, sight):
+def test_any_two_are_easily_distinguished(colours, sight):
     views = [seen(rgb, SIGHT[sight]) for rgb in colours]
     nearest = min(float(deltaE_ciede2000(one, other)) for one, other in combinations(views, 2))
     assert nearest >= EASILY_APART

@@ -31,7 +31,7 @@ def test_the_scale_bar_is_the_longest_round_length_that_fits(most_um):
     assert length <= most_um * (1 + 1e-6) < 2.5 * length * (1 + 1e-5)
 
 
-def test_lengths_are_told_in_the_unit_that_one_would_use():
+def test_lengths_are_reported_in_the_unit_that_one_would_use():
     assert [in_words(x) for x in (0.5, 50, 1000, 5000, 20_000)] == ["0.5 µm", "50 µm", "1 mm", "5 mm", "2 cm"]
 
 

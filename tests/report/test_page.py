@@ -196,7 +196,7 @@ def test_a_fragment_without_pictures_is_named(folders: tuple[Path, Path]) -> Non
     assert text.index("Fragment b: there are no pictures in") < text.index("Fragment a")
 
 
-def test_a_history_cut_off_in_its_last_line_is_drawn_and_a_broken_one_is_told(folders: tuple[Path, Path]) -> None:
+def test_a_history_cut_off_in_its_last_line_is_drawn_and_a_broken_one_is_reported(folders: tuple[Path, Path]) -> None:
     path = folders[0] / "stage1" / "cnn3d" / "fold0" / "history.jsonl"
     good = path.read_text()
     path.write_text(good + '{"step": 901, "lo')
@@ -206,7 +206,7 @@ def test_a_history_cut_off_in_its_last_line_is_drawn_and_a_broken_one_is_told(fo
         write_report(*folders)
 
 
-def test_a_broken_score_is_told_in_one_line(folders: tuple[Path, Path]) -> None:
+def test_a_broken_score_is_reported_in_one_line(folders: tuple[Path, Path]) -> None:
     (folders[1] / "score.json").write_text("{")
     with pytest.raises(InputError, match=r"score.json"):
         write_report(*folders)
@@ -259,7 +259,7 @@ def test_an_audit_is_linked_where_there_is_one(folders: tuple[Path, Path]) -> No
         ("score.json", {"fragments": 5}), ("score.json", {"rows": [5]}), ("score.json", {"patches": [{"cuts": 5}]}),
     ],
 )  # fmt: skip
-def test_what_is_of_another_shape_is_told_in_one_line(tmp_path, name, content):
+def test_what_is_of_another_shape_is_reported_in_one_line(tmp_path, name, content):
     (tmp_path / name).write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"write it again|score the run again") as message:
         write_report(tmp_path / "run", tmp_path)

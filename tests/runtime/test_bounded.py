@@ -161,7 +161,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
     assert len(read_mesh(tmp_path / "a.obj").vertices) == 4
 
 
-def test_ten_million_runs_are_told_without_a_line_for_each(tmp_path):
+def test_ten_million_runs_are_reported_without_a_line_for_each(tmp_path):
     path = tmp_path / "submission.csv"
     path.write_text("Id,Predicted\na," + "1 1 " * 20_000 + "\n")
     problems = submission_problems(path, {"a": (400, 500)})

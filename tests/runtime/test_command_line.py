@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
         ["-m", "stage1_3d.train", "configs/demo.yaml"],
     ],
 )
-def test_a_python_without_the_packages_is_told_which_one_to_use_in_one_line(command: list[str]) -> None:
+def test_a_python_without_the_packages_is_refused_with_which_one_to_use_in_one_line(command: list[str]) -> None:
     # -S: without site-packages, as the system's Python would be
     done = subprocess.run(
         [sys.executable, "-S", "-E", *command], cwd=REPOSITORY, capture_output=True, text=True, check=False
@@ -31,7 +31,7 @@ def test_a_python_without_the_packages_is_told_which_one_to_use_in_one_line(comm
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.ENOSPC])
-def test_a_place_that_is_closed_or_full_is_told_in_one_line(number, capsys):
+def test_a_place_that_is_closed_or_full_is_reported_in_one_line(number, capsys):
     def main() -> None:
         raise OSError(number, os.strerror(number), "/scrolls/prob.zarr")
 
@@ -95,7 +95,7 @@ def test_a_name_that_the_terminal_cannot_show_is_no_error():
     assert (done.returncode, done.stdout, done.stderr) == (0, "\\udcff\\u03b1\n", "")
 
 
-def test_a_folder_below_a_file_is_told_too(tmp_path, capsys):
+def test_a_folder_below_a_file_is_asked_too(tmp_path, capsys):
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit) as end:
         run_command(lambda: (tmp_path / "file" / "out").mkdir(parents=True))

@@ -58,22 +58,26 @@ JSONS = st.recursive(
 
 @settings(max_examples=40)
 @given(st.dictionaries(st.text(), JSONS, max_size=8))
-def test_a_record_is_short_ascii_json_whatever_is_told(content):
+def test_a_record_is_short_ascii_json_whatever_is_reported(content):
     text = record_text({f"a{name}": value for name, value in content.items()})
     assert text.isascii() and text.isprintable() and len(text) <= MOST_BYTES
     assert json.loads(text)[MARK] == 1
 
 
 def test_a_very_long_value_is_cut():
-    told = json.loads(record_text({"run": "ä" * 5000, "items": [f"item-{n}" for n in range(2000)]}))
-    assert len(told["run"]) == 300 and told["items"][0] == "item-0" and told["not_told"] == 2000 - len(told["items"])
+    record = json.loads(record_text({"run": "ä" * 5000, "items": [f"item-{n}" for n in range(2000)]}))
+    assert (
+        len(record["run"]) == 300
+        and record["items"][0] == "item-0"
+        and record["not_told"] == 2000 - len(record["items"])
+    )
 
 
 def test_of_too_many_members_those_that_count_least_are_left_out():
     members = {f"member-{n:03d}": {"weight": 1 / (n + 1), "hash": f"{n:016x}"} for n in range(200)}
-    told = json.loads(record_text({"run": "r", "members": members}))
-    assert list(told["members"]) == list(members)[: len(told["members"])] and len(told["members"]) > 30
-    assert told["not_told"] == 200 - len(told["members"]) and told["run"] == "r"
+    record = json.loads(record_text({"run": "r", "members": members}))
+    assert list(record["members"]) == list(members)[: len(record["members"])] and len(record["members"]) > 30
+    assert record["not_told"] == 200 - len(record["members"]) and record["run"] == "r"
 
 
 @pytest.mark.parametrize(
@@ -135,9 +139,9 @@ def by_pillow(path):
 def test_a_mask_without_its_record_is_byte_for_byte_the_mask_of_before(depth, height, width, name):
     mask = np.random.default_rng(depth * height * width).random((depth, height, width)) > 0.5
     plain = mask_tiff_bytes(mask, "a")
-    told = tiff_with_record(plain, {"run": name})
-    assert tiff_without_record(told) == plain and tiff_without_record(plain) == plain
-    np.testing.assert_array_equal(tifffile.imread(io.BytesIO(told)).reshape(mask.shape), mask)
+    record = tiff_with_record(plain, {"run": name})
+    assert tiff_without_record(record) == plain and tiff_without_record(plain) == plain
+    np.testing.assert_array_equal(tifffile.imread(io.BytesIO(record)).reshape(mask.shape), mask)
 
 
 def test_the_tags_obey_the_rules_of_tiff(written):

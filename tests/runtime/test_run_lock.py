@@ -41,9 +41,7 @@ def holder(tmp_path):
     process.communicate()
 
 
-def test_a_second_writer_is_told_who_holds_the_folder_and_gets_it_once_that_one_is_killed(
-    tmp_path, holder, monkeypatch
-):
+def test_a_second_writer_hears_who_holds_the_folder_and_gets_it_once_that_one_is_killed(tmp_path, holder, monkeypatch):
     monkeypatch.setattr(run_lock, "PATIENCE_S", 0.0)
     with (
         pytest.raises(InputError, match=rf"run: process {holder.pid} on .* since 20.*writes here; wait") as caught,

@@ -73,10 +73,10 @@ def test_the_command_tells_several_problems_at_once_and_leaves_with_2(config: Pa
     write_picture(second / "inklabels.png", np.zeros((10, 10), bool))
     overrides = ["--set", "stage1.members.a.patch_size=[4, 31, 32]", "--set", "stage2.patch_size=[60, 64]"]
     done = step("scripts/doctor.py", config, *overrides)
-    told = [line for line in done.stdout.splitlines() if line.startswith("problem:")]
+    found = [line for line in done.stdout.splitlines() if line.startswith("problem:")]
     assert done.returncode == 2 and done.stderr == ""
-    assert len(told) == 4 and done.stdout.splitlines()[-1] == "4 problems"
-    for line, words in zip(told, ("multiples of", "multiples of 32", "04.tif missing", "(10, 10)"), strict=True):
+    assert len(found) == 4 and done.stdout.splitlines()[-1] == "4 problems"
+    for line, words in zip(found, ("multiples of", "multiples of 32", "04.tif missing", "(10, 10)"), strict=True):
         assert words in line
 
 
@@ -108,8 +108,8 @@ def test_each_planted_problem_is_found(config: Path) -> None:
     ],
 )
 def test_settings_that_do_not_suit_the_data_are_found(config: Path, override: str, words: str) -> None:
-    told = problems(config, override)
-    assert told and all(words in line for line in told), told
+    found = problems(config, override)
+    assert found and all(words in line for line in found), found
 
 
 def test_bands_too_low_for_a_patch_and_a_buffer_too_narrow_for_it_are_both_found(config: Path) -> None:
@@ -120,8 +120,8 @@ def test_bands_too_low_for_a_patch_and_a_buffer_too_narrow_for_it_are_both_found
 
 def test_a_disk_too_small_is_found(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage1_3d.doctor_checks, "SPARE_GIB", 1e9)
-    (told,) = problems(config)
-    assert "GiB will be needed" in told
+    (found,) = problems(config)
+    assert "GiB will be needed" in found
 
 
 def test_each_sheet_is_drawn_in_the_colours_of_what_is_known_inked_and_held_out(config: Path) -> None:
@@ -144,7 +144,7 @@ def test_each_sheet_is_drawn_in_the_colours_of_what_is_known_inked_and_held_out(
     assert f"{path}: is there, and is not a picture of this project" in problems(config)[0]
 
 
-def test_the_share_that_is_proposed_is_told_and_drawn_in_colours_of_its_own(config: Path) -> None:
+def test_the_share_that_is_proposed_is_reported_and_drawn_in_colours_of_its_own(config: Path) -> None:
     folder = config.parent / "data" / "train" / "2"
     proposed = np.zeros(SHAPE[1:], bool)
     proposed[:48] = True
@@ -178,16 +178,16 @@ def member_of_others(folder: Path, *seen: str) -> str:
     return f"stage1.members.{folder.name}.member={folder}"
 
 
-def test_a_member_of_others_that_is_not_there_or_broken_is_told_whatever_the_data_are(config: Path) -> None:
+def test_a_member_of_others_that_is_not_there_or_broken_is_reported_whatever_the_data_are(config: Path) -> None:
     b, gone = member_of_others(config.parent / "b", "elsewhere"), f"stage1.members.c.member={config.parent / 'c'}"
     assert problems(config, b) == []
     for data in ([], [f"data.root={config.parent / 'nowhere'}"]):
-        told = problems(config, b, gone, *data)
-        assert "card.json: not there; a member of others is a folder with a card" in told[0]
-        assert len(told) == 1 + len(data)
+        found = problems(config, b, gone, *data)
+        assert "card.json: not there; a member of others is a folder with a card" in found[0]
+        assert len(found) == 1 + len(data)
     d = member_of_others(config.parent / "d", "elsewhere")
     (config.parent / "d" / "net.onnx").write_bytes(b"exchanged")
     (config.parent / "data" / "train" / "1" / "mask.png").unlink()
-    told = problems(config, d, gone)
-    assert "net.onnx: is not the file that card.json" in told[0] and "card.json: not there" in told[1]
-    assert "mask.png: not there" in told[2] and len(told) == 3
+    found = problems(config, d, gone)
+    assert "net.onnx: is not the file that card.json" in found[0] and "card.json: not there" in found[1]
+    assert "mask.png: not there" in found[2] and len(found) == 3

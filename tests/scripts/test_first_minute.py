@@ -81,7 +81,7 @@ def test_what_does_not_suit_or_does_not_run_is_passed_over(computer: Computer) -
     assert computer.ask("find") == there
 
 
-def test_a_computer_without_a_python_is_told_what_is_needed(computer: Computer) -> None:
+def test_a_computer_without_a_python_hears_what_is_needed(computer: Computer) -> None:
     computer.install("bin", "python3", "3.9")
     message = computer.refusal("make")
     assert (

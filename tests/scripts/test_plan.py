@@ -95,7 +95,7 @@ def test_what_is_planned_trains_and_is_written_on_the_receipt(config, monkeypatc
         (("configs/nowhere.yaml",), "no such configuration"),
     ],
 )
-def test_what_cannot_be_planned_is_told_in_one_line(arguments, message, monkeypatch, capsys):
+def test_what_cannot_be_planned_is_reported_in_one_line(arguments, message, monkeypatch, capsys):
     assert go(monkeypatch, *arguments) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and message in error

@@ -18,15 +18,15 @@ from scroll.volumes.sharded.output import OutputFormat, open_output
 PLAN = Plan("key", OutputFormat((32, 32, 32), 32, 16, None), ((0, 0, 0),), 0)
 
 
-def arguments(monkeypatch: pytest.MonkeyPatch, *told: str):
+def arguments(monkeypatch: pytest.MonkeyPatch, *options: str):
     for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(sys, "argv", ["predict_scroll.py", "a.yaml", "--input", "a", "--output", "b", *told])
+    monkeypatch.setattr(sys, "argv", ["predict_scroll.py", "a.yaml", "--input", "a", "--output", "b", *options])
     return predict_scroll.read_arguments()
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("options", "message"),
     [
         (["--workers", "0"], "expected 1 or more"),
         (["--workers", "-1"], "expected 1 or more"),
@@ -35,9 +35,9 @@ def arguments(monkeypatch: pytest.MonkeyPatch, *told: str):
         (["--ray-address", "auto"], "only --engine ray joins a cluster"),
     ],
 )
-def test_what_would_do_nothing_or_a_part_only_is_refused(monkeypatch, told, message):
+def test_what_would_do_nothing_or_a_part_only_is_refused(monkeypatch, options, message):
     with pytest.raises(InputError, match=message):
-        predict_scroll.check_arguments(arguments(monkeypatch, *told))
+        predict_scroll.check_arguments(arguments(monkeypatch, *options))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_shell_of_an_allocation_is_none_of_its_tasks(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("told", "environment", "parts", "expected"),
+    ("options", "environment", "parts", "expected"),
     [
         ([], {"LOCAL_RANK": "1"}, 8, LocalEngine(1, ("1",))),
         ([], {"SLURM_LOCALID": "5", "CUDA_VISIBLE_DEVICES": "4,7"}, 8, LocalEngine(1, ("7",))),
@@ -68,11 +68,11 @@ def test_the_shell_of_an_allocation_is_none_of_its_tasks(monkeypatch):
         (["--workers", "4"], {}, 1, LocalEngine(4, ("0", "1"))),
     ],
 )
-def test_processes_beside_each_other_take_a_card_each(monkeypatch, told, environment, parts, expected):
+def test_processes_beside_each_other_take_a_card_each(monkeypatch, options, environment, parts, expected):
     def wakes_the_driver() -> bool:
         raise AssertionError("the driver reads CUDA_VISIBLE_DEVICES once, and here it is not written yet")
 
-    given = arguments(monkeypatch, *told)
+    given = arguments(monkeypatch, *options)
     for name in ("LOCAL_RANK", "SLURM_LOCALID", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.setenv(name, "")  # so that what is written there is undone
         monkeypatch.delenv(name)

@@ -129,7 +129,7 @@ def test_the_command_draws_a_member_and_leaves_stage_two_out_until_there_are_sta
     assert Image.open(tmp_path / "b.png").size[0] > width > height
 
 
-def test_an_unknown_member_and_missing_stacks_are_told_in_one_line(config, monkeypatch, capsys):
+def test_an_unknown_member_and_missing_stacks_are_reported_in_one_line(config, monkeypatch, capsys):
     assert go(monkeypatch, config, "--member", "unet") == 2
     assert capsys.readouterr().err == "error: --member unet: no such member; there are cnn3d, banded and stage2\n"
     assert go(monkeypatch, config, "--member", "stage2") == 2

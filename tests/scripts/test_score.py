@@ -49,16 +49,16 @@ def test_processes_give_the_same_as_one(folders: tuple[Path, Path], tmp_path: Pa
     assert score.score_all(pairs, jobs=2) == score.score_all(pairs, jobs=1)
 
 
-def test_a_zip_is_scored_against_labels_and_labels_left_over_are_told(
+def test_a_zip_is_scored_against_labels_and_labels_left_over_are_reported(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     submission = tmp_path / "submission.zip"
     with zipfile.ZipFile(submission, "w") as archive:
         archive.write(folders[0] / "tiny_1000.tif", "inner/tiny_1000.tif")
     score.main([str(submission), str(folders[1]), "--jobs", "1"])
-    told = capsys.readouterr()
-    assert f"{expected('tiny_1000'):.6f}" in told.out and "tiny_1001" not in told.out
-    assert "1 of 2 labels" in told.err
+    printed = capsys.readouterr()
+    assert f"{expected('tiny_1000'):.6f}" in printed.out and "tiny_1001" not in printed.out
+    assert "1 of 2 labels" in printed.err
 
 
 def test_two_files_are_a_pair_and_the_atlas_is_written(folders: tuple[Path, Path], tmp_path: Path) -> None:

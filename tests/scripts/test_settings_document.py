@@ -58,5 +58,5 @@ def test_every_key_of_a_shipped_configuration_is_found_where_the_page_puts_it() 
         (dict[str, int], "mapping"),
     ],
 )
-def test_types_are_told_in_plain_words(annotation: object, message: str) -> None:
+def test_types_are_reported_in_plain_words(annotation: object, message: str) -> None:
     assert in_words(annotation) == message

@@ -89,7 +89,7 @@ def test_a_limit_that_many_samples_pass_is_stepped_back_from(config, monkeypatch
         (("--set", "data.root=nowhere"), "nowhere"),
     ],
 )
-def test_what_cannot_be_tuned_is_told_in_one_line(config, arguments, message, monkeypatch, capsys):
+def test_what_cannot_be_tuned_is_reported_in_one_line(config, arguments, message, monkeypatch, capsys):
     assert go(monkeypatch, config, *arguments) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and message in error

@@ -15,7 +15,7 @@ SIZE_VOX = 112
 def scrolls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """volumes/, train/, test/ and heldout/ of a phantom with easy ink."""
     root = tmp_path_factory.mktemp("scrolls") / "data"
-    make_scrolls(root, scroll_settings("easy", SIZE_VOX, letter_height_px=40.0), seed=7, train=2, test=1, jobs=2)
+    make_scrolls(root, scroll_settings("easy", SIZE_VOX, letter_height_px=40.0), seed=7, train=2, test=1, jobs=1)
     return root
 
 

@@ -43,7 +43,7 @@ def test_sound_segments_have_no_problem(own, tmp_path):
     assert all(line.startswith("ok:") for line in doctor_lines(own, tmp_path))
 
 
-def test_a_sheet_that_leaves_its_volume_is_told_with_the_share(own, tmp_path):
+def test_a_sheet_that_leaves_its_volume_is_reported_with_the_share(own, tmp_path):
     folder = own / "train" / "1"
     meta = json.loads((folder / "meta.json").read_text())
     meta.pop("bbox", None)

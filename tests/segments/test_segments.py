@@ -129,7 +129,7 @@ def copied(data, tmp_path, source: str):
     return segment
 
 
-def test_an_empty_volume_source_is_told_and_not_taken_for_the_segment_itself(data, tmp_path):
+def test_an_empty_volume_source_is_reported_and_not_taken_for_the_segment_itself(data, tmp_path):
     with pytest.raises(MissingInputError, match=r"volume_source\.txt: empty"):
         _ = copied(data, tmp_path, "\n").source
 

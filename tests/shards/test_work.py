@@ -100,7 +100,7 @@ def test_a_read_that_fails_twice_and_then_succeeds_is_done_and_counted(tmp_path,
     assert len(job.writes()) == 8
 
 
-def test_a_shard_that_always_fails_is_told_the_rest_is_done_and_it_is_tried_again_later(tmp_path, volume):
+def test_a_shard_that_always_fails_is_reported_the_rest_is_done_and_it_is_tried_again_later(tmp_path, volume):
     job = TinyJob(tmp_path, FromZarr(volume, (0, 32, 0), times=100), SHAPE, levels=2)
     (failed,) = run(job)
     assert failed.shard.corner == (0, 32, 0) and failed.error == "ConnectionError: no answer at (0, 32, 0)"

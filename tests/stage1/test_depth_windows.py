@@ -108,14 +108,14 @@ def test_each_layer_is_the_mean_of_the_windows_that_reach_it_or_of_the_nearest_l
     maps = drawn.draw(of_arrays.arrays(np.float32, (len(shifts), 8, 1, 2), elements=unit))
     found = depth_mean(maps, shifts, is_of_sheet)
     for layer in range(8):
-        told = []
+        averaged = []
         for own, shift in zip(maps, shifts, strict=True):
             place = layer - shift
             if is_of_sheet:
-                told.append(own[min(max(place, 0), 7)])
+                averaged.append(own[min(max(place, 0), 7)])
             elif 0 <= place < 8:
-                told.append(own[place])
-        np.testing.assert_allclose(found[0, layer], np.mean(told, axis=0), atol=1e-6)
+                averaged.append(own[place])
+        np.testing.assert_allclose(found[0, layer], np.mean(averaged, axis=0), atol=1e-6)
 
 
 def test_one_window_that_is_not_shifted_stays_as_it_is_to_the_bit():

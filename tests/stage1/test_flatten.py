@@ -43,16 +43,16 @@ def test_layers_are_left_as_they_are(values: np.ndarray) -> None:
     assert np.array_equal(flattened(values, "layers"), values)
 
 
-def test_an_unknown_way_is_told_in_one_line() -> None:
+def test_an_unknown_way_is_reported_in_one_line() -> None:
     with pytest.raises(InputError, match="unknown way to flatten 'median'; there are max"):
         flattened(np.zeros((2, 2, 2)), "median")
 
 
 @pytest.mark.parametrize("window", [(-9, 2), (0, 9), (-20, -10), (8, 9)])
-def test_a_window_outside_the_predicted_layers_is_told_in_one_line(window: tuple[int, int]) -> None:
-    with pytest.raises(InputError, match=r"stage1\.flatten\.window .* data\.depth \(-8, 8\)") as told:
+def test_a_window_outside_the_predicted_layers_is_reported_in_one_line(window: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match=r"stage1\.flatten\.window .* data\.depth \(-8, 8\)") as error:
         depth_window(FlattenSettings(window=window), (-8, 8))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_the_window_counts_from_the_sheets_centre() -> None:

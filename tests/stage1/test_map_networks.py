@@ -116,9 +116,9 @@ class TestEveryMapNetwork:
             )
             with pytest.raises(
                 InputError, match=f"of a flattened sheet.*but they are {supervision} and {kind}"
-            ) as told:
+            ) as error:
                 check_member(voxelwise, data)
-            assert "\n" not in str(told.value)
+            assert "\n" not in str(error.value)
 
 
 def test_the_networks_that_return_a_map_are_tested_here() -> None:
@@ -142,9 +142,9 @@ def test_checking_them_loads_no_library_of_theirs() -> None:
 def test_a_patch_that_no_divisor_can_refuse_is_refused_before_anything_is_built(
     network: str, patch: tuple[int, int, int]
 ) -> None:
-    with pytest.raises(InputError, match=r"normalising needs two; make|as many pixels in y as in x") as told:
+    with pytest.raises(InputError, match=r"normalising needs two; make|as many pixels in y as in x") as error:
         check_member(member(network, patch), DEPTH)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_the_planner_tries_no_patch_that_the_network_refuses() -> None:
@@ -201,9 +201,9 @@ def test_a_normalised_timesformer_has_the_names_of_the_public_one() -> None:
 def test_without_the_package_one_line_says_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, timesformer.PACKAGE, None)
     for refuse in (lambda: check_member(SMALL["timesformer"], DEPTH), lambda: build_network(SMALL["timesformer"])):
-        with pytest.raises(InputError, match="run pip install timesformer-pytorch") as told:
+        with pytest.raises(InputError, match="run pip install timesformer-pytorch") as error:
             refuse()
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(error.value)
 
 
 def test_another_size_than_it_was_built_for_is_refused() -> None:

@@ -153,9 +153,9 @@ class TestSettings:
         module = import_module(NETWORKS[name])
         divisor = module.divisor(module.Options.model_validate(odd.options))
         down, up = nearest_legal(odd.patch_size, divisor)
-        with pytest.raises(InputError) as told:
+        with pytest.raises(InputError) as error:
             check_member(odd, DEPTH)
-        assert str(down) in str(told.value) and str(up) in str(told.value) and "auto_pad" in str(told.value)
+        assert str(down) in str(error.value) and str(up) in str(error.value) and "auto_pad" in str(error.value)
         for size in (down, up):
             assert legal_size(size, divisor) == size
         check_member(odd.model_copy(update={"patch_size": up}), DEPTH)
@@ -171,9 +171,9 @@ class TestSettings:
         module = import_module(NETWORKS[name])
         known = next(iter(module.Options.model_fields))
         mistyped = ZOO[name].model_copy(update={"options": {known + "s_": 1}})
-        with pytest.raises(InputError, match=f"did you mean '{known}'") as told:
+        with pytest.raises(InputError, match=f"did you mean '{known}'") as error:
             check_member(mistyped, DEPTH)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(error.value)
 
     def test_weights_of_another_architecture_are_refused(self, name: str, tmp_path: Path) -> None:
         path = tmp_path / "weights.safetensors"

@@ -75,8 +75,8 @@ def test_every_block_of_the_encoder_is_weighed_and_no_other_name_changes(kind: s
 
 def test_what_is_stored_with_the_weights_is_as_before_where_it_is_not_asked_for() -> None:
     assert not {"squeeze_excitation", "squeeze_reduction"} & about_network(member())["options"].keys()
-    told = about_network(member(squeeze_excitation="scse", squeeze_reduction=4))["options"]
-    assert (told["squeeze_excitation"], told["squeeze_reduction"]) == ("scse", 4)
+    stored = about_network(member(squeeze_excitation="scse", squeeze_reduction=4))["options"]
+    assert (stored["squeeze_excitation"], stored["squeeze_reduction"]) == ("scse", 4)
 
 
 @pytest.mark.parametrize(

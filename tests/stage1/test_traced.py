@@ -108,9 +108,9 @@ def test_full_networks_take_what_an_independent_trace_found(
 
 def test_a_footprint_of_two_batches_tells_a_third() -> None:
     one = member("resenc_unet")
-    told = footprint_of(one, is_mixed=True)
-    kept = told.optimiser_gib + told.average_gib
-    assert told.at(5).total - kept == pytest.approx(peak(traced_pass(one, 5, True).moments) / GIB, rel=1e-3)
+    footprint = footprint_of(one, is_mixed=True)
+    kept = footprint.optimiser_gib + footprint.average_gib
+    assert footprint.at(5).total - kept == pytest.approx(peak(traced_pass(one, 5, True).moments) / GIB, rel=1e-3)
 
 
 @pytest.mark.parametrize(("network", "least"), [("unet3d", 0.4), ("segresnet", 0.9)])

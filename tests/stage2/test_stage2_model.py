@@ -94,10 +94,10 @@ def test_with_the_weights_a_variant_is_stored_in_its_numbers() -> None:
     assert about_network(named, 3) == about_network(spelt, 3) != about_network(Stage2Settings(), 3)
 
 
-def test_an_unknown_encoder_is_told_in_one_line() -> None:
-    with pytest.raises(InputError, match="resnet19") as told:
+def test_an_unknown_encoder_is_reported_in_one_line() -> None:
+    with pytest.raises(InputError, match="resnet19") as error:
         build_network(Stage2Settings(network="smp.unet", options={"encoder": "resnet19"}), 1)
-    assert "\n" not in str(told.value) and len(str(told.value)) < 400
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
 
 
 def saved_segformer(folder: Path, **changes: object) -> torch.nn.Module:
@@ -117,14 +117,14 @@ def test_pretrained_weights_come_from_a_local_folder(tmp_path: Path) -> None:
     )  # 5 channels for 3: that alone starts new
 
 
-def test_a_pretrained_folder_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_pretrained_folder_that_is_not_there_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match=r"config\.json: not there; copy a SegFormer"):
         build_network(segformer(pretrained_dir=tmp_path / "nothing"), 3)
     with pytest.raises(MissingInputError, match=r"nvidia/mit-b0/config\.json: not there"):
         build_network(segformer(pretrained_dir="nvidia/mit-b0"), 3)
 
 
-def test_a_pretrained_folder_without_its_weights_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_pretrained_folder_without_its_weights_is_reported_in_one_line(tmp_path: Path) -> None:
     saved_segformer(tmp_path / "b0")
     (tmp_path / "b0" / "model.safetensors").unlink()
     with pytest.raises(MissingInputError, match=r"model\.safetensors: not there"):
@@ -165,9 +165,9 @@ def test_an_smp_encoder_takes_a_local_file(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_built_is_refused_in_one_line(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(InputError, match=message) as told:
+    with pytest.raises(InputError, match=message) as error:
         check_stage2(Stage2Settings.model_validate(changes))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_where_weights_came_from_does_not_change_which_network_they_fit(tmp_path: Path) -> None:

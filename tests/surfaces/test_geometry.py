@@ -58,9 +58,11 @@ def test_spacing_is_compared_with_the_cell_along_rows_and_columns_apart(down, ri
     for problem in problems:
         ratio = down if problem.startswith("rows") else right
         assert "cell says 10" in problem
-        told = re.search(r"are ([\d.e+-]+) voxels apart.*a ratio of ([\d.e+-]+);", problem)
-        assert told is not None
-        assert [float(number) for number in told.groups()] == pytest.approx([10 * ratio, ratio], rel=0.06)  # two digits
+        figures = re.search(r"are ([\d.e+-]+) voxels apart.*a ratio of ([\d.e+-]+);", problem)
+        assert figures is not None
+        assert [float(number) for number in figures.groups()] == pytest.approx(
+            [10 * ratio, ratio], rel=0.06
+        )  # two digits
 
 
 def test_a_spacing_that_contradicts_the_scale_is_refused_in_one_line():
@@ -123,7 +125,7 @@ def test_reversed_winding_shows_against_the_axis():
     silent(turned, VOLUME)  # nothing tells without the axis
 
 
-def test_normals_against_the_grid_are_told():
+def test_normals_against_the_grid_are_reported():
     surface = traced(cylinder((12, 40)), 4.0)
     flipped = replace(surface, normals=-surface.normals)
     with pytest.warns(UserWarning, match=r"100\.0% of normals point against dP/dcolumn x dP/drow"):

@@ -145,7 +145,7 @@ def test_normals_are_those_of_the_grid_whatever_the_winding(tmp_path, wind, mirr
     assert (cosines > 0.99).all() if not mirrored else (cosines < -0.99).all()
 
 
-def test_normals_in_the_file_that_point_the_other_way_are_told_with_their_share(tmp_path):
+def test_normals_in_the_file_that_point_the_other_way_are_reported_with_their_share(tmp_path):
     shape = (11, 31)
     points = cylinder(shape)
     outward = (points - (0, 200, 300)) * (0, 1, 1)
@@ -158,7 +158,7 @@ def test_normals_in_the_file_that_point_the_other_way_are_told_with_their_share(
             open_surface(tmp_path / "s.obj")
 
 
-def test_triangles_mirrored_or_over_one_another_in_uv_are_told(tmp_path):
+def test_triangles_mirrored_or_over_one_another_in_uv_are_reported(tmp_path):
     shape = (5, 9)
     uv = picture_uv(shape)
     uv[:, 5:] = uv[:, 3::-1]  # folded back on itself along column 4

@@ -203,7 +203,7 @@ def test_a_file_of_another_length_is_refused_with_both_lengths(tmp_path, change)
         open_surface(path)
 
 
-def test_a_netpbm_picture_is_told_from_a_map(tmp_path):
+def test_a_netpbm_picture_is_distinguished_from_a_map(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "s.ppm")
     with pytest.raises(InputError, match="a Netpbm picture; expected a per-pixel map"):
         open_surface(tmp_path / "s.ppm")

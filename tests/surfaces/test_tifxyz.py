@@ -159,7 +159,7 @@ def test_a_scale_that_is_none_is_refused_with_what_was_found(tmp_path, scale):
     assert "\n" not in str(error.value) and str(scale)[:20] in str(error.value)
 
 
-def test_a_step_written_as_scale_is_told_what_to_write(tmp_path):
+def test_a_step_written_as_scale_is_refused_with_what_to_write(tmp_path):
     folder = tifxyz_by_hand(tmp_path / "s", plane((2, 3)), META | {"scale": [20, 20]})
     with pytest.raises(InputError, match=r"if 20 is the step in voxels, write 0\.05"):
         open_surface(folder)

@@ -96,7 +96,7 @@ def test_a_header_that_promises_gigabytes_is_refused_before_they_are_asked_for(t
     [{}, {"rowsperstrip": 2}, {"tile": (16, 16)}, {"tile": (16, 16), "compression": "lzw"}, {"compression": "zstd"}],
 )
 @pytest.mark.parametrize("lost", [1, 40])
-def test_a_tiff_that_lost_its_end_is_told_so_however_it_is_packed(tmp_path, options, lost):
+def test_a_tiff_that_lost_its_end_is_reported_so_however_it_is_packed(tmp_path, options, lost):
     folder = tifxyz_by_hand(tmp_path / "s", cylinder((40, 50)), **options)
     content = (folder / "y.tif").read_bytes()
     (folder / "y.tif").write_bytes(content[:-lost])

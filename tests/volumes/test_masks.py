@@ -113,7 +113,7 @@ def test_two_that_agree_are_one_and_two_that_differ_are_both_named(fragment):
         papyrus_of(fragment)
 
 
-def test_a_label_that_is_missing_is_told_with_what_looks_like_it(fragment):
+def test_a_label_that_is_missing_is_reported_with_what_looks_like_it(fragment):
     (fragment.folder / "a_inklabels_v3.jpg").write_bytes(b"")
     with pytest.raises(MissingInputError, match=r"inklabels\.png: not there \(there is a_inklabels_v3\.jpg"):
         labels_beside(fragment.folder, "a", PAPYRUS, DataSettings())

@@ -106,7 +106,7 @@ def test_the_shared_micro_ct_cube_opens():
     assert volume[40:110, 40:110, 40:110].std() > 5  # real texture, not an empty corner
 
 
-def test_nothing_at_the_path_is_told_as_such(tmp_path):
+def test_nothing_at_the_path_is_reported_as_such(tmp_path):
     with pytest.raises(MissingInputError, match=r"scroll1.*not there"):
         open_volume(tmp_path / "scroll1")
 

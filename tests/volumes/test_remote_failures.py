@@ -101,13 +101,13 @@ def test_a_sharded_zarr_on_a_server_without_ranges_is_refused(server):
         volume[0, 0, 0]
 
 
-def test_a_bucket_that_is_not_there_is_told_as_such(server):
+def test_a_bucket_that_is_not_there_is_reported_as_such(server):
     with pytest.raises(InputError, match="no such bucket") as error:
         open_volume("s3://scanz/a.zarr")
     assert "s3://scanz/a.zarr" in the_line(error)
 
 
-def test_an_address_without_a_zarr_is_told_as_such(server):
+def test_an_address_without_a_zarr_is_reported_as_such(server):
     with pytest.raises(MissingInputError, match=r"scans/other\.zarr: no \.zgroup.*check the spelling") as error:
         open_volume(f"{server.address}/scans/other.zarr")
     the_line(error)
@@ -197,7 +197,7 @@ def test_settings_that_make_no_sense_are_refused(wrong):
         RemoteSettings(**wrong)
 
 
-def test_without_obstore_one_is_told_what_to_install():
+def test_without_obstore_the_message_says_what_to_install():
     code = "import sys; sys.modules['obstore'] = None; from scroll.runtime.command_line import run_command; "
     code += "from scroll.volumes import open_volume; run_command(lambda: open_volume('https://host.invalid/a.zarr'))"
     got = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -54,7 +54,7 @@ def test_a_file_that_only_calls_itself_tiff_is_refused(tmp_path):
     assert "unreadable as TIFF" in refusal(tmp_path / "cube.tif")
 
 
-def test_a_cut_cube_is_told_in_one_line_and_nothing_else(tmp_path):
+def test_a_cut_cube_is_reported_in_one_line_and_nothing_else(tmp_path):
     tifffile.imwrite(tmp_path / "cube.tif", CUBE, photometric="minisblack")
     (tmp_path / "cube.tif").write_bytes((tmp_path / "cube.tif").read_bytes()[:300])  # amid the tags
     code = (

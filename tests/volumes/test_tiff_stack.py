@@ -60,7 +60,7 @@ def test_a_missing_layer_is_named(tmp_path):
     assert "00.tif, 02.tif missing" in refusal(tmp_path)
 
 
-def test_a_layer_far_beyond_the_others_is_a_gap_told_in_one_short_line(tmp_path):
+def test_a_layer_far_beyond_the_others_is_a_gap_reported_in_one_short_line(tmp_path):
     folder = write_layers(tmp_path / "layers", VOXELS)
     shutil.copy(folder / "00.tif", folder / "99.tif")
     assert "and 90 more missing" in refusal(folder)
@@ -87,7 +87,7 @@ def test_two_stacks_in_one_fragment_are_not_guessed_between(tmp_path):
     assert "surface_volume/, layers/" in refusal(tmp_path)
 
 
-def test_an_empty_stack_is_told_as_such(tmp_path):
+def test_an_empty_stack_is_reported_as_such(tmp_path):
     (tmp_path / "layers").mkdir()
     assert "no .tif layer" in refusal(tmp_path)
 
@@ -127,7 +127,7 @@ def test_a_file_of_many_pages_is_no_layer(tmp_path):
     assert "4 pages" in refusal(tmp_path)
 
 
-def test_a_damaged_strip_is_told_when_it_is_read(tmp_path):
+def test_a_damaged_strip_is_reported_when_it_is_read(tmp_path):
     folder = write_layers(tmp_path / "layers", np.zeros((1, 64, 64), np.uint8), compression="zlib")
     with tifffile.TiffFile(folder / "00.tif") as tiff:
         at = tiff.pages[0].dataoffsets[0]

@@ -1,4 +1,4 @@
-"""Normal noise without drawing it anew: a patch's noise is a run of one long sequence of numbers, the same on every device."""
+"""Normal noise without drawing it each time: a patch's noise is a run of one long sequence of numbers, the same on every device."""
 
 from dataclasses import dataclass
 from functools import cache

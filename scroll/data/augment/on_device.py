@@ -1,7 +1,7 @@
-"""Augmentation of a whole batch by torch, on whatever device it lies: what was drawn for each patch, done to all of them together.
+"""Augmentation of a whole batch by torch, on whatever device it is: what was drawn for each patch, done to all of them together.
 
 Every step is the one of `scroll.data.augment.augment`, in float32. Where a device adds up in another order values differ in their
-last bits, and a label may where a place lies midway between two voxels.
+last bits, and a label may where a place is midway between two voxels.
 """
 
 from collections.abc import Callable, Sequence

@@ -78,5 +78,5 @@ def of_others(settings: Settings) -> dict[str, MemberOfOthers]:
 
 
 def is_alike(one_um: float, other_um: float) -> bool:
-    """Whether voxels are of one size, but for what scans are told wrong by."""
+    """Whether voxels are of one size, but for the error of what scans say."""
     return abs(other_um / one_um - 1) <= VOXEL_SLACK

@@ -64,7 +64,7 @@ def pieces(mask: Tensor, near: int) -> Tensor:
 
 
 def _highest_beside(values: Tensor, near: int) -> Tensor:
-    """The highest of each voxel and those beside it, of volumes (N, Z, Y, X); nothing lies beyond the border."""
+    """The highest of each voxel and those beside it, of volumes (N, Z, Y, X); nothing is beyond the border."""
     found = values.clone()
     for axis in range(1, 4):
         before = found.clone() if near == ALL else values  # by corners: of what is the highest along the axes so far

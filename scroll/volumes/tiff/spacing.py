@@ -43,7 +43,7 @@ def stated_in_tiff(path: Path) -> list[Stated]:
     return [Stated(who, sizes[0])]
 
 
-Found = tuple[list[float], list[str]]  # steps and their units along z, and y and x where they are told
+Found = tuple[list[float], list[str]]  # steps and their units along z, and y and x where they are given
 
 
 def _of_imagej(metadata: dict[str, object], page: Any) -> Found | None:
